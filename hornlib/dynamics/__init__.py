@@ -1,0 +1,1 @@
+"""Dynamics of single units: update rules as pure steps, their parameters and their stability."""

@@ -1,0 +1,32 @@
+"""The errors that a person caused and can mend; the command line prints them without a traceback."""
+
+import difflib
+from collections.abc import Iterable
+
+__all__ = ["CheckpointError", "ConfigError", "DataError", "HornlibError", "ResultsError", "nearest"]
+
+
+class HornlibError(Exception):
+    """Base of every error whose message says what was got, what is valid and what to change."""
+
+
+class ConfigError(HornlibError):
+    """A mistake in config.yaml or in a specification."""
+
+
+class DataError(HornlibError):
+    """A dataset that is not there, not readable, or not what was asked for."""
+
+
+class ResultsError(HornlibError):
+    """A run file or results file that is missing, damaged, foreign or stale."""
+
+
+class CheckpointError(HornlibError):
+    """A checkpoint that cannot be trusted."""
+
+
+def nearest(word: object, valid: Iterable[str]) -> str:
+    """Return ' (did you mean ...?)' for the closest valid spelling, or nothing when none is close."""
+    matches = difflib.get_close_matches(str(word), list(valid), n=1, cutoff=0.5)
+    return f" (did you mean {matches[0]!r}?)" if matches else ""
