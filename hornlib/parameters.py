@@ -103,6 +103,12 @@ class Parameters(BaseModel):
         defaults = type(self)._defaults()
         return {key: value for key, value in self._named_items() if key == "name" or value != defaults.get(key, ...)}
 
+    def given(self) -> dict[str, Value]:
+        """Return what differs from the defaults, fields outside the name too: what a job is told."""
+        unnamed = type(self)._unnamed_fields()
+        dumped = self.model_dump(mode="json", include=set(unnamed), exclude_defaults=True) if unnamed else {}
+        return {**self.changed(), **dumped}
+
     def _named_items(self) -> Iterator[tuple[str, Value]]:
         dumped = self.__pydantic_serializer__.to_python(self, mode="json")
         for key, value in dumped.items():

@@ -1,0 +1,56 @@
+# Everything is set up by the first target that needs it: `make sweep` or `make test` on a fresh machine.
+PYTHON ?= python3
+VENV ?= .venv
+CORES ?= 2
+BIN := $(VENV)/bin
+export PATH := $(abspath $(BIN)):$(PATH)
+# One thread a process: Snakemake runs processes side by side, and results are bit-identical only at equal threads.
+export OMP_NUM_THREADS ?= 1
+
+.PHONY: help install sweep test test-slow lint format schema lock clean
+.DEFAULT_GOAL := help
+
+help: ## what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install: $(VENV)/installed ## set up the virtual environment from requirements.lock
+
+$(VENV)/installed: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is needed; name one with: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable .
+	@touch $@
+
+sweep: install ## run the default sweep; leaves results/results.nc and results/figures/
+	snakemake --cores $(CORES)
+
+test: install ## every test but the slow ones
+	python -m pytest -m "not slow"
+
+test-slow: install ## the slow tests
+	python -m pytest -m slow
+
+lint: install ## what CI checks besides the tests
+	ruff check .
+	ruff format --check .
+	snakefmt --check Snakefile workflow
+	mypy
+	lint-imports
+	hornlib config schema | diff - workflow/schemas/config.schema.json
+
+format: install ## rewrite the code in the house's format
+	ruff check --fix .
+	ruff format .
+	snakefmt Snakefile workflow
+
+schema: install ## make the JSON schema of config.yaml anew from the parameter classes
+	hornlib config schema > workflow/schemas/config.schema.json
+
+lock: ## resolve requirements.lock anew (needs uv: pip install uv)
+	uv pip compile --universal --python-version 3.11 --extra dev --no-header --no-annotate \
+		--quiet --upgrade pyproject.toml -o requirements.lock
+
+clean: ## remove the virtual environment and caches; results stay
+	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache .hypothesis .import_linter_cache

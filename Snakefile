@@ -1,0 +1,66 @@
+"""The sweep: config.yaml -> cells -> jobs -> run files -> results.nc -> figures."""
+
+import json
+import shlex
+
+from snakemake.exceptions import WorkflowError
+from snakemake.utils import min_version
+
+from hornlib.errors import HornlibError
+from hornlib.grid import read_grid
+from hornlib.jobs import scan_runs
+from hornlib.lease import acquire
+
+min_version("9.0")
+
+# Snakemake's own reading of a configuration loses duplicate keys, types and line numbers, so there is no
+# `configfile:`; the grid reads the files itself, --configfile as well as the default.
+if workflow.overwrite_config and not workflow.overwrite_configfiles:
+    raise WorkflowError("--config is not understood; write the value into a file and name it with --configfile")
+FILES = [str(file) for file in workflow.overwrite_configfiles or ["config.yaml"]]
+try:
+    GRID = read_grid(FILES)
+    JOBS = GRID.jobs(scan_runs(GRID.settings.results))
+except HornlibError as error:
+    raise WorkflowError(str(error)) from None
+RESULTS = GRID.settings.results
+RUNS = [str(GRID.run_path(job)) for job in JOBS]
+
+
+include: "workflow/rules/data.smk"
+include: "workflow/rules/train.smk"
+include: "workflow/rules/gather.smk"
+include: "workflow/rules/figures.smk"
+
+
+localrules:
+    all,
+
+
+rule all:
+    """Every run, results.nc and the learning curves of every sweep."""
+    default_target: True
+    input:
+        runs=RUNS,
+        results=rules.gather.output.results,
+        figures=FIGURES,
+
+
+for sweep in GRID.sweeps.values():
+
+    rule:
+        name:
+            sweep.name
+        localrule: True
+        input:
+            runs=[str(GRID.run_path(job)) for job in JOBS if job.cell in sweep.arms],
+
+
+# Snakemake's own lock outlives a killed process; this one does not (profiles/default sets nolock).
+onstart:
+    LEASE = acquire(RESULTS)
+
+
+# What is there of an unfinished sweep can be looked at; a failed cell is still missing, and the next call trains it.
+onerror:
+    shell("hornlib gather --partial {configfiles}", configfiles=CONFIGFILES)

@@ -1,0 +1,139 @@
+"""A cell: one grid point, its full specification and the name that follows from it; free of torch."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from pydantic import ValidationError
+
+from hornlib.config import SECTIONS, describe_validation_error
+from hornlib.data import DATASETS
+from hornlib.data.parameters import DataParameters
+from hornlib.errors import ConfigError, nearest
+from hornlib.models import MODELS
+from hornlib.parameters import ModelParameters, Parameters, Task
+from hornlib.structures import STRUCTURES
+from hornlib.training.parameters import TrainingParameters
+
+__all__ = ["Cell", "make_cell", "parameters_class", "parse_specification", "validated"]
+
+Specification = dict[str, dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Cell:
+    """Data, model, structure and training, each with its parameters; no seed.
+
+    Attributes:
+        name: `<dataset>-<model>[-<structure>]-<12 hex digits>`; the digits hash the canonical values of the
+            fields that differ from their class defaults, so the name never depends on what else is in a grid.
+    """
+
+    data: DataParameters
+    model: ModelParameters
+    structure: Parameters
+    training: TrainingParameters
+    name: str
+
+    def sections(self) -> dict[str, Parameters]:
+        """Return the four parameter objects under their section's name."""
+        return {section: getattr(self, section) for section in SECTIONS}
+
+    def specification(self) -> Specification:
+        """Return every parameter in canonical form: what a run file keeps and gather compares."""
+        return {section: parameters.canonical() for section, parameters in self.sections().items()}
+
+    def changed(self) -> Specification:
+        """Return the parameters that differ from their defaults: what the name hashes."""
+        return {section: parameters.changed() for section, parameters in self.sections().items()}
+
+    def job_specification(self) -> Specification:
+        """Return what a job is told: what differs from the defaults, paths and execution choices too."""
+        return {section: parameters.given() for section, parameters in self.sections().items()}
+
+    def task(self) -> Task:
+        """Return the shapes that the data asks of the model."""
+        return self.data.task()
+
+
+def make_cell(
+    data: DataParameters, model: ModelParameters, structure: Parameters, training: TrainingParameters
+) -> Cell:
+    """Name and return the cell of these parameters."""
+    parts = [
+        _changed_json(data),
+        _changed_json(model),
+        _changed_json(structure),
+        _changed_json(training),
+    ]
+    digits = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
+    words = [data.name, model.name]
+    if structure.name != "static":  # type: ignore[attr-defined]
+        words.append(structure.name)  # type: ignore[attr-defined]
+    return Cell(data, model, structure, training, "-".join([*words, digits]))
+
+
+@lru_cache(maxsize=65536)
+def _changed_json(parameters: Parameters) -> str:
+    return json.dumps(parameters.changed(), sort_keys=True, separators=(",", ":"))
+
+
+def parameters_class(section: str, name: object) -> type[Parameters]:
+    """Return the parameter class of a section, by the `name` given there.
+
+    Raises:
+        ValueError: no such model or structure; the message lists the valid names and the nearest.
+    """
+    if section == "data":
+        return DataParameters
+    if section == "training":
+        return TrainingParameters
+    table: Mapping[str, type[Parameters]] = MODELS if section == "model" else STRUCTURES
+    if not isinstance(name, str) or name not in table:
+        raise ValueError(f"unknown {section} {name!r}{nearest(name, table)}; valid: {', '.join(table)}")
+    return table[name]
+
+
+def validated(section: str, values: Mapping[str, Any]) -> Parameters:
+    """Return the section's parameters, or raise pydantic's ValidationError or a ValueError.
+
+    The same values give the same object, since a grid asks for few distinct ones many times. The key holds the
+    type beside the value: True and 1 are equal to Python, and only one of them is a number here.
+    """
+    key = tuple(sorted((name, type(value).__name__, value) for name, value in values.items()))
+    return _validated(section, key)
+
+
+@lru_cache(maxsize=65536)
+def _validated(section: str, items: tuple[tuple[str, str, Any], ...]) -> Parameters:
+    values = {name: value for name, _, value in items}
+    if section == "data" and "name" in values and values["name"] not in DATASETS:
+        name = values["name"]
+        raise ValueError(f"unknown dataset {name!r}{nearest(name, DATASETS)}; valid: {', '.join(DATASETS)}")
+    name = values.get("name", "static" if section == "structure" else None)
+    return parameters_class(section, name)(**values)
+
+
+def parse_specification(specification: Mapping[str, Mapping[str, Any]]) -> Cell:
+    """Return the cell of a specification, full or of changed fields only.
+
+    Raises:
+        ConfigError: a section or a value is not understood.
+    """
+    if not isinstance(specification, Mapping) or not set(specification) <= set(SECTIONS):
+        raise ConfigError(f"a specification has the sections {', '.join(SECTIONS)}; got {specification!r}")
+    sections = {}
+    for section in SECTIONS:
+        values = specification.get(section, {})
+        try:
+            sections[section] = validated(section, values)
+        except ValidationError as error:
+            fields = tuple(parameters_class(section, values.get("name", "static")).model_fields)
+            path, message = next(describe_validation_error(error, fields, section))
+            raise ConfigError(f"{'.'.join([section, *map(str, path)])}: {message}") from None
+        except ValueError as error:
+            raise ConfigError(f"{section}: {error}") from None
+    return make_cell(**sections)  # type: ignore[arg-type]

@@ -1,0 +1,78 @@
+"""Jobs: which seeds of a cell are trained together, and the run files that say what is already there."""
+
+import os
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+__all__ = ["Job", "Range", "covering_ranges", "parse_run_name", "scan_runs"]
+
+
+class Range(NamedTuple):
+    """The seeds from first to last, both included."""
+
+    first: int
+    last: int
+
+    def seeds(self) -> range:
+        """Return the seeds."""
+        return range(self.first, self.last + 1)
+
+
+class Job(NamedTuple):
+    """One cell with a range of seeds; it leaves one run file."""
+
+    cell: str
+    range: Range
+
+    @property
+    def file_name(self) -> str:
+        """<cell>.seeds-<first>-<last>.nc"""
+        return f"{self.cell}.seeds-{self.range.first}-{self.range.last}.nc"
+
+
+_RUN_NAME = re.compile(r"(?P<cell>[a-z0-9_]+(?:-[a-z0-9_]+)+)\.seeds-(?P<first>[0-9]+)-(?P<last>[0-9]+)\.nc")
+
+
+def parse_run_name(file_name: str) -> Job | None:
+    """Return the job that a file's name speaks of, or None for any other file."""
+    match = _RUN_NAME.fullmatch(file_name)
+    if match is None or int(match["first"]) > int(match["last"]):
+        return None
+    return Job(match["cell"], Range(int(match["first"]), int(match["last"])))
+
+
+def scan_runs(results: str | Path) -> dict[str, list[Range]]:
+    """Return the ranges of seeds of which run files lie in `results`/runs, by cell; one listing, no file opened."""
+    found: dict[str, list[Range]] = {}
+    try:
+        with os.scandir(Path(results) / "runs") as entries:
+            for entry in entries:
+                if job := parse_run_name(entry.name):
+                    found.setdefault(job.cell, []).append(job.range)
+    except FileNotFoundError:
+        return {}
+    return found
+
+
+def covering_ranges(wanted: Sequence[int], present: Iterable[Range], per_job: int) -> list[Range]:
+    """Return the ranges that cover the wanted seeds: what is on disk as it is, each gap cut from its start.
+
+    A pure function of its arguments, so that changing `per_job`, or asking for more seeds, retrains nothing.
+    Of files that overlap, the one that begins first, and of those the longest, counts.
+    """
+    kept: list[Range] = []
+    for candidate in sorted(present, key=lambda found: (found.first, -found.last)):
+        apart = all(candidate.first > other.last for other in kept)
+        if apart and any(candidate.first <= seed <= candidate.last for seed in wanted):
+            kept.append(candidate)
+    covered = {seed for found in kept for seed in found.seeds()}
+    missing = sorted(set(wanted) - covered)
+    for seed in missing:
+        previous = kept[-1] if kept and kept[-1].first in missing else None
+        if previous and previous.last == seed - 1 and seed - previous.first < per_job:
+            kept[-1] = Range(previous.first, seed)
+        else:
+            kept.append(Range(seed, seed))
+    return sorted(kept)

@@ -1,0 +1,1 @@
+"""The static structure: nothing changes while the network trains."""

@@ -1,0 +1,1 @@
+"""Training over lanes: one loop, its optimisers, schedules and evaluation."""

@@ -1,0 +1,81 @@
+"""Losses and metrics over lanes, and the evaluation of every lane on a split."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from hornlib.data.loading import Split
+from hornlib.training.lanes import LaneGroup
+
+__all__ = ["LOSSES", "METRICS", "Scores", "accuracy", "cross_entropy", "evaluate", "mean_squared_error", "relative_l2", "thinned"]
+
+EVALUATION_BATCH = 1024
+"""Examples evaluated at once; bounds the memory, and changes no number beyond rounding."""
+
+
+class Scores(NamedTuple):
+    """Mean loss and metric of every lane, (lanes,) both, float64; NaN on a split without examples."""
+
+    loss: Tensor
+    metric: Tensor
+
+
+def cross_entropy(logits: Tensor, targets: Tensor, label_smoothing: float = 0.0) -> Tensor:
+    """Return each example's cross-entropy, (lanes, batch), in nats.
+
+    Args:
+        logits: (lanes, batch, classes).
+        targets: (lanes, batch) classes.
+        label_smoothing: share of the target that is spread evenly over all classes.
+    """
+    losses = functional.cross_entropy(
+        logits.flatten(0, 1), targets.flatten(), reduction="none", label_smoothing=label_smoothing
+    )
+    return losses.view(targets.shape)
+
+
+def mean_squared_error(outputs: Tensor, targets: Tensor, label_smoothing: float = 0.0) -> Tensor:
+    """Return each example's squared error, averaged over the outputs, (lanes, batch); smoothing has no meaning here."""
+    return (outputs - targets).square().mean(-1)
+
+
+def accuracy(logits: Tensor, targets: Tensor) -> Tensor:
+    """Return 1 where the largest logit is the target's, else 0, (lanes, batch)."""
+    return (logits.argmax(-1) == targets).to(logits.dtype)
+
+
+def relative_l2(outputs: Tensor, targets: Tensor) -> Tensor:
+    """Return each example's ||output - target|| / ||target||, (lanes, batch)."""
+    return (outputs - targets).norm(dim=-1) / targets.norm(dim=-1)
+
+
+LOSSES: dict[str, Callable[..., Tensor]] = {"cross_entropy": cross_entropy, "mse": mean_squared_error}
+METRICS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"accuracy": accuracy, "relative_l2": relative_l2}
+
+
+def thinned(split: Split, limit: int | None) -> Split:
+    """Return at most `limit` examples, evenly spaced, so that a split sorted by class stays balanced."""
+    if limit is None or limit >= len(split.targets):
+        return split
+    index = torch.linspace(0, len(split.targets) - 1, limit, device=split.targets.device).round().long()
+    return Split(split.inputs[index], split.targets[index])
+
+
+@torch.no_grad()
+def evaluate(lanes: LaneGroup, split: Split, loss: str, metric: str) -> Scores:
+    """Return every lane's mean loss and metric over the split, in evaluation mode."""
+    inputs, targets = split.inputs, split.targets
+    if not len(targets):
+        nothing = torch.full((len(lanes),), float("nan"), dtype=torch.float64)
+        return Scores(nothing, nothing.clone())
+    sums = [torch.zeros(len(lanes), dtype=torch.float64, device=inputs.device) for _ in range(2)]
+    for start in range(0, len(targets), EVALUATION_BATCH):
+        batch = slice(start, start + EVALUATION_BATCH)
+        logits = lanes.forward(inputs[batch], training=False).logits
+        expected = targets[batch].expand(len(lanes), *targets[batch].shape)
+        for total, score in zip(sums, (LOSSES[loss], METRICS[metric]), strict=True):
+            total += score(logits, expected).sum(1, dtype=torch.float64)
+    return Scores(*(total.cpu() / len(targets) for total in sums))

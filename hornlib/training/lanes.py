@@ -1,0 +1,107 @@
+"""Lanes: several seeds of one network, their parameters stacked along a leading axis and run as one."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from hornlib.models.build import build_network
+from hornlib.parameters import ModelParameters, Task
+
+__all__ = ["LaneGroup", "Output", "make_lanes"]
+
+
+class Output(NamedTuple):
+    """What a network says: outputs (lanes, batch, num_outputs), and its own penalty, (lanes,)."""
+
+    logits: Tensor
+    penalty: Tensor
+
+
+class _WithPenalty(nn.Module):
+    """A network whose forward pass also returns its penalty, since functional_call knows only `forward`."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
+        logits = self.network(inputs)
+        penalty = getattr(self.network, "penalty", None)
+        return logits, logits.new_zeros(()) if penalty is None else penalty()
+
+
+class LaneGroup:
+    """Networks of one shape, trained as one vectorised network.
+
+    Attributes:
+        seeds: the seed of each lane.
+        parameters: name -> trained tensor (lanes, ...), a leaf that requires gradients.
+        buffers: name -> fixed or running tensor (lanes, ...).
+    """
+
+    def __init__(
+        self, template: nn.Module, seeds: Sequence[int], parameters: dict[str, Tensor], buffers: dict[str, Tensor]
+    ) -> None:
+        self._template = template
+        self.seeds = list(seeds)
+        self.parameters = {name: tensor.detach().requires_grad_() for name, tensor in parameters.items()}
+        self.buffers = {name: tensor.detach() for name, tensor in buffers.items()}
+
+    def __len__(self) -> int:
+        return len(self.seeds)
+
+    @property
+    def num_parameters(self) -> int:
+        """Trained numbers of one lane."""
+        return sum(tensor[0].numel() for tensor in self.parameters.values())
+
+    def forward(self, inputs: Tensor, training: bool) -> Output:
+        """Run every lane.
+
+        Args:
+            inputs: (lanes, batch, ...) in training, each lane its own batch; (batch, ...) in evaluation, the
+                same for all.
+            training: training mode (batch statistics, dropout), or evaluation mode.
+        """
+        self._template.train(training)
+        if len(self) == 1:  # a lone lane is spared vmap's overhead, so that lanes are never slower than one by one
+            alone = self._call(_first(self.parameters), _first(self.buffers), inputs[0] if training else inputs)
+            return Output(alone[0].unsqueeze(0), alone[1].unsqueeze(0))
+        axes = (0, 0, 0 if training else None)
+        run = torch.vmap(self._call, in_dims=axes, randomness="different")
+        return Output(*run(self.parameters, self.buffers, inputs))
+
+    def _call(self, parameters: dict[str, Tensor], buffers: dict[str, Tensor], inputs: Tensor) -> tuple[Tensor, Tensor]:
+        return torch.func.functional_call(self._template, {**parameters, **buffers}, (inputs,))
+
+    def keep(self, lanes: Sequence[int]) -> "LaneGroup":
+        """Return the group of these lanes only."""
+        index = torch.tensor(list(lanes), device=next(iter(self.parameters.values())).device)
+        return LaneGroup(
+            self._template,
+            [self.seeds[lane] for lane in lanes],
+            {name: tensor.detach().index_select(0, index) for name, tensor in self.parameters.items()},
+            {name: tensor.index_select(0, index) for name, tensor in self.buffers.items()},
+        )
+
+
+def make_lanes(model: ModelParameters, task: Task, seeds: Sequence[int], device: torch.device) -> LaneGroup:
+    """Return freshly initialised lanes; each is what its seed alone would be, whoever its neighbours are."""
+    networks = [_WithPenalty(build_network(model, task, seed)) for seed in seeds]
+    stacked = {
+        name: torch.stack([network.state_dict(keep_vars=True)[name].detach() for network in networks]).to(device)
+        for name in networks[0].state_dict()
+    }
+    trained = {name for name, parameter in networks[0].named_parameters() if parameter.requires_grad}
+    return LaneGroup(
+        networks[0].to(device),
+        seeds,
+        {name: tensor for name, tensor in stacked.items() if name in trained},
+        {name: tensor for name, tensor in stacked.items() if name not in trained},
+    )
+
+
+def _first(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor[0] for name, tensor in tensors.items()}

@@ -1,0 +1,111 @@
+"""Optimisers over lanes: the update rules of torch.optim, with one learning rate a lane."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from hornlib.training.parameters import TrainingParameters
+
+__all__ = ["OPTIMIZERS", "AdamW", "Optimizer", "Sgd", "clip_by_lane_", "make_optimizer"]
+
+EPSILON = 1e-8
+"""Added to adamw's denominator; torch's default."""
+
+
+class Optimizer(Protocol):
+    """An update rule on stacked tensors (lanes, ...); its state are such tensors too."""
+
+    state: dict[str, list[Tensor]]
+
+    def update_(self, tensors: Sequence[Tensor], gradients: Sequence[Tensor], rates: Tensor, step: int) -> None:
+        """Update the tensors in place.
+
+        Args:
+            tensors: parameters, each (lanes, ...).
+            gradients: of the same shapes.
+            rates: (lanes,), the learning rate of every lane at this step.
+            step: 1 for the first update.
+        """
+
+
+class AdamW:
+    """Adam with decoupled weight decay (Loshchilov and Hutter 2019, algorithm 2), as torch.optim.AdamW.
+
+    m <- b1 m + (1 - b1) g;  v <- b2 v + (1 - b2) g^2;
+    w <- w (1 - rate decay) - rate (m / (1 - b1^t)) / (sqrt(v / (1 - b2^t)) + 1e-8).
+    """
+
+    def __init__(self, tensors: Sequence[Tensor], training: TrainingParameters) -> None:
+        self.training = training
+        self.state = {"first_moment": _zeros(tensors), "second_moment": _zeros(tensors)}
+
+    def update_(self, tensors: Sequence[Tensor], gradients: Sequence[Tensor], rates: Tensor, step: int) -> None:
+        """Update the tensors in place; see `Optimizer.update_`."""
+        beta1, beta2 = self.training.beta1, self.training.beta2
+        first, second = self.state["first_moment"], self.state["second_moment"]
+        torch._foreach_lerp_(first, gradients, 1 - beta1)
+        torch._foreach_mul_(second, beta2)
+        torch._foreach_addcmul_(second, gradients, gradients, 1 - beta2)
+        denominator = torch._foreach_sqrt(second)
+        torch._foreach_div_(denominator, (1 - beta2**step) ** 0.5)
+        torch._foreach_add_(denominator, EPSILON)
+        updates = torch._foreach_div(first, denominator)
+        torch._foreach_mul_(updates, 1 / (1 - beta1**step))
+        if self.training.weight_decay:
+            torch._foreach_add_(updates, tensors, alpha=self.training.weight_decay)
+        torch._foreach_mul_(updates, _by_lane(rates, tensors))
+        torch._foreach_sub_(tensors, updates)
+
+
+class Sgd:
+    """Stochastic gradient descent with momentum, as torch.optim.SGD.
+
+    g <- g + decay w;  b <- momentum b + g (b = g at the first step);
+    w <- w - rate (g + momentum b) with Nesterov's look-ahead, else w - rate b.
+    """
+
+    def __init__(self, tensors: Sequence[Tensor], training: TrainingParameters) -> None:
+        self.training = training
+        self.state = {"momentum": _zeros(tensors)}
+
+    def update_(self, tensors: Sequence[Tensor], gradients: Sequence[Tensor], rates: Tensor, step: int) -> None:
+        """Update the tensors in place; see `Optimizer.update_`."""
+        momentum, buffers = self.training.momentum, self.state["momentum"]
+        if self.training.weight_decay:
+            gradients = torch._foreach_add(gradients, tensors, alpha=self.training.weight_decay)
+        torch._foreach_mul_(buffers, momentum)  # zeros at the first step, so b = g there
+        torch._foreach_add_(buffers, gradients)
+        if self.training.acceleration == "nesterov":
+            updates = torch._foreach_add(gradients, buffers, alpha=momentum)
+        else:
+            updates = torch._foreach_mul(buffers, 1.0)
+        torch._foreach_mul_(updates, _by_lane(rates, tensors))
+        torch._foreach_sub_(tensors, updates)
+
+
+OPTIMIZERS: dict[str, type[AdamW] | type[Sgd]] = {"adamw": AdamW, "sgd": Sgd}
+
+
+def make_optimizer(tensors: Sequence[Tensor], training: TrainingParameters) -> AdamW | Sgd:
+    """Return the optimiser that the parameters name, with a fresh state for these tensors."""
+    return OPTIMIZERS[training.optimizer](tensors, training)
+
+
+def clip_by_lane_(gradients: Sequence[Tensor], largest: float) -> None:
+    """Scale each lane's gradients in place so that its global norm is at most `largest`.
+
+    The rule of torch.nn.utils.clip_grad_norm_, lane by lane: g <- g min(1, largest / (norm + 1e-6)).
+    """
+    squares = torch.stack([gradient.flatten(1).square().sum(1) for gradient in gradients])
+    factors = (largest / (squares.sum(0).sqrt() + 1e-6)).clamp(max=1.0)
+    torch._foreach_mul_(gradients, _by_lane(factors, gradients))
+
+
+def _zeros(tensors: Sequence[Tensor]) -> list[Tensor]:
+    return [torch.zeros_like(tensor, requires_grad=False) for tensor in tensors]
+
+
+def _by_lane(values: Tensor, tensors: Sequence[Tensor]) -> list[Tensor]:
+    return [values.view(-1, *[1] * (tensor.dim() - 1)) for tensor in tensors]

@@ -1,0 +1,78 @@
+"""What a job says while it trains: a bar on a terminal, plain lines in a log."""
+
+import sys
+import time
+from types import TracebackType
+from typing import TextIO
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from hornlib.training.loop import Chunk, Evaluation
+
+__all__ = ["Reporter"]
+
+
+class Reporter:
+    """Reports loss, metric, samples a second and time left of the chunk in training.
+
+    Args:
+        metric: the metric's name.
+        stream: where to write; a terminal gets a bar, anything else a line an evaluation.
+    """
+
+    def __init__(self, metric: str, stream: TextIO | None = None) -> None:
+        self.metric = metric
+        self.stream = stream or sys.stderr
+        self.bar: Progress | None = None
+        self.task: TaskID | None = None
+        self.started, self.first_step = time.perf_counter(), 0
+
+    def __enter__(self) -> "Reporter":
+        if self.stream.isatty():
+            columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"))
+            columns += (TimeElapsedColumn(), TimeRemainingColumn(), TextColumn("{task.fields[scores]}"))  # type: ignore[assignment]
+            self.bar = Progress(*columns, console=Console(file=self.stream))
+            self.bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.bar:
+            self.bar.stop()
+
+    def say(self, line: str) -> None:
+        """Write one line, above the bar where there is one."""
+        if self.bar:
+            self.bar.console.print(line, highlight=False, markup=False)
+        else:
+            print(line, file=self.stream, flush=True)
+
+    def begin(self, seeds: list[int], first_step: int, total_steps: int) -> None:
+        """Begin the report on a chunk."""
+        self.started, self.first_step = time.perf_counter(), first_step
+        label = f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {seeds[0]}-{seeds[-1]}"
+        if self.bar:
+            if self.task is not None:
+                self.bar.remove_task(self.task)
+            self.task = self.bar.add_task(label, total=total_steps, completed=first_step, scores="")
+        else:
+            self.say(f"{label}: step {first_step} of {total_steps}")
+
+    def step(self, chunk: Chunk) -> None:
+        """Move the bar on."""
+        if self.bar and self.task is not None:
+            self.bar.update(self.task, completed=chunk.step)
+
+    def evaluation(self, evaluation: Evaluation, batch_size: int) -> None:
+        """Report the medians over the lanes."""
+        elapsed = time.perf_counter() - self.started
+        done = evaluation.step - self.first_step
+        rate = done * batch_size * evaluation.lanes / max(elapsed, 1e-9)
+        scores = f"loss {evaluation.loss:.4f}  {self.metric} {evaluation.metric:.4f}  {rate:,.0f} samples/s"
+        if self.bar and self.task is not None:
+            self.bar.update(self.task, scores=scores)
+            return
+        left = elapsed / max(done, 1) * (evaluation.total_steps - evaluation.step)
+        self.say(f"step {evaluation.step}/{evaluation.total_steps}  {scores}  {left:.0f} s left")

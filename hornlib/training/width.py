@@ -1,0 +1,64 @@
+"""How many lanes to train at once: the fastest by a timed trial, never slower than one by one."""
+
+import time
+from collections.abc import Sequence
+
+import torch
+
+from hornlib.cell import Cell
+from hornlib.data.loading import Splits
+from hornlib.training.loop import Chunk, start_chunk, train_step
+
+__all__ = ["chunk_width", "fastest_width", "seconds_a_lane_step"]
+
+GAIN = 0.95
+"""A width is taken only if its time falls below this share of the best so far: a trial is noisy."""
+
+GIVE_UP = 1.5
+"""Wider chunks are not tried once one was slower than the best by this factor."""
+
+PATIENCE = 2.0
+"""Seconds of trial steps at one width, at most (but two steps are always timed)."""
+
+
+def chunk_width(lanes: int | str, cell: Cell, seeds: Sequence[int], splits: Splits) -> int:
+    """Return the number of lanes trained at once: as asked for, or by trial for `auto`."""
+    if isinstance(lanes, int):
+        return min(lanes, len(seeds))
+    return fastest_width(cell, seeds, splits)
+
+
+def fastest_width(cell: Cell, seeds: Sequence[int], splits: Splits) -> int:
+    """Return the width with the least time a lane and step, among 1, 2, 4, ... and all seeds."""
+    widths = sorted({1, len(seeds), *(2**k for k in range(1, len(seeds).bit_length()) if 2**k < len(seeds))})
+    best, least = 1, float("inf")
+    for width in widths:
+        try:
+            seconds = seconds_a_lane_step(cell, seeds[:width], splits)
+        except torch.OutOfMemoryError:
+            break
+        if seconds < least * GAIN:
+            best, least = width, seconds
+        elif seconds > least * GIVE_UP:
+            break
+    return best
+
+
+def seconds_a_lane_step(cell: Cell, seeds: Sequence[int], splits: Splits, repetitions: int = 5) -> float:
+    """Return the shortest time of a training step on real batches, seconds, divided by the number of lanes."""
+    device = splits.train.targets.device
+    chunk = start_chunk(cell, list(seeds), device)
+    batch = torch.arange(min(cell.training.batch_size, len(splits.train.targets)), device=device)
+    index = batch.expand(len(seeds), -1)
+    inputs, targets = splits.train.inputs[index], splits.train.targets[index]
+    times: list[float] = []
+    while len(times) < 2 or (len(times) <= repetitions and sum(times) < PATIENCE):
+        times.append(_timed_step(chunk, inputs, targets))
+    return min(times[1:]) / len(seeds)  # the first step warms caches up
+
+
+def _timed_step(chunk: Chunk, inputs: torch.Tensor, targets: torch.Tensor) -> float:
+    started = time.perf_counter()
+    train_step(chunk, inputs, targets, total_steps=1_000_000)
+    chunk.window.pop().cpu()  # waits for the device
+    return time.perf_counter() - started

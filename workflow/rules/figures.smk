@@ -1,0 +1,20 @@
+AXES = ("steps", "samples", "flops", "seconds")
+FIGURES = expand(
+    "{results}/figures/{sweep}-{axis}.{kind}", results=RESULTS, sweep=list(GRID.sweeps), axis=AXES, kind=("svg", "png")
+)
+
+
+rule figures:
+    """Draw a sweep's learning curves against steps, samples, FLOPs and seconds."""
+    input:
+        results=rules.gather.output.results,
+    output:
+        figures=expand("{results}/figures/{{sweep}}-{axis}.{kind}", results=RESULTS, axis=AXES, kind=("svg", "png")),
+    log:
+        f"{RESULTS}/logs/figures/{{sweep}}.log",
+    params:
+        folder=f"{RESULTS}/figures",
+    localrule: True
+    shell:
+        "hornlib figures --results {input.results:q} --sweep {wildcards.sweep:q} --folder {params.folder:q}"
+        " > {log:q} 2>&1"
