@@ -1,0 +1,172 @@
+"""The two-cell sweep through Snakemake, end to end, and what people do to it."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import time
+
+import numpy as np
+import pytest
+import xarray as xr
+
+VOLATILE = {"seconds", "job_seconds", "final_seconds"}
+
+
+def test_the_sweep_leaves_results_and_figures(finished):
+    with xr.open_dataset(finished.folder / "results/results.nc") as results:
+        assert dict(results.sizes)["cell"] == 2 and dict(results.sizes)["seed"] == 2
+        assert (results["status"] == "complete").all()
+        assert np.isfinite(results["final_test_metric"]).all()
+    figures = {file.name for file in (finished.folder / "results/figures").iterdir()}
+    assert figures == {
+        f"two_cells-{axis}.{kind}" for axis in ("steps", "samples", "flops", "seconds") for kind in ("svg", "png")
+    }
+
+
+def test_a_second_call_has_nothing_to_do(finished):
+    before = finished.runs()
+    again = finished.snakemake()
+    assert again.returncode == 0 and "Nothing to be done" in again.stderr
+    assert finished.runs() == before
+
+
+def test_the_sweep_is_a_target_and_rules_are_listed(finished):
+    target = finished.snakemake("two_cells", "-n")
+    assert target.returncode == 0 and "Nothing to be done" in target.stderr + target.stdout
+    listed = finished.snakemake("--list-rules")
+    assert listed.returncode == 0
+    for rule in ("all", "data", "train", "gather", "figures"):
+        assert re.search(rf"^\s*{rule}\b", listed.stdout + listed.stderr, re.M), listed.stdout
+
+
+def test_snakemakes_own_report_works(finished):
+    report = finished.snakemake("--report", "report.html")
+    assert report.returncode == 0, report.stderr
+    assert (finished.folder / "report.html").stat().st_size > 10_000
+
+
+def test_one_more_seed_and_one_deleted_run_train_just_that(project):
+    assert project.snakemake().returncode == 0
+    first = project.runs()
+    config = (project.folder / "config.yaml").read_text()
+    project.configure(config.replace("seeds: 2\n", "seeds: 3\n"))
+    assert project.snakemake().returncode == 0
+    more = project.runs()
+    assert {name: more[name] for name in first} == first
+    assert sorted(name.partition(".")[2] for name in set(more) - set(first)) == ["seeds-2-2.nc"] * 2
+    victim = sorted(more)[0]
+    (project.folder / "results/runs" / victim).unlink()
+    assert project.snakemake().returncode == 0
+    last = project.runs()
+    assert set(last) == set(more)
+    assert {name for name in last if last[name] != more[name]} == {victim}
+    with xr.open_dataset(project.folder / "results/results.nc") as results:
+        assert results.sizes["seed"] == 3 and (results["status"] == "complete").all()
+
+
+def test_one_run_file_is_a_target_that_trains_only_itself(project):
+    paths = project.hornlib("plan", "--paths").stdout.split()
+    assert len(paths) == 2
+    assert project.snakemake(paths[0]).returncode == 0
+    assert list(project.runs()) == [paths[0].rpartition("/")[2]]
+
+
+def test_a_failing_cell_leaves_the_others_running_and_is_named(project):
+    paths = project.hornlib("plan", "--paths").stdout.split()
+    blocked, other = (project.folder / path for path in paths)
+    blocked.parent.mkdir(parents=True)
+    # a folder where the temporary file's rename must go makes just this job fail
+    checkpoint = project.folder / "results/checkpoints" / f"{blocked.stem}.checkpoint"
+    checkpoint.mkdir(parents=True)
+    failed = project.snakemake()
+    assert failed.returncode != 0
+    assert other.exists() and not blocked.exists()
+    message = failed.stderr
+    assert "hornlib train" in message and f"logs/train/{blocked.stem}.log" in message
+    assert "Traceback" not in message
+    with xr.open_dataset(project.folder / "results/partial.nc") as partial:
+        assert sorted(set(partial["status"].values.ravel())) == ["complete", "missing"]
+    assert not (project.folder / "results/results.nc").exists()
+    checkpoint.rmdir()
+    assert project.snakemake().returncode == 0
+    assert blocked.exists() and (project.folder / "results/results.nc").exists()
+
+
+def test_config_values_never_reach_a_shell(project):
+    config = (project.folder / "config.yaml").read_text()
+    nasty = "results $(touch pwned); `touch pwned` 'x'"
+    project.configure(config.replace("results: results\n", f"results: {json.dumps(nasty)}\n"))
+    result = project.snakemake()
+    assert result.returncode == 0, result.stderr
+    assert (project.folder / nasty / "results.nc").exists()
+    assert not list(project.folder.rglob("pwned"))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("name: cnn,", "name: cnm,", r"sweeps\.two_cells\.model\[1\]\.name: unknown model 'cnm'.*'cnn'"),
+        ("timesteps: 4", "timestep: 4", r"config\.yaml:\d+.*timestep.*'timesteps'"),
+        ("seeds: 2", "seeds: 2\nseeds: 3", r"config\.yaml:\d+:\d+.*duplicate key"),
+        ("steps: 12,", "steps: 12, epochs: true,", r"epochs: got True"),
+        ("sweeps:", "sweeps: [", r"config\.yaml:\d+:\d+"),
+    ],
+)
+def test_a_mistake_in_the_config_is_told_before_any_training(project, old, new, said):
+    project.configure((project.folder / "config.yaml").read_text().replace(old, new, 1))
+    result = project.snakemake()
+    assert result.returncode != 0
+    assert re.search(said, result.stderr, re.S), result.stderr
+    assert "Traceback" not in result.stderr
+    assert not (project.folder / "results").exists()
+
+
+def test_config_on_the_command_line_is_refused(project):
+    result = project.snakemake("--config", "seeds=3")
+    assert result.returncode != 0 and "--configfile" in result.stderr
+
+
+def test_another_configfile_replaces_the_default_and_is_not_merged_onto_it(project):
+    other = (project.folder / "config.yaml").read_text().replace("two_cells:", "other:")
+    (project.folder / "other.yaml").write_text(other)
+    result = project.snakemake("--configfile", "other.yaml", "--list-rules")
+    assert result.returncode == 0
+    rules = (result.stdout + result.stderr).split()
+    assert "other" in rules and "two_cells" not in rules
+
+
+@pytest.mark.slow
+def test_after_kill_9_of_everything_the_same_command_ends_bit_identical(project, finished):
+    config = (project.folder / "config.yaml").read_text().replace("steps: 12", "steps: 400")
+    project.configure(config.replace("lanes: 2", "lanes: 2\ncheckpoint_minutes: 0.005"))
+    undisturbed = project.folder / "undisturbed"
+    undisturbed.mkdir()
+    (undisturbed / "config.yaml").write_text((project.folder / "config.yaml").read_text())
+    other = type(project)(undisturbed)
+    other.configure((project.folder / "config.yaml").read_text())
+    assert other.snakemake().returncode == 0
+    for delay in (6.0, 7.0, 8.0):
+        started = subprocess.Popen(
+            project.command("--cores", "2"),
+            cwd=project.folder,
+            env=project.environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        time.sleep(delay)
+        try:
+            os.killpg(started.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            break
+        started.wait()
+    again = project.snakemake()
+    assert again.returncode == 0, again.stderr
+    with (
+        xr.open_dataset(project.folder / "results/results.nc") as found,
+        xr.open_dataset(undisturbed / "results/results.nc") as expected,
+    ):
+        for name in set(expected.variables) - VOLATILE:
+            xr.testing.assert_identical(found[name].drop_attrs(), expected[name].drop_attrs())
