@@ -1,0 +1,115 @@
+"""HORN-CNN: a CNN whose stages are fields of driven harmonic oscillators."""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from hornlib.dynamics.oscillator import Constants, coefficients, draw_constants
+from hornlib.models.horn_cnn.parameters import HornCnnParameters
+from hornlib.models.recurrent_cnn import RecurrentCnn, RecurrentStage
+from hornlib.models.recurrent_cnn_parameters import StageShape
+from hornlib.parameters import Task
+
+__all__ = ["HornCnn", "OscillatorStage"]
+
+
+class Scaled(NamedTuple):
+    """The step in units of the force: v = y / g and p = x / (h g), g the integrator's force coefficient.
+
+    v <- carry v - spring p + tanh(a);  p <- p + v: three products a step instead of five.
+    """
+
+    carry: Tensor
+    spring: Tensor
+    source: Tensor
+    displacement: Tensor
+
+
+class OscillatorStage(RecurrentStage):
+    """T steps of an oscillator a channel and pixel under alpha tanh(u + kappa K * (y / omega)).
+
+    Args:
+        shape: the stage's shape.
+        parameters: the model's parameters.
+        generator: draws the oscillators' constants.
+    """
+
+    def __init__(self, shape: StageShape, parameters: HornCnnParameters, generator: torch.Generator) -> None:
+        super().__init__(shape, parameters)
+        self.integrator = parameters.integrator
+        self.recurrence_on = parameters.recurrence_on
+        per_unit = parameters.constants_per == "unit"
+        self.scales_state = per_unit and self.kernel is not None
+        self.learned = parameters.oscillator_training == "learned"
+        pixels = (shape.height, shape.width) if per_unit else (1, 1)
+        oscillator = parameters.oscillator(parameters.timesteps)
+        constants = draw_constants(
+            oscillator,
+            (shape.channels, *pixels),
+            parameters.heterogeneity,
+            parameters.heterogeneity_draw,
+            generator,
+        )
+        for key, values in constants._asdict().items():
+            if self.learned:
+                self.register_parameter(f"log_{key}", nn.Parameter(values.log()))
+            else:
+                self.register_buffer(key, values)
+        # Buffers, not floats: lanes that are trained side by side may differ in them.
+        self.register_buffer("integration_step", torch.tensor(oscillator.integration_step))
+        self.register_buffer("recurrence_gain", torch.tensor(parameters.recurrence_gain))
+
+    def constants(self) -> Constants:
+        """Return omega, damping and alpha, (C, 1, 1) or (C, H, W)."""
+        if self.learned:
+            return Constants(self.log_omega.exp(), self.log_damping.exp(), self.log_alpha.exp())
+        return Constants(self.omega, self.damping, self.alpha)
+
+    def states(self, drives: Sequence[Tensor]) -> tuple[Iterator[Tensor], Tensor]:
+        """Return p_1, p_2, ... = x_t / (h g), one a step, and h g."""
+        scaled = self._scaled()
+        return self._positions(drives, scaled), scaled.displacement
+
+    def _positions(self, drives: Sequence[Tensor], scaled: Scaled) -> Iterator[Tensor]:
+        kernel = self._scaled_kernel(scaled.source)
+        position = velocity = torch.zeros_like(drives[0])
+        for drive in drives:
+            state = velocity if self.recurrence_on == "velocity" else position
+            if self.scales_state:
+                state = state * scaled.source
+            force = torch.tanh(self.recur(drive, kernel, state))
+            before = velocity
+            velocity = torch.addcmul(force, scaled.carry, velocity)
+            velocity = torch.addcmul(velocity, scaled.spring, position, value=-1)
+            position = position + (before if self.integrator == "explicit_euler" else velocity)
+            yield position
+
+    def _scaled(self) -> Scaled:
+        constants, h = self.constants(), self.integration_step
+        carry, spring, force = coefficients(constants, h, self.integrator)
+        displacement = h * force
+        source = force / constants.omega if self.recurrence_on == "velocity" else displacement
+        return Scaled(carry, h * spring, self.recurrence_gain * source, displacement)
+
+    def _scaled_kernel(self, source: Tensor) -> Tensor | None:
+        """Fold the source's scale into the kernel's input channels; a scale per unit cannot be folded."""
+        if self.kernel is None or self.scales_state:
+            return self.kernel
+        depthwise = self.kernel.shape[1] == 1
+        return self.kernel * (source.unsqueeze(1) if depthwise else source)
+
+
+class HornCnn(RecurrentCnn):
+    """HORN-CNN; see `HornCnnParameters` for the equations.
+
+    Args:
+        parameters: the model's parameters.
+        task: shapes of inputs and outputs.
+        generator: draws the oscillators' constants, stage by stage.
+    """
+
+    def __init__(self, parameters: HornCnnParameters, task: Task, generator: torch.Generator) -> None:
+        stages = [OscillatorStage(shape, parameters, generator) for shape in parameters.stages(task)]
+        super().__init__(stages, parameters, task)

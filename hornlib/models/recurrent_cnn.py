@@ -1,0 +1,130 @@
+"""The graph that horn_cnn and leaky_cnn share: stages of recurrent units over feature maps."""
+
+import math
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from functools import reduce
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from hornlib.models.readout import Readout
+from hornlib.models.recurrent_cnn_parameters import RecurrentCnnParameters, StageShape
+from hornlib.parameters import Task
+
+__all__ = ["RecurrentCnn", "RecurrentStage"]
+
+# Added under the root, so that its gradient is 0, not NaN, where every state is 0.
+_RMS_OFFSET = 1e-24
+
+
+class RecurrentStage(nn.Module, ABC):
+    """T steps of one kind of unit over a feature map, driven by u = norm(conv3x3(input)).
+
+    A sequence of T feature maps travels as one batch of T times the batch, time first, so that convolution,
+    normalisation and pooling see it as they see images.
+
+    Args:
+        shape: the stage's shape.
+        parameters: the model's parameters.
+    """
+
+    def __init__(self, shape: StageShape, parameters: RecurrentCnnParameters) -> None:
+        super().__init__()
+        bias = parameters.normalisation == "none"
+        self.convolution = nn.Conv2d(shape.in_channels, shape.channels, 3, padding=1, bias=bias)
+        self.norm = _norm(shape.channels, parameters.normalisation)
+        self.kernel = _kernel(shape.channels, parameters.recurrence)
+        self.timesteps = parameters.timesteps
+        self.driven_by_sequence = shape.drives > 1
+        self.read = READ[shape.output]
+
+    @abstractmethod
+    def states(self, drives: Sequence[Tensor]) -> tuple[Iterator[Tensor], Tensor]:
+        """Return x_1 / scale, x_2 / scale, ... under the drives, one a step, and the scale."""
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Return what the stage hands on, (batch, C, H, W); inputs (batch, in, H, W), a sequence T times as
+        many."""
+        drive = self.norm(self.convolution(inputs))
+        drives = drive.chunk(self.timesteps) if self.driven_by_sequence else [drive] * self.timesteps
+        states, scale = self.states(drives)
+        return self.read(states, scale, self.timesteps)
+
+    def recur(self, drive: Tensor, kernel: Tensor | None, state: Tensor) -> Tensor:
+        """Return drive + kernel * state, the argument of the tanh."""
+        if kernel is None:
+            return drive
+        channels, inputs_each = kernel.shape[:2]
+        return drive + F.conv2d(state, kernel, padding=1, groups=channels // inputs_each)
+
+
+class RecurrentCnn(nn.Module):
+    """Stages with 2x2 pooling between them, a global average over pixels, the shared read-out.
+
+    Args:
+        stages: the stages, first to last.
+        parameters: the model's parameters.
+        task: shapes of inputs and outputs.
+    """
+
+    def __init__(
+        self, stages: Sequence[RecurrentStage], parameters: RecurrentCnnParameters, task: Task
+    ) -> None:
+        super().__init__()
+        self.stages = nn.ModuleList(stages)
+        self.pool = nn.AvgPool2d(2) if parameters.pooling == "average" else nn.MaxPool2d(2)
+        num_features = parameters.stages(task)[-1].channels
+        self.readout = Readout(num_features, task.num_outputs, parameters.readout_norm)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Return logits (batch, num_outputs) of images (batch, channels, height, width)."""
+        first, *others = self.stages
+        features = first(inputs)
+        for stage in others:
+            features = stage(self.pool(features))
+        return self.readout(features.mean((-2, -1)))
+
+
+def _norm(channels: int, normalisation: str) -> nn.Module:
+    if normalisation == "batch":
+        return nn.BatchNorm2d(channels)
+    if normalisation == "group":
+        return nn.GroupNorm(math.gcd(8, channels), channels)
+    return nn.Identity()
+
+
+def _kernel(channels: int, recurrence: str) -> nn.Parameter | None:
+    """Draw K ~ U[-sqrt(3 / fan-in), sqrt(3 / fan-in)], of variance 1 / fan-in."""
+    if recurrence == "none":
+        return None
+    inputs_each = channels if recurrence == "full" else 1
+    bound = math.sqrt(3 / (9 * inputs_each))
+    return nn.Parameter(torch.empty(channels, inputs_each, 3, 3).uniform_(-bound, bound))
+
+
+def _read_mean(states: Iterator[Tensor], scale: Tensor, timesteps: int) -> Tensor:
+    return reduce(torch.add, states) * (scale / timesteps)
+
+
+def _read_last(states: Iterator[Tensor], scale: Tensor, timesteps: int) -> Tensor:
+    return deque(states, maxlen=1)[0] * scale
+
+
+def _read_rms(states: Iterator[Tensor], scale: Tensor, timesteps: int) -> Tensor:
+    squares = reduce(torch.add, (state * state for state in states))
+    return torch.sqrt(squares + _RMS_OFFSET) * (scale / math.sqrt(timesteps))
+
+
+def _read_sequence(states: Iterator[Tensor], scale: Tensor, timesteps: int) -> Tensor:
+    return torch.cat([state * scale for state in states])
+
+
+READ: dict[str, Callable[[Iterator[Tensor], Tensor, int], Tensor]] = {
+    "mean": _read_mean,
+    "last": _read_last,
+    "rms": _read_rms,
+    "sequence": _read_sequence,
+}
