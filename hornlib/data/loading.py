@@ -1,0 +1,73 @@
+"""From files to tensors on the device: read, split, resize, standardise, present."""
+
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from hornlib.data import DatasetDeclaration
+from hornlib.data.parameters import DataParameters
+from hornlib.data.presentation import present, resize
+from hornlib.data.reading import read
+from hornlib.data.splits import split_training
+
+__all__ = ["Split", "Splits", "load", "moments"]
+
+
+class Split(NamedTuple):
+    """Examples on the device: float32 inputs as presented, and targets (int64 classes, or floats)."""
+
+    inputs: Tensor
+    targets: Tensor
+
+
+class Splits(NamedTuple):
+    """The three disjoint parts of a dataset; `validation` has no examples where `validation: 0`."""
+
+    train: Split
+    validation: Split
+    test: Split
+
+
+def load(data: DataParameters, device: torch.device | str) -> Splits:
+    """Return the whole dataset on the device, standardised to mean 0 and standard deviation 1 a channel.
+
+    x' = (x - mean) / std, both taken over the examples trained on and all pixels, after the resize; a channel
+    that never changes is only centred. Targets of a regression stay as they are.
+
+    Everything is computed on the CPU, so that the numbers are the same on every device. Memory on the device
+    is 4 bytes a number: MNIST 220 MB, CIFAR 737 MB, times (image_size / native size)^2. The last two datasets
+    of a process are kept for later calls: treat the tensors as read-only.
+
+    Raises:
+        DataError: files are missing, unreadable, or not what the dataset declares.
+    """
+    return _load(data, data.declaration, data.root_path().absolute(), torch.device(device))
+
+
+@lru_cache(maxsize=2)
+def _load(data: DataParameters, declaration: DatasetDeclaration, root: Path, device: torch.device) -> Splits:
+    raw = read(declaration, root)
+    is_classification = declaration.loss == "cross_entropy"
+    strata = raw.train_targets if is_classification else torch.zeros(len(raw.train_targets), dtype=torch.long)
+    train, validation = split_training(data.name, strata, data.num_validation, data.train_subset)
+    images = [
+        resize(_as_float(inputs), data.image_size)
+        for inputs in (raw.train_inputs[train], raw.train_inputs[validation], raw.test_inputs)
+    ]
+    mean, std = moments(images[0])
+    inputs = [present((part - mean) / std, data.presentation).to(device) for part in images]
+    targets = [raw.train_targets[train], raw.train_targets[validation], raw.test_targets]
+    return Splits(*(Split(part, target.to(device)) for part, target in zip(inputs, targets, strict=True)))
+
+
+def moments(images: Tensor) -> tuple[Tensor, Tensor]:
+    """Return mean and standard deviation of each channel, (channels, 1, 1); a deviation of 0 becomes 1."""
+    std, mean = torch.std_mean(images, dim=(0, 2, 3), correction=0, keepdim=True)
+    return mean[0], torch.where(std > 0, std, 1)[0]
+
+
+def _as_float(inputs: Tensor) -> Tensor:
+    return inputs.float() / 255 if inputs.dtype == torch.uint8 else inputs.float()

@@ -1,0 +1,123 @@
+"""Parameters of the data a cell trains on, and what follows from them without the files; free of torch."""
+
+import os
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from hornlib.data import DATASETS, DatasetDeclaration
+from hornlib.errors import nearest
+from hornlib.parameters import Parameters, Task
+
+__all__ = ["DataParameters", "Presentation"]
+
+Presentation = Literal["image", "rows", "pixels", "permuted_pixels"]
+
+
+class DataParameters(Parameters):
+    """A dataset, how its examples reach the network, and how its training part is cut.
+
+    The validation part is drawn first (a fixed, class-stratified draw that depends on the dataset and on
+    `validation` alone), then `train_subset` is chosen from what remains.
+    """
+
+    name: str = Field(json_schema_extra={"enum": list(DATASETS)})
+    """The dataset: a key of `hornlib.data.DATASETS`."""
+    presentation: Presentation = "image"
+    """image: (channels, height, width) at once; rows: one image row a time step, features = channels x width;
+    pixels: one pixel a time step, in reading order, features = channels; permuted_pixels: pixels in one fixed
+    random order, the same for every seed."""
+    image_size: int | None = Field(default=None, ge=1)
+    """Height and width in pixels after an anti-aliased bilinear resize; None keeps the stored size."""
+    train_subset: int | None = Field(default=None, ge=1)
+    """Training examples kept, a fixed class-balanced draw, smaller within larger ones; None keeps all."""
+    validation: float = Field(default=0.1, ge=0, le=0.5)
+    """Share of the training set cut off for validation; with 0 there are no validation curves."""
+    augmentation: Literal["none", "crop_flip"] = "none"
+    """crop_flip: every epoch a new crop within an edge of 4 zero pixels, mirrored with probability 1/2."""
+    root: str | None = Field(default=None, json_schema_extra={"in_name": False})
+    """Folder that holds the files; None: the environment's HORNLIB_DATA, else `data`. Not part of a name."""
+
+    @field_validator("name")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        if name not in DATASETS:
+            raise ValueError(
+                f"unknown dataset {name!r}; valid: {', '.join(DATASETS)}{nearest(name, DATASETS)}"
+            )
+        return name
+
+    @model_validator(mode="after")
+    def _fits_the_dataset(self) -> "DataParameters":
+        available = self.declaration.num_train - self.num_validation
+        if self.train_subset is not None and self.train_subset > available:
+            raise ValueError(
+                f"train_subset: {self.train_subset} is more than the {available} training examples that "
+                f"{self.name} has with validation: {self.validation}"
+            )
+        if self.augmentation == "crop_flip" and (
+            self.presentation != "image" or self.declaration.channels != 3
+        ):
+            raise ValueError(
+                "augmentation: crop_flip is for colour images in presentation: image, "
+                f"got {self.name} in presentation: {self.presentation}; valid here: none"
+            )
+        return self
+
+    @property
+    def declaration(self) -> DatasetDeclaration:
+        """What the dataset declares about itself."""
+        return DATASETS[self.name]
+
+    @property
+    def num_validation(self) -> int:
+        """Examples cut off for validation."""
+        return round(self.validation * self.declaration.num_train)
+
+    @property
+    def num_train(self) -> int:
+        """Examples trained on, after the validation split and `train_subset`."""
+        return self.train_subset or self.declaration.num_train - self.num_validation
+
+    @property
+    def num_test(self) -> int:
+        """Examples of the test part."""
+        return self.declaration.num_test
+
+    @property
+    def loss(self) -> str:
+        """What training minimises: cross_entropy or mse."""
+        return self.declaration.loss
+
+    @property
+    def metric(self) -> str:
+        """What evaluation reports: accuracy or relative_l2."""
+        return self.declaration.metric
+
+    @property
+    def direction(self) -> str:
+        """Which way the metric gets better: maximise or minimise."""
+        return self.declaration.direction
+
+    @property
+    def chance(self) -> float:
+        """The metric of a network that knows nothing."""
+        return self.declaration.chance
+
+    def task(self) -> Task:
+        """Return the shapes a network sees: image (C, H, W); rows (H, C W); pixels (H W, C)."""
+        channels = self.declaration.channels
+        height = self.image_size or self.declaration.height
+        width = self.image_size or self.declaration.width
+        shapes = {
+            "image": (channels, height, width),
+            "rows": (height, channels * width),
+            "pixels": (height * width, channels),
+            "permuted_pixels": (height * width, channels),
+        }
+        return Task(shapes[self.presentation], self.declaration.num_outputs)
+
+    def root_path(self) -> Path:
+        """Return the folder of the files: `root`, else the environment's HORNLIB_DATA, else `data` here."""
+        return Path(self.root or os.environ.get("HORNLIB_DATA") or "data").expanduser()

@@ -1,0 +1,185 @@
+"""Claims about the loaded tensors, on digits and on the real files where they are given."""
+
+import dataclasses
+
+import pytest
+import torch
+from sklearn.datasets import load_digits
+
+from hornlib.data import DATASETS
+from hornlib.data.loaders import Raw
+from hornlib.data.loading import load, moments
+from hornlib.data.parameters import DataParameters
+from hornlib.data.presentation import present, resize
+from hornlib.data.reading import read
+from hornlib.errors import DataError
+
+
+def levels(inputs, highest):
+    """Undo the standardisation: black and white, which every part holds, become 0 and `highest`."""
+    black, white = inputs.min(), inputs.max()
+    return ((inputs - black) / (white - black) * highest).round().to(torch.uint8)
+
+
+def as_set(examples):
+    """The examples as sorted byte strings, to compare without regard to their order."""
+    return sorted(example.numpy().tobytes() for example in examples)
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return load(DataParameters(name="digits"), "cpu")
+
+
+@pytest.fixture(scope="module")
+def mnist(real):
+    data = real("mnist")
+    return read(data.declaration, data.root_path()), load(data, "cpu")
+
+
+def test_digits_splits_are_disjoint_and_together_scikit_learns_digits(digits):
+    stored = torch.from_numpy(load_digits().images).to(torch.uint8)
+    assert as_set(torch.cat([levels(part.inputs, 16) for part in digits])) == as_set(stored)
+
+
+def test_digits_test_part_is_stratified(digits):
+    assert len(digits.test.targets) == 360
+    shares = torch.from_numpy(load_digits().target).bincount() * 360 / 1797
+    assert (digits.test.targets.bincount() - shares).abs().max() <= 1
+
+
+def test_standardisation_reads_the_training_part_alone(digits):
+    assert digits.train.inputs.mean().abs() < 1e-6
+    assert abs(digits.train.inputs.std(correction=0) - 1) < 1e-5
+    assert digits.test.inputs.mean().abs() > 1e-6
+    subset = load(DataParameters(name="digits", train_subset=50), "cpu")
+    assert subset.train.inputs.mean().abs() < 1e-6
+    assert abs(subset.train.inputs.std(correction=0) - 1) < 1e-5
+
+
+@pytest.mark.parametrize("presentation", ["rows", "pixels", "permuted_pixels"])
+def test_the_split_does_not_depend_on_the_presentation(digits, presentation):
+    other = load(DataParameters(name="digits", presentation=presentation), "cpu")
+    for part, expected in zip(other, digits, strict=True):
+        assert torch.equal(part.inputs, present(expected.inputs, presentation))
+        assert torch.equal(part.targets, expected.targets)
+
+
+@pytest.mark.parametrize("fields", [{"train_subset": 100}, {"root": "elsewhere"}])
+def test_validation_and_test_do_not_depend_on_what_is_trained_on(digits, fields):
+    other = load(DataParameters(name="digits", **fields), "cpu")
+    for part, expected in zip(other[1:], digits[1:], strict=True):
+        assert torch.equal(levels(part.inputs, 16), levels(expected.inputs, 16))
+        assert torch.equal(part.targets, expected.targets)
+
+
+def test_the_split_does_not_depend_on_the_image_size(digits):
+    other = load(DataParameters(name="digits", image_size=4), "cpu")
+    for part, expected in zip(other, digits, strict=True):
+        assert torch.equal(part.targets, expected.targets)
+        pair = torch.stack([part.inputs.flatten(), resize(expected.inputs, 4).flatten()])
+        assert torch.corrcoef(pair)[0, 1] > 0.99999
+
+
+@pytest.mark.parametrize(
+    "fields", [{}, {"validation": 0}, {"validation": 0.25, "train_subset": 77}, {"presentation": "rows"}]
+)
+def test_loaded_sizes_shapes_and_types_are_the_declared_ones(fields):
+    data = DataParameters(name="digits", **fields)
+    splits = load(data, "cpu")
+    for part, size in zip(splits, (data.num_train, data.num_validation, data.num_test), strict=True):
+        assert part.inputs.shape == (size, *data.task().input_shape)
+        assert part.inputs.dtype == torch.float32
+        assert part.targets.shape == (size,)
+        assert part.targets.dtype == torch.int64
+
+
+def test_a_training_subset_is_balanced_over_the_classes():
+    splits = load(DataParameters(name="digits", train_subset=100), "cpu")
+    assert splits.train.targets.bincount().tolist() == [10] * 10
+
+
+def test_a_second_call_reads_no_file_again():
+    data = DataParameters(name="digits", validation=0.2)
+    assert load(data, "cpu") is load(data, "cpu")
+
+
+def test_a_channel_that_never_changes_is_only_centred():
+    images = torch.rand(5, 2, 3, 3)
+    images[:, 1] = 0.25
+    mean, std = moments(images)
+    torch.testing.assert_close(mean.flatten(), torch.stack([images[:, 0].mean(), torch.tensor(0.25)]))
+    assert std[1] == 1
+
+
+def test_moments_of_the_whole_mnist_are_the_known_ones(mnist):
+    mean, std = moments(mnist[0].train_inputs.float() / 255)
+    assert abs(mean.item() - 0.1307) < 1e-4
+    assert abs(std.item() - 0.3081) < 1e-4
+
+
+def test_mnist_is_standardised_with_nearly_the_known_moments(mnist):
+    _, splits = mnist
+    black, white = splits.train.inputs.min(), splits.train.inputs.max()
+    std = 1 / (white - black)
+    assert abs(std - 0.3081) < 0.002
+    assert abs(-black * std - 0.1307) < 0.002
+
+
+def test_mnist_splits_are_disjoint_and_together_the_whole(mnist):
+    raw, splits = mnist
+    train, validation, test = (levels(part.inputs, 255) for part in splits)
+    assert torch.equal(test, raw.test_inputs)
+    assert as_set(torch.cat([train, validation])) == as_set(raw.train_inputs)
+
+
+def test_mnist_validation_is_stratified(mnist):
+    raw, splits = mnist
+    shares = raw.train_targets.bincount() / 10
+    assert (splits.validation.targets.bincount() - shares).abs().max() <= 1
+
+
+@pytest.mark.parametrize("name", ["fashion_mnist", "photo_patches"])
+def test_real_files_load_at_their_declared_sizes(real, name):
+    data = real(name, train_subset=500)
+    splits = load(data, "cpu")
+    assert splits.train.inputs.shape == (500, *data.task().input_shape)
+    assert splits.train.targets.bincount().tolist() == [50] * 10
+    for channel in splits.train.inputs.unbind(1):
+        assert channel.mean().abs() < 1e-5
+        assert abs(channel.std(correction=0) - 1) < 1e-4
+
+
+def waves(root, download):
+    """A small regression: sines of a random phase, the phase's cosine and sine as targets."""
+    phase = torch.rand(50, generator=torch.Generator().manual_seed(0)) * 6.28
+    inputs = torch.sin(torch.arange(12) + phase[:, None])[:, None, :, None]
+    targets = torch.stack([phase.cos(), phase.sin()], dim=1)
+    return Raw(inputs[:40], targets[:40], inputs[40:], targets[40:])
+
+
+@pytest.fixture
+def waves_declared(monkeypatch):
+    declaration = dataclasses.replace(
+        DATASETS["digits"],
+        **{"name": "waves", "height": 12, "width": 1, "num_outputs": 2, "num_train": 40, "num_test": 10},
+        **{"loss": "mse", "metric": "relative_l2", "loader": f"{__name__}:waves"},
+    )
+    monkeypatch.setitem(DATASETS, "waves", declaration)
+
+
+def test_a_regression_rides_the_same_rails(waves_declared):
+    data = DataParameters(name="waves", presentation="rows", validation=0.25)
+    assert (data.loss, data.metric, data.direction, data.chance) == ("mse", "relative_l2", "minimise", 1.0)
+    splits = load(data, "cpu")
+    assert [part.inputs.shape for part in splits] == [(30, 12, 1), (10, 12, 1), (10, 12, 1)]
+    stored = waves(None, False)
+    assert torch.equal(splits.test.targets, stored.test_targets)
+    together = torch.cat([splits.train.targets, splits.validation.targets])
+    assert as_set(together) == as_set(stored.train_targets)
+
+
+def test_a_regression_without_its_declared_outputs_is_refused(waves_declared, monkeypatch):
+    monkeypatch.setitem(DATASETS, "waves", dataclasses.replace(DATASETS["waves"], num_outputs=3))
+    with pytest.raises(DataError, match=r"training part: expected targets of shape \(3,\), found \(2,\)"):
+        load(DataParameters(name="waves"), "cpu")

@@ -1,0 +1,110 @@
+"""Claims about data parameters: closed forms, names, and what is refused."""
+
+import math
+import subprocess
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from hornlib.data import DATASETS
+from hornlib.data.parameters import DataParameters
+
+NAMES = st.sampled_from(list(DATASETS))
+
+
+def test_parameters_and_table_load_without_torch():
+    code = "import sys, hornlib.data.parameters; print(*{'torch', 'numpy', 'sklearn'} & set(sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "\n"
+
+
+@pytest.mark.parametrize("name", DATASETS)
+def test_every_declaration_stands_under_its_own_name_with_chance_of_its_metric(name):
+    declaration = DATASETS[name]
+    assert declaration.name == name
+    assert declaration.direction == "maximise"
+    assert declaration.chance == pytest.approx(1 / declaration.num_outputs)
+
+
+def test_only_digits_come_without_files():
+    assert [name for name, declaration in DATASETS.items() if not declaration.needs_download] == ["digits"]
+
+
+@pytest.mark.parametrize(
+    "fields, shape",
+    [
+        ({"name": "mnist"}, (1, 28, 28)),
+        ({"name": "mnist", "image_size": 14, "presentation": "rows"}, (14, 14)),
+        ({"name": "mnist", "presentation": "permuted_pixels"}, (784, 1)),
+        ({"name": "cifar10"}, (3, 32, 32)),
+        ({"name": "cifar10", "presentation": "rows"}, (32, 96)),
+        ({"name": "cifar100", "image_size": 8, "presentation": "pixels"}, (64, 3)),
+    ],
+)
+def test_task_has_the_shape_of_the_presentation(fields, shape):
+    data = DataParameters(**fields)
+    assert data.task() == (shape, DATASETS[data.name].num_outputs)
+
+
+@given(name=NAMES, share=st.floats(0, 0.5))
+def test_training_and_validation_sizes_add_up_to_the_training_set(name, share):
+    data = DataParameters(name=name, validation=share)
+    assert data.num_train + data.num_validation == DATASETS[name].num_train
+    assert math.isclose(data.num_validation, share * DATASETS[name].num_train, abs_tol=0.5)
+
+
+def test_train_subset_is_the_number_of_training_examples():
+    data = DataParameters(name="mnist", train_subset=1000)
+    assert (data.num_train, data.num_validation, data.num_test) == (1000, 6000, 10_000)
+
+
+def test_unknown_dataset_is_refused_with_the_nearest_right_name():
+    with pytest.raises(
+        ValidationError, match=r"unknown dataset 'minst'; valid: digits.*did you mean 'mnist'"
+    ):
+        DataParameters(name="minst")
+
+
+@pytest.mark.parametrize(
+    "fields, words",
+    [
+        ({"name": "digits", "train_subset": 1294}, "more than the 1293 training examples"),
+        ({"name": "mnist", "augmentation": "crop_flip"}, "crop_flip is for colour images"),
+        ({"name": "cifar10", "augmentation": "crop_flip", "presentation": "rows"}, "presentation: rows"),
+        ({"name": "mnist", "validation": 0.6}, "less than or equal to 0.5"),
+        ({"name": "mnist", "image_size": 0}, "greater than or equal to 1"),
+        ({"name": "mnist", "colour": "red"}, "Extra inputs are not permitted"),
+    ],
+)
+def test_what_cannot_be_is_refused_in_words(fields, words):
+    with pytest.raises(ValidationError, match=words):
+        DataParameters(**fields)
+
+
+def test_root_is_not_part_of_the_name_and_defaults_are_pinned():
+    data = DataParameters(name="mnist", root="/anywhere")
+    assert data.changed() == {"name": "mnist"}
+    assert data.canonical() == {
+        "name": "mnist",
+        "presentation": "image",
+        "image_size": None,
+        "train_subset": None,
+        "validation": 0.1,
+        "augmentation": "none",
+    }
+
+
+def test_root_goes_from_field_to_environment_to_working_directory(monkeypatch, tmp_path):
+    monkeypatch.setenv("HORNLIB_DATA", str(tmp_path))
+    assert DataParameters(name="mnist", root="elsewhere").root_path().parts == ("elsewhere",)
+    assert DataParameters(name="mnist").root_path() == tmp_path
+    monkeypatch.delenv("HORNLIB_DATA")
+    assert DataParameters(name="mnist").root_path().parts == ("data",)
+
+
+@given(name=NAMES, share=st.floats(0, 0.5), size=st.none() | st.integers(1, 64))
+def test_canonical_values_give_the_same_parameters_again(name, share, size):
+    data = DataParameters(name=name, validation=share, image_size=size)
+    assert DataParameters(**data.canonical()) == data
