@@ -1,0 +1,66 @@
+"""The default sweep through Snakemake against the same cells in one bare Python loop, same lanes.
+
+python benchmarks/orchestration.py   writes benchmarks/orchestration.md (takes two default sweeps)
+"""
+
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+import yaml
+
+from hornlib.data.loading import load
+from hornlib.grid import read_grid
+from hornlib.training.loop import start_chunk, train_chunk
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+CORES = 2
+
+
+def through_snakemake(folder: Path, config: Path) -> float:
+    command = [sys.executable, "-m", "snakemake", "--cores", str(CORES), "--snakefile", str(REPOSITORY / "Snakefile")]
+    started = time.perf_counter()
+    subprocess.run([*command, "--configfile", str(config), "--quiet"], cwd=folder, check=True)
+    return time.perf_counter() - started
+
+
+def in_one_loop(config: Path) -> float:
+    """Train every cell with all its seeds as lanes, in this process, on as many threads as the sweep had cores."""
+    torch.set_num_threads(CORES)
+    grid = read_grid([config])
+    started = time.perf_counter()
+    for name, cell in grid.cells.items():
+        train_chunk(start_chunk(cell, list(grid.seeds[name]), torch.device("cpu")), load(cell.data, "cpu"))
+    return time.perf_counter() - started
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        content = yaml.safe_load((REPOSITORY / "config.yaml").read_text())
+        content["lanes"] = 7  # the same lanes in both
+        config = Path(folder) / "config.yaml"
+        config.write_text(yaml.safe_dump(content))
+        grid = read_grid([config])
+        loop = in_one_loop(config)
+        swept = through_snakemake(Path(folder), config)
+        shutil.rmtree(Path(folder) / "results")
+    runs = sum(map(len, grid.seeds.values()))
+    text = f"""# The default sweep: orchestration included, against one bare loop
+
+`python benchmarks/orchestration.py`; torch {torch.__version__}, CPU, {CORES} cores; {len(grid.cells)} cells, {runs} runs, n = 1.
+
+| way | seconds | ratio |
+|---|---|---|
+| one Python loop, {CORES} threads, 7 lanes | {loop:.0f} | 1 |
+| `snakemake --cores {CORES}`, one thread a job, 7 lanes; results.nc and figures too | {swept:.0f} | {swept / loop:.2f} |
+"""
+    print(text)
+    (Path(__file__).parent / "orchestration.md").write_text(text)
+
+
+if __name__ == "__main__":
+    main()
