@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from hornlib.config import SECTIONS, describe_validation_error
+from hornlib.config import SECTIONS
 from hornlib.data import DATASETS
 from hornlib.data.parameters import DataParameters
 from hornlib.errors import ConfigError, nearest
@@ -17,6 +17,7 @@ from hornlib.models import MODELS
 from hornlib.parameters import ModelParameters, Parameters, Task
 from hornlib.structures import STRUCTURES
 from hornlib.training.parameters import TrainingParameters
+from hornlib.validation import describe_validation_error, said
 
 __all__ = ["Cell", "make_cell", "parameters_class", "parse_specification", "validated"]
 
@@ -93,15 +94,15 @@ def parameters_class(section: str, name: object) -> type[Parameters]:
         return TrainingParameters
     table: Mapping[str, type[Parameters]] = MODELS if section == "model" else STRUCTURES
     if not isinstance(name, str) or name not in table:
-        raise ValueError(f"unknown {section} {name!r}{nearest(name, table)}; valid: {', '.join(table)}")
+        raise ValueError(f"unknown {section} {said(name)}{nearest(name, table)}; valid: {', '.join(table)}")
     return table[name]
 
 
 def validated(section: str, values: Mapping[str, Any]) -> Parameters:
     """Return the section's parameters, or raise pydantic's ValidationError or a ValueError.
 
-    The same values give the same object, since a grid asks for few distinct ones many times. The key holds the
-    type beside the value: True and 1 are equal to Python, and only one of them is a number here.
+    The same values give the same object, since a grid asks for few distinct ones many times. The key holds
+    the type beside the value: True and 1 are equal to Python, and only one of them is a number here.
     """
     key = tuple(sorted((name, type(value).__name__, value) for name, value in values.items()))
     return _validated(section, key)
@@ -110,10 +111,11 @@ def validated(section: str, values: Mapping[str, Any]) -> Parameters:
 @lru_cache(maxsize=65536)
 def _validated(section: str, items: tuple[tuple[str, str, Any], ...]) -> Parameters:
     values = {name: value for name, _, value in items}
-    if section == "data" and "name" in values and values["name"] not in DATASETS:
-        name = values["name"]
-        raise ValueError(f"unknown dataset {name!r}{nearest(name, DATASETS)}; valid: {', '.join(DATASETS)}")
     name = values.get("name", "static" if section == "structure" else None)
+    if section == "data" and "name" in values and name not in DATASETS:
+        raise ValueError(
+            f"unknown dataset {said(name)}{nearest(name, DATASETS)}; valid: {', '.join(DATASETS)}"
+        )
     return parameters_class(section, name)(**values)
 
 
@@ -124,16 +126,21 @@ def parse_specification(specification: Mapping[str, Mapping[str, Any]]) -> Cell:
         ConfigError: a section or a value is not understood.
     """
     if not isinstance(specification, Mapping) or not set(specification) <= set(SECTIONS):
-        raise ConfigError(f"a specification has the sections {', '.join(SECTIONS)}; got {specification!r}")
-    sections = {}
-    for section in SECTIONS:
-        values = specification.get(section, {})
-        try:
-            sections[section] = validated(section, values)
-        except ValidationError as error:
-            fields = tuple(parameters_class(section, values.get("name", "static")).model_fields)
-            path, message = next(describe_validation_error(error, fields, section))
-            raise ConfigError(f"{'.'.join([section, *map(str, path)])}: {message}") from None
-        except ValueError as error:
-            raise ConfigError(f"{section}: {error}") from None
+        raise ConfigError(
+            f"a specification has the sections {', '.join(SECTIONS)}; got {said(specification)}"
+        )
+    sections = {section: _parse_section(section, specification.get(section, {})) for section in SECTIONS}
     return make_cell(**sections)  # type: ignore[arg-type]
+
+
+def _parse_section(section: str, values: object) -> Parameters:
+    if not isinstance(values, Mapping) or any(isinstance(value, list | Mapping) for value in values.values()):
+        raise ConfigError(f"{section}: expected parameters, each one value, found {said(values)}")
+    try:
+        return validated(section, values)
+    except ValidationError as error:
+        fields = tuple(parameters_class(section, values.get("name", "static")).model_fields)
+        path, message = next(describe_validation_error(error, fields, section))
+        raise ConfigError(f"{'.'.join([section, *map(str, path)])}: {message}") from None
+    except ValueError as error:
+        raise ConfigError(f"{section}: {error}") from None

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from hornlib.errors import ResultsError
+
 __all__ = ["Job", "Range", "covering_ranges", "parse_run_name", "scan_runs"]
 
 
@@ -32,7 +34,10 @@ class Job(NamedTuple):
         return f"{self.cell}.seeds-{self.range.first}-{self.range.last}.nc"
 
 
-_RUN_NAME = re.compile(r"(?P<cell>[a-z0-9_]+(?:-[a-z0-9_]+)+)\.seeds-(?P<first>[0-9]+)-(?P<last>[0-9]+)\.nc")
+_RUN_NAME = re.compile(
+    r"(?P<cell>[a-z0-9_]+-[a-z0-9_]+(-[a-z0-9_]+)?-[0-9a-f]{12})"
+    r"\.seeds-(?P<first>0|[1-9][0-9]{0,8})-(?P<last>0|[1-9][0-9]{0,8})\.nc"
+)
 
 
 def parse_run_name(file_name: str) -> Job | None:
@@ -44,15 +49,24 @@ def parse_run_name(file_name: str) -> Job | None:
 
 
 def scan_runs(results: str | Path) -> dict[str, list[Range]]:
-    """Return the ranges of seeds of which run files lie in `results`/runs, by cell; one listing, no file opened."""
+    """Return the ranges of seeds of which run files lie in `results`/runs, by cell.
+
+    One listing, no file opened.
+
+    Raises:
+        ResultsError: the folder cannot be listed.
+    """
     found: dict[str, list[Range]] = {}
+    folder = Path(results) / "runs"
     try:
-        with os.scandir(Path(results) / "runs") as entries:
+        with os.scandir(folder) as entries:
             for entry in entries:
                 if job := parse_run_name(entry.name):
                     found.setdefault(job.cell, []).append(job.range)
     except FileNotFoundError:
         return {}
+    except OSError as error:
+        raise ResultsError(f"{folder}: cannot be listed: {error.strerror}") from None
     return found
 
 
@@ -64,15 +78,16 @@ def covering_ranges(wanted: Sequence[int], present: Iterable[Range], per_job: in
     """
     kept: list[Range] = []
     for candidate in sorted(present, key=lambda found: (found.first, -found.last)):
-        apart = all(candidate.first > other.last for other in kept)
+        apart = not kept or candidate.first > kept[-1].last
         if apart and any(candidate.first <= seed <= candidate.last for seed in wanted):
             kept.append(candidate)
-    covered = {seed for found in kept for seed in found.seeds()}
-    missing = sorted(set(wanted) - covered)
+    missing = sorted(
+        seed for seed in set(wanted) if not any(found.first <= seed <= found.last for found in kept)
+    )
+    cut: list[Range] = []
     for seed in missing:
-        previous = kept[-1] if kept and kept[-1].first in missing else None
-        if previous and previous.last == seed - 1 and seed - previous.first < per_job:
-            kept[-1] = Range(previous.first, seed)
+        if cut and cut[-1].last == seed - 1 and seed - cut[-1].first < per_job:
+            cut[-1] = Range(cut[-1].first, seed)
         else:
-            kept.append(Range(seed, seed))
-    return sorted(kept)
+            cut.append(Range(seed, seed))
+    return sorted(kept + cut)
