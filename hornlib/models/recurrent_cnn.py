@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from hornlib.models.depthwise import depthwise_convolution
+from hornlib.models.layout import channels_last
 from hornlib.models.readout import Readout
 from hornlib.models.recurrent_cnn_parameters import RecurrentCnnParameters, StageShape
 from hornlib.parameters import Task
@@ -48,7 +50,7 @@ class RecurrentStage(nn.Module, ABC):
     def forward(self, inputs: Tensor) -> Tensor:
         """Return what the stage hands on, (batch, C, H, W); inputs (batch, in, H, W), a sequence T times as
         many."""
-        drive = self.norm(self.convolution(inputs))
+        drive = 2 * self.norm(self.convolution(channels_last(inputs)))
         drives = drive.chunk(self.timesteps) if self.driven_by_sequence else [drive] * self.timesteps
         states, scale = self.states(drives)
         return self.read(states, scale, self.timesteps)
@@ -57,8 +59,9 @@ class RecurrentStage(nn.Module, ABC):
         """Return drive + kernel * state, the argument of the tanh."""
         if kernel is None:
             return drive
-        channels, inputs_each = kernel.shape[:2]
-        return drive + F.conv2d(state, kernel, padding=1, groups=channels // inputs_each)
+        if kernel.shape[1] == 1:
+            return drive + depthwise_convolution(state, kernel)
+        return drive + F.conv2d(state, kernel, padding=1)
 
 
 class RecurrentCnn(nn.Module):

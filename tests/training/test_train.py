@@ -1,0 +1,162 @@
+"""One job through the command that a node runs: killed, stopped, damaged, full disk; nothing is lost."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from hornlib.cell import parse_specification
+from hornlib.checkpoint import load_checkpoint
+from hornlib.errors import ConfigError, HornlibError
+from hornlib.jobs import Range
+from hornlib.training.interruption import EXIT_INTERRUPTED
+from hornlib.training.train import TrainOptions, resolve_device, train_job
+
+SPECIFICATION = {
+    "data": {"name": "digits", "train_subset": 200},
+    "model": {"name": "horn_cnn", "num_nodes": 4, "num_stages": 2, "timesteps": 3, "heterogeneity": 1.0},
+    "training": {"steps": 300, "batch_size": 16, "learning_rate": 0.01},
+}
+SEEDS = Range(0, 2)
+VOLATILE = {"seconds"}
+
+
+def output_in(folder: Path) -> Path:
+    cell = parse_specification(SPECIFICATION)
+    return folder / "runs" / f"{cell.name}.seeds-{SEEDS.first}-{SEEDS.last}.nc"
+
+
+def checkpoint_of(output: Path) -> Path:
+    return output.parents[1] / "checkpoints" / f"{output.stem}.checkpoint"
+
+
+def command(output: Path) -> list[str]:
+    return [
+        *(str(Path(sys.executable).parent / "hornlib"), "train", str(output)),
+        *("--cell", json.dumps(SPECIFICATION), "--lanes", "2", "--threads", "1", "--device", "cpu"),
+        *("--checkpoints", str(output.parents[1] / "checkpoints"), "--checkpoint-minutes", "0.001"),
+    ]
+
+
+def start(output: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(command(output), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def wait_for_step(output: Path, process: subprocess.Popen[str], beyond: int) -> int:
+    """Wait until the checkpoint is past a step of the first chunk, or a chunk is finished."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and process.poll() is None:
+        state = load_checkpoint(checkpoint_of(output))
+        if state and state["current"]["step"] + 300 * len(state["finished"]) > beyond:
+            return state["current"]["step"] + 300 * len(state["finished"])
+        time.sleep(0.01)
+    raise AssertionError(f"no checkpoint beyond step {beyond}: {process.communicate()[0]}")
+
+
+def assert_same(found: Path, expected: Path) -> None:
+    with xr.open_dataset(found) as one, xr.open_dataset(expected) as other:
+        assert set(one.variables) == set(other.variables)
+        for name in set(other.variables) - VOLATILE:
+            np.testing.assert_array_equal(one[name].values, other[name].values, err_msg=name)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    output = output_in(tmp_path_factory.mktemp("undisturbed"))
+    result = subprocess.run(command(output), capture_output=True, text=True, timeout=120)
+    assert result.returncode == 0, result.stderr
+    assert not checkpoint_of(output).exists()
+    return output
+
+
+def test_killed_again_and_again_the_same_command_ends_bit_identical(undisturbed, tmp_path):
+    output = output_in(tmp_path)
+    step = 0
+    for beyond in (20, 150, 330):  # in the first chunk of two lanes, and in the second of one
+        process = start(output)
+        step = wait_for_step(output, process, max(beyond, step))
+        process.kill()
+        process.wait()
+        process.stdout.close()
+        assert not output.exists()
+    result = subprocess.run(command(output), capture_output=True, text=True, timeout=120)
+    assert result.returncode == 0, result.stderr
+    assert_same(output, undisturbed)
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGUSR2", "SIGINT"])
+def test_a_signal_saves_at_the_next_step_and_asks_to_be_started_again(undisturbed, tmp_path, name):
+    output = output_in(tmp_path)
+    process = start(output)
+    wait_for_step(output, process, 10)
+    process.send_signal(getattr(signal, name))
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == EXIT_INTERRUPTED, said
+    assert name in said and "Traceback" not in said
+    result = subprocess.run(command(output), capture_output=True, text=True, timeout=120)
+    assert result.returncode == 0, result.stderr
+    assert_same(output, undisturbed)
+
+
+def test_a_damaged_checkpoint_is_reported_set_aside_and_training_starts_again(undisturbed, tmp_path):
+    output = output_in(tmp_path)
+    checkpoint = checkpoint_of(output)
+    checkpoint.parent.mkdir(parents=True)
+    checkpoint.write_bytes(b"half a checkpoi")
+    result = subprocess.run(command(output), capture_output=True, text=True, timeout=120)
+    assert result.returncode == 0, result.stderr
+    assert f"{checkpoint.name}.damaged" in result.stdout + result.stderr
+    assert checkpoint.with_name(f"{checkpoint.name}.damaged").exists()
+    assert_same(output, undisturbed)
+
+
+def test_an_unwritable_results_folder_is_told_and_the_checkpoint_survives(tmp_path):
+    output = output_in(tmp_path)
+    output.parent.write_text("a file where the folder should be")
+    result = subprocess.run(command(output), capture_output=True, text=True, timeout=120)
+    assert result.returncode == 1
+    assert str(output) in result.stderr and "Traceback" not in result.stderr
+    assert load_checkpoint(checkpoint_of(output)) is not None
+
+
+def test_a_full_disk_stops_the_run_cleanly_and_the_last_checkpoint_survives(tmp_path, monkeypatch):
+    output = output_in(tmp_path)
+    options = TrainOptions(3, 1, "cpu", tmp_path / "checkpoints", 0.0)
+    real, calls = os.fsync, []
+
+    def full(descriptor):
+        calls.append(descriptor)
+        if len(calls) > 3:
+            raise OSError(28, "No space left on device")
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(HornlibError, match="No space left on device"):
+        train_job(parse_specification(SPECIFICATION), SEEDS, output, options)
+    state = load_checkpoint(checkpoint_of(output))
+    assert state["current"]["step"] == 2 and not output.exists()
+    monkeypatch.undo()
+    train_job(parse_specification(SPECIFICATION), SEEDS, output, options._replace(checkpoint_seconds=60))
+    assert output.exists()
+
+
+def test_a_device_that_is_not_there_is_told_with_what_is():
+    with pytest.raises(ConfigError, match=r"tpu.*cpu"):
+        resolve_device("tpu")
+
+
+def test_the_log_has_plain_lines_with_loss_metric_rate_and_time_left(undisturbed, tmp_path):
+    output = output_in(tmp_path)
+    result = subprocess.run(command(output), capture_output=True, text=True, timeout=120)
+    said = result.stdout + result.stderr
+    last = next(line for line in said.splitlines() if line.startswith("step 300/300"))
+    for word in ("loss", "accuracy", "samples/s", "s left"):
+        assert word in last
+    assert "\x1b[" not in said and "\r" not in said
