@@ -90,17 +90,14 @@ class LaneGroup:
 def make_lanes(model: ModelParameters, task: Task, seeds: Sequence[int], device: torch.device) -> LaneGroup:
     """Return freshly initialised lanes; each is what its seed alone would be, whoever its neighbours are."""
     networks = [_WithPenalty(build_network(model, task, seed)) for seed in seeds]
-    stacked = {
-        name: torch.stack([network.state_dict(keep_vars=True)[name].detach() for network in networks]).to(device)
-        for name in networks[0].state_dict()
-    }
-    trained = {name for name, parameter in networks[0].named_parameters() if parameter.requires_grad}
-    return LaneGroup(
-        networks[0].to(device),
-        seeds,
-        {name: tensor for name, tensor in stacked.items() if name in trained},
-        {name: tensor for name, tensor in stacked.items() if name not in trained},
-    )
+    parameters, buffers = torch.func.stack_module_state(networks)
+    fixed = {name for name, parameter in networks[0].named_parameters() if not parameter.requires_grad}
+    buffers |= {name: parameters.pop(name) for name in fixed}
+    return LaneGroup(networks[0].to(device), seeds, _moved(parameters, device), _moved(buffers, device))
+
+
+def _moved(tensors: dict[str, Tensor], device: torch.device) -> dict[str, Tensor]:
+    return {name: tensor.detach().to(device) for name, tensor in tensors.items()}
 
 
 def _first(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

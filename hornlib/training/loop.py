@@ -13,7 +13,7 @@ from hornlib.data.augmentation import augmentation_draws, crop_flip
 from hornlib.data.loading import Split, Splits
 from hornlib.data.order import epoch_order
 from hornlib.flops import training_step_flops
-from hornlib.models.dropout import set_dropout_key
+from hornlib.models.dropout import set_dropout_keys_
 from hornlib.randomness import derive_seed
 from hornlib.training.evaluation import LOSSES, evaluate, thinned
 from hornlib.training.lanes import LaneGroup, make_lanes
@@ -194,7 +194,7 @@ def train_step(chunk: Chunk, inputs: Tensor, targets: Tensor, total_steps: int) 
     """
     cell, lanes, training = chunk.cell, chunk.lanes, chunk.cell.training
     keys = [derive_seed("dropout", seed, chunk.step) for seed in lanes.seeds]
-    set_dropout_key(lanes.buffers, torch.tensor(keys, device=inputs.device))
+    set_dropout_keys_(lanes.buffers, torch.tensor(keys, device=inputs.device))
     with torch.autocast(inputs.device.type, torch.bfloat16, enabled=training.precision == "bf16"):
         logits, penalty = lanes.forward(inputs, training=True)
     clean = LOSSES[cell.data.loss](logits.float(), targets, training.label_smoothing).mean(1)
