@@ -3,12 +3,12 @@
 import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple, cast
 
-from pydantic import ValidationError
-
-from hornlib.cell import Cell, make_cell, parameters_class, validated
-from hornlib.config import SECTIONS, Config, merge
+from hornlib.axes import ENTRY_KEYS, OVERRIDES, expand_axes, refuse_too_many
+from hornlib.cell import Cell, make_cell
+from hornlib.config import Config, merge
 from hornlib.data.parameters import DataParameters
 from hornlib.errors import ConfigError
 from hornlib.matching import (
@@ -22,25 +22,19 @@ from hornlib.matching import (
     target_sizes,
     where,
 )
-from hornlib.parameters import ModelParameters, Parameters
+from hornlib.parameters import ModelParameters, Parameters, Task
 from hornlib.training.parameters import TrainingParameters
-from hornlib.validation import describe_validation_error, said
+from hornlib.validation import said
 from hornlib.yaml_file import KeyPath
 
 __all__ = ["Caution", "Expansion", "Member"]
-
-MOST_CELLS = 100_000
-"""More cells of one entry are a slip of the pen: a product of axes that nobody could train, or plan."""
-
-OVERRIDES = tuple(section for section in SECTIONS if section != "model")
-ENTRY_KEYS = ("arm", "match", *OVERRIDES)
 
 
 class Caution(NamedTuple):
     """A prediction of trouble that may still be trained, e.g. an unstable oscillator.
 
     Attributes:
-        sweep, arm, cell: where it was found first.
+        sweep, arm, cell: of which.
         place: the key, with file and line.
         sentence: what is predicted.
     """
@@ -82,7 +76,6 @@ class Expansion:
         self.config, self.sweep = config, sweep
         self.matches: dict[Match, None] = {}  # a set that keeps the order
         self.cautions: list[Caution] = []
-        self._checked: set[tuple[ModelParameters, DataParameters]] = set()
 
     def members(self) -> Iterator[Member]:
         """Yield the sweep's cells, arm by arm in the order of the configuration; an arm's are distinct."""
@@ -96,10 +89,10 @@ class Expansion:
         ):
             cells = self._matched(label, arms[label], settled)
             settled[label] = list({cell.name: cell for cell in cells}.values())
-        for label, arm in arms.items():
             for cell in settled[label]:
-                self._check(label, cell, arm.path)
-                yield Member(label, cell, arm.path)
+                self._check(label, cell, arms[label].path)
+        for label, arm in arms.items():
+            yield from (Member(label, cell, arm.path) for cell in settled[label])
 
     def _error(self, path: KeyPath, message: str) -> ConfigError:
         return self.config.error(path, message)
@@ -121,14 +114,15 @@ class Expansion:
         match = None
         if "match" in given:
             match = parse_match(given["match"], lambda message: self._error((*entry.path, "match"), message))
-        models = self._variants("model", _Entry(values, entry.path))
+        models = self._points("model", _Entry(values, entry.path))
         others = [self._section(section, given.get(section), entry.path) for section in OVERRIDES]
-        self._refuse_too_many(math.prod(map(len, [models, *others])), entry.path)
+        refuse_too_many(self.config, math.prod(map(len, [models, *others])), entry.path)
         for model in cast(list[ModelParameters], models):
             name = label or model.name
             if arms.setdefault(name, _Arm(entry.path, match, [])).path != entry.path:
                 twice = f"the arm {name!r} is given twice in this sweep"
                 raise self._error(entry.path, f"{twice}; add `arm: <label>` to one of them")
+        self._check_presentations(others[0], models, entry.path)
         for data, model, structure, training in itertools.product(others[0], models, others[1], others[2]):
             cell = make_cell(
                 cast(DataParameters, data),
@@ -163,64 +157,15 @@ class Expansion:
                 for entry in entries
                 for values in overrides
             ]
-        points = [(point, entry.path) for entry in entries for point in self._variants(section, entry)]
+        points = [(point, entry.path) for entry in entries for point in self._points(section, entry)]
         distinct: dict[Parameters, KeyPath] = {}
         for point, where_from in points:
             if distinct.setdefault(point, where_from) != where_from and override is None:
                 raise self._error(where_from, f"another entry of {section} says the same; take it out of one")
         return list(distinct)
 
-    def _variants(self, section: str, entry: _Entry) -> list[Parameters]:
-        """Return the parameter objects of one entry: every list is an axis."""
-        axes: dict[str, list[Any]] = {}
-        for key, value in entry.values.items():
-            if isinstance(value, dict):
-                tuned = "; this version does not tune yet" if "tune" in value else ""
-                raise self._error((*entry.path, key), f"expected a value or a list, found a mapping{tuned}")
-            if isinstance(value, list):
-                self._check_axis(value, (*entry.path, key))
-            axes[key] = value if isinstance(value, list) else [value]
-        self._refuse_too_many(math.prod(map(len, axes.values())), entry.path)
-        points = [
-            self._validated(section, dict(zip(axes, point, strict=True)), entry.path)
-            for point in itertools.product(*axes.values())
-        ]
-        if len(set(points)) < len(points):
-            raise self._error(
-                entry.path, "a value stands twice in a list, spelt in two ways; take one of them out"
-            )
-        return points
-
-    def _check_axis(self, values: Sequence[Any], path: KeyPath) -> None:
-        if not values:
-            raise self._error(path, "the list is empty; an axis needs at least one value")
-        seen: set[tuple[bool, Any]] = set()
-        for value in values:
-            if isinstance(value, list | dict):
-                written = "a list-valued parameter is written 32-64-128"
-                raise self._error(path, f"{said(value)} within an axis; {written}")
-            if (isinstance(value, bool), value) in seen:
-                raise self._error(path, f"the value {said(value)} stands twice in the list")
-            seen.add((isinstance(value, bool), value))
-
-    def _refuse_too_many(self, number: int, path: KeyPath) -> None:
-        if number > MOST_CELLS:
-            raise self._error(path, f"its axes make {number:,} cells; {MOST_CELLS:,} at most")
-
-    def _validated(self, section: str, values: Mapping[str, Any], path: KeyPath) -> Parameters:
-        try:
-            return validated(section, values)
-        except ValidationError as error:
-            owner = f"model {values['name']}" if section == "model" else section
-            fields = tuple(parameters_class(section, values.get("name", "static")).model_fields)
-            fields += ENTRY_KEYS if section == "model" else ()
-            messages = [
-                str(self._error((*path, *key), message))
-                for key, message in describe_validation_error(error, fields, owner)
-            ]
-            raise ConfigError("\n".join(messages)) from None
-        except ValueError as error:
-            raise self._error((*path, "name"), str(error)) from None
+    def _points(self, section: str, entry: _Entry) -> list[Parameters]:
+        return expand_axes(self.config, section, entry.values, entry.path)
 
     def _matched(self, label: str, arm: _Arm, settled: Mapping[str, list[Cell]]) -> Iterator[Cell]:
         """Yield the arm's cells; a matched rival once for every distinct size of its target on its data."""
@@ -250,23 +195,34 @@ class Expansion:
         reached = count(cell.model.with_width(width), task, request.by)
         return Match(self.sweep, cell.data.name, label, request.to, request.by, width, size, reached)
 
+    def _check_presentations(
+        self, data: Sequence[Parameters], models: Sequence[Parameters], path: KeyPath
+    ) -> None:
+        """Check that every model takes every presentation: closed forms only count what is accepted."""
+        asked = {(points.presentation, points.name) for points in cast(list[DataParameters], data)}
+        for model in cast(list[ModelParameters], models):
+            for presentation, dataset in sorted(asked):
+                if presentation not in model.presentations:
+                    raise self._error(
+                        path,
+                        f"{model.name} does not take the presentation {presentation!r} of {dataset}; "
+                        f"valid: {', '.join(model.presentations)}",
+                    )
+
     def _check(self, label: str, cell: Cell, path: KeyPath) -> None:
-        """Check what no parameter class can know alone: model against data, stability."""
-        model, data = cell.model, cell.data
-        if (model, data) in self._checked:
-            return
-        self._checked.add((model, data))
-        if data.presentation not in model.presentations:
-            raise self._error(
-                path,
-                f"{model.name} does not take the presentation {data.presentation!r} of {data.name}; "
-                f"valid: {', '.join(model.presentations)}",
-            )
-        task = cell.task()
-        for problem in model.problems(task):
+        """Check what model and data together tell: whether the cell works, and whether it is stable."""
+        problems, warnings = _judged(cell.model, cell.task())
+        for problem in problems:
             raise self._error(path, problem)
-        for warning in model.warnings(task):
+        for warning in warnings:
             if self.config.settings.strict_stability:
                 raise self._error(path, f"{warning} (strict_stability is on)")
             place = str(self._error(path, label))
             self.cautions.append(Caution(self.sweep, label, cell.name, place, warning))
+
+
+@lru_cache(maxsize=65536)
+def _judged(model: ModelParameters, task: Task) -> tuple[list[str], list[str]]:
+    """Return problems and warnings; many cells share model and task, and differ in training."""
+    problems = model.problems(task)
+    return problems, [] if problems else model.warnings(task)

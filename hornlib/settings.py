@@ -2,13 +2,22 @@
 
 import os
 import re
+from typing import Annotated
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationError, WithJsonSchema, field_validator
 
-from hornlib.errors import nearest
+from hornlib.errors import ConfigError, nearest
 from hornlib.parameters import Parameters
+from hornlib.validation import describe_validation_error
 
-__all__ = ["Settings"]
+__all__ = ["Settings", "parse_settings"]
+
+
+DEVICE = r"auto|cpu|mps|cuda(:[0-9]{1,3})?"
+
+Lanes = Annotated[
+    int | str, WithJsonSchema({"anyOf": [{"const": "auto"}, {"type": "integer", "minimum": 1}]})
+]
 
 
 class Settings(Parameters):
@@ -18,11 +27,11 @@ class Settings(Parameters):
     """Folder of everything that sweeps make."""
     per_job: int = Field(default=5, ge=1)
     """Most seeds of one job; a job trains its seeds side by side as lanes."""
-    lanes: int | str = "auto"
+    lanes: Lanes = "auto"
     """Lanes trained at once: an integer from 1, or auto, the fastest by a timed trial."""
     threads: int = Field(default=1, ge=1)
     """CPU threads of one job; results are bit-identical only at equal threads."""
-    device: str = "auto"
+    device: str = Field(default="auto", json_schema_extra={"pattern": f"^({DEVICE})$"})
     """auto (CUDA, else MPS, else CPU), cpu, cuda, cuda:N or mps."""
     checkpoints: str | None = Field(default=None, min_length=1)
     """Folder of checkpoints, e.g. a scratch disk that all nodes see; default: checkpoints in `results`."""
@@ -41,7 +50,7 @@ class Settings(Parameters):
     @field_validator("device")
     @classmethod
     def _known_device(cls, device: str) -> str:
-        if not re.fullmatch(r"auto|cpu|mps|cuda(:[0-9]{1,3})?", device):
+        if not re.fullmatch(DEVICE, device):
             valid = "auto, cpu, cuda, cuda:N, mps"
             raise ValueError(
                 f"unknown device{nearest(device, ('auto', 'cpu', 'cuda', 'cuda:0', 'mps'))}; valid: {valid}"
@@ -53,13 +62,19 @@ class Settings(Parameters):
     def _plain_path(cls, path: str | None) -> str | None:
         if path is None:
             return None
-        if (
-            not path.isprintable()
-            or set("{}*?'\"\\") & set(path)
-            or path.startswith("-")
-            or path != path.strip()
-        ):
-            raise ValueError(
-                "a folder's path has no control characters, none of {}*?'\"\\, and no - or space in front"
-            )
+        if not path.isprintable() or set("{}*?'\"\\") & set(path) or path != path.strip() or path[0] == "-":
+            raise ValueError("a path has no control characters, none of {}*?'\"\\, no - or space in front")
         return os.path.expanduser(path)
+
+
+def parse_settings(**values: object) -> Settings:
+    """Return the settings with these values.
+
+    Raises:
+        ConfigError: a value that its setting does not take.
+    """
+    try:
+        return Settings(**values)  # type: ignore[arg-type]
+    except ValidationError as error:
+        path, message = next(describe_validation_error(error, tuple(Settings.model_fields), "the settings"))
+        raise ConfigError(f"{path[0]}: {message}") from None

@@ -1,0 +1,238 @@
+"""The command line: what a person, or a rule of the workflow, can ask of hornlib."""
+
+import contextlib
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hornlib import __version__
+from hornlib.errors import ConfigError, HornlibError
+from hornlib.training.interruption import EXIT_INTERRUPTED, Interrupted
+
+__all__ = ["main"]
+
+# Imports stand in the commands: help and plan come at once, without torch, xarray or matplotlib.
+app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
+config_app = typer.Typer(no_args_is_help=True, help="Check config.yaml, or print its JSON schema.")
+app.add_typer(config_app, name="config")
+
+DEFAULT_CONFIG = Path("config.yaml")
+
+ConfigFiles = Annotated[
+    list[Path] | None,
+    typer.Option("--configfile", help="A configuration; may be repeated. Default: config.yaml"),
+]
+
+
+def main() -> None:
+    """Run the command line; a mistake that a person can mend ends in a message, not in a traceback."""
+    try:
+        app()
+    except HornlibError as error:
+        _fail(str(error), 1)
+    except Interrupted as stopped:
+        _fail(str(stopped), EXIT_INTERRUPTED)
+    except BrokenPipeError:  # `hornlib plan --paths | head`: nobody reads on
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
+    except OSError as error:
+        _fail(str(error), 1)
+    except KeyboardInterrupt:
+        _fail("interrupted", 130)
+
+
+def _fail(message: str, status: int) -> None:
+    prefix = "error: " if status == 1 else ""
+    print(f"{prefix}{message}", file=sys.stderr)
+    sys.exit(status)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def hornlib(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Do networks with dynamics of their own learn faster and cheaper? Plan, train and gather sweeps."""
+
+
+@app.command()
+def plan(
+    configfile: ConfigFiles = None,
+    where: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="key=value: any parameter, or sweep, arm, cell, dataset, model, structure. May be repeated: "
+            "the same key is either, different keys are both."
+        ),
+    ] = None,
+    sweep: Annotated[str | None, typer.Option(help="Only this sweep.")] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="A pilot: so many cells, taken in turn from each arm.")
+    ] = None,
+    paths: Annotated[
+        bool, typer.Option("--paths", help="Print run files, which are targets, one a line.")
+    ] = False,
+) -> None:
+    """Print the grid as a table: cells, runs, jobs, what is done, sizes, matches, and what it costs."""
+    from rich.console import Console
+
+    from hornlib.grid import read_grid
+    from hornlib.jobs import scan_runs
+    from hornlib.plan import Plan
+    from hornlib.plan_table import print_plan
+    from hornlib.selection import parse_condition, select
+
+    grid = read_grid(configfile or [DEFAULT_CONFIG])
+    selected = select(grid, [parse_condition(text) for text in where or ()], sweep, limit)
+    chosen = Plan(grid, selected, scan_runs(grid.settings.results))
+    if paths:
+        print("\n".join(map(str, chosen.paths())))
+    else:
+        print_plan(chosen, Console())
+
+
+@config_app.command()
+def check(
+    files: Annotated[list[Path] | None, typer.Argument(help="Read together; default: config.yaml")] = None,
+) -> None:
+    """Say where a mistake is, or that there is none."""
+    from hornlib.grid import read_grid
+
+    grid = read_grid(files or [DEFAULT_CONFIG])
+    num_runs = sum(len(seeds) for seeds in grid.seeds.values())
+    counts = (len(grid.sweeps), "sweep"), (len(grid.cells), "cell"), (num_runs, "run")
+    print(f"ok: {', '.join(_number(count, word) for count, word in counts)}")
+    for place in dict.fromkeys(f"{caution.place}: {caution.sentence}" for caution in grid.warnings):
+        print(f"warning: {place}", file=sys.stderr)
+
+
+@config_app.command()
+def schema() -> None:
+    """Print the JSON schema of config.yaml, made from the parameter classes."""
+    from hornlib.schema import config_schema
+
+    print(json.dumps(config_schema(), indent=2, ensure_ascii=False))
+
+
+@app.command()
+def data(
+    name: Annotated[str, typer.Argument(help="A dataset, e.g. mnist.")],
+    root: Annotated[
+        Path | None, typer.Option(help="Folder of the files; default: $HORNLIB_DATA, else data.")
+    ] = None,
+) -> None:
+    """Make sure that a dataset's files are there: those found are used as they are, else they are fetched."""
+    from hornlib.data.prepare import prepare
+
+    folder = root or Path(os.environ.get("HORNLIB_DATA") or "data")
+    print(f"{name} is ready in {prepare(name, folder.expanduser())}")
+
+
+@app.command()
+def train(
+    output: Annotated[Path, typer.Argument(help="The run file: <cell>.seeds-<first>-<last>.nc")],
+    cell: Annotated[str, typer.Option(help="The cell's specification as JSON, as `hornlib plan` names it.")],
+    lanes: Annotated[str, typer.Option(help="Seeds trained side by side: auto, or a number.")] = "auto",
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
+    checkpoints: Annotated[
+        Path | None,
+        typer.Option(help="Folder of checkpoints; default: checkpoints beside the run files' folder."),
+    ] = None,
+    checkpoint_minutes: Annotated[float, typer.Option(help="Wall time between two checkpoints.")] = 5.0,
+    log: Annotated[Path | None, typer.Option(help="Write progress there, in plain lines.")] = None,
+) -> None:
+    """Train one job: one cell with a range of seeds. The same command goes on from its checkpoint."""
+    from hornlib.cell import parse_specification
+    from hornlib.jobs import parse_run_name
+    from hornlib.settings import parse_settings
+
+    try:
+        asked = parse_specification(json.loads(cell))
+    except json.JSONDecodeError as error:
+        raise ConfigError(f"--cell: no JSON: {error}") from None
+    job = parse_run_name(output.name)
+    if job is None or job.cell != asked.name:
+        raise ConfigError(
+            f"{output.name!r} is no run file of this cell; it is called {asked.name}.seeds-<first>-<last>.nc"
+        )
+    settings = parse_settings(
+        lanes=int(lanes) if lanes.isdecimal() else lanes,
+        threads=threads,
+        device=device,
+        checkpoint_minutes=checkpoint_minutes,
+    )
+    from hornlib.training.train import TrainOptions, train_job
+
+    options = TrainOptions(
+        lanes=settings.lanes,
+        threads=settings.threads,
+        device=settings.device,
+        checkpoints=checkpoints or output.parent.parent / "checkpoints",
+        checkpoint_seconds=60 * settings.checkpoint_minutes,
+    )
+    with contextlib.ExitStack() as stack:
+        if log is not None:
+            log.parent.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(contextlib.redirect_stderr(stack.enter_context(log.open("a"))))
+        train_job(asked, job.range, output, options)
+
+
+@app.command()
+def gather(
+    configfile: ConfigFiles = None,
+    partial: Annotated[
+        bool, typer.Option("--partial", help="Gather what is there of an unfinished sweep into partial.nc.")
+    ] = False,
+) -> None:
+    """Gather every run file into results.nc; refuse what is damaged, stale or foreign."""
+    from hornlib.grid import read_grid
+    from hornlib.results.gather import gather as gather_runs
+
+    grid = read_grid(configfile or [DEFAULT_CONFIG])
+    with gather_runs(grid, partial=partial) as results:
+        path = Path(grid.settings.results) / ("partial.nc" if partial else "results.nc")
+        counted = ", ".join(f"{size:,} {name}s" for name, size in results.sizes.items())
+    print(f"{path}: {counted}")
+
+
+@app.command()
+def figures(
+    results: Annotated[Path, typer.Option(help="results.nc or partial.nc")],
+    sweep: Annotated[str, typer.Option(help="The sweep to draw.")],
+    folder: Annotated[Path, typer.Option(help="Where the figures go.")],
+) -> None:
+    """Draw a sweep's learning curves against steps, samples, FLOPs and seconds."""
+    from hornlib.report.learning_curves import plot_sweep
+
+    for path in plot_sweep(results, sweep, folder):
+        print(path)
+
+
+@app.command()
+def migrate(
+    results: Annotated[Path, typer.Argument(help="The results folder.")] = Path("results"),
+) -> None:
+    """Give run files of an older hornlib the names and the schema of this one."""
+    from hornlib.results.migrate import migrate as migrate_runs
+
+    migrate_runs(results)
+
+
+def _number(count: int, word: str) -> str:
+    return f"{count:,} {word}{'' if count == 1 else 's'}"
+
+
+if __name__ == "__main__":
+    main()

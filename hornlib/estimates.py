@@ -1,0 +1,115 @@
+"""What a grid will cost: device seconds by the rate of earlier runs, and bytes on disk."""
+
+import json
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from hornlib.cell import Cell, parse_specification
+from hornlib.errors import ConfigError
+from hornlib.grid import Grid
+from hornlib.jobs import Job, Range
+
+__all__ = ["Estimates", "training_work"]
+
+MOST_FILES_READ = 64
+"""Opening a run file takes milliseconds; so many give every group of cells a few."""
+
+FILE_BYTES, EVALUATION_BYTES = 60_000, 104
+"""Of a run file: netCDF-4's own structures, and 13 numbers of 8 bytes for each evaluation of each seed."""
+
+
+def training_work(cell: Cell) -> float:
+    """Return examples times forward FLOPs of a whole training; seconds grow with it within one model."""
+    steps = cell.training.total_steps(cell.data.num_train)
+    return (
+        steps
+        * min(cell.training.batch_size, cell.data.num_train)
+        * cell.model.forward_flops(cell.task()).total
+    )
+
+
+@dataclass
+class Estimates:
+    """Costs learned from run files; what was never measured is None, and never guessed.
+
+    Attributes:
+        seconds: cell name -> seconds of one run, where it was measured.
+        rates: (model, dataset) and (model, "") -> seconds of a run over its `training_work`.
+        bytes_per_file: mean size of the run files there are, or None.
+        num_files: how many files were read.
+    """
+
+    seconds: dict[str, float] = field(default_factory=dict)
+    rates: dict[tuple[str, str], float] = field(default_factory=dict)
+    bytes_per_file: float | None = None
+    num_files: int = 0
+
+    @classmethod
+    def from_runs(cls, grid: Grid, present: Mapping[str, Sequence[Range]]) -> "Estimates":
+        """Learn from a sample of the run files in the results folder, those of the grid's own cells first."""
+        found = _sample(grid, present)
+        seconds: dict[str, list[float]] = {}
+        rates: dict[tuple[str, str], list[float]] = {}
+        sizes = []
+        for path in found:
+            measured = _read(path)
+            if measured is None:
+                continue
+            cell, runs = measured
+            seconds.setdefault(cell.name, []).extend(runs)
+            for key in ((cell.model.name, cell.data.name), (cell.model.name, "")):
+                rates.setdefault(key, []).extend(run / training_work(cell) for run in runs)
+            sizes.append(path.stat().st_size)
+        return cls(
+            {name: statistics.median(runs) for name, runs in seconds.items()},
+            {key: statistics.median(values) for key, values in rates.items()},
+            statistics.mean(sizes) if sizes else None,
+            len(sizes),
+        )
+
+    def run_seconds(self, cell: Cell) -> float | None:
+        """Return the device seconds of one run: as measured, else by the rate of its model, else None."""
+        if cell.name in self.seconds:
+            return self.seconds[cell.name]
+        by_dataset = self.rates.get((cell.model.name, cell.data.name))
+        rate = by_dataset if by_dataset is not None else self.rates.get((cell.model.name, ""))
+        return None if rate is None else rate * training_work(cell)
+
+    def job_bytes(self, cell: Cell, seeds: Range) -> float:
+        """Return the size of a job's run file: the mean of those there are, else in closed form."""
+        if self.bytes_per_file is not None:
+            return self.bytes_per_file
+        evaluations = len(cell.training.evaluation_steps(cell.data.num_train))
+        return FILE_BYTES + EVALUATION_BYTES * evaluations * len(seeds.seeds())
+
+
+def _sample(grid: Grid, present: Mapping[str, Sequence[Range]]) -> list[Path]:
+    """Return up to `MOST_FILES_READ` paths, evenly spread, one a cell; the grid's own before others."""
+    first_files = [
+        grid.run_path(Job(cell, min(ranges)))
+        for cell, ranges in sorted(present.items(), key=lambda item: item[0] not in grid.cells)
+    ]
+    own = sum(cell in grid.cells for cell in present)
+    return _spread(first_files[:own] or first_files)
+
+
+def _spread(paths: Sequence[Path]) -> list[Path]:
+    stride = max(1, math.ceil(len(paths) / MOST_FILES_READ))
+    return list(paths[::stride])
+
+
+def _read(path: Path) -> tuple[Cell, list[float]] | None:
+    """Return a run file's cell and the seconds of its runs; None if it cannot be read (gather says so)."""
+    import netCDF4
+
+    try:
+        with netCDF4.Dataset(path) as file:
+            cell = parse_specification(json.loads(file.specification))
+            last = file["seconds"][:].filled(math.nan)
+    except (OSError, RuntimeError, AttributeError, IndexError, ValueError, ConfigError):
+        return None
+    runs = [float(run[run == run].max()) for run in last if (run == run).any()]
+    return cell, runs

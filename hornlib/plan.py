@@ -1,0 +1,144 @@
+"""The plan: what is done of a grid, arm by arm, what is still to be trained, and what that costs."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import NamedTuple
+
+from hornlib.cell import Cell
+from hornlib.estimates import Estimates
+from hornlib.expansion import Caution
+from hornlib.grid import Grid
+from hornlib.jobs import Job, Range
+from hornlib.matching import Match
+from hornlib.selection import Selected
+
+__all__ = ["Plan", "Row"]
+
+
+class Row(NamedTuple):
+    """One arm of one sweep on one dataset.
+
+    Attributes:
+        cells, runs, done, jobs: how many; `done` counts runs on disk, `jobs` run files, those on disk too.
+        parameters, flops: smallest and largest count of its cells; FLOPs of one forward pass of one example.
+        matches: how near its cells came to the arm they are matched to.
+        seconds: device seconds of what is still to be trained; None where no such run was ever measured.
+    """
+
+    sweep: str
+    dataset: str
+    arm: str
+    cells: int
+    runs: int
+    done: int
+    jobs: int
+    parameters: tuple[int, int]
+    flops: tuple[int, int]
+    matches: tuple[Match, ...]
+    seconds: float | None
+
+
+class Plan:
+    """The chosen cells of a grid beside the run files there are; each cell counts once, whatever its sweeps.
+
+    Attributes:
+        seeds: cell name -> seeds that the sweeps it was chosen in want of it.
+        jobs: whose run files hold those seeds, on disk or not.
+        to_train: the jobs whose run file is not there.
+        done: how many of the wanted runs are on disk.
+    """
+
+    def __init__(
+        self, grid: Grid, selected: Sequence[Selected], present: Mapping[str, Sequence[Range]]
+    ) -> None:
+        self.grid, self.selected, self.present = grid, selected, present
+        self.cells: dict[str, Cell] = {member.cell.name: member.cell for member in selected}
+        self.seeds: dict[str, set[int]] = {}
+        for member in selected:
+            self.seeds.setdefault(member.cell.name, set()).update(grid.sweeps[member.sweep].seeds)
+        self.jobs = self._jobs(self.seeds)
+        self.to_train = [job for job in self.jobs if job.range not in present.get(job.cell, ())]
+        self.done = sum(self._done(name, seeds) for name, seeds in self.seeds.items())
+
+    @cached_property
+    def estimates(self) -> Estimates:
+        """Costs learned from the run files; opens some of them."""
+        return Estimates.from_runs(self.grid, self.present)
+
+    def paths(self) -> list[Path]:
+        """Return the run files of the jobs, each a target of Snakemake."""
+        return [self.grid.run_path(job) for job in self.jobs]
+
+    def rows(self) -> list[Row]:
+        """Return a row for every arm on every dataset, in the order of the configuration."""
+        groups: dict[tuple[str, str, str], list[Cell]] = {}
+        for sweep, arm, cell in self.selected:
+            groups.setdefault((sweep, cell.data.name, arm), []).append(cell)
+        matches: dict[tuple[str, str, str], list[Match]] = {}
+        for match in self.grid.matches:
+            matches.setdefault((match.sweep, match.dataset, match.arm), []).append(match)
+        return [self._row(key, cells, matches.get(key, [])) for key, cells in groups.items()]
+
+    def seconds(self) -> float | None:
+        """Return the device seconds of every job to train, None if part of them was never measured."""
+        costs = (
+            _cost(len(job.range.seeds()), self.estimates.run_seconds(self.cells[job.cell]))
+            for job in self.to_train
+        )
+        return _total(costs)
+
+    def disk_bytes(self) -> float:
+        """Return the size of the run files to come."""
+        return sum(self.estimates.job_bytes(self.cells[job.cell], job.range) for job in self.to_train)
+
+    def cautions(self) -> list[Caution]:
+        """Return the warnings about the chosen cells."""
+        chosen = {(member.sweep, member.cell.name) for member in self.selected}
+        return [caution for caution in self.grid.warnings if (caution.sweep, caution.cell) in chosen]
+
+    def _row(self, key: tuple[str, str, str], cells: Sequence[Cell], matches: Iterable[Match]) -> Row:
+        sweep, dataset, arm = key
+        seeds = self.grid.sweeps[sweep].seeds
+        done = {cell.name: self._done(cell.name, seeds) for cell in cells}
+        parameters = [cell.model.num_parameters(cell.task()) for cell in cells]
+        flops = [cell.model.forward_flops(cell.task()).total for cell in cells]
+        widths = {cell.model.width() for cell in cells}
+        return Row(
+            sweep,
+            dataset,
+            arm,
+            cells=len(cells),
+            runs=len(cells) * len(seeds),
+            done=sum(done.values()),
+            jobs=len(self._jobs({cell.name: set(seeds) for cell in cells})),
+            parameters=(min(parameters), max(parameters)),
+            flops=(min(flops), max(flops)),
+            matches=tuple(match for match in matches if match.width in widths),
+            seconds=_total(
+                _cost(len(seeds) - done[cell.name], self.estimates.run_seconds(cell)) for cell in cells
+            ),
+        )
+
+    def _jobs(self, seeds: Mapping[str, set[int]]) -> list[Job]:
+        return [job for job in self.grid.jobs(self.present, seeds) if _holds(job.range, seeds[job.cell])]
+
+    def _done(self, cell: str, seeds: Iterable[int]) -> int:
+        ranges = self.present.get(cell, ())
+        return sum(any(found.first <= seed <= found.last for found in ranges) for seed in seeds)
+
+
+def _holds(seeds: Range, wanted: Iterable[int]) -> bool:
+    return any(seeds.first <= seed <= seeds.last for seed in wanted)
+
+
+def _cost(runs: int, seconds: float | None) -> float | None:
+    """Return the seconds of so many runs; nothing left to train costs nothing, measured or not."""
+    if runs == 0:
+        return 0.0
+    return None if seconds is None else runs * seconds
+
+
+def _total(costs: Iterable[float | None]) -> float | None:
+    known = list(costs)
+    return None if None in known else sum(cost for cost in known if cost is not None)

@@ -1,0 +1,119 @@
+"""`hornlib plan` as people see it: a table for each sweep, totals, matches that fall short, and warnings."""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from hornlib.expansion import Caution
+from hornlib.matching import TOLERANCE, largest_deviations
+from hornlib.plan import Plan, Row
+
+__all__ = ["compact", "print_plan"]
+
+PLAIN_WIDTH = 400
+"""Columns where the output is no terminal: a file or a pipe has no edge to break lines at."""
+
+
+def print_plan(plan: Plan, console: Console) -> None:
+    """Print the plan; plain and unbroken where the output is no terminal."""
+    if not console.is_terminal:
+        console = Console(file=console.file, width=PLAIN_WIDTH, no_color=True)
+    rows = plan.rows()
+    for sweep, dataset in dict.fromkeys((row.sweep, row.dataset) for row in rows):
+        group = [row for row in rows if (row.sweep, row.dataset) == (sweep, dataset)]
+        seeds = _seeds(plan.grid.sweeps[sweep].seeds)
+        console.print(f"\n[bold]{sweep}[/bold] on [bold]{dataset}[/bold], {seeds}", highlight=False)
+        console.print(_table(group))
+        _print_lines(console, (_nearness(row) for row in group if row.matches))
+    console.print()
+    _print_lines(console, (*_totals(plan), *_far_matches(rows), *_cautions(plan.cautions())))
+
+
+def _print_lines(console: Console, lines: Iterable[str]) -> None:
+    for line in lines:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def compact(count: float) -> str:
+    """Return a count in three digits: 950, 6.13k, 10.3M."""
+    for limit, unit in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if count >= limit * 0.9995:
+            return f"{count / limit:#.3g}".rstrip(".") + unit
+    return f"{count:.0f}"
+
+
+def _seeds(seeds: Sequence[int]) -> str:
+    if len(seeds) == 1:
+        return f"seed {seeds[0]}"
+    if seeds == tuple(range(seeds[0], seeds[-1] + 1)):
+        return f"seeds {seeds[0]} to {seeds[-1]}"
+    return f"seeds {', '.join(map(str, seeds))}"
+
+
+def _table(rows: Sequence[Row]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("arm", overflow="fold")
+    for heading in ("cells", "runs", "done", "jobs", "parameters", "FLOPs", "hours"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for row in rows:
+        counts = (row.cells, row.runs, row.done, row.jobs)
+        style = "dim" if row.done == row.runs else None
+        numbers = (*(f"{count:,}" for count in counts), _span(row.parameters), _span(row.flops))
+        table.add_row(row.arm, *numbers, _hours(row.seconds), style=style)
+    return table
+
+
+def _span(counts: tuple[int, int]) -> str:
+    low, high = map(compact, counts)
+    return low if low == high else f"{low}-{high}"
+
+
+def _nearness(row: Row) -> str:
+    deviations = [match.deviation for match in row.matches]
+    low, high = f"{min(deviations):+.1%}", f"{max(deviations):+.1%}"
+    near = low if low == high else f"{low} to {high}"
+    flag = " (!)" if max(map(abs, deviations)) > TOLERANCE else ""
+    return f"{row.arm} is matched to {row.matches[0].to} by {row.matches[0].by}: {near}{flag}"
+
+
+def _hours(seconds: float | None) -> str:
+    if seconds is None:
+        return "-"
+    hours = seconds / 3600
+    if hours == 0 or hours >= 10:
+        return f"{hours:,.0f}"
+    return f"{hours:.1f}" if hours >= 1 else f"{hours:.1g}"
+
+
+def _totals(plan: Plan) -> Iterator[str]:
+    runs, jobs = sum(map(len, plan.seeds.values())), len(plan.to_train)
+    yield f"{len(plan.cells):,} cells, {runs:,} runs ({plan.done:,} done); {jobs:,} jobs to train"
+    if jobs:
+        measured = plan.estimates.num_files
+        source = (
+            f"by the rate of {measured:,} earlier run files"
+            if measured
+            else "no earlier run to learn it from"
+        )
+        yield f"device hours: {_hours(plan.seconds())} ({source}); disk: {compact(plan.disk_bytes())}B"
+
+
+def _far_matches(rows: Sequence[Row]) -> Iterator[str]:
+    for match in largest_deviations(match for row in rows for match in row.matches):
+        yield (
+            f"warning: {match.sweep}, {match.dataset}: {match.arm} at width {match.width} has "
+            f"{match.reached:,} {match.by}, {match.deviation:+.1%} from the {match.target:,} of {match.to}; "
+            "no width comes nearer"
+        )
+
+
+def _cautions(cautions: Sequence[Caution]) -> Iterator[str]:
+    """Yield a line for each arm that is warned of: its first warning, and how many cells share it."""
+    by_place: dict[str, list[Caution]] = {}
+    for caution in cautions:
+        by_place.setdefault(caution.place, []).append(caution)
+    for place, found in by_place.items():
+        more = f" (one of {len(found)} such warnings)" if len(found) > 1 else ""
+        yield f"warning: {place}: {found[0].cell}: {found[0].sentence}{more}"
