@@ -1,12 +1,14 @@
 """Parameters and counts of the graph that horn_cnn and leaky_cnn share; free of torch."""
 
 from abc import abstractmethod
+from itertools import pairwise
 from typing import ClassVar, Literal, NamedTuple, Self
 
 from pydantic import Field
 
 from hornlib.dynamics.gain import TimeReadout
-from hornlib.models.readout_parameters import ReadoutNorm, readout_flops, readout_num_parameters
+from hornlib.models import cost
+from hornlib.models.readout_parameters import ReadoutNorm
 from hornlib.parameters import Flops, ModelParameters, Task
 
 __all__ = ["RecurrentCnnParameters", "StageShape"]
@@ -59,7 +61,7 @@ class RecurrentCnnParameters(ModelParameters):
     recurrence_gain: float = Field(default=1.0, ge=0)
     """kappa, the factor of K; K starts with variance 1 / fan-in, so that at 1 the recurrence starts at the
     size of the state."""
-    normalisation: Literal["batch", "group", "none"] = "batch"
+    normalisation: cost.Normalisation = "batch"
     """Of the drive u, over batch and pixels (and time, in a sequence), or over pixels and gcd(8, C) groups of
     channels. none gives the convolution a bias instead and is an ablation only: u then shrinks from stage to
     stage (convolutions start at a variance below 1, and tanh and a gain below 1 shrink it further) until the
@@ -90,24 +92,12 @@ class RecurrentCnnParameters(ModelParameters):
         return shapes
 
     def num_parameters(self, task: Task) -> int:
-        """Return 9 in C + 2 C (norm; else C, the bias) + 9 C (K; 9 C^2 full) a stage, and the read-out."""
-        stages = self.stages(task)
-        offsets = 1 if self.normalisation == "none" else 2
-        total = readout_num_parameters(stages[-1].channels, task.num_outputs)
-        for stage in stages:
-            total += stage.channels * (9 * stage.in_channels + offsets) + 9 * self._kernel_pairs(stage)
-            total += self._unit_num_parameters(stage)
-        return total
+        """Return the convolutions, their norms (or biases), K, learned constants and the read-out."""
+        return self._cost(task).num_parameters
 
     def forward_flops(self, task: Task) -> Flops:
         """Return the work as it is run: T applications of K, the first of them to the state at rest."""
-        stages = self.stages(task)
-        flops = readout_flops(stages[-1].channels, task.num_outputs, self.readout_norm)
-        for stage, before in zip(stages, [None, *stages], strict=False):
-            flops += self._stage_flops(stage)
-            if before is not None:
-                flops += Flops(0, before.num_units * stage.drives)
-        return flops + Flops(0, stages[-1].num_units)
+        return self._cost(task).flops
 
     def width(self) -> int:
         """Return the channels of the first stage."""
@@ -133,18 +123,31 @@ class RecurrentCnnParameters(ModelParameters):
         """Trained constants of the units of a stage."""
         return 0
 
-    def _kernel_pairs(self, stage: StageShape) -> int:
-        """Pairs of channels that K joins."""
-        return {"depthwise": stage.channels, "full": stage.channels**2, "none": 0}[self.recurrence]
-
-    def _stage_flops(self, stage: StageShape) -> Flops:
-        pixels, steps = stage.height * stage.width, self.timesteps
-        products = (
-            18
-            * pixels
-            * (stage.in_channels * stage.channels * stage.drives + self._kernel_pairs(stage) * steps)
+    def _cost(self, task: Task) -> cost.Cost:
+        stages = self.stages(task)
+        last = stages[-1]
+        total = cost.elementwise(last.num_units) + cost.readout(
+            last.channels, task.num_outputs, self.readout_norm
         )
-        drive = {"batch": 2, "group": 5, "none": 1}[self.normalisation] * stage.drives
-        unit = self._unit_elementwise() + (self.recurrence != "none")
+        for stage, following in pairwise(stages):
+            total += cost.elementwise(stage.num_units * following.drives)
+        return sum(map(self._stage_cost, stages), total)
+
+    def _stage_cost(self, stage: StageShape) -> cost.Cost:
+        channels, pixels, steps = stage.channels, stage.height * stage.width, self.timesteps
+        bias = self.normalisation == "none"
+        drive = cost.convolution(stage.in_channels, channels, 3, pixels, bias=bias)
+        drive += cost.normalisation(self.normalisation, channels, pixels) + cost.elementwise(stage.num_units)
+        step = cost.elementwise(stage.num_units * self._unit_elementwise())
+        if self.recurrence != "none":
+            groups = channels if self.recurrence == "depthwise" else 1
+            step += cost.convolution(channels, channels, 3, pixels, bias=False, groups=groups)
+            step += cost.elementwise(stage.num_units)
         read = {"mean": steps, "last": 1, "rms": 2 * steps + 2, "sequence": steps}[stage.output]
-        return Flops(products, stage.num_units * (drive + unit * steps + read))
+        constants = cost.Cost(self._unit_num_parameters(stage), 0, stage.num_units * read)
+        return _repeated(drive, stage.drives) + _repeated(step, steps) + constants
+
+
+def _repeated(once: cost.Cost, times: int) -> cost.Cost:
+    """Return the same weights applied several times."""
+    return cost.Cost(once.num_parameters, once.products * times, once.elementwise * times)

@@ -34,7 +34,7 @@ def first_stage(**fields):
     parameters, network = build(**fields)
     stage = network.stages[0]
     drive = stage.norm(stage.convolution(torch.randn(4, *TASK.input_shape)))
-    states, scale = stage.states([drive] * parameters.timesteps)
+    states, scale = stage.states([2 * drive] * parameters.timesteps)
     return parameters, stage, drive, stage.read(states, scale, parameters.timesteps)
 
 

@@ -28,7 +28,7 @@ def first_stage(**fields):
     parameters = LeakyCnnParameters(**({"num_nodes": 4, "num_stages": 2} | fields))
     stage = LeakyCnn(parameters, TASK, torch.Generator()).stages[0]
     drive = stage.norm(stage.convolution(torch.randn(4, *TASK.input_shape)))
-    states, scale = stage.states([drive] * parameters.timesteps)
+    states, scale = stage.states([2 * drive] * parameters.timesteps)
     return parameters, stage, drive, torch.stack([state * scale for state in states])
 
 
@@ -61,7 +61,7 @@ def test_the_gain_under_a_constant_drive_is_that_of_horn_cnn(timesteps, num_cycl
         horn["constant_drive_gain"], rel=1e-12
     )
     response = torch.tanh(drive).abs() if readout == "rms" else torch.tanh(drive)
-    states, scale = stage.states([drive] * timesteps)
+    states, scale = stage.states([2 * drive] * timesteps)
     output = stage.read(states, scale, timesteps)
     torch.testing.assert_close(output, horn["constant_drive_gain"] * response, rtol=1e-11, atol=1e-11)
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from hornlib.dynamics.oscillator import Constants, coefficients, draw_constants
 from hornlib.models.horn_cnn.parameters import HornCnnParameters
-from hornlib.models.recurrent_cnn import RecurrentCnn, RecurrentStage
+from hornlib.models.recurrent_cnn import RecurrentCnn, RecurrentStage, half_tanh
 from hornlib.models.recurrent_cnn_parameters import StageShape
 from hornlib.parameters import Task
 
@@ -16,9 +16,9 @@ __all__ = ["HornCnn", "OscillatorStage"]
 
 
 class Scaled(NamedTuple):
-    """The step in units of the force: v = y / g and p = x / (h g), g the integrator's force coefficient.
+    """The step in units of the force: v = y / (2 g), p = x / (2 h g), g the integrator's force coefficient.
 
-    v <- carry v - spring p + tanh(a);  p <- p + v: three products a step instead of five.
+    v <- carry v - spring p + tanh(a) / 2;  p <- p + v: two products a step instead of five.
     """
 
     carry: Tensor
@@ -35,6 +35,15 @@ class OscillatorStage(RecurrentStage):
         parameters: the model's parameters.
         generator: draws the oscillators' constants.
     """
+
+    omega: Tensor
+    damping: Tensor
+    alpha: Tensor
+    log_omega: nn.Parameter
+    log_damping: nn.Parameter
+    log_alpha: nn.Parameter
+    integration_step: Tensor
+    recurrence_gain: Tensor
 
     def __init__(self, shape: StageShape, parameters: HornCnnParameters, generator: torch.Generator) -> None:
         super().__init__(shape, parameters)
@@ -67,19 +76,19 @@ class OscillatorStage(RecurrentStage):
             return Constants(self.log_omega.exp(), self.log_damping.exp(), self.log_alpha.exp())
         return Constants(self.omega, self.damping, self.alpha)
 
-    def states(self, drives: Sequence[Tensor]) -> tuple[Iterator[Tensor], Tensor]:
-        """Return p_1, p_2, ... = x_t / (h g), one a step, and h g."""
+    def states(self, doubled: Sequence[Tensor]) -> tuple[Iterator[Tensor], Tensor]:
+        """Return p_1, p_2, ... = x_t / (2 h g) under the doubled drives 2 u, one a step, and 2 h g."""
         scaled = self._scaled()
-        return self._positions(drives, scaled), scaled.displacement
+        return self._positions(doubled, scaled), scaled.displacement
 
-    def _positions(self, drives: Sequence[Tensor], scaled: Scaled) -> Iterator[Tensor]:
+    def _positions(self, doubled: Sequence[Tensor], scaled: Scaled) -> Iterator[Tensor]:
         kernel = self._scaled_kernel(scaled.source)
-        position = velocity = torch.zeros_like(drives[0])
-        for drive in drives:
+        position = velocity = torch.zeros_like(doubled[0])
+        for drive in doubled:
             state = velocity if self.recurrence_on == "velocity" else position
             if self.scales_state:
                 state = state * scaled.source
-            force = torch.tanh(self.recur(drive, kernel, state))
+            force = half_tanh(self.recur(drive, kernel, state))
             before = velocity
             velocity = torch.addcmul(force, scaled.carry, velocity)
             velocity = torch.addcmul(velocity, scaled.spring, position, value=-1)
@@ -89,9 +98,9 @@ class OscillatorStage(RecurrentStage):
     def _scaled(self) -> Scaled:
         constants, h = self.constants(), self.integration_step
         carry, spring, force = coefficients(constants, h, self.integrator)
-        displacement = h * force
-        source = force / constants.omega if self.recurrence_on == "velocity" else displacement
-        return Scaled(carry, h * spring, self.recurrence_gain * source, displacement)
+        displacement = 2 * h * force
+        source = 2 * force / constants.omega if self.recurrence_on == "velocity" else displacement
+        return Scaled(carry, h * spring, 2 * self.recurrence_gain * source, displacement)
 
     def _scaled_kernel(self, source: Tensor) -> Tensor | None:
         """Fold the source's scale into the kernel's input channels; a scale per unit cannot be folded."""

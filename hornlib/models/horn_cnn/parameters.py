@@ -16,11 +16,11 @@ class HornCnnParameters(RecurrentCnnParameters, OscillatorParameters):
     u = norm(conv3x3(input));  a = u + kappa K * (y / omega);
     y <- y + h (alpha tanh(a) - 2 damping y - omega^2 x);  x <- x + h y;  the stage's output is mean_t x.
 
-    y / omega has the size of x, so kappa means the same with `recurrence_on: position`, where a = u + kappa K
-    * x. No published definition of a convolutional HORN was found: this one is ours. The preset `unit_gain`
-    runs one cycle within T steps at unit DC gain; with `public`, 8 steps cover 0.29 of a cycle. With
-    `recurrence: none` a stage is c_T tanh(u), c_T = `constant_drive_gain`, and heterogeneous constants are a
-    vector of gains.
+    y / omega has the size of x, so that kappa means the same with `recurrence_on: position`, whose recurrence
+    is kappa K * x. No published definition of a convolutional HORN was found: this one is ours. The preset
+    `unit_gain` runs one cycle within T steps at unit DC gain; with `public`, 8 steps cover 0.29 of a cycle.
+    With `recurrence: none` a stage is c_T tanh(u), c_T = `constant_drive_gain`, and heterogeneous constants
+    are a vector of gains.
     """
 
     network: ClassVar[str] = "hornlib.models.horn_cnn.network:HornCnn"
@@ -44,9 +44,8 @@ class HornCnnParameters(RecurrentCnnParameters, OscillatorParameters):
         return stability.warnings(self, self.timesteps)
 
     def _unit_elementwise(self) -> int:
-        """Count tanh (1), carry and spring (2 each), position (1), and the scale of y where it is per unit
-        (1)."""
-        return 6 + (self.recurrence != "none" and self.constants_per == "unit")
+        """Count tanh (2: a sigmoid, shifted), carry and spring (2 each), position (1), scale per unit (1)."""
+        return 7 + (self.recurrence != "none" and self.constants_per == "unit")
 
     def _unit_num_parameters(self, stage: StageShape) -> int:
         if self.oscillator_training == "fixed":

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from hornlib.models.leaky_cnn.parameters import LeakyCnnParameters
-from hornlib.models.recurrent_cnn import RecurrentCnn, RecurrentStage
+from hornlib.models.recurrent_cnn import RecurrentCnn, RecurrentStage, half_tanh
 from hornlib.models.recurrent_cnn_parameters import StageShape
 from hornlib.parameters import Task
 
@@ -14,12 +14,16 @@ __all__ = ["LeakyCnn", "LeakyStage"]
 
 
 class LeakyStage(RecurrentStage):
-    """T steps of x <- (1 - r) x + r G tanh(u + kappa K * x), run on q = x / (r G).
+    """T steps of x <- (1 - r) x + r G tanh(u + kappa K * x), run on q = x / (2 r G).
 
     Args:
         shape: the stage's shape.
         parameters: the model's parameters.
     """
+
+    leak_rate: Tensor
+    dc_gain: Tensor
+    recurrence_gain: Tensor
 
     def __init__(self, shape: StageShape, parameters: LeakyCnnParameters) -> None:
         super().__init__(shape, parameters)
@@ -28,17 +32,17 @@ class LeakyStage(RecurrentStage):
         self.register_buffer("dc_gain", torch.tensor(parameters.resolved_dc_gain()))
         self.register_buffer("recurrence_gain", torch.tensor(parameters.recurrence_gain))
 
-    def states(self, drives: Sequence[Tensor]) -> tuple[Iterator[Tensor], Tensor]:
-        """Return q_1, q_2, ... = x_t / (r G), one a step, and r G."""
-        scale = self.leak_rate * self.dc_gain
-        return self._scaled_states(drives, scale), scale
+    def states(self, doubled: Sequence[Tensor]) -> tuple[Iterator[Tensor], Tensor]:
+        """Return q_1, q_2, ... = x_t / (2 r G) under the doubled drives 2 u, one a step, and 2 r G."""
+        scale = 2 * self.leak_rate * self.dc_gain
+        return self._scaled_states(doubled, scale), scale
 
-    def _scaled_states(self, drives: Sequence[Tensor], scale: Tensor) -> Iterator[Tensor]:
-        kernel = None if self.kernel is None else self.kernel * (self.recurrence_gain * scale)
+    def _scaled_states(self, doubled: Sequence[Tensor], scale: Tensor) -> Iterator[Tensor]:
+        kernel = None if self.kernel is None else self.kernel * (2 * self.recurrence_gain * scale)
         keep = 1 - self.leak_rate
-        state = torch.zeros_like(drives[0])
-        for drive in drives:
-            state = torch.addcmul(torch.tanh(self.recur(drive, kernel, state)), keep, state)
+        state = torch.zeros_like(doubled[0])
+        for drive in doubled:
+            state = torch.addcmul(half_tanh(self.recur(drive, kernel, state)), keep, state)
             yield state
 
 

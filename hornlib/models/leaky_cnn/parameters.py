@@ -80,5 +80,5 @@ class LeakyCnnParameters(RecurrentCnnParameters):
         return read_out(leaky_step_response(self.resolved_leak_rate(), self.timesteps), self.readout)
 
     def _unit_elementwise(self) -> int:
-        """Count tanh (1) and the leak (2)."""
-        return 3
+        """Count tanh (2, as a shifted sigmoid) and the leak (2)."""
+        return 4
