@@ -15,7 +15,7 @@ min_version("9.0")
 
 # Snakemake's own reading of a configuration loses duplicate keys, types and line numbers, so there is no
 # `configfile:`; the grid reads the files itself, --configfile as well as the default.
-if workflow.overwrite_config and not workflow.overwrite_configfiles:
+if workflow.config_settings.config:
     raise WorkflowError("--config is not understood; write the value into a file and name it with --configfile")
 FILES = [str(file) for file in workflow.overwrite_configfiles or ["config.yaml"]]
 try:
@@ -63,4 +63,4 @@ onstart:
 
 # What is there of an unfinished sweep can be looked at; a failed cell is still missing, and the next call trains it.
 onerror:
-    shell("hornlib gather --partial {configfiles}", configfiles=CONFIGFILES)
+    shell("hornlib gather --partial {CONFIGFILES} || true")

@@ -139,11 +139,28 @@ def test_evaluation_leaves_no_trace_in_the_network():
     assert all(torch.equal(before[name], tensor) for name, tensor in chunk.lanes.buffers.items())
 
 
+def test_running_statistics_are_the_plain_mean_of_the_first_steps():
+    cell = cell_of(MODELS[0], steps=4)
+    chunk = start_chunk(cell, [0, 1], CPU)
+    seen = []
+
+    def observe(chunk):
+        seen.append(chunk.lanes.buffers["network.readout.norm.running_mean"].clone())
+
+    train_chunk(chunk, load(cell.data, CPU), observe)
+    # mean_t = mean_{t-1} + (batch_t - mean_{t-1}) / t, so the first step's batch is the whole of the first mean
+    assert (seen[0] != 0).all()
+    steps = [seen[0]] + [t * seen[t - 1] - (t - 1) * seen[t - 2] for t in range(2, 5)]
+    torch.testing.assert_close(torch.stack(steps).mean(0), seen[-1])
+    spread = torch.stack(steps).std(0)
+    assert (spread > 0).any() and torch.isfinite(spread).all()
+
+
 def test_a_penalty_of_the_network_is_trained_on_and_kept_apart(monkeypatch):
-    from hornlib.models.mlp.network import MLP
+    from hornlib.models.mlp.network import Mlp
 
     monkeypatch.setattr(
-        MLP, "penalty", lambda self: 0.1 * sum(p.square().sum() for p in self.parameters()), raising=False
+        Mlp, "penalty", lambda self: 0.1 * sum(p.square().sum() for p in self.parameters()), raising=False
     )
     chunk = trained(cell_of({"name": "mlp", "hidden_nodes": "8"}), [0, 1])
     clean, total = chunk.curves["training_loss"], chunk.curves["training_total_loss"]
