@@ -1,0 +1,143 @@
+"""Time to target: when each run first reaches a metric, and what is known of those that do not."""
+
+import numpy as np
+import xarray as xr
+
+from hornlib.errors import ResultsError, nearest
+from hornlib.results.run_file import VARIABLES
+
+__all__ = ["AXES", "time_to_target"]
+
+AXES = ("step", "samples", "training_flops", "seconds")
+"""What time can be measured in."""
+
+ROUNDING = 1e-9
+"""An accuracy is a ratio of counts, a level a product: the last digit of either decides nothing."""
+
+METRICS = ("validation_metric", "test_metric", "validation_loss", "test_loss", "training_loss")
+
+
+def time_to_target(
+    ds: xr.Dataset,
+    target: float | xr.DataArray,
+    on: str = "step",
+    metric: str = "validation_metric",
+    confirm: int = 2,
+    baseline: float | xr.DataArray | None = None,
+) -> xr.Dataset:
+    """Return when each run reaches the target, and whether it does: the input of censored statistics.
+
+    The time of an event is the right end of its evaluation interval: the first of `confirm` consecutive
+    evaluations of the run that all reach the target, so that the last confirm - 1 can begin none. A run
+    without an event is censored at the budget, its cell's last evaluation; so is a run that diverges,
+    whatever it had reached before: it stays at risk to the end and counts as a miss. A run that is missing,
+    or has no such metric, has the time NaN.
+
+    Args:
+        ds: from `open_results`, with a `seed` and a `step` dimension, whatever the others are.
+        target: the metric to reach; with `baseline`, the share f of its gain, so that the level is
+            chance + f (A - chance).
+        on: step, samples, training_flops or seconds (a lane's share of the job's own clock, not calibrated).
+        metric: what must reach the target, by the dataset's direction; a loss must fall to it.
+        confirm: consecutive evaluations that must reach it.
+        baseline: A, the final metric of a baseline, e.g. its median over seeds and cells, by dataset.
+
+    Returns:
+        `time` (units of `on`), `event` (bool), the `level` and, where there is one, `status`.
+
+    Raises:
+        ResultsError: an unknown word, or a target that makes no sense.
+    """
+    _check(ds, on, metric, confirm)
+    level = _level(ds, target, metric, baseline)
+    values = ds[metric]
+    maximise = ds["direction"] == "maximise" if metric.endswith("_metric") else xr.DataArray(False)
+    reached = xr.where(maximise, values >= level - ROUNDING, values <= level + ROUNDING)
+    evaluated = ds["samples"].notnull()
+    diverged = ds["diverged_at_step"].notnull()
+    axis = ds["step"].where(evaluated) if on == "step" else ds[on]
+    first = xr.apply_ufunc(
+        _first_confirmed,
+        reached,
+        evaluated,
+        axis,
+        input_core_dims=[["step"]] * 3,
+        kwargs={"confirm": confirm},
+    )
+    event = first.notnull() & ~diverged
+    measured = values.notnull().any("step") | (diverged & evaluated.any("step"))
+    time = xr.where(event, first, _budget(axis, evaluated)).where(measured)
+    described = {"units": VARIABLES[on].units, "long_name": f"{VARIABLES[on].long_name} to the target"}
+    result = xr.Dataset(
+        {
+            "time": time.assign_attrs(described),
+            "event": event.assign_attrs(units="1", long_name="whether the target was reached"),
+            "level": level.assign_attrs(units="1", long_name=f"target {VARIABLES[metric].long_name}"),
+        },
+        attrs={"on": on, "metric": metric, "confirm": confirm},
+    )
+    if "status" in ds:
+        result["status"] = ds["status"]
+    return result.drop_vars("step", errors="ignore")
+
+
+def _check(ds: xr.Dataset, on: str, metric: str, confirm: int) -> None:
+    for word, valid, what in ((on, AXES, "on"), (metric, METRICS, "metric")):
+        if word not in valid:
+            raise ResultsError(f"{what}: unknown {word!r}{nearest(word, valid)}; valid: {', '.join(valid)}")
+    if confirm < 1:
+        raise ResultsError(f"confirm: got {confirm}; it is a number of evaluations, from 1 on")
+    needed = {metric, "samples", "diverged_at_step", *({on} - {"step"})}
+    if lacking := sorted(needed - set(ds.data_vars)):
+        raise ResultsError(f"the dataset lacks {', '.join(lacking)}; take it as open_results() gives it")
+
+
+def _level(
+    ds: xr.Dataset, target: float | xr.DataArray, metric: str, baseline: float | xr.DataArray | None
+) -> xr.DataArray:
+    target = xr.DataArray(target)
+    if not np.isfinite(target).all():
+        raise ResultsError(f"target: got {target.values}; it is a finite number")
+    if baseline is None:
+        return target
+    if not metric.endswith("_metric"):
+        raise ResultsError(f"baseline: {metric} has no chance level; give the target alone, as a level")
+    chance = ds["chance_level"]
+    return (chance + target * (baseline - chance)).drop_attrs()
+
+
+def _first_confirmed(
+    reached: np.ndarray, evaluated: np.ndarray, axis: np.ndarray, confirm: int
+) -> np.ndarray:
+    """Return x at the first of `confirm` evaluations in a row that reach the target, or NaN.
+
+    Args:
+        reached: (..., step).
+        evaluated: (..., step); steps that a cell was not evaluated at are passed over.
+        axis: x, (..., step).
+        confirm: at least 1.
+    """
+    reached, evaluated, axis = np.broadcast_arrays(reached, evaluated, axis)
+    in_a_row = np.zeros(reached.shape[:-1], int)
+    first = np.full(reached.shape[:-1], np.nan)
+    for index in reversed(range(reached.shape[-1])):
+        here = evaluated[..., index]
+        in_a_row = np.where(here, np.where(reached[..., index], in_a_row + 1, 0), in_a_row)
+        first = np.where(here & (in_a_row >= confirm), axis[..., index], first)
+    return first
+
+
+def _budget(axis: xr.DataArray, evaluated: xr.DataArray) -> xr.DataArray:
+    """Return x at each cell's last evaluation.
+
+    A run that diverged has no x there: it takes its cell's largest, and where all seeds have diverged, the
+    last x that any reached, carried on at the same rate a step.
+    """
+    shared = axis.max("seed") if "seed" in axis.dims else axis
+    last_step = axis["step"].where(evaluated).max("step")
+    known_step = axis["step"].where(shared.notnull()).max("step")
+    shared = shared.max("step") * (last_step / known_step)
+    if "seed" not in axis.dims:
+        return shared
+    own = axis.where(axis["step"] == last_step).max("step")
+    return own.fillna(shared)

@@ -1,0 +1,196 @@
+"""The layout of results.nc: which arrays it has, how each is filled from run files, and how it is written."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hornlib import __version__
+from hornlib.config import SECTIONS
+from hornlib.grid import Grid
+from hornlib.provenance import commit
+from hornlib.results.coordinates import (
+    DESCRIBED,
+    Coordinate,
+    add_derived,
+    coordinate_values,
+    coordinates_of,
+    derived_names,
+)
+from hornlib.results.run_file import CURVES, SCHEMA_VERSION, VARIABLES, RunFile
+
+if TYPE_CHECKING:
+    import netCDF4
+
+__all__ = ["Table"]
+
+DIMENSIONS = ("cell", "seed", "step")
+
+CELLS_A_CHUNK = 128
+"""Cells compressed together: reading one sweep out of many should not unpack all."""
+
+
+class Table:
+    """What is gathered; its arrays are made one at a time, so that memory is the run files' and one array's.
+
+    Args:
+        grid: cells, sweeps and wanted seeds.
+        runs: the chosen run files of every cell, by name; at least one file in all.
+    """
+
+    def __init__(self, grid: Grid, runs: Mapping[str, list[RunFile]]) -> None:
+        self.grid, self.runs = grid, runs
+        files = [run for own in runs.values() for run in own]
+        wanted = (seed for seeds in grid.seeds.values() for seed in seeds)
+        seeds = np.array(sorted({*wanted, *(seed for run in files for seed in run.job.range.seeds())}))
+        steps = np.unique(np.concatenate([run.variables["step"] for run in files]))
+        self.axes = {"cell": np.array(list(grid.cells), object), "seed": seeds, "step": steps}
+        self.curves = [name for name in CURVES if any(name in run.variables for run in files)]
+
+    def write(self, path: Path, mixed_versions: str) -> None:
+        """Write everything under the name given, be it temporary.
+
+        Args:
+            path: where.
+            mixed_versions: files of each version as JSON, or nothing.
+        """
+        import netCDF4
+
+        with netCDF4.Dataset(path, "w") as file:
+            for dimension, values in self.axes.items():
+                file.createDimension(dimension, len(values))
+            _write(
+                file, "cell", ("cell",), self.axes["cell"], {"units": "1", "long_name": "name of the cell"}
+            )
+            _write(file, "seed", ("seed",), self.axes["seed"], _attributes("seed"))
+            _write(file, "step", ("step",), self.axes["step"], _attributes("step"))
+            on_cell = [*self._write_parameters(file), *self._write_sweeps(file)]
+            self._write_curves(file)
+            self._write_runs(file)
+            file.setncatts(
+                {
+                    "title": "Results of hornlib sweeps",
+                    "schema_version": SCHEMA_VERSION,
+                    "hornlib_version": __version__,
+                    "hornlib_commit": commit(),
+                    "mixed_versions": mixed_versions,
+                    "coordinates": " ".join(on_cell),
+                }
+            )
+
+    def _write_parameters(self, file: "netCDF4.Dataset") -> list[str]:
+        """Write every parameter and what follows from it; return the names."""
+        cells = self.grid.cells.values()
+        values = [coordinate_values(cell) for cell in cells]
+        derived = [(cell.model.name, derived_names(cell)) for cell in cells]
+        described = self._described()
+        for name, coordinate in described.items():
+            models = dict.fromkeys(model for model, names in derived if name in names)
+            attributes = {**coordinate.attributes(name), "derived_for": " ".join(models)}
+            _write(file, name, ("cell",), _column([own.get(name) for own in values], coordinate), attributes)
+        return list(described)
+
+    def _described(self) -> dict[str, Coordinate]:
+        cells = self.grid.cells.values()
+        classes = {
+            (section, type(parameters)): None
+            for section in SECTIONS
+            for parameters in (getattr(cell, section) for cell in cells)
+        }
+        found = coordinates_of(classes)
+        for cell in cells:
+            add_derived(found, cell.model.derived(cell.task()), cell.model.name)
+        return {**found, **DESCRIBED}
+
+    def _write_sweeps(self, file: "netCDF4.Dataset") -> list[str]:
+        """Write which cells belong to which sweep and arm; return the names."""
+        names = []
+        for name, arms, seeds in self.grid.sweeps.values():
+            attributes = {"units": "1", "long_name": f"whether the cell belongs to the sweep {name}"}
+            members = np.array([cell in arms for cell in self.axes["cell"]])
+            _write(file, f"in_{name}", ("cell",), members, {**attributes, "seeds": np.array(seeds)})
+            attributes = {"units": "1", "long_name": f"arm of the sweep {name}"}
+            labels = np.array([arms.get(cell, "") for cell in self.axes["cell"]], object)
+            _write(file, f"arm_{name}", ("cell",), labels, attributes)
+            names += [f"in_{name}", f"arm_{name}"]
+        return names
+
+    def _write_curves(self, file: "netCDF4.Dataset") -> None:
+        for name in self.curves:
+            values = self._filled(DIMENSIONS, lambda run, name=name: run.variables.get(name))
+            _write(file, name, DIMENSIONS, values, _attributes(name))
+        for name in self.curves:
+            values = self._filled(DIMENSIONS[:2], lambda run, name=name: _last(run, name))
+            _write(file, f"final_{name}", DIMENSIONS[:2], values, _attributes(name, "at the last evaluation"))
+        samples = self._filled(("cell", "step"), lambda run: run.variables["samples"])
+        _write(file, "samples", ("cell", "step"), samples, _attributes("samples"))
+
+    def _write_runs(self, file: "netCDF4.Dataset") -> None:
+        """Write what there is once a run: how it ended, and on what it was trained."""
+        for name in ("diverged_at_step", "lanes"):
+            values = self._filled(DIMENSIONS[:2], lambda run, name=name: run.variables[name])
+            _write(file, name, DIMENSIONS[:2], values, _attributes(name))
+        device = self._filled(
+            DIMENSIONS[:2],
+            lambda run: np.full(len(run.variables["seed"]), run.attributes.get("device", ""), object),
+            "",
+        )
+        attributes = {"units": "1", "long_name": "device that the run was trained on"}
+        _write(file, "device", DIMENSIONS[:2], device, attributes)
+        attributes = {"units": "1", "long_name": "how the run ended: complete, diverged, missing or unwanted"}
+        _write(file, "status", DIMENSIONS[:2], self._status(), attributes)
+
+    def _status(self) -> np.ndarray:
+        status = self._filled(DIMENSIONS[:2], lambda run: run.variables["status"], "missing")
+        for row, cell in zip(status, self.axes["cell"], strict=True):
+            row[~np.isin(self.axes["seed"], self.grid.seeds[cell])] = "unwanted"
+        return status
+
+    def _filled(
+        self, dims: tuple[str, ...], values: Callable[[RunFile], Any], fill: float | str = np.nan
+    ) -> np.ndarray:
+        """Return an array over `dims` with the values of every run file in their place."""
+        shape = [len(self.axes[dimension]) for dimension in dims]
+        array = np.full(shape, fill, object if isinstance(fill, str) else np.float64)
+        for part, cell in zip(array, self.axes["cell"], strict=True):
+            for run in self.runs[cell]:
+                if (found := values(run)) is not None:
+                    places = [np.searchsorted(self.axes[name], run.variables[name]) for name in dims[1:]]
+                    part[np.ix_(*places)] = found
+        return array
+
+
+def _last(run: RunFile, name: str) -> np.ndarray | None:
+    curve = run.variables.get(name)
+    return None if curve is None else curve[:, -1]
+
+
+def _attributes(name: str, suffix: str = "") -> dict[str, Any]:
+    variable = VARIABLES[name]
+    return {"units": variable.units, "long_name": f"{variable.long_name} {suffix}".strip()}
+
+
+def _column(values: list[Any], coordinate: Coordinate) -> np.ndarray:
+    """Return a parameter over cells: text with "" where absent, or float64 with NaN."""
+    if coordinate.kind == "string":
+        return np.array(["" if value is None else value for value in values], object)
+    return np.array([np.nan if value is None else value for value in values], np.float64)
+
+
+def _write(
+    file: "netCDF4.Dataset",
+    name: str,
+    dims: tuple[str, ...],
+    values: np.ndarray,
+    attributes: Mapping[str, Any],
+) -> None:
+    """Write one variable as xarray would: text as netCDF strings, a bool as int8 that says so."""
+    text, flags = values.dtype == object, values.dtype == bool
+    options: dict[str, Any] = {"fill_value": np.nan} if values.dtype.kind == "f" else {}
+    if len(dims) > 1 and not text:
+        chunk = (min(CELLS_A_CHUNK, values.shape[0]), *values.shape[1:])
+        options |= {"compression": "zlib", "complevel": 1, "chunksizes": chunk}
+    variable = file.createVariable(name, str if text else "i1" if flags else values.dtype, dims, **options)
+    variable.setncatts({**attributes, "dtype": "bool"} if flags else attributes)
+    variable[...] = values.astype("i1") if flags else values
