@@ -1,6 +1,7 @@
 """The sweep: config.yaml -> cells -> jobs -> run files -> results.nc -> figures."""
 
 import json
+import os
 import shlex
 
 from snakemake.exceptions import WorkflowError
@@ -16,7 +17,9 @@ min_version("9.0")
 # Snakemake's own reading of a configuration loses duplicate keys, types and line numbers, so there is no
 # `configfile:`; the grid reads the files itself, --configfile as well as the default.
 if workflow.config_settings.config:
-    raise WorkflowError("--config is not understood; write the value into a file and name it with --configfile")
+    raise WorkflowError(
+        "--config is not understood; write the value into a file and name it with --configfile"
+    )
 FILES = [str(file) for file in workflow.overwrite_configfiles or ["config.yaml"]]
 try:
     GRID = read_grid(FILES)
@@ -51,9 +54,9 @@ for sweep in GRID.sweeps.values():
     rule:
         name:
             sweep.name
-        localrule: True
         input:
             runs=[str(GRID.run_path(job)) for job in JOBS if job.cell in sweep.arms],
+        localrule: True
 
 
 # Snakemake's own lock outlives a killed process; this one does not (profiles/default sets nolock).

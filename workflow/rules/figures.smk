@@ -1,6 +1,10 @@
 AXES = ("steps", "samples", "flops", "seconds")
 FIGURES = expand(
-    "{results}/figures/{sweep}-{axis}.{kind}", results=RESULTS, sweep=list(GRID.sweeps), axis=AXES, kind=("svg", "png")
+    "{results}/figures/{sweep}-{axis}.{kind}",
+    results=RESULTS,
+    sweep=list(GRID.sweeps),
+    axis=AXES,
+    kind=("svg", "png"),
 )
 
 
@@ -9,12 +13,14 @@ rule figures:
     input:
         results=rules.gather.output.results,
     output:
-        figures=expand("{results}/figures/{{sweep}}-{axis}.{kind}", results=RESULTS, axis=AXES, kind=("svg", "png")),
+        figures=expand(
+            "{results}/figures/{{sweep}}-{axis}.{kind}", results=RESULTS, axis=AXES, kind=("svg", "png")
+        ),
     log:
         f"{RESULTS}/logs/figures/{{sweep}}.log",
-    params:
-        folder=f"{RESULTS}/figures",
     localrule: True
+    params:
+        folder=lambda wildcards, output: os.path.dirname(output[0]),
     shell:
         "hornlib figures --results {input.results:q} --sweep {wildcards.sweep:q} --folder {params.folder:q}"
         " > {log:q} 2>&1"

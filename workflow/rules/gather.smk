@@ -9,8 +9,8 @@ rule gather:
         results=f"{RESULTS}/results.nc",
     log:
         f"{RESULTS}/logs/gather.log",
+    localrule: True
     params:
         configfiles=CONFIGFILES,
-    localrule: True
     shell:
         "hornlib gather {params.configfiles} > {log:q} 2>&1"
