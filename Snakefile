@@ -52,6 +52,7 @@ rule all:
 for sweep in GRID.sweeps.values():
 
     rule:
+        """Every run of one sweep."""
         name:
             sweep.name
         input:
