@@ -196,3 +196,11 @@ def test_normalisation_keeps_the_signal_alive_under_the_public_constants_at_one_
         spread[normalisation] = network(torch.randn(16, *TASK.input_shape)).std(0).mean().item()
     assert spread["none"] < 1e-5
     assert spread["batch"] > 30 * spread["none"]
+
+
+def test_instability_is_said_before_training():
+    assert HornCnnParameters().warnings(TASK) == []
+    (warning,) = HornCnnParameters(timesteps=2).warnings(TASK)
+    assert "unstable" in warning
+    (problem,) = HornCnnParameters(timesteps=1, integrator="explicit_euler").problems(TASK)
+    assert "timesteps" in problem

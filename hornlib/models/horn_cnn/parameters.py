@@ -2,6 +2,7 @@
 
 from typing import ClassVar, Literal
 
+from hornlib.dynamics import stability
 from hornlib.dynamics.gain import constant_drive_gain
 from hornlib.dynamics.parameters import OscillatorParameters
 from hornlib.models.recurrent_cnn_parameters import RecurrentCnnParameters, StageShape
@@ -24,7 +25,6 @@ class HornCnnParameters(RecurrentCnnParameters, OscillatorParameters):
     """
 
     network: ClassVar[str] = "hornlib.models.horn_cnn.network:HornCnn"
-    family: ClassVar[str] = "oscillator"
 
     name: Literal["horn_cnn"] = "horn_cnn"
     constants_per: Literal["channel", "unit"] = "channel"
@@ -37,10 +37,15 @@ class HornCnnParameters(RecurrentCnnParameters, OscillatorParameters):
         derived = self.oscillator_derived(self.timesteps)
         return {"timesteps": self.timesteps, **derived, "constant_drive_gain": gain}
 
+    def problems(self, task: Task) -> list[str]:
+        """Say when no pixel is left for the last stage, or no step in which an oscillator could move."""
+        found = super().problems(task)
+        if self.integrator == "explicit_euler" and self.timesteps == 1:
+            found.append("timesteps: after 1 step of explicit_euler every displacement is 0; give at least 2")
+        return found
+
     def warnings(self, task: Task) -> list[str]:
         """Say what is known of the oscillator's stability before any training."""
-        from hornlib.dynamics import stability
-
         return stability.warnings(self, self.timesteps)
 
     def _unit_elementwise(self) -> int:

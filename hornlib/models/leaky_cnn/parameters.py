@@ -28,7 +28,6 @@ class LeakyCnnParameters(RecurrentCnnParameters):
     """
 
     network: ClassVar[str] = "hornlib.models.leaky_cnn.network:LeakyCnn"
-    family: ClassVar[str] = "recurrent"
 
     name: Literal["leaky_cnn"] = "leaky_cnn"
     leak_rate: float | None = Field(default=None, gt=0, le=1)
