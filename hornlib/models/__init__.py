@@ -1,8 +1,20 @@
 """The table of models: parameter classes, free of torch; each says where its network stands."""
 
+from hornlib.models.cnn.parameters import CnnParameters
+from hornlib.models.horn.parameters import HornParameters
+from hornlib.models.horn_cnn.parameters import HornCnnParameters
+from hornlib.models.leaky_cnn.parameters import LeakyCnnParameters
+from hornlib.models.mlp.parameters import MlpParameters
+from hornlib.models.rnn.parameters import RnnParameters
 from hornlib.parameters import ModelParameters
 
 __all__ = ["MODELS"]
 
 MODELS: dict[str, type[ModelParameters]] = {
+    "horn": HornParameters,
+    "horn_cnn": HornCnnParameters,
+    "leaky_cnn": LeakyCnnParameters,
+    "cnn": CnnParameters,
+    "mlp": MlpParameters,
+    "rnn": RnnParameters,
 }

@@ -1,0 +1,75 @@
+"""Parameters of the feed-forward convolutional rival, with its counts in closed form; free of torch."""
+
+from typing import ClassVar, Literal, Self
+
+from pydantic import Field
+
+from hornlib.models import cost
+from hornlib.models.readout_parameters import ReadoutNorm
+from hornlib.parameters import Flops, ModelParameters, Task, Widths
+
+__all__ = ["CnnParameters"]
+
+
+class CnnParameters(ModelParameters):
+    """Stages of convolution, normalisation and activation, with pooling between them.
+
+    The graph of the oscillator field without its time: at `activation: tanh` and `activation_gain` c_T
+    it is what a field without recurrence computes.
+    """
+
+    network: ClassVar[str] = "hornlib.models.cnn.network:Cnn"
+    presentations: ClassVar[tuple[str, ...]] = ("image",)
+
+    name: Literal["cnn"] = "cnn"
+    channels: Widths = Field(default=(32, 64, 128), min_length=1)
+    """Channels of each stage; images are halved between stages."""
+    activation: cost.Activation = "relu"
+    """The nonlinearity after each normalised convolution."""
+    activation_gain: float = Field(default=1.0, gt=0)
+    """Factor on the activation; at tanh, c_T is the gain of an oscillator field of T steps."""
+    normalisation: cost.Normalisation = "batch"
+    """Affine normalisation between convolution and activation; "none" gives the convolution a bias."""
+    readout_norm: ReadoutNorm = "batch"
+    """Normalisation of the features before the last layer."""
+
+    def num_parameters(self, task: Task) -> int:
+        """Trained numbers."""
+        return self._cost(task).num_parameters
+
+    def forward_flops(self, task: Task) -> Flops:
+        """Work of one example in evaluation mode."""
+        return self._cost(task).flops
+
+    def width(self) -> int:
+        """Channels of the last stage."""
+        return self.channels[-1]
+
+    def with_width(self, width: int) -> Self:
+        """Return the same stages in the same proportions, the last one `width` channels wide."""
+        return self.model_copy(update={"channels": cost.scaled_widths(self.channels, width)})
+
+    def problems(self, task: Task) -> list[str]:
+        """An image must survive the pooling between stages."""
+        smallest, num_stages = min(task.input_shape[1:]), len(self.channels)
+        if smallest >> (num_stages - 1) == 0:
+            return [
+                f"{num_stages} stages halve an image of {smallest} pixels to nothing: give fewer channels"
+            ]
+        return []
+
+    def _cost(self, task: Task) -> cost.Cost:
+        num_inputs, height, width = task.input_shape
+        total = cost.Cost()
+        for stage, channels in enumerate(self.channels):
+            if stage > 0:
+                total += cost.elementwise(num_inputs * height * width)
+                height, width = height // 2, width // 2
+            positions = height * width
+            total += cost.convolution(num_inputs, channels, 3, positions, bias=self.normalisation == "none")
+            total += cost.normalisation(self.normalisation, channels, positions)
+            total += cost.activation(self.activation, channels * positions)
+            total += cost.elementwise(channels * positions * (self.activation_gain != 1))
+            num_inputs = channels
+        total += cost.elementwise(num_inputs * height * width)
+        return total + cost.readout(num_inputs, task.num_outputs, self.readout_norm)

@@ -1,0 +1,46 @@
+"""The multilayer perceptron: fully connected layers over the flattened example."""
+
+import math
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from hornlib.models.dropout import CounterDropout
+from hornlib.models.layers import ACTIVATIONS
+from hornlib.models.mlp.parameters import MlpParameters
+from hornlib.models.readout import Readout
+from hornlib.parameters import Task
+
+__all__ = ["Mlp"]
+
+
+class Mlp(nn.Module):
+    """u = dropout(f(norm(W u + b))) layer by layer, then the read-out.
+
+    Args:
+        parameters: hidden nodes, activation, normalisation, dropout, read-out.
+        task: shape of an example and number of outputs.
+        generator: unused; no fixed draws.
+    """
+
+    def __init__(self, parameters: MlpParameters, task: Task, generator: torch.Generator) -> None:
+        super().__init__()
+        widths = (math.prod(task.input_shape), *parameters.hidden_nodes)
+        self.linears = nn.ModuleList(nn.Linear(before, after) for before, after in pairwise(widths))
+        batch_norm = parameters.normalisation == "batch"
+        self.norms = nn.ModuleList(
+            nn.BatchNorm1d(width) if batch_norm else nn.Identity() for width in widths[1:]
+        )
+        self.dropouts = nn.ModuleList(
+            CounterDropout(parameters.dropout, layer) for layer in range(len(self.linears))
+        )
+        self.readout = Readout(widths[-1], task.num_outputs, parameters.readout_norm)
+        self.activation = ACTIVATIONS[parameters.activation]
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Return logits (batch, num_outputs) of examples (batch, ...)."""
+        features = inputs.flatten(1)
+        for linear, norm, dropout in zip(self.linears, self.norms, self.dropouts, strict=True):
+            features = dropout(self.activation(norm(linear(features))))
+        return self.readout(features)

@@ -1,0 +1,58 @@
+"""Parameters of the multilayer perceptron, with its counts in closed form; free of torch."""
+
+import math
+from itertools import pairwise
+from typing import ClassVar, Literal, Self
+
+from pydantic import Field
+
+from hornlib.models import cost
+from hornlib.models.readout_parameters import ReadoutNorm
+from hornlib.parameters import Flops, ModelParameters, Task, Widths
+
+__all__ = ["MlpParameters"]
+
+
+class MlpParameters(ModelParameters):
+    """Fully connected layers over the flattened example, whatever its presentation."""
+
+    network: ClassVar[str] = "hornlib.models.mlp.network:Mlp"
+    presentations: ClassVar[tuple[str, ...]] = ("image", "rows", "pixels", "permuted_pixels")
+
+    name: Literal["mlp"] = "mlp"
+    hidden_nodes: Widths = Field(default=(128, 128), min_length=1)
+    """Nodes of each hidden layer."""
+    activation: cost.Activation = "relu"
+    """The nonlinearity of the hidden layers."""
+    normalisation: Literal["batch", "none"] = "none"
+    """Affine normalisation before each activation."""
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    """Probability of dropping a hidden node in training."""
+    readout_norm: ReadoutNorm = "batch"
+    """Normalisation of the features before the last layer."""
+
+    def num_parameters(self, task: Task) -> int:
+        """Trained numbers."""
+        return self._cost(task).num_parameters
+
+    def forward_flops(self, task: Task) -> Flops:
+        """Work of one example in evaluation mode."""
+        return self._cost(task).flops
+
+    def width(self) -> int:
+        """Nodes of the last hidden layer."""
+        return self.hidden_nodes[-1]
+
+    def with_width(self, width: int) -> Self:
+        """Return the same layers in the same proportions, the last one `width` nodes wide."""
+        return self.model_copy(update={"hidden_nodes": cost.scaled_widths(self.hidden_nodes, width)})
+
+    def _cost(self, task: Task) -> cost.Cost:
+        widths = (math.prod(task.input_shape), *self.hidden_nodes)
+        total = cost.readout(widths[-1], task.num_outputs, self.readout_norm)
+        for before, after in pairwise(widths):
+            total += cost.linear(before, after)
+            total += cost.normalisation(self.normalisation, after, 1) + cost.activation(
+                self.activation, after
+            )
+        return total

@@ -1,0 +1,82 @@
+"""Parameters of the recurrent rivals (tanh, LSTM, GRU), with their counts in closed form; free of torch."""
+
+from typing import ClassVar, Literal, Self
+
+from pydantic import Field
+
+from hornlib.models import cost
+from hornlib.models.readout_parameters import ReadoutNorm
+from hornlib.parameters import Flops, ModelParameters, Task, Value
+
+__all__ = ["NUM_GATES", "RnnParameters", "Unit", "recurrent_cost"]
+
+Unit = Literal["tanh", "lstm", "gru"]
+
+NUM_GATES: dict[str, int] = {"tanh": 1, "gru": 3, "lstm": 4}
+_ELEMENTWISE: dict[str, int] = {"tanh": 2, "gru": 11, "lstm": 13}
+"""Of a node in a step, as `hornlib.models.rnn.network` runs it: tanh, sum and tanh; gru, sums and sigmoids of
+two gates, bias, product, sum and tanh of the candidate, 3 to blend; lstm, sums and nonlinearities of four
+gates, 3 for the memory, its tanh and a product."""
+
+
+def recurrent_cost(unit: Unit, num_inputs: int, num_nodes: int, timesteps: int) -> cost.Cost:
+    """Return one recurrent layer with two biases, as in torch.nn: gates n (d + n + 2) parameters.
+
+    All inputs are projected at once; the first step, from rest, needs no recurrent product.
+    """
+    gates = NUM_GATES[unit] * num_nodes
+    return cost.Cost(
+        gates * (num_inputs + num_nodes + 2),
+        2 * gates * (timesteps * num_inputs + (timesteps - 1) * num_nodes),
+        timesteps * (gates + _ELEMENTWISE[unit] * num_nodes),
+    )
+
+
+class RnnParameters(ModelParameters):
+    """Recurrent layers over a sequence; the last layer's state at the last step, or its mean, is read out."""
+
+    network: ClassVar[str] = "hornlib.models.rnn.network:Rnn"
+    presentations: ClassVar[tuple[str, ...]] = ("rows", "pixels", "permuted_pixels")
+
+    name: Literal["rnn"] = "rnn"
+    unit: Unit = "tanh"
+    """The recurrent unit."""
+    num_nodes: int = Field(default=32, ge=1)
+    """Nodes of each recurrent layer."""
+    num_layers: int = Field(default=1, ge=1)
+    """Recurrent layers, each fed with the states of the one before."""
+    readout: Literal["last", "mean"] = "last"
+    """The state that is read out: at the last step, or the mean over steps."""
+    readout_norm: ReadoutNorm = "batch"
+    """Normalisation of the features before the last layer."""
+
+    def num_parameters(self, task: Task) -> int:
+        """Trained numbers."""
+        return self._cost(task).num_parameters
+
+    def forward_flops(self, task: Task) -> Flops:
+        """Work of one example in evaluation mode."""
+        return self._cost(task).flops
+
+    def width(self) -> int:
+        """Nodes of each layer."""
+        return self.num_nodes
+
+    def with_width(self, width: int) -> Self:
+        """Return the same layers with `width` nodes each."""
+        return self.model_copy(update={"num_nodes": width})
+
+    def derived(self, task: Task) -> dict[str, Value]:
+        """The number of steps is the sequence's."""
+        return {"timesteps": task.input_shape[0]}
+
+    def _cost(self, task: Task) -> cost.Cost:
+        timesteps, num_inputs = task.input_shape
+        total = cost.readout(self.num_nodes, task.num_outputs, self.readout_norm)
+        for layer in range(self.num_layers):
+            total += recurrent_cost(
+                self.unit, num_inputs if layer == 0 else self.num_nodes, self.num_nodes, timesteps
+            )
+        if self.readout == "mean":
+            total += cost.elementwise(timesteps * self.num_nodes)
+        return total
