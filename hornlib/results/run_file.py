@@ -22,6 +22,8 @@ __all__ = [
     "RunFile",
     "RunRecord",
     "Variable",
+    "check_variables",
+    "digest",
     "read_contents",
     "read_run_file",
     "samples_seen",
@@ -162,7 +164,7 @@ def write_run_file(path: str | Path, cell: Cell, record: RunRecord) -> None:
         "lanes": np.asarray(record.lanes, np.int64),
         "status": np.asarray(record.status, object),
     }
-    _check_variables(variables)
+    check_variables(variables)
     with written_atomically(path) as temporary:
         write_contents(temporary, job, Contents(cell.specification(), variables, record.attributes))
 
@@ -218,10 +220,15 @@ def write_contents(path: Path, job: Job, contents: Contents) -> None:
             variable = file.createVariable(name, kind, described.dims, fill_value=fill)
             variable.setncatts({"units": described.units, "long_name": described.long_name})
             variable[:] = values
-        attributes = {"schema_version": SCHEMA_VERSION, "cell": job.cell, **contents.attributes}
-        attributes["specification"] = json.dumps(contents.specification)
-        attributes["digest"] = digest(contents.variables)
-        file.setncatts(attributes)
+        file.setncatts(
+            {
+                **contents.attributes,
+                "schema_version": SCHEMA_VERSION,
+                "cell": job.cell,
+                "specification": json.dumps(contents.specification),
+                "digest": digest(contents.variables),
+            }
+        )
 
 
 def read_contents(path: Path) -> Contents:
@@ -267,7 +274,12 @@ def _plain(value: Any) -> str | int | float:
     return value.item() if isinstance(value, np.generic) else value
 
 
-def _check_variables(variables: Mapping[str, np.ndarray]) -> None:
+def check_variables(variables: Mapping[str, np.ndarray]) -> None:
+    """Check names, shapes and the words of `status` against `VARIABLES`.
+
+    Raises:
+        ValueError: something is lacking, unknown or of a wrong shape.
+    """
     lacking = [
         name for name, variable in VARIABLES.items() if name not in variables and not variable.optional
     ]

@@ -1,0 +1,157 @@
+"""Migration: run files of an older hornlib get the names, and the schema, that this one gives their cells."""
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from hornlib.cell import parse_specification
+from hornlib.errors import ConfigError, ResultsError
+from hornlib.jobs import Job, parse_run_name
+from hornlib.results import run_file
+from hornlib.results.atomic import written_atomically
+from hornlib.results.run_file import Contents, check_variables, digest, read_contents, write_contents
+
+__all__ = ["MIGRATIONS", "Migration", "Outcome", "migrate"]
+
+Migration = Callable[[Contents], Contents]
+"""From one schema version to the next: a pure function of specification, variables and attributes."""
+
+MIGRATIONS: dict[int, Migration] = {}
+"""By the version that it starts from. A field that is renamed or removed, or a variable that changes its
+meaning, raises SCHEMA_VERSION and is entered here; a new field or a changed default needs no entry."""
+
+
+class Outcome(NamedTuple):
+    """What became, or would become, of a run file.
+
+    Attributes:
+        path: the file as it was found.
+        action: unchanged, rewritten (the same name), renamed, or refused.
+        reason: the new name, or why it was refused.
+    """
+
+    path: Path
+    action: str
+    reason: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.action}: {self.path}" + (f": {self.reason}" if self.reason else "")
+
+
+class _Plan(NamedTuple):
+    """A file that has to change, and into what."""
+
+    path: Path
+    target: Path
+    contents: Contents
+
+    def outcome(self) -> Outcome:
+        """Return what is reported once it is done."""
+        if self.target == self.path:
+            return Outcome(self.path, "rewritten")
+        return Outcome(self.path, "renamed", self.target.name)
+
+
+def migrate(
+    results: str | Path, dry_run: bool = False, report: Callable[[str], None] = print
+) -> list[Outcome]:
+    """Re-identify every run file from the specification stored in it, and give it its cell's present name.
+
+    A changed default changes the names of the cells that had the old one, and a new field is missing from
+    old specifications (it takes its default, which must be the old behaviour); both follow from the stored
+    values. Each file is written anew under a temporary name, and no other file is ever overwritten: one whose
+    new name is taken by another run is refused. A kill at any moment loses nothing; the next call goes on.
+
+    Args:
+        results: folder that holds `runs`.
+        dry_run: only report.
+        report: told each outcome, but for files that stay as they are, and a summary.
+
+    Raises:
+        ResultsError: the disk is full or cannot be written.
+    """
+    planned = [_plan(path) for path in sorted((Path(results) / "runs").glob("*.nc"))]
+    outcomes = []
+    for outcome in _carried_out(planned, dry_run):
+        outcomes.append(outcome)
+        if outcome.action != "unchanged":
+            report(f"would be {outcome}" if dry_run and outcome.action != "refused" else str(outcome))
+    unchanged = sum(outcome.action == "unchanged" for outcome in outcomes)
+    report(f"{len(outcomes)} run file(s), {unchanged} as they should be")
+    return outcomes
+
+
+def _plan(path: Path) -> _Plan | Outcome:
+    """Return what the file has to become, or that it stays, or why nothing can be done."""
+    job = parse_run_name(path.name)
+    if job is None:
+        return Outcome(path, "refused", "no run file's name")
+    try:
+        stored = read_contents(path)
+        contents = _present(stored)
+        check_variables(contents.variables)
+        cell = parse_specification(contents.specification)
+    except (ResultsError, ConfigError, ValueError) as error:
+        return Outcome(path, "refused", str(error).removeprefix(f"{path}: "))
+    target = path.with_name(Job(cell.name, job.range).file_name)
+    found = stored.specification, stored.attributes["schema_version"], stored.attributes.get("cell"), path
+    if found == (cell.specification(), run_file.SCHEMA_VERSION, cell.name, target):
+        return Outcome(path, "unchanged")
+    return _Plan(path, target, contents._replace(specification=cell.specification()))
+
+
+def _present(contents: Contents) -> Contents:
+    """Bring the contents to the present schema version, one version after the other."""
+    version = contents.attributes["schema_version"]
+    if not isinstance(version, int) or version > run_file.SCHEMA_VERSION:
+        raise ResultsError(f"has schema version {version}; use the hornlib that wrote it")
+    for step in range(version, run_file.SCHEMA_VERSION):
+        if step not in MIGRATIONS:
+            raise ResultsError(f"there is no way from schema version {step} to {step + 1}")
+        contents = MIGRATIONS[step](contents)
+    return contents
+
+
+def _carried_out(planned: Sequence[_Plan | Outcome], dry_run: bool) -> Iterator[Outcome]:
+    """Write files anew, those first whose new name is free: it may be the old name of one that moves away."""
+    yield from (outcome for outcome in planned if isinstance(outcome, Outcome))
+    taken = {found.path for found in planned}
+    pending = deque(plan for plan in planned if isinstance(plan, _Plan))
+    waiting = 0
+    while waiting < len(pending):
+        plan = pending.popleft()
+        if plan.target != plan.path and plan.target in taken:
+            pending.append(plan)
+            waiting += 1
+            continue
+        if not dry_run:
+            _write(plan)
+        taken = (taken - {plan.path}) | {plan.target}
+        waiting = 0
+        yield plan.outcome()
+    for plan in pending:
+        if not _same_run(plan):
+            yield Outcome(plan.path, "refused", f"{plan.target.name} is there already, and holds another run")
+            continue
+        if not dry_run:  # a kill came between writing the new file and removing the old one
+            plan.path.unlink()
+        yield plan.outcome()
+
+
+def _write(plan: _Plan) -> None:
+    job = parse_run_name(plan.target.name)
+    assert job is not None
+    with written_atomically(plan.target, overwrite=plan.target == plan.path) as temporary:
+        write_contents(temporary, job, plan.contents)
+    if plan.target != plan.path:
+        plan.path.unlink()
+
+
+def _same_run(plan: _Plan) -> bool:
+    try:
+        there = read_contents(plan.target)
+    except ResultsError:
+        return False
+    mine = plan.contents.specification, digest(plan.contents.variables)
+    return mine == (there.specification, digest(there.variables))
