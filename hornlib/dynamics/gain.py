@@ -5,9 +5,16 @@ import math
 from collections.abc import Sequence
 from typing import Literal
 
-from hornlib.dynamics.parameters import Integrator, Oscillator
+from hornlib.dynamics.parameters import Integrator, Oscillator, OscillatorParameters
 
-__all__ = ["TimeReadout", "constant_drive_gain", "leaky_step_response", "read_out", "step_response"]
+__all__ = [
+    "TimeReadout",
+    "constant_drive_gain",
+    "leaky_step_response",
+    "read_out",
+    "reference_gain",
+    "step_response",
+]
 
 TimeReadout = Literal["mean", "last", "rms"]
 """What is read of the states x_1 .. x_T: their mean, the last one, or their root mean square."""
@@ -66,6 +73,21 @@ def constant_drive_gain(
     constants, the mean and T = 8 it is 0.477.
     """
     return read_out(step_response(oscillator, integrator, timesteps), readout)
+
+
+def reference_gain(
+    timesteps: int, readout: TimeReadout = "mean", num_cycles: float = 1.0, damping_ratio: float = 0.1
+) -> float:
+    """Return c_T of the oscillator of the preset `unit_gain`: what arms of equal gain are matched to.
+
+    Args:
+        timesteps: T, the number of steps.
+        readout: what is read of the T states.
+        num_cycles: cycles of that oscillator within T steps.
+        damping_ratio: its damping / omega.
+    """
+    reference = OscillatorParameters(preset="unit_gain", num_cycles=num_cycles, damping_ratio=damping_ratio)
+    return constant_drive_gain(reference.oscillator(timesteps), reference.integrator, timesteps, readout)
 
 
 def _divided_power(trace: float, determinant: float, t: int) -> float:

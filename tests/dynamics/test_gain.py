@@ -4,7 +4,13 @@ import math
 
 import pytest
 
-from hornlib.dynamics.gain import constant_drive_gain, leaky_step_response, read_out, step_response
+from hornlib.dynamics.gain import (
+    constant_drive_gain,
+    leaky_step_response,
+    read_out,
+    reference_gain,
+    step_response,
+)
 from hornlib.dynamics.parameters import Oscillator, OscillatorParameters
 
 PUBLIC = OscillatorParameters(preset="public").oscillator(8)
@@ -86,3 +92,11 @@ def test_the_leaky_response_is_its_recursion_and_read_outs_are_what_they_say():
     assert read_out(response, "mean") == pytest.approx(sum(expected) / 9)
     assert read_out(response, "last") == pytest.approx(expected[-1])
     assert read_out(response, "rms") == pytest.approx(math.sqrt(sum(x * x for x in expected) / 9))
+
+
+def test_over_one_fine_undamped_cycle_the_reference_gain_is_one():
+    """The mean of 1 - cos over a cycle."""
+    assert reference_gain(2000, "mean", damping_ratio=0.0) == pytest.approx(1, abs=1e-3)
+    assert reference_gain(8) == pytest.approx(
+        sum(recursion(OscillatorParameters().oscillator(8), "symplectic_euler", 8)) / 8
+    )

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from pydantic import ValidationError
 from torch.nn import functional as F
 
 from hornlib.dynamics.gain import constant_drive_gain
@@ -204,3 +205,25 @@ def test_instability_is_said_before_training():
     assert "unstable" in warning
     (problem,) = HornCnnParameters(timesteps=1, integrator="explicit_euler").problems(TASK)
     assert "timesteps" in problem
+
+
+@pytest.mark.parametrize("timesteps", [8, 16])
+@pytest.mark.parametrize("readout", ["mean", "last", "rms"])
+def test_an_overdamped_arm_can_have_the_gain_of_the_default_oscillator(timesteps, readout):
+    """And it is stable only with the damping taken implicitly: damping h is 1.6 at 8 steps."""
+    overdamped = {"damping_ratio": 2.0, "integrator": "implicit_damping", "gain": "reference"}
+    shared = {"timesteps": timesteps, "readout": readout, "recurrence": "none", "num_stages": 1}
+    parameters, _, drive, output = first_stage(**overdamped, **shared)
+    reference = HornCnnParameters(**shared).derived(TASK)["constant_drive_gain"]
+    response = torch.tanh(drive).abs() if readout == "rms" else torch.tanh(drive)
+    torch.testing.assert_close(output, reference * response, rtol=1e-11, atol=1e-11)
+    assert parameters.derived(TASK)["constant_drive_gain"] == pytest.approx(reference, rel=1e-12)
+    assert parameters.derived(TASK)["damping_ratio"] == 2.0
+    assert parameters.warnings(TASK) == parameters.problems(TASK) == []
+
+
+def test_a_gain_is_given_once_and_must_be_reachable():
+    with pytest.raises(ValidationError, match="leave out dc_gain"):
+        HornCnnParameters(gain="reference", dc_gain=1.0)
+    (problem,) = HornCnnParameters(gain="reference", damping_ratio=2.0).problems(TASK)
+    assert "gain" in problem

@@ -2,9 +2,11 @@
 
 from typing import ClassVar, Literal
 
+from pydantic import model_validator
+
 from hornlib.dynamics import stability
-from hornlib.dynamics.gain import constant_drive_gain
-from hornlib.dynamics.parameters import OscillatorParameters
+from hornlib.dynamics.gain import constant_drive_gain, reference_gain
+from hornlib.dynamics.parameters import Oscillator, OscillatorParameters
 from hornlib.models.recurrent_cnn_parameters import RecurrentCnnParameters, StageShape
 from hornlib.parameters import Task, Value
 
@@ -29,24 +31,49 @@ class HornCnnParameters(RecurrentCnnParameters, OscillatorParameters):
     name: Literal["horn_cnn"] = "horn_cnn"
     constants_per: Literal["channel", "unit"] = "channel"
     """Whether heterogeneous (and learned) constants differ by channel, or by channel and pixel."""
+    gain: Literal["own", "reference"] = "own"
+    """own: alpha (or dc_gain) as given or preset. reference: alpha such that c_T is that of the default
+    oscillator (one cycle, damping ratio 0.1, unit DC gain) at the same timesteps and readout, for an arm that
+    is to differ in its dynamics but not in its gain, such as an overdamped one."""
+
+    @model_validator(mode="after")
+    def _one_gain(self) -> "HornCnnParameters":
+        given = [key for key in ("alpha", "dc_gain") if getattr(self, key) is not None]
+        if self.gain == "reference" and given:
+            raise ValueError(f"gain: reference sets alpha; leave out {given[0]}")
+        return self
+
+    def oscillator(self, timesteps: int) -> Oscillator:
+        """Return the homogeneous constants for a horizon of `timesteps` steps."""
+        oscillator = super().oscillator(timesteps)
+        if self.gain == "own":
+            return oscillator
+        own = constant_drive_gain(oscillator, self.integrator, timesteps, self.readout)
+        if own <= 0:  # far from stable: `problems` says so
+            return oscillator
+        return oscillator._replace(alpha=oscillator.alpha * reference_gain(timesteps, self.readout) / own)
 
     def derived(self, task: Task) -> dict[str, Value]:
         """Return the timesteps, the oscillator's constants and c_T, all of the homogeneous oscillator."""
-        oscillator = self.oscillator(self.timesteps)
-        gain = constant_drive_gain(oscillator, self.integrator, self.timesteps, self.readout)
         derived = self.oscillator_derived(self.timesteps)
-        return {"timesteps": self.timesteps, **derived, "constant_drive_gain": gain}
+        return {"timesteps": self.timesteps, **derived, "constant_drive_gain": self._constant_drive_gain()}
 
     def problems(self, task: Task) -> list[str]:
-        """Say when no pixel is left for the last stage, or no step in which an oscillator could move."""
+        """Say when no pixel is left for the last stage, nothing could move, or no gain be matched."""
         found = super().problems(task)
         if self.integrator == "explicit_euler" and self.timesteps == 1:
             found.append("timesteps: after 1 step of explicit_euler every displacement is 0; give at least 2")
+        elif self.gain == "reference" and self._constant_drive_gain() <= 0:
+            found.append("gain: reference needs an oscillator that follows a constant drive: stabilise it")
         return found
 
     def warnings(self, task: Task) -> list[str]:
         """Say what is known of the oscillator's stability before any training."""
         return stability.warnings(self, self.timesteps)
+
+    def _constant_drive_gain(self) -> float:
+        oscillator = self.oscillator(self.timesteps)
+        return constant_drive_gain(oscillator, self.integrator, self.timesteps, self.readout)
 
     def _unit_elementwise(self) -> int:
         """Count tanh (2: a sigmoid, shifted), carry and spring (2 each), position (1), scale per unit (1)."""

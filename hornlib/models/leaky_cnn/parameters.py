@@ -5,8 +5,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from hornlib.dynamics.gain import constant_drive_gain, leaky_step_response, read_out
-from hornlib.dynamics.parameters import OscillatorParameters
+from hornlib.dynamics.gain import leaky_step_response, read_out, reference_gain
 from hornlib.models.recurrent_cnn_parameters import RecurrentCnnParameters
 from hornlib.parameters import Task, Value
 
@@ -60,9 +59,7 @@ class LeakyCnnParameters(RecurrentCnnParameters):
             return self.dc_gain
         wanted = self.constant_drive_gain
         if wanted is None:
-            compared = OscillatorParameters(num_cycles=self.num_cycles, damping_ratio=self.damping_ratio)
-            oscillator = compared.oscillator(self.timesteps)
-            wanted = constant_drive_gain(oscillator, compared.integrator, self.timesteps, self.readout)
+            wanted = reference_gain(self.timesteps, self.readout, self.num_cycles, self.damping_ratio)
         return wanted / self._unit_gain()
 
     def derived(self, task: Task) -> dict[str, Value]:
