@@ -19,7 +19,15 @@ from hornlib.structures import STRUCTURES
 from hornlib.training.parameters import TrainingParameters
 from hornlib.validation import describe_validation_error, said
 
-__all__ = ["Cell", "make_cell", "parameters_class", "parse_specification", "validated"]
+__all__ = [
+    "Cell",
+    "Specification",
+    "add_cell",
+    "make_cell",
+    "parameters_class",
+    "parse_specification",
+    "validated",
+]
 
 Specification = dict[str, dict[str, Any]]
 
@@ -77,6 +85,17 @@ def make_cell(
     return Cell(data, model, structure, training, "-".join([*words, digits]))
 
 
+def add_cell(cells: dict[str, Cell], cell: Cell) -> None:
+    """Add a cell under its name, unless it is there.
+
+    Raises:
+        ValueError: another cell has the same name: 48 bits of the hash met by chance.
+    """
+    known = cells.setdefault(cell.name, cell)
+    if known is not cell and known.changed() != cell.changed():
+        raise ValueError(f"two cells share the name {cell.name}; change any one value of either")
+
+
 @lru_cache(maxsize=65536)
 def _changed_json(parameters: Parameters) -> str:
     return json.dumps(parameters.changed(), sort_keys=True, separators=(",", ":"))
@@ -93,6 +112,8 @@ def parameters_class(section: str, name: object) -> type[Parameters]:
     if section == "training":
         return TrainingParameters
     table: Mapping[str, type[Parameters]] = MODELS if section == "model" else STRUCTURES
+    if name is None:
+        raise ValueError(f"a {section} needs a `name:`; valid: {', '.join(table)}")
     if not isinstance(name, str) or name not in table:
         raise ValueError(f"unknown {section} {said(name)}{nearest(name, table)}; valid: {', '.join(table)}")
     return table[name]

@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple, cast
 
 from hornlib.axes import ENTRY_KEYS, OVERRIDES, expand_axes, refuse_too_many
-from hornlib.cell import Cell, make_cell
+from hornlib.cell import Cell, add_cell, make_cell
 from hornlib.config import Config, merge
 from hornlib.data.parameters import DataParameters
 from hornlib.errors import ConfigError
@@ -87,10 +87,7 @@ class Expansion:
         for label in request_order(
             requests, lambda label, message: self._error((*arms[label].path, "match"), message)
         ):
-            cells = self._matched(label, arms[label], settled)
-            settled[label] = list({cell.name: cell for cell in cells}.values())
-            for cell in settled[label]:
-                self._check(label, cell, arms[label].path)
+            settled[label] = self._settled(label, arms[label], settled)
         for label, arm in arms.items():
             yield from (Member(label, cell, arm.path) for cell in settled[label])
 
@@ -166,6 +163,17 @@ class Expansion:
 
     def _points(self, section: str, entry: _Entry) -> list[Parameters]:
         return expand_axes(self.config, section, entry.values, entry.path)
+
+    def _settled(self, label: str, arm: _Arm, settled: Mapping[str, list[Cell]]) -> list[Cell]:
+        cells: dict[str, Cell] = {}
+        for cell in self._matched(label, arm, settled):
+            try:
+                add_cell(cells, cell)
+            except ValueError as error:
+                raise self._error(arm.path, str(error)) from None
+        for cell in cells.values():
+            self._check(label, cell, arm.path)
+        return list(cells.values())
 
     def _matched(self, label: str, arm: _Arm, settled: Mapping[str, list[Cell]]) -> Iterator[Cell]:
         """Yield the arm's cells; a matched rival once for every distinct size of its target on its data."""

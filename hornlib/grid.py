@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from hornlib.cell import Cell
+from hornlib.cell import Cell, add_cell
 from hornlib.config import Config, read_config
 from hornlib.expansion import Caution, Expansion
 from hornlib.jobs import Job, Range, covering_ranges
@@ -86,11 +86,10 @@ def expand(config: Config) -> Grid:
                 raise config.error(
                     path, f"the arms {both} contain the same cell {cell.name}; take it out of one"
                 )
-            known = grid.cells.setdefault(cell.name, cell)
-            if known is not cell and known.changed() != cell.changed():
-                raise config.error(
-                    path, f"two cells share the name {cell.name}; change any one value of either"
-                )
+            try:
+                add_cell(grid.cells, cell)
+            except ValueError as error:
+                raise config.error(path, str(error)) from None
             wanted.setdefault(cell.name, set()).update(content["seeds"])
         grid.sweeps[name] = Sweep(name, arms, content["seeds"])
         grid.matches.extend(expansion.matches)

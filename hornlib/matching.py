@@ -57,7 +57,7 @@ class Match(NamedTuple):
     @property
     def deviation(self) -> float:
         """(reached - target) / target."""
-        return self.reached / self.target - 1
+        return (self.reached - self.target) / self.target
 
 
 def parse_match(value: object, error: Callable[[str], Exception]) -> MatchRequest:

@@ -22,7 +22,7 @@ MOST_KEYS = 200_000
 """An alias can repeat a branch exponentially often; nobody writes this many keys."""
 
 DEEPEST = 32
-"""An anchor that contains itself never ends; no configuration nests this deep."""
+"""No configuration nests this deep, and Python's own stack would end the reading without a message."""
 
 LARGEST_INTEGER = 2**63 - 1
 """netCDF and tensors hold no larger integer, and Python refuses to print one of 4,300 digits."""
@@ -110,7 +110,7 @@ class _Plainer:
     def plain(self, node: Any, path: KeyPath) -> Any:
         """Return the plain value of a node and of everything below it."""
         if len(path) > DEEPEST:
-            raise self.error(path[:3], "it is nested too deeply; does an anchor contain itself?")
+            raise self.error(path[:3], "it is nested too deeply")
         if len(self.lines) > MOST_KEYS:
             raise ConfigError(f"{self.file}: more than {MOST_KEYS:,} keys; do aliases repeat each other?")
         if isinstance(node, Mapping):

@@ -1,0 +1,491 @@
+"""The grid: sweeps, axes, arms and matches become cells; every mistake is told in the config's own words."""
+
+import subprocess
+import sys
+
+import pytest
+
+from hornlib import cell as cell_module
+from hornlib.errors import ConfigError
+from hornlib.grid import read_grid
+from hornlib.jobs import Job, Range
+from hornlib.matching import count
+
+
+def cells(grid, sweep="one"):
+    return [grid.cells[name] for name in grid.sweeps[sweep].arms]
+
+
+def arms(grid, sweep="one"):
+    return list(dict.fromkeys(grid.sweeps[sweep].arms.values()))
+
+
+def one(model, **sections):
+    """Return a sweep called `one`, on digits unless told otherwise."""
+    sections = {"data": "{name: digits}"} | sections
+    lines = "\n".join(f"    {section}: {text}" for section, text in sections.items())
+    return f"sweeps:\n  one:\n    model: {model}\n{lines}\n"
+
+
+def refusal(grid_from, text):
+    with pytest.raises(ConfigError) as caught:
+        grid_from(text)
+    message = str(caught.value)
+    assert message.isprintable() or "\n" in message
+    return message
+
+
+# axes
+
+
+def test_every_list_is_an_axis_in_every_section(grid_from):
+    grid = grid_from(
+        one(
+            "{name: horn_cnn, num_nodes: [4, 8], timesteps: [2, 4, 8]}",
+            data="{name: [digits, mnist], validation: [0.1, 0.2]}",
+            training="{learning_rate: [1e-3, 1e-2], optimizer: adamw}",
+        )
+    )
+    points = {
+        (c.data.name, c.data.validation, c.model.num_nodes, c.model.timesteps, c.training.learning_rate)
+        for c in cells(grid)
+    }
+    assert len(grid.cells) == len(points) == 2 * 2 * 2 * 3 * 2
+
+
+def test_a_list_of_mappings_is_several_entries_in_any_section(grid_from):
+    grid = grid_from(
+        one(
+            "[{name: cnn}, {name: mlp, hidden_nodes: [8, 16]}]",
+            data="[{name: digits}, {name: mnist, image_size: 14}]",
+            training="[{optimizer: adamw}, {optimizer: sgd, momentum: [0.5, 0.9]}]",
+        )
+    )
+    assert len(grid.cells) == 3 * 2 * 3
+    assert arms(grid) == ["cnn", "mlp"]
+    trained = {(c.training.optimizer, c.training.momentum) for c in cells(grid)}
+    assert trained == {("adamw", 0.9), ("sgd", 0.5), ("sgd", 0.9)}
+
+
+def test_an_entry_overrides_data_and_training_for_itself(grid_from):
+    grid = grid_from(
+        one(
+            """
+      - {name: horn_cnn}
+      - {name: rnn, data: {presentation: [rows, pixels]}, training: {epochs: 3}}""",
+            training="{epochs: 9, batch_size: 16}",
+        )
+    )
+    told = [
+        (c.model.name, c.data.presentation, c.training.epochs, c.training.batch_size) for c in cells(grid)
+    ]
+    assert told == [("horn_cnn", "image", 9, 16), ("rnn", "rows", 3, 16), ("rnn", "pixels", 3, 16)]
+
+
+def test_an_override_that_makes_two_entries_alike_is_one_point(grid_from):
+    grid = grid_from(
+        one("[{name: cnn}, {name: mlp, training: {epochs: 2}}]", training="[{epochs: 1}, {epochs: 3}]")
+    )
+    assert [(c.model.name, c.training.epochs) for c in cells(grid)] == [("cnn", 1), ("cnn", 3), ("mlp", 2)]
+
+
+def test_the_model_itself_may_be_an_axis_and_each_is_an_arm(grid_from):
+    assert arms(grid_from(one("{name: [cnn, mlp]}"))) == ["cnn", "mlp"]
+
+
+def test_widths_need_no_list_and_are_not_mistaken_for_dates_or_axes(grid_from):
+    grid = grid_from(one("{name: cnn, channels: [5, 1000-10-10, 8-16]}"))
+    assert [c.model.channels for c in cells(grid)] == [(5,), (1000, 10, 10), (8, 16)]
+
+
+def test_an_arm_is_labelled_by_its_entry_or_by_the_model(grid_from):
+    grid = grid_from(one('[{name: cnn}, {name: cnn, arm: "tanh, wide", activation: tanh}]'))
+    assert arms(grid) == ["cnn", "tanh, wide"]
+
+
+# names and seeds
+
+
+def test_a_cell_of_two_sweeps_is_one_cell_with_the_seeds_of_both(grid_from):
+    grid = grid_from("""
+        seeds: 2
+        defaults: {data: {name: digits}}
+        sweeps:
+          one: {model: {name: cnn}}
+          two: {seeds: [1, 5], model: [{name: cnn, arm: baseline}, {name: mlp}]}
+    """)
+    shared = next(iter(grid.sweeps["one"].arms))
+    assert len(grid.cells) == 2
+    assert grid.seeds[shared] == (0, 1, 5)
+    assert grid.sweeps["two"].arms[shared] == "baseline"
+
+
+def test_a_name_does_not_depend_on_the_rest_of_the_grid(grid_from):
+    alone = grid_from(one("{name: horn_cnn, timesteps: 8, num_nodes: 4}"))
+    among = grid_from(
+        """
+        results: elsewhere
+        per_job: 1
+        threads: 2
+        seeds: 9
+        sweeps:
+          other: {data: {name: mnist}, model: {name: mlp}}
+          many:
+            training: {epochs: [20, 30]}
+            data: {name: digits}
+            model:
+            - {name: cnn}
+            - {num_nodes: [2, 4], name: horn_cnn, timesteps: [4, 8], heterogeneity: [0.0, 0.5]}
+        """
+    )
+    assert set(alone.cells) < set(among.cells)
+
+
+@pytest.mark.parametrize(
+    "same",
+    [
+        one("{timesteps: 8, num_nodes: 4, name: horn_cnn}", training="{learning_rate: 0.001}"),
+        one("{name: horn_cnn, num_nodes: 4}", training="{learning_rate: 1.0e-3, epochs: 20}"),
+        one("{name: horn_cnn, num_nodes: 4, heterogeneity: 0}"),
+        one("{name: horn_cnn, num_nodes: 4, heterogeneity: -0.0}", structure="{name: static}"),
+        one("{name: horn_cnn, num_nodes: 4, arm: ring, data: {root: /elsewhere}}"),
+    ],
+)
+def test_equal_values_have_one_name_however_they_are_written(grid_from, same):
+    plain = grid_from(one("{name: horn_cnn, timesteps: 8, num_nodes: 4}", training="{learning_rate: 1e-3}"))
+    assert list(grid_from(same).cells) == list(plain.cells)
+
+
+def test_a_whole_axis_added_keeps_the_cells_at_its_default(grid_from):
+    before = grid_from(one("{name: horn_cnn, timesteps: [2, 4]}"))
+    after = grid_from(
+        one("{name: horn_cnn, timesteps: [2, 4], heterogeneity: [0, 1], recurrence_gain: [0.5, 1]}")
+    )
+    assert len(after.cells) == 8 and set(before.cells) < set(after.cells)
+
+
+def test_two_cells_that_would_share_a_name_are_refused(grid_from, monkeypatch):
+    class Collision:
+        def __init__(self, text):
+            pass
+
+        def hexdigest(self):
+            return "0" * 64
+
+    monkeypatch.setattr(cell_module.hashlib, "sha256", Collision)
+    message = refusal(grid_from, one("{name: cnn, activation: [relu, tanh]}"))
+    assert "sweeps.one.model: two cells share the name digits-cnn-000000000000" in message
+
+
+def test_two_arms_with_the_same_cell_are_refused(grid_from):
+    message = refusal(
+        grid_from, one("\n      - {name: cnn}\n      - {name: cnn, arm: again, activation: relu}")
+    )
+    assert ":5: sweeps.one.model[1]: the arms 'cnn' and 'again' contain the same cell digits-cnn-" in message
+
+
+def test_jobs_hold_the_wanted_seeds_beside_what_is_there(grid_from):
+    grid = grid_from("results: out\nper_job: 2\nseeds: 5\n" + one("{name: cnn}"))
+    (name,) = grid.cells
+    jobs = grid.jobs({name: [Range(0, 2)]})
+    assert jobs == [Job(name, Range(0, 2)), Job(name, Range(3, 4))]
+    assert str(grid.run_path(jobs[1])) == f"out/runs/{name}.seeds-3-4.nc"
+    assert grid.jobs({}, cells=[]) == []
+
+
+# matches
+
+
+def test_a_matched_rival_gets_the_nearest_width_and_identical_rivals_merge(grid_from):
+    grid = grid_from(
+        one(
+            """
+      - {name: horn_cnn, num_nodes: [4, 8], timesteps: [2, 4, 8]}
+      - {name: cnn, match: {to: horn_cnn, by: parameters}}"""
+        )
+    )
+    horns = [c for c in cells(grid) if c.model.name == "horn_cnn"]
+    rivals = [c for c in cells(grid) if c.model.name == "cnn"]
+    assert (len(horns), len(rivals)) == (6, 2)  # timesteps cost no parameters
+    for match, rival in zip(grid.matches, rivals, strict=True):
+        reached = count(rival.model, rival.task(), "parameters")
+        assert (match.width, match.reached) == (rival.model.width(), reached)
+        for other in (match.width - 1, match.width + 1):
+            far = count(rival.model.with_width(other), rival.task(), "parameters")
+            assert abs(far - match.target) >= abs(reached - match.target)
+
+
+def test_the_width_a_match_settles_on_is_part_of_the_name(grid_from):
+    matched = grid_from(
+        one(
+            """
+      - {name: horn_cnn, num_nodes: 4}
+      - {name: cnn, channels: 4-8-16, match: {to: horn_cnn, by: parameters}}"""
+        )
+    )
+    rival = cells(matched)[1]
+    widths = "-".join(map(str, rival.model.channels))
+    assert rival.name in grid_from(one(f"{{name: cnn, channels: {widths}}}")).cells
+
+
+def test_a_match_by_flops_differs_from_one_by_parameters(grid_from):
+    grid = grid_from(
+        one(
+            """
+      - {name: horn_cnn, num_nodes: 4, timesteps: [2, 16]}
+      - {name: cnn, arm: as_large, match: {to: horn_cnn, by: parameters}}
+      - {name: cnn, arm: as_costly, match: {to: horn_cnn, by: flops}}"""
+        )
+    )
+    by_arm = {arm: [m for m in grid.matches if m.arm == arm] for arm in ("as_large", "as_costly")}
+    assert [len(found) for found in by_arm.values()] == [1, 2]
+
+
+def test_a_match_is_made_on_each_dataset_by_itself(grid_from):
+    grid = grid_from(
+        one(
+            "[{name: horn_cnn, num_nodes: 4}, {name: cnn, match: {to: horn_cnn, by: parameters}}]",
+            data="{name: [digits, cifar10]}",
+        )
+    )
+    targets = {match.dataset: match.target for match in grid.matches}
+    assert targets.keys() == {"digits", "cifar10"} and targets["cifar10"] > targets["digits"]
+
+
+def test_a_match_may_follow_another_match_and_other_presentations(grid_from):
+    grid = grid_from(
+        one(
+            """
+      - {name: mlp, match: {to: gru, by: parameters}, data: {presentation: image}}
+      - {name: rnn, arm: gru, unit: gru, match: {to: horn_cnn, by: parameters}, data: {presentation: rows}}
+      - {name: horn_cnn, num_nodes: 8}"""
+        )
+    )
+    assert arms(grid) == ["mlp", "gru", "horn_cnn"]
+    assert all(abs(match.deviation) < 0.05 for match in grid.matches)
+
+
+@pytest.mark.parametrize(
+    ("model", "told"),
+    [
+        ("{name: cnn, match: {to: cnn, by: flops}}", "cannot be matched to itself: cnn -> cnn"),
+        (
+            "[{name: cnn, match: {to: mlp, by: flops}}, {name: mlp, match: {to: cnn, by: flops}}]",
+            "cannot be matched to itself: cnn -> mlp -> cnn",
+        ),
+        (
+            "[{name: horn_cnn}, {name: cnn, match: {to: horn, by: flops}}]",
+            "there is no arm 'horn' (did you mean 'horn_cnn'?); valid: horn_cnn",
+        ),
+        ("[{name: mlp}, {name: cnn, match: {to: mlp, by: seconds}}]", "by: unknown 'seconds'"),
+        ("[{name: mlp}, {name: cnn, match: mlp}]", "expected {to: <arm>, by: parameters | flops}"),
+        (
+            "[{name: mlp}, {name: cnn, data: {name: mnist}, match: {to: mlp, by: flops}}]",
+            "the arm 'mlp' has no cell on mnist",
+        ),
+        (
+            "[{name: mlp}, {name: cnn, data: {image_size: 4}, match: {to: mlp, by: flops}}]",
+            "the arm 'mlp' has no cell on digits at that image_size",
+        ),
+    ],
+)
+def test_an_impossible_match_is_refused(grid_from, model, told):
+    message = refusal(grid_from, one(model))
+    assert "sweeps.one.model" in message and ".match: " in message and told in message
+
+
+# what bad input gets
+
+
+MANY = str(list(range(1, 501)))
+
+
+@pytest.mark.parametrize(
+    ("model", "key", "told"),
+    [
+        (
+            "{name: horn_cn}",
+            "model.name",
+            ["unknown model 'horn_cn'", "did you mean 'horn_cnn'?", "valid: ", "mlp"],
+        ),
+        ("{name: 3}", "model.name", ["unknown model 3"]),
+        ("{name: [cnn, cn]}", "model.name", ["unknown model 'cn'"]),
+        ("{timesteps: 3}", "model", ["a model needs a `name:`"]),
+        (
+            "{name: horn_cnn, timestep: 3}",
+            "model.timestep",
+            ["unknown parameter of model horn_cnn", "did you mean 'timesteps'?", "valid: ", "match"],
+        ),
+        ("{name: cnn, model: {name: mlp}}", "model.model", ["expected a value or a list, found a mapping"]),
+        ("{name: cnn, seeds: 3}", "model.seeds", ["unknown parameter of model cnn"]),
+        (
+            "{name: horn_cnn, integrator: verlett}",
+            "model.integrator",
+            ["unknown 'verlett'", "valid: symplectic_euler, explicit_euler"],
+        ),
+        (
+            "{name: horn_cnn, integrator: symplectic_eular}",
+            "model.integrator",
+            ["unknown 'symplectic_eular' (did you mean 'symplectic_euler'?)"],
+        ),
+        ("{name: horn_cnn, timesteps: 0}", "model.timesteps", ["got 0; must be at least 1"]),
+        ("{name: horn_cnn, timesteps: [4, 0]}", "model.timesteps", ["got 0; must be at least 1"]),
+        ("{name: horn_cnn, timesteps: true}", "model.timesteps", ["got true; expected an integer"]),
+        ("{name: horn_cnn, timesteps: 2.5}", "model.timesteps", ["got 2.5; expected an integer"]),
+        ("{name: horn_cnn, timesteps: '8'}", "model.timesteps", ["got '8'; expected an integer"]),
+        ("{name: horn_cnn, timesteps: null}", "model.timesteps", ["got null; expected an integer"]),
+        ("{name: horn_cnn, heterogeneity: .nan}", "model.heterogeneity", ["got nan; "]),
+        ("{name: horn_cnn, heterogeneity: .inf}", "model.heterogeneity", ["got inf; "]),
+        ("{name: horn_cnn, heterogeneity: false}", "model.heterogeneity", ["got false; expected a number"]),
+        ("{name: horn_cnn, heterogeneity: -1}", "model.heterogeneity", ["got -1; must be at least 0"]),
+        ("{name: horn_cnn, omega: 0}", "model.omega", ["got 0; must be above 0"]),
+        ("{name: horn_cnn, omega: 1, num_cycles: 1}", "model", ["give omega or num_cycles, not both"]),
+        ("{name: horn_cnn, timesteps: []}", "model.timesteps", ["the list is empty"]),
+        ("{name: horn_cnn, timesteps: [4, 4]}", "model.timesteps", ["the value 4 stands twice"]),
+        ("{name: horn_cnn, omega: [1e-3, 0.001]}", "model.omega", ["the value 0.001 stands twice"]),
+        ("{name: horn_cnn, omega: [1, 1.0]}", "model.omega", ["the value 1.0 stands twice"]),
+        ("{name: cnn, channels: [5, '5']}", "model", ["a value stands twice in a list, spelt in two ways"]),
+        ("{name: cnn, channels: [[8, 16]]}", "model.channels", ["[8, 16] within an axis", "32-64-128"]),
+        (
+            "{name: cnn, channels: 8--16}",
+            "model.channels",
+            ["got '8--16'; a list of widths is written 32-64-128"],
+        ),
+        ("{name: cnn, channels: 0}", "model.channels", ["must be at least 1"]),
+        ("{name: cnn, channels: true}", "model.channels", ["got true; expected widths such as 32-64-128"]),
+        ("{name: cnn, activation: {tune: {low: 1}}}", "model.activation", ["this version does not tune yet"]),
+        (
+            "{name: cnn, activation: {a: 1}}",
+            "model.activation",
+            ["expected a value or a list, found a mapping"],
+        ),
+        ("{name: cnn, data: digits}", "model.data", ["expected parameters of data, found 'digits'"]),
+        ("{name: cnn, data: []}", "model.data", ["expected parameters of data, found []"]),
+        ("{name: cnn, arm: ''}", "model.arm", ["got ''; a label is a line of 1 to 64 characters"]),
+        ("{name: cnn, arm: 3}", "model.arm", ["got 3; a label"]),
+        ("{name: cnn, arm: [a, b]}", "model.arm", ["got ['a', 'b']; a label"]),
+        ("{name: cnn, arm: ../up}", "model.arm", ["got '../up'; a label"]),
+        ("{name: cnn, arm: /abs}", "model.arm", ["got '/abs'; a label"]),
+        ('{name: cnn, arm: "a\\nb"}', "model.arm", ["got 'a\\nb'; a label"]),
+        ('{name: cnn, arm: "\\e[31m"}', "model.arm", ["a label"]),
+        (
+            "[{name: cnn}, {name: cnn, activation: tanh}]",
+            "model[1]",
+            ["'cnn' is given twice", "add `arm: <label>`"],
+        ),
+        ("{name: rnn}", "model", ["rnn does not take the presentation 'image' of digits; valid: rows"]),
+        ("{name: cnn, channels: 2-2-2-2-2-2}", "model", ["6 stages halve an image of 8 pixels to nothing"]),
+        (
+            f"{{name: horn_cnn, omega: {MANY}, num_nodes: {MANY}}}",
+            "model",
+            ["its axes make 250,000 cells; 100,000"],
+        ),
+    ],
+)
+def test_a_mistake_in_a_model_names_sweep_key_value_and_what_is_valid(grid_from, model, key, told):
+    message = refusal(grid_from, one(model))
+    assert f":3: sweeps.one.{key}: " in message
+    assert all(part in message for part in told), message
+
+
+@pytest.mark.parametrize(
+    ("section", "text", "key", "told"),
+    [
+        (
+            "data",
+            "{name: mnst}",
+            "data.name",
+            ["unknown dataset 'mnst'", "did you mean 'mnist'?", "valid: digits"],
+        ),
+        ("data", "{name: ../digits}", "data.name", ["unknown dataset '../digits'"]),
+        ("data", "{presentation: image}", "data.name", ["data needs this parameter"]),
+        (
+            "data",
+            "{name: digits, presentation: row}",
+            "data.presentation",
+            ["unknown 'row' (did you mean 'rows'?)"],
+        ),
+        ("data", "{name: digits, subset: 3}", "data.subset", ["unknown parameter of data"]),
+        ("data", "{name: digits, train_subset: 100000}", "data", ["train_subset: 100000 is more than"]),
+        (
+            "data",
+            "[{name: digits}, {name: [mnist, digits]}]",
+            "data[1]",
+            ["another entry of data says the same"],
+        ),
+        ("training", "{epoch: 3}", "training.epoch", ["did you mean 'epochs'?"]),
+        ("training", "{epochs: true}", "training.epochs", ["got true; expected an integer"]),
+        ("training", "{learning_rate: .inf}", "training.learning_rate", ["got inf; "]),
+        ("training", "{learning_rate: 0}", "training.learning_rate", ["got 0; must be above 0"]),
+        ("training", "{label_smoothing: 1}", "training.label_smoothing", ["got 1; must be below 1"]),
+        ("training", "{optimizer: adam}", "training.optimizer", ["unknown 'adam' (did you mean 'adamw'?)"]),
+        ("training", "{evaluate_at_epochs: 0}", "training.evaluate_at_epochs", ["must be at least 1"]),
+        ("structure", "{name: dynamic}", "structure.name", ["unknown structure 'dynamic'", "valid: static"]),
+        ("structure", "{rate: 3}", "structure.rate", ["unknown parameter of structure"]),
+    ],
+)
+def test_a_mistake_in_another_section_is_told_alike(grid_from, section, text, key, told):
+    message = refusal(grid_from, one("{name: mlp}", **{section: text}))
+    assert f"sweeps.one.{key}: " in message
+    assert all(part in message for part in told), message
+
+
+def test_every_mistake_of_an_entry_is_told_at_once(grid_from):
+    message = refusal(grid_from, one("{name: horn_cnn, timesteps: 0, num_node: 3}"))
+    assert len(message.splitlines()) == 2
+
+
+def test_a_mistake_in_the_defaults_is_told_with_the_line_in_the_defaults(grid_from):
+    message = refusal(grid_from, "defaults:\n  training:\n    epochs: 0\n" + one("{name: mlp}"))
+    assert ":3: sweeps.one.training.epochs: got 0" in message
+
+
+UNSTABLE = "{name: horn_cnn, omega: 3, timesteps: [4, 8]}"
+
+
+def test_an_oscillator_predicted_to_be_unstable_is_warned_of(grid_from):
+    grid = grid_from(one(UNSTABLE))
+    assert [grid.cells[warning.cell].model.timesteps for warning in grid.warnings] == [4, 8]
+    assert all("unstable" in warning.sentence for warning in grid.warnings)
+    assert ":3: sweeps.one.model: horn_cnn" in grid.warnings[0].place
+
+
+def test_strict_stability_makes_the_warning_an_error(grid_from):
+    message = refusal(grid_from, "strict_stability: true\n" + one(UNSTABLE))
+    assert ":4: sweeps.one.model: " in message
+    assert "unstable" in message and "(strict_stability is on)" in message
+
+
+def test_a_stable_oscillator_is_not_warned_of(grid_from):
+    assert grid_from("strict_stability: true\n" + one("{name: horn_cnn, timesteps: 8}")).warnings == []
+
+
+# several files, and what is imported
+
+
+def test_sweeps_of_two_files_share_defaults_and_cells(config_file):
+    defaults = config_file("defaults: {data: {name: digits}}\n", "defaults.yaml")
+    first = config_file("sweeps: {first: {model: {name: cnn}}}\n", "first.yaml")
+    second = config_file("sweeps: {second: {extends: first, seeds: 7}}\n", "second.yaml")
+    grid = read_grid([defaults, first, second])
+    assert len(grid.cells) == 1 and len(grid.sweeps) == 2
+    assert grid.files == (defaults, first, second)
+
+
+@pytest.mark.parametrize("module", ["hornlib.grid", "hornlib.cli", "hornlib.plan_table", "hornlib.schema"])
+def test_planning_loads_neither_torch_nor_xarray_nor_plotting(module):
+    heavy = (
+        "torch",
+        "torchvision",
+        "xarray",
+        "netCDF4",
+        "pandas",
+        "numpy",
+        "matplotlib",
+        "sklearn",
+        "scipy",
+        "snakemake",
+    )
+    command = f"import sys, {module}; print([name for name in {heavy!r} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
