@@ -33,11 +33,11 @@ class Coefficients(NamedTuple):
     force: Tensor
 
 
-def coefficients(constants: Constants, h: float, integrator: Integrator) -> Coefficients:
+def coefficients(constants: Constants, h: float | Tensor, integrator: Integrator) -> Coefficients:
     """Return c, k, g of the integrator for x'' + 2 damping x' + omega^2 x = alpha f.
 
     symplectic_euler and explicit_euler: c = 1 - 2 h damping, k = h omega^2, g = h alpha;
-    implicit_damping (the new velocity in the damping term): the same k and g, and c = 1, over 1 + 2 h damping.
+    implicit_damping (the new velocity in the damping term): 1 and the same k and g, over 1 + 2 h damping.
     """
     omega, damping, alpha = constants
     if integrator == "implicit_damping":
@@ -46,8 +46,8 @@ def coefficients(constants: Constants, h: float, integrator: Integrator) -> Coef
     return Coefficients(1 - 2 * h * damping, h * omega**2, h * alpha)
 
 
-def step(state: State, force: Tensor, c: Coefficients, h: float, integrator: Integrator) -> State:
-    """Advance the state by h under `force` = tanh(drive + recurrence); pure, for any shape that broadcasts."""
+def step(state: State, force: Tensor, c: Coefficients, h: float | Tensor, integrator: Integrator) -> State:
+    """Advance the state by h under `force` = tanh(drive + recurrence); pure, for shapes that broadcast."""
     y = c.velocity * state.y - c.position * state.x + c.force * force
     x = state.x + h * (state.y if integrator == "explicit_euler" else y)
     return State(x, y)
@@ -62,9 +62,10 @@ def draw_constants(
 ) -> Constants:
     """Draw every node's constants with factors within [2^-heterogeneity, 2^heterogeneity].
 
-    log_uniform: omega_i = omega 2^(heterogeneity u), u ~ U[-1, 1]; damping_i / omega_i and alpha_i / omega_i^2
-    stay constant, so that damping ratio and DC gain are those of the homogeneous cell. uniform: omega_i and
-    damping_i each times U[2^-heterogeneity, 2^heterogeneity], alpha constant, as in the public HORN code.
+    log_uniform: omega_i = omega 2^(heterogeneity u), u ~ U[-1, 1]; damping_i / omega_i and
+    alpha_i / omega_i^2 stay constant, so that damping ratio and DC gain are those of the homogeneous cell.
+    uniform: omega_i and damping_i each times U[2^-heterogeneity, 2^heterogeneity], alpha constant, as in the
+    public HORN code.
     The same generator state gives the same draw whatever the heterogeneity.
     """
     first, second = (torch.rand(shape, generator=generator, dtype=torch.float64) for _ in range(2))
