@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin
 
 from hornlib.cell import Cell
 from hornlib.data.parameters import DataParameters
@@ -16,13 +16,13 @@ from hornlib.training.parameters import TrainingParameters
 __all__ = [
     "DESCRIBED",
     "RESERVED",
+    "CellValues",
     "Coordinate",
     "add_derived",
     "all_classes",
     "coordinate_name",
     "coordinate_values",
     "coordinates_of",
-    "derived_names",
     "kind_of",
 ]
 
@@ -189,31 +189,36 @@ def kind_of(annotation: Any) -> Kind:
     return kinds.pop()
 
 
-def coordinate_values(cell: Cell) -> dict[str, Value]:
-    """Return every coordinate of a cell: parameters, what follows from them, and what its dataset says.
+class CellValues(NamedTuple):
+    """The coordinates of one cell.
 
-    A parameter that is None (omega, where num_cycles is given) gets its derived value.
+    Attributes:
+        values: every parameter, what follows from them, and what the dataset says.
+        derived: what the model derives; it stands in `values` too where no parameter gives it.
+        follows: the names of values that follow from the cell's other parameters.
     """
+
+    values: dict[str, Value]
+    derived: dict[str, Value]
+    follows: set[str]
+
+
+def coordinate_values(cell: Cell) -> CellValues:
+    """Return the coordinates of a cell; a parameter that is None (omega, say) gets its derived value."""
     values = {
         coordinate_name(section, name): value
         for section, parameters in cell.sections().items()
         for name, value in parameters.canonical().items()
     }
-    flops = cell.model.forward_flops(cell.task())
-    for name, value in cell.model.derived(cell.task()).items():
-        if values.get(name) is None:
-            values[name] = value
-    return {
-        **values,
+    task = cell.task()
+    derived, flops = cell.model.derived(task), cell.model.forward_flops(task)
+    follows = {name for name in derived if values.get(name) is None}
+    values.update((name, derived[name]) for name in follows)
+    values |= {
         "metric": cell.data.metric,
         "direction": cell.data.direction,
         "chance_level": cell.data.chance,
         "forward_flops": flops.total,
         "forward_products": flops.products,
     }
-
-
-def derived_names(cell: Cell) -> set[str]:
-    """Return the coordinates of a cell whose values follow from its other parameters."""
-    given = cell.model.canonical()
-    return {name for name in cell.model.derived(cell.task()) if given.get(name) is None} | set(DESCRIBED)
+    return CellValues(values, derived, follows | set(DESCRIBED))

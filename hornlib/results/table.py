@@ -7,16 +7,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hornlib import __version__
+from hornlib.cell import Cell
 from hornlib.config import SECTIONS
 from hornlib.grid import Grid
 from hornlib.provenance import commit
 from hornlib.results.coordinates import (
     DESCRIBED,
+    CellValues,
     Coordinate,
     add_derived,
     coordinate_values,
     coordinates_of,
-    derived_names,
 )
 from hornlib.results.run_file import CURVES, SCHEMA_VERSION, VARIABLES, RunFile
 
@@ -47,6 +48,12 @@ class Table:
         steps = np.unique(np.concatenate([run.variables["step"] for run in files]))
         self.axes = {"cell": np.array(list(grid.cells), object), "seed": seeds, "step": steps}
         self.curves = [name for name in CURVES if any(name in run.variables for run in files)]
+        self.places = {
+            id(run): {
+                name: np.searchsorted(self.axes[name], run.variables[name]) for name in ("seed", "step")
+            }
+            for run in files
+        }
 
     def write(self, path: Path, mixed_versions: str) -> None:
         """Write everything under the name given, be it temporary.
@@ -81,27 +88,14 @@ class Table:
 
     def _write_parameters(self, file: "netCDF4.Dataset") -> list[str]:
         """Write every parameter and what follows from it; return the names."""
-        cells = self.grid.cells.values()
-        values = [coordinate_values(cell) for cell in cells]
-        derived = [(cell.model.name, derived_names(cell)) for cell in cells]
-        described = self._described()
+        cells = {cell: coordinate_values(cell) for cell in self.grid.cells.values()}
+        described = _described(cells)
         for name, coordinate in described.items():
-            models = dict.fromkeys(model for model, names in derived if name in names)
+            models = dict.fromkeys(cell.model.name for cell, own in cells.items() if name in own.follows)
             attributes = {**coordinate.attributes(name), "derived_for": " ".join(models)}
-            _write(file, name, ("cell",), _column([own.get(name) for own in values], coordinate), attributes)
+            column = _column([own.values.get(name) for own in cells.values()], coordinate)
+            _write(file, name, ("cell",), column, attributes)
         return list(described)
-
-    def _described(self) -> dict[str, Coordinate]:
-        cells = self.grid.cells.values()
-        classes = {
-            (section, type(parameters)): None
-            for section in SECTIONS
-            for parameters in (getattr(cell, section) for cell in cells)
-        }
-        found = coordinates_of(classes)
-        for cell in cells:
-            add_derived(found, cell.model.derived(cell.task()), cell.model.name)
-        return {**found, **DESCRIBED}
 
     def _write_sweeps(self, file: "netCDF4.Dataset") -> list[str]:
         """Write which cells belong to which sweep and arm; return the names."""
@@ -156,9 +150,17 @@ class Table:
         for part, cell in zip(array, self.axes["cell"], strict=True):
             for run in self.runs[cell]:
                 if (found := values(run)) is not None:
-                    places = [np.searchsorted(self.axes[name], run.variables[name]) for name in dims[1:]]
-                    part[np.ix_(*places)] = found
+                    part[np.ix_(*(self.places[id(run)][name] for name in dims[1:]))] = found
         return array
+
+
+def _described(cells: Mapping[Cell, CellValues]) -> dict[str, Coordinate]:
+    """Return every coordinate that these cells have."""
+    classes = {(section, type(getattr(cell, section))): None for section in SECTIONS for cell in cells}
+    found = coordinates_of(classes)
+    for cell, own in cells.items():
+        add_derived(found, own.derived, cell.model.name)
+    return {**found, **DESCRIBED}
 
 
 def _last(run: RunFile, name: str) -> np.ndarray | None:

@@ -18,13 +18,13 @@ from hornlib.results.coordinates import (
 )
 from hornlib.structures import STRUCTURES
 
-TASKS = {"image": Task((3, 32, 32), 10), "rows": Task((32, 96), 10), "pixels": Task((1024, 3), 10)}
+TASKS = {"rows": Task((32, 96), 10), "pixels": Task((1024, 3), 10), "image": Task((3, 32, 32), 10)}
 
 
 def test_every_parameter_of_every_table_has_one_meaning():
     found = coordinates_of(all_classes())
     for name, model in MODELS.items():
-        task = TASKS[next(presentation for presentation in model.presentations if presentation in TASKS)]
+        task = next(task for presentation, task in TASKS.items() if presentation in model.presentations)
         add_derived(found, model().derived(task), name)
     shadowed = [name for name in found if hasattr(xr.Dataset, name) or hasattr(xr.DataArray, name)]
     assert not shadowed, "xarray has attributes of these names"
