@@ -142,8 +142,8 @@ class ModelParameters(Parameters, ABC):
     """Parameters of one model, with its counts in closed form; free of torch.
 
     A subclass sets `name` (a Literal equal to its key in `hornlib.models.MODELS`) and the class variables
-    `network` (where its `torch.nn.Module` stands, as `module:class`, imported only when a job trains),
-    `presentations` (the presentations of data it accepts) and `family` (a word for the reader).
+    `network` (where its `torch.nn.Module` stands, as `module:class`, imported only when a job trains)
+    and `presentations` (the presentations of data it accepts).
     The network is built as `Network(parameters, task, generator)`, the generator serving only fixed random
     draws (oscillators); learned weights come from torch's default generator, seeded by the builder.
     """

@@ -1,4 +1,4 @@
-"""Depthwise 3x3 convolution with a weight gradient that stays fast on the small maps of late stages."""
+"""Depthwise 3x3 convolution with a weight gradient that stays fast on the 2x2 maps of late stages."""
 
 from functools import lru_cache
 from typing import Any
@@ -9,11 +9,11 @@ from torch.nn import functional as F
 
 __all__ = ["depthwise_convolution"]
 
-LARGEST_MAP = 16
-"""Pixels up to which the weight gradient is taken by products of maps; above it the convolution's own is faster.
+LARGEST_MAP = 4
+"""Pixels up to which the weight gradient is taken from all pairs of pixels; above, the library's own is faster.
 
-On a CPU the library's weight gradient of a depthwise convolution takes 9 ms for 512 channels of 2x2 pixels and a
-batch of 64, where the forward pass takes 0.2 ms.
+On one CPU thread, for 512 channels of 2x2 pixels, channels innermost, and a batch of 64, the library takes 1.3 ms for
+it, all pairs take 0.1 ms, and the forward pass takes 0.07 ms.
 """
 
 
@@ -37,7 +37,7 @@ def _convolve(inputs: Tensor, kernel: Tensor) -> Tensor:
 
 
 class _SmallMapConvolution(torch.autograd.Function):
-    """The same convolution, its weight gradient dK[d] = sum_p M[p + d, p] from M = sum over the batch of x g^T."""
+    """The same convolution, its weight gradient dK[d] = sum_p M[p + d, p], M[q, p] = sum over the batch of x[q] g[p]."""
 
     generate_vmap_rule = True
 
@@ -52,18 +52,19 @@ class _SmallMapConvolution(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
         inputs, kernel = ctx.saved_tensors
-        maps = inputs.flatten(2).permute(1, 2, 0)  # (channels, pixels, batch)
-        products = maps @ gradient.flatten(2).transpose(0, 1)  # (channels, pixels, pixels)
-        offsets = _offsets(inputs.shape[-2], inputs.shape[-1]).to(products)
-        weights = (products.flatten(1) @ offsets).unflatten(1, (1, 3, 3))
+        seen, pulled = inputs.flatten(2).movedim(1, -1), gradient.flatten(2).movedim(1, -1)
+        pairs = (seen.unsqueeze(2) * pulled.unsqueeze(1)).sum(0)  # (pixels, pixels, channels)
+        offsets = _offsets(inputs.shape[-2], inputs.shape[-1]).to(pairs)
+        weights = (offsets @ pairs.flatten(0, 1)).movedim(0, -1).unflatten(-1, (1, 3, 3))
         return _convolve(gradient, kernel.flip((-2, -1))), weights
 
 
 @lru_cache(maxsize=16)
 def _offsets(height: int, width: int) -> Tensor:
-    """Return the 0/1 matrix (pixels^2, 9) that sums the pairs (p + d, p) of each offset d."""
+    """Return the 0/1 matrix (9, pixels^2) that sums the pairs (p + d, p) of each offset d."""
     index = torch.arange(height * width)
     rows, columns = index // width, index % width
-    down, right = rows[:, None] - rows, columns[:, None] - columns  # of the first pixel of a pair from the second
+    # of the first pixel of a pair from the second
+    down, right = rows[:, None] - rows, columns[:, None] - columns
     every = [(down == i) & (right == j) for i in (-1, 0, 1) for j in (-1, 0, 1)]
-    return torch.stack(every, -1).flatten(0, 1).float()
+    return torch.stack(every).flatten(1).float()

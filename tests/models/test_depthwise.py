@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 from hornlib.models.depthwise import LARGEST_MAP, depthwise_convolution
 
-SHAPES = [(1, 1), (2, 2), (3, 5), (4, 4), (7, 7)]
+SHAPES = [(1, 1), (2, 2), (1, 4), (3, 1), (2, 3), (7, 7)]
 
 
 def reference(inputs, kernel):
