@@ -29,20 +29,19 @@ ConfigFiles = Annotated[
 
 
 def main() -> None:
-    """Run the command line; a mistake that a person can mend ends in a message, not in a traceback."""
+    """Run the command line; a mistake that a person can mend ends in a message, not in a traceback.
+
+    Exit status: 1 for such a mistake, 2 for a misused option, 75 for a job that saved its checkpoint and
+    wants to be started again, 130 after Ctrl-C (that, and a closed pipe, are typer's to handle).
+    """
     try:
         app()
     except HornlibError as error:
         _fail(str(error), 1)
     except Interrupted as stopped:
         _fail(str(stopped), EXIT_INTERRUPTED)
-    except BrokenPipeError:  # `hornlib plan --paths | head`: nobody reads on
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(141)
     except OSError as error:
         _fail(str(error), 1)
-    except KeyboardInterrupt:
-        _fail("interrupted", 130)
 
 
 def _fail(message: str, status: int) -> None:

@@ -17,8 +17,8 @@ __all__ = ["Estimates", "training_work"]
 MOST_FILES_READ = 64
 """Opening a run file takes milliseconds; so many give every group of cells a few."""
 
-FILE_BYTES, EVALUATION_BYTES = 60_000, 104
-"""Of a run file: netCDF-4's own structures, and 13 numbers of 8 bytes for each evaluation of each seed."""
+FILE_BYTES, EVALUATION_BYTES = 18_000, 80
+"""Of a run file: netCDF-4's own structures, and some ten numbers of 8 bytes an evaluation and seed."""
 
 
 def training_work(cell: Cell) -> float:
