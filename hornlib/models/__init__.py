@@ -1,6 +1,7 @@
 """The table of models: parameter classes, free of torch; each says where its network stands."""
 
 from hornlib.models.cnn.parameters import CnnParameters
+from hornlib.models.cnn_horn.parameters import CnnHornParameters
 from hornlib.models.horn.parameters import HornParameters
 from hornlib.models.horn_cnn.parameters import HornCnnParameters
 from hornlib.models.leaky_cnn.parameters import LeakyCnnParameters
@@ -14,6 +15,7 @@ MODELS: dict[str, type[ModelParameters]] = {
     "horn": HornParameters,
     "horn_cnn": HornCnnParameters,
     "leaky_cnn": LeakyCnnParameters,
+    "cnn_horn": CnnHornParameters,
     "cnn": CnnParameters,
     "mlp": MlpParameters,
     "rnn": RnnParameters,
