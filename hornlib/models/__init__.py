@@ -6,6 +6,7 @@ from hornlib.models.horn.parameters import HornParameters
 from hornlib.models.horn_cnn.parameters import HornCnnParameters
 from hornlib.models.leaky_cnn.parameters import LeakyCnnParameters
 from hornlib.models.mlp.parameters import MlpParameters
+from hornlib.models.resnet.parameters import ResnetParameters
 from hornlib.models.rnn.parameters import RnnParameters
 from hornlib.parameters import ModelParameters
 
@@ -19,4 +20,5 @@ MODELS: dict[str, type[ModelParameters]] = {
     "cnn": CnnParameters,
     "mlp": MlpParameters,
     "rnn": RnnParameters,
+    "resnet": ResnetParameters,
 }

@@ -1,0 +1,104 @@
+"""Parameters of residual networks for small images, with their counts in closed form; free of torch."""
+
+from typing import ClassVar, Literal, NamedTuple, Self
+
+from pydantic import Field
+
+from hornlib.models import cost
+from hornlib.models.readout_parameters import ReadoutNorm
+from hornlib.parameters import Flops, ModelParameters, Task, Widths
+
+__all__ = ["BlockShape", "ResnetParameters"]
+
+
+class BlockShape(NamedTuple):
+    """Shape of one residual block.
+
+    Attributes:
+        num_inputs: channels of its input.
+        num_outputs: channels of its output.
+        stride: of its first convolution.
+    """
+
+    num_inputs: int
+    num_outputs: int
+    stride: int
+
+    @property
+    def is_projected(self) -> bool:
+        """Whether the shortcut needs a 1x1 convolution, since the shape changes."""
+        return self.stride > 1 or self.num_inputs != self.num_outputs
+
+
+class ResnetParameters(ModelParameters):
+    """Residual network for small images: a stem at full resolution, stages of basic blocks, global mean.
+
+    The networks for CIFAR-10 of He et al. 2016 (Deep residual learning for image recognition, section 4.2):
+    20 layers at `blocks_per_stage: 3`; wide ones (Zagoruyko and Komodakis 2016) by `widening`. Shortcuts
+    across a change of shape are projected (their option B).
+    """
+
+    network: ClassVar[str] = "hornlib.models.resnet.network:Resnet"
+    presentations: ClassVar[tuple[str, ...]] = ("image",)
+
+    name: Literal["resnet"] = "resnet"
+    channels: Widths = Field(default=(16, 32, 64), min_length=1)
+    """Channels of each stage before widening; images are halved between stages. The stem has the first."""
+    blocks_per_stage: int = Field(default=1, ge=1)
+    """Residual blocks of each stage, two convolutions each."""
+    widening: int = Field(default=1, ge=1)
+    """Factor on the channels of every stage."""
+    activation: cost.Activation = "relu"
+    """The nonlinearity."""
+    normalisation: cost.Normalisation = "batch"
+    """Affine normalisation after each convolution; "none" gives the convolutions a bias instead."""
+    readout_norm: ReadoutNorm = "batch"
+    """Normalisation of the features before the last layer."""
+
+    def blocks(self) -> list[BlockShape]:
+        """Return the shapes of the blocks, first to last."""
+        shapes, num_inputs = [], self.channels[0]
+        for stage, channels in enumerate(self.channels):
+            for block in range(self.blocks_per_stage):
+                stride = 2 if stage > 0 and block == 0 else 1
+                shapes.append(BlockShape(num_inputs, channels * self.widening, stride))
+                num_inputs = channels * self.widening
+        return shapes
+
+    def num_parameters(self, task: Task) -> int:
+        """Trained numbers."""
+        return self._cost(task).num_parameters
+
+    def forward_flops(self, task: Task) -> Flops:
+        """Work of one example in evaluation mode."""
+        return self._cost(task).flops
+
+    def width(self) -> int:
+        """Channels of the last stage before widening."""
+        return self.channels[-1]
+
+    def with_width(self, width: int) -> Self:
+        """Return the same stages in the same proportions, the last one `width` channels wide."""
+        return self.model_copy(update={"channels": cost.scaled_widths(self.channels, width)})
+
+    def _cost(self, task: Task) -> cost.Cost:
+        num_inputs, height, width = task.input_shape
+        stem = self.channels[0]
+        total = self._layer_cost(num_inputs, stem, 3, height * width)
+        total += cost.activation(self.activation, stem * height * width)
+        for block in self.blocks():
+            height, width = -(-height // block.stride), -(-width // block.stride)
+            positions, channels = height * width, block.num_outputs
+            total += self._layer_cost(block.num_inputs, channels, 3, positions)
+            total += self._layer_cost(channels, channels, 3, positions)
+            if block.is_projected:
+                total += self._layer_cost(block.num_inputs, channels, 1, positions)
+            total += cost.elementwise(channels * positions)
+            total += cost.activation(self.activation, 2 * channels * positions)
+        total += cost.elementwise(channels * positions)
+        return total + cost.readout(channels, task.num_outputs, self.readout_norm)
+
+    def _layer_cost(self, num_inputs: int, num_outputs: int, kernel: int, positions: int) -> cost.Cost:
+        bias = self.normalisation == "none"
+        layer = cost.convolution(num_inputs, num_outputs, kernel, positions, bias=bias)
+        return layer + cost.normalisation(self.normalisation, num_outputs, positions)
