@@ -77,9 +77,10 @@ def test_a_failing_cell_leaves_the_others_running_and_is_named(project):
     paths = project.hornlib("plan", "--paths").stdout.split()
     blocked, other = (project.folder / path for path in paths)
     blocked.parent.mkdir(parents=True)
-    # a folder where the temporary file's rename must go makes just this job fail
+    # a damaged checkpoint that cannot be set aside makes just this job fail
     checkpoint = project.folder / "results/checkpoints" / f"{blocked.stem}.checkpoint"
     checkpoint.mkdir(parents=True)
+    (checkpoint.with_name(f"{checkpoint.name}.damaged") / "in the way").mkdir(parents=True)
     failed = project.snakemake()
     assert failed.returncode != 0
     assert other.exists() and not blocked.exists()
@@ -96,7 +97,7 @@ def test_a_failing_cell_leaves_the_others_running_and_is_named(project):
 
 def test_config_values_never_reach_a_shell(project):
     config = (project.folder / "config.yaml").read_text()
-    nasty = "results $(touch pwned); `touch pwned` 'x'"
+    nasty = "results $(touch pwned); `touch pwned` & touch pwned #"
     project.configure(config.replace("results: results\n", f"results: {json.dumps(nasty)}\n"))
     result = project.snakemake()
     assert result.returncode == 0, result.stderr
@@ -110,7 +111,7 @@ def test_config_values_never_reach_a_shell(project):
         ("name: cnn,", "name: cnm,", r"sweeps\.two_cells\.model\[1\]\.name: unknown model 'cnm'.*'cnn'"),
         ("timesteps: 4", "timestep: 4", r"config\.yaml:\d+.*timestep.*'timesteps'"),
         ("seeds: 2", "seeds: 2\nseeds: 3", r"config\.yaml:\d+:\d+.*duplicate key"),
-        ("steps: 12,", "steps: 12, epochs: true,", r"epochs: got True"),
+        ("steps: 12,", "steps: 12, epochs: true,", r"epochs: got true"),
         ("sweeps:", "sweeps: [", r"config\.yaml:\d+:\d+"),
     ],
 )
