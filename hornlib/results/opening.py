@@ -8,7 +8,7 @@ import xarray as xr
 from hornlib.errors import ResultsError, nearest
 from hornlib.results.run_file import SCHEMA_VERSION
 
-__all__ = ["dense", "open_results", "select_sweep"]
+__all__ = ["axes_of", "dense", "open_results", "select_sweep"]
 
 POINTS_A_CELL = 100
 """A grid with more points for each of its cells is no grid, and would mostly fill memory with NaN."""
@@ -69,9 +69,8 @@ def dense(ds: xr.Dataset, model: str) -> xr.Dataset:
     ds = ds.isel(cell=np.flatnonzero(ds["model"] == model)).load()
     ds = ds.drop_vars([name for name in ds.coords if str(name).startswith(("in_", "arm_"))])
     ds = ds.assign_coords(cell_name=("cell", ds["cell"].values, ds["cell"].attrs)).drop_vars("cell")
-    parameters = [name for name in _on_cell(ds) if name not in ("arm", "cell_name")]
-    constant = [name for name in parameters if len(_coded(ds[name])[0]) == 1]
-    axes = _axes(ds, [name for name in parameters if name not in constant], model)
+    constant = [name for name in _parameters(ds) if len(_coded(ds[name])[0]) == 1]
+    axes = axes_of(ds, model)
     coded = {axis: _coded(ds[axis]) for axis in axes}
     points = int(np.prod([len(values) for values, _ in coded.values()]))
     if points > POINTS_A_CELL * ds.sizes["cell"]:
@@ -97,15 +96,15 @@ def _unstacked(ds: xr.Dataset, coded: dict[str, tuple[np.ndarray, np.ndarray]]) 
     return ds.transpose(*coded, ...)
 
 
-def _axes(ds: xr.Dataset, varying: list[str], model: str) -> list[str]:
-    """Return the fewest varying parameters that tell all cells apart.
+def axes_of(ds: xr.Dataset, model: str) -> list[str]:
+    """Return the fewest varying parameters that tell all cells of a model apart.
 
     What follows from other parameters goes first, then what stands last, while no two cells become alike.
     """
-    codes = {name: _coded(ds[name])[1] for name in varying}
-    axes = list(varying)
-    derived = [name for name in varying if model in ds[name].attrs.get("derived_for", "").split()]
-    given = [name for name in varying if name not in derived]
+    codes = {name: _coded(ds[name])[1] for name in _parameters(ds)}
+    axes = [name for name, code in codes.items() if code.any()]
+    derived = [name for name in axes if model in ds[name].attrs.get("derived_for", "").split()]
+    given = [name for name in axes if name not in derived]
     for name in [*reversed(derived), *reversed(given)]:
         rest = [other for other in axes if other != name]
         told_apart = np.unique(np.array([codes[other] for other in rest]), axis=1).shape[1] if rest else 1
@@ -119,8 +118,11 @@ def _coded(values: xr.DataArray) -> tuple[np.ndarray, np.ndarray]:
     return np.unique(values.values, return_inverse=True)
 
 
-def _on_cell(ds: xr.Dataset) -> list[str]:
-    return [str(name) for name, values in ds.coords.items() if values.dims == ("cell",) and name != "cell"]
+def _parameters(ds: xr.Dataset) -> list[str]:
+    """Return the coordinates on `cell` that are parameters, or follow from them."""
+    return [
+        str(name) for name, values in ds.coords.items() if values.dims == ("cell",) and "kind" in values.attrs
+    ]
 
 
 def _drop_absent(ds: xr.Dataset) -> xr.Dataset:

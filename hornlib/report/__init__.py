@@ -1,0 +1,1 @@
+"""Figures made from results; they know xarray and matplotlib, and no torch."""
