@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from hornlib import __version__
-from hornlib.errors import ConfigError, HornlibError
+from hornlib.errors import ConfigError, HornlibError, ResultsError
 from hornlib.training.interruption import EXIT_INTERRUPTED, Interrupted
 
 __all__ = ["main"]
@@ -222,11 +222,16 @@ def figures(
 @app.command()
 def migrate(
     results: Annotated[Path, typer.Argument(help="The results folder.")] = Path("results"),
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
 ) -> None:
     """Give run files of an older hornlib the names and the schema of this one."""
     from hornlib.results.migrate import migrate as migrate_runs
 
-    migrate_runs(results)
+    refused = [outcome for outcome in migrate_runs(results, dry_run) if outcome.action == "refused"]
+    if refused:
+        raise ResultsError(
+            f"{_number(len(refused), 'run file')} could not be migrated, see above; the rest is done"
+        )
 
 
 def _number(count: int, word: str) -> str:

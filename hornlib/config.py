@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 from pydantic import ValidationError
 
@@ -106,7 +106,7 @@ def _merge_entry(key: str, base: Mapping[str, Any], over: Mapping[str, Any]) -> 
     return dict(over) if renamed else merge(base, over)
 
 
-def _is_entries(value: object) -> bool:
+def _is_entries(value: object) -> TypeGuard[list[Mapping[str, Any]]]:
     return isinstance(value, list) and bool(value) and all(isinstance(entry, Mapping) for entry in value)
 
 

@@ -11,6 +11,7 @@ from hornlib.cell import Cell, parse_specification
 from hornlib.errors import ConfigError
 from hornlib.grid import Grid
 from hornlib.jobs import Job, Range
+from hornlib.matching import count
 
 __all__ = ["Estimates", "training_work"]
 
@@ -25,9 +26,7 @@ def training_work(cell: Cell) -> float:
     """Return examples times forward FLOPs of a whole training; seconds grow with it within one model."""
     steps = cell.training.total_steps(cell.data.num_train)
     return (
-        steps
-        * min(cell.training.batch_size, cell.data.num_train)
-        * cell.model.forward_flops(cell.task()).total
+        steps * min(cell.training.batch_size, cell.data.num_train) * count(cell.model, cell.task(), "flops")
     )
 
 

@@ -31,12 +31,12 @@ __all__ = ["Caution", "Expansion", "Member"]
 
 
 class Caution(NamedTuple):
-    """A prediction of trouble that may still be trained, e.g. an unstable oscillator.
+    """What may be trained and should still be known: an unstable oscillator, rivals that coincide.
 
     Attributes:
         sweep, arm, cell: of which.
         place: the key, with file and line.
-        sentence: what is predicted.
+        sentence: what is to be known.
     """
 
     sweep: str
@@ -88,8 +88,21 @@ class Expansion:
             requests, lambda label, message: self._error((*arms[label].path, "match"), message)
         ):
             settled[label] = self._settled(label, arms[label], settled)
+        owners: dict[str, str] = {}
         for label, arm in arms.items():
-            yield from (Member(label, cell, arm.path) for cell in settled[label])
+            for cell in settled[label]:
+                owner = owners.setdefault(cell.name, label)
+                if owner == label:
+                    yield Member(label, cell, arm.path)
+                elif arm.match or arms[owner].match:
+                    self._caution(
+                        label, cell, (*arm.path, "match"), f"counts under the arm {owner!r}, which has it too"
+                    )
+                else:
+                    both = f"{owner!r} and {label!r}"
+                    raise self._error(
+                        arm.path, f"the arms {both} share the cell {cell.name}; take it out of one"
+                    )
 
     def _error(self, path: KeyPath, message: str) -> ConfigError:
         return self.config.error(path, message)
@@ -114,8 +127,7 @@ class Expansion:
         models = self._points("model", _Entry(values, entry.path))
         others = [self._section(section, given.get(section), entry.path) for section in OVERRIDES]
         refuse_too_many(self.config, math.prod(map(len, [models, *others])), entry.path)
-        for model in cast(list[ModelParameters], models):
-            name = label or model.name
+        for name in dict.fromkeys(label or cast(ModelParameters, model).name for model in models):
             if arms.setdefault(name, _Arm(entry.path, match, [])).path != entry.path:
                 twice = f"the arm {name!r} is given twice in this sweep"
                 raise self._error(entry.path, f"{twice}; add `arm: <label>` to one of them")
@@ -225,8 +237,10 @@ class Expansion:
         for warning in warnings:
             if self.config.settings.strict_stability:
                 raise self._error(path, f"{warning} (strict_stability is on)")
-            place = str(self._error(path, label))
-            self.cautions.append(Caution(self.sweep, label, cell.name, place, warning))
+            self._caution(label, cell, path, warning)
+
+    def _caution(self, label: str, cell: Cell, path: KeyPath, sentence: str) -> None:
+        self.cautions.append(Caution(self.sweep, label, cell.name, str(self._error(path, label)), sentence))
 
 
 @lru_cache(maxsize=65536)

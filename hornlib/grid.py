@@ -34,7 +34,7 @@ class Grid:
         cells: by name, every cell once, in the order of the configuration.
         seeds: cell name -> the seeds that any sweep wants of it, ascending.
         matches: how near each matched rival came to its target.
-        warnings: predictions of trouble, each once a sweep.
+        warnings: predictions of trouble, of each cell once a sweep.
     """
 
     settings: Settings
@@ -81,11 +81,7 @@ def expand(config: Config) -> Grid:
         arms: dict[str, str] = {}
         expansion = Expansion(config, name)
         for arm, cell, path in expansion.members():
-            if arms.setdefault(cell.name, arm) != arm:
-                both = f"{arms[cell.name]!r} and {arm!r}"
-                raise config.error(
-                    path, f"the arms {both} contain the same cell {cell.name}; take it out of one"
-                )
+            arms[cell.name] = arm
             try:
                 add_cell(grid.cells, cell)
             except ValueError as error:

@@ -10,7 +10,7 @@ from hornlib.estimates import Estimates
 from hornlib.expansion import Caution
 from hornlib.grid import Grid
 from hornlib.jobs import Job, Range
-from hornlib.matching import Match
+from hornlib.matching import Match, count
 from hornlib.selection import Selected
 
 __all__ = ["Plan", "Row"]
@@ -101,8 +101,8 @@ class Plan:
         sweep, dataset, arm = key
         seeds = self.grid.sweeps[sweep].seeds
         done = {cell.name: self._done(cell.name, seeds) for cell in cells}
-        parameters = [cell.model.num_parameters(cell.task()) for cell in cells]
-        flops = [cell.model.forward_flops(cell.task()).total for cell in cells]
+        parameters = [count(cell.model, cell.task(), "parameters") for cell in cells]
+        flops = [count(cell.model, cell.task(), "flops") for cell in cells]
         widths = {cell.model.width() for cell in cells}
         return Row(
             sweep,

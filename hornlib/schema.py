@@ -144,7 +144,7 @@ def _axes(parameters: type[Parameters]) -> Schema:
 
 def _axis(field: Schema) -> Schema:
     """Return the schema of a value or a list of values; what describes the field stays outside."""
-    told = {key: field[key] for key in ("description", "default") if key in field}
+    told: Schema = {key: field[key] for key in ("description", "default") if key in field}
     value = {key: part for key, part in field.items() if key not in told}
     listed = {"type": "array", "items": value, "minItems": 1, "uniqueItems": True}
     return {**told, "anyOf": [value, listed]}

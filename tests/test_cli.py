@@ -244,3 +244,13 @@ def test_the_version_is_told(hornlib):
     from hornlib import __version__
 
     assert hornlib("--version").out.strip() == __version__
+
+
+def test_migrate_tells_what_it_cannot_do(hornlib):
+    assert hornlib("migrate") == Answer(0, "0 run file(s), 0 as they should be\n", "")
+    runs = Path("results/runs")
+    runs.mkdir(parents=True)
+    (runs / f"{CELL.name}.seeds-0-4.nc").write_bytes(b"no netCDF")
+    answer = hornlib("migrate", "--dry-run")
+    assert answer.status == 1 and "refused: " in answer.out
+    assert answer.err.startswith("error: 1 run file could not be migrated")

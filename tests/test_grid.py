@@ -181,7 +181,7 @@ def test_two_arms_with_the_same_cell_are_refused(grid_from):
     message = refusal(
         grid_from, one("\n      - {name: cnn}\n      - {name: cnn, arm: again, activation: relu}")
     )
-    assert ":5: sweeps.one.model[1]: the arms 'cnn' and 'again' contain the same cell digits-cnn-" in message
+    assert ":5: sweeps.one.model[1]: the arms 'cnn' and 'again' share the cell digits-cnn-" in message
 
 
 def test_jobs_hold_the_wanted_seeds_beside_what_is_there(grid_from):
@@ -239,6 +239,21 @@ def test_a_match_by_flops_differs_from_one_by_parameters(grid_from):
     )
     by_arm = {arm: [m for m in grid.matches if m.arm == arm] for arm in ("as_large", "as_costly")}
     assert [len(found) for found in by_arm.values()] == [1, 2]
+
+
+def test_a_match_that_finds_another_arms_cell_leaves_it_there_and_says_so(grid_from):
+    grid = grid_from(
+        one(
+            """
+      - {name: mlp, hidden_nodes: 16}
+      - {name: mlp, arm: again, hidden_nodes: 4, match: {to: mlp, by: parameters}}"""
+        )
+    )
+    assert arms(grid) == ["mlp"]
+    (warning,) = grid.warnings
+    assert (warning.arm, warning.cell) == ("again", next(iter(grid.cells)))
+    assert ":5: sweeps.one.model[1].match: again" in warning.place
+    assert warning.sentence == "counts under the arm 'mlp', which has it too"
 
 
 def test_a_match_is_made_on_each_dataset_by_itself(grid_from):
