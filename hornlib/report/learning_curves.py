@@ -143,8 +143,8 @@ def _styles(drawn: Sequence[Panel]) -> dict[Key, _Style]:
             if longest in curve.axes:
                 place = values[longest].index(curve.axes[longest])
                 white = SHADE * (1 - place / max(1, len(values[longest]) - 1))
-            colour = to_hex([white + (1 - white) * channel for channel in to_rgb(style.color)])
-            styles[_key(curve)] = style._replace(color=colour, linestyle=line)
+            red, green, blue = (white + (1 - white) * channel for channel in to_rgb(style.color))
+            styles[_key(curve)] = style._replace(color=to_hex((red, green, blue)), linestyle=line)
     return styles
 
 
@@ -195,8 +195,8 @@ def _tell_bests(axes: "Axes", panel: Panel) -> None:
         own = [curve for curve in panel.curves if curve.arm == arm]
         if len(own) > 1:
             lines.append(_told(f"{arm}, best of {len(own)}", tuple(panel.best(arm).axes.items()), width=90))
-    place = {"xy": (0, 0), "xycoords": "axes fraction", "xytext": (0, -34), "textcoords": "offset points"}
-    axes.annotate("\n".join(lines), **place, fontsize=6.5, va="top", ha="left", color="0.3")
+    place: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points", "xytext": (0, -34)}
+    axes.annotate("\n".join(lines), (0, 0), **place, fontsize=6.5, va="top", ha="left", color="0.3")
 
 
 def _told(arm: str, axes: tuple[tuple[str, str | float | int], ...], width: int) -> str:

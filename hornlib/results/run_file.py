@@ -250,7 +250,7 @@ def read_contents(path: Path) -> Contents:
             file.set_auto_maskandscale(False)
             variables = {name: np.asarray(variable[...]) for name, variable in file.variables.items()}
             attributes = {name: _plain(value) for name, value in file.__dict__.items()}
-            specification = json.loads(attributes.pop("specification"))
+            specification = json.loads(str(attributes.pop("specification")))
             sound = attributes.pop("digest") == digest(variables)
     except (OSError, RuntimeError, KeyError, ValueError, AttributeError, TypeError) as error:
         raise ResultsError(_damaged(path, f"{type(error).__name__}: {error}")) from error
@@ -266,7 +266,7 @@ def digest(variables: Mapping[str, np.ndarray]) -> str:
         values = variables[name]
         text = values.dtype.kind in "OU"
         hashed.update(f"{name} {values.shape}".encode())
-        hashed.update("\n".join(map(str, values.flat)).encode() if text else np.ascontiguousarray(values))
+        hashed.update("\n".join(map(str, values.flat)).encode() if text else values.tobytes())
     return hashed.hexdigest()
 
 

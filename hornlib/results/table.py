@@ -1,6 +1,7 @@
 """The layout of results.nc: which arrays it has, how each is filled from run files, and how it is written."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -112,10 +113,10 @@ class Table:
 
     def _write_curves(self, file: "netCDF4.Dataset") -> None:
         for name in self.curves:
-            values = self._filled(DIMENSIONS, lambda run, name=name: run.variables.get(name))
+            values = self._filled(DIMENSIONS, partial(_variable, name))
             _write(file, name, DIMENSIONS, values, _attributes(name))
         for name in self.curves:
-            values = self._filled(DIMENSIONS[:2], lambda run, name=name: _last(run, name))
+            values = self._filled(DIMENSIONS[:2], partial(_last, name))
             _write(file, f"final_{name}", DIMENSIONS[:2], values, _attributes(name, "at the last evaluation"))
         samples = self._filled(("cell", "step"), lambda run: run.variables["samples"])
         _write(file, "samples", ("cell", "step"), samples, _attributes("samples"))
@@ -123,7 +124,7 @@ class Table:
     def _write_runs(self, file: "netCDF4.Dataset") -> None:
         """Write what there is once a run: how it ended, and on what it was trained."""
         for name in ("diverged_at_step", "lanes"):
-            values = self._filled(DIMENSIONS[:2], lambda run, name=name: run.variables[name])
+            values = self._filled(DIMENSIONS[:2], partial(_variable, name))
             _write(file, name, DIMENSIONS[:2], values, _attributes(name))
         device = self._filled(
             DIMENSIONS[:2],
@@ -163,7 +164,11 @@ def _described(cells: Mapping[Cell, CellValues]) -> dict[str, Coordinate]:
     return {**found, **DESCRIBED}
 
 
-def _last(run: RunFile, name: str) -> np.ndarray | None:
+def _variable(name: str, run: RunFile) -> np.ndarray | None:
+    return run.variables.get(name)
+
+
+def _last(name: str, run: RunFile) -> np.ndarray | None:
     curve = run.variables.get(name)
     return None if curve is None else curve[:, -1]
 
