@@ -7,17 +7,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from hornlib.flops import (
-    FREE,
-    OPTIMIZER_FLOPS,
-    PER_INPUT,
-    PER_OUTPUT,
-    PRODUCTS,
-    WorkCounter,
-    forward_work,
-    training_step_flops,
-    training_work,
-)
+from hornlib.flops import OPTIMIZER_FLOPS, training_step_flops
 from hornlib.models.build import build_network
 from hornlib.models.cnn.parameters import CnnParameters
 from hornlib.models.horn.parameters import HornParameters
@@ -25,6 +15,7 @@ from hornlib.models.horn_cnn.parameters import HornCnnParameters
 from hornlib.models.leaky_cnn.parameters import LeakyCnnParameters
 from hornlib.models.mlp.parameters import MlpParameters
 from hornlib.models.rnn.parameters import RnnParameters
+from hornlib.operations import FREE, PER_INPUT, PER_OUTPUT, PRODUCTS, WorkCounter, forward_work, training_work
 from hornlib.parameters import Flops, Task
 from hornlib.training.optimizers import OPTIMIZERS
 from hornlib.training.parameters import TrainingParameters
