@@ -21,8 +21,18 @@ CASES = [
     ("HORN-CNN, C = (8, 16, 32), T = 8", "digits 8x8", HORN_CNN, {"name": "digits"}),
     ("MLP 64-64", "digits 8x8", {"name": "mlp", "hidden_nodes": "64-64"}, {"name": "digits"}),
     ("HORN by rows, 32 nodes", "digits 8x8", {"name": "horn"}, {"name": "digits", "presentation": "rows"}),
-    ("HORN-CNN, C = (8, 16, 32), T = 8", "digits resized to 14x14", HORN_CNN, {"name": "digits", "image_size": 14}),
-    ("HORN-CNN, C = (8, 16, 32), T = 8", "digits resized to 28x28", HORN_CNN, {"name": "digits", "image_size": 28}),
+    (
+        "HORN-CNN, C = (8, 16, 32), T = 8",
+        "digits resized to 14x14",
+        HORN_CNN,
+        {"name": "digits", "image_size": 14},
+    ),
+    (
+        "HORN-CNN, C = (8, 16, 32), T = 8",
+        "digits resized to 28x28",
+        HORN_CNN,
+        {"name": "digits", "image_size": 28},
+    ),
 ]
 
 
@@ -72,13 +82,19 @@ def main() -> None:
             for way, groups in ways.items():
                 times[way].append(seconds(cell, groups, steps))
         medians = {way: statistics.median(found) for way, found in times.items()}
-        ratio = {way: statistics.median(a / b for a, b in zip(times[way], times["alone"], strict=True)) for way in ways}
+        ratio = {
+            way: statistics.median(a / b for a, b in zip(times[way], times["alone"], strict=True))
+            for way in ways
+        }
         lines.append(
             f"| {label} | {data_label} | {1e3 * medians['alone']:.2f} | {1e3 * medians['together']:.2f} "
             f"| {ratio['together']:.2f} | {width} | {ratio['auto']:.2f} |"
         )
         print(lines[-1], flush=True)
-    lines += ["", "Above a ratio of 1 lanes do not pay: grouped convolutions over larger maps are slow on a CPU."]
+    lines += [
+        "",
+        "Above a ratio of 1 lanes do not pay: grouped convolutions over larger maps are slow on a CPU.",
+    ]
     if not quick:
         (Path(__file__).parent / "lanes.md").write_text("\n".join(lines) + "\n")
 

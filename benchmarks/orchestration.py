@@ -22,7 +22,15 @@ CORES = 2
 
 
 def through_snakemake(folder: Path, config: Path) -> float:
-    command = [sys.executable, "-m", "snakemake", "--cores", str(CORES), "--snakefile", str(REPOSITORY / "Snakefile")]
+    command = [
+        sys.executable,
+        "-m",
+        "snakemake",
+        "--cores",
+        str(CORES),
+        "--snakefile",
+        str(REPOSITORY / "Snakefile"),
+    ]
     started = time.perf_counter()
     subprocess.run([*command, "--configfile", str(config), "--quiet"], cwd=folder, check=True)
     return time.perf_counter() - started

@@ -29,7 +29,9 @@ def acquire(results: str | Path) -> IO[str]:
         file.seek(0)
         holder = file.read().strip() or "another process"
         file.close()
-        raise ResultsError(f"{results}: {holder} is at work in this folder; wait for it, or stop it") from error
+        raise ResultsError(
+            f"{results}: {holder} is at work in this folder; wait for it, or stop it"
+        ) from error
     file.truncate(0)
     file.write(f"process {os.getpid()} on {platform.node()}")
     file.flush()

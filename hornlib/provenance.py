@@ -9,7 +9,7 @@ __all__ = ["commit"]
 
 @lru_cache(maxsize=1)
 def commit() -> str:
-    """Return the commit of the source tree this package lies in, with `-dirty` for uncommitted changes, or `unknown`."""
+    """Return the commit of the source tree this package lies in, `-dirty` with uncommitted changes, or `unknown`."""
     folder = Path(__file__).parent
     try:
         described = subprocess.run(

@@ -12,7 +12,12 @@ from hypothesis import strategies as st
 from hornlib.checkpoint import load_checkpoint, save_checkpoint, set_aside
 from hornlib.errors import CheckpointError
 
-STATE = {"step": 7, "weights": torch.arange(1000.0), "names": ["a", "b"], "nested": {"rate": 0.1, "none": None}}
+STATE = {
+    "step": 7,
+    "weights": torch.arange(1000.0),
+    "names": ["a", "b"],
+    "nested": {"rate": 0.1, "none": None},
+}
 
 
 def test_what_is_saved_is_loaded(tmp_path):

@@ -11,7 +11,13 @@ import pytest
 from hornlib.errors import ResultsError
 from hornlib.lease import acquire
 
-HOLDER = "import sys, time; from hornlib.lease import acquire; lease = acquire(sys.argv[1]); print('held', flush=True); time.sleep(60)"
+HOLDER = """
+import sys, time
+from hornlib.lease import acquire
+lease = acquire(sys.argv[1])
+print("held", flush=True)
+time.sleep(60)
+"""
 
 
 def test_a_living_rival_is_refused_by_its_name_and_a_killed_one_is_not(tmp_path):

@@ -10,7 +10,17 @@ from torch.nn import functional
 from hornlib.data.loading import Split
 from hornlib.training.lanes import LaneGroup
 
-__all__ = ["LOSSES", "METRICS", "Scores", "accuracy", "cross_entropy", "evaluate", "mean_squared_error", "relative_l2", "thinned"]
+__all__ = [
+    "LOSSES",
+    "METRICS",
+    "Scores",
+    "accuracy",
+    "cross_entropy",
+    "evaluate",
+    "mean_squared_error",
+    "relative_l2",
+    "thinned",
+]
 
 EVALUATION_BATCH = 1024
 """Examples evaluated at once; bounds the memory, and changes no number beyond rounding."""

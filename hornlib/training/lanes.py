@@ -46,7 +46,11 @@ class LaneGroup:
     """
 
     def __init__(
-        self, template: nn.Module, seeds: Sequence[int], parameters: dict[str, Tensor], buffers: dict[str, Tensor]
+        self,
+        template: nn.Module,
+        seeds: Sequence[int],
+        parameters: dict[str, Tensor],
+        buffers: dict[str, Tensor],
     ) -> None:
         self._template = template
         self.seeds = list(seeds)
@@ -84,19 +88,27 @@ class LaneGroup:
             training: training mode (batch statistics, dropout), or evaluation mode.
         """
         self._template.train(training)
-        if len(self) == 1:  # a lone lane is spared vmap's overhead, so that lanes are never slower than one by one
-            alone = self._call(_first(self.parameters), _first(self.buffers), inputs[0] if training else inputs)
+        if (
+            len(self) == 1
+        ):  # a lone lane is spared vmap's overhead, so that lanes are never slower than one by one
+            alone = self._call(
+                _first(self.parameters), _first(self.buffers), inputs[0] if training else inputs
+            )
             return Output(alone[0].unsqueeze(0), alone[1].unsqueeze(0))
         axes = (0, 0, 0 if training else None)
         run = torch.vmap(self._call, in_dims=axes, randomness="different")
         return Output(*run(self.parameters, self.buffers, inputs))
 
-    def _call(self, parameters: dict[str, Tensor], buffers: dict[str, Tensor], inputs: Tensor) -> tuple[Tensor, Tensor]:
+    def _call(
+        self, parameters: dict[str, Tensor], buffers: dict[str, Tensor], inputs: Tensor
+    ) -> tuple[Tensor, Tensor]:
         return torch.func.functional_call(self._template, {**parameters, **buffers}, (inputs,))
 
     def keep(self, lanes: Sequence[int]) -> "LaneGroup":
         """Return the group of these lanes only."""
-        index = torch.tensor(list(lanes), dtype=torch.long, device=next(iter(self.parameters.values())).device)
+        index = torch.tensor(
+            list(lanes), dtype=torch.long, device=next(iter(self.parameters.values())).device
+        )
         return LaneGroup(
             self._template,
             [self.seeds[lane] for lane in lanes],

@@ -104,7 +104,10 @@ class Chunk:
         device = self.sums.device
         kept = [self.seeds.index(seed) for seed in state["lane_seeds"]]
         self.lanes = self.lanes.keep(kept)
-        for own, saved in ((self.lanes.parameters, state["parameters"]), (self.lanes.buffers, state["buffers"])):
+        for own, saved in (
+            (self.lanes.parameters, state["parameters"]),
+            (self.lanes.buffers, state["buffers"]),
+        ):
             for name, tensor in own.items():
                 tensor.data.copy_(saved[name])
         self.optimizer.state = {
@@ -131,7 +134,9 @@ def start_chunk(cell: Cell, seeds: list[int], device: torch.device) -> Chunk:
         lanes=lanes,
         optimizer=make_optimizer(list(lanes.parameters.values()), cell.training),
         step=0,
-        curves={name: torch.full((len(seeds), evaluations), torch.nan, dtype=torch.float64) for name in CURVES},
+        curves={
+            name: torch.full((len(seeds), evaluations), torch.nan, dtype=torch.float64) for name in CURVES
+        },
         diverged_at=torch.full((len(seeds),), torch.nan, dtype=torch.float64),
         first_loss=torch.full((len(seeds),), torch.nan, device=device),
         window=[],
@@ -158,7 +163,9 @@ def train_chunk(
     training, data = chunk.cell.training, chunk.cell.data
     total_steps = training.total_steps(data.num_train)
     evaluation_steps = training.evaluation_steps(data.num_train)
-    validation, test = (thinned(split, training.evaluation_examples) for split in (splits.validation, splits.test))
+    validation, test = (
+        thinned(split, training.evaluation_examples) for split in (splits.validation, splits.test)
+    )
     batches = _Batches(chunk, splits.train)
     costs: dict[int, int] = {}
     while chunk.step < total_steps and len(chunk.lanes):
@@ -267,7 +274,8 @@ def _read_losses(chunk: Chunk) -> None:
     index = torch.tensor(kept, dtype=torch.long, device=chunk.sums.device)
     chunk.lanes = chunk.lanes.keep(kept)
     chunk.optimizer.state = {
-        name: [tensor.index_select(0, index) for tensor in tensors] for name, tensors in chunk.optimizer.state.items()
+        name: [tensor.index_select(0, index) for tensor in tensors]
+        for name, tensors in chunk.optimizer.state.items()
     }
     chunk.first_loss, chunk.sums = chunk.first_loss[index], chunk.sums[:, index]
 

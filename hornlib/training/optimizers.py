@@ -1,6 +1,5 @@
 """Optimisers over lanes: the update rules of torch.optim, with one learning rate a lane."""
 
-from collections.abc import Sequence
 from typing import Protocol
 
 import torch
@@ -19,7 +18,7 @@ class Optimizer(Protocol):
 
     state: dict[str, list[Tensor]]
 
-    def update_(self, tensors: Sequence[Tensor], gradients: Sequence[Tensor], rates: Tensor, step: int) -> None:
+    def update_(self, tensors: list[Tensor], gradients: list[Tensor], rates: Tensor, step: int) -> None:
         """Update the tensors in place.
 
         Args:
@@ -37,11 +36,11 @@ class AdamW:
     w <- w (1 - rate decay) - rate (m / (1 - b1^t)) / (sqrt(v / (1 - b2^t)) + 1e-8).
     """
 
-    def __init__(self, tensors: Sequence[Tensor], training: TrainingParameters) -> None:
+    def __init__(self, tensors: list[Tensor], training: TrainingParameters) -> None:
         self.training = training
         self.state = {"first_moment": _zeros(tensors), "second_moment": _zeros(tensors)}
 
-    def update_(self, tensors: Sequence[Tensor], gradients: Sequence[Tensor], rates: Tensor, step: int) -> None:
+    def update_(self, tensors: list[Tensor], gradients: list[Tensor], rates: Tensor, step: int) -> None:
         """Update the tensors in place; see `Optimizer.update_`."""
         beta1, beta2 = self.training.beta1, self.training.beta2
         first, second = self.state["first_moment"], self.state["second_moment"]
@@ -66,11 +65,11 @@ class Sgd:
     w <- w - rate (g + momentum b) with Nesterov's look-ahead, else w - rate b.
     """
 
-    def __init__(self, tensors: Sequence[Tensor], training: TrainingParameters) -> None:
+    def __init__(self, tensors: list[Tensor], training: TrainingParameters) -> None:
         self.training = training
         self.state = {"momentum": _zeros(tensors)}
 
-    def update_(self, tensors: Sequence[Tensor], gradients: Sequence[Tensor], rates: Tensor, step: int) -> None:
+    def update_(self, tensors: list[Tensor], gradients: list[Tensor], rates: Tensor, step: int) -> None:
         """Update the tensors in place; see `Optimizer.update_`."""
         momentum, buffers = self.training.momentum, self.state["momentum"]
         if self.training.weight_decay:
@@ -88,12 +87,12 @@ class Sgd:
 OPTIMIZERS: dict[str, type[AdamW] | type[Sgd]] = {"adamw": AdamW, "sgd": Sgd}
 
 
-def make_optimizer(tensors: Sequence[Tensor], training: TrainingParameters) -> AdamW | Sgd:
+def make_optimizer(tensors: list[Tensor], training: TrainingParameters) -> AdamW | Sgd:
     """Return the optimiser that the parameters name, with a fresh state for these tensors."""
     return OPTIMIZERS[training.optimizer](tensors, training)
 
 
-def clip_by_lane_(gradients: Sequence[Tensor], largest: float) -> None:
+def clip_by_lane_(gradients: list[Tensor], largest: float) -> None:
     """Scale each lane's gradients in place so that its global norm is at most `largest`.
 
     The rule of torch.nn.utils.clip_grad_norm_, lane by lane: g <- g min(1, largest / (norm + 1e-6)).
@@ -103,9 +102,9 @@ def clip_by_lane_(gradients: Sequence[Tensor], largest: float) -> None:
     torch._foreach_mul_(gradients, _by_lane(factors, gradients))
 
 
-def _zeros(tensors: Sequence[Tensor]) -> list[Tensor]:
+def _zeros(tensors: list[Tensor]) -> list[Tensor]:
     return [torch.zeros_like(tensor, requires_grad=False) for tensor in tensors]
 
 
-def _by_lane(values: Tensor, tensors: Sequence[Tensor]) -> list[Tensor]:
+def _by_lane(values: Tensor, tensors: list[Tensor]) -> list[Tensor]:
     return [values.view(-1, *[1] * (tensor.dim() - 1)) for tensor in tensors]

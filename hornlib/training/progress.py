@@ -30,7 +30,11 @@ class Reporter:
 
     def __enter__(self) -> "Reporter":
         if self.stream.isatty():
-            columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"))
+            columns = (
+                TextColumn("{task.description}"),
+                BarColumn(),
+                TextColumn("{task.completed}/{task.total}"),
+            )
             columns += (TimeElapsedColumn(), TimeRemainingColumn(), TextColumn("{task.fields[scores]}"))  # type: ignore[assignment]
             self.bar = Progress(*columns, console=Console(file=self.stream))
             self.bar.start()

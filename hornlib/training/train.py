@@ -108,7 +108,9 @@ def _train_chunks(
             reporter.step(chunk)
             keeper.after_step(chunk)
 
-        train_chunk(chunk, splits, after_step, lambda found: reporter.evaluation(found, cell.training.batch_size))
+        train_chunk(
+            chunk, splits, after_step, lambda found: reporter.evaluation(found, cell.training.batch_size)
+        )
         saved.finished.append(_rows(chunk))
     return saved.finished
 
@@ -171,7 +173,9 @@ def _rows(chunk: Chunk) -> dict[str, Any]:
     }
 
 
-def _record(cell: Cell, finished: list[dict[str, Any]], attributes: dict[str, str | int | float]) -> RunRecord:
+def _record(
+    cell: Cell, finished: list[dict[str, Any]], attributes: dict[str, str | int | float]
+) -> RunRecord:
     diverged_at = torch.cat([rows["diverged_at"] for rows in finished]).numpy()
     curves = {
         name: torch.cat([rows["curves"][name] for rows in finished]).numpy() for name in finished[0]["curves"]
@@ -219,7 +223,11 @@ def _attributes(
     device: torch.device, threads: int, started: datetime.datetime, versions: list[str]
 ) -> dict[str, str | int | float]:
     finished = datetime.datetime.now(datetime.UTC)
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
+    name = (
+        torch.cuda.get_device_name(device)
+        if device.type == "cuda"
+        else platform.processor() or platform.machine()
+    )
     return {
         "hornlib_version": __version__,
         "hornlib_versions_trained": " ".join(versions),

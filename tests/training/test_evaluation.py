@@ -14,7 +14,9 @@ def test_cross_entropy_of_each_lane_is_torchs():
     targets = torch.randint(5, (3, 8), generator=DRAW)
     found = cross_entropy(logits, targets, 0.1)
     for lane in range(3):
-        expected = functional.cross_entropy(logits[lane], targets[lane], reduction="none", label_smoothing=0.1)
+        expected = functional.cross_entropy(
+            logits[lane], targets[lane], reduction="none", label_smoothing=0.1
+        )
         torch.testing.assert_close(found[lane], expected)
 
 

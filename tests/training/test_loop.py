@@ -28,7 +28,13 @@ def cell_of(model, data=None, **training):
         {
             "data": {**DATA, "presentation": presentation, **(data or {})},
             "model": model,
-            "training": {"steps": 5, "batch_size": 16, "learning_rate": 0.01, "schedule": "constant", **training},
+            "training": {
+                "steps": 5,
+                "batch_size": 16,
+                "learning_rate": 0.01,
+                "schedule": "constant",
+                **training,
+            },
         }
     )
 
@@ -98,11 +104,18 @@ def test_an_exploding_lane_is_frozen_and_marked_and_the_others_go_on_unharmed():
     assert chunk.diverged_at.nan_to_num(-1).tolist() == [-1, 3, -1]
     curve = chunk.curves["validation_loss"]
     assert torch.isfinite(curve[[0, 2]]).all() and torch.isnan(curve[1, 2:]).all()
-    torch.testing.assert_close(curve[[0, 2]], undisturbed.curves["validation_loss"][[0, 2]], rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(
+        curve[[0, 2]], undisturbed.curves["validation_loss"][[0, 2]], rtol=1e-3, atol=1e-4
+    )
 
 
 def test_a_learning_rate_that_explodes_every_lane_ends_the_chunk_early():
-    cell = cell_of({"name": "mlp", "hidden_nodes": "8", "readout_norm": "none"}, optimizer="sgd", learning_rate=1e12, steps=500)
+    cell = cell_of(
+        {"name": "mlp", "hidden_nodes": "8", "readout_norm": "none"},
+        optimizer="sgd",
+        learning_rate=1e12,
+        steps=500,
+    )
     chunk = trained(cell, [0, 1])
     assert torch.isfinite(chunk.diverged_at).all() and len(chunk.lanes) == 0
     assert torch.isnan(chunk.curves["test_metric"][:, -1]).all()

@@ -23,7 +23,10 @@ def gradients_at(step: int) -> list[torch.Tensor]:
             TrainingParameters(optimizer="adamw", weight_decay=0.1, beta1=0.8, beta2=0.95),
             lambda w, rate: torch.optim.AdamW(w, lr=rate, weight_decay=0.1, betas=(0.8, 0.95)),
         ),
-        (TrainingParameters(optimizer="adamw"), lambda w, rate: torch.optim.AdamW(w, lr=rate, weight_decay=0.0)),
+        (
+            TrainingParameters(optimizer="adamw"),
+            lambda w, rate: torch.optim.AdamW(w, lr=rate, weight_decay=0.0),
+        ),
         (
             TrainingParameters(optimizer="sgd", momentum=0.9, weight_decay=0.05),
             lambda w, rate: torch.optim.SGD(w, lr=rate, momentum=0.9, weight_decay=0.05, nesterov=True),
@@ -56,8 +59,14 @@ def test_each_lane_moves_as_torch_moves_it_alone_at_its_own_rate(training, refer
 
 
 def test_clipping_treats_each_lane_as_torch_treats_it_alone():
-    gradients = [gradient * torch.tensor([0.01, 1.0, 100.0]).view(-1, *[1] * (gradient.dim() - 1)) for gradient in gradients_at(3)]
-    alone = [[torch.nn.Parameter(torch.zeros_like(gradient[lane])) for gradient in gradients] for lane in range(LANES)]
+    gradients = [
+        gradient * torch.tensor([0.01, 1.0, 100.0]).view(-1, *[1] * (gradient.dim() - 1))
+        for gradient in gradients_at(3)
+    ]
+    alone = [
+        [torch.nn.Parameter(torch.zeros_like(gradient[lane])) for gradient in gradients]
+        for lane in range(LANES)
+    ]
     for lane in range(LANES):
         for weight, gradient in zip(alone[lane], gradients, strict=True):
             weight.grad = gradient[lane].clone()

@@ -30,7 +30,13 @@ class Project:
 
     def run(self, *words: str, **options) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            words, cwd=self.folder, env=self.environment, text=True, capture_output=True, timeout=300, **options
+            words,
+            cwd=self.folder,
+            env=self.environment,
+            text=True,
+            capture_output=True,
+            timeout=300,
+            **options,
         )
 
     def snakemake(self, *words: str) -> subprocess.CompletedProcess[str]:

@@ -21,7 +21,9 @@ def test_the_sweep_leaves_results_and_figures(finished):
         assert np.isfinite(results["final_test_metric"]).all()
     figures = {file.name for file in (finished.folder / "results/figures").iterdir()}
     assert figures == {
-        f"two_cells-{axis}.{kind}" for axis in ("steps", "samples", "flops", "seconds") for kind in ("svg", "png")
+        f"two_cells-{axis}.{kind}"
+        for axis in ("steps", "samples", "flops", "seconds")
+        for kind in ("svg", "png")
     }
 
 
