@@ -1,11 +1,14 @@
 """A recurrent layer of oscillators, its gradient derived by hand: five calls a step forward, three back."""
 
-from itertools import chain, repeat
+from collections import deque
+from collections.abc import Iterator
+from itertools import repeat
 from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
 
 from hornlib.dynamics.oscillator import Coefficients
 from hornlib.dynamics.parameters import Integrator
@@ -13,10 +16,14 @@ from hornlib.dynamics.parameters import Integrator
 __all__ = ["displacements"]
 
 _TIME = -3
+_CHUNK = 32
+"""Steps whose intermediate results are made and used up together, while they lie in the cache."""
 
 
 def displacements(
-    drive: Tensor,
+    sequence: Tensor,
+    input_weight: Tensor,
+    bias: Tensor,
     weight: Tensor | None,
     coefficients: Coefficients,
     h: float | Tensor,
@@ -27,14 +34,15 @@ def displacements(
 ) -> Tensor:
     """Return the displacements of oscillators that start at rest; equal to a loop over `oscillator.step`.
 
-    With a_t = drive_t + weight y_t (or x_t): y' = c y - k x + g tanh(a), x' = x + h y' (explicit Euler:
-    x + h y). Kept for the backward pass are the squashed a_t and the state that the weights read, together
-    2 T batch nodes numbers, as many as autograd keeps of a plain loop; `drive` is not kept. Works under
-    `torch.vmap`, with the backward pass outside of it; differentiable once.
+    With a_t = input_weight s_t + bias + weight y_t (or x_t): y' = c y - k x + g tanh(a), x' = x + h y'
+    (explicit Euler: x + h y). Kept for the backward pass are tanh(a_t) and the state that the weights read,
+    together 2 T batch nodes numbers, as many as autograd keeps of a plain loop. Works under `torch.vmap`,
+    with the backward pass outside of it; differentiable once.
 
     Args:
-        drive: (timesteps, batch, nodes), everything within the tanh but the recurrence; or (1, batch, nodes),
-            the same at every step.
+        sequence: s, (timesteps, batch, features), or (1, batch, features), the same at every step.
+        input_weight: (nodes, features).
+        bias: (nodes,), all biases within the tanh together.
         weight: (nodes, nodes), row i reads the states for node i; None without recurrence.
         coefficients: c, k and g, each (nodes,).
         h: the integration step, units of time.
@@ -45,23 +53,25 @@ def displacements(
     """
     explicit = integrator == "explicit_euler"
     if explicit and timesteps == 1:  # x_1 = x_0 + h y_0
-        return 0 * drive if every_step else 0 * drive[0]
+        rest = 0 * F.linear(sequence, input_weight, bias)
+        return rest if every_step else rest[0]
     velocity, position, force = coefficients
     stiffness = h * position
     carry = velocity if explicit else velocity - stiffness
     reads: _Reads = None
     if weight is not None and recurrence_on == "velocity":
-        reads, weight = "velocity", (weight * (4 * force)).unsqueeze(0)
+        reads, weight = "velocity", weight * (4 * force)
     elif weight is not None:
-        reads, weight = "earlier_sum" if explicit else "sum", (weight * (4 * h * force)).unsqueeze(0)
+        reads, weight = "earlier_sum" if explicit else "sum", weight * (4 * h * force)
     if explicit:  # x_T is the sum one step earlier
         timesteps -= 1
-        drive = drive[:timesteps]
-    plan = _Plan(timesteps, reads, every_step)
-    sums, *_ = _Sums.apply(drive.unsqueeze(0), weight, carry.unsqueeze(0), stiffness.unsqueeze(0), plan)
+        sequence = sequence[:timesteps]
+    tensors = (sequence, 2 * input_weight, 2 * bias, weight, carry, stiffness)
+    lanes = (None if tensor is None else tensor.unsqueeze(0) for tensor in tensors)
+    sums, *_ = _Sums.apply(*lanes, _Plan(timesteps, reads, every_step))
     displacement = sums.squeeze(0) * (2 * h * force)
     if explicit and every_step:
-        return torch.nn.functional.pad(displacement, (0, 0, 0, 0, 1, 0))
+        return F.pad(displacement, (0, 0, 0, 0, 1, 0))
     return displacement
 
 
@@ -85,101 +95,132 @@ class _Plan(NamedTuple):
         """Steps from a state to the step whose tanh reads it."""
         return 2 if self.reads == "earlier_sum" else 1
 
+    @property
+    def chunks(self) -> list[slice]:
+        """Return the chunks of steps, first to last."""
+        starts = range(0, self.timesteps, _CHUNK)
+        return [slice(start, min(start + _CHUNK, self.timesteps)) for start in starts]
+
 
 class _Sums(torch.autograd.Function):
-    """S_t = v_1 + ... + v_t of v_{t+1} = G v_t - K S_{t-1} + (tanh a_t) / 2: the step of every integrator.
+    """S_t = v_1 + ... + v_t of v_{t+1} = G v_t - K S_{t-1} + f_t: the step of every integrator.
 
     Its units leave two constants: y = 2 g v and K = h k. Where x' = x + h y', x_t = 2 h g S_t and G = c - K;
-    for explicit Euler x_t = 2 h g S_{t-1} and G = c. The half makes f = (tanh a) / 2 = sigma(2 a) - 1/2 with
-    the logistic sigma, four times as fast as tanh on a CPU, and f' = 1/4 - f^2. What a step needs of the
-    linear part is one call, (G v - K S, -K S) <- -K S + (G, -K) v; the adjoints p of v and q of S need its
-    transpose, (q + G p, q - K p) <- q + (G, -K) p, the same call.
+    for explicit Euler x_t = 2 h g S_{t-1} and G = c. The 2 makes f = (tanh a) / 2 = sigma(2 a) - 1/2 with the
+    logistic sigma, four times as fast as tanh on a CPU, and d f / d(2 a) = 1/4 - f^2. What a step needs of
+    the linear part is one call, (G v - K S, -K S) <- -K S + (G, -K) v; the adjoints p of v and q of S need
+    its transpose, (q + G p, q - K p) <- q + (G, -K) p, the same call.
 
-    Every tensor has a leading lane axis, so that `vmap` need only move its own there; `weight` holds 4 g W.
+    2 a = U s + B + W v (or W S): the weights come with their factors. Every tensor has a leading lane axis,
+    so that `vmap` need only move its own there.
     """
 
     @staticmethod
     def forward(
-        drive: Tensor, weight: Tensor | None, carry: Tensor, stiffness: Tensor, plan: _Plan
+        sequence: Tensor,
+        input_weight: Tensor,
+        bias: Tensor,
+        weight: Tensor | None,
+        carry: Tensor,
+        stiffness: Tensor,
+        plan: _Plan,
     ) -> tuple[Tensor | None, ...]:
-        lanes, _, batch, nodes = drive.shape
-        forces = (2 * drive).expand(lanes, plan.timesteps, batch, nodes).contiguous()
+        lanes, length, batch, _ = sequence.shape
+        forces = sequence.new_empty(lanes, plan.timesteps, batch, bias.shape[-1])
         velocities = torch.empty_like(forces)
         sums = torch.empty_like(forces) if plan.every_step or plan.reads_sums else None
         factors, now, then = _linear_part(carry, stiffness, batch)
         now.both.zero_()
         total, half = torch.zeros_like(now.first), forces.new_tensor(0.5)  # a tensor, as numbers cost twice
         add_product_, factor = _product(None if weight is None else weight.mT)
-        steps = _steps(velocities)
-        sum_steps = repeat(None) if sums is None else _steps(sums)
-        read = repeat(None) if weight is None else sum_steps if plan.reads_sums else steps
-        sources = chain(repeat(None, plan.delay), read)
-        for force, velocity, running, source in zip(_steps(forces), steps, sum_steps, sources, strict=False):
-            if source is not None:
-                add_product_(force, source, factor)
-            force.sigmoid_().sub_(half)
-            torch.add(now.first, force, out=velocity)
-            torch.addcmul(now.second, factors, velocity, out=then.both)
-            if running is not None:
-                total = torch.add(total, velocity, out=running)
-            now, then = then, now
+        unread: deque[Tensor | None] = deque([None] * plan.delay)
+        if length == 1:
+            forces.copy_(_projected(sequence, input_weight, bias))
+        for chunk in plan.chunks:
+            if length > 1:
+                forces[:, chunk] = _projected(sequence[:, chunk], input_weight, bias)
+            running = repeat(None) if sums is None else _steps(sums[:, chunk])
+            for force, velocity, room in zip(
+                _steps(forces[:, chunk]), _steps(velocities[:, chunk]), running, strict=False
+            ):
+                source = unread.popleft()
+                if source is not None:
+                    add_product_(force, source, factor)
+                force.sigmoid_().sub_(half)
+                torch.add(now.first, force, out=velocity)
+                torch.addcmul(now.second, factors, velocity, out=then.both)
+                if room is not None:
+                    total = torch.add(total, velocity, out=room)
+                unread.append(velocity if plan.reads == "velocity" else room if plan.reads else None)
+                now, then = then, now
         if plan.every_step:
             return sums, forces, velocities, None
         return (now.second / factors[1]).view_as(forces[:, 0]), forces, velocities, sums
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Any, ...]) -> None:
-        drive, weight, carry, stiffness, ctx.plan = inputs
+        *tensors, ctx.plan = inputs
         result, forces, velocities, sums = output
         ctx.mark_non_differentiable(*(kept for kept in (forces, velocities, sums) if kept is not None))
         ctx.set_materialize_grads(False)
-        ctx.static = drive.shape[_TIME] != ctx.plan.timesteps
-        learned = any(ctx.needs_input_grad[2:4])
+        learned = any(ctx.needs_input_grad[4:6])
         if not (learned or ctx.plan.reads == "velocity"):
             velocities = None
         if ctx.plan.reads_sums and ctx.plan.every_step:
             sums = result
-        ctx.save_for_backward(forces, velocities, sums, result if learned else None, weight, carry, stiffness)
+        ctx.save_for_backward(*tensors, forces, velocities, sums, result if learned else None)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor | None, *_: None) -> tuple[Tensor | None, ...]:
         if gradient is None:
-            return (None,) * 5
-        forces, velocities, sums, result, weight, carry, stiffness = ctx.saved_tensors
-        plan, last = ctx.plan, ctx.plan.timesteps - 1
-        deltas = torch.addcmul(forces.new_tensor(0.25), forces, forces, value=-1)  # f'; times p, of the drive
-        delta, arriving = _steps(deltas), 2 * gradient.squeeze(0)
-        arrivals: tuple[Any, ...] = (*repeat(None, last), arriving)
-        if plan.every_step:
-            arrivals = arriving.unbind(_TIME)
-        factors, now, then = _linear_part(carry, stiffness, deltas.shape[-2])
-        now.both.copy_(arrivals[last])
-        add_product_, factor = _product(weight)
-        learned = _Learned.start(factors, velocities, result, plan) if result is not None else None
-        for t in range(last, 0, -1):
-            delta[t].mul_(now.first)
-            if arrivals[t - 1] is not None:
-                now.second.add_(arrivals[t - 1])
-            if plan.reads_sums and t + plan.delay <= plan.timesteps:
-                add_product_(now.second, delta[t + plan.delay - 1], factor)
-            torch.addcmul(now.second, factors, now.first, out=then.both)
-            if plan.reads == "velocity":
-                add_product_(then.first, delta[t], factor)
-            if learned is not None:
-                learned.add_(now.first, t)
-            now, then = then, now
-        delta[0].mul_(now.first)
+            return (None,) * 7
+        sequence, input_weight, bias, weight, carry, stiffness, *kept = ctx.saved_tensors
+        forces, velocities, sums, result = kept
+        plan, read = ctx.plan, sums if ctx.plan.reads_sums else velocities
+        of_sequence = torch.zeros_like(sequence) if ctx.needs_input_grad[0] else None
+        of_input_weight, of_bias = torch.zeros_like(input_weight), torch.zeros_like(bias)
+        of_weight = None if weight is None else torch.zeros_like(weight)
+        learned = None if result is None else _Learned.start(velocities, result, plan)
 
-        of_drive = deltas.sum(_TIME, keepdim=True) if ctx.static else deltas
-        of_weight = of_carry = of_stiffness = None
-        if ctx.needs_input_grad[1]:
-            late = deltas[:, plan.delay :].flatten(1, 2)
-            early = (sums if plan.reads_sums else velocities)[:, : -plan.delay].flatten(1, 2)
-            of_weight = torch.stack([its.mT @ read for its, read in zip(late, early, strict=True)]) / 2
-        if learned is not None:
-            of_carry, of_stiffness = learned.products.sum(-2).view(2, *carry.shape) / 2
-        return of_drive, of_weight, of_carry, of_stiffness, None
+        arriving: tuple[Any, ...] = (*repeat(None, plan.timesteps), gradient.squeeze(0))
+        if plan.every_step:
+            arriving = (None, *_steps(gradient))
+        factors, now, then = _linear_part(carry, stiffness, forces.shape[2])
+        now.both.copy_(arriving[-1])
+        add_product_, factor = _product(weight)
+        unused: deque[Tensor | None] = deque([None] * (plan.delay - 1))
+        quarter = forces.new_tensor(0.25)
+        for chunk in reversed(plan.chunks):
+            deltas = torch.addcmul(quarter, forces[:, chunk], forces[:, chunk], value=-1)
+            delta = _steps(deltas)
+            for t in reversed(range(chunk.start, chunk.stop)):
+                own = delta[t - chunk.start].mul_(now.first)
+                if arriving[t] is not None:
+                    now.second.add_(arriving[t])
+                if plan.reads_sums:
+                    unused.append(own)
+                    reader = unused.popleft()
+                    if reader is not None:
+                        add_product_(now.second, reader, factor)
+                torch.addcmul(now.second, factors, now.first, out=then.both)
+                if plan.reads == "velocity":
+                    add_product_(then.first, own, factor)
+                if learned is not None and t > 0:
+                    learned.add_(now.first, t)
+                now, then = then, now
+
+            static = sequence.shape[_TIME] == 1
+            rows, place = (deltas.sum(_TIME, keepdim=True), slice(1)) if static else (deltas, chunk)
+            _add_outer_(of_input_weight, rows, sequence[:, place])
+            of_bias += rows.sum((1, 2))
+            if of_sequence is not None:
+                of_sequence[:, place] += (rows.flatten(1, 2) @ input_weight).view_as(sequence[:, place])
+            if of_weight is not None:
+                start, stop = (max(edge - plan.delay, 0) for edge in (chunk.start, chunk.stop))
+                _add_outer_(of_weight, deltas[:, max(plan.delay - chunk.start, 0) :], read[:, start:stop])
+        of_carry, of_stiffness = (None, None) if learned is None else learned.gradients(carry.shape)
+        return of_sequence, of_input_weight, of_bias, of_weight, of_carry, of_stiffness, None
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple[int | None, ...], *inputs: Any) -> tuple[Any, Any]:
@@ -204,24 +245,40 @@ class _Pair(NamedTuple):
 
 
 class _Learned(NamedTuple):
-    """Sums over steps and batch, on the way back, for the gradients of G and K."""
+    """Sums over steps and examples, on the way back, for the gradients of G and K."""
 
-    products: Tensor
+    of_carry: Tensor
+    of_stiffness: Tensor
     total: Tensor
     velocity: tuple[Tensor, ...]
 
     @classmethod
-    def start(cls, factors: Tensor, velocities: Tensor, result: Tensor, plan: _Plan) -> "_Learned":
+    def start(cls, velocities: Tensor, result: Tensor, plan: _Plan) -> "_Learned":
         """Start at S_{T-1}."""
         velocity = _steps(velocities)
-        total = _steps(result)[-1] if plan.every_step else result.squeeze(0)
-        return cls(torch.zeros_like(factors), total - velocity[-1], velocity)
+        total = (_steps(result)[-1] if plan.every_step else result.squeeze(0)) - velocity[-1]
+        return cls(torch.zeros_like(total), torch.zeros_like(total), total, velocity)
 
     def add_(self, adjoint: Tensor, t: int) -> None:
         """Add the products of the adjoint of v_{t+1} with what it was made of, v_t and -S_{t-1}."""
         self.total.sub_(self.velocity[t - 1])
-        self.products[0].addcmul_(adjoint, self.velocity[t - 1])
-        self.products[1].addcmul_(adjoint, self.total, value=-1)
+        self.of_carry.addcmul_(adjoint, self.velocity[t - 1])
+        self.of_stiffness.addcmul_(adjoint, self.total, value=-1)
+
+    def gradients(self, shape: torch.Size) -> Iterator[Tensor]:
+        """Return those of G and K, (lanes, nodes) each."""
+        return (sums.sum(-2).view(shape) for sums in (self.of_carry, self.of_stiffness))
+
+
+def _projected(sequence: Tensor, input_weight: Tensor, bias: Tensor) -> Tensor:
+    """Return U s + B of (lanes, timesteps, batch, features), as (lanes, timesteps, batch, nodes)."""
+    flat = torch.baddbmm(bias.unsqueeze(1), sequence.flatten(1, 2), input_weight.mT)
+    return flat.unflatten(1, sequence.shape[1:3])
+
+
+def _add_outer_(gradient: Tensor, adjoints: Tensor, read: Tensor) -> None:
+    """Add to the gradient of a weight, (lanes, nodes, features), adjoints times what the weight read."""
+    gradient.baddbmm_(adjoints.flatten(1, 2).mT, read.flatten(1, 2))
 
 
 def _linear_part(carry: Tensor, stiffness: Tensor, batch: int) -> tuple[Tensor, _Pair, _Pair]:

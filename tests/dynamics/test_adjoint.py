@@ -1,9 +1,11 @@
 """The hand-derived gradient against autograd of the plain loop, finite differences and lone lanes."""
 
 import itertools
+from typing import NamedTuple
 
 import pytest
 import torch
+from torch import Tensor
 
 from hornlib.dynamics.adjoint import displacements
 from hornlib.dynamics.oscillator import Constants, State, coefficients, step
@@ -13,9 +15,28 @@ ARMS = list(itertools.product(INTEGRATORS, ("velocity", "position", "none"), (Fa
 H = 0.7
 
 
-def plain(drive, weight, constants, integrator, recurrence_on, timesteps, every_step):
+class Arguments(NamedTuple):
+    sequence: Tensor
+    input_weight: Tensor
+    bias: Tensor
+    weight: Tensor | None
+    constants: Constants
+
+    @property
+    def tensors(self):
+        return [t for t in (*self[:4], *self.constants) if t is not None]
+
+    def lane(self, index):
+        """Return the arguments of one lane."""
+        first = (None if t is None else t[index] for t in self[:4])
+        return Arguments(*first, Constants(*(constant[index] for constant in self.constants)))
+
+
+def plain(arguments, integrator, recurrence_on, timesteps, every_step):
     """Loop over `oscillator.step`, differentiated by autograd."""
+    sequence, input_weight, bias, weight, constants = arguments
     c = coefficients(constants, H, integrator)
+    drive = sequence @ input_weight.T + bias
     state = State(torch.zeros_like(drive[0]), torch.zeros_like(drive[0]))
     displacement = []
     for argument in drive.expand(timesteps, -1, -1).unbind(0):
@@ -26,34 +47,33 @@ def plain(drive, weight, constants, integrator, recurrence_on, timesteps, every_
     return torch.stack(displacement) if every_step else displacement[-1]
 
 
-def fast(drive, weight, constants, integrator, recurrence_on, timesteps, every_step):
-    c = coefficients(constants, H, integrator)
-    return displacements(drive, weight, c, H, integrator, recurrence_on, timesteps, every_step)
+def fast(arguments, integrator, *arm):
+    *tensors, constants = arguments
+    return displacements(*tensors, coefficients(constants, H, integrator), H, integrator, *arm)
 
 
-def inputs(
-    recurrence_on="velocity", timesteps=30, num_drives=30, dtype=torch.float64, n=5, lanes=(), strength=1.0
+def make(
+    recurrence_on="velocity", length=40, dtype=torch.float64, nodes=5, lanes=(), strength=0.3, learned=True
 ):
-    """Return drive, weight and constants, all leaves, of stable oscillators."""
+    """Return arguments, all leaves, of stable oscillators; 40 steps are more than one chunk."""
     generator = torch.Generator().manual_seed(0)
 
     def leaf(low, high, *shape):
         values = low + (high - low) * torch.rand(*lanes, *shape, generator=generator, dtype=torch.float64)
         return values.to(dtype).requires_grad_()
 
-    weight = None if recurrence_on == "none" else leaf(-strength, strength, n, n)
-    return (
-        leaf(-2, 2, num_drives, 4, n),
-        weight,
-        Constants(leaf(0.1, 0.4, n), leaf(0.05, 0.2, n), leaf(0.5, 1.5, n)),
-    )
+    constants = Constants(leaf(0.1, 0.4, nodes), leaf(0.05, 0.2, nodes), leaf(0.5, 1.5, nodes))
+    for constant in constants:
+        constant.requires_grad_(learned)
+    weight = None if recurrence_on == "none" else leaf(-strength, strength, nodes, nodes)
+    return Arguments(leaf(-1, 1, length, 4, 3), leaf(-1, 1, nodes, 3), leaf(-1, 1, nodes), weight, constants)
 
 
-def gradients(run, drive, weight, constants, *arm, seed=1):
+def gradients(run, arguments, *arm):
     """Return the output and the gradients of a random projection of it."""
-    output = run(drive, weight, constants, *arm)
-    projection = torch.randn(output.shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-    leaves = [leaf for leaf in (drive, weight, *constants) if leaf is not None and leaf.requires_grad]
+    output = run(arguments, *arm)
+    projection = torch.randn(output.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    leaves = [tensor for tensor in arguments.tensors if tensor.requires_grad]
     return [output, *torch.autograd.grad((output * projection.to(output.dtype)).sum(), leaves)]
 
 
@@ -63,121 +83,111 @@ def assert_close(actual, expected, tolerance):
 
 
 @pytest.mark.parametrize(("integrator", "recurrence_on", "every_step"), ARMS)
-@pytest.mark.parametrize("static", [False, True])
+@pytest.mark.parametrize("constant_input", [False, True])
 @pytest.mark.parametrize("learned", [False, True])
-def test_values_and_gradients_are_those_of_the_loop(integrator, recurrence_on, every_step, static, learned):
-    for timesteps in (2, 3, 30):
-        drive, weight, constants = inputs(recurrence_on, timesteps, 1 if static else timesteps)
-        for constant in constants:
-            constant.requires_grad_(learned)
+def test_values_and_gradients_are_those_of_the_loop(
+    integrator, recurrence_on, every_step, constant_input, learned
+):
+    for timesteps in (2, 3, 40):
+        arguments = make(recurrence_on, 1 if constant_input else timesteps, learned=learned)
         arm = (integrator, recurrence_on, timesteps, every_step)
-        actual, expected = (gradients(run, drive, weight, constants, *arm) for run in (fast, plain))
-        assert_close(actual, expected, 1e-12)
+        assert_close(*(gradients(run, arguments, *arm) for run in (fast, plain)), 1e-12)
 
 
 @pytest.mark.parametrize(("integrator", "recurrence_on", "every_step"), ARMS)
 def test_single_precision_is_within_1e_5_of_the_truth(integrator, recurrence_on, every_step):
     """With weak weights: strong ones make the network chaotic, where the loop itself errs by 1e-3."""
     arm = (integrator, recurrence_on, 100, every_step)
-    single = gradients(fast, *inputs(recurrence_on, 100, 100, torch.float32, strength=0.05), *arm)
-    double = gradients(plain, *inputs(recurrence_on, 100, 100, strength=0.05), *arm)
+    single = gradients(fast, make(recurrence_on, 100, torch.float32, strength=0.05), *arm)
+    double = gradients(plain, make(recurrence_on, 100, strength=0.05), *arm)
     assert_close(single, double, 1e-5)
 
 
 def test_single_precision_of_small_signals_is_relative_to_them():
-    """(tanh a) / 2 is found as a difference; an input of 0.001 still has five digits."""
+    """(tanh a) / 2 is found as a difference; of an argument of 0.001 it still has four digits."""
     outcome = []
     for dtype in (torch.float32, torch.float64):
-        drive, weight, constants = inputs(dtype=dtype, strength=0.05)
+        arguments = make(dtype=dtype, strength=0.05)
+        arguments = arguments._replace(sequence=1e-3 * arguments.sequence, bias=1e-3 * arguments.bias)
         run = fast if dtype == torch.float32 else plain
-        outcome.append(run(1e-3 * drive, weight, constants, "symplectic_euler", "velocity", 30, False))
+        outcome.append(run(arguments, "symplectic_euler", "velocity", 40, False))
     assert (outcome[0] - outcome[1]).abs().max() < 1e-4 * outcome[1].abs().max()
 
 
 @pytest.mark.parametrize(("integrator", "recurrence_on", "every_step"), ARMS)
-def test_gradients_are_finite_differences(integrator, recurrence_on, every_step):
-    drive, weight, constants = inputs(recurrence_on, 5, 5, n=2)
-    leaves = [leaf for leaf in (weight, *constants) if leaf is not None]
+@pytest.mark.parametrize("constant_input", [False, True])
+def test_gradients_are_finite_differences(integrator, recurrence_on, every_step, constant_input):
+    arguments = make(recurrence_on, 1 if constant_input else 4, nodes=2)
 
-    def run(drive, *leaves):
-        *head, omega, damping, alpha = leaves
-        arm = (integrator, recurrence_on, 5, every_step)
-        return fast(drive, head[0] if head else None, Constants(omega, damping, alpha), *arm)
+    def run(sequence, input_weight, bias, *others):
+        *head, omega, damping, alpha = others
+        weight = head[0] if head else None
+        arguments = Arguments(sequence, input_weight, bias, weight, Constants(omega, damping, alpha))
+        return fast(arguments, integrator, recurrence_on, 4, every_step)
 
-    assert torch.autograd.gradcheck(run, (drive, *leaves))
+    assert torch.autograd.gradcheck(run, arguments.tensors)
 
 
 @pytest.mark.parametrize(("integrator", "recurrence_on", "every_step"), ARMS)
-def test_three_lanes_are_three_lone_runs(integrator, recurrence_on, every_step):
-    arm = (integrator, recurrence_on, 12, every_step)
-    drive, weight, constants = inputs(recurrence_on, 12, 12, lanes=(3,))
+@pytest.mark.parametrize("constant_input", [False, True])
+def test_three_lanes_are_three_lone_runs(integrator, recurrence_on, every_step, constant_input):
+    arm = (integrator, recurrence_on, 40, every_step)
+    arguments = make(recurrence_on, 1 if constant_input else 40, lanes=(3,))
+    axes = Arguments(0, 0, 0, None if arguments.weight is None else 0, Constants(0, 0, 0))
 
-    def lanes(drive, weight, constants, *arm):
-        run = torch.vmap(lambda *tensors: fast(*tensors, *arm), in_dims=(0, None if weight is None else 0, 0))
-        return run(drive, weight, constants)
+    def side_by_side(arguments, *arm):
+        return torch.vmap(lambda own: fast(own, *arm), in_dims=(axes,))(arguments)
 
-    def alone(drive, weight, constants, *arm):
-        return torch.stack(
-            [
-                fast(
-                    drive[i],
-                    None if weight is None else weight[i],
-                    Constants(*(c[i] for c in constants)),
-                    *arm,
-                )
-                for i in range(3)
-            ]
-        )
+    def alone(arguments, *arm):
+        return torch.stack([fast(arguments.lane(lane), *arm) for lane in range(3)])
 
-    arguments = (drive, weight, constants, *arm)
-    assert_close(gradients(lanes, *arguments), gradients(alone, *arguments), 1e-12)
+    assert_close(*(gradients(run, arguments, *arm) for run in (side_by_side, alone)), 1e-12)
 
 
-def test_lanes_may_share_a_tensor_and_lie_on_any_axis():
-    drive, weight, constants = inputs(timesteps=6, num_drives=6, lanes=(3,))
-    shared = Constants(*(constant[0].detach() for constant in constants))
+def test_lanes_may_share_tensors_and_lie_on_any_axis():
     arm = ("symplectic_euler", "velocity", 6, True)
-    run = torch.vmap(lambda d, w: fast(d, w, shared, *arm), in_dims=(2, None), out_dims=1)
-    expected = torch.stack([plain(drive[i], weight[0], shared, *arm) for i in range(3)], dim=1)
-    torch.testing.assert_close(run(drive.movedim(0, 2), weight[0]), expected)
+    arguments = make(length=6, lanes=(3,), learned=False)
+    shared = arguments.lane(0)
+
+    def run(sequence, weight):
+        return fast(shared._replace(sequence=sequence, weight=weight), *arm)
+
+    lanes = torch.vmap(run, in_dims=(2, None), out_dims=1)(arguments.sequence.movedim(0, 2), shared.weight)
+    alone = [plain(shared._replace(sequence=sequence), *arm) for sequence in arguments.sequence]
+    torch.testing.assert_close(lanes, torch.stack(alone, dim=1))
 
 
 def test_nested_lanes_are_lanes():
-    drive, weight, constants = inputs(timesteps=6, num_drives=6, lanes=(2, 3))
     arm = ("symplectic_euler", "velocity", 6, False)
-    run = torch.vmap(torch.vmap(lambda *tensors: fast(*tensors, *arm)))
-    expected = plain(drive[1, 2], weight[1, 2], Constants(*(c[1, 2] for c in constants)), *arm)
-    torch.testing.assert_close(run(drive, weight, constants)[1, 2], expected)
+    arguments = make(length=6, lanes=(2, 3))
+    lanes = torch.vmap(torch.vmap(lambda own: fast(own, *arm)))(arguments)
+    torch.testing.assert_close(lanes[1, 2], plain(arguments.lane((1, 2)), *arm))
 
 
 def test_backward_twice_through_one_graph_gives_the_same():
-    drive, weight, constants = inputs()
-    output = fast(drive, weight, constants, "symplectic_euler", "velocity", 30, False).sum()
-    first, second = (torch.autograd.grad(output, (drive, weight), retain_graph=True) for _ in range(2))
+    arguments = make()
+    output = fast(arguments, "symplectic_euler", "velocity", 40, False).sum()
+    first, second = (torch.autograd.grad(output, arguments.tensors, retain_graph=True) for _ in range(2))
     assert all(torch.equal(one, other) for one, other in zip(first, second, strict=True))
 
 
 def test_arguments_are_left_as_they_were():
-    drive, weight, constants = inputs()
-    before = drive.detach().clone(), weight.detach().clone()
-    fast(drive, weight, constants, "symplectic_euler", "position", 30, True).sum().backward()
-    assert torch.equal(drive, before[0]) and torch.equal(weight, before[1])
+    arguments = make()
+    before = [tensor.detach().clone() for tensor in arguments.tensors]
+    fast(arguments, "symplectic_euler", "position", 40, True).sum().backward()
+    assert all(torch.equal(one, other) for one, other in zip(arguments.tensors, before, strict=True))
 
 
-def test_one_explicit_step_from_rest_moves_nothing():
-    drive, weight, constants = inputs(timesteps=1, num_drives=1)
-    for every_step, shape in ((False, (4, 5)), (True, (1, 4, 5))):
-        output = fast(drive, weight, constants, "explicit_euler", "velocity", 1, every_step)
-        assert output.shape == shape and not output.any()
+@pytest.mark.parametrize(("every_step", "shape"), [(False, (4, 5)), (True, (1, 4, 5))])
+def test_one_explicit_step_from_rest_moves_nothing(every_step, shape):
+    output = fast(make(length=1), "explicit_euler", "velocity", 1, every_step)
+    assert output.shape == shape and not output.any()
 
 
-@pytest.mark.parametrize("recurrence_on", ["velocity", "position", "none"])
-def test_no_more_is_kept_than_two_numbers_a_state(recurrence_on):
-    """One without recurrence; the drive itself is not among them."""
-    drive, weight, constants = inputs(recurrence_on)
-    fixed = Constants(*(constant.detach() for constant in constants))
-    sizes = []
+@pytest.mark.parametrize(("recurrence_on", "numbers"), [("velocity", 2), ("position", 2), ("none", 1)])
+def test_no_more_is_kept_than_two_numbers_a_step_and_state(recurrence_on, numbers):
+    arguments, sizes = make(recurrence_on, learned=False), []
     with torch.autograd.graph.saved_tensors_hooks(lambda t: sizes.append(t.numel()) or t, lambda t: t):
-        fast(drive, weight, fixed, "symplectic_euler", recurrence_on, 30, False)
-    large = [size for size in sizes if size >= drive.numel()]
-    assert large == [drive.numel()] * (1 if recurrence_on == "none" else 2)
+        fast(arguments, "symplectic_euler", recurrence_on, 40, False)
+    states = 40 * 4 * 5
+    assert [size for size in sizes if size >= states] == [states] * numbers

@@ -1,0 +1,132 @@
+"""HORN: a recurrent layer of driven harmonic oscillators and a read-out."""
+
+import math
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from hornlib.dynamics.adjoint import displacements
+from hornlib.dynamics.oscillator import Coefficients, Constants, State, coefficients, draw_constants, step
+from hornlib.models.horn.parameters import HornParameters
+from hornlib.models.readout import Readout
+from hornlib.parameters import Task
+
+__all__ = ["HORN"]
+
+
+class HORN(nn.Module):
+    """HORN; see `HornParameters` for the equations.
+
+    Args:
+        parameters: the model's parameters.
+        task: shapes of inputs and outputs.
+        generator: draws the oscillators' constants.
+    """
+
+    integration_step: Tensor
+
+    def __init__(self, parameters: HornParameters, task: Task, generator: torch.Generator) -> None:
+        super().__init__()
+        num_nodes = parameters.num_nodes
+        self.is_sequence = task.is_sequence
+        self.timesteps = parameters.num_steps(task)
+        self.integrator = parameters.integrator
+        self.recurrence_on = parameters.recurrence_on
+        self.learned = parameters.oscillator_training == "learned"
+        self.read_out = parameters.readout
+        self.fast_path = parameters.fast_path
+        self.scale = math.sqrt(num_nodes)
+        self.projection = nn.Linear(task.num_features, num_nodes)
+        self.recurrence = nn.Linear(num_nodes, num_nodes) if parameters.recurrence == "full" else None
+        self.readout = Readout(num_nodes, task.num_outputs, parameters.readout_norm)
+        oscillator = parameters.oscillator(self.timesteps)
+        constants = draw_constants(
+            oscillator, (num_nodes,), parameters.heterogeneity, parameters.heterogeneity_draw, generator
+        )
+        for key, values in constants._asdict().items():
+            if self.learned:
+                self.register_parameter(f"log_{key}", nn.Parameter(values.log()))
+            else:
+                self.register_buffer(key, values)
+        # A buffer, not a float: lanes that are trained side by side may differ in it.
+        self.register_buffer("integration_step", torch.tensor(oscillator.integration_step))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Return logits (batch, num_outputs).
+
+        Args:
+            inputs: images (batch, channels, height, width), or sequences (batch, timesteps, features).
+        """
+        run = self._fast if self.fast_path == "adjoint" else self._plain
+        return self.readout(self._read(run(self._sequence(inputs))))
+
+    def states(self, inputs: Tensor) -> State:
+        """Return displacements and velocities after every step, (timesteps, batch, nodes) each."""
+        return State(*map(torch.stack, zip(*self._walk(self._sequence(inputs)), strict=True)))
+
+    def constants(self) -> Constants:
+        """Return omega, damping and alpha of every node, (nodes,) each."""
+        if self.learned:
+            return Constants(*(getattr(self, f"log_{key}").exp() for key in Constants._fields))
+        return Constants(*(getattr(self, key) for key in Constants._fields))
+
+    def coefficients(self) -> Coefficients:
+        """Return c, k and g of every node's step, (nodes,) each."""
+        return coefficients(self.constants(), self.integration_step, self.integrator)
+
+    def recurrent_weight(self) -> Tensor | None:
+        """Return W_hh / sqrt(n), as it multiplies the states; None without recurrence."""
+        return None if self.recurrence is None else self.recurrence.weight / self.scale
+
+    def bias(self) -> Tensor:
+        """Return b_ih + b_hh / sqrt(n), all that is constant within the tanh."""
+        bias: Tensor = self.projection.bias
+        return bias if self.recurrence is None else bias + self.recurrence.bias / self.scale
+
+    def _sequence(self, inputs: Tensor) -> Tensor:
+        """Return the inputs step by step, (timesteps, batch, features); of images (1, batch, features)."""
+        return inputs.transpose(0, 1) if self.is_sequence else inputs.flatten(1).unsqueeze(0)
+
+    def _fast(self, sequence: Tensor) -> Tensor:
+        """Return the displacements that the read-out over time needs, by the adjoint."""
+        return displacements(
+            sequence,
+            self.projection.weight,
+            self.bias(),
+            self.recurrent_weight(),
+            self.coefficients(),
+            self.integration_step,
+            self.integrator,
+            self.recurrence_on,
+            self.timesteps,
+            every_step=self.read_out != "last",
+        )
+
+    def _plain(self, sequence: Tensor) -> Tensor:
+        """Return the same by the loop over steps."""
+        positions = [state.x for state in self._walk(sequence)]
+        return positions[-1] if self.read_out == "last" else torch.stack(positions)
+
+    def _walk(self, sequence: Tensor) -> Iterator[State]:
+        """Yield the state after every step; the equations as they are written."""
+        drive = F.linear(sequence, self.projection.weight, self.bias())
+        weight, c, on_velocity = (
+            self.recurrent_weight(),
+            self.coefficients(),
+            self.recurrence_on == "velocity",
+        )
+        state = State(torch.zeros_like(drive[0]), torch.zeros_like(drive[0]))
+        for argument in drive.expand(self.timesteps, -1, -1).unbind(0):
+            if weight is not None:
+                argument = argument + F.linear(state.y if on_velocity else state.x, weight)
+            state = step(state, torch.tanh(argument), c, self.integration_step, self.integrator)
+            yield state
+
+    def _read(self, positions: Tensor) -> Tensor:
+        if self.read_out == "mean":
+            return positions.mean(0)
+        if self.read_out == "rms":
+            return torch.linalg.vector_norm(positions, dim=0) / math.sqrt(self.timesteps)
+        return positions

@@ -1,0 +1,121 @@
+"""Parameters of HORN, a recurrent layer of driven harmonic oscillators, with its counts; free of torch."""
+
+from typing import ClassVar, Literal, Self
+
+from pydantic import Field
+
+from hornlib.dynamics import stability
+from hornlib.dynamics.gain import TimeReadout
+from hornlib.dynamics.parameters import OscillatorParameters
+from hornlib.models import cost
+from hornlib.models.readout_parameters import ReadoutNorm
+from hornlib.parameters import Flops, ModelParameters, Task, Value
+
+__all__ = ["HornParameters"]
+
+
+class HornParameters(ModelParameters, OscillatorParameters):
+    """HORN (public code: exilef/horn): n oscillators, from rest, driven by inputs s_t and by each other.
+
+    y <- y + h (alpha tanh(W_ih s_t + b_ih + (W_hh y + b_hh) / sqrt(n)) - omega^2 x - 2 damping y);
+    x <- x + h y;  logits = W_ho x_T + b_ho. An image is one constant input for T steps; of a sequence every
+    element is one step.
+    """
+
+    network: ClassVar[str] = "hornlib.models.horn.network:HORN"
+    presentations: ClassVar[tuple[str, ...]] = ("image", "rows", "pixels", "permuted_pixels")
+
+    name: Literal["horn"] = "horn"
+    num_nodes: int = Field(default=32, ge=1)
+    """n, oscillators of the layer; 32 in the public code."""
+    timesteps: int | None = Field(default=None, ge=1)
+    """T, steps for an image, which needs it; a sequence has its own length, and null means that one."""
+    recurrence: Literal["full", "none"] = "full"
+    """W_hh and b_hh, from every node to every node, or none."""
+    readout: TimeReadout = "last"
+    """What is read of the displacements x_1 .. x_T: the last one, their mean or their root mean square."""
+    readout_norm: ReadoutNorm = "batch"
+    """Normalisation of the features before the last layer, over the batch, or none, as in the public code."""
+    preset: Literal["public", "unit_gain"] = "public"
+    """Where the constants that are not given come from; see `OscillatorParameters`."""
+    fast_path: Literal["adjoint", "autograd"] = Field(default="adjoint", json_schema_extra={"in_name": False})
+    """How the same numbers are computed: with the gradient derived by hand, or by autograd of a plain loop,
+    some five times slower (and differentiable more than once)."""
+
+    def num_parameters(self, task: Task) -> int:
+        """n (d + 1) + n (n + 1) + K (n + 1), and 3 n learned constants."""
+        return self._cost(task).num_parameters
+
+    def forward_flops(self, task: Task) -> Flops:
+        """Work of the fast path: a constant input is projected once, nothing recurs while all are at rest."""
+        return self._cost(task).flops
+
+    def width(self) -> int:
+        """Nodes of the layer."""
+        return self.num_nodes
+
+    def with_width(self, width: int) -> Self:
+        """Return the same layer with `width` nodes."""
+        return self.model_copy(update={"num_nodes": width})
+
+    def num_steps(self, task: Task) -> int:
+        """Return T: the sequence's length, or `timesteps`.
+
+        Raises:
+            ValueError: an image without `timesteps`.
+        """
+        if task.is_sequence:
+            return task.input_shape[0]
+        if self.timesteps is None:
+            raise ValueError(_NEEDS_TIMESTEPS)
+        return self.timesteps
+
+    def derived(self, task: Task) -> dict[str, Value]:
+        """Return T and the constants of the homogeneous oscillator."""
+        timesteps = self.num_steps(task)
+        return {"timesteps": timesteps, **self.oscillator_derived(timesteps)}
+
+    def problems(self, task: Task) -> list[str]:
+        """Say where `timesteps` and the task do not go together."""
+        if not task.is_sequence and self.timesteps is None:
+            return [_NEEDS_TIMESTEPS]
+        found = []
+        if task.is_sequence and self.timesteps not in (None, task.input_shape[0]):
+            found.append(
+                f"timesteps: {self.timesteps}, but the sequence has {task.input_shape[0]} steps; leave it out"
+            )
+        if self.integrator == "explicit_euler" and self.num_steps(task) == 1:
+            found.append(
+                "timesteps: after 1 step of explicit_euler every displacement is still 0; give at least 2"
+            )
+        return found
+
+    def warnings(self, task: Task) -> list[str]:
+        """Say what is known of the oscillators' stability before any training."""
+        return stability.warnings(self, self.num_steps(task))
+
+    def _cost(self, task: Task) -> cost.Cost:
+        n, timesteps = self.num_nodes, self.num_steps(task)
+        num_drives = timesteps - (self.integrator == "explicit_euler") if task.is_sequence else 1
+        total = cost.Cost(n * (task.num_features + 1), 2 * n * task.num_features * num_drives, n * num_drives)
+        if self.recurrence == "full":
+            total += cost.Cost(num_parameters=n * (n + 1))
+        if self.oscillator_training == "learned":
+            total += cost.Cost(num_parameters=3 * n)
+        total += self._dynamics_cost(timesteps)
+        return total + cost.readout(n, task.num_outputs, self.readout_norm)
+
+    def _dynamics_cost(self, timesteps: int) -> cost.Cost:
+        """Count what `hornlib.dynamics.adjoint` runs forward, and the read-out over time."""
+        n, every_step = self.num_nodes, self.readout != "last"
+        explicit, on_position = self.integrator == "explicit_euler", self.recurrence_on == "position"
+        recurrent = self.recurrence == "full"
+        steps = timesteps - explicit
+        reads = max(steps - (2 if explicit and on_position else 1), 0) if recurrent else 0
+        sums = steps * (every_step or (recurrent and on_position))
+        read_out = {"last": 2, "mean": steps + timesteps, "rms": steps + 2 * timesteps + 2}[self.readout]
+        # a step: half a tanh (2), the velocity (1), the linear part (4)
+        return cost.Cost(0, 2 * reads * n * n, n * (7 * steps + reads + sums + read_out))
+
+
+_NEEDS_TIMESTEPS = "timesteps: an image is a constant input and needs their number, for example 8"
