@@ -12,6 +12,7 @@ import typer
 from hornlib import __version__
 from hornlib.errors import ConfigError, HornlibError, ResultsError
 from hornlib.training.interruption import EXIT_INTERRUPTED, Interrupted
+from hornlib.validation import counted
 
 __all__ = ["main"]
 
@@ -111,7 +112,7 @@ def check(
     grid = read_grid(files or [DEFAULT_CONFIG])
     num_runs = sum(len(seeds) for seeds in grid.seeds.values())
     counts = (len(grid.sweeps), "sweep"), (len(grid.cells), "cell"), (num_runs, "run")
-    print(f"ok: {', '.join(_number(count, word) for count, word in counts)}")
+    print(f"ok: {', '.join(counted(count, word) for count, word in counts)}")
     for place in dict.fromkeys(f"{caution.place}: {caution.sentence}" for caution in grid.warnings):
         print(f"warning: {place}", file=sys.stderr)
 
@@ -202,7 +203,7 @@ def gather(
     grid = read_grid(configfile or [DEFAULT_CONFIG])
     with gather_runs(grid, partial=partial) as results:
         path = Path(grid.settings.results) / ("partial.nc" if partial else "results.nc")
-        counted = ", ".join(f"{size:,} {name}s" for name, size in results.sizes.items())
+        counted = ", ".join(counted(size, str(name)) for name, size in results.sizes.items())
     print(f"{path}: {counted}")
 
 
@@ -230,12 +231,8 @@ def migrate(
     refused = [outcome for outcome in migrate_runs(results, dry_run) if outcome.action == "refused"]
     if refused:
         raise ResultsError(
-            f"{_number(len(refused), 'run file')} could not be migrated, see above; the rest is done"
+            f"{counted(len(refused), 'run file')} could not be migrated, see above; the rest is done"
         )
-
-
-def _number(count: int, word: str) -> str:
-    return f"{count:,} {word}{'' if count == 1 else 's'}"
 
 
 if __name__ == "__main__":

@@ -9,8 +9,9 @@ from rich.table import Table
 from hornlib.expansion import Caution
 from hornlib.matching import TOLERANCE, largest_deviations
 from hornlib.plan import Plan, Row
+from hornlib.validation import counted
 
-__all__ = ["compact", "print_plan"]
+__all__ = ["compact", "hours_text", "print_plan"]
 
 PLAIN_WIDTH = 400
 """Columns where the output is no terminal: a file or a pipe has no edge to break lines at."""
@@ -24,7 +25,7 @@ def print_plan(plan: Plan, console: Console) -> None:
     for sweep, dataset in dict.fromkeys((row.sweep, row.dataset) for row in rows):
         group = [row for row in rows if (row.sweep, row.dataset) == (sweep, dataset)]
         seeds = _seeds(plan.grid.sweeps[sweep].seeds)
-        console.print(f"\n[bold]{sweep}[/bold] on [bold]{dataset}[/bold], {seeds}", highlight=False)
+        console.print(f"\nsweep [bold]{sweep}[/bold] on [bold]{dataset}[/bold], {seeds}", highlight=False)
         console.print(_table(group))
         _print_lines(console, (_nearness(row) for row in group if row.matches))
     console.print()
@@ -61,7 +62,7 @@ def _table(rows: Sequence[Row]) -> Table:
         counts = (row.cells, row.runs, row.done, row.jobs)
         style = "dim" if row.done == row.runs else None
         numbers = (*(f"{count:,}" for count in counts), _span(row.parameters), _span(row.flops))
-        table.add_row(row.arm, *numbers, _hours(row.seconds), style=style)
+        table.add_row(row.arm, *numbers, hours_text(row.seconds), style=style)
     return table
 
 
@@ -78,26 +79,26 @@ def _nearness(row: Row) -> str:
     return f"{row.arm} is matched to {row.matches[0].to} by {row.matches[0].by}: {near}{flag}"
 
 
-def _hours(seconds: float | None) -> str:
+def hours_text(seconds: float | None) -> str:
+    """Return seconds in hours: -, 0, <0.01, 0.25, 3.1, 1,200."""
     if seconds is None:
         return "-"
     hours = seconds / 3600
-    if hours == 0 or hours >= 10:
-        return f"{hours:,.0f}"
-    return f"{hours:.1f}" if hours >= 1 else f"{hours:.1g}"
+    if 0 < hours < 0.01:
+        return "<0.01"
+    digits = 0 if hours == 0 or hours >= 10 else 1 if hours >= 1 else 2
+    return f"{hours:,.{digits}f}"
 
 
 def _totals(plan: Plan) -> Iterator[str]:
-    runs, jobs = sum(map(len, plan.seeds.values())), len(plan.to_train)
-    yield f"{len(plan.cells):,} cells, {runs:,} runs ({plan.done:,} done); {jobs:,} jobs to train"
-    if jobs:
-        measured = plan.estimates.num_files
+    cells, runs = counted(len(plan.cells), "cell"), counted(sum(map(len, plan.seeds.values())), "run")
+    yield f"{cells}, {runs} ({plan.done:,} done); {counted(len(plan.to_train), 'job')} to train"
+    if plan.to_train:
+        measured = counted(plan.estimates.num_files, "earlier run file")
         source = (
-            f"by the rate of {measured:,} earlier run files"
-            if measured
-            else "no earlier run to learn it from"
+            f"by the rate of {measured}" if plan.estimates.num_files else "no earlier run to learn it from"
         )
-        yield f"device hours: {_hours(plan.seconds())} ({source}); disk: {compact(plan.disk_bytes())}B"
+        yield f"device hours: {hours_text(plan.seconds())} ({source}); disk: {compact(plan.disk_bytes())}B"
 
 
 def _far_matches(rows: Sequence[Row]) -> Iterator[str]:

@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from hornlib.errors import nearest
 
-__all__ = ["describe_validation_error", "said"]
+__all__ = ["counted", "describe_validation_error", "said"]
 
 _EXPECTED = {
     "int_type": "expected an integer",
@@ -59,3 +59,8 @@ def said(value: object) -> str:
         return {None: "null", True: "true", False: "false"}[value]
     text = repr(value)
     return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def counted(number: int, word: str) -> str:
+    """Return a number of things: 1 cell, 2,000 cells."""
+    return f"{number:,} {word}{'' if number == 1 else 's'}"

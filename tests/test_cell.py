@@ -47,8 +47,8 @@ def test_defaults_and_names_are_those_of_the_golden_file():
     found = pinned()
     for owner, defaults in golden["defaults"].items():
         assert found["defaults"].get(owner) == defaults, (
-            f"{owner}: a default has changed, so old cells of this kind have other names: bump nothing by "
-            f"accident; say so in the CHANGELOG, then `python {Path(__file__).name}`"
+            f"{owner}: a default has changed, so its cells have other names now; if that is meant, say so in "
+            "the CHANGELOG, and run `python tests/test_cell.py`"
         )
     assert found["names"] == golden["names"]
     assert found["defaults"].keys() == golden["defaults"].keys(), "a new class: write the golden file anew"

@@ -10,7 +10,7 @@ from rich.console import Console
 from hornlib.estimates import Estimates, training_work
 from hornlib.jobs import Range, scan_runs
 from hornlib.plan import Plan
-from hornlib.plan_table import compact, print_plan
+from hornlib.plan_table import compact, hours_text, print_plan
 from hornlib.results.run_file import CURVES, RunRecord, write_run_file
 from hornlib.selection import parse_condition, select
 
@@ -206,3 +206,11 @@ def test_far_matches_are_flagged_and_warnings_counted(grid_from):
 )
 def test_counts_have_three_digits(count, text):
     assert compact(count) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(None, "-"), (0, "0"), (1, "<0.01"), (900, "0.25"), (11_160, "3.1"), (36_000, "10"), (4.32e6, "1,200")],
+)
+def test_hours_are_never_finer_than_they_are_known(seconds, text):
+    assert hours_text(seconds) == text
