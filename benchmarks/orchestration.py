@@ -59,12 +59,13 @@ def main() -> None:
     runs = sum(map(len, grid.seeds.values()))
     text = f"""# The default sweep: orchestration included, against one bare loop
 
-`python benchmarks/orchestration.py`; torch {torch.__version__}, CPU, {CORES} cores; {len(grid.cells)} cells, {runs} runs, n = 1.
+`python benchmarks/orchestration.py`; torch {torch.__version__}, CPU, {CORES} cores;
+{len(grid.cells)} cells, {runs} runs, n = 1.
 
 | way | seconds | ratio |
 |---|---|---|
 | one Python loop, {CORES} threads, 7 lanes | {loop:.0f} | 1 |
-| `snakemake --cores {CORES}`, one thread a job, 7 lanes; results.nc and figures too | {swept:.0f} | {swept / loop:.2f} |
+| `snakemake --cores {CORES}`, 7 lanes; results.nc and figures too | {swept:.0f} | {swept / loop:.2f} |
 """
     print(text)
     (Path(__file__).parent / "orchestration.md").write_text(text)

@@ -37,7 +37,7 @@ def _convolve(inputs: Tensor, kernel: Tensor) -> Tensor:
 
 
 class _SmallMapConvolution(torch.autograd.Function):
-    """The same convolution, its weight gradient dK[d] = sum_p M[p + d, p], M[q, p] = sum over the batch of x[q] g[p]."""
+    """The same convolution, its weight gradient dK[d] = sum_p M[p + d, p], M[q, p] the batch's sum of x[q] g[p]."""
 
     generate_vmap_rule = True
 

@@ -73,7 +73,7 @@ class Sgd:
         """Update the tensors in place; see `Optimizer.update_`."""
         momentum, buffers = self.training.momentum, self.state["momentum"]
         if self.training.weight_decay:
-            gradients = torch._foreach_add(gradients, tensors, alpha=self.training.weight_decay)
+            gradients = list(torch._foreach_add(gradients, tensors, alpha=self.training.weight_decay))
         torch._foreach_mul_(buffers, momentum)  # zeros at the first step, so b = g there
         torch._foreach_add_(buffers, gradients)
         if self.training.acceleration == "nesterov":
