@@ -164,12 +164,27 @@ def _draw_panel(axes: "Axes", panel: Panel, styles: dict[Key, _Style], detailed:
             _draw_curve(axes, panel.best(arm), styles[arm, ()])
         _tell_bests(axes, panel)
     axes.axhline(panel.chance, **CHANCE)
-    axes.set_xscale("log")
+    _set_log_axis(axes)
     axes.set_ylabel(panel.label)
     axes.set_title(panel.title)
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="y", color="0.92", linewidth=0.6)
     axes.set_axisbelow(True)
+
+
+def _set_log_axis(axes: "Axes") -> None:
+    """Make x logarithmic, with labels that do not run into each other where it spans little."""
+    from matplotlib import ticker
+
+    axes.set_xscale("log")
+    low, high = axes.get_xlim()
+    if high < 4 * low:
+        axes.xaxis.set_major_locator(ticker.MaxNLocator(5))
+        axes.xaxis.set_major_formatter(ticker.FormatStrFormatter("%.3g"))
+    elif high < 100 * low:
+        axes.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_major_formatter(ticker.LogFormatterSciNotation(labelOnlyBase=False))
+    axes.xaxis.set_minor_formatter(ticker.NullFormatter())
 
 
 def _draw_curve(axes: "Axes", curve: Curve, style: _Style) -> None:

@@ -188,13 +188,10 @@ def read_run_file(path: str | Path, expected: Cell | None = None) -> RunFile:
     attributes = dict(contents.attributes)
     version = attributes.pop("schema_version", 0)
     if version != SCHEMA_VERSION:
+        older = isinstance(version, int) and version < SCHEMA_VERSION
+        remedy = "run `hornlib migrate`" if older else "use the hornlib that wrote it"
         raise ResultsError(
-            f"{path}: has schema version {version}, this hornlib reads {SCHEMA_VERSION}; "
-            + (
-                "run `hornlib migrate`"
-                if version < SCHEMA_VERSION
-                else "use the hornlib that wrote it, or a newer one"
-            )
+            f"{path}: has schema version {version}, this hornlib reads {SCHEMA_VERSION}; {remedy}"
         )
     named = attributes.pop("cell", "no cell"), contents.variables["seed"].tolist()
     if named != (job.cell, list(job.range.seeds())):
