@@ -3,6 +3,7 @@
 import os
 import resource
 import subprocess
+import sys
 import time
 
 import numpy as np
@@ -154,9 +155,23 @@ def test_reading_takes_milliseconds(write_run, cell):
     assert (time.perf_counter() - started) / 10 < 0.05
 
 
-def test_a_trainer_that_writes_run_files_needs_no_xarray():
-    code = "import sys, hornlib.results.run_file; sys.exit('xarray' in sys.modules or 'torch' in sys.modules)"
-    assert subprocess.run([os.sys.executable, "-c", code], check=False).returncode == 0
+def loaded_by(*modules):
+    """Return which of the heavy packages importing these modules loads, in a fresh process."""
+    code = (
+        f"import sys, {', '.join(modules)}; print(*({{'torch', 'xarray', 'matplotlib'}} & set(sys.modules)))"
+    )
+    return set(
+        subprocess.run(
+            [sys.executable, "-c", code], check=True, capture_output=True, text=True
+        ).stdout.split()
+    )
+
+
+def test_a_trainer_that_writes_run_files_needs_no_xarray_and_nothing_here_loads_torch():
+    assert not loaded_by("hornlib.results.run_file", "hornlib.results.gather", "hornlib.results.migrate")
+    assert loaded_by(
+        "hornlib.results.opening", "hornlib.results.events", "hornlib.report.learning_curves"
+    ) == {"xarray"}
 
 
 def test_optional_curves_may_be_given(write_run, cell, record):
