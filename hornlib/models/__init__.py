@@ -2,6 +2,12 @@
 
 from hornlib.models.cnn.parameters import CnnParameters
 from hornlib.models.cnn_horn.parameters import CnnHornParameters
+from hornlib.models.efficient.parameters import (
+    EfficientNetParameters,
+    MobileNetV3Parameters,
+    ShuffleNetV2Parameters,
+    SqueezeNetParameters,
+)
 from hornlib.models.horn.parameters import HornParameters
 from hornlib.models.horn_cnn.parameters import HornCnnParameters
 from hornlib.models.leaky_cnn.parameters import LeakyCnnParameters
@@ -21,4 +27,8 @@ MODELS: dict[str, type[ModelParameters]] = {
     "mlp": MlpParameters,
     "rnn": RnnParameters,
     "resnet": ResnetParameters,
+    "mobilenet_v3": MobileNetV3Parameters,
+    "shufflenet_v2": ShuffleNetV2Parameters,
+    "squeezenet": SqueezeNetParameters,
+    "efficientnet": EfficientNetParameters,
 }

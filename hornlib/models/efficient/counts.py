@@ -1,0 +1,89 @@
+"""Counts of networks without a closed form: built and counted once, then remembered on disk."""
+
+import hashlib
+import json
+import os
+import tempfile
+from functools import lru_cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import NamedTuple
+
+from hornlib.parameters import ModelParameters, Task
+
+__all__ = ["Counts", "cache_file", "counts"]
+
+
+class Counts(NamedTuple):
+    """Trained numbers, and the work of one example in evaluation mode."""
+
+    num_parameters: int
+    products: int
+    elementwise: int
+
+
+def cache_file() -> Path:
+    """Return `hornlib/counts.json` in the user's cache folder: XDG_CACHE_HOME, or ~/.cache."""
+    folder = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(folder) / "hornlib" / "counts.json"
+
+
+@lru_cache(maxsize=4096)
+def counts(parameters: ModelParameters, task: Task) -> Counts:
+    """Return the counts of the network that these parameters build, from the cache if they stand there."""
+    key = _key(parameters, task)
+    known = _read().get(key)
+    if isinstance(known, list) and len(known) == 3 and all(isinstance(number, int) for number in known):
+        return Counts(*known)
+    counted = _count(parameters, task)
+    _remember(key, counted)
+    return counted
+
+
+def _count(parameters: ModelParameters, task: Task) -> Counts:
+    # imported here, so that a plan whose counts are known needs no torch
+    from hornlib.models.build import build_network
+    from hornlib.operations import forward_work
+
+    network = build_network(parameters, task, seed=0)
+    num_parameters = sum(parameter.numel() for parameter in network.parameters())
+    return Counts(num_parameters, *forward_work(network, task).example)
+
+
+@lru_cache(maxsize=1)
+def _code() -> str:
+    """Return a digest of what decides the counts besides the parameters: networks, counter, torchvision."""
+    here = Path(__file__)
+    sources = [
+        here.with_name("network.py"),
+        here.with_name("parameters.py"),
+        here.parents[2] / "operations.py",
+    ]
+    text = b"\x1f".join(source.read_bytes() for source in sources) + version("torchvision").encode()
+    return hashlib.sha256(text).hexdigest()[:16]
+
+
+def _key(parameters: ModelParameters, task: Task) -> str:
+    return json.dumps([parameters.canonical(), task.input_shape, task.num_outputs], sort_keys=True)
+
+
+def _read() -> dict[str, object]:
+    """Return what is remembered; a file that is missing, damaged or of other code remembers nothing."""
+    try:
+        known = json.loads(cache_file().read_text(encoding="utf-8"))
+        return dict(known["counts"]) if known["code"] == _code() else {}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
+def _remember(key: str, counted: Counts) -> None:
+    """Add an entry and replace the file as a whole; where none can be written, the next call counts again."""
+    path = cache_file()
+    entries = {"code": _code(), "counts": {**_read(), key: list(counted)}}
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile("w", dir=path.parent, suffix=".json", delete=False) as file:
+            json.dump(entries, file)
+        os.replace(file.name, path)
+    except OSError:
+        return
