@@ -3,6 +3,7 @@
 import math
 from abc import ABC, abstractmethod
 from functools import partial
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -164,7 +165,7 @@ def _initialise_for_relu(module: nn.Module) -> None:
     """Keep the signal's size from layer to layer, which no normalisation does here; as torchvision does."""
     if isinstance(module, nn.Conv2d):
         nn.init.kaiming_uniform_(module.weight)
-        nn.init.zeros_(module.bias)
+        nn.init.zeros_(cast(Tensor, module.bias))
 
 
 def _scaled(channels: int, factor: float) -> int:
@@ -172,11 +173,10 @@ def _scaled(channels: int, factor: float) -> int:
 
 
 def _set_input_channels(features: nn.Sequential, num_inputs: int) -> None:
-    """Replace the stem's convolution by one for another number of input channels."""
-    stem = features[0][0]
-    features[0][0] = nn.Conv2d(
-        num_inputs, stem.out_channels, stem.kernel_size, stem.stride, stem.padding, bias=stem.bias is not None
-    )
+    """Replace the stem's convolution, which a norm follows, by one for another number of input channels."""
+    stem = cast(nn.Sequential, features[0])
+    num_outputs = cast(nn.Conv2d, stem[0]).out_channels
+    stem[0] = nn.Conv2d(num_inputs, num_outputs, 3, stride=2, padding=1, bias=False)
 
 
 def _keep_last_halvings(features: nn.Sequential, num_halvings: int) -> None:
@@ -186,11 +186,11 @@ def _keep_last_halvings(features: nn.Sequential, num_halvings: int) -> None:
         if isinstance(getattr(features, name), nn.MaxPool2d):
             setattr(features, name, nn.Identity())
         else:
-            for convolution in _strided(getattr(features, name)):
-                convolution.stride = (1, 1)
+            for layer in _strided(getattr(features, name)):
+                layer.stride = (1, 1)
 
 
-def _strided(stage: nn.Module) -> list[nn.Module]:
+def _strided(stage: nn.Module) -> list[nn.Conv2d | nn.MaxPool2d]:
     return [
         module
         for module in stage.modules()

@@ -74,6 +74,11 @@ class RecurrentLayer(nn.Module):
         num_nodes: n.
     """
 
+    weight_ih: Tensor
+    weight_hh: Tensor
+    bias_ih: Tensor
+    bias_hh: Tensor
+
     def __init__(self, unit: Unit, num_inputs: int, num_nodes: int) -> None:
         super().__init__()
         gates, bound = NUM_GATES[unit] * num_nodes, 1 / math.sqrt(num_nodes)
@@ -97,7 +102,8 @@ class RecurrentLayer(nn.Module):
         )
         transposed = self.weight_hh.T
         rest = torch.zeros_like(drives[:, 0, : self.weight_hh.shape[1]])
-        state, recurrent, outputs = State(rest, rest), torch.zeros_like(drives[:, 0]), []
+        state, recurrent = State(rest, rest), torch.zeros_like(drives[:, 0])
+        outputs: list[Tensor] = []
         for drive in drives.unbind(1):
             if outputs:
                 recurrent = state.output @ transposed
