@@ -101,14 +101,17 @@ def _spread(paths: Sequence[Path]) -> list[Path]:
 
 
 def _read(path: Path) -> tuple[Cell, list[float]] | None:
-    """Return a run file's cell and the seconds of its runs; None if it cannot be read (gather says so)."""
+    """Return a run file's cell and the seconds of its runs; None where there is nothing to learn.
+
+    A diverged run stopped early, so its seconds say nothing; a damaged file is for gather to tell.
+    """
     import netCDF4
 
     try:
         with netCDF4.Dataset(path) as file:
             cell = parse_specification(json.loads(file.specification))
-            last = file["seconds"][:].filled(math.nan)
+            last = file["seconds"][:, -1].filled(math.nan)
     except (OSError, RuntimeError, AttributeError, IndexError, ValueError, ConfigError):
         return None
-    runs = [float(run[run == run].max()) for run in last if (run == run).any()]
-    return cell, runs
+    runs = [float(seconds) for seconds in last if not math.isnan(seconds)]
+    return (cell, runs) if runs else None

@@ -1,6 +1,7 @@
 """The plan: counts of what is there and what is to come, what that costs, and how it is printed."""
 
 import io
+import math
 import re
 
 import numpy as np
@@ -143,6 +144,12 @@ def test_a_damaged_run_file_does_not_stop_the_plan(grid):
     cell = grid.cells[next(iter(grid.sweeps["one"].arms))]
     write_run(grid, cell, [0, 1]).write_bytes(b"no netCDF")
     assert plan_of(grid).estimates.num_files == 0
+
+
+def test_a_diverged_run_says_nothing_about_the_time_of_a_whole_one(grid):
+    cell = grid.cells[next(iter(grid.sweeps["one"].arms))]
+    write_run(grid, cell, [0, 1], seconds=math.nan)
+    assert plan_of(grid).estimates.run_seconds(cell) is None
 
 
 def test_the_closed_form_of_a_run_files_size_is_near_its_size(grid):
