@@ -88,6 +88,10 @@ class Expansion:
             requests, lambda label, message: self._error((*arms[label].path, "match"), message)
         ):
             settled[label] = self._settled(label, arms[label], settled)
+        yield from self._owned(arms, settled)
+
+    def _owned(self, arms: Mapping[str, _Arm], settled: Mapping[str, list[Cell]]) -> Iterator[Member]:
+        """Yield every cell once, under the first arm that has it; only a match may find another arm's cell."""
         owners: dict[str, str] = {}
         for label, arm in arms.items():
             for cell in settled[label]:
@@ -95,14 +99,11 @@ class Expansion:
                 if owner == label:
                     yield Member(label, cell, arm.path)
                 elif arm.match or arms[owner].match:
-                    self._caution(
-                        label, cell, (*arm.path, "match"), f"counts under the arm {owner!r}, which has it too"
-                    )
+                    sentence = f"counts under the arm {owner!r}, which has it too"
+                    self._caution(label, cell, (*arm.path, "match"), sentence)
                 else:
-                    both = f"{owner!r} and {label!r}"
-                    raise self._error(
-                        arm.path, f"the arms {both} share the cell {cell.name}; take it out of one"
-                    )
+                    shared = f"the arms {owner!r} and {label!r} share the cell {cell.name}"
+                    raise self._error(arm.path, f"{shared}; take it out of one")
 
     def _error(self, path: KeyPath, message: str) -> ConfigError:
         return self.config.error(path, message)
