@@ -136,9 +136,11 @@ def report(files: int, repeats: int) -> None:
         command = [sys.executable, __file__, "--way", "write", "--results", folder, "--files", str(files)]
         kilobytes = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
         found = {way: [] for way in WAYS}
+        loads = [os.getloadavg()[0]]
         for _ in range(repeats):
             for way, runs in found.items():
                 runs.append(measured(way, results, files))
+                loads.append(os.getloadavg()[0])
         size = (results / "results.nc").stat().st_size / 1e6
     versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
     print("# Gathering run files\n")
@@ -146,8 +148,9 @@ def report(files: int, repeats: int) -> None:
         f"`python benchmarks/gather.py --files {files} --repeats {repeats}`: {files:,} run files of {SEEDS} "
         f"seeds x {STEPS} evaluations ({kilobytes:.0f} kB each, {size:.1f} MB gathered), files in the page "
         f"cache, each run a fresh process, imports included, the ways in turn, n = {repeats}, median "
-        f"(smallest to largest). Python {platform.python_version()}, {versions}, {os.cpu_count()} cores. "
-        "The reach: under 10 s and 500 MB.\n"
+        f"(smallest to largest). Python {platform.python_version()}, {versions}, {os.cpu_count()} cores, "
+        f"load average {min(loads):.1f} to {max(loads):.1f}: above the number of cores, wall time is also the "
+        "neighbours', and processor time is what counts. The reach: under 10 s and 500 MB.\n"
     )
     print("| way | wall time, s | processor time, s | peak resident memory, MB |\n|---|---|---|---|")
     for way, runs in found.items():
