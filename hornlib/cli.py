@@ -203,8 +203,8 @@ def gather(
     grid = read_grid(configfile or [DEFAULT_CONFIG])
     with gather_runs(grid, partial=partial) as results:
         path = Path(grid.settings.results) / ("partial.nc" if partial else "results.nc")
-        counted = ", ".join(counted(size, str(name)) for name, size in results.sizes.items())
-    print(f"{path}: {counted}")
+        sizes = ", ".join(counted(size, str(name)) for name, size in results.sizes.items())
+    print(f"{path}: {sizes}")
 
 
 @app.command()
