@@ -8,12 +8,15 @@ from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
 
+import numpy as np
 import pytest
 
 from hornlib import cli
 from hornlib.cell import parse_specification
 from hornlib.errors import ResultsError
-from hornlib.jobs import Range
+from hornlib.grid import read_grid
+from hornlib.jobs import Range, parse_run_name
+from hornlib.results.run_file import CURVES, RunRecord, write_run_file
 from hornlib.training.interruption import Interrupted
 
 CONFIG = """
@@ -244,6 +247,42 @@ def test_the_version_is_told(hornlib):
     from hornlib import __version__
 
     assert hornlib("--version").out.strip() == __version__
+
+
+def write_runs(paths):
+    """Write run files that are right in every respect but that nothing was trained."""
+    grid = read_grid(["config.yaml"])
+    for path in map(Path, paths):
+        job = parse_run_name(path.name)
+        cell, seeds = grid.cells[job.cell], list(job.range.seeds())
+        steps = np.array(cell.training.evaluation_steps(cell.data.num_train))
+        needed = [name for name, variable in CURVES.items() if not variable.optional]
+        curves = {name: np.ones((len(seeds), len(steps))) for name in needed}
+        nothing, lanes = np.full(len(seeds), np.nan), np.ones(len(seeds))
+        record = RunRecord(seeds, steps, curves, ["complete"] * len(seeds), nothing, lanes, {"host": "here"})
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_run_file(path, cell, record)
+
+
+def test_gather_says_what_it_wrote(hornlib):
+    paths = hornlib("plan", "--paths").out.split()
+    write_runs(paths[:-1])
+    partial = hornlib("gather", "--partial")
+    assert partial.status == 0
+    assert partial.out.startswith("results/partial.nc: 4 cells, 3 seeds, ")
+    write_runs(paths[-1:])
+    whole = hornlib("gather")
+    assert (whole.status, whole.err) == (0, "") and whole.out.startswith(
+        "results/results.nc: 4 cells, 3 seeds, "
+    )
+
+
+def test_figures_names_the_files_it_drew(hornlib, monkeypatch):
+    module = ModuleType("hornlib.report.learning_curves")
+    module.plot_sweep = lambda results, sweep, folder: [folder / f"{sweep}-{kind}.svg" for kind in ("a", "b")]
+    monkeypatch.setitem(sys.modules, "hornlib.report.learning_curves", module)
+    answer = hornlib("figures", "--results", "results.nc", "--sweep", "one", "--folder", "figures")
+    assert answer == Answer(0, "figures/one-a.svg\nfigures/one-b.svg\n", "")
 
 
 def test_migrate_tells_what_it_cannot_do(hornlib):
