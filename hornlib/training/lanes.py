@@ -12,10 +12,6 @@ from hornlib.parameters import ModelParameters, Task
 __all__ = ["LaneGroup", "Output", "make_lanes"]
 
 
-LEAST_MOMENTUM = 0.1
-"""Of batch norm's running statistics after the first ten steps; torch's default."""
-
-
 class Output(NamedTuple):
     """What a network says: outputs (lanes, batch, num_outputs), and its own penalty, (lanes,)."""
 
@@ -65,19 +61,11 @@ class LaneGroup:
         """Trained numbers of one lane."""
         return sum(tensor[0].numel() for tensor in self.parameters.values())
 
-    def set_running_average(self, step: int) -> None:
-        """Let batch norm average its statistics over the steps so far, and exponentially once these are ten.
-
-        From its start at mean 0 and variance 1 the usual exponential average takes some thirty steps to arrive:
-        evaluations before that would measure the average's lag, not how fast the network learns. With a momentum
-        of max(0.1, 1 / step) it is unbiased from the first step on.
-
-        Args:
-            step: 1 for the first training step.
-        """
+    def set_momentum(self, momentum: float) -> None:
+        """Set the share of the newest batch in batch norm's running statistics, for the next training steps."""
         for module in self._template.modules():
             if isinstance(module, nn.modules.batchnorm._BatchNorm):
-                module.momentum = max(LEAST_MOMENTUM, 1 / step)
+                module.momentum = momentum
 
     def forward(self, inputs: Tensor, training: bool) -> Output:
         """Run every lane.

@@ -202,7 +202,7 @@ def train_step(chunk: Chunk, inputs: Tensor, targets: Tensor, total_steps: int) 
     cell, lanes, training = chunk.cell, chunk.lanes, chunk.cell.training
     keys = [derive_seed("dropout", seed, chunk.step) for seed in lanes.seeds]
     set_dropout_keys_(lanes.buffers, torch.tensor(keys, device=inputs.device))
-    lanes.set_running_average(chunk.step + 1)
+    lanes.set_momentum(training.running_momentum(chunk.step + 1))
     with torch.autocast(inputs.device.type, torch.bfloat16, enabled=training.precision == "bf16"):
         logits, penalty = lanes.forward(inputs, training=True)
     clean = LOSSES[cell.data.loss](logits.float(), targets, training.label_smoothing).mean(1)

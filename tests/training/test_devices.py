@@ -16,7 +16,10 @@ THERE = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available
     ("model", "presentation"),
     [
         ({"name": "cnn", "channels": "4-8"}, "image"),
-        ({"name": "horn_cnn", "num_nodes": 4, "num_stages": 2, "timesteps": 3, "heterogeneity": 1.0}, "image"),
+        (
+            {"name": "horn_cnn", "num_nodes": 4, "num_stages": 2, "timesteps": 3, "heterogeneity": 1.0},
+            "image",
+        ),
         ({"name": "mlp", "hidden_nodes": "16", "dropout": 0.3}, "image"),
         ({"name": "horn", "num_nodes": 8, "heterogeneity": 1.0}, "rows"),
         ({"name": "rnn", "unit": "gru", "num_nodes": 8}, "rows"),

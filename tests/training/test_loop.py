@@ -6,7 +6,7 @@ import torch
 from hornlib.cell import parse_specification
 from hornlib.data.loading import load
 from hornlib.training.evaluation import evaluate
-from hornlib.training.loop import start_chunk, train_chunk
+from hornlib.training.loop import _Batches, start_chunk, train_chunk, train_step
 
 CPU = torch.device("cpu")
 DATA = {"name": "digits", "train_subset": 200}
@@ -125,8 +125,6 @@ def test_a_learning_rate_that_explodes_every_lane_ends_the_chunk_early():
 def test_every_seed_visits_each_example_once_an_epoch_in_its_own_order():
     cell = cell_of(MODELS[0], steps=13)
     splits = load(cell.data, CPU)
-    from hornlib.training.loop import _Batches
-
     chunk = start_chunk(cell, [0, 1], CPU)
     batches = _Batches(chunk, splits.train)
     inputs = torch.cat([batches.at(step)[0] for step in range(13)], dim=1)
@@ -152,21 +150,34 @@ def test_evaluation_leaves_no_trace_in_the_network():
     assert all(torch.equal(before[name], tensor) for name, tensor in chunk.lanes.buffers.items())
 
 
-def test_running_statistics_are_the_plain_mean_of_the_first_steps():
-    cell = cell_of(MODELS[0], steps=4)
+@pytest.mark.parametrize("average", ["recent", "exponential"])
+def test_running_statistics_are_the_weighted_mean_of_the_batches_seen(average):
+    cell = cell_of(MODELS[0], steps=4, running_average=average)
     chunk = start_chunk(cell, [0, 1], CPU)
-    seen = []
+    features, expected, found = [], torch.zeros(2, 8), []
+    normalised = type(chunk.lanes._template.network.readout.norm)
 
-    def observe(chunk):
-        seen.append(chunk.lanes.buffers["network.readout.norm.running_mean"].clone())
+    def record(module, inputs):
+        features.append(inputs[0])
 
-    train_chunk(chunk, load(cell.data, CPU), observe)
-    # mean_t = mean_{t-1} + (batch_t - mean_{t-1}) / t, so the first step's batch is the whole of the first mean
-    assert (seen[0] != 0).all()
-    steps = [seen[0]] + [t * seen[t - 1] - (t - 1) * seen[t - 2] for t in range(2, 5)]
-    torch.testing.assert_close(torch.stack(steps).mean(0), seen[-1])
-    spread = torch.stack(steps).std(0)
-    assert (spread > 0).any() and torch.isfinite(spread).all()
+    # the mean of each training batch, seen at the read-out by a copy of the networks run lane by lane
+    splits = load(cell.data, CPU)
+    batches = _Batches(chunk, splits.train)
+    for step in range(4):
+        inputs, _ = batches.at(step)
+        batch_means = []
+        for lane in range(2):
+            alone = chunk.lanes.keep([lane])
+            norms = [m for m in alone._template.modules() if isinstance(m, normalised)]
+            handle = norms[0].register_forward_pre_hook(record)
+            alone.forward(inputs[lane : lane + 1], training=True)
+            handle.remove()
+            batch_means.append(features.pop().detach().mean(0))
+        momentum = {"recent": 9 / (step + 9), "exponential": 0.1}[average]
+        expected = (1 - momentum) * expected + momentum * torch.stack(batch_means)
+        train_step(chunk, inputs, splits.train.targets[batches.orders[:, 16 * step : 16 * step + 16]], 4)
+        found = chunk.lanes.buffers["network.readout.norm.running_mean"]
+        torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4)
 
 
 def test_a_penalty_of_the_network_is_trained_on_and_kept_apart(monkeypatch):
