@@ -6,6 +6,7 @@ are there.
 
 import argparse
 import json
+import os
 import platform
 import statistics
 import subprocess
@@ -154,7 +155,8 @@ def report(measured: dict[str, dict[str, Any]]) -> list[str]:
         "",
         f"Seconds; {first['cells']:,.0f} cells of 5 seeds, one job a cell, half of the run files there "
         f"(empty files of the right names). Medians over {ROUNDS} fresh processes, {SNAKEMAKE_ROUNDS} for "
-        f"Snakemake; Python {platform.python_version()} on {platform.machine()}, {versions}.",
+        f"Snakemake; Python {platform.python_version()} on {platform.machine()}, {os.cpu_count()} cores under a "
+        f"load of {os.getloadavg()[2]:.1f}; {versions}.",
         "Made by `python benchmarks/planning.py`.",
         "",
         f"| | {' | '.join(measured)} |",
