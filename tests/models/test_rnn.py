@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from hornlib.models.build import build_network
+from hornlib.models.rnn.adjoint import recurrence
 from hornlib.models.rnn.network import RecurrentLayer
-from hornlib.models.rnn.parameters import RnnParameters
+from hornlib.models.rnn.parameters import NUM_GATES, RnnParameters
 from hornlib.parameters import Task
 
 TWINS = {"tanh": torch.nn.RNN, "gru": torch.nn.GRU, "lstm": torch.nn.LSTM}
@@ -28,7 +29,7 @@ def test_every_step_and_gradient_is_that_of_torch_nn(unit, dtype, tolerance):
     layers = [RecurrentLayer(unit, 3, 5).to(dtype), RecurrentLayer(unit, 5, 5).to(dtype)]
     twin = twin_of(unit, layers, dtype)
     inputs, weights = torch.randn(4, 9, 3, dtype=dtype), torch.randn(4, 9, 5, dtype=dtype)
-    ours = torch.stack(layers[1](torch.stack(layers[0](inputs), 1)), 1)
+    ours = layers[1](layers[0](inputs.transpose(0, 1))).transpose(0, 1)
     theirs = twin(inputs)[0]
     torch.testing.assert_close(ours, theirs, atol=tolerance, rtol=tolerance)
     mine = torch.autograd.grad((ours * weights).sum(), [p for layer in layers for p in layer.parameters()])
@@ -59,3 +60,24 @@ def test_a_sequence_of_one_step_recurs_not_at_all():
     parameters = RnnParameters(num_nodes=8)
     assert parameters.forward_flops(Task((1, 3), 2)).products == 2 * (3 * 8 + 8 * 2)
     assert parameters.forward_flops(Task((2, 3), 2)).products == 2 * (2 * 3 * 8 + 8 * 8 + 8 * 2)
+
+
+@pytest.mark.parametrize("unit", TWINS)
+def test_gradients_hold_against_finite_differences(unit):
+    torch.manual_seed(0)
+    gates = NUM_GATES[unit] * 3
+    drives = torch.randn(4, 2, gates, dtype=torch.float64, requires_grad=True)
+    weight = torch.randn(gates, 3, dtype=torch.float64, requires_grad=True)
+    bias = torch.randn(3 if unit == "gru" else 0, dtype=torch.float64, requires_grad=unit == "gru")
+    assert torch.autograd.gradcheck(lambda *tensors: recurrence(unit, *tensors), (drives, weight, bias))
+
+
+@pytest.mark.parametrize("unit", TWINS)
+def test_drives_in_half_precision_recur_in_that_of_the_weights(unit):
+    network = build_network(RnnParameters(unit=unit, num_nodes=4, readout_norm="none"), Task((5, 3), 2), 0)
+    inputs = torch.randn(6, 5, 3)
+    with torch.autocast("cpu", torch.bfloat16):
+        logits = network(inputs)
+    logits.float().sum().backward()
+    assert all(torch.isfinite(parameter.grad).all() for parameter in network.parameters())
+    torch.testing.assert_close(logits.float(), network(inputs), atol=0.05, rtol=0.05)

@@ -13,10 +13,9 @@ __all__ = ["NUM_GATES", "RnnParameters", "Unit", "recurrent_cost"]
 Unit = Literal["tanh", "lstm", "gru"]
 
 NUM_GATES: dict[str, int] = {"tanh": 1, "gru": 3, "lstm": 4}
-_ELEMENTWISE: dict[str, int] = {"tanh": 2, "gru": 11, "lstm": 13}
-"""Of a node in a step, as `hornlib.models.rnn.network` runs it: tanh, sum and tanh; gru, sums and sigmoids of
-two gates, bias, product, sum and tanh of the candidate, 3 to blend; lstm, sums and nonlinearities of four
-gates, 3 for the memory, its tanh and a product."""
+_ELEMENTWISE: dict[str, int] = {"tanh": 1, "gru": 8, "lstm": 9}
+"""Of a node in a step, besides sums with drives: tanh, its own; gru, two sigmoids, product and sum within the
+candidate, its tanh, 3 to blend; lstm, four nonlinearities, 3 for the memory, its tanh and a product."""
 
 
 def recurrent_cost(unit: Unit, num_inputs: int, num_nodes: int, timesteps: int) -> cost.Cost:
@@ -24,11 +23,11 @@ def recurrent_cost(unit: Unit, num_inputs: int, num_nodes: int, timesteps: int) 
 
     All inputs are projected at once; the first step, from rest, needs no recurrent product.
     """
-    gates = NUM_GATES[unit] * num_nodes
+    gates, recurring = NUM_GATES[unit] * num_nodes, timesteps - 1
     return cost.Cost(
         gates * (num_inputs + num_nodes + 2),
-        2 * gates * (timesteps * num_inputs + (timesteps - 1) * num_nodes),
-        timesteps * (gates + _ELEMENTWISE[unit] * num_nodes),
+        2 * gates * (timesteps * num_inputs + recurring * num_nodes),
+        gates * (timesteps + recurring) + timesteps * _ELEMENTWISE[unit] * num_nodes,
     )
 
 
