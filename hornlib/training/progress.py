@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import TextIO
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, TaskID, TextColumn, TimeRemainingColumn
 
 from hornlib.training.loop import Chunk, Evaluation
 
@@ -30,12 +30,13 @@ class Reporter:
 
     def __enter__(self) -> "Reporter":
         if self.stream.isatty():
-            columns = (
+            columns: tuple[ProgressColumn, ...] = (
                 TextColumn("{task.description}"),
-                BarColumn(),
+                BarColumn(bar_width=8),  # with all that follows it fits into 80 columns
                 TextColumn("{task.completed}/{task.total}"),
+                TimeRemainingColumn(compact=True),
+                TextColumn("{task.fields[scores]}"),
             )
-            columns += (TimeElapsedColumn(), TimeRemainingColumn(), TextColumn("{task.fields[scores]}"))  # type: ignore[assignment]
             self.bar = Progress(*columns, console=Console(file=self.stream))
             self.bar.start()
         return self
@@ -74,7 +75,7 @@ class Reporter:
         elapsed = time.perf_counter() - self.started
         done = evaluation.step - self.first_step
         rate = done * batch_size * evaluation.lanes / max(elapsed, 1e-9)
-        scores = f"loss {evaluation.loss:.4f}  {self.metric} {evaluation.metric:.4f}  {rate:,.0f} samples/s"
+        scores = f"loss {evaluation.loss:.4f} {self.metric} {evaluation.metric:.4f} {rate:,.0f} samples/s"
         if self.bar and self.task is not None:
             self.bar.update(self.task, scores=scores)
             return
