@@ -74,7 +74,12 @@ Widths = Annotated[
     BeforeValidator(_parse_widths),
     PlainSerializer(lambda widths: "-".join(map(str, widths)), return_type=str),
     WithJsonSchema(
-        {"anyOf": [{"type": "string", "pattern": "^[1-9][0-9]*(-[1-9][0-9]*)*$"}, {"type": "integer", "minimum": 1}]}
+        {
+            "anyOf": [
+                {"type": "string", "pattern": "^[1-9][0-9]*(-[1-9][0-9]*)*$"},
+                {"type": "integer", "minimum": 1},
+            ]
+        }
     ),
 ]
 """A tuple of positive integers, written `32-64-128` in config.yaml and in results."""
@@ -101,7 +106,11 @@ class Parameters(BaseModel):
     def changed(self) -> dict[str, Value]:
         """Return the canonical fields that differ from their class defaults, and the `name` if there is one."""
         defaults = type(self)._defaults()
-        return {key: value for key, value in self._named_items() if key == "name" or value != defaults.get(key, ...)}
+        return {
+            key: value
+            for key, value in self._named_items()
+            if key == "name" or value != defaults.get(key, ...)
+        }
 
     def given(self) -> dict[str, Value]:
         """Return what differs from the defaults, fields outside the name too: what a job is told."""
@@ -121,7 +130,8 @@ class Parameters(BaseModel):
             cls._unnamed = frozenset(
                 key
                 for key, field in cls.model_fields.items()
-                if isinstance(field.json_schema_extra, dict) and field.json_schema_extra.get("in_name") is False
+                if isinstance(field.json_schema_extra, dict)
+                and field.json_schema_extra.get("in_name") is False
             )
         return cls._unnamed
 
