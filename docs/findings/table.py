@@ -32,7 +32,9 @@ def label_of(results: xr.Dataset, row: int) -> str:
     """Write the arm, and the values by which its cells differ."""
     cell = results.isel(cell=row)
     arm = results.isel(cell=np.flatnonzero(results["arm"].values == cell["arm"].item()))
-    varying = [axis for axis in axes_of(arm, str(cell["model"].item())) if len(np.unique(arm[axis].values)) > 1]
+    varying = [
+        axis for axis in axes_of(arm, str(cell["model"].item())) if len(np.unique(arm[axis].values)) > 1
+    ]
     numbers = [axis for axis in varying if arm[axis].dtype.kind == "f"]
     values = [f"{axis.replace('_', ' ')} {cell[axis].item():g}" for axis in numbers]
     values += [f"{axis.replace('_', ' ')} {cell[axis].item()}" for axis in varying if axis not in numbers]
