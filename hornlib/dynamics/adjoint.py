@@ -16,7 +16,7 @@ from hornlib.dynamics.parameters import Integrator
 __all__ = ["displacements"]
 
 _TIME = -3
-_CHUNK = 32
+_CHUNK = 64
 """Steps whose intermediate results are made and used up together, while they lie in the cache."""
 
 
@@ -136,23 +136,24 @@ class _Sums(torch.autograd.Function):
         unread: deque[Tensor | None] = deque([None] * plan.delay)
         if length == 1:
             forces.copy_(_projected(sequence, input_weight, bias))
-        for chunk in plan.chunks:
-            if length > 1:
-                forces[:, chunk] = _projected(sequence[:, chunk], input_weight, bias)
-            running = repeat(None) if sums is None else _steps(sums[:, chunk])
-            for force, velocity, room in zip(
-                _steps(forces[:, chunk]), _steps(velocities[:, chunk]), running, strict=False
-            ):
-                source = unread.popleft()
-                if source is not None:
-                    add_product_(force, source, factor)
-                force.sigmoid_().sub_(half)
-                torch.add(now.first, force, out=velocity)
-                torch.addcmul(now.second, factors, velocity, out=then.both)
-                if room is not None:
-                    total = torch.add(total, velocity, out=room)
-                unread.append(velocity if plan.reads == "velocity" else room if plan.reads else None)
-                now, then = then, now
+        with torch.inference_mode():  # spares each call autograd's dispatch, a tenth of it
+            for chunk in plan.chunks:
+                if length > 1:
+                    forces[:, chunk] = _projected(sequence[:, chunk], input_weight, bias)
+                running = repeat(None) if sums is None else _steps(sums[:, chunk])
+                for force, velocity, room in zip(
+                    _steps(forces[:, chunk]), _steps(velocities[:, chunk]), running, strict=False
+                ):
+                    source = unread.popleft()
+                    if source is not None:
+                        add_product_(force, source, factor)
+                    force.sigmoid_().sub_(half)
+                    torch.add(now.first, force, out=velocity)
+                    torch.addcmul(now.second, factors, velocity, out=then.both)
+                    if room is not None:
+                        total = torch.add(total, velocity, out=room)
+                    unread.append(velocity if plan.reads == "velocity" else room if plan.reads else None)
+                    now, then = then, now
         if plan.every_step:
             return sums, forces, velocities, None
         return (now.second / factors[1]).view_as(forces[:, 0]), forces, velocities, sums
@@ -191,34 +192,37 @@ class _Sums(torch.autograd.Function):
         add_product_, factor = _product(weight)
         unused: deque[Tensor | None] = deque([None] * (plan.delay - 1))
         quarter = forces.new_tensor(0.25)
-        for chunk in reversed(plan.chunks):
-            deltas = torch.addcmul(quarter, forces[:, chunk], forces[:, chunk], value=-1)
-            delta = _steps(deltas)
-            for t in reversed(range(chunk.start, chunk.stop)):
-                own = delta[t - chunk.start].mul_(now.first)
-                if arriving[t] is not None:
-                    now.second.add_(arriving[t])
-                if plan.reads_sums:
-                    unused.append(own)
-                    reader = unused.popleft()
-                    if reader is not None:
-                        add_product_(now.second, reader, factor)
-                torch.addcmul(now.second, factors, now.first, out=then.both)
-                if plan.reads == "velocity":
-                    add_product_(then.first, own, factor)
-                if learned is not None and t > 0:
-                    learned.add_(now.first, t)
-                now, then = then, now
+        with torch.inference_mode():
+            for chunk in reversed(plan.chunks):
+                deltas = torch.addcmul(quarter, forces[:, chunk], forces[:, chunk], value=-1)
+                delta = _steps(deltas)
+                for t in reversed(range(chunk.start, chunk.stop)):
+                    own = delta[t - chunk.start].mul_(now.first)
+                    if arriving[t] is not None:
+                        now.second.add_(arriving[t])
+                    if plan.reads_sums:
+                        unused.append(own)
+                        reader = unused.popleft()
+                        if reader is not None:
+                            add_product_(now.second, reader, factor)
+                    torch.addcmul(now.second, factors, now.first, out=then.both)
+                    if plan.reads == "velocity":
+                        add_product_(then.first, own, factor)
+                    if learned is not None and t > 0:
+                        learned.add_(now.first, t)
+                    now, then = then, now
 
-            static = sequence.shape[_TIME] == 1
-            rows, place = (deltas.sum(_TIME, keepdim=True), slice(1)) if static else (deltas, chunk)
-            _add_outer_(of_input_weight, rows, sequence[:, place])
-            of_bias += rows.sum((1, 2))
-            if of_sequence is not None:
-                of_sequence[:, place] += (rows.flatten(1, 2) @ input_weight).view_as(sequence[:, place])
-            if of_weight is not None:
-                start, stop = (max(edge - plan.delay, 0) for edge in (chunk.start, chunk.stop))
-                _add_outer_(of_weight, deltas[:, max(plan.delay - chunk.start, 0) :], read[:, start:stop])
+                static = sequence.shape[_TIME] == 1
+                rows, place = (deltas.sum(_TIME, keepdim=True), slice(1)) if static else (deltas, chunk)
+                _add_outer_(of_input_weight, rows, sequence[:, place])
+                of_bias += rows.sum((1, 2))
+                if of_sequence is not None:
+                    of_sequence[:, place] += torch.bmm(rows.flatten(1, 2), input_weight).view_as(
+                        of_sequence[:, place]
+                    )
+                if of_weight is not None:
+                    start, stop = (max(edge - plan.delay, 0) for edge in (chunk.start, chunk.stop))
+                    _add_outer_(of_weight, deltas[:, max(plan.delay - chunk.start, 0) :], read[:, start:stop])
         of_carry, of_stiffness = (None, None) if learned is None else learned.gradients(carry.shape)
         return of_sequence, of_input_weight, of_bias, of_weight, of_carry, of_stiffness, None
 

@@ -53,9 +53,9 @@ def fast(arguments, integrator, *arm):
 
 
 def make(
-    recurrence_on="velocity", length=40, dtype=torch.float64, nodes=5, lanes=(), strength=0.3, learned=True
+    recurrence_on="velocity", length=70, dtype=torch.float64, nodes=5, lanes=(), strength=0.3, learned=True
 ):
-    """Return arguments, all leaves, of stable oscillators; 40 steps are more than one chunk."""
+    """Return arguments, all leaves, of stable oscillators; 70 steps are more than one chunk."""
     generator = torch.Generator().manual_seed(0)
 
     def leaf(low, high, *shape):
@@ -88,7 +88,7 @@ def assert_close(actual, expected, tolerance):
 def test_values_and_gradients_are_those_of_the_loop(
     integrator, recurrence_on, every_step, constant_input, learned
 ):
-    for timesteps in (2, 3, 40):
+    for timesteps in (2, 3, 70):
         arguments = make(recurrence_on, 1 if constant_input else timesteps, learned=learned)
         arm = (integrator, recurrence_on, timesteps, every_step)
         assert_close(*(gradients(run, arguments, *arm) for run in (fast, plain)), 1e-12)
@@ -110,7 +110,7 @@ def test_single_precision_of_small_signals_is_relative_to_them():
         arguments = make(dtype=dtype, strength=0.05)
         arguments = arguments._replace(sequence=1e-3 * arguments.sequence, bias=1e-3 * arguments.bias)
         run = fast if dtype == torch.float32 else plain
-        outcome.append(run(arguments, "symplectic_euler", "velocity", 40, False))
+        outcome.append(run(arguments, "symplectic_euler", "velocity", 70, False))
     assert (outcome[0] - outcome[1]).abs().max() < 1e-4 * outcome[1].abs().max()
 
 
@@ -131,8 +131,8 @@ def test_gradients_are_finite_differences(integrator, recurrence_on, every_step,
 @pytest.mark.parametrize(("integrator", "recurrence_on", "every_step"), ARMS)
 @pytest.mark.parametrize("constant_input", [False, True])
 def test_three_lanes_are_three_lone_runs(integrator, recurrence_on, every_step, constant_input):
-    arm = (integrator, recurrence_on, 40, every_step)
-    arguments = make(recurrence_on, 1 if constant_input else 40, lanes=(3,))
+    arm = (integrator, recurrence_on, 70, every_step)
+    arguments = make(recurrence_on, 1 if constant_input else 70, lanes=(3,))
     axes = Arguments(0, 0, 0, None if arguments.weight is None else 0, Constants(0, 0, 0))
 
     def side_by_side(arguments, *arm):
@@ -166,7 +166,7 @@ def test_nested_lanes_are_lanes():
 
 def test_backward_twice_through_one_graph_gives_the_same():
     arguments = make()
-    output = fast(arguments, "symplectic_euler", "velocity", 40, False).sum()
+    output = fast(arguments, "symplectic_euler", "velocity", 70, False).sum()
     first, second = (torch.autograd.grad(output, arguments.tensors, retain_graph=True) for _ in range(2))
     assert all(torch.equal(one, other) for one, other in zip(first, second, strict=True))
 
@@ -174,7 +174,7 @@ def test_backward_twice_through_one_graph_gives_the_same():
 def test_arguments_are_left_as_they_were():
     arguments = make()
     before = [tensor.detach().clone() for tensor in arguments.tensors]
-    fast(arguments, "symplectic_euler", "position", 40, True).sum().backward()
+    fast(arguments, "symplectic_euler", "position", 70, True).sum().backward()
     assert all(torch.equal(one, other) for one, other in zip(arguments.tensors, before, strict=True))
 
 
@@ -188,6 +188,6 @@ def test_one_explicit_step_from_rest_moves_nothing(every_step, shape):
 def test_no_more_is_kept_than_two_numbers_a_step_and_state(recurrence_on, numbers):
     arguments, sizes = make(recurrence_on, learned=False), []
     with torch.autograd.graph.saved_tensors_hooks(lambda t: sizes.append(t.numel()) or t, lambda t: t):
-        fast(arguments, "symplectic_euler", recurrence_on, 40, False)
-    states = 40 * 4 * 5
+        fast(arguments, "symplectic_euler", recurrence_on, 70, False)
+    states = 70 * 4 * 5
     assert [size for size in sizes if size >= states] == [states] * numbers

@@ -111,7 +111,8 @@ class HORN(nn.Module):
 
     def _walk(self, sequence: Tensor) -> Iterator[State]:
         """Yield the state after every step; the equations as they are written."""
-        drive = F.linear(sequence, self.projection.weight, self.bias())
+        rows = F.linear(sequence.flatten(0, 1), self.projection.weight, self.bias())
+        drive = rows.unflatten(0, sequence.shape[:2])
         weight, c, on_velocity = (
             self.recurrent_weight(),
             self.coefficients(),
