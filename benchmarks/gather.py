@@ -102,7 +102,7 @@ WAYS = {"gather": by_gather, "open_mfdataset": by_mfdataset}
 def measured(way: str, results: Path, files: int) -> dict[str, float]:
     """Run one way in a fresh process, and return its times and its largest resident memory."""
     command = [sys.executable, __file__, "--way", way, "--results", str(results), "--files", str(files)]
-    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
 
 
 def main() -> None:
@@ -134,7 +134,7 @@ def report(files: int, repeats: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         results = Path(folder)
         command = [sys.executable, __file__, "--way", "write", "--results", folder, "--files", str(files)]
-        kilobytes = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+        kilobytes = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
         found = {way: [] for way in WAYS}
         loads = [os.getloadavg()[0]]
         for _ in range(repeats):
