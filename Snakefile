@@ -1,12 +1,15 @@
 """The sweep: config.yaml -> cells -> jobs -> run files -> results.nc -> figures."""
 
+import hashlib
 import json
 import os
+import pathlib
 import shlex
 
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
 
+from hornlib.data import DATASETS
 from hornlib.errors import HornlibError
 from hornlib.grid import read_grid
 from hornlib.jobs import scan_runs

@@ -3,7 +3,15 @@
 import difflib
 from collections.abc import Iterable
 
-__all__ = ["CheckpointError", "ConfigError", "DataError", "HornlibError", "ResultsError", "nearest"]
+__all__ = [
+    "CheckpointError",
+    "ConfigError",
+    "DataError",
+    "HornlibError",
+    "ResourceError",
+    "ResultsError",
+    "nearest",
+]
 
 
 class HornlibError(Exception):
@@ -16,6 +24,10 @@ class ConfigError(HornlibError):
 
 class DataError(HornlibError):
     """A dataset that is not there, not readable, or not what was asked for."""
+
+
+class ResourceError(HornlibError):
+    """The machine has not what a job needs."""
 
 
 class ResultsError(HornlibError):

@@ -167,17 +167,12 @@ def train_chunk(
         thinned(split, training.evaluation_examples) for split in (splits.validation, splits.test)
     )
     batches = _Batches(chunk, splits.train)
-    costs: dict[int, int] = {}
+    costs = _step_costs(chunk.cell)
     while chunk.step < total_steps and len(chunk.lanes):
         started = time.perf_counter()
         inputs, targets = batches.at(chunk.step)
         train_step(chunk, inputs, targets, total_steps)
-        batch_size = targets.shape[1]
-        if batch_size not in costs:
-            costs[batch_size] = training_step_flops(
-                chunk.cell.model, chunk.cell.task(), batch_size, training.optimizer
-            ).total
-        chunk.flops += costs[batch_size]
+        chunk.flops += costs[targets.shape[1]]
         evaluating = chunk.step in evaluation_steps
         if evaluating or len(chunk.window) >= CHECK_STEPS:
             _read_losses(chunk)
@@ -186,8 +181,20 @@ def train_chunk(
             last = chunk.step == total_steps
             parts = (splits.validation, splits.test) if last else (validation, test)
             _evaluate(chunk, *parts, evaluation_steps.index(chunk.step))
-            report(_summary(chunk, evaluation_steps.index(chunk.step), total_steps))
+            if len(chunk.lanes):
+                report(_summary(chunk, evaluation_steps.index(chunk.step), total_steps))
         after_step(chunk)
+
+
+def _step_costs(cell: Cell) -> dict[int, int]:
+    """Return the FLOPs of a lane's training step by batch size; counted before the clock of the steps starts."""
+    training, num_train = cell.training, cell.data.num_train
+    full = min(training.batch_size, num_train)
+    last = num_train - full * (training.steps_per_epoch(num_train) - 1)
+    return {
+        batch_size: training_step_flops(cell.model, cell.task(), batch_size, training.optimizer).total
+        for batch_size in {full, last}
+    }
 
 
 def train_step(chunk: Chunk, inputs: Tensor, targets: Tensor, total_steps: int) -> None:
@@ -265,12 +272,22 @@ def _read_losses(chunk: Chunk) -> None:
     chunk.window = []
     chunk.sums[:2] += losses.sum(0)
     chunk.sums[2] += len(losses)
-    if not exploded.any():
-        return
+    if exploded.any():
+        _take_out(chunk, exploded.any(0), first_step + exploded.int().argmax(0))
+
+
+def _take_out(chunk: Chunk, diverged: Tensor, at: Tensor) -> None:
+    """Freeze the lanes that have diverged: note the step, and go on without them.
+
+    Args:
+        chunk: changed in place.
+        diverged: (lanes,) bool, on the CPU.
+        at: (lanes,), the step at which each diverged; read only where it did.
+    """
     for lane, row in enumerate(chunk.rows):
-        if exploded[:, lane].any():
-            chunk.diverged_at[row] = first_step + int(exploded[:, lane].int().argmax())
-    kept = [lane for lane in range(len(chunk.lanes)) if not exploded[:, lane].any()]
+        if diverged[lane]:
+            chunk.diverged_at[row] = int(at[lane])
+    kept = [lane for lane in range(len(chunk.lanes)) if not diverged[lane]]
     index = torch.tensor(kept, dtype=torch.long, device=chunk.sums.device)
     chunk.lanes = chunk.lanes.keep(kept)
     chunk.optimizer.state = {
@@ -289,6 +306,10 @@ def _evaluate(chunk: Chunk, validation: Split, test: Split, column: int) -> None
         part: evaluate(chunk.lanes, split, data.loss, data.metric)
         for part, split in (("validation", validation), ("test", test))
     }
+    exploded = torch.zeros(len(rows), dtype=torch.bool)
+    for split, found in ((validation, scores["validation"]), (test, scores["test"])):
+        if len(split.targets):
+            exploded |= ~torch.isfinite(found.loss)
     column_values = {
         "training_loss": means[0],
         "training_total_loss": means[1],
@@ -302,6 +323,9 @@ def _evaluate(chunk: Chunk, validation: Split, test: Split, column: int) -> None
     }
     for name, values in column_values.items():
         chunk.curves[name][rows, column] = torch.as_tensor(values, dtype=torch.float64)
+        chunk.curves[name][[row for row, bad in zip(rows, exploded, strict=True) if bad], column] = torch.nan
+    if exploded.any():  # by the last update, which no training loss has seen
+        _take_out(chunk, exploded, torch.full((len(rows),), chunk.step))
 
 
 def _summary(chunk: Chunk, column: int, total_steps: int) -> Evaluation:

@@ -13,14 +13,14 @@ from hornlib import __version__
 from hornlib.cell import Cell
 from hornlib.checkpoint import load_checkpoint, remove_checkpoint, save_checkpoint, set_aside
 from hornlib.data.loading import Splits, load
-from hornlib.errors import CheckpointError, ConfigError
+from hornlib.errors import CheckpointError, ConfigError, ResourceError
 from hornlib.jobs import Range
 from hornlib.provenance import commit
 from hornlib.results.run_file import RunRecord, write_run_file
 from hornlib.training.interruption import Interrupted, StopRequest
 from hornlib.training.loop import Chunk, start_chunk, train_chunk
 from hornlib.training.progress import Reporter
-from hornlib.training.width import chunk_width
+from hornlib.training.width import chunk_width, is_out_of_memory
 
 __all__ = ["TrainOptions", "resolve_device", "train_job"]
 
@@ -64,8 +64,22 @@ def train_job(cell: Cell, seeds: Range, output: Path, options: TrainOptions) -> 
     Raises:
         DataError: the data are not there.
         CheckpointError, ResultsError: a folder is full or cannot be written; what was trained is kept.
+        ResourceError: the memory does not hold even the lanes that were asked for.
         Interrupted: a signal asked to stop; the checkpoint is saved.
     """
+    try:
+        _train_job(cell, seeds, output, options)
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        raise ResourceError(
+            f"{output.stem}: out of memory with {cell.model.num_parameters(cell.task()):,} parameters and batches of "
+            f"{cell.training.batch_size}; lower training.batch_size, the model's width or `lanes`, or give the job "
+            "more memory"
+        ) from error
+
+
+def _train_job(cell: Cell, seeds: Range, output: Path, options: TrainOptions) -> None:
     started = datetime.datetime.now(datetime.UTC)
     device = resolve_device(options.device)
     torch.set_num_threads(options.threads)

@@ -9,7 +9,7 @@ from hornlib.cell import Cell
 from hornlib.data.loading import Splits
 from hornlib.training.loop import Chunk, start_chunk, train_step
 
-__all__ = ["chunk_width", "fastest_width", "seconds_a_lane_step"]
+__all__ = ["chunk_width", "fastest_width", "is_out_of_memory", "seconds_a_lane_step"]
 
 GAIN = 0.95
 """A width is taken only if its time falls below this share of the best so far: a trial is noisy."""
@@ -35,13 +35,20 @@ def fastest_width(cell: Cell, seeds: Sequence[int], splits: Splits) -> int:
     for width in widths:
         try:
             seconds = seconds_a_lane_step(cell, seeds[:width], splits)
-        except torch.OutOfMemoryError:
+        except RuntimeError as error:
+            if width == 1 or not is_out_of_memory(error):
+                raise
             break
         if seconds < least * GAIN:
             best, least = width, seconds
         elif seconds > least * GIVE_UP:
             break
     return best
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Return whether torch ran out of memory; on a CPU it raises a plain RuntimeError."""
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
 def seconds_a_lane_step(cell: Cell, seeds: Sequence[int], splits: Splits, repetitions: int = 5) -> float:

@@ -67,11 +67,16 @@ sweeps:
     )
     result = project.snakemake()
     assert result.returncode == 0, result.stderr
-    assert (project.folder / "results/data/fashion_mnist.ready").exists()
+    assert len(list((project.folder / "results/data").glob("fashion_mnist-*.ready"))) == 1
     with xr.open_dataset(project.folder / "results/results.nc") as results:
         assert results["dataset"].values.tolist() == ["fashion_mnist"]
         assert (results["status"] == "complete").all()
     assert {file: file.stat().st_mtime_ns for file in root.rglob("*")} == before
+    # a marker does not vouch for another root
+    monkeypatch.setenv("HORNLIB_DATA", str(project.folder / "nowhere"))
+    next((project.folder / "results/runs").glob("*.nc")).unlink()
+    planned = project.snakemake("-n")
+    assert "rule data:" in planned.stdout + planned.stderr
 
 
 def test_a_missing_root_is_told_before_any_training_with_what_to_put_where(project, monkeypatch, tmp_path):

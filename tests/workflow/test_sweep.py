@@ -126,6 +126,12 @@ def test_a_mistake_in_the_config_is_told_before_any_training(project, old, new, 
     assert not (project.folder / "results").exists()
 
 
+def test_a_run_file_of_no_cell_is_refused_without_a_traceback(project):
+    result = project.snakemake("results/runs/digits-cnn-000000000000.seeds-0-1.nc")
+    assert result.returncode != 0 and "Traceback" not in result.stderr
+    assert "digits-cnn-000000000000" in result.stderr
+
+
 def test_config_on_the_command_line_is_refused(project):
     result = project.snakemake("--config", "seeds=3")
     assert result.returncode != 0 and "--configfile" in result.stderr
@@ -150,7 +156,9 @@ def test_after_kill_9_of_everything_the_same_command_ends_bit_identical(project,
     other = type(project)(undisturbed)
     other.configure((project.folder / "config.yaml").read_text())
     assert other.snakemake().returncode == 0
-    for delay in (6.0, 7.0, 8.0):
+    checkpoints = project.folder / "results/checkpoints"
+    resumed = 0
+    for kill in range(3):
         started = subprocess.Popen(
             project.command("--cores", "2"),
             cwd=project.folder,
@@ -159,12 +167,18 @@ def test_after_kill_9_of_everything_the_same_command_ends_bit_identical(project,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
-        time.sleep(delay)
-        try:
+        deadline = time.monotonic() + 60
+        seen = {file: file.stat().st_mtime_ns for file in checkpoints.glob("*.checkpoint")}
+        while time.monotonic() < deadline and started.poll() is None:
+            now = {file: file.stat().st_mtime_ns for file in checkpoints.glob("*.checkpoint")}
+            if sum(now[file] != seen.get(file) for file in now) > (kill == 0):  # both jobs, then any
+                break
+            time.sleep(0.01)
+        if started.poll() is None:
             os.killpg(started.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            break
+            resumed += bool(list(checkpoints.glob("*.checkpoint")))
         started.wait()
+    assert resumed, "no kill hit a job in training"
     again = project.snakemake()
     assert again.returncode == 0, again.stderr
     with (

@@ -1,24 +1,31 @@
 # Data are fetched on the submitting machine, once; a node only ever reads them.
-DATASETS = {
-    cell.data.name: cell.data.root_path()
+DATA = {
+    f"{cell.data.name}-{hashlib.sha256(str(cell.data.root_path()).encode()).hexdigest()[:8]}": cell.data
     for cell in GRID.cells.values()
     if cell.data.declaration.needs_download
 }
-# the marker that says that a dataset is there; none for one that comes with a dependency
-READY = {
-    cell.data.name: f"{RESULTS}/data/{cell.data.name}.ready" if cell.data.name in DATASETS else []
-    for cell in GRID.cells.values()
-}
+# dataset and folder -> the marker that says that the files are there
+READY = {(data.name, data.root_path()): f"{RESULTS}/data/{key}.ready" for key, data in DATA.items()}
+
+# A marker of files that are gone says what is not so.
+for (name, root), marker in READY.items():
+    if not all((root / file).exists() for file in DATASETS[name].files):
+        pathlib.Path(marker).unlink(missing_ok=True)
+# cell -> the marker that it waits for; none where the data come with a dependency
+DATA_OF = {name: READY.get((cell.data.name, cell.data.root_path()), []) for name, cell in GRID.cells.items()}
 
 
 rule data:
     """Make sure that a dataset's files are there; an existing root is used as it is."""
     output:
-        ready=touch(f"{RESULTS}/data/{{dataset}}.ready"),
+        ready=touch(f"{RESULTS}/data/{{key}}.ready"),
     log:
-        f"{RESULTS}/logs/data/{{dataset}}.log",
+        f"{RESULTS}/logs/data/{{key}}.log",
+    wildcard_constraints:
+        key="|".join(DATA) or "$^",
     localrule: True
     params:
-        root=lambda wildcards: str(DATASETS[wildcards.dataset]),
+        name=lambda wildcards: DATA[wildcards.key].name,
+        root=lambda wildcards: str(DATA[wildcards.key].root_path()),
     shell:
-        "hornlib data {wildcards.dataset:q} --root {params.root:q} > {log:q} 2>&1"
+        "hornlib data {params.name:q} --root {params.root:q} > {log:q} 2>&1"

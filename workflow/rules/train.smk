@@ -6,11 +6,15 @@ rule train:
     """Train one job: one cell with a range of seeds, side by side as lanes."""
     input:
         # `ancient`: a newer marker makes no run stale
-        data=lambda wildcards: ancient(READY[GRID.cells[wildcards.cell].data.name]),
+        data=lambda wildcards: ancient(DATA_OF[wildcards.cell]),
     output:
         run=f"{RESULTS}/runs/{{cell}}.seeds-{{first}}-{{last}}.nc",
     log:
         f"{RESULTS}/logs/train/{{cell}}.seeds-{{first}}-{{last}}.log",
+    wildcard_constraints:
+        cell="|".join(GRID.cells),
+        first="[0-9]+",
+        last="[0-9]+",
     threads: SETTINGS.threads
     params:
         cell=lambda wildcards: json.dumps(
