@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import torch
-import yaml
+from ruamel.yaml import YAML
 
 from hornlib.data.loading import load
 from hornlib.grid import read_grid
@@ -48,10 +48,11 @@ def in_one_loop(config: Path) -> float:
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
-        content = yaml.safe_load((REPOSITORY / "config.yaml").read_text())
+        yaml = YAML()
+        content = yaml.load((REPOSITORY / "config.yaml").read_text())
         content["lanes"] = 7  # the same lanes in both
         config = Path(folder) / "config.yaml"
-        config.write_text(yaml.safe_dump(content))
+        yaml.dump(content, config)
         grid = read_grid([config])
         loop = in_one_loop(config)
         swept = through_snakemake(Path(folder), config)
