@@ -51,6 +51,8 @@ def displacements(
         timesteps: number of steps.
         every_step: whether to return x_1, ..., x_T as (timesteps, batch, nodes), or x_T as (batch, nodes).
     """
+    # Under autocast a stem hands on half precision; the states keep the precision of the weights.
+    sequence = sequence.to(input_weight.dtype)
     explicit = integrator == "explicit_euler"
     if explicit and timesteps == 1:  # x_1 = x_0 + h y_0
         rest = 0 * F.linear(sequence, input_weight, bias)

@@ -29,6 +29,12 @@ def depthwise_convolution(inputs: Tensor, kernel: Tensor) -> Tensor:
     """
     if inputs.shape[-2] * inputs.shape[-1] > LARGEST_MAP:
         return _convolve(inputs, kernel)
+    device = inputs.device.type
+    if torch.is_autocast_enabled(
+        device
+    ):  # out here, as autocast is off in the backward pass, and within vmap's rule
+        dtype = torch.get_autocast_dtype(device)
+        inputs, kernel = inputs.to(dtype), kernel.to(dtype)
     return _SmallMapConvolution.apply(inputs, kernel)
 
 

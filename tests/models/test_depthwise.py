@@ -48,3 +48,25 @@ def test_lanes_are_the_same_convolutions_alone(height, width):
     torch.testing.assert_close(together, alone)
     for one, other in zip(gradients, expected, strict=True):
         torch.testing.assert_close(one, other)
+
+
+@pytest.mark.parametrize("lanes", [1, 2])
+def test_under_autocast_gradients_are_the_convolutions_to_half_precision_in_their_tensors_dtypes(lanes):
+    inputs, kernel = (tensor.detach().float().requires_grad_() for tensor in tensors(2, 2, lanes))
+    draw = torch.Generator().manual_seed(0)
+    weight = torch.randn(inputs.shape, generator=draw)
+
+    def run(each):
+        if lanes == 1:
+            return each(inputs[0], kernel[0]).unsqueeze(0)
+        return torch.vmap(each)(inputs, kernel)
+
+    with torch.autocast("cpu", torch.bfloat16):
+        found = run(depthwise_convolution)
+    assert found.dtype == torch.bfloat16
+    expected = torch.autograd.grad((run(reference) * weight).sum(), (inputs, kernel))
+    for one, other in zip(
+        torch.autograd.grad((found * weight).sum(), (inputs, kernel)), expected, strict=True
+    ):
+        assert one.dtype == torch.float32
+        assert (one - other).norm() < 0.01 * other.norm()
