@@ -20,7 +20,7 @@ from hornlib.results.run_file import RunRecord, write_run_file
 from hornlib.training.interruption import Interrupted, StopRequest
 from hornlib.training.loop import Chunk, start_chunk, train_chunk
 from hornlib.training.progress import Reporter
-from hornlib.training.width import chunk_width, is_out_of_memory
+from hornlib.training.width import chunk_width, is_out_of_memory, warm_up
 
 __all__ = ["TrainOptions", "resolve_device", "train_job"]
 
@@ -95,6 +95,7 @@ def _train_job(cell: Cell, seeds: Range, output: Path, options: TrainOptions) ->
         elif saved.versions[-1] != __version__:
             saved.versions.append(__version__)
         reporter.say(f"{saved.width} lane(s) at a time")
+        warm_up(cell, list(seeds.seeds())[: saved.width], splits)
         keeper = _Keeper(checkpoint, cell, seeds, saved, options.checkpoint_seconds, stop)
         finished = _train_chunks(cell, seeds, splits, saved, keeper, reporter)
         attributes = _attributes(device, options.threads, started, saved.versions)

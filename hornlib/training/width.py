@@ -9,7 +9,7 @@ from hornlib.cell import Cell
 from hornlib.data.loading import Splits
 from hornlib.training.loop import Chunk, start_chunk, train_step
 
-__all__ = ["chunk_width", "fastest_width", "is_out_of_memory", "seconds_a_lane_step"]
+__all__ = ["chunk_width", "fastest_width", "is_out_of_memory", "seconds_a_lane_step", "warm_up"]
 
 GAIN = 0.95
 """A width is taken only if its time falls below this share of the best so far: a trial is noisy."""
@@ -53,15 +53,24 @@ def is_out_of_memory(error: RuntimeError) -> bool:
 
 def seconds_a_lane_step(cell: Cell, seeds: Sequence[int], splits: Splits, repetitions: int = 5) -> float:
     """Return the shortest time of a training step on real batches, seconds, divided by the number of lanes."""
-    device = splits.train.targets.device
-    chunk = start_chunk(cell, list(seeds), device)
-    batch = torch.arange(min(cell.training.batch_size, len(splits.train.targets)), device=device)
-    index = batch.expand(len(seeds), -1)
-    inputs, targets = splits.train.inputs[index], splits.train.targets[index]
+    chunk, inputs, targets = _trial(cell, seeds, splits)
     times: list[float] = []
     while len(times) < 2 or (len(times) <= repetitions and sum(times) < PATIENCE):
         times.append(_timed_step(chunk, inputs, targets))
     return min(times[1:]) / len(seeds)  # the first step warms caches up
+
+
+def warm_up(cell: Cell, seeds: Sequence[int], splits: Splits) -> None:
+    """Make one step on lanes that are thrown away, so that no run's clock pays for first calls and caches."""
+    _timed_step(*_trial(cell, seeds, splits))
+
+
+def _trial(cell: Cell, seeds: Sequence[int], splits: Splits) -> tuple[Chunk, torch.Tensor, torch.Tensor]:
+    device = splits.train.targets.device
+    chunk = start_chunk(cell, list(seeds), device)
+    batch = torch.arange(min(cell.training.batch_size, len(splits.train.targets)), device=device)
+    index = batch.expand(len(seeds), -1)
+    return chunk, splits.train.inputs[index], splits.train.targets[index]
 
 
 def _timed_step(chunk: Chunk, inputs: torch.Tensor, targets: torch.Tensor) -> float:
