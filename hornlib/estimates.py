@@ -13,7 +13,7 @@ from hornlib.grid import Grid
 from hornlib.jobs import Job, Range
 from hornlib.matching import count
 
-__all__ = ["Estimates", "training_work"]
+__all__ = ["Estimates", "training_forward_flops"]
 
 MOST_FILES_READ = 64
 """Opening a run file takes milliseconds; so many give every group of cells a few."""
@@ -22,7 +22,7 @@ FILE_BYTES, EVALUATION_BYTES = 18_000, 80
 """Of a run file: netCDF-4's own structures, and some ten numbers of 8 bytes an evaluation and seed."""
 
 
-def training_work(cell: Cell) -> float:
+def training_forward_flops(cell: Cell) -> float:
     """Return examples times forward FLOPs of a whole training; seconds grow with it within one model."""
     steps = cell.training.total_steps(cell.data.num_train)
     return (
@@ -36,7 +36,7 @@ class Estimates:
 
     Attributes:
         seconds: cell name -> seconds of one run, where it was measured.
-        rates: (model, dataset) and (model, "") -> seconds of a run over its `training_work`.
+        rates: (model, dataset) and (model, "") -> seconds of a run over its `training_forward_flops`.
         bytes_per_file: mean size of the run files there are, or None.
         num_files: how many files were read.
     """
@@ -60,7 +60,7 @@ class Estimates:
             cell, runs = measured
             seconds.setdefault(cell.name, []).extend(runs)
             for key in ((cell.model.name, cell.data.name), (cell.model.name, "")):
-                rates.setdefault(key, []).extend(run / training_work(cell) for run in runs)
+                rates.setdefault(key, []).extend(run / training_forward_flops(cell) for run in runs)
             sizes.append(path.stat().st_size)
         return cls(
             {name: statistics.median(runs) for name, runs in seconds.items()},
@@ -75,7 +75,7 @@ class Estimates:
             return self.seconds[cell.name]
         by_dataset = self.rates.get((cell.model.name, cell.data.name))
         rate = by_dataset if by_dataset is not None else self.rates.get((cell.model.name, ""))
-        return None if rate is None else rate * training_work(cell)
+        return None if rate is None else rate * training_forward_flops(cell)
 
     def job_bytes(self, cell: Cell, seeds: Range) -> float:
         """Return the size of a job's run file: the mean of those there are, else in closed form."""

@@ -3,10 +3,10 @@
 from functools import lru_cache
 
 from hornlib.models.build import build_network
-from hornlib.operations import Work, WorkCounter, forward_work, training_work
+from hornlib.operations import Work, training_work
 from hornlib.parameters import Flops, ModelParameters, Task
 
-__all__ = ["OPTIMIZER_FLOPS", "Work", "WorkCounter", "forward_work", "training_step_flops", "training_work"]
+__all__ = ["OPTIMIZER_FLOPS", "training_step_flops"]
 
 OPTIMIZER_FLOPS: dict[str, int] = {"adamw": 14, "sgd": 6}
 """Operations of one update of one parameter, as `hornlib.training.optimizers` runs it without weight decay.

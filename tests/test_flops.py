@@ -3,10 +3,11 @@
 import pytest
 import torch
 
-from hornlib.flops import OPTIMIZER_FLOPS, WorkCounter, training_step_flops, training_work
+from hornlib.flops import OPTIMIZER_FLOPS, training_step_flops
 from hornlib.models.build import build_network
 from hornlib.models.cnn.parameters import CnnParameters
 from hornlib.models.mlp.parameters import MlpParameters
+from hornlib.operations import WorkCounter, training_work
 from hornlib.parameters import Flops, Task
 from hornlib.training.optimizers import OPTIMIZERS
 from hornlib.training.parameters import TrainingParameters

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from hornlib.estimates import Estimates, training_work
+from hornlib.estimates import Estimates, training_forward_flops
 from hornlib.jobs import Range, scan_runs
 from hornlib.plan import Plan
 from hornlib.plan_table import compact, hours_text, print_plan
@@ -120,14 +120,15 @@ def test_hours_follow_from_the_measured_run_and_scale_with_work_within_a_model(g
     plan = plan_of(grid, "model=horn_cnn", sweep="one")
     estimates = plan.estimates
     assert estimates.run_seconds(small) == pytest.approx(30.0)
-    ratio = training_work(large) / training_work(small)
+    ratio = training_forward_flops(large) / training_forward_flops(small)
     assert estimates.run_seconds(large) == pytest.approx(30.0 * ratio)
     assert plan.seconds() == pytest.approx(
         30.0 * (1 + 3 * ratio)
     )  # one seed of small is left, three of large
     assert plan_of(grid, sweep="one").seconds() is None  # cnn was never measured
     mnist = next(cell for cell in grid.cells.values() if cell.data.name == "mnist")
-    assert estimates.run_seconds(mnist) == pytest.approx(30.0 * training_work(mnist) / training_work(small))
+    ratio = training_forward_flops(mnist) / training_forward_flops(small)
+    assert estimates.run_seconds(mnist) == pytest.approx(30.0 * ratio)
 
 
 def test_a_finished_arm_costs_nothing_more(grid):
