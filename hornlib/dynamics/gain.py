@@ -23,7 +23,7 @@ _DEGENERATE = 1e-6
 
 
 def step_response(oscillator: Oscillator, integrator: Integrator, timesteps: int) -> list[float]:
-    """Return x_1 .. x_T of an oscillator at rest at t = 0 under a constant unit force.
+    """Return x_1 .. x_T of an oscillator at rest at t = 0 under a constant unit force; inf past any float.
 
     x_t = (alpha / omega^2) (1 - (M^t)_xx), where M is the unforced step on (x, y) and, by Cayley and
     Hamilton, M^t = q_t M - det(M) q_{t-1} I with q_t = (l1^t - l2^t) / (l1 - l2), l1 and l2 the eigenvalues
@@ -44,10 +44,11 @@ def step_response(oscillator: Oscillator, integrator: Integrator, timesteps: int
     else:
         stay, determinant = 1 - h * spring, carry
     powers = [_divided_power(stay + carry, determinant, t) for t in range(timesteps + 1)]
-    return [
+    response = [
         oscillator.dc_gain * (1 - powers[t] * stay + determinant * powers[t - 1])
         for t in range(1, timesteps + 1)
     ]
+    return [x if math.isfinite(x) else math.inf for x in response]  # far from stable, inf - inf is nan
 
 
 def leaky_step_response(leak_rate: float, timesteps: int) -> list[float]:
@@ -60,8 +61,8 @@ def read_out(response: Sequence[float], readout: TimeReadout) -> float:
     if readout == "last":
         return response[-1]
     if readout == "rms":
-        return math.sqrt(math.fsum(x * x for x in response) / len(response))
-    return math.fsum(response) / len(response)
+        return math.sqrt(_mean([x * x for x in response]))
+    return _mean(response)
 
 
 def constant_drive_gain(
@@ -90,10 +91,20 @@ def reference_gain(
     return constant_drive_gain(reference.oscillator(timesteps), reference.integrator, timesteps, readout)
 
 
+def _mean(values: Sequence[float]) -> float:
+    try:
+        return math.fsum(values) / len(values)
+    except OverflowError:
+        return math.inf
+
+
 def _divided_power(trace: float, determinant: float, t: int) -> float:
     """Return (l1^t - l2^t) / (l1 - l2), the roots those of l^2 - trace l + determinant; its limit if they
-    meet."""
+    meet; infinite where a float cannot hold it."""
     root = cmath.sqrt(trace**2 / 4 - determinant)
-    if abs(root) < _DEGENERATE:
-        return t * (trace / 2) ** (t - 1) if t else 0.0
-    return (((trace / 2 + root) ** t - (trace / 2 - root) ** t) / (2 * root)).real
+    try:
+        if abs(root) < _DEGENERATE:
+            return t * (trace / 2) ** (t - 1) if t else 0.0
+        return (((trace / 2 + root) ** t - (trace / 2 - root) ** t) / (2 * root)).real
+    except OverflowError:
+        return math.inf

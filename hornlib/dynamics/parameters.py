@@ -7,9 +7,12 @@ from pydantic import Field, model_validator
 
 from hornlib.parameters import Parameters
 
-__all__ = ["Integrator", "Oscillator", "OscillatorParameters"]
+__all__ = ["LARGEST", "SMALLEST", "Integrator", "Oscillator", "OscillatorParameters", "refuse_tiny"]
 
 Integrator = Literal["symplectic_euler", "explicit_euler", "implicit_damping"]
+
+SMALLEST, LARGEST = 1e-6, 1e6
+"""Bounds of every constant that may be given: beyond them squares and quotients leave what float32 can hold."""
 
 
 class Oscillator(NamedTuple):
@@ -46,19 +49,19 @@ class OscillatorParameters(Parameters):
 
     preset: Literal["public", "unit_gain"] = "unit_gain"
     """Where the constants that are not given come from."""
-    omega: float | None = Field(default=None, gt=0)
+    omega: float | None = Field(default=None, ge=SMALLEST, le=LARGEST)
     """Natural angular frequency, radians a unit of time."""
-    num_cycles: float | None = Field(default=None, gt=0)
+    num_cycles: float | None = Field(default=None, ge=SMALLEST, le=LARGEST)
     """Cycles of the oscillator within the horizon h T; instead of omega."""
-    damping: float | None = Field(default=None, ge=0)
+    damping: float | None = Field(default=None, ge=0, le=LARGEST)
     """HORN's gamma, one over a unit of time; x'' + 2 damping x' + ..."""
-    damping_ratio: float | None = Field(default=None, ge=0)
+    damping_ratio: float | None = Field(default=None, ge=0, le=LARGEST)
     """damping / omega: below 1 underdamped, above 1 overdamped; instead of damping."""
-    alpha: float | None = Field(default=None, gt=0)
+    alpha: float | None = Field(default=None, ge=SMALLEST, le=LARGEST)
     """Excitability: the largest force on a node."""
-    dc_gain: float | None = Field(default=None, gt=0)
+    dc_gain: float | None = Field(default=None, ge=SMALLEST, le=LARGEST)
     """alpha / omega^2, the displacement under a constant unit force; instead of alpha."""
-    integration_step: float = Field(default=1.0, gt=0)
+    integration_step: float = Field(default=1.0, ge=SMALLEST, le=LARGEST)
     """h, the time step of the integrator, units of time."""
     integrator: Integrator = "symplectic_euler"
     """The update rule; symplectic_euler is HORN's."""
@@ -77,6 +80,7 @@ class OscillatorParameters(Parameters):
         for direct, relative in (("omega", "num_cycles"), ("damping", "damping_ratio"), ("alpha", "dc_gain")):
             if getattr(self, direct) is not None and getattr(self, relative) is not None:
                 raise ValueError(f"give {direct} or {relative}, not both")
+        refuse_tiny(damping=self.damping, damping_ratio=self.damping_ratio)
         if self.oscillator_training == "learned" and (self.damping == 0 or self.damping_ratio == 0):
             raise ValueError("oscillator_training: learned works in log space and needs a damping above 0")
         return self
@@ -115,3 +119,14 @@ class OscillatorParameters(Parameters):
             "damping_ratio": oscillator.damping_ratio,
             "dc_gain": oscillator.dc_gain,
         }
+
+
+def refuse_tiny(**constants: float | None) -> None:
+    """Refuse a constant between 0, which is allowed, and `SMALLEST`.
+
+    Raises:
+        ValueError: naming the constant.
+    """
+    for name, value in constants.items():
+        if value is not None and 0 < value < SMALLEST:
+            raise ValueError(f"{name}: got {value}; give 0, or at least {SMALLEST:g}")

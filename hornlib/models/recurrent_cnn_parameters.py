@@ -53,7 +53,7 @@ class RecurrentCnnParameters(ModelParameters):
     """Channels of the first stage; every further stage doubles them."""
     num_stages: int = Field(default=3, ge=1, le=8)
     """Stages, each at half the resolution of the one before."""
-    timesteps: int = Field(default=8, ge=1)
+    timesteps: int = Field(default=8, ge=1, le=100_000)
     """T, recurrent steps of every stage for one image."""
     recurrence: Literal["depthwise", "full", "none"] = "depthwise"
     """K, the 3x3 kernel from the units' states to their drive: one a channel, all to all channels, or none

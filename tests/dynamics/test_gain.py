@@ -100,3 +100,12 @@ def test_over_one_fine_undamped_cycle_the_reference_gain_is_one():
     assert reference_gain(8) == pytest.approx(
         sum(recursion(OscillatorParameters().oscillator(8), "symplectic_euler", 8)) / 8
     )
+
+
+@pytest.mark.parametrize("integrator", INTEGRATORS)
+@pytest.mark.parametrize("readout", ["mean", "last", "rms"])
+def test_a_response_that_no_float_can_hold_is_infinite(integrator, readout):
+    oscillator = Oscillator(omega=100.0, damping=0.1, alpha=1e4, integration_step=1.0)
+    assert constant_drive_gain(oscillator, integrator, 400, readout) == math.inf
+    response = step_response(oscillator, integrator, 20)
+    assert response == pytest.approx(recursion(oscillator, integrator, 20), rel=1e-9)

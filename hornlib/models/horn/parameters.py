@@ -28,7 +28,7 @@ class HornParameters(ModelParameters, OscillatorParameters):
     name: Literal["horn"] = "horn"
     num_nodes: int = Field(default=32, ge=1)
     """n, oscillators of the layer; 32 in the public code."""
-    timesteps: int | None = Field(default=None, ge=1)
+    timesteps: int | None = Field(default=None, ge=1, le=100_000)
     """T, steps for an image, which needs it; a sequence has its own length, and null means that one."""
     recurrence: Literal["full", "none"] = "full"
     """W_hh and b_hh, from every node to every node, or none."""

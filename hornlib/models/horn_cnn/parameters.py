@@ -1,5 +1,6 @@
 """Parameters of HORN-CNN, a CNN whose stages are fields of driven harmonic oscillators; free of torch."""
 
+import math
 from typing import ClassVar, Literal
 
 from pydantic import model_validator
@@ -49,7 +50,7 @@ class HornCnnParameters(RecurrentCnnParameters, OscillatorParameters):
         if self.gain == "own":
             return oscillator
         own = constant_drive_gain(oscillator, self.integrator, timesteps, self.readout)
-        if own <= 0:  # far from stable: `problems` says so
+        if not 0 < own < math.inf:  # far from stable: `problems` says so
             return oscillator
         return oscillator._replace(alpha=oscillator.alpha * reference_gain(timesteps, self.readout) / own)
 
@@ -63,7 +64,7 @@ class HornCnnParameters(RecurrentCnnParameters, OscillatorParameters):
         found = super().problems(task)
         if self.integrator == "explicit_euler" and self.timesteps == 1:
             found.append("timesteps: after 1 step of explicit_euler every displacement is 0; give at least 2")
-        elif self.gain == "reference" and self._constant_drive_gain() <= 0:
+        elif self.gain == "reference" and not 0 < self._constant_drive_gain() < math.inf:
             found.append("gain: reference needs an oscillator that follows a constant drive: stabilise it")
         return found
 

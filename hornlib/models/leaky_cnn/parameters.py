@@ -6,6 +6,7 @@ from typing import ClassVar, Literal
 from pydantic import Field, model_validator
 
 from hornlib.dynamics.gain import leaky_step_response, read_out, reference_gain
+from hornlib.dynamics.parameters import LARGEST, SMALLEST, refuse_tiny
 from hornlib.models.recurrent_cnn_parameters import RecurrentCnnParameters
 from hornlib.parameters import Task, Value
 
@@ -29,20 +30,21 @@ class LeakyCnnParameters(RecurrentCnnParameters):
     network: ClassVar[str] = "hornlib.models.leaky_cnn.network:LeakyCnn"
 
     name: Literal["leaky_cnn"] = "leaky_cnn"
-    leak_rate: float | None = Field(default=None, gt=0, le=1)
+    leak_rate: float | None = Field(default=None, ge=SMALLEST, le=1)
     """r, the share of the state that is replaced in a step; default 1 - exp(-2 pi num_cycles / T), the time
     constant 1 / omega of the oscillator to be compared with."""
-    num_cycles: float = Field(default=1.0, gt=0)
+    num_cycles: float = Field(default=1.0, ge=SMALLEST, le=LARGEST)
     """Cycles within T steps of the oscillator to be compared with."""
-    damping_ratio: float = Field(default=0.1, ge=0)
+    damping_ratio: float = Field(default=0.1, ge=0, le=LARGEST)
     """damping / omega of the oscillator to be compared with."""
-    constant_drive_gain: float | None = Field(default=None, gt=0)
+    constant_drive_gain: float | None = Field(default=None, ge=SMALLEST, le=LARGEST)
     """c_T, wanted as a number; default that of the oscillator to be compared with."""
-    dc_gain: float | None = Field(default=None, gt=0)
+    dc_gain: float | None = Field(default=None, ge=SMALLEST, le=LARGEST)
     """G, the steady state under a constant unit force, given directly; instead of constant_drive_gain."""
 
     @model_validator(mode="after")
     def _one_gain(self) -> "LeakyCnnParameters":
+        refuse_tiny(damping_ratio=self.damping_ratio)
         if self.constant_drive_gain is not None and self.dc_gain is not None:
             raise ValueError("give constant_drive_gain or dc_gain, not both")
         return self
@@ -71,6 +73,16 @@ class LeakyCnnParameters(RecurrentCnnParameters):
             "dc_gain": dc_gain,
             "constant_drive_gain": dc_gain * self._unit_gain(),
         }
+
+    def problems(self, task: Task) -> list[str]:
+        """Say when no pixel is left for the last stage, or there is no gain to be matched."""
+        found = super().problems(task)
+        if not 0 < self.resolved_dc_gain() < math.inf:
+            found.append(
+                f"num_cycles: {self.num_cycles:g} within {self.timesteps} timesteps: the oscillator to be compared "
+                "with does not follow a constant drive; give fewer num_cycles, or constant_drive_gain"
+            )
+        return found
 
     def _unit_gain(self) -> float:
         return read_out(leaky_step_response(self.resolved_leak_rate(), self.timesteps), self.readout)
