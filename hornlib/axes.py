@@ -51,6 +51,12 @@ def expand_axes(config: Config, section: str, values: Mapping[str, Any], path: K
         _validated(config, section, dict(zip(axes, point, strict=True)), path)
         for point in itertools.product(*axes.values())
     ]
+    for key, several in axes.items():
+        if len(several) > 1 and any(key in type(point)._unnamed_fields() for point in points):
+            raise config.error(
+                (*path, key),
+                "not part of a cell's name, so that a list of it makes no other cells; give one value",
+            )
     if len(set(points)) < len(points):
         raise config.error(path, "a value stands twice in a list, spelt in two ways; take one of them out")
     return points

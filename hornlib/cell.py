@@ -23,6 +23,7 @@ __all__ = [
     "Cell",
     "Specification",
     "add_cell",
+    "changed_json",
     "make_cell",
     "parameters_class",
     "parse_specification",
@@ -73,10 +74,10 @@ def make_cell(
 ) -> Cell:
     """Name and return the cell of these parameters."""
     parts = [
-        _changed_json(data),
-        _changed_json(model),
-        _changed_json(structure),
-        _changed_json(training),
+        changed_json(data),
+        changed_json(model),
+        changed_json(structure),
+        changed_json(training),
     ]
     digits = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
     words = [data.name, model.name]
@@ -97,7 +98,8 @@ def add_cell(cells: dict[str, Cell], cell: Cell) -> None:
 
 
 @lru_cache(maxsize=65536)
-def _changed_json(parameters: Parameters) -> str:
+def changed_json(parameters: Parameters) -> str:
+    """Return what a section gives to the hash of a name: equal for two that differ outside the name only."""
     return json.dumps(parameters.changed(), sort_keys=True, separators=(",", ":"))
 
 

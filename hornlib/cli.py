@@ -156,6 +156,7 @@ def train(
     """Train one job: one cell with a range of seeds. The same command goes on from its checkpoint."""
     from hornlib.cell import parse_specification
     from hornlib.jobs import parse_run_name
+    from hornlib.refusals import refusals
     from hornlib.settings import parse_settings
 
     try:
@@ -167,6 +168,8 @@ def train(
         raise ConfigError(
             f"{output.name!r} is no run file of this cell; it is called {asked.name}.seeds-<first>-<last>.nc"
         )
+    for refusal in refusals(asked):
+        raise ConfigError(f"--cell: {refusal}")
     settings = parse_settings(
         lanes=int(lanes) if lanes.isdecimal() else lanes,
         threads=threads,

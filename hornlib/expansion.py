@@ -3,11 +3,10 @@
 import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from functools import lru_cache
 from typing import Any, NamedTuple, cast
 
 from hornlib.axes import ENTRY_KEYS, OVERRIDES, expand_axes, refuse_too_many
-from hornlib.cell import Cell, add_cell, make_cell
+from hornlib.cell import Cell, add_cell, changed_json, make_cell
 from hornlib.config import Config, merge
 from hornlib.data.parameters import DataParameters
 from hornlib.errors import ConfigError
@@ -22,7 +21,8 @@ from hornlib.matching import (
     target_sizes,
     where,
 )
-from hornlib.parameters import ModelParameters, Parameters, Task
+from hornlib.parameters import ModelParameters, Parameters
+from hornlib.refusals import presentation_refusal, refusals, warnings
 from hornlib.training.parameters import TrainingParameters
 from hornlib.validation import said
 from hornlib.yaml_file import KeyPath
@@ -154,25 +154,49 @@ class Expansion:
         return cast(str, label)
 
     def _section(self, section: str, override: object, path: KeyPath) -> list[Parameters]:
-        """Return the distinct points of a section, a model entry's own values merged over each entry."""
+        """Return the distinct points of a section, a model entry's own values merged over each entry.
+
+        Two entries of a list that say the same are a mistake; that an override makes two entries below it alike
+        is none.
+        """
         entries = self._entries(section)
+        groups = [entries]
         if override is not None:
             overrides = override if isinstance(override, list) else [override]
             if not overrides or not all(isinstance(values, dict) for values in overrides):
                 raise self._error(
                     (*path, section), f"expected parameters of {section}, found {said(override)}"
                 )
-            entries = [
-                _Entry(merge({section: entry.values}, {section: values})[section], (*path, section))
+            here = (*path, section)
+            groups = [
+                [
+                    _Entry(
+                        merge({section: entry.values}, {section: values})[section],
+                        (*here, index) if isinstance(override, list) else here,
+                    )
+                    for index, values in enumerate(overrides)
+                ]
                 for entry in entries
-                for values in overrides
             ]
-        points = [(point, entry.path) for entry in entries for point in self._points(section, entry)]
-        distinct: dict[Parameters, KeyPath] = {}
-        for point, where_from in points:
-            if distinct.setdefault(point, where_from) != where_from and override is None:
-                raise self._error(where_from, f"another entry of {section} says the same; take it out of one")
-        return list(distinct)
+        distinct: dict[str, Parameters] = {}
+        for group in groups:
+            for name, point in self._distinct(section, group).items():
+                distinct.setdefault(name, point)
+        return list(distinct.values())
+
+    def _distinct(self, section: str, entries: Sequence[_Entry]) -> dict[str, Parameters]:
+        """Return the points of entries that stand side by side, by what names them; each is said once."""
+        distinct: dict[str, Parameters] = {}
+        owners: dict[str, KeyPath] = {}
+        for entry in entries:
+            for point in self._points(section, entry):
+                name = changed_json(point)
+                if owners.setdefault(name, entry.path) != entry.path:
+                    raise self._error(
+                        entry.path, f"another entry of {section} says the same; take it out of one"
+                    )
+                distinct[name] = point
+        return distinct
 
     def _points(self, section: str, entry: _Entry) -> list[Parameters]:
         return expand_axes(self.config, section, entry.values, entry.path)
@@ -220,32 +244,21 @@ class Expansion:
         self, data: Sequence[Parameters], models: Sequence[Parameters], path: KeyPath
     ) -> None:
         """Check that every model takes every presentation: closed forms only count what is accepted."""
-        asked = {(points.presentation, points.name) for points in cast(list[DataParameters], data)}
+        asked = {(points.name, points.presentation): points for points in cast(list[DataParameters], data)}
         for model in cast(list[ModelParameters], models):
-            for presentation, dataset in sorted(asked):
-                if presentation not in model.presentations:
-                    raise self._error(
-                        path,
-                        f"{model.name} does not take the presentation {presentation!r} of {dataset}; "
-                        f"valid: {', '.join(model.presentations)}",
-                    )
+            for points in asked.values():
+                refusal = presentation_refusal(model, points)
+                if refusal is not None:
+                    raise self._error(path, refusal)
 
     def _check(self, label: str, cell: Cell, path: KeyPath) -> None:
-        """Check what model and data together tell: whether the cell works, and whether it is stable."""
-        problems, warnings = _judged(cell.model, cell.task())
-        for problem in problems:
-            raise self._error(path, problem)
-        for warning in warnings:
+        """Check what the sections together tell: whether the cell works, and whether it is stable."""
+        for refusal in refusals(cell):
+            raise self._error(path, refusal)
+        for warning in warnings(cell):
             if self.config.settings.strict_stability:
                 raise self._error(path, f"{warning} (strict_stability is on)")
             self._caution(label, cell, path, warning)
 
     def _caution(self, label: str, cell: Cell, path: KeyPath, sentence: str) -> None:
         self.cautions.append(Caution(self.sweep, label, cell.name, str(self._error(path, label)), sentence))
-
-
-@lru_cache(maxsize=65536)
-def _judged(model: ModelParameters, task: Task) -> tuple[list[str], list[str]]:
-    """Return problems and warnings; many cells share model and task, and differ in training."""
-    problems = model.problems(task)
-    return problems, [] if problems else model.warnings(task)

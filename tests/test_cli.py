@@ -79,6 +79,13 @@ OUTPUT = f"results/runs/{CELL.name}.seeds-0-4.nc"
 JSON = json.dumps(CELL.job_specification())
 
 
+def refused(**sections):
+    """Return the words that train a cell which the expansion would refuse."""
+    cell = parse_specification({"data": {"name": "digits"}, "model": {"name": "cnn"}} | sections)
+    specification = json.dumps(cell.job_specification())
+    return ["train", f"results/runs/{cell.name}.seeds-0-4.nc", "--cell", specification]
+
+
 def test_plan_prints_the_table(hornlib):
     answer = hornlib("plan")
     assert answer.status == 0 and answer.err == ""
@@ -124,6 +131,12 @@ def test_a_finished_grid_plans_the_same_paths(hornlib):
         (["train", OUTPUT, "--cell", JSON, "--lanes", "many"], "lanes: got 'many'; valid: auto"),
         (["train", OUTPUT, "--cell", JSON, "--device", "gpu"], "device: got 'gpu'; unknown device"),
         (["train", OUTPUT, "--cell", JSON, "--checkpoint-minutes", "nan"], "checkpoint_minutes: got nan"),
+        (
+            refused(data={"name": "digits", "presentation": "rows"}),
+            "--cell: cnn does not take the presentation 'rows' of digits; valid: image",
+        ),
+        (refused(model={"name": "horn"}), "--cell: timesteps: an image is a constant input"),
+        (refused(training={"batch_size": 1}), "--cell: training.batch_size: got 1"),
         (["data", "mnst"], "unknown dataset 'mnst'"),
         (["gather"], "no run file"),
         (["gather", "--configfile", "other.yaml"], "other.yaml: there is no such file"),

@@ -10,6 +10,8 @@ from hornlib.errors import ConfigError
 from hornlib.grid import read_grid
 from hornlib.jobs import Job, Range
 from hornlib.matching import count
+from hornlib.models.mlp.parameters import MlpParameters
+from hornlib.results.coordinates import coordinate_values
 
 
 def cells(grid, sweep="one"):
@@ -353,7 +355,7 @@ MANY = str(list(range(1, 501)))
         ("{name: horn_cnn, heterogeneity: .inf}", "model.heterogeneity", ["got inf; "]),
         ("{name: horn_cnn, heterogeneity: false}", "model.heterogeneity", ["got false; expected a number"]),
         ("{name: horn_cnn, heterogeneity: -1}", "model.heterogeneity", ["got -1; must be at least 0"]),
-        ("{name: horn_cnn, omega: 0}", "model.omega", ["got 0; must be above 0"]),
+        ("{name: horn_cnn, omega: 0}", "model.omega", ["got 0; must be at least 1e-06"]),
         ("{name: horn_cnn, omega: 1, num_cycles: 1}", "model", ["give omega or num_cycles, not both"]),
         ("{name: horn_cnn, timesteps: []}", "model.timesteps", ["the list is empty"]),
         ("{name: horn_cnn, timesteps: [4, 4]}", "model.timesteps", ["the value 4 stands twice"]),
@@ -387,6 +389,28 @@ MANY = str(list(range(1, 501)))
             "[{name: cnn}, {name: cnn, activation: tanh}]",
             "model[1]",
             ["'cnn' is given twice", "add `arm: <label>`"],
+        ),
+        (
+            "{name: cnn, data: [{train_subset: 100}, {train_subset: 100}]}",
+            "model.data[1]",
+            ["another entry of data says the same"],
+        ),
+        (
+            "{name: cnn, data: {root: [a, b]}}",
+            "model.data.root",
+            ["not part of a cell's name", "give one value"],
+        ),
+        ("{name: horn, fast_path: [adjoint, autograd]}", "model.fast_path", ["not part of a cell's name"]),
+        ("{name: horn_cnn, timesteps: 1000000000}", "model.timesteps", ["must be at most 100000"]),
+        ("{name: horn_cnn, num_cycles: 1e-200}", "model.num_cycles", ["must be at least 1e-06"]),
+        ("{name: horn, omega: 1e200}", "model.omega", ["must be at most 1000000.0"]),
+        ("{name: horn_cnn, damping: 1e-320}", "model", ["damping: got 1e-320; give 0, or at least 1e-06"]),
+        ("{name: leaky_cnn, num_cycles: 1e300}", "model.num_cycles", ["must be at most 1000000.0"]),
+        ("{name: leaky_cnn, num_cycles: 1e5}", "model", ["num_cycles: 100000 within 8", "give fewer"]),
+        (
+            "{name: horn_cnn, gain: reference, integrator: explicit_euler, omega: 100, timesteps: 1000}",
+            "model",
+            ["gain: reference needs an oscillator that follows a constant drive"],
         ),
         ("{name: rnn}", "model", ["rnn does not take the presentation 'image' of digits; valid: rows"]),
         ("{name: cnn, channels: 2-2-2-2-2-2}", "model", ["6 stages halve an image of 8 pixels to nothing"]),
@@ -435,6 +459,41 @@ def test_a_mistake_in_a_model_names_sweep_key_value_and_what_is_valid(grid_from,
         ("training", "{label_smoothing: 1}", "training.label_smoothing", ["got 1; must be below 1"]),
         ("training", "{optimizer: adam}", "training.optimizer", ["unknown 'adam' (did you mean 'adamw'?)"]),
         ("training", "{evaluate_at_epochs: 0}", "training.evaluate_at_epochs", ["must be at least 1"]),
+        ("data", "{name: digits, root: [a, b]}", "data.root", ["not part of a cell's name"]),
+        (
+            "data",
+            "[{name: digits}, {name: digits, root: a}]",
+            "data[1]",
+            ["another entry of data says the same"],
+        ),
+        (
+            "training",
+            "{epochs: 2, batch_size: 100, evaluate_at_epochs: 1-50}",
+            "model",
+            [
+                "training.evaluate_at_epochs: epoch 50 ends at step 650, and training ends at step 26 (epochs: 2)",
+                "take it out",
+            ],
+        ),
+        (
+            "training",
+            "{steps: 30, warmup_steps: 30}",
+            "model",
+            ["training.warmup_steps: got 30, but training ends at step 30", "at most 29"],
+        ),
+        (
+            "training",
+            "{optimizer: [adamw, sgd], beta1: 0.8}",
+            "training",
+            ["beta1 means nothing to optimizer: sgd"],
+        ),
+        ("training", "{acceleration: none}", "training", ["acceleration means nothing to optimizer: adamw"]),
+        (
+            "training",
+            "{momentum: 0.5}",
+            "training",
+            ["momentum means nothing to optimizer: adamw; leave it out"],
+        ),
         ("structure", "{name: dynamic}", "structure.name", ["unknown structure 'dynamic'", "valid: static"]),
         ("structure", "{rate: 3}", "structure.rate", ["unknown parameter of structure"]),
     ],
@@ -453,6 +512,59 @@ def test_every_mistake_of_an_entry_is_told_at_once(grid_from):
 def test_a_mistake_in_the_defaults_is_told_with_the_line_in_the_defaults(grid_from):
     message = refusal(grid_from, "defaults:\n  training:\n    epochs: 0\n" + one("{name: mlp}"))
     assert ":3: sweeps.one.training.epochs: got 0" in message
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "nearest"),
+    [(1, "give 3"), (2, "give 3"), (4, "give 3 or 6"), (20, "give 19 or 21"), (100, "give 99 or 101")],
+)
+def test_a_batch_of_one_example_is_refused_where_the_batch_is_normalised(grid_from, batch_size, nearest):
+    def text(model, **training):
+        values = ", ".join(
+            f"{key}: {value}" for key, value in ({"batch_size": batch_size} | training).items()
+        )
+        return one(model, data="{name: digits, train_subset: 401}", training=f"{{{values}}}")
+
+    for model, key in (("{name: mlp}", "readout_norm"), ("{name: cnn, readout_norm: none}", "normalisation")):
+        message = refusal(grid_from, text(model))
+        assert f"training.batch_size: got {batch_size}, which leaves a batch of 1 of the 401" in message
+        assert f"{key}: batch needs at least 2 examples in every batch" in message
+        assert message.endswith(nearest)
+    assert grid_from(text("{name: cnn, normalisation: group, readout_norm: none}")).cells
+    if batch_size > 1:  # the epoch's last batch is never reached
+        assert grid_from(text("{name: mlp}", steps=3)).cells
+
+
+def test_one_training_example_cannot_be_normalised_at_any_batch_size(grid_from):
+    message = refusal(grid_from, one("{name: mlp}", data="{name: digits, train_subset: 1}"))
+    assert "data.train_subset: got 1, and readout_norm: batch needs at least 2" in message
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        "{name: horn_cnn, omega: 100, timesteps: 400}",
+        "{name: horn_cnn, omega: 1e6, integration_step: 1e6, timesteps: 100000, readout: [mean, rms, last]}",
+        "{name: horn_cnn, integrator: explicit_euler, omega: 100, timesteps: 1000}",
+        "{name: horn, timesteps: 8, omega: [1e-6, 1e6], integration_step: [1e-6, 1e6], damping: [0, 1e6]}",
+        "{name: cnn_horn, num_cycles: [1e-6, 1e6], damping_ratio: [0, 1e-6, 1e6], dc_gain: [1e-6, 1e6]}",
+        "{name: leaky_cnn, num_cycles: 1e-6, timesteps: 100000}",
+    ],
+)
+def test_whatever_constants_are_admitted_have_coordinates(grid_from, model):
+    grid = grid_from(one(model))
+    for cell in grid.cells.values():
+        values = coordinate_values(cell).values
+        assert not any(value != value for value in values.values()), "nan stands for absent"
+
+
+def test_an_arithmetic_error_of_a_model_is_a_refusal(grid_from, monkeypatch):
+    def derived(self, task):
+        raise ZeroDivisionError("float division by zero")
+
+    monkeypatch.setattr(MlpParameters, "derived", derived)
+    message = refusal(grid_from, one("{name: mlp, hidden_nodes: 3}"))
+    assert ":3: sweeps.one.model: mlp: the values leave what a float can hold" in message
 
 
 UNSTABLE = "{name: horn_cnn, omega: 3, timesteps: [4, 8]}"

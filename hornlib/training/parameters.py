@@ -60,6 +60,13 @@ class TrainingParameters(Parameters):
 
     @model_validator(mode="after")
     def _consistent(self) -> "TrainingParameters":
+        foreign = {"adamw": ("momentum", "acceleration"), "sgd": ("beta1", "beta2")}[self.optimizer]
+        for key in foreign:
+            default = type(self).model_fields[key].default
+            if getattr(self, key) != default:
+                raise ValueError(
+                    f"{key} means nothing to optimizer: {self.optimizer}; leave it out (its default is {default})"
+                )
         if self.acceleration == "nesterov" and self.optimizer == "sgd" and self.momentum == 0:
             raise ValueError("acceleration: nesterov needs a momentum above 0")
         return self
