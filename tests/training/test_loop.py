@@ -30,7 +30,9 @@ MODELS = [
 OTHERS = [
     {"name": "rnn", "unit": "tanh", "num_nodes": 8},
     {"name": "cnn_horn", "channels": "4-8", "num_nodes": 8, "unit": "gru"},
-    {"name": "horn_cnn", "num_nodes": 4, "num_stages": 3, "timesteps": 3, "recurrence": "full"},
+    {"name": "horn_cnn", "num_nodes": 4, "num_stages": 2, "timesteps": 3, "recurrence": "full"},
+    {"name": "horn_cnn", "num_nodes": 4, "num_stages": 3, "timesteps": 3, "recurrence": "depthwise"},
+    {"name": "leaky_cnn", "num_nodes": 4, "num_stages": 3, "timesteps": 3, "recurrence": "depthwise"},
     {"name": "shufflenet_v2", "width_multiplier": 0.1},
     {"name": "squeezenet", "width_multiplier": 0.1},
     {"name": "efficientnet", "width_multiplier": 0.1},
