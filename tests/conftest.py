@@ -3,8 +3,13 @@
 import textwrap
 
 import pytest
+from hypothesis import settings
 
 from hornlib.grid import read_grid
+
+# The same examples at every call, and no limit of time: a slow machine is no wrong answer.
+settings.register_profile("hornlib", derandomize=True, deadline=None)
+settings.load_profile("hornlib")
 
 
 @pytest.fixture

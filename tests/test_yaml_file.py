@@ -1,12 +1,12 @@
 """Reading YAML: plain values, lines of keys, and mistakes with line and column."""
 
+import json
 import math
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from ruamel.yaml import YAML
 
 from hornlib.errors import ConfigError
 from hornlib.yaml_file import dotted, parse_scalar, read_yaml
@@ -156,11 +156,8 @@ scalars = st.one_of(
     st.booleans(),
     st.none(),
     st.integers(-(2**63) + 1, 2**63 - 1),
-    st.floats(allow_nan=False),
-    # the writer leaves a leading ? unquoted within braces, where it means a key: its mistake, not the reader's
-    st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs")), max_size=12).filter(
-        lambda word: not word.startswith("?")
-    ),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.text(st.characters(min_codepoint=32, max_codepoint=0x24F, exclude_categories=("Cc",)), max_size=12),
 )
 keys = st.text("abcdefghijklmnopqrstuvwxyz_0123456789- ", min_size=1, max_size=8)
 documents = st.dictionaries(
@@ -174,8 +171,7 @@ documents = st.dictionaries(
 
 
 @given(documents)
-def test_what_a_yaml_writer_wrote_is_read_back(tmp_path_factory, document):
+def test_json_is_read_as_what_it_says(tmp_path_factory, document):
     path = tmp_path_factory.getbasetemp() / "written.yaml"
-    with path.open("w", encoding="utf-8") as file:
-        YAML(typ="safe", pure=True).dump(document, file)
+    path.write_text(json.dumps(document, ensure_ascii=False), encoding="utf-8")  # JSON is YAML 1.2
     assert content(path) == document
