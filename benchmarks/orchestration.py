@@ -1,9 +1,10 @@
 """The default sweep through Snakemake against the same cells in one bare Python loop, same lanes.
 
-python benchmarks/orchestration.py   writes benchmarks/orchestration.md (takes two default sweeps)
+python benchmarks/orchestration.py [FOLDER]   writes benchmarks/orchestration.md (takes two default sweeps);
+the sweep's results are left in FOLDER, which must not have any yet
 """
 
-import shutil
+import os
 import subprocess
 import sys
 import tempfile
@@ -32,7 +33,10 @@ def through_snakemake(folder: Path, config: Path) -> float:
         str(REPOSITORY / "Snakefile"),
     ]
     started = time.perf_counter()
-    subprocess.run([*command, "--configfile", str(config), "--quiet"], cwd=folder, check=True)
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    subprocess.run(
+        [*command, "--configfile", str(config), "--quiet"], cwd=folder, env=environment, check=True
+    )
     return time.perf_counter() - started
 
 
@@ -47,16 +51,18 @@ def in_one_loop(config: Path) -> float:
 
 
 def main() -> None:
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(temporary)
+        if (folder / "results").exists():
+            raise SystemExit(f"{folder / 'results'} exists: the sweep would have nothing to do")
         yaml = YAML()
         content = yaml.load((REPOSITORY / "config.yaml").read_text())
         content["lanes"] = 7  # the same lanes in both
-        config = Path(folder) / "config.yaml"
+        config = folder / "config.yaml"
         yaml.dump(content, config)
         grid = read_grid([config])
         loop = in_one_loop(config)
-        swept = through_snakemake(Path(folder), config)
-        shutil.rmtree(Path(folder) / "results")
+        swept = through_snakemake(folder, config)
     runs = sum(map(len, grid.seeds.values()))
     text = f"""# The default sweep: orchestration included, against one bare loop
 
