@@ -65,7 +65,10 @@ for sweep in GRID.sweeps.values():
 
 # Snakemake's own lock outlives a killed process; this one does not (profiles/default sets nolock).
 onstart:
-    LEASE = acquire(RESULTS)
+    try:
+        LEASE = acquire(RESULTS)
+    except HornlibError as error:
+        raise WorkflowError(str(error)) from None
 
 
 # What is there of an unfinished sweep can be looked at; a failed cell is still missing, and the next call trains it.

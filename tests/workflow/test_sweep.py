@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from hornlib.lease import acquire
+
 VOLATILE = {"seconds", "job_seconds", "final_seconds"}
 
 
@@ -130,6 +132,14 @@ def test_a_run_file_of_no_cell_is_refused_without_a_traceback(project):
     result = project.snakemake("results/runs/digits-cnn-000000000000.seeds-0-1.nc")
     assert result.returncode != 0 and "Traceback" not in result.stderr
     assert "digits-cnn-000000000000" in result.stderr
+
+
+def test_a_living_rival_in_the_same_results_folder_is_refused_by_its_name(project):
+    (project.folder / "results").mkdir()
+    with acquire(project.folder / "results"):
+        result = project.snakemake()
+    assert result.returncode != 0 and f"process {os.getpid()} on" in result.stderr
+    assert "Traceback" not in result.stderr and not project.runs()
 
 
 def test_config_on_the_command_line_is_refused(project):

@@ -5,14 +5,16 @@ CHECKPOINTS = SETTINGS.checkpoints or f"{RESULTS}/checkpoints"
 rule train:
     """Train one job: one cell with a range of seeds, side by side as lanes."""
     input:
-        # `ancient`: a newer marker makes no run stale
-        data=lambda wildcards: ancient(DATA_OF[wildcards.cell]),
+        # `ancient`: a newer marker makes no run stale; a run of no cell waits for a file that says so
+        data=lambda wildcards: ancient(
+            DATA_OF.get(wildcards.cell, f"(the configuration has no cell {wildcards.cell})")
+        ),
     output:
         run=f"{RESULTS}/runs/{{cell}}.seeds-{{first}}-{{last}}.nc",
     log:
         f"{RESULTS}/logs/train/{{cell}}.seeds-{{first}}-{{last}}.log",
     wildcard_constraints:
-        cell="|".join(GRID.cells),
+        cell="[a-z0-9_]+(-[a-z0-9_]+)*-[0-9a-f]{12}",
         first="[0-9]+",
         last="[0-9]+",
     threads: SETTINGS.threads
