@@ -1,9 +1,11 @@
 """Dropout whose mask is a pure function of a key: a lane drops the same nodes whoever its neighbours are."""
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor, nn
 
-__all__ = ["CounterDropout", "keep_mask", "set_dropout_keys_"]
+__all__ = ["CounterDropout", "has_dropout", "keep_mask", "set_dropout_keys_"]
 
 GOLDEN = 0x9E3779B97F4A7C15 - 2**64  # SplitMix64's increment, as a signed integer
 
@@ -72,6 +74,15 @@ class CounterDropout(nn.Module):
         return f"p={self.p}, layer={self.layer}"
 
 
+def has_dropout(buffers: Iterable[str]) -> bool:
+    """Return whether a network with buffers of these names drops anything, and so wants keys."""
+    return any(_is_key(name) for name in buffers)
+
+
+def _is_key(name: str) -> bool:
+    return name.rpartition(".")[2] == "dropout_key"
+
+
 def set_dropout_keys_(buffers: dict[str, Tensor], keys: Tensor) -> None:
     """Give every dropout layer its lanes' keys, in place; nothing happens in a network without dropout.
 
@@ -83,5 +94,5 @@ def set_dropout_keys_(buffers: dict[str, Tensor], keys: Tensor) -> None:
         keys: int64, (lanes,); a scalar for buffers that are not stacked.
     """
     for name, buffer in buffers.items():
-        if name.rpartition(".")[2] == "dropout_key":
+        if _is_key(name):
             buffer.copy_(keys)

@@ -12,6 +12,9 @@ from hornlib.parameters import ModelParameters, Task
 __all__ = ["LaneGroup", "Output", "make_lanes"]
 
 
+BATCH_NORM = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+
+
 class Output(NamedTuple):
     """What a network says: outputs (lanes, batch, num_outputs), and its own penalty, (lanes,)."""
 
@@ -52,6 +55,7 @@ class LaneGroup:
         self.seeds = list(seeds)
         self.parameters = {name: tensor.detach().requires_grad_() for name, tensor in parameters.items()}
         self.buffers = {name: tensor.detach() for name, tensor in buffers.items()}
+        self._norms = [module for module in template.modules() if isinstance(module, BATCH_NORM)]
 
     def __len__(self) -> int:
         return len(self.seeds)
@@ -63,9 +67,8 @@ class LaneGroup:
 
     def set_momentum(self, momentum: float) -> None:
         """Set the share of the newest batch in batch norm's running statistics, for the next training steps."""
-        for module in self._template.modules():
-            if isinstance(module, nn.modules.batchnorm._BatchNorm):
-                module.momentum = momentum
+        for norm in self._norms:
+            norm.momentum = momentum
 
     def forward(self, inputs: Tensor, training: bool) -> Output:
         """Run every lane.
@@ -76,9 +79,8 @@ class LaneGroup:
             training: training mode (batch statistics, dropout), or evaluation mode.
         """
         self._template.train(training)
-        if (
-            len(self) == 1
-        ):  # a lone lane is spared vmap's overhead, so that lanes are never slower than one by one
+        if len(self) == 1:
+            # a lone lane is spared vmap's overhead, so that lanes are never slower than one by one
             alone = self._call(
                 _first(self.parameters), _first(self.buffers), inputs[0] if training else inputs
             )

@@ -13,7 +13,7 @@ from hornlib.data.augmentation import augmentation_draws, crop_flip
 from hornlib.data.loading import Split, Splits
 from hornlib.data.order import epoch_order
 from hornlib.flops import training_step_flops
-from hornlib.models.dropout import set_dropout_keys_
+from hornlib.models.dropout import has_dropout, set_dropout_keys_
 from hornlib.randomness import derive_seed
 from hornlib.training.evaluation import LOSSES, evaluate, thinned
 from hornlib.training.lanes import LaneGroup, make_lanes
@@ -207,8 +207,9 @@ def train_step(chunk: Chunk, inputs: Tensor, targets: Tensor, total_steps: int) 
         total_steps: of the whole training, for the schedule.
     """
     cell, lanes, training = chunk.cell, chunk.lanes, chunk.cell.training
-    keys = [derive_seed("dropout", seed, chunk.step) for seed in lanes.seeds]
-    set_dropout_keys_(lanes.buffers, torch.tensor(keys, device=inputs.device))
+    if has_dropout(lanes.buffers):
+        keys = [derive_seed("dropout", seed, chunk.step) for seed in lanes.seeds]
+        set_dropout_keys_(lanes.buffers, torch.tensor(keys, device=inputs.device))
     lanes.set_momentum(training.running_momentum(chunk.step + 1))
     with torch.autocast(inputs.device.type, torch.bfloat16, enabled=training.precision == "bf16"):
         logits, penalty = lanes.forward(inputs, training=True)

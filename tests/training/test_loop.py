@@ -366,3 +366,17 @@ def test_a_regression_learns_and_reports_its_relative_error(model):
     of_mean = relative_l2(splits.train.targets.mean(0), splits.test.targets).mean()
     assert torch.isfinite(metric).all() and of_mean < cell.data.chance
     assert (metric[:, -1] < 0.7 * of_mean).all()
+
+
+def test_dropout_gets_a_new_key_a_lane_and_step():
+    cell = cell_of({"name": "mlp", "hidden_nodes": "16", "dropout": 0.3}, steps=4)
+    chunk = start_chunk(cell, [0, 1], CPU)
+    seen = set()
+
+    def record(chunk):
+        for name, buffer in chunk.lanes.buffers.items():
+            if name.endswith("dropout_key"):
+                seen.update(buffer.tolist())
+
+    train_chunk(chunk, load(cell.data, CPU), record)
+    assert len(seen) == 2 * 4
