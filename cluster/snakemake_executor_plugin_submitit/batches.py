@@ -1,0 +1,295 @@
+"""The records of what was submitted: one folder a batch, written before SLURM hears of it. Plain JSON, no pickle.
+
+    <folder>/batches/<uuid>/batch.json    size, packing, sbatch parameters        (before sbatch)
+                            jobs.jsonl    a line a job: outputs, name, command    (before sbatch)
+                            array.json    the array's job id                      (after sbatch)
+                            abandoned     a fence: tasks that start later do nothing
+                            collected     numbers of the jobs that the workflow has recorded as done
+                            <n>.starts, <n>.exit, <array>_<task>_0_log.out        (by the node)
+
+A kill between any two of these leaves something that the next start can read.
+"""
+
+import json
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from snakemake_executor_plugin_submitit.task import exit_path, log_path, starts_path
+
+__all__ = ["Batch", "JobRecord", "Place", "Start", "index_latest", "read_batches", "write_batch"]
+
+
+class JobRecord(NamedTuple):
+    """One job as it was submitted.
+
+    Attributes:
+        outputs: its files, as the workflow names them; what identifies the job.
+        name: what it does, in the user's words.
+        logs: its own log files.
+        command: the shell command.
+        environment: variables beside those of the submitting process.
+        checkpoint: file whose content tells progress, or None.
+        earlier_marks: its checkpoint's digests at its starts in earlier batches.
+    """
+
+    outputs: tuple[str, ...]
+    name: str
+    logs: tuple[str, ...]
+    command: str
+    environment: dict[str, str]
+    checkpoint: str | None = None
+    earlier_marks: tuple[str | None, ...] = ()
+
+
+class Start(NamedTuple):
+    """One start of a job on a node."""
+
+    job: str
+    host: str
+    time: float
+    mark: str | None
+    restart: int
+
+
+@dataclass
+class Batch:
+    """One array of tasks, each of one or several jobs."""
+
+    folder: Path
+    jobs: list[JobRecord]
+    jobs_per_task: int
+    parameters: dict[str, Any]
+    created: float
+    array: str | None = None
+    collected: set[int] = field(default_factory=set)
+
+    @property
+    def uuid(self) -> str:
+        """The batch's name, in the comment of its array."""
+        return self.folder.name
+
+    @property
+    def num_tasks(self) -> int:
+        """Tasks of the array."""
+        return -(-len(self.jobs) // self.jobs_per_task)
+
+    def task(self, job: int) -> int:
+        """Return the task that a job is in."""
+        return job // self.jobs_per_task
+
+    def external_id(self, job: int) -> str:
+        """Return the id by which SLURM and people know a job: 123_4."""
+        return f"{self.array}_{self.task(job)}"
+
+    def read_exit(self, job: int) -> dict[str, Any] | None:
+        """Return how a job ended, or None; by its exact name, since a listing may be stale."""
+        record = _read_json(exit_path(self.folder, job))
+        return record if isinstance(record, dict) and isinstance(record.get("code"), int) else None
+
+    def read_starts(self, job: int) -> list[Start]:
+        """Return a job's starts, the oldest first; a torn last line is left out."""
+        starts = []
+        try:
+            lines = starts_path(self.folder, job).read_text(errors="replace").splitlines()
+        except OSError:
+            return []
+        for line in lines:
+            try:
+                starts.append(Start(**json.loads(line)))
+            except (ValueError, TypeError):
+                continue
+        return starts
+
+    def list_ended(self) -> set[int]:
+        """Return the jobs whose end is seen in a listing; one that is missing may still have ended."""
+        try:
+            names = os.listdir(self.folder)
+        except OSError:
+            return set()
+        return {int(name[:-5]) for name in names if name.endswith(".exit") and name[:-5].isdecimal()}
+
+    def find_array(self) -> str | None:
+        """Return the array's id as the tasks that started wrote it, or None."""
+        try:
+            names = os.listdir(self.folder)
+        except OSError:
+            return None
+        for name in sorted(names):
+            if name.endswith(".starts") and (starts := self.read_starts(int(name[:-7]))):
+                return starts[0].job.split("_")[0]
+        return None
+
+    def log(self, job: int) -> Path:
+        """Return what the job's task said itself."""
+        return log_path(self.folder, str(self.array), self.task(job))
+
+    def record_array(self, array: str) -> None:
+        """Keep the array's job id."""
+        self.array = array
+        _write_json(self.folder / "array.json", {"job_id": array, "time": time.time()})
+
+    def abandon(self, why: str) -> None:
+        """Raise the fence: no task of this batch that starts from now on does anything."""
+        _write_json(self.folder / "abandoned", {"why": why, "time": time.time()})
+
+    def readopt(self) -> None:
+        """Take the fence away."""
+        (self.folder / "abandoned").unlink(missing_ok=True)
+
+    @property
+    def is_abandoned(self) -> bool:
+        """Whether the fence is up."""
+        return (self.folder / "abandoned").exists()
+
+    def collect(self, jobs: Sequence[int]) -> None:
+        """Note that the workflow has recorded these jobs as done, and remove what they left here."""
+        with (self.folder / "collected").open("a") as file:
+            file.write("".join(f"{job}\n" for job in jobs))
+        self.collected.update(jobs)
+        for job in jobs:
+            exit_path(self.folder, job).unlink(missing_ok=True)
+            starts_path(self.folder, job).unlink(missing_ok=True)
+        if self.jobs_per_task == 1:
+            for job in jobs:
+                self.log(job).unlink(missing_ok=True)
+        if len(self.collected) == len(self.jobs):
+            self.remove()
+
+    def remove(self) -> None:
+        """Remove the whole record."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class Place(NamedTuple):
+    """Where a job's latest submission stands."""
+
+    batch: Batch
+    number: int
+
+    @property
+    def record(self) -> JobRecord:
+        """The job."""
+        return self.batch.jobs[self.number]
+
+
+def write_batch(
+    folder: Path, jobs: Sequence[JobRecord], parameters: dict[str, Any], jobs_per_task: int, **header: Any
+) -> Batch:
+    """Write a batch's record and return it; the header, which makes it a record, comes last.
+
+    Args:
+        folder: the executor's folder.
+        jobs: what is submitted.
+        parameters: how, as sbatch gets it.
+        jobs_per_task: jobs side by side in one task.
+        header: what the nodes need besides: shell, directory, umask, requeues.
+
+    Raises:
+        OSError: the disk is full, or the folder cannot be written; nothing is left behind.
+    """
+    place = folder / "batches" / uuid.uuid4().hex[:16]
+    place.mkdir(mode=0o700, parents=True)
+    created = time.time()
+    try:
+        offsets, position = [], 0
+        with _open_private(place / "jobs.jsonl") as lines:
+            for job in jobs:
+                line = json.dumps(job._asdict()).encode() + b"\n"
+                offsets.append(position)
+                position += lines.write(line)
+            lines.flush()
+            os.fsync(lines.fileno())
+        content = {
+            "version": 1,
+            "created": created,
+            "jobs_per_task": jobs_per_task,
+            "parameters": parameters,
+            "offsets": offsets,
+            **header,
+        }
+        _write_json(place / "batch.json", content)
+    except OSError:
+        shutil.rmtree(place, ignore_errors=True)
+        raise
+    return Batch(place, list(jobs), jobs_per_task, parameters, created)
+
+
+def read_batches(folder: Path) -> list[Batch]:
+    """Return every batch on record, the oldest first; what a kill left half-written was never submitted."""
+    batches = []
+    try:
+        places = list((folder / "batches").iterdir())
+    except OSError:
+        return []
+    for place in places:
+        header, jobs = _read_json(place / "batch.json"), list(_read_jobs(place / "jobs.jsonl"))
+        if not isinstance(header, dict) or len(jobs) != len(header["offsets"]):
+            continue
+        array = _read_json(place / "array.json")
+        batch = Batch(place, jobs, header["jobs_per_task"], header["parameters"], header["created"])
+        batch.array = array["job_id"] if isinstance(array, dict) else None
+        batch.collected = _read_numbers(place / "collected")
+        batches.append(batch)
+    return sorted(batches, key=lambda batch: batch.created)
+
+
+def index_latest(batches: Iterable[Batch]) -> dict[tuple[str, ...], Place]:
+    """Return the latest submission of each job that the workflow has not recorded as done, by its outputs."""
+    latest: dict[tuple[str, ...], Place] = {}
+    for batch in sorted(batches, key=lambda batch: batch.created):
+        for number, job in enumerate(batch.jobs):
+            if number in batch.collected:
+                latest.pop(job.outputs, None)
+            else:
+                latest[job.outputs] = Place(batch, number)
+    return latest
+
+
+def _read_jobs(path: Path) -> Iterator[JobRecord]:
+    try:
+        lines = path.read_bytes().splitlines()
+    except OSError:
+        return
+    for line in lines:
+        try:
+            job = json.loads(line)
+        except ValueError:  # torn: its header was never written
+            return
+        yield JobRecord(
+            **{**job, **{key: tuple(job[key]) for key in ("outputs", "logs", "earlier_marks")}}
+        )
+
+
+def _read_numbers(path: Path) -> set[int]:
+    try:
+        return {int(line) for line in path.read_text().split() if line.isdecimal()}
+    except OSError:
+        return set()
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return None
+
+
+def _open_private(path: Path) -> Any:
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
+
+
+def _write_json(path: Path, content: Any) -> None:
+    """Write under a temporary name, force it to the disk, rename: the file is whole or not there."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.unlink(missing_ok=True)
+    with _open_private(temporary) as file:
+        file.write(json.dumps(content).encode())
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)

@@ -1,0 +1,148 @@
+"""Why a job ended, and what follows from it: a pure function of what the node, SLURM and the log say."""
+
+import re
+import signal
+from enum import Enum
+from typing import Any, NamedTuple
+
+from snakemake_executor_plugin_submitit.slurm import Accounted
+from snakemake_executor_plugin_submitit.task import EXIT_INTERRUPTED
+
+__all__ = ["Cause", "Verdict", "judge"]
+
+
+class Cause(Enum):
+    """How a job ended; the value says it in words."""
+
+    SUCCESS = "done"
+    EXIT_CODE = "failed"
+    SIGNAL = "killed by a signal"
+    MEMORY = "out of memory"
+    CANCELLED = "cancelled"
+    STUCK = "restarted without progress"
+    TIMEOUT = "time limit reached"
+    PREEMPTED = "pre-empted"
+    INTERRUPTED = "interrupted"
+    NODE = "node failed"
+    FENCED = "given up by another head"
+    UNSEEN = "left no trace"
+    VANISHED = "vanished"
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether the job is submitted again from its checkpoint."""
+        return self in {Cause.TIMEOUT, Cause.PREEMPTED, Cause.INTERRUPTED, Cause.NODE, Cause.FENCED, Cause.VANISHED}
+
+
+class Verdict(NamedTuple):
+    """The cause, a sentence for people, and the nodes to stay away from."""
+
+    cause: Cause
+    sentence: str
+    nodes: tuple[str, ...] = ()
+
+
+OUT_OF_MEMORY = re.compile(
+    r"oom[-_ ]?kill|exceeded (job|step) memory limit|memory limit.*exceeded|out[- ]of[- ]memory handler", re.IGNORECASE
+)
+"""What slurmstepd and the kernel say of a job that took too much; Python's own MemoryError is an ordinary exit."""
+
+STOP = {signal.SIGUSR2, signal.SIGTERM}
+
+
+def judge(
+    exit_record: dict[str, Any] | None,
+    accounted: Accounted | None,
+    said: str = "",
+    memory_mb: float | None = None,
+    started: bool = True,
+    fenced: bool = False,
+) -> Verdict:
+    """Return why a job that is no longer queued ended.
+
+    What the job left on the disk counts first, then the accounting, then what was printed.
+
+    Args:
+        exit_record: the file that the node wrote at the job's end, or None.
+        accounted: SLURM's record of its task, or None where accounting is off or knows nothing.
+        said: the last lines of the task's own log.
+        memory_mb: what was asked for.
+        started: whether the node left anything at all in the shared folder.
+        fenced: whether the batch was given up before the job started.
+    """
+    if exit_record is not None:
+        return _judge_exit(exit_record, accounted, said, memory_mb)
+    state = accounted.state.split()[0].rstrip("+") if accounted and accounted.state else ""
+    nodes = (accounted.nodes,) if accounted and accounted.nodes not in ("", "None assigned") else ()
+    on = f" on {nodes[0]}" if nodes else ""
+    if state == "COMPLETED":
+        if fenced and not started:
+            return Verdict(Cause.FENCED, "its batch was given up before it started")
+        return Verdict(Cause.SUCCESS, "done") if started else _unseen(on)
+    if state == "OUT_OF_MEMORY" or _took_too_much(accounted, said, memory_mb):
+        return Verdict(Cause.MEMORY, _memory_sentence(accounted, memory_mb))
+    if state in {"NODE_FAIL", "BOOT_FAIL"}:
+        return Verdict(Cause.NODE, f"the node failed{on}", nodes)
+    if state == "TIMEOUT" or state == "DEADLINE":
+        return Verdict(Cause.TIMEOUT, f"the time limit was reached{on} before the job had saved")
+    if state == "PREEMPTED":
+        return Verdict(Cause.PREEMPTED, f"pre-empted{on}")
+    if state == "CANCELLED":
+        return Verdict(Cause.CANCELLED, "cancelled with scancel")
+    if state == "FAILED" and accounted:
+        if not started:
+            return _unseen(on)
+        if accounted.signal in STOP or accounted.exit_code == EXIT_INTERRUPTED:
+            return Verdict(Cause.INTERRUPTED, f"stopped by a signal{on} before it could say so")
+        if accounted.signal:
+            return Verdict(Cause.SIGNAL, f"killed by {_signal_name(accounted.signal)}{on}")
+        return Verdict(Cause.EXIT_CODE, f"its task ended with exit code {accounted.exit_code}{on}")
+    if fenced and not started:
+        return Verdict(Cause.FENCED, "its batch was given up before it started")
+    return Verdict(Cause.VANISHED, "it left the queue, and nothing says how it ended")
+
+
+def _judge_exit(record: dict[str, Any], accounted: Accounted | None, said: str, memory_mb: float | None) -> Verdict:
+    code, on = int(record["code"]), f" on {record.get('host', 'its node')}"
+    if code == 0:
+        return Verdict(Cause.SUCCESS, "done")
+    if record.get("stuck"):
+        return Verdict(Cause.STUCK, "it was started again and again, and its checkpoint did not change in between")
+    if code == EXIT_INTERRUPTED:
+        why = record.get("refused")
+        return Verdict(Cause.INTERRUPTED, f"interrupted{on}" + (f"; its requeue was refused: {why}" if why else ""))
+    killed = -code if code < 0 else code - 128 if 128 < code < 160 else 0
+    if killed == signal.SIGKILL and _took_too_much(accounted, said, memory_mb):
+        return Verdict(Cause.MEMORY, _memory_sentence(accounted, memory_mb))
+    if killed:
+        return Verdict(Cause.SIGNAL, f"killed by {_signal_name(killed)}{on}")
+    return Verdict(Cause.EXIT_CODE, f"exit code {code}{on}")
+
+
+def _took_too_much(accounted: Accounted | None, said: str, memory_mb: float | None) -> bool:
+    if accounted and accounted.state.startswith("OUT_OF_ME"):
+        return True
+    if OUT_OF_MEMORY.search(said):
+        return True
+    killed = accounted is not None and (accounted.signal == 9 or accounted.exit_code in (137, 9))
+    return bool(killed and accounted and memory_mb and accounted.max_rss_mb >= 0.95 * memory_mb)
+
+
+def _memory_sentence(accounted: Accounted | None, memory_mb: float | None) -> str:
+    asked = f"; {memory_mb:.0f} MB were asked for" if memory_mb else ""
+    used = f", {accounted.max_rss_mb:.0f} MB were seen" if accounted and accounted.max_rss_mb > 0 else ""
+    return f"out of memory{asked}{used}"
+
+
+def _unseen(on: str) -> Verdict:
+    return Verdict(
+        Cause.UNSEEN,
+        f"the task ran{on} and left no trace: the nodes do not see, or cannot write, the folder of the batches",
+    )
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

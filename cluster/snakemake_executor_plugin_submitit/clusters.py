@@ -1,0 +1,231 @@
+"""Where batches go: to SLURM as an array, to processes of this machine, or into this very process. All by submitit."""
+
+import hashlib
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Protocol
+
+from snakemake_executor_plugin_submitit import task as task_module
+from snakemake_executor_plugin_submitit.batches import Batch
+from snakemake_executor_plugin_submitit.slurm import (
+    AWAY,
+    FULL,
+    Accounted,
+    Queued,
+    Refused,
+    Slurm,
+    TaskId,
+    Unavailable,
+)
+
+__all__ = ["Cluster", "DebugCluster", "LocalCluster", "SlurmCluster", "install_runner", "make_cluster"]
+
+
+class Cluster(Protocol):
+    """What the dispatcher asks of a cluster."""
+
+    def submit(self, batch: Batch, name: str, comment: str) -> str:
+        """Submit a batch and return its id; raises Unavailable or Refused."""
+
+    def max_tasks(self) -> int:
+        """Return the most tasks of one batch."""
+
+    def queued(self, arrays: Iterable[str]) -> dict[TaskId, Queued]:
+        """Return the tasks that have not ended."""
+
+    def accounted(self, arrays: Iterable[str]) -> dict[TaskId, Accounted]:
+        """Return how tasks ended, where that is known."""
+
+    def arrays_by_comment(self) -> dict[str, str]:
+        """Return what is submitted, by the batches' uuids."""
+
+    def cancel(self, tasks: list[str]) -> None:
+        """Cancel arrays or tasks."""
+
+
+def install_runner(folder: Path) -> Path:
+    """Copy the node's program beside the batches, under its content's name, and return the copy."""
+    source = Path(task_module.__file__).read_bytes()
+    target = folder / f"task-{hashlib.sha256(source).hexdigest()[:12]}.py"
+    if not target.exists():
+        temporary = target.with_name(f".{target.name}.{os.getpid()}")
+        temporary.write_bytes(source)
+        os.replace(temporary, target)
+    return target
+
+
+def make_cluster(kind: str, folder: Path, setup: list[str], parallelism: int, slurm: Slurm) -> Cluster:
+    """Return the cluster of this kind: slurm, local or debug."""
+    if kind == "slurm":
+        return SlurmCluster(install_runner(folder), setup, parallelism, slurm)
+    if kind == "local":
+        return LocalCluster(install_runner(folder), setup)
+    return DebugCluster()
+
+
+# python -I -S starts in 10 ms, submitit's own entry with its pickle in 150; and a pickle that is renamed after sbatch
+# is lost with a head that is killed in between.
+_PYTHON = shlex.join([sys.executable, "-I", "-S", "-u"])
+
+
+class SlurmCluster:
+    """SLURM, through submitit's sbatch script with our own program in it."""
+
+    def __init__(self, runner: Path, setup: list[str], parallelism: int, slurm: Slurm) -> None:
+        self.runner, self.setup, self.parallelism, self.slurm = runner, setup, parallelism, slurm
+        self.queued, self.accounted = slurm.queued, slurm.accounted
+        self.arrays_by_comment, self.cancel = slurm.arrays_by_comment, slurm.cancel
+        self.max_tasks = slurm.max_array_size
+
+    def submit(self, batch: Batch, name: str, comment: str) -> str:
+        """Submit a batch as one array.
+
+        Raises:
+            Unavailable: the controller is away or the queue full.
+            Refused: sbatch says no, with what it says.
+        """
+        executor = _array_executor(self.runner)(batch.folder)
+        parameters = {**batch.parameters, "job_name": name, "comment": comment, "wckey": None}
+        parallelism = self.parallelism or batch.num_tasks
+        executor.update_parameters(**parameters, setup=self.setup or None, array_parallelism=parallelism)
+        executor.parameters["map_count"] = batch.num_tasks
+        from submitit.core.utils import FailedJobError, FailedSubmissionError
+
+        try:
+            job = executor._submit_command(executor._submitit_command_str)
+        except (FailedJobError, FailedSubmissionError, subprocess.SubprocessError) as error:
+            said = _sbatch_said(str(error))
+            if FULL.search(said):
+                raise Unavailable(f"the queue takes no more for now ({said})") from None
+            raise (Unavailable if AWAY.search(said) else Refused)(said) from None
+        return str(job.job_id)
+
+
+def _sbatch_said(text: str) -> str:
+    """Return sbatch's own lines of an error; all of it where there are none."""
+    lines = [line.partition("sbatch: error: ")[2] or line for line in text.splitlines() if "sbatch: error:" in line]
+    return "; ".join(lines) if lines else " ".join(text.split())[-500:]
+
+
+def _array_executor(runner: Path) -> Any:
+    """Return submitit's SLURM executor, running our program; submitit is imported when the first array goes out."""
+    from submitit.slurm.slurm import SlurmExecutor
+
+    class ArrayExecutor(SlurmExecutor):
+        """One script for all tasks of a batch, and no pickle."""
+
+        @property
+        def _submitit_command_str(self) -> str:
+            return f"{_PYTHON} {shlex.quote(str(runner))} {shlex.quote(str(self.folder))}"
+
+        def _make_submission_command(self, submission_file_path: Path) -> list[str]:
+            # Variables of the shell would overrule the script; a head inside a job must not hand its job's on.
+            foreign = [
+                name
+                for name in os.environ
+                if name.startswith(("SBATCH_", "SLURM_JOB", "SLURM_ARRAY", "SLURM_MEM", "SLURM_STEP", "SLURM_TASK"))
+                or name in {"SLURM_NTASKS", "SLURM_CPUS_PER_TASK", "SLURM_RESTART_COUNT", "SLURM_PROCID"}
+            ]
+            unset = [part for name in foreign if name != "SBATCH_ACCOUNT" for part in ("-u", name)]
+            # a session of its own: Ctrl-C in the terminal is for the head, not for an sbatch in flight
+            return ["setsid", "env", "LC_ALL=C.UTF-8", *unset, "sbatch", str(submission_file_path)]
+
+    return ArrayExecutor
+
+
+class LocalCluster:
+    """Processes of this machine; they outlive the head."""
+
+    def __init__(self, runner: Path, setup: list[str]) -> None:
+        self.runner, self.setup = runner, setup
+        self.processes: dict[str, Any] = {}
+
+    def max_tasks(self) -> int:
+        """One process a batch."""
+        return 1
+
+    def submit(self, batch: Batch, name: str, comment: str) -> str:
+        """Start submitit's local controller with our program."""
+        from submitit.local.local import LocalExecutor
+
+        executor = LocalExecutor(batch.folder)
+        delay = batch.parameters["signal_delay_s"]
+        executor.update_parameters(
+            timeout_min=batch.parameters["time"], signal_delay_s=delay, setup=self.setup, stderr_to_stdout=True
+        )
+        command = f"{_PYTHON} {shlex.quote(str(self.runner))} {shlex.quote(str(batch.folder))} 0"
+        job = executor._submit_command(command)
+        self.processes[job.job_id] = job._process
+        return str(job.job_id)
+
+    def queued(self, arrays: Iterable[str]) -> dict[TaskId, Queued]:
+        """Return the processes that are alive, zombies not counted."""
+        for process in self.processes.values():
+            process.poll()
+        return {(array, 0): Queued("RUNNING") for array in set(arrays) if _is_controller(array)}
+
+    def accounted(self, arrays: Iterable[str]) -> dict[TaskId, Accounted]:
+        """Nobody keeps accounts."""
+        return {}
+
+    def arrays_by_comment(self) -> dict[str, str]:
+        """A process has no comment."""
+        return {}
+
+    def cancel(self, tasks: list[str]) -> None:
+        """Ask the processes to stop."""
+        for task in tasks:
+            pid = task.split("_")[0]
+            if _is_controller(pid):
+                os.kill(int(pid), 15)
+
+
+def _is_controller(pid: str) -> bool:
+    try:
+        return b"submitit" in Path(f"/proc/{int(pid)}/cmdline").read_bytes()
+    except (OSError, ValueError):
+        return False
+
+
+class DebugCluster:
+    """This very process, one job after the other."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def max_tasks(self) -> int:
+        """One at a time."""
+        return 1
+
+    def submit(self, batch: Batch, name: str, comment: str) -> str:
+        """Run the batch now, through submitit's debug executor."""
+        from submitit.local.debug import DebugExecutor
+
+        self.count += 1
+        DebugExecutor(batch.folder).submit(task_module.run_task, batch.folder, 0, True).result()
+        return f"{os.getpid()}{self.count:06d}"
+
+    def queued(self, arrays: Iterable[str]) -> dict[TaskId, Queued]:
+        """Everything has ended."""
+        return {}
+
+    def accounted(self, arrays: Iterable[str]) -> dict[TaskId, Accounted]:
+        """Nobody keeps accounts."""
+        return {}
+
+    def arrays_by_comment(self) -> dict[str, str]:
+        """Nothing is queued."""
+        return {}
+
+    def cancel(self, tasks: list[str]) -> None:
+        """Nothing is running."""
+
+
+def program_missing() -> str | None:
+    """Return the first of SLURM's programs that is not on the PATH, or None."""
+    return next((name for name in ("sbatch", "squeue", "scancel", "scontrol", "srun") if not shutil.which(name)), None)

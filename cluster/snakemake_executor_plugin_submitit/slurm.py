@@ -1,0 +1,239 @@
+"""Asking SLURM: what is queued, what has ended and how, what the cluster allows. Every malformed answer is survived."""
+
+import getpass
+import os
+import re
+import subprocess
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
+
+__all__ = ["Accounted", "Queued", "Refused", "Slurm", "TaskId", "Unavailable", "run_program"]
+
+TaskId = tuple[str, int]
+"""Array and task: ("123", 4) for 123_4."""
+
+SECONDS = 60
+"""How long one of SLURM's programs may take to answer."""
+
+AWAY = re.compile(
+    r"unable to contact|socket timed out|connection refused|connection timed out|connection reset|zero bytes|"
+    r"temporarily unable|resource temporarily unavailable|no route to host|unable to connect|"
+    r"protocol authentication|munge|communication|transport endpoint|slurmdbd|backup controller|standby",
+    re.IGNORECASE,
+)
+"""What SLURM's programs say when the controller is away, starting, or too busy."""
+
+FULL = re.compile(
+    r"MaxSubmit|job submit limit|MaxJobCount|GrpSubmit|too many jobs|maximum number of jobs", re.IGNORECASE
+)
+"""What sbatch says when the queue takes no more for now."""
+
+
+class Unavailable(Exception):
+    """SLURM does not answer, or takes nothing for now; ask again later."""
+
+
+class Refused(Exception):
+    """SLURM answered, and says no; asking again does not help."""
+
+
+class Queued(NamedTuple):
+    """A task in the queue: waiting, running or ending."""
+
+    state: str
+    reason: str = ""
+    time_left: str = ""
+    nodes: str = ""
+
+
+class Accounted(NamedTuple):
+    """What the accounting says of a task; memory in MB, -1 where it is not known."""
+
+    state: str
+    exit_code: int
+    signal: int
+    nodes: str
+    max_rss_mb: float = -1.0
+
+
+Runner = Callable[[Sequence[str]], str]
+
+
+def run_program(command: Sequence[str]) -> str:
+    """Run one of SLURM's programs and return what it printed.
+
+    It has a session of its own: a Ctrl-C in the terminal is for the head to act on, not for a query in flight.
+
+    Raises:
+        Unavailable: it timed out, or SLURM is away.
+        Refused: it failed for another reason.
+    """
+    # squeue cuts long lists of array tasks at 64 characters unless told otherwise
+    environment = {**os.environ, "SLURM_BITSTR_LEN": "0", "LC_ALL": "C.UTF-8", "SLURM_TIME_FORMAT": "standard"}
+    try:
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=SECONDS,
+            env=environment,
+            start_new_session=True,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise Unavailable(f"{command[0]} did not answer within {SECONDS} s") from None
+    except OSError as error:
+        raise Refused(f"{command[0]}: {error.strerror}") from None
+    if done.returncode == 0:
+        return done.stdout
+    said = done.stderr.strip() or done.stdout.strip() or f"exit {done.returncode}"
+    raise (Unavailable if AWAY.search(said) else Refused)(f"{command[0]}: {said}")
+
+
+class Slurm:
+    """The programs of one cluster; `run` is replaced in tests."""
+
+    def __init__(self, run: Runner = run_program) -> None:
+        self.run = run
+        self._configuration: dict[str, str] | None = None
+
+    def configuration(self) -> dict[str, str]:
+        """Return `scontrol show config`, asked once.
+
+        Raises:
+            Unavailable, Refused: see `run_program`.
+        """
+        if self._configuration is None:
+            lines = self.run(["scontrol", "show", "config"]).splitlines()
+            pairs = (line.partition("=") for line in lines if "=" in line)
+            self._configuration = {key.strip(): value.strip() for key, _, value in pairs}
+        return self._configuration
+
+    def max_array_size(self) -> int:
+        """Return the most tasks of one array (1001 is SLURM's default)."""
+        value = self.configuration().get("MaxArraySize", "")
+        return max(1, int(value)) if value.isdecimal() else 1001
+
+    def has_accounting(self) -> bool:
+        """Say whether sacct can know of ended jobs."""
+        return "none" not in self.configuration().get("AccountingStorageType", "none")
+
+    def requeues_by_default(self) -> bool:
+        """Say whether jobs are requeued unless they refuse (JobRequeue)."""
+        return self.configuration().get("JobRequeue", "1") != "0"
+
+    def queued(self, arrays: Iterable[str]) -> dict[TaskId, Queued]:
+        """Return every task of these arrays that has not ended; one query for all.
+
+        Raises:
+            Unavailable, Refused: see `run_program`.
+        """
+        ids = sorted(set(arrays))
+        if not ids:
+            return {}
+        try:
+            # the reason comes last, since it may hold a "|"; pending tasks stay folded into one line an array
+            answer = self.run(["squeue", "-h", "-j", ",".join(ids), "-o", "%i|%T|%L|%N|%r"])
+        except Refused as refused:
+            if "invalid job id" in str(refused).lower():  # all of them are long gone
+                return {}
+            raise
+        found: dict[TaskId, Queued] = {}
+        for line in answer.splitlines():
+            fields = line.strip().split("|", 4)
+            if len(fields) == 5:
+                task = Queued(fields[1], fields[4], fields[2], fields[3])
+                found.update(dict.fromkeys(parse_task_ids(fields[0]), task))
+        return found
+
+    def accounted(self, arrays: Iterable[str]) -> dict[TaskId, Accounted]:
+        """Return what the accounting knows of these arrays' tasks; one query for all.
+
+        Raises:
+            Unavailable, Refused: see `run_program`.
+        """
+        ids = sorted(set(arrays))
+        if not ids or not self.has_accounting():
+            return {}
+        columns = "JobID,State,ExitCode,NodeList,MaxRSS"
+        answer = self.run(["sacct", "-n", "-P", "-j", ",".join(ids), "-o", columns])
+        found: dict[TaskId, Accounted] = {}
+        memory: dict[TaskId, float] = {}
+        for line in answer.splitlines():
+            fields = line.strip().split("|")
+            if len(fields) != 5:
+                continue
+            base, _, step = fields[0].partition(".")
+            for task in parse_task_ids(base):
+                if step:
+                    memory[task] = max(memory.get(task, -1.0), parse_megabytes(fields[4]))
+                else:
+                    code, signal = parse_exit_code(fields[2])
+                    found[task] = Accounted(fields[1], code, signal, fields[3])
+        return {task: one._replace(max_rss_mb=memory.get(task, -1.0)) for task, one in found.items()}
+
+    def arrays_by_comment(self) -> dict[str, str]:
+        """Return the job ids of this user's queued arrays by the first word of their comment.
+
+        Raises:
+            Unavailable, Refused: see `run_program`.
+        """
+        answer = self.run(["squeue", "-h", "-u", getpass.getuser(), "-t", "all", "-o", "%F|%k"])
+        pairs = (line.strip().partition("|") for line in answer.splitlines() if "|" in line)
+        return {comment.split()[0]: array for array, _, comment in pairs if comment.split() and array.isdecimal()}
+
+    def cancel(self, tasks: Sequence[str]) -> None:
+        """Cancel arrays or tasks by their ids; what has ended already is no error.
+
+        Raises:
+            Unavailable, Refused: see `run_program`.
+        """
+        for start in range(0, len(tasks), 500):  # a command line is finite
+            try:
+                self.run(["scancel", *tasks[start : start + 500]])
+            except Refused as refused:
+                if "invalid job id" not in str(refused).lower():
+                    raise
+
+    def names(self, command: Sequence[str]) -> list[str]:
+        """Return the names that a listing prints, for a message on what is valid; empty where it fails."""
+        try:
+            return sorted({line.strip() for line in self.run(command).splitlines() if line.strip()})
+        except (Unavailable, Refused):
+            return []
+
+
+_TASKS = re.compile(r"(?P<array>\d+)(?:_(?:(?P<task>\d+)|\[(?P<tasks>[\d,\-:]+)(?:%\d+)?\]))?")
+
+
+def parse_task_ids(text: str) -> list[TaskId]:
+    """Return the tasks that `12`, `12_3` or `12_[0,2,5-9%4]` names; none for anything else."""
+    match = _TASKS.fullmatch(text.strip())
+    if match is None:
+        return []
+    array = match["array"]
+    if match["tasks"] is None:
+        return [(array, int(match["task"] or 0))]
+    found: list[TaskId] = []
+    for part in match["tasks"].split(","):
+        bounds = re.fullmatch(r"(\d+)(?:-(\d+)(?::(\d+))?)?", part)
+        if bounds is not None:
+            first = int(bounds[1])
+            last, step = int(bounds[2] or first), int(bounds[3] or 1)
+            found.extend((array, task) for task in range(first, last + 1, max(step, 1)))
+    return found
+
+
+def parse_exit_code(text: str) -> tuple[int, int]:
+    """Return exit code and signal of `1:0`; (0, 0) for anything else."""
+    match = re.fullmatch(r"(\d+):(\d+)", text.strip())
+    return (int(match[1]), int(match[2])) if match else (0, 0)
+
+
+def parse_megabytes(text: str) -> float:
+    """Return the megabytes of `123456K`, `1.5G` or bytes without a unit; -1 for anything else."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([KMGT]?)", text.strip())
+    if match is None:
+        return -1.0
+    return float(match[1]) * {"": 2**-20, "K": 2**-10, "M": 1.0, "G": 2.0**10, "T": 2.0**20}[match[2]]

@@ -1,0 +1,264 @@
+"""What runs on a node: the jobs of one array task, their signals, their requeue. The standard library alone.
+
+The file is copied beside the batches and started by path (`python -I -S <copy> <batch folder> [<task>]`), so that a
+node runs what was submitted, and starts within 30 ms.
+"""
+
+import hashlib
+import json
+import os
+import platform
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+__all__ = ["EXIT_INTERRUPTED", "exit_path", "log_path", "main", "run_task", "starts_path"]
+
+EXIT_INTERRUPTED = 75
+"""Exit code of a job that saved its state and wants to be started again (BSD's EX_TEMPFAIL)."""
+
+LOCAL_REQUEUE = 144
+"""Exit code by which submitit's local controller is asked to start a task again."""
+
+STOP_SIGNALS = (signal.SIGUSR2, signal.SIGTERM)
+SECONDS_TO_APPEAR = 60  # a shared file system may show a new folder that much later
+SECONDS_TO_BE_KILLED = 120  # after scontrol requeue, SLURM ends this task itself
+
+
+def starts_path(folder: Path, job: int) -> Path:
+    """Return the file in which each start of a job is noted, a line each."""
+    return folder / f"{job}.starts"
+
+
+def exit_path(folder: Path, job: int) -> Path:
+    """Return the file that says how a job ended; it is there once, when nothing more will come."""
+    return folder / f"{job}.exit"
+
+
+def log_path(folder: Path, array: str, task: int) -> Path:
+    """Return what the task said itself, as opposed to its jobs' own logs (submitit's name for it)."""
+    return folder / f"{array}_{task}_0_log.out"
+
+
+class _StopRequest:
+    """Takes note of the signals that ask to stop, and hands them on where nobody else does.
+
+    SLURM signals every process of a step. Elsewhere only this process hears of it.
+    """
+
+    def __init__(self, forward: bool) -> None:
+        self.signal_name: str | None = None
+        self.children: list[subprocess.Popen[bytes]] = []
+        self.forward = forward
+
+    def install(self) -> None:
+        for number in STOP_SIGNALS:
+            signal.signal(number, self._note)
+        signal.signal(signal.SIGCONT, signal.SIG_IGN)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self.signal_name = signal.Signals(number).name
+        if self.forward:
+            for child in self.children:
+                if child.poll() is None:
+                    os.killpg(child.pid, number)
+
+
+def run_task(folder: Path, task: int, in_process: bool = False) -> int:
+    """Run the jobs of a task side by side, and return the task's exit status.
+
+    Args:
+        folder: the batch's folder.
+        task: its number in the array.
+        in_process: the caller's process stays in charge of signals.
+    """
+    header = _read_header(folder)
+    if (folder / "abandoned").exists():
+        print("this batch was given up by the head; nothing is done", flush=True)
+        return 0
+    managed = "SLURM_JOB_ID" in os.environ and not in_process
+    stop = _StopRequest(forward=not managed)
+    if not in_process:
+        stop.install()
+    first = task * header["jobs_per_task"]
+    numbers = range(first, min(first + header["jobs_per_task"], len(header["offsets"])))
+    children: dict[int, subprocess.Popen[bytes]] = {}
+    jobs = {}
+    worst = 0
+    for number in numbers:
+        if exit_path(folder, number).exists():  # a sibling of an earlier start
+            continue
+        jobs[number] = job = _read_job(folder, header["offsets"][number])
+        if _is_stuck(folder, number, job, header["requeues"]):
+            worst = worst or EXIT_INTERRUPTED
+            _write_exit(folder, number, EXIT_INTERRUPTED, stuck=True)
+            continue
+        children[number] = child = _start(job, header, own_session=not managed)
+        stop.children.append(child)
+        if stop.signal_name and stop.forward:  # it came between two starts
+            os.killpg(child.pid, getattr(signal, stop.signal_name))
+    interrupted = []
+    for number, child in children.items():
+        code = child.wait()
+        if _wants_to_go_on(code, stop.signal_name):
+            interrupted.append(number)
+            continue
+        worst = worst or code
+        _write_exit(folder, number, code)
+    if interrupted:
+        return _requeue(folder, interrupted, stop.signal_name)
+    return worst if worst >= 0 else 128 - worst
+
+
+def _read_header(folder: Path) -> dict[str, Any]:
+    path = folder / "batch.json"
+    deadline = time.monotonic() + SECONDS_TO_APPEAR
+    while True:
+        try:
+            header: dict[str, Any] = json.loads(path.read_text())
+            return header
+        except FileNotFoundError:
+            if time.monotonic() > deadline:
+                sys.exit(f"{path} is not seen on {platform.node()}: the folder must be shared by all nodes")
+            time.sleep(1)
+
+
+def _read_job(folder: Path, offset: int) -> dict[str, Any]:
+    """Read one line of many: a node that read the commands of all its siblings would flood the file server."""
+    with (folder / "jobs.jsonl").open("rb") as lines:
+        lines.seek(offset)
+        job: dict[str, Any] = json.loads(lines.readline())
+    return job
+
+
+def _is_stuck(folder: Path, number: int, job: dict[str, Any], requeues: int) -> bool:
+    """Note this start; say whether so many in a row found the checkpoint as their predecessor did."""
+    mark = _digest(job.get("checkpoint"))
+    path = starts_path(folder, number)
+    noted = job.get("earlier_marks", [])
+    if path.exists():
+        noted = noted + [json.loads(line)["mark"] for line in path.read_text().splitlines()]
+    start = {
+        "job": _job_id(),
+        "host": platform.node(),
+        "time": time.time(),
+        "mark": mark,
+        "restart": int(os.environ.get("SLURM_RESTART_COUNT", 0)),
+    }
+    with path.open("a") as file:
+        file.write(json.dumps(start) + "\n")
+    marks = [*noted, mark]
+    return len(marks) > requeues + 1 and len(set(marks[-requeues - 2 :])) == 1
+
+
+def _digest(checkpoint: str | None) -> str | None:
+    """Return the checkpoint's digest: its content says whether there was progress, its time does not."""
+    if checkpoint is None:
+        return None
+    try:
+        with open(checkpoint, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+    except OSError:
+        return None
+
+
+def _start(job: dict[str, Any], header: dict[str, Any], own_session: bool) -> "subprocess.Popen[bytes]":
+    # Without the trap the shell dies of a signal that its child obeys by saving, and the child's exit code is lost.
+    script = f"trap : USR2 TERM; {job['command']}"
+    environment = {**os.environ, **job["environment"]}
+    arguments, descriptors = [header["shell"], "-c", script], ()
+    if len(script.encode()) > 100_000:  # one argument holds 128 KiB; a longer script is read from a file without name
+        descriptor = os.memfd_create("script")
+        os.write(descriptor, script.encode())
+        arguments, descriptors = [header["shell"], f"/proc/self/fd/{descriptor}"], (descriptor,)
+    return subprocess.Popen(
+        arguments,
+        cwd=header["directory"],
+        env=environment,
+        umask=header["umask"],
+        pass_fds=descriptors,
+        stdin=subprocess.DEVNULL,
+        start_new_session=own_session,
+    )
+
+
+def _wants_to_go_on(code: int, signal_name: str | None) -> bool:
+    """Say whether a job asks to be started again, or was ended by the very signal that asks it to stop."""
+    if code == EXIT_INTERRUPTED:
+        return True
+    if signal_name is None:
+        return False
+    killed_by = {-number for number in STOP_SIGNALS} | {128 + number for number in STOP_SIGNALS}
+    return code in killed_by
+
+
+def _write_exit(folder: Path, number: int, code: int, **more: Any) -> None:
+    record = {"code": code, "job": _job_id(), "host": platform.node(), "time": time.time(), **more}
+    path = exit_path(folder, number)
+    temporary = path.with_name(f".{path.name}.{platform.node()}.{os.getpid()}")
+    try:
+        temporary.write_text(json.dumps(record))
+        os.replace(temporary, path)
+    except OSError as error:  # SLURM's own record of the exit status has to do
+        print(f"{path} cannot be written: {error.strerror}", flush=True)
+
+
+def _requeue(folder: Path, interrupted: list[int], signal_name: str | None) -> int:
+    """Have this task started again in its slot; where that is refused, leave it to the head."""
+    if "SLURM_JOB_ID" not in os.environ:
+        print(f"stopped by {signal_name}; wants to go on", flush=True)
+        if os.environ.get("SUBMITIT_EXECUTOR") != "local":
+            for number in interrupted:
+                _write_exit(folder, number, EXIT_INTERRUPTED, refused="no queue to return to")
+        return LOCAL_REQUEUE
+    refused = _refusal_to_requeue(os.environ["SLURM_JOB_ID"])
+    if refused is None:
+        print(f"stopped by {signal_name}; requeued", flush=True)
+        time.sleep(SECONDS_TO_BE_KILLED)
+    elif refused != "":
+        print(f"stopped by {signal_name}; the requeue is refused: {refused}", flush=True)
+        for number in interrupted:
+            _write_exit(folder, number, EXIT_INTERRUPTED, refused=refused)
+    return EXIT_INTERRUPTED
+
+
+def _refusal_to_requeue(job: str) -> str | None:
+    """Requeue a job; return None when done, a reason when refused, "" when SLURM ends the job for its own reasons.
+
+    A job that is being cancelled must not be brought back, and one that SLURM requeues itself needs no help.
+    """
+    try:
+        asked = subprocess.run(
+            ["squeue", "-h", "-j", job, "-o", "%T"], capture_output=True, text=True, timeout=60, check=False
+        )
+        if asked.returncode == 0 and asked.stdout.strip() != "RUNNING":
+            return ""
+        done = subprocess.run(
+            ["scontrol", "requeue", job], capture_output=True, text=True, timeout=60, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return str(error)
+    return None if done.returncode == 0 else (done.stderr.strip() or f"scontrol: exit {done.returncode}")
+
+
+def _job_id() -> str:
+    array, task = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
+    if array is not None:
+        return f"{array}_{task}"
+    return os.environ.get("SUBMITIT_LOCAL_JOB_ID", str(os.getpid()))
+
+
+def main() -> None:
+    """Run the task that the arguments and SLURM's environment name."""
+    os.umask(0o077)  # the jobs themselves get the caller's
+    folder = Path(sys.argv[1])
+    task = int(sys.argv[2]) if len(sys.argv) > 2 else int(os.environ["SLURM_ARRAY_TASK_ID"])
+    sys.exit(run_task(folder, task))
+
+
+if __name__ == "__main__":
+    main()
