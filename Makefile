@@ -7,11 +7,11 @@ export PATH := $(abspath $(BIN)):$(PATH)
 # One thread a process: Snakemake runs processes side by side, and results are bit-identical only at equal threads.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help install sweep test test-slow lint format schema lock clean
+.PHONY: help install sweep test test-slow testbed testbed-down lint format schema lock clean
 .DEFAULT_GOAL := help
 
 help: ## what can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: $(VENV)/installed ## set up the virtual environment from requirements.lock
 
@@ -31,6 +31,15 @@ test: install ## every test but the slow ones
 
 test-slow: install ## the slow tests
 	python -m pytest -m slow
+
+testbed: ## a real SLURM on this machine, to try the cluster profile (see cluster/testbed/README.md)
+	@cluster/testbed/testbed install
+	@cluster/testbed/testbed up
+	@echo 'Use it:  eval "$$(cluster/testbed/testbed env)"  then  snakemake --profile cluster/slurm'
+	@echo 'Stop it: make testbed-down'
+
+testbed-down: ## stop it, its jobs too
+	@cluster/testbed/testbed down
 
 lint: install ## what CI checks besides the tests
 	ruff check .

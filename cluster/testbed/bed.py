@@ -1,0 +1,237 @@
+"""A whole SLURM in one folder: which daemons it has, in what order they start, and how all of it ends."""
+
+import contextlib
+import fcntl
+import functools
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import processes
+from configuration import NODES, node_ports, write_configuration
+from daemon import Daemon, TestbedError
+from options import Options
+
+__all__ = ["Bed"]
+
+
+class Bed:
+    """The bed of a folder, running or not."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.kept = folder / "etc/testbed.json"
+        self.slurm_conf = folder / "etc/slurm.conf"
+
+    @property
+    def options(self) -> Options:
+        """What the bed was brought up with."""
+        options = Options.read(self.kept)
+        if options is None:
+            raise TestbedError(f"there is no test bed in {self.folder}: `testbed up` makes one")
+        return options
+
+    def daemons(self) -> dict[str, Daemon]:
+        """Every daemon by name, in the order in which they start."""
+        options = self.options
+        run, log, etc = (self.folder / name for name in ("run", "log", "etc"))
+        new = functools.partial(Daemon, folder=self.folder)
+        conf = {"SLURM_CONF": str(self.slurm_conf)}
+        found = [
+            new(
+                "munged",
+                # --force: its folder need not belong to root alone, and a socket left by a crash is replaced.
+                [
+                    "munged", "--force", f"--key-file={etc}/munge.key", f"--socket={run}/munge.socket",
+                    f"--pid-file={run}/munged.pid", f"--log-file={log}/munged.log", f"--seed-file={run}/munged.seed",
+                    "--num-threads=10",
+                ],
+                pidfile=run / "munged.pid",
+                log=log / "munged.log",
+                serves=(run / "munge.socket").exists,
+            )
+        ]  # fmt: skip
+        if options.accounting:
+            found += [
+                new(
+                    "mariadbd",
+                    ["mariadbd", f"--defaults-file={etc}/mariadb.cnf"],
+                    pidfile=run / "mariadbd.pid",
+                    log=log / "mariadbd.log",
+                    serves=(run / "mariadbd.socket").exists,
+                ),
+                new(
+                    "slurmdbd",
+                    ["slurmdbd"],
+                    pidfile=run / "slurmdbd.pid",
+                    log=log / "slurmdbd.log",
+                    serves=functools.partial(processes.listens, options.port + 1),
+                    port=options.port + 1,
+                    environment={**conf, "MYSQL_UNIX_PORT": f"{run}/mariadbd.socket"},
+                ),
+            ]
+        found.append(
+            new(
+                "slurmctld",
+                ["slurmctld"],
+                pidfile=run / "slurmctld.pid",
+                log=log / "slurmctld.log",
+                serves=functools.partial(processes.listens, options.port),
+                port=options.port,
+                environment=conf,
+            )
+        )
+        for node, port in node_ports(options).items():
+            found.append(
+                new(
+                    f"slurmd:{node}",
+                    ["slurmd", "-N", node],
+                    pidfile=run / f"slurmd.{node}.pid",
+                    log=log / f"slurmd.{node}.log",
+                    serves=functools.partial(processes.listens, port),
+                    port=port,
+                    environment=conf,
+                )
+            )
+        return {daemon.name: daemon for daemon in found}
+
+    def daemon(self, name: str) -> Daemon:
+        """The daemon of that name."""
+        daemons = self.daemons()
+        if name not in daemons:
+            raise TestbedError(f"unknown daemon {name!r}; valid: {', '.join(daemons)}")
+        return daemons[name]
+
+    def up(self) -> None:
+        """Start whatever does not run, and wait until every node takes jobs."""
+        with self._alone():
+            kept = Options.read(self.kept)
+            wanted = (kept or Options()).updated()
+            running = kept is not None and any(daemon.pid() for daemon in self.daemons().values())
+            if not running or wanted != kept:
+                if running:
+                    raise TestbedError(
+                        f"the bed in {self.folder} runs as {kept}, not as {wanted}: `testbed down` first"
+                    )
+                write_configuration(self.folder, wanted)
+                wanted.write(self.kept)
+            for name in self.daemons():
+                self.start(name)
+            if not processes.wait_for(self._nodes_serve, 30):
+                raise TestbedError(
+                    f"not every node came up:\n{self.slurm('sinfo', '-N', '-l')}\nsee {self.folder}/log"
+                )
+
+    def start(self, name: str) -> None:
+        """Start one daemon unless it runs."""
+        daemon = self.daemon(name)
+        if daemon.pid() is None:
+            if name == "mariadbd":
+                self._make_database()
+            for stale in self.folder.glob(f"run/{name}.socket"):
+                stale.unlink()
+            daemon.start()
+
+    def kill(self, name: str, with_jobs: bool = False) -> None:
+        """End one daemon as a crash would; with its jobs, as the crash of a whole node would.
+
+        Jobs do not end with their slurmd, nor their processes with the slurmstepd that watches over them.
+        """
+        daemon = self.daemon(name)
+        node = name.partition(":")[2]
+        if with_jobs and not node:
+            raise TestbedError(f"{name} has no jobs of its own; --with-jobs goes with slurmd:<node>")
+        daemon.kill()
+        if with_jobs:
+            self._kill_jobs(node)
+
+    def down(self) -> None:
+        """Cancel every job, end every daemon, and forget the options. The accounting stays."""
+        if Options.read(self.kept) is None:
+            return
+        with self._alone():
+            daemons = self.daemons()
+            if daemons["slurmctld"].pid():
+                self._cancel_all()
+            for name in reversed(daemons):
+                daemons[name].stop()
+            for node in NODES:
+                self._kill_jobs(node)
+            self.kept.unlink()
+
+    def wipe(self) -> None:
+        """End the bed and remove its folder."""
+        if not (self.folder / "etc/munge.key").exists():
+            raise TestbedError(f"{self.folder} holds no test bed; nothing was removed")
+        self.down()
+        shutil.rmtree(self.folder)
+
+    def status(self) -> str:
+        """The daemons' process ids, and SLURM's own view of nodes and jobs."""
+        pids = {name: daemon.pid() for name, daemon in self.daemons().items()}
+        lines = [f"{name:10} {pid or 'down'}" for name, pid in pids.items()]
+        if pids["slurmctld"]:
+            lines += ["", self.slurm("sinfo", "-N", "-o", "%N %P %t %c %m %G %E"), "", self.slurm("squeue")]
+        return "\n".join(lines)
+
+    def slurm(self, *command: str) -> str:
+        """What one of SLURM's commands says about this bed; empty if the controller does not answer."""
+        environment = {**os.environ, "SLURM_CONF": str(self.slurm_conf)}
+        try:
+            done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=10)
+        except subprocess.TimeoutExpired:
+            return ""
+        return done.stdout.strip()
+
+    def _nodes_serve(self) -> bool:
+        # `*`: does not answer; a node drained by hand is none of our business.
+        states = [line.split() for line in set(self.slurm("sinfo", "-h", "-N", "-o", "%N %t").splitlines())]
+        serving = {
+            node for node, state in states if "*" not in state and not state.startswith(("down", "unk"))
+        }
+        return serving == set(NODES)
+
+    def _cancel_all(self) -> None:
+        jobs = set(self.slurm("squeue", "-h", "-o", "%F").split())
+        if jobs:
+            # --full: the batch script's own processes too; those that take no notice are killed after KillWait.
+            self.slurm("scancel", "--full", *jobs)
+            processes.wait_for(lambda: not self.slurm("squeue", "-h", "-t", "R,CG", "-o", "%A"), 10)
+
+    def _kill_jobs(self, node: str) -> None:
+        """Kill what runs on a node: the slurmstepds, whatever they started, and what a job put into the background."""
+        log = str(self.folder / f"log/slurmd.{node}.log")
+        steps = [
+            pid
+            for pid in processes.running()
+            if processes.command_name(pid) == "slurmstepd" and log in processes.opened(pid)
+        ]
+        theirs = {"SLURMD_NODENAME": node, "SLURM_CONF": str(self.slurm_conf)}
+        strays = [pid for pid in processes.running() if theirs.items() <= processes.environment(pid).items()]
+        processes.kill({*steps, *processes.children_of(steps), *strays}, signal.SIGKILL)
+
+    def _make_database(self) -> None:
+        if (self.folder / "database/mysql").exists():
+            return
+        command = [
+            "mariadb-install-db", f"--defaults-file={self.folder}/etc/mariadb.cnf",
+            "--auth-root-authentication-method=normal", "--skip-test-db", "--skip-name-resolve",
+        ]  # fmt: skip
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            raise TestbedError(f"mariadb-install-db failed:\n{done.stdout}{done.stderr}")
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Let one `up` or `down` of a bed finish before the next begins."""
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if self.folder.stat().st_uid != os.geteuid():
+            raise TestbedError(
+                f"{self.folder} belongs to another user; set HORNLIB_TESTBED to a folder of your own"
+            )
+        with (self.folder / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
