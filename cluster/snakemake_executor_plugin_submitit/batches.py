@@ -106,6 +106,13 @@ class Batch:
                 continue
         return starts
 
+    def seconds_ahead(self, job: int, start: Start) -> float:
+        """Return how far the host's clock was ahead of the file server's when it noted this start."""
+        try:
+            return start.time - starts_path(self.folder, job).stat().st_mtime
+        except OSError:
+            return 0.0
+
     def list_ended(self) -> set[int]:
         """Return the jobs whose end is seen in a listing; one that is missing may still have ended."""
         try:
@@ -194,7 +201,8 @@ def write_batch(
         OSError: the disk is full, or the folder cannot be written; nothing is left behind.
     """
     place = folder / "batches" / uuid.uuid4().hex[:16]
-    place.mkdir(mode=0o700, parents=True)
+    for private in (folder, place.parent, place):  # a mode given to parents= is not theirs
+        private.mkdir(mode=0o700, parents=True, exist_ok=private is not place)
     created = time.time()
     try:
         offsets, position = [], 0
@@ -261,9 +269,7 @@ def _read_jobs(path: Path) -> Iterator[JobRecord]:
             job = json.loads(line)
         except ValueError:  # torn: its header was never written
             return
-        yield JobRecord(
-            **{**job, **{key: tuple(job[key]) for key in ("outputs", "logs", "earlier_marks")}}
-        )
+        yield JobRecord(**{**job, **{key: tuple(job[key]) for key in ("outputs", "logs", "earlier_marks")}})
 
 
 def _read_numbers(path: Path) -> set[int]:

@@ -31,7 +31,14 @@ class Cause(Enum):
     @property
     def goes_on(self) -> bool:
         """Whether the job is submitted again from its checkpoint."""
-        return self in {Cause.TIMEOUT, Cause.PREEMPTED, Cause.INTERRUPTED, Cause.NODE, Cause.FENCED, Cause.VANISHED}
+        return self in {
+            Cause.TIMEOUT,
+            Cause.PREEMPTED,
+            Cause.INTERRUPTED,
+            Cause.NODE,
+            Cause.FENCED,
+            Cause.VANISHED,
+        }
 
 
 class Verdict(NamedTuple):
@@ -43,7 +50,8 @@ class Verdict(NamedTuple):
 
 
 OUT_OF_MEMORY = re.compile(
-    r"oom[-_ ]?kill|exceeded (job|step) memory limit|memory limit.*exceeded|out[- ]of[- ]memory handler", re.IGNORECASE
+    r"oom[-_ ]?kill|exceeded (job|step) memory limit|memory limit.*exceeded|out[- ]of[- ]memory handler",
+    re.IGNORECASE,
 )
 """What slurmstepd and the kernel say of a job that took too much; Python's own MemoryError is an ordinary exit."""
 
@@ -102,15 +110,21 @@ def judge(
     return Verdict(Cause.VANISHED, "it left the queue, and nothing says how it ended")
 
 
-def _judge_exit(record: dict[str, Any], accounted: Accounted | None, said: str, memory_mb: float | None) -> Verdict:
+def _judge_exit(
+    record: dict[str, Any], accounted: Accounted | None, said: str, memory_mb: float | None
+) -> Verdict:
     code, on = int(record["code"]), f" on {record.get('host', 'its node')}"
     if code == 0:
         return Verdict(Cause.SUCCESS, "done")
     if record.get("stuck"):
-        return Verdict(Cause.STUCK, "it was started again and again, and its checkpoint did not change in between")
+        return Verdict(
+            Cause.STUCK, "it was started again and again, and its checkpoint did not change in between"
+        )
     if code == EXIT_INTERRUPTED:
         why = record.get("refused")
-        return Verdict(Cause.INTERRUPTED, f"interrupted{on}" + (f"; its requeue was refused: {why}" if why else ""))
+        return Verdict(
+            Cause.INTERRUPTED, f"interrupted{on}" + (f"; its requeue was refused: {why}" if why else "")
+        )
     killed = -code if code < 0 else code - 128 if 128 < code < 160 else 0
     if killed == signal.SIGKILL and _took_too_much(accounted, said, memory_mb):
         return Verdict(Cause.MEMORY, _memory_sentence(accounted, memory_mb))

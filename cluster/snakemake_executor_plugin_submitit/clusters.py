@@ -15,8 +15,10 @@ from snakemake_executor_plugin_submitit.batches import Batch
 from snakemake_executor_plugin_submitit.slurm import (
     AWAY,
     FULL,
+    OTHER_LIMIT,
     Accounted,
     Queued,
+    QueueFull,
     Refused,
     Slurm,
     TaskId,
@@ -100,15 +102,17 @@ class SlurmCluster:
             job = executor._submit_command(executor._submitit_command_str)
         except (FailedJobError, FailedSubmissionError, subprocess.SubprocessError) as error:
             said = _sbatch_said(str(error))
-            if FULL.search(said):
-                raise Unavailable(f"the queue takes no more for now ({said})") from None
+            if FULL.search(said) and not OTHER_LIMIT.search(said):
+                raise QueueFull(f"the queue takes no more for now ({said})") from None
             raise (Unavailable if AWAY.search(said) else Refused)(said) from None
         return str(job.job_id)
 
 
 def _sbatch_said(text: str) -> str:
     """Return sbatch's own lines of an error; all of it where there are none."""
-    lines = [line.partition("sbatch: error: ")[2] or line for line in text.splitlines() if "sbatch: error:" in line]
+    lines = [
+        line.partition("sbatch: error: ")[2] or line for line in text.splitlines() if "sbatch: error:" in line
+    ]
     return "; ".join(lines) if lines else " ".join(text.split())[-500:]
 
 
@@ -128,7 +132,9 @@ def _array_executor(runner: Path) -> Any:
             foreign = [
                 name
                 for name in os.environ
-                if name.startswith(("SBATCH_", "SLURM_JOB", "SLURM_ARRAY", "SLURM_MEM", "SLURM_STEP", "SLURM_TASK"))
+                if name.startswith(
+                    ("SBATCH_", "SLURM_JOB", "SLURM_ARRAY", "SLURM_MEM", "SLURM_STEP", "SLURM_TASK")
+                )
                 or name in {"SLURM_NTASKS", "SLURM_CPUS_PER_TASK", "SLURM_RESTART_COUNT", "SLURM_PROCID"}
             ]
             unset = [part for name in foreign if name != "SBATCH_ACCOUNT" for part in ("-u", name)]
@@ -156,10 +162,13 @@ class LocalCluster:
         executor = LocalExecutor(batch.folder)
         delay = batch.parameters["signal_delay_s"]
         executor.update_parameters(
-            timeout_min=batch.parameters["time"], signal_delay_s=delay, setup=self.setup, stderr_to_stdout=True
+            timeout_min=batch.parameters["time"],
+            signal_delay_s=delay,
+            setup=self.setup,
+            stderr_to_stdout=True,
         )
         command = f"{_PYTHON} {shlex.quote(str(self.runner))} {shlex.quote(str(batch.folder))} 0"
-        job = executor._submit_command(command)
+        job: Any = executor._submit_command(command)
         self.processes[job.job_id] = job._process
         return str(job.job_id)
 
@@ -228,4 +237,6 @@ class DebugCluster:
 
 def program_missing() -> str | None:
     """Return the first of SLURM's programs that is not on the PATH, or None."""
-    return next((name for name in ("sbatch", "squeue", "scancel", "scontrol", "srun") if not shutil.which(name)), None)
+    return next(
+        (name for name in ("sbatch", "squeue", "scancel", "scontrol", "srun") if not shutil.which(name)), None
+    )

@@ -31,9 +31,33 @@ RESOURCES = {
 TEXTS = {"slurm_partition": "partition", "slurm_account": "account", "constraint": "constraint", "qos": "qos"}
 """Resource -> submitit's parameter, where the text goes as it is."""
 
-OURS = {"array", "comment", "job-name", "output", "error", "input", "requeue", "no-requeue", "signal", "open-mode",
-        "wrap", "parsable", "chdir", "wait", "dependency", "export", "test-only", "begin", "time", "mem",
-        "mem-per-cpu", "cpus-per-task", "partition", "account", "gres", "gpus-per-node", "constraint", "qos"}  # fmt: skip
+OURS = {
+    *(
+        "array",
+        "comment",
+        "job-name",
+        "output",
+        "error",
+        "input",
+        "requeue",
+        "no-requeue",
+        "signal",
+        "open-mode",
+    ),
+    *("wrap", "parsable", "chdir", "wait", "dependency", "export", "test-only", "begin"),
+    *(
+        "time",
+        "mem",
+        "mem-per-cpu",
+        "cpus-per-task",
+        "partition",
+        "account",
+        "gres",
+        "gpus-per-node",
+        "constraint",
+    ),
+    "qos",
+}
 """What slurm_extra may not say: it is the executor's, or has a resource of its own."""
 
 
@@ -123,7 +147,11 @@ def _refuse_control_characters(name: str, value: str) -> None:
 
 
 def _positive(name: str, value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | float | str) or not re.fullmatch(r"\d+(\.0*)?", str(value)):
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int | float | str)
+        or not re.fullmatch(r"\d+(\.0*)?", str(value))
+    ):
         raise ParameterError(f"{name}: {value!r} is not a whole number ({RESOURCES[name]})")
     number = int(float(value))
     if number < 1:
@@ -132,7 +160,11 @@ def _positive(name: str, value: Any) -> int:
 
 
 def _gpus(name: str, value: str) -> str:
-    pattern = r"gpu(:[\w.-]+)*(,\w+(:[\w.-]+)*)*|\w+(:[\w.-]+)*(,\w+(:[\w.-]+)*)*" if name == "gres" else r"([\w.-]+:)?\d+"
+    pattern = (
+        r"gpu(:[\w.-]+)*(,\w+(:[\w.-]+)*)*|\w+(:[\w.-]+)*(,\w+(:[\w.-]+)*)*"
+        if name == "gres"
+        else r"([\w.-]+:)?\d+"
+    )
     if not re.fullmatch(pattern, value):
         example = "gpu:a100:1" if name == "gres" else "1 or a100:1"
         raise ParameterError(f"{name}: {value!r} is no request for GPUs; write e.g. {example}")

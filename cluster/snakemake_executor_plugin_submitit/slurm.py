@@ -7,7 +7,17 @@ import subprocess
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
-__all__ = ["Accounted", "Queued", "Refused", "Slurm", "TaskId", "Unavailable", "run_program"]
+__all__ = [
+    "STILL_GOING",
+    "Accounted",
+    "QueueFull",
+    "Queued",
+    "Refused",
+    "Slurm",
+    "TaskId",
+    "Unavailable",
+    "run_program",
+]
 
 TaskId = tuple[str, int]
 """Array and task: ("123", 4) for 123_4."""
@@ -23,14 +33,19 @@ AWAY = re.compile(
 )
 """What SLURM's programs say when the controller is away, starting, or too busy."""
 
-FULL = re.compile(
-    r"MaxSubmit|job submit limit|MaxJobCount|GrpSubmit|too many jobs|maximum number of jobs", re.IGNORECASE
-)
+FULL = re.compile(r"MaxSubmit|GrpSubmit|MaxJobCount|job submit limit", re.IGNORECASE)
 """What sbatch says when the queue takes no more for now."""
+
+OTHER_LIMIT = re.compile(r"\b(QOS|Assoc)(?!\w*Submit)\w*Limit")
+"""A limit that waiting does not lift; sbatch's own sentence mentions the submit limit all the same."""
 
 
 class Unavailable(Exception):
     """SLURM does not answer, or takes nothing for now; ask again later."""
+
+
+class QueueFull(Unavailable):
+    """The queue takes no more of this user's jobs for now."""
 
 
 class Refused(Exception):
@@ -56,6 +71,9 @@ class Accounted(NamedTuple):
     max_rss_mb: float = -1.0
 
 
+STILL_GOING = {"PENDING", "RUNNING", "REQUEUED", "SUSPENDED", "RESIZING", "COMPLETING", "CONFIGURING"}
+"""States in which the accounting may lag behind the queue."""
+
 Runner = Callable[[Sequence[str]], str]
 
 
@@ -69,7 +87,12 @@ def run_program(command: Sequence[str]) -> str:
         Refused: it failed for another reason.
     """
     # squeue cuts long lists of array tasks at 64 characters unless told otherwise
-    environment = {**os.environ, "SLURM_BITSTR_LEN": "0", "LC_ALL": "C.UTF-8", "SLURM_TIME_FORMAT": "standard"}
+    environment = {
+        **os.environ,
+        "SLURM_BITSTR_LEN": "0",
+        "LC_ALL": "C.UTF-8",
+        "SLURM_TIME_FORMAT": "standard",
+    }
     try:
         done = subprocess.run(
             command,
@@ -154,8 +177,10 @@ class Slurm:
             Unavailable, Refused: see `run_program`.
         """
         ids = sorted(set(arrays))
-        if not ids or not self.has_accounting():
+        if not ids:
             return {}
+        if not self.has_accounting():
+            return self._remembered(ids)
         columns = "JobID,State,ExitCode,NodeList,MaxRSS"
         answer = self.run(["sacct", "-n", "-P", "-j", ",".join(ids), "-o", columns])
         found: dict[TaskId, Accounted] = {}
@@ -173,6 +198,21 @@ class Slurm:
                     found[task] = Accounted(fields[1], code, signal, fields[3])
         return {task: one._replace(max_rss_mb=memory.get(task, -1.0)) for task, one in found.items()}
 
+    def _remembered(self, ids: Sequence[str]) -> dict[TaskId, Accounted]:
+        """Return what the controller remembers of ended tasks: states without exit codes, for MinJobAge seconds."""
+        try:
+            answer = self.run(["squeue", "-h", "-t", "all", "-j", ",".join(ids), "-o", "%i|%T|%N"])
+        except Refused as refused:
+            if "invalid job id" in str(refused).lower():
+                return {}
+            raise
+        found: dict[TaskId, Accounted] = {}
+        for line in answer.splitlines():
+            fields = line.strip().split("|")
+            if len(fields) == 3:
+                found.update(dict.fromkeys(parse_task_ids(fields[0]), Accounted(fields[1], 0, 0, fields[2])))
+        return found
+
     def arrays_by_comment(self) -> dict[str, str]:
         """Return the job ids of this user's queued arrays by the first word of their comment.
 
@@ -181,7 +221,9 @@ class Slurm:
         """
         answer = self.run(["squeue", "-h", "-u", getpass.getuser(), "-t", "all", "-o", "%F|%k"])
         pairs = (line.strip().partition("|") for line in answer.splitlines() if "|" in line)
-        return {comment.split()[0]: array for array, _, comment in pairs if comment.split() and array.isdecimal()}
+        return {
+            comment.split()[0]: array for array, _, comment in pairs if comment.split() and array.isdecimal()
+        }
 
     def cancel(self, tasks: Sequence[str]) -> None:
         """Cancel arrays or tasks by their ids; what has ended already is no error.

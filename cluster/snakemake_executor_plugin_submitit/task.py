@@ -170,11 +170,14 @@ def _start(job: dict[str, Any], header: dict[str, Any], own_session: bool) -> "s
     # Without the trap the shell dies of a signal that its child obeys by saving, and the child's exit code is lost.
     script = f"trap : USR2 TERM; {job['command']}"
     environment = {**os.environ, **job["environment"]}
-    arguments, descriptors = [header["shell"], "-c", script], ()
-    if len(script.encode()) > 100_000:  # one argument holds 128 KiB; a longer script is read from a file without name
+    arguments: list[str] = [header["shell"], "-c", script]
+    descriptors: list[int] = []
+    if (
+        len(script.encode()) > 100_000
+    ):  # one argument holds 128 KiB; a longer script is read from a file without name
         descriptor = os.memfd_create("script")
         os.write(descriptor, script.encode())
-        arguments, descriptors = [header["shell"], f"/proc/self/fd/{descriptor}"], (descriptor,)
+        arguments, descriptors = [header["shell"], f"/proc/self/fd/{descriptor}"], [descriptor]
     return subprocess.Popen(
         arguments,
         cwd=header["directory"],

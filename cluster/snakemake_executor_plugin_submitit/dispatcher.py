@@ -1,0 +1,294 @@
+"""Keeps jobs and cluster in step: adopts what is there, submits what is missing, watches, and acts on every end.
+
+It knows neither Snakemake nor a model. All its state that matters is on the disk or in SLURM, so that a head may die
+between any two lines, and the next one goes on.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from snakemake_executor_plugin_submitit.batches import Batch
+from snakemake_executor_plugin_submitit.causes import Cause, Verdict, judge
+from snakemake_executor_plugin_submitit.clusters import Cluster
+from snakemake_executor_plugin_submitit.explain import HOPELESS
+from snakemake_executor_plugin_submitit.parameters import with_more_memory, without_nodes
+from snakemake_executor_plugin_submitit.requests import Event, Policy, Request, StopSweep
+from snakemake_executor_plugin_submitit.slurm import STILL_GOING, Accounted, Queued, Unavailable
+from snakemake_executor_plugin_submitit.submission import Submitter
+from snakemake_executor_plugin_submitit.tails import last_lines
+from snakemake_executor_plugin_submitit.waiting import Backoff, poll_seconds
+
+__all__ = ["Dispatcher"]
+
+
+class Dispatcher:
+    """The sweep's jobs on one cluster.
+
+    Args:
+        folder: of the batches, shared by all nodes.
+        cluster: where jobs run.
+        policy: how to decide.
+        header: what every batch's nodes need: shell, directory, umask.
+        explain: makes words of a refusal and the parameters that met it.
+        say: a logger; its lines are for people.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        cluster: Cluster,
+        policy: Policy,
+        header: dict[str, Any],
+        explain: Callable[[str, dict[str, Any]], str],
+        say: logging.Logger,
+    ) -> None:
+        self.cluster, self.policy, self.say = cluster, policy, say
+        self.submitter = Submitter(folder, cluster, policy, header, explain, say)
+        self.wanted: list[Request] = []  # to be adopted or submitted
+        self.active: dict[tuple[str, ...], Request] = {}
+        self.changed_at = time.monotonic()
+        self.next_poll = self.next_submission = 0.0
+        self.backoff = Backoff()
+        self.told: set[str] = set()
+
+    def add(self, requests: Iterable[Request]) -> None:
+        """Want these jobs."""
+        self.wanted.extend(requests)
+
+    async def turn(self) -> list[Event]:
+        """Do what is due now, and return what happened.
+
+        Raises:
+            StopSweep: nothing more can be submitted as things are.
+        """
+        events: list[Event] = []
+        try:
+            if self.wanted and time.monotonic() >= self.next_submission:
+                await self._submit(events)
+            if self.active and time.monotonic() >= self.next_poll:
+                self._poll(events)
+            self.backoff.reset()
+        except Unavailable as unavailable:
+            seconds = self.backoff.grow()
+            self.say.warning(f"{unavailable}; nothing is lost, the next try is in {seconds:.0f} s")
+            self.next_poll = self.next_submission = time.monotonic() + seconds
+            self._collect_from_disk(events)
+        return events
+
+    def seconds_to_next_turn(self) -> float:
+        """Return how long nothing is due."""
+        due = ([self.next_poll] if self.active else []) + ([self.next_submission] if self.wanted else [])
+        return max(0.05, min(due) - time.monotonic()) if due else self.policy.poll_max
+
+    def cancel(self) -> int:
+        """Give up every batch, cancel its tasks, and return how many jobs that concerned.
+
+        Raises:
+            Unavailable, Refused: SLURM cannot be told; tasks that have not started will do nothing all the same.
+        """
+        batches = {
+            batch.uuid: batch
+            for request in self.active.values()
+            if request.place
+            for batch in [request.place.batch]
+        }
+        for batch in batches.values():
+            batch.abandon("cancelled by the user")
+        arrays = [batch.array for batch in batches.values() if batch.array is not None]
+        if arrays:
+            self.cluster.cancel(arrays)
+        return len(self.active)
+
+    def collect(self, requests: Iterable[Request]) -> None:
+        """The workflow has recorded these jobs: their records may go."""
+        by_batch: dict[str, tuple[Batch, list[int]]] = {}
+        for request in requests:
+            if request.place is not None:
+                batch = request.place.batch
+                by_batch.setdefault(batch.uuid, (batch, []))[1].append(request.place.number)
+        for batch, numbers in by_batch.values():
+            batch.collect(numbers)
+
+    async def _submit(self, events: list[Event]) -> None:
+        before = len(events)
+        try:
+            await self.submitter.submit(self.wanted, events)
+        finally:
+            for event in events[before:]:
+                self.wanted.remove(event.request)
+                if event.kind == "submitted":
+                    self.active[event.request.record.outputs] = event.request
+            if len(events) > before:
+                self.changed_at, self.next_poll = (
+                    time.monotonic(),
+                    time.monotonic() + self.policy.poll_min / 2,
+                )
+        self.next_submission = time.monotonic() + self._pause()
+
+    def _pause(self) -> float:
+        return poll_seconds(time.monotonic() - self.changed_at, self.policy.poll_min, self.policy.poll_max)
+
+    def _poll(self, events: list[Event]) -> None:
+        queued = self.cluster.queued(request.task[0] for request in self.active.values())
+        self._collect_from_disk(events)
+        gone = []
+        for request in self.active.values():
+            task = queued.get(request.task)
+            if task is None:
+                gone.append(request)
+            else:
+                self._observe(request, task)
+        self._look_for_ends(gone, events)
+        self.next_poll = time.monotonic() + self._pause()
+
+    def _collect_from_disk(self, events: list[Event]) -> None:
+        """What the jobs left counts first; a listing proves only what is in it."""
+        listed: dict[str, set[int]] = {}
+        for request in list(self.active.values()):
+            place = request.place
+            assert place is not None
+            if place.batch.uuid not in listed:
+                listed[place.batch.uuid] = place.batch.list_ended()
+            if place.number in listed[place.batch.uuid] and (record := place.batch.read_exit(place.number)):
+                self._act(request, record, None, events)
+
+    def _observe(self, request: Request, task: Queued) -> None:
+        """Tell of a job that went back into the queue, and of one that may wait there for ever."""
+        if request.state == "RUNNING" and task.state == "PENDING":
+            why = last_lines([request.place.batch.log(request.place.number)], 1) if request.place else ""
+            self.say.info(
+                f"{request.label} is back in the queue and goes on from its checkpoint {why.strip()}".rstrip()
+            )
+        if task.state == "RUNNING" and request.state != "RUNNING":
+            self._check_clock(request)
+        if (
+            task.state == "PENDING"
+            and task.reason in HOPELESS
+            and f"{request.task[0]} {task.reason}" not in self.told
+        ):
+            self.told.add(f"{request.task[0]} {task.reason}")
+            self.say.warning(
+                f"array {request.task[0]} may wait for ever ({task.reason}): {HOPELESS[task.reason]}"
+            )
+        request.state, request.reason = task.state, task.reason
+        request.ended_at, request.polls_since_end = None, 0
+
+    def _check_clock(self, request: Request) -> None:
+        """Warn once a host whose clock differs from the file server's: Snakemake compares files by their times."""
+        place = request.place
+        assert place is not None
+        for start in place.batch.read_starts(place.number)[-1:]:
+            skew = place.batch.seconds_ahead(place.number, start)
+            if abs(skew) > 10 and f"clock {start.host}" not in self.told:
+                self.told.add(f"clock {start.host}")
+                self.say.warning(
+                    f"the clock of {start.host} is {abs(skew):.0f} s {'ahead of' if skew > 0 else 'behind'} the file "
+                    "server's: files may look older than what they were made from; tell the administrator"
+                )
+
+    def _look_for_ends(self, gone: list[Request], events: list[Event]) -> None:
+        """Jobs that are no longer queued: by the file with their exact name, else by the accounting, twice."""
+        silent = []
+        for request in gone:
+            place = request.place
+            assert place is not None
+            if record := place.batch.read_exit(place.number):
+                self._act(request, record, None, events)
+                continue
+            request.polls_since_end += 1
+            request.ended_at = request.ended_at or time.monotonic()
+            silent.append(request)
+        # one poll is not believed: SLURM shows jobs that it requeues as failed for a moment, and files appear late
+        doubted = [request for request in silent if request.polls_since_end >= 2]
+        accounts = self.cluster.accounted({request.task[0] for request in doubted}) if doubted else {}
+        for request in doubted:
+            account = accounts.get(request.task)
+            known = account is not None and account.state.split(" ")[0] not in STILL_GOING
+            assert request.ended_at is not None
+            if known or time.monotonic() - request.ended_at > self.policy.vanished_after:
+                self._act(request, None, account if known else None, events)
+
+    def _act(
+        self, request: Request, record: dict[str, Any] | None, account: Accounted | None, events: list[Event]
+    ) -> None:
+        """Do what follows from a job's end."""
+        assert request.place is not None
+        del self.active[request.record.outputs]
+        verdict = self._judge(request, record, account)
+        if verdict.cause is Cause.SUCCESS:
+            events.append(Event("succeeded", request))
+        elif verdict.cause is Cause.UNSEEN:
+            self.active[request.record.outputs] = request
+            self.cancel()
+            raise StopSweep(
+                f"{request.label}: {verdict.sentence} ({self.submitter.folder}). Put the project, or "
+                "--submitit-folder, on a file system that all nodes share, and give the same command again"
+            )
+        elif self._goes_on(request, verdict):
+            self.wanted.append(request)
+            self.next_submission = 0.0
+        else:
+            events.append(Event("failed", request, self._story(request, verdict)))
+
+    def _judge(self, request: Request, record: dict[str, Any] | None, account: Accounted | None) -> Verdict:
+        if record is not None and record["code"] == 0:
+            return Verdict(Cause.SUCCESS, "done")
+        place = request.place
+        assert place is not None
+        batch = place.batch
+        if record is not None and record["code"] in (-9, 137) and account is None:
+            account = self._account_now(request)
+        memory = request.parameters.get("mem")
+        return judge(
+            record,
+            account,
+            said=last_lines([batch.log(place.number), *map(Path, request.record.logs)], 20),
+            memory_mb=float(str(memory).removesuffix("MB")) if memory else None,
+            started=bool(batch.read_starts(place.number)) or record is not None,
+            fenced=batch.is_abandoned,
+        )
+
+    def _account_now(self, request: Request) -> Accounted | None:
+        """A job killed with KILL may have run out of memory; the accounting may know."""
+        try:
+            return self.cluster.accounted([request.task[0]]).get(request.task)
+        except Unavailable:
+            return None
+
+    def _goes_on(self, request: Request, verdict: Verdict) -> bool:
+        """Say whether a job is submitted again, and change what it asks for according to the cause."""
+        if verdict.cause is Cause.MEMORY:
+            more = with_more_memory(request.parameters, 2)
+            if more is None or request.memory_retries >= self.policy.memory_retries:
+                return False
+            request.parameters = more
+            request.memory_retries += 1
+            self.say.warning(
+                self._story(
+                    request, verdict, f"submitted again with {more.get('mem') or more['mem_per_cpu']}"
+                )
+            )
+            return True
+        if not verdict.cause.goes_on or request.restarts >= 4 * self.policy.requeues:
+            return False
+        request.restarts += 1
+        if verdict.cause is Cause.NODE:
+            request.failed_nodes.extend(verdict.nodes)
+            request.parameters = without_nodes(request.parameters, request.failed_nodes)
+        assert request.place is not None
+        marks = tuple(start.mark for start in request.place.batch.read_starts(request.place.number))
+        request.record = request.record._replace(earlier_marks=(*request.record.earlier_marks, *marks))
+        self.say.warning(self._story(request, verdict, "submitted again; it goes on from its checkpoint"))
+        return True
+
+    def _story(self, request: Request, verdict: Verdict, what_next: str = "") -> str:
+        """Return name, job id, cause, log and the log's last lines."""
+        assert request.place is not None
+        logs = [Path(log) for log in request.record.logs] or [request.place.batch.log(request.place.number)]
+        lines = last_lines([request.place.batch.log(request.place.number), *logs][::-1], 5)
+        told = f"\n{lines}" if lines else ""
+        follows = f"; {what_next}" if what_next else ""
+        return f"{request.label}: {verdict.sentence}{follows}. Log: {', '.join(map(str, logs))}{told}\n"

@@ -1,0 +1,291 @@
+"""Snakemake's side: hands ready jobs to the dispatcher's thread, reports what becomes of them, and leaves in order."""
+
+import asyncio
+import contextlib
+import functools
+import os
+import signal
+import threading
+from collections.abc import AsyncGenerator
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from snakemake_interface_common.exceptions import WorkflowError
+from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
+from snakemake_interface_executor_plugins.executors.remote import RemoteExecutor
+from snakemake_interface_executor_plugins.jobs import JobExecutorInterface
+
+from snakemake_executor_plugin_submitit.batches import JobRecord
+from snakemake_executor_plugin_submitit.clusters import make_cluster, program_missing
+from snakemake_executor_plugin_submitit.commands import describe_job, job_environment, needs_snakemake
+from snakemake_executor_plugin_submitit.dispatcher import Dispatcher
+from snakemake_executor_plugin_submitit.explain import explain_refusal
+from snakemake_executor_plugin_submitit.lease import Lease, RivalError
+from snakemake_executor_plugin_submitit.parameters import ParameterError, sbatch_parameters
+from snakemake_executor_plugin_submitit.requests import Event, Policy, Request, StopSweep
+from snakemake_executor_plugin_submitit.slurm import Refused, Slurm, Unavailable
+from snakemake_executor_plugin_submitit.snapshots import SnapshotError, snapshot
+
+__all__ = ["Executor"]
+
+
+class Executor(RemoteExecutor):
+    """Sends jobs to SLURM as arrays; see the package's README.
+
+    The scheduler's thread only queues jobs here. One other thread prepares, submits, polls and reports, so that a
+    controller that is away stops nothing, and no signal falls into the middle of a submission.
+    """
+
+    dispatcher: Dispatcher | None = None
+    """Made with the first job; the polling thread may look before that."""
+
+    def __post_init__(self) -> None:
+        """Look at what can be known before the first job is ready.
+
+        Raises:
+            WorkflowError: SLURM's programs are not there.
+        """
+        settings = self.workflow.executor_settings
+        self.folder = Path(settings.folder or ".snakemake/submitit").expanduser().absolute()
+        self.lease = Lease(self.folder)
+        self.queue: list[Request] = []
+        self.recorded: list[Request] = []
+        self.requests: dict[JobExecutorInterface, Request] = {}
+        self.told_remote: set[str] = set()
+        self.snapshots = ""
+        self.leaving = ""
+        self.loop: asyncio.AbstractEventLoop | None = None
+        self.awake = asyncio.Event()
+        missing = program_missing() if settings.cluster == "slurm" else None
+        if missing:
+            raise WorkflowError(
+                f"{missing} is not on the PATH: this is no login node of a SLURM cluster (a module to load?). To run "
+                "here, leave the profile away: snakemake --cores 2; to try the profile on this machine: make testbed"
+            )
+
+    # -- the scheduler's thread
+
+    def run_jobs(self, jobs: list[JobExecutorInterface]) -> None:
+        """Queue all jobs that are ready; those with the same resources will be one array."""
+        if self.dispatcher is None:
+            self._start()
+        requests = []
+        for job in jobs:
+            self.run_job_pre(job)
+            requests.append(self._request(job))
+        with self.lock:
+            self.queue.extend(requests)
+        self._wake()
+
+    def run_job(self, job: JobExecutorInterface) -> None:
+        """Queue one job."""
+        self.run_jobs([job])
+
+    def handle_job_success(self, job: JobExecutorInterface) -> None:
+        """Snakemake has recorded the job: its record here may go."""
+        request = self.requests.pop(job, None)
+        if request is not None:
+            with self.lock:
+                self.recorded.append(request)
+            self._wake()
+
+    def handle_job_error(self, job: JobExecutorInterface) -> None:
+        """The record stays, for `status` and for the next call."""
+        self.requests.pop(job, None)
+
+    def shutdown(self) -> None:
+        """Stop polling, and keep the records of what Snakemake has recorded."""
+        with self.lock:
+            self.wait = False
+        self._wake()
+        super().shutdown()
+        if self.dispatcher is not None:
+            self._drop_recorded(self.dispatcher)
+        self.lease.release()
+
+    def cancel(self) -> None:
+        """Cancel what was submitted, or leave it, according to how the head is asked to stop."""
+        self.shutdown()
+        if self.dispatcher is None or not self.dispatcher.active:
+            return
+        count = len(self.dispatcher.active)
+        if not self.leaving and self.workflow.executor_settings.on_interrupt == "cancel":
+            try:
+                self.dispatcher.cancel()
+                self.logger.info(
+                    f"cancelled {count} jobs; their checkpoints are kept, the same command goes on from them"
+                )
+                return
+            except (Unavailable, Refused, OSError) as error:
+                self.logger.error(f"could not cancel ({error}); to do it by hand: scancel -u $USER")
+        why = f" ({self.leaving})" if self.leaving else ""
+        self.logger.info(f"left {count} jobs in the queue{why}; the same command takes them over")
+
+    def cancel_jobs(self, active_jobs: list[SubmittedJobInfo]) -> None:
+        """All that is cancelled is cancelled in `cancel`, by arrays."""
+
+    def _start(self) -> None:
+        """Take the lease and make the dispatcher.
+
+        Raises:
+            WorkflowError: a living rival, a folder that cannot be written, a snapshot that cannot be made.
+        """
+        settings = self.workflow.executor_settings
+        try:
+            self.lease.acquire()
+            zips = [snapshot(package, self.folder) for package in settings.snapshot or ()]
+        except (RivalError, SnapshotError) as error:
+            raise WorkflowError(str(error)) from None
+        except OSError as error:
+            raise WorkflowError(
+                f"{self.folder}: the executor's folder cannot be written ({error.strerror}); nothing was submitted. "
+                "Make room, or name another folder with --submitit-folder"
+            ) from None
+        self.snapshots = os.pathsep.join(map(str, zips))
+        slurm = Slurm()
+        cluster = make_cluster(
+            settings.cluster, self.folder, list(settings.setup or ()), settings.array_parallelism, slurm
+        )
+        policy = Policy(
+            settings.array_size,
+            settings.jobs_per_task,
+            settings.requeues,
+            settings.memory_retries,
+            settings.poll_min,
+            max(settings.poll_max, settings.poll_min),
+        )
+        from snakemake.shell import shell
+
+        header = {"shell": shell.get_executable() or "/bin/bash", "directory": os.getcwd(), "umask": _umask()}
+        explain = functools.partial(explain_refusal, slurm=slurm if settings.cluster == "slurm" else None)
+        # Snakemake sets a handler of its own that waits for running jobs to end; here they end on the cluster.
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, self._leave)
+        self.dispatcher = Dispatcher(self.folder, cluster, policy, header, explain, self.logger)
+
+    def _leave(self, number: int, frame: FrameType | None) -> None:
+        self.leaving = signal.Signals(number).name
+        raise SystemExit(128 + number)
+
+    def _request(self, job: Any) -> Request:
+        """Return what the dispatcher needs to know of a job.
+
+        Raises:
+            WorkflowError: a group job, or a resource that sbatch cannot be given.
+        """
+        if job.is_group():
+            raise WorkflowError(
+                f"{job}: group jobs are not supported (one failed member deletes its siblings' outputs); to pack small "
+                "jobs into one task set --submitit-jobs-per-task"
+            )
+        settings = self.workflow.executor_settings
+        try:
+            parameters = sbatch_parameters(
+                job.resources, job.threads, settings.jobs_per_task, settings.signal_seconds
+            )
+        except ParameterError as error:
+            raise WorkflowError(f"rule {job.rule.name}: resource {error}") from None
+        reason = needs_snakemake(job)
+        if reason and job.rule.name not in self.told_remote:
+            self.told_remote.add(job.rule.name)
+            self.logger.info(f"rule {job.rule.name} starts a Snakemake of its own on the node: {reason}")
+        from snakemake.shell import shell
+
+        command = (
+            self.format_job_exec(job) if reason else f"{shell._get_process_prefix('bash')}{job.shellcmd}"
+        )
+        record = JobRecord(
+            outputs=tuple(map(str, job.output)),
+            name=describe_job(job),
+            logs=tuple(map(str, job.log)),
+            command=command,
+            environment=job_environment(job.threads, self.snapshots),
+            checkpoint=job.params.get("checkpoint"),
+        )
+        why = self.workflow.dag.reason(job)
+        anew = why.forced or why.updated_input or why.updated_input_run
+        marked = self.workflow.persistence.external_jobids(job)
+        request = Request(
+            record=record,
+            parameters=parameters,
+            prepare=_nothing if reason else job.prepare,
+            adopts_success=bool(marked) or not anew,
+            handle=job,
+        )
+        self.requests[job] = request
+        return request
+
+    # -- the dispatcher's thread
+
+    async def check_active_jobs(
+        self, active_jobs: list[SubmittedJobInfo]
+    ) -> AsyncGenerator[SubmittedJobInfo, None]:
+        """Give the dispatcher its turn, report what happened, and yield the jobs that still run."""
+        self.loop = asyncio.get_running_loop()
+        dispatcher = self.dispatcher
+        settled: set[int] = set()
+        if dispatcher is not None:
+            with self.lock:
+                requests, self.queue = self.queue, []
+            dispatcher.add(requests)
+            self._drop_recorded(dispatcher)
+            try:
+                events = await dispatcher.turn()
+            except StopSweep as stop:
+                raise WorkflowError(str(stop)) from None
+            settled = self._report(events)
+            self.next_seconds_between_status_checks = dispatcher.seconds_to_next_turn()
+        for info in active_jobs:
+            if id(info.job) not in settled:
+                yield info
+
+    def _report(self, events: list[Event]) -> set[int]:
+        settled = set()
+        for event in events:
+            job, place = event.request.handle, event.request.place
+            external = place.batch.external_id(place.number) if place is not None else None
+            info = SubmittedJobInfo(job=job, external_jobid=external)
+            if event.kind == "submitted":
+                self.report_job_submission(info)
+                continue
+            settled.add(id(job))
+            if event.kind == "succeeded":
+                self.report_job_success(info)
+            else:
+                self.report_job_error(info, msg=f"{event.message} ")
+        with self.lock:  # a job may be submitted and end within one turn
+            self.active_jobs[:] = [info for info in self.active_jobs if id(info.job) not in settled]
+        return settled
+
+    def _drop_recorded(self, dispatcher: Dispatcher) -> None:
+        with self.lock:
+            recorded, self.recorded = self.recorded, []
+        try:
+            dispatcher.collect(recorded)
+        except OSError as error:  # kept, they are read again at the next start, and found done
+            self.logger.warning(f"records of jobs that are done cannot be removed: {error}")
+
+    async def sleep(self) -> None:
+        """Sleep until something is due, a job is queued, or the sweep ends."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self.awake.wait(), self.next_seconds_between_status_checks)
+        self.awake.clear()
+
+    def _wake(self) -> None:
+        loop = self.loop
+        if loop is not None and not loop.is_closed():
+            loop.call_soon_threadsafe(self.awake.set)
+
+
+async def _nothing() -> None:
+    """A remote Snakemake prepares its job itself."""
+
+
+def _umask() -> int:
+    """Return the process's umask; there is no way to ask but to set it."""
+    lock = threading.Lock()
+    with lock:
+        mask = os.umask(0o077)
+        os.umask(mask)
+    return mask

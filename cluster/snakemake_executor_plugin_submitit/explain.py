@@ -1,0 +1,90 @@
+"""sbatch's refusals and SLURM's pending reasons in words that say what to change."""
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from typing import Any
+
+from snakemake_executor_plugin_submitit.slurm import Slurm
+
+__all__ = ["HOPELESS", "explain_refusal"]
+
+HOPELESS = {
+    "PartitionNodeLimit": "no node of the partition has what the job asks for",
+    "PartitionTimeLimit": "the time limit (runtime) is longer than the partition allows",
+    "PartitionDown": "the partition is down",
+    "PartitionInactive": "the partition is inactive",
+    "BadConstraints": "no node has what constraint, gres or memory ask for",
+    "InvalidAccount": "the account is not valid (slurm_account)",
+    "InvalidQOS": "the quality of service is not valid (qos)",
+    "JobHeldUser": "the job is held; release it with: scontrol release",
+    "JobHeldAdmin": "the administrator holds the job",
+    "QOSMaxWallDurationPerJobLimit": "the time limit (runtime) is longer than the quality of service allows",
+    "AssocMaxWallDurationPerJobLimit": "the time limit (runtime) is longer than the account allows",
+    "QOSMaxGRESPerJob": "the job asks for more GPUs than the quality of service allows",
+    "AssocGrpGRES": "the account's GPUs are used up, or fewer than the job asks for",
+}
+"""Reasons for which a job may wait for ever, with what they mean."""
+
+
+def explain_refusal(said: str, parameters: Mapping[str, Any], slurm: Slurm | None) -> str:
+    """Return a message on why sbatch refused, what is valid, and which resource to change.
+
+    Args:
+        said: sbatch's words.
+        parameters: what was asked for.
+        slurm: to ask what is valid; None where there is none to ask.
+    """
+    lower = said.lower()
+    if "partition" in lower and "partition" in parameters:
+        valid = slurm.names(["sinfo", "-h", "-o", "%R"]) if slurm else []
+        return _advice(said, "slurm_partition", str(parameters["partition"]), valid)
+    if "account" in lower and "qos policy" not in lower:
+        command = ["sacctmgr", "-n", "-P", "show", "associations", "where", "user=$USER", "format=account"]
+        valid = slurm.names(_with_user(command)) if slurm else []
+        return _advice(said, "slurm_account", str(parameters.get("account", "")), valid)
+    if "qos" in lower and "qos" in parameters:
+        valid = slurm.names(["sacctmgr", "-n", "-P", "show", "qos", "format=name"]) if slurm else []
+        return _advice(said, "qos", str(parameters["qos"]), valid)
+    if "gres" in lower:
+        valid = slurm.names(["sinfo", "-h", "-o", "%G"]) if slurm else []
+        wanted = str(parameters.get("gres") or parameters.get("gpus_per_node") or "")
+        return _advice(said, "gres, gpu or gpus_per_node", wanted, valid)
+    if "feature" in lower or "constraint" in lower:
+        valid = slurm.names(["sinfo", "-h", "-o", "%f"]) if slurm else []
+        return _advice(said, "constraint", str(parameters.get("constraint", "")), valid)
+    if (
+        "memory" in lower
+        or "configuration is not available" in lower
+        or "cpu count" in lower
+        or "processors" in lower
+    ):
+        asked = {
+            key: parameters[key]
+            for key in ("partition", "cpus_per_task", "mem", "gres", "gpus_per_node")
+            if key in parameters
+        }
+        nodes = slurm.names(["sinfo", "-h", "-o", "%R: %c CPUs, %m MB, %G"]) if slurm else []
+        there = f"; there are {'; '.join(nodes)}" if nodes else ""
+        return f"sbatch refused: {said}. No node has what was asked for ({_said(asked)}){there}. Change the resources"
+    if "time limit" in lower:
+        return f"sbatch refused: {said}. Change the resource runtime (minutes), now {parameters.get('time')}"
+    return f"sbatch refused: {said} (asked for: {_said(parameters)})"
+
+
+def _advice(said: str, resource: str, wanted: str, valid: list[str]) -> str:
+    close = get_close_matches(wanted, valid, 1)
+    nearest = f" (did you mean {close[0]}?)" if close else ""
+    there = f"; valid here: {', '.join(valid)}" if valid else ""
+    return (
+        f"sbatch refused: {said}. Change the resource {resource}, now {wanted or 'not set'!r}{nearest}{there}"
+    )
+
+
+def _said(parameters: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key} {value}" for key, value in parameters.items())
+
+
+def _with_user(command: list[str]) -> list[str]:
+    import getpass
+
+    return [part.replace("$USER", getpass.getuser()) for part in command]

@@ -1,0 +1,104 @@
+"""One head at a time: a lease in the shared folder that beats while its holder lives, and needs no --unlock."""
+
+import json
+import os
+import platform
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+__all__ = ["Lease", "RivalError"]
+
+
+class RivalError(Exception):
+    """Another head is alive and works on the same folder."""
+
+
+class Lease:
+    """A file with host, process and start time, touched every few seconds.
+
+    On this host the kernel says whether the holder lives; on another its beat does, timed by the file server's clock.
+
+    Args:
+        folder: what is leased.
+        beat: seconds between two beats.
+        patience: seconds without a beat after which a holder on another host counts as dead.
+    """
+
+    def __init__(self, folder: Path, beat: float = 15.0, patience: float = 90.0) -> None:
+        self.path = folder / "head.json"
+        self.beat, self.patience = beat, patience
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def acquire(self) -> None:
+        """Take the lease.
+
+        Raises:
+            RivalError: a living head has it.
+            OSError: the folder cannot be written.
+        """
+        self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        holder = self._read()
+        if holder is not None and self._lives(holder):
+            raise RivalError(
+                f"process {holder['pid']} on {holder['host']} works on this sweep ({self.path.parent}); wait for it, "
+                "or stop it: Ctrl-C there cancels its jobs, SIGTERM leaves them running"
+            )
+        self._write()
+        if self._read() != self._ours():  # two heads took over from a dead one at the same time
+            raise RivalError(
+                f"another head was quicker to take {self.path.parent}; give the command again to see which"
+            )
+        self._thread = threading.Thread(target=self._beat, daemon=True)
+        self._thread.start()
+
+    def release(self) -> None:
+        """Give the lease back."""
+        self._stop.set()
+        if self._thread is not None and self._read() == self._ours():
+            self.path.unlink(missing_ok=True)
+        self._thread = None
+
+    def _ours(self) -> dict[str, Any]:
+        return {"host": platform.node(), "pid": os.getpid(), "born": _born(os.getpid())}
+
+    def _read(self) -> dict[str, Any] | None:
+        try:
+            holder = json.loads(self.path.read_text())
+        except (OSError, ValueError):
+            return None
+        return holder if isinstance(holder, dict) and {"host", "pid", "born"} <= set(holder) else None
+
+    def _write(self) -> None:
+        temporary = self.path.with_name(f".head.{platform.node()}.{os.getpid()}")
+        temporary.write_text(json.dumps(self._ours()))
+        os.replace(temporary, self.path)
+
+    def _lives(self, holder: dict[str, Any]) -> bool:
+        if holder["host"] == platform.node():
+            return holder["born"] is not None and _born(holder["pid"]) == holder["born"]
+        probe = self.path.with_name(f".now.{platform.node()}.{os.getpid()}")
+        probe.touch()
+        try:
+            return probe.stat().st_mtime - self.path.stat().st_mtime < self.patience
+        except OSError:
+            return False
+        finally:
+            probe.unlink(missing_ok=True)
+
+    def _beat(self) -> None:
+        while not self._stop.wait(self.beat):
+            try:
+                os.utime(self.path)
+            except OSError:
+                time.sleep(1)  # a full or absent disk is for others to tell of
+
+
+def _born(pid: int) -> str | None:
+    """Return a process's start time in ticks since boot, so that a number in use again is not taken for its holder."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    except (OSError, IndexError):
+        return None

@@ -1,0 +1,88 @@
+"""What the dispatcher is asked for and what it answers."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from snakemake_executor_plugin_submitit.batches import JobRecord, Place
+from snakemake_executor_plugin_submitit.slurm import TaskId
+
+__all__ = ["Event", "Policy", "Request", "StopSweep"]
+
+
+class StopSweep(Exception):
+    """A mistake that every further job would meet too; what runs is left running."""
+
+
+class Policy(NamedTuple):
+    """How the dispatcher decides.
+
+    Attributes:
+        array_size: most tasks of one array; 0: as many as SLURM takes.
+        jobs_per_task: jobs side by side in one task.
+        requeues: restarts in a row without progress before a job counts as stuck.
+        memory_retries: how often a job that ran out of memory gets twice as much.
+        poll_min, poll_max: bounds of the pause between two polls, in seconds.
+        vanished_after: seconds until a job that nobody knows of counts as gone.
+    """
+
+    array_size: int = 0
+    jobs_per_task: int = 1
+    requeues: int = 5
+    memory_retries: int = 2
+    poll_min: float = 1.0
+    poll_max: float = 60.0
+    vanished_after: float = 30.0
+
+
+@dataclass(eq=False)
+class Request:
+    """A job that is wanted, and where it stands.
+
+    Attributes:
+        record: what runs.
+        parameters: sbatch's.
+        prepare: awaited before a new submission, never before an adoption: it deletes old outputs.
+        adopts_success: whether an end on record counts; not so where the workflow wants the job anew.
+        handle: the caller's own object.
+    """
+
+    record: JobRecord
+    parameters: dict[str, Any]
+    prepare: Callable[[], Awaitable[None]]
+    adopts_success: bool
+    handle: Any
+    place: Place | None = None
+    state: str = ""
+    reason: str = ""
+    ended_at: float | None = None
+    polls_since_end: int = 0
+    memory_retries: int = 0
+    restarts: int = 0
+    failed_nodes: list[str] = field(default_factory=list)
+
+    @property
+    def task(self) -> TaskId:
+        """Array and task of the latest submission."""
+        assert self.place is not None and self.place.batch.array is not None
+        return self.place.batch.array, self.place.batch.task(self.place.number)
+
+    @property
+    def label(self) -> str:
+        """The job's name with SLURM's id."""
+        if self.place is None or self.place.batch.array is None:
+            return self.record.name
+        return f"{self.record.name} (job {self.place.batch.external_id(self.place.number)})"
+
+    def submitted(self, place: Place) -> None:
+        """The job is in the queue, or was."""
+        self.place, self.state, self.reason = place, "", ""
+        self.ended_at, self.polls_since_end = None, 0
+
+
+class Event(NamedTuple):
+    """What the caller hears of a request: submitted, succeeded or failed."""
+
+    kind: str
+    request: Request
+    message: str = ""

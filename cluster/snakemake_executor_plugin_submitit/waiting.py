@@ -1,0 +1,43 @@
+"""How long to wait: between polls, which age with the sweep, and after SLURM was away, with growing pauses."""
+
+import time
+
+__all__ = ["Backoff", "poll_seconds"]
+
+
+def poll_seconds(age: float, shortest: float, longest: float) -> float:
+    """Return the pause to the next poll: a twentieth of the time since the last submission, within bounds.
+
+    Args:
+        age: seconds since the last submission or adoption.
+        shortest, longest: bounds in seconds.
+    """
+    return min(longest, max(shortest, age / 20))
+
+
+class Backoff:
+    """Pauses of 2, 4, 8, ... 120 seconds, from the start again once something worked."""
+
+    FIRST, LONGEST = 2.0, 120.0
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self.due_at = 0.0
+
+    def grow(self) -> float:
+        """Begin a pause twice as long as the last one, and return its seconds."""
+        self.seconds = min(self.LONGEST, 2 * self.seconds or self.FIRST)
+        self.wait(self.seconds)
+        return self.seconds
+
+    def wait(self, seconds: float) -> None:
+        """Begin a pause."""
+        self.due_at = time.monotonic() + seconds
+
+    def reset(self) -> None:
+        """The next pause is the shortest again."""
+        self.seconds = 0.0
+
+    def is_due(self) -> bool:
+        """Whether the pause is over."""
+        return time.monotonic() >= self.due_at
