@@ -14,6 +14,7 @@ from hornlib.errors import HornlibError
 from hornlib.grid import read_grid
 from hornlib.jobs import scan_runs
 from hornlib.lease import acquire
+from hornlib.provenance import commit
 
 min_version("9.0")
 
@@ -30,6 +31,7 @@ try:
 except HornlibError as error:
     raise WorkflowError(str(error)) from None
 RESULTS = GRID.settings.results
+os.environ["HORNLIB_COMMIT"] = commit()  # a job may run later, from a snapshot that has no history
 RUNS = [str(GRID.run_path(job)) for job in JOBS]
 
 

@@ -59,6 +59,19 @@ class Grid:
             for seeds in covering_ranges(self.seeds[name], present.get(name, ()), per_job)
         ]
 
+    def describe(self, cell: str) -> str:
+        """Return a cell in the words of the configuration: sweep, arm, dataset, and what differs from the defaults."""
+        found = self.cells[cell]
+        sweep = next(sweep for sweep in self.sweeps.values() if cell in sweep.arms)
+        sections = (found.model, found.structure, found.training)
+        changed = [
+            f"{key}={value}"
+            for section in sections
+            for key, value in section.changed().items()
+            if key != "name"
+        ]
+        return " ".join([sweep.name, sweep.arms[cell], found.data.name, *changed])
+
     def run_path(self, job: Job) -> Path:
         """Return where the job's run file belongs."""
         return Path(self.settings.results) / "runs" / job.file_name

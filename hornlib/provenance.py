@@ -1,5 +1,6 @@
 """Which code is running: the commit of a source tree, where there is one."""
 
+import os
 import subprocess
 from functools import lru_cache
 from pathlib import Path
@@ -9,7 +10,12 @@ __all__ = ["commit"]
 
 @lru_cache(maxsize=1)
 def commit() -> str:
-    """Return the commit of the source tree this package lies in, `-dirty` with uncommitted changes, or `unknown`."""
+    """Return the commit of the source tree this package lies in, `-dirty` with uncommitted changes, or `unknown`.
+
+    A job on a cluster runs a snapshot, which has no history: whoever made it says its commit in HORNLIB_COMMIT.
+    """
+    if told := os.environ.get("HORNLIB_COMMIT"):
+        return told
     folder = Path(__file__).parent
     try:
         described = subprocess.run(

@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import textwrap
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -130,8 +131,9 @@ def describe_array(uuid: str, names: list[str]) -> tuple[str, str]:
     """
     words = [_plain(name).split() for name in names]
     others = [set(other) for other in words[1:]]
-    common = " ".join(word for word in words[0] if all(word in other for other in others)).strip(" ,:")
-    name = (common or words[0][0])[:60] + (f" x{len(names)}" if len(names) > 1 else "")
+    common = [word for word in words[0] if all(word in other for other in others)] or words[0][:1]
+    short = textwrap.shorten(" ".join(common), 60, placeholder="").strip(" ,:(") or common[0][:60]
+    name = short + (f" x{len(names)}" if len(names) > 1 else "")
     span = _plain(names[0]) if len(names) == 1 else f"{_plain(names[0])} ... {_plain(names[-1])}"
     return name, f"{uuid} {span}"[:400]
 

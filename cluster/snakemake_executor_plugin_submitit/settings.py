@@ -12,6 +12,15 @@ def _setting(default: Any, text: str, **metadata: Any) -> Any:
     return field(default=default, metadata={"help": text, "type": str, **metadata})
 
 
+def _as_list(value: Any) -> list[str]:
+    return [value] if isinstance(value, str) else list(value)
+
+
+def _list_setting(text: str) -> Any:
+    metadata = {"nargs": "+", "parse_func": _as_list, "unparse_func": _as_list}
+    return field(default=None, metadata={"help": text, **metadata})
+
+
 @dataclass
 class ExecutorSettings(ExecutorSettingsBase):
     """How jobs reach the cluster."""
@@ -37,14 +46,12 @@ class ExecutorSettings(ExecutorSettingsBase):
         "Small jobs packed into one task, side by side on its GPU; CPUs and memory are multiplied.",
         type=int,
     )
-    setup: list[str] | None = _setting(
-        None, "Shell lines that run on the node before the jobs, e.g. 'module load cuda'.", nargs="+"
+    setup: list[str] | None = _list_setting(
+        "Shell lines that run on the node before the jobs, e.g. 'module load cuda'."
     )
-    snapshot: list[str] | None = _setting(
-        None,
+    snapshot: list[str] | None = _list_setting(
         "Python packages of which a zip is made when jobs are submitted and put first on PYTHONPATH, so that later "
         "edits do not reach jobs in the queue.",
-        nargs="+",
     )
     on_interrupt: str | None = _setting(
         "cancel",
@@ -86,7 +93,3 @@ class ExecutorSettings(ExecutorSettingsBase):
             value = getattr(self, name)
             if value is not None and value < least:
                 raise WorkflowError(f"--submitit-{name.replace('_', '-')}: {value} is less than {least}")
-        for name in ("setup", "snapshot"):
-            value = getattr(self, name)
-            if isinstance(value, str):
-                setattr(self, name, [value])

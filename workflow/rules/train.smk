@@ -1,5 +1,12 @@
 SETTINGS = GRID.settings
-CHECKPOINTS = SETTINGS.checkpoints or f"{RESULTS}/checkpoints"
+
+
+def checkpoints_folder(resources):
+    """The setting, else the profile's scratch disk with a folder for each results folder, else beside the runs."""
+    if SETTINGS.checkpoints or not resources.get("scratch"):
+        return SETTINGS.checkpoints or f"{RESULTS}/checkpoints"
+    here = os.path.abspath(RESULTS)
+    return f"{resources.scratch}/{hashlib.sha256(here.encode()).hexdigest()[:12]}"
 
 
 rule train:
@@ -24,10 +31,15 @@ rule train:
         ),
         lanes=SETTINGS.lanes,
         device=SETTINGS.device,
-        checkpoints=CHECKPOINTS,
+        checkpoints=lambda wildcards, resources: checkpoints_folder(resources),
+        # by its content the cluster's executor sees whether a restarted job gets on
+        checkpoint=lambda wildcards, resources: (
+            f"{checkpoints_folder(resources)}/{wildcards.cell}.seeds-{wildcards.first}-{wildcards.last}.checkpoint"
+        ),
+        label=lambda wildcards: GRID.describe(wildcards.cell),
         minutes=SETTINGS.checkpoint_minutes,
     message:
-        "train {wildcards.cell}, seeds {wildcards.first} to {wildcards.last}"
+        "train {params.label}, seeds {wildcards.first} to {wildcards.last} ({wildcards.cell})"
     shell:
         "hornlib train {output.run:q} --cell {params.cell:q} --lanes {params.lanes:q} --threads {threads}"
         " --device {params.device:q} --checkpoints {params.checkpoints:q} --checkpoint-minutes {params.minutes}"

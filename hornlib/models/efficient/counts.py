@@ -6,6 +6,7 @@ import os
 import tempfile
 from functools import lru_cache
 from importlib.metadata import version
+from importlib.resources import files
 from pathlib import Path
 from typing import NamedTuple
 
@@ -53,12 +54,9 @@ def _count(parameters: ModelParameters, task: Task) -> Counts:
 @lru_cache(maxsize=1)
 def _code() -> str:
     """Return a digest of what decides the counts besides the parameters: networks, counter, torchvision."""
-    here = Path(__file__)
-    sources = [
-        here.with_name("network.py"),
-        here.with_name("parameters.py"),
-        here.parents[2] / "operations.py",
-    ]
+    package = files("hornlib")  # which may lie in a zip
+    family = package / "models" / "efficient"
+    sources = [family / "network.py", family / "parameters.py", package / "operations.py"]
     text = b"\x1f".join(source.read_bytes() for source in sources) + version("torchvision").encode()
     return hashlib.sha256(text).hexdigest()[:16]
 
