@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, TaskID, TextColumn, TimeRemainingColumn
 
 from hornlib.training.loop import Chunk, Evaluation
+from hornlib.training.progress_lines import begin_line, evaluation_line, seeds_label
 
 __all__ = ["Reporter"]
 
@@ -57,13 +58,13 @@ class Reporter:
     def begin(self, seeds: list[int], first_step: int, total_steps: int) -> None:
         """Begin the report on a chunk."""
         self.started, self.first_step = time.perf_counter(), first_step
-        label = f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {seeds[0]}-{seeds[-1]}"
         if self.bar:
             if self.task is not None:
                 self.bar.remove_task(self.task)
+            label = seeds_label(seeds)
             self.task = self.bar.add_task(label, total=total_steps, completed=first_step, scores="")
         else:
-            self.say(f"{label}: step {first_step} of {total_steps}")
+            self.say(begin_line(seeds, first_step, total_steps))
 
     def step(self, chunk: Chunk) -> None:
         """Move the bar on."""
@@ -80,4 +81,4 @@ class Reporter:
             self.bar.update(self.task, scores=scores)
             return
         left = elapsed / max(done, 1) * (evaluation.total_steps - evaluation.step)
-        self.say(f"step {evaluation.step}/{evaluation.total_steps}  {scores}  {left:.0f} s left")
+        self.say(evaluation_line(evaluation.step, evaluation.total_steps, scores, left))
