@@ -5,6 +5,7 @@ import contextlib
 import functools
 import os
 import signal
+import sys
 import threading
 from collections.abc import AsyncGenerator
 from pathlib import Path
@@ -95,7 +96,48 @@ class Executor(RemoteExecutor):
         self.requests.pop(job, None)
 
     def shutdown(self) -> None:
-        """Stop polling, and keep the records of what Snakemake has recorded."""
+        """Stop; jobs that are still in the queue stay there.
+
+        Raises:
+            WorkflowError: some do. By a plain return Snakemake would go on to remove their empty output folders.
+        """
+        self._stop()
+        if count := self._num_active():
+            raise WorkflowError(f"left {count} jobs in the queue; the same command takes them over")
+
+    def cancel(self) -> None:
+        """Ctrl-C cancels what was submitted, unless told otherwise; whatever else ends the head leaves it.
+
+        Raises:
+            WorkflowError: jobs are left in the queue.
+        """
+        ended_by = sys.exc_info()[1]
+        self._stop()
+        count = self._num_active()
+        if not count or self.dispatcher is None:
+            return
+        if (
+            isinstance(ended_by, KeyboardInterrupt)
+            and self.workflow.executor_settings.on_interrupt == "cancel"
+        ):
+            try:
+                self.dispatcher.cancel()
+            except (Unavailable, Refused, OSError) as error:
+                self.logger.error(f"could not cancel ({error}); to do it by hand: scancel -u $USER")
+            else:
+                self.logger.info(
+                    f"cancelled {count} jobs; their checkpoints are kept, the same command goes on from them"
+                )
+                return
+        if not isinstance(ended_by, Exception):  # an error is told by itself
+            why = f" ({self.leaving})" if self.leaving else ""
+            raise WorkflowError(f"left {count} jobs in the queue{why}; the same command takes them over")
+
+    def _num_active(self) -> int:
+        return len(self.dispatcher.active) if self.dispatcher is not None else 0
+
+    def _stop(self) -> None:
+        """End the dispatcher's thread, and keep the records in step with what Snakemake has recorded."""
         with self.lock:
             self.wait = False
         self._wake()
@@ -103,24 +145,6 @@ class Executor(RemoteExecutor):
         if self.dispatcher is not None:
             self._drop_recorded(self.dispatcher)
         self.lease.release()
-
-    def cancel(self) -> None:
-        """Cancel what was submitted, or leave it, according to how the head is asked to stop."""
-        self.shutdown()
-        if self.dispatcher is None or not self.dispatcher.active:
-            return
-        count = len(self.dispatcher.active)
-        if not self.leaving and self.workflow.executor_settings.on_interrupt == "cancel":
-            try:
-                self.dispatcher.cancel()
-                self.logger.info(
-                    f"cancelled {count} jobs; their checkpoints are kept, the same command goes on from them"
-                )
-                return
-            except (Unavailable, Refused, OSError) as error:
-                self.logger.error(f"could not cancel ({error}); to do it by hand: scancel -u $USER")
-        why = f" ({self.leaving})" if self.leaving else ""
-        self.logger.info(f"left {count} jobs in the queue{why}; the same command takes them over")
 
     def cancel_jobs(self, active_jobs: list[SubmittedJobInfo]) -> None:
         """All that is cancelled is cancelled in `cancel`, by arrays."""

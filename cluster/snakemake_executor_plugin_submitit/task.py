@@ -170,6 +170,9 @@ def _start(job: dict[str, Any], header: dict[str, Any], own_session: bool) -> "s
     # Without the trap the shell dies of a signal that its child obeys by saving, and the child's exit code is lost.
     script = f"trap : USR2 TERM; {job['command']}"
     environment = {**os.environ, **job["environment"]}
+    _make_folders(
+        [os.path.join(header["directory"], file) for file in (*job["outputs"], *job["logs"])], header["umask"]
+    )
     arguments: list[str] = [header["shell"], "-c", script]
     descriptors: list[int] = []
     if (
@@ -187,6 +190,16 @@ def _start(job: dict[str, Any], header: dict[str, Any], own_session: bool) -> "s
         stdin=subprocess.DEVNULL,
         start_new_session=own_session,
     )
+
+
+def _make_folders(files: list[str], umask: int) -> None:
+    """Make the files' folders anew: a head that stopped in between may have tidied empty ones away."""
+    ours = os.umask(umask)
+    try:
+        for file in files:
+            os.makedirs(os.path.dirname(file), exist_ok=True)
+    finally:
+        os.umask(ours)
 
 
 def _wants_to_go_on(code: int, signal_name: str | None) -> bool:
