@@ -10,6 +10,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import packages
 import processes
 from configuration import NODES, node_ports, write_configuration
 from daemon import Daemon, TestbedError
@@ -110,6 +111,10 @@ class Bed:
         with self._alone():
             kept = Options.read(self.kept)
             wanted = (kept or Options()).updated()
+            if absent := packages.missing(wanted.accounting):
+                raise TestbedError(
+                    f"not installed: {', '.join(absent)}; `testbed install` does, called by root"
+                )
             running = kept is not None and any(daemon.pid() for daemon in self.daemons().values())
             if not running or wanted != kept:
                 if running:

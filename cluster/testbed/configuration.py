@@ -47,7 +47,6 @@ def write_configuration(folder: Path, options: Options) -> None:
         "BIND": bind,
         "PORT": str(options.port),
         "DBD_PORT": str(options.port + 1),
-        "SLURMD_TIMEOUT": "15",
         "NODES": "\n".join(
             _node_line(node, port, host, address) for node, port in node_ports(options).items()
         ),

@@ -1,12 +1,13 @@
 """A real SLURM for the tests: the one that SLURM_CONF names, else a test bed of their own."""
 
+import contextlib
 import os
 import random
 import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,17 @@ class Slurm:
         assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
         return done.stdout.strip()
 
+    def submit(self, script: str, *options: str) -> str:
+        """Number of a new batch job that runs this bash script."""
+        command = ["sbatch", "--parsable", "--output=/dev/null", *options]
+        done = self.run(command, input=f"#!/bin/bash\n{script}\n")
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    def state(self, job: str) -> str:
+        """State in the controller's eyes, e.g. RUNNING; it remembers jobs for five minutes."""
+        return self.output("squeue", "--noheader", "--states=all", f"--jobs={job}", "--format=%T")
+
     def answers(self) -> bool:
         try:
             return self.run(["sinfo"], timeout=20).returncode == 0
@@ -57,10 +69,16 @@ class Slurm:
         return done
 
 
-def new_bed(folder: Path, **options: str) -> Slurm:
-    """A test bed in this folder, not yet running, on ports nobody uses."""
+@contextlib.contextmanager
+def running_bed(folder: Path, **options: str) -> Iterator[Slurm]:
+    """A test bed in this folder, on ports nobody uses, for as long as the context lasts."""
     options = {"HORNLIB_TESTBED": str(folder), "HORNLIB_TESTBED_PORT": str(free_ports()), **options}
-    return Slurm(str(folder / "etc/slurm.conf"), folder, **options)
+    bed = Slurm(str(folder / "etc/slurm.conf"), folder, **options)
+    try:
+        bed.testbed("up")
+        yield bed
+    finally:
+        bed.testbed("down")
 
 
 def free_ports() -> int:
@@ -96,21 +114,21 @@ def slurm(tmp_path_factory) -> Iterator[Slurm]:
             yield given
             return
     require_slurm()
-    bed = new_bed(tmp_path_factory.mktemp("bed"))
-    try:
-        bed.testbed("up")
+    with running_bed(tmp_path_factory.mktemp("bed")) as bed:
         yield bed
-    finally:
-        bed.testbed("down")
 
 
 @pytest.fixture(scope="module")
 def own_bed(tmp_path_factory) -> Iterator[Slurm]:
     """A test bed for one module alone, whose daemons may be killed."""
     require_slurm()
-    bed = new_bed(tmp_path_factory.mktemp("own_bed"))
-    try:
-        bed.testbed("up")
+    with running_bed(tmp_path_factory.mktemp("own_bed")) as bed:
         yield bed
-    finally:
-        bed.testbed("down")
+
+
+@pytest.fixture
+def new_bed(tmp_path_factory) -> Iterator[Callable[..., Slurm]]:
+    """Start further test beds; keywords are the HORNLIB_TESTBED_... variables."""
+    require_slurm()
+    with contextlib.ExitStack() as beds:
+        yield lambda **options: beds.enter_context(running_bed(tmp_path_factory.mktemp("bed"), **options))
