@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import socket
 import subprocess
 import time
 from pathlib import Path
@@ -127,7 +126,8 @@ def test_a_pidfile_that_names_a_stranger_does_it_no_harm(new_bed, tmp_path):
     bed = new_bed(HORNLIB_TESTBED_ACCOUNTING="0")
     program = shutil.copy(shutil.which("sleep"), tmp_path / "slurmctld")
     pidfile = bed.folder / "run/slurmctld.pid"
-    with subprocess.Popen([program, "600"], env={"HORNLIB_TESTBED": "another bed"}) as stranger:
+    stranger = subprocess.Popen([program, "600"], env={"HORNLIB_TESTBED": "another bed"})
+    try:
         bed.testbed("kill", "slurmctld")
         pidfile.write_text(f"{stranger.pid}\n")
         bed.testbed("up")
@@ -137,7 +137,9 @@ def test_a_pidfile_that_names_a_stranger_does_it_no_harm(new_bed, tmp_path):
         pidfile.write_text(f"{stranger.pid}\n")
         bed.testbed("down")
         assert stranger.poll() is None
+    finally:
         stranger.kill()
+        stranger.wait()
 
 
 @pytest.mark.slow
