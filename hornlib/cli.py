@@ -5,7 +5,7 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,6 +13,9 @@ from hornlib import __version__
 from hornlib.errors import ConfigError, HornlibError, ResultsError
 from hornlib.training.interruption import EXIT_INTERRUPTED, Interrupted
 from hornlib.validation import counted
+
+if TYPE_CHECKING:
+    from hornlib.status.survey import Survey
 
 __all__ = ["main"]
 
@@ -100,6 +103,80 @@ def plan(
         print("\n".join(map(str, chosen.paths())))
     else:
         print_plan(chosen, Console())
+
+
+Where = Annotated[
+    list[str] | None, typer.Option(help="key=value, as `hornlib plan` takes it; may be repeated.")
+]
+OneSweep = Annotated[str | None, typer.Option(help="Only this sweep.")]
+ExecutorFolder = Annotated[
+    Path, typer.Option(help="Folder of the executor's records (--submitit-folder of the profile).")
+]
+
+
+@app.command()
+def status(
+    configfile: ConfigFiles = None,
+    where: Where = None,
+    sweep: OneSweep = None,
+    folder: ExecutorFolder = Path(".snakemake/submitit"),
+    failed: Annotated[
+        bool, typer.Option("--failed", help="Only failed jobs, with the last lines of their logs.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, every job in it.")] = False,
+) -> None:
+    """Show what is done, running, queued and failed, on SLURM or here, head or no head; disturbs nothing."""
+    from rich.console import Console
+
+    from hornlib.status.document import to_document
+    from hornlib.status.table import print_failed, print_status
+
+    found = _survey(configfile, where, sweep, folder)
+    if as_json:
+        print(json.dumps(to_document(found, only_failed=failed), indent=1))
+    elif failed:
+        print_failed(found, Console())
+    else:
+        print_status(found, Console())
+
+
+@app.command()
+def cancel(
+    configfile: ConfigFiles = None,
+    where: Where = None,
+    sweep: OneSweep = None,
+    folder: ExecutorFolder = Path(".snakemake/submitit"),
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Cancel queued and running jobs on SLURM; checkpoints are kept, and a head does not start them again."""
+    from hornlib.status.cancellation import cancel as cancel_jobs
+    from hornlib.status.cancellation import describe, plan_cancellation
+
+    found = _survey(configfile, where, sweep, folder)
+    planned = plan_cancellation(found)
+    for line in describe(found, planned):
+        print(line)
+    if not planned.jobs:
+        print("nothing to cancel")
+        return
+    if not yes and not sys.stdin.isatty():
+        raise ConfigError("cancel asks before it acts, and there is no terminal to ask on; add --yes")
+    if yes or typer.confirm(f"cancel {counted(len(planned.jobs), 'job')}?"):
+        cancel_jobs(found, planned)
+        print(f"cancelled {counted(len(planned.jobs), 'job')}; checkpoints are kept")
+    else:
+        print("nothing was cancelled")
+
+
+def _survey(
+    configfile: list[Path] | None, where: list[str] | None, sweep: str | None, folder: Path
+) -> "Survey":
+    from hornlib.grid import read_grid
+    from hornlib.selection import parse_condition, select
+    from hornlib.status.survey import Survey
+
+    grid = read_grid(configfile or [DEFAULT_CONFIG])
+    return Survey(grid, select(grid, [parse_condition(text) for text in where or ()], sweep), folder)
 
 
 @config_app.command()

@@ -3,12 +3,22 @@
 import fcntl
 import os
 import platform
+import re
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 from hornlib.errors import ResultsError
 
-__all__ = ["acquire"]
+__all__ = ["Holder", "acquire", "read_holder"]
+
+
+class Holder(NamedTuple):
+    """Who took the lease last, and when; `lives` is None where only another host can tell."""
+
+    process: int
+    host: str
+    since: float
+    lives: bool | None
 
 
 def acquire(results: str | Path) -> IO[str]:
@@ -36,3 +46,39 @@ def acquire(results: str | Path) -> IO[str]:
     file.write(f"process {os.getpid()} on {platform.node()}")
     file.flush()
     return file
+
+
+def read_holder(results: str | Path) -> Holder | None:
+    """Return who took the lease last, or None; the lease is not touched, which could refuse a sweep that starts."""
+    path = Path(results) / ".lease"
+    try:
+        match = re.fullmatch(r"process (\d+) on (.+)", path.read_text().strip())
+        since = path.stat().st_mtime
+    except OSError:
+        return None
+    if match is None:
+        return None
+    process, host = int(match[1]), match[2]
+    return Holder(process, host, since, _has_open(process, path) if host == platform.node() else None)
+
+
+def _has_open(process: int, path: Path) -> bool:
+    """Say whether a process has the file open: a process id in use again is not taken for the holder."""
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # it lives, and is another user's
+        return True
+    try:
+        descriptors = os.listdir(f"/proc/{process}/fd")
+    except OSError:  # this system has no /proc
+        return True
+    return any(_is_same(f"/proc/{process}/fd/{descriptor}", path) for descriptor in descriptors)
+
+
+def _is_same(descriptor: str, path: Path) -> bool:
+    try:
+        return os.path.samefile(descriptor, path)
+    except OSError:
+        return False

@@ -6,13 +6,37 @@ import platform
 import threading
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-__all__ = ["Lease", "RivalError"]
+__all__ = ["Head", "Lease", "RivalError", "read_head"]
 
 
 class RivalError(Exception):
     """Another head is alive and works on the same folder."""
+
+
+class Head(NamedTuple):
+    """Who has the lease of a folder; `silent` is the seconds since its last beat, by this host's clock."""
+
+    host: str
+    pid: int
+    lives: bool
+    silent: float
+
+
+def read_head(folder: Path) -> Head | None:
+    """Return who has the lease, alive or not, or None; nothing is written, unlike where the lease is taken."""
+    lease = Lease(folder)
+    holder = lease._read()
+    if holder is None:
+        return None
+    try:
+        silent = max(0.0, time.time() - lease.path.stat().st_mtime)
+    except OSError:
+        return None
+    here = holder["host"] == platform.node()
+    lives = lease._lives(holder) if here else silent < lease.patience
+    return Head(holder["host"], holder["pid"], lives, silent)
 
 
 class Lease:

@@ -1,0 +1,69 @@
+"""`hornlib status --json`: the survey as plain numbers and words, for programs."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from hornlib.status.standing import Standing, State
+from hornlib.status.survey import Counts, Survey
+from hornlib.status.table import time_left
+
+__all__ = ["to_document"]
+
+
+def to_document(survey: Survey, only_failed: bool = False) -> dict[str, Any]:
+    """Return the survey as what JSON can hold.
+
+    Args:
+        survey: where the jobs stand.
+        only_failed: list no other jobs, and these with the last lines of their logs.
+    """
+    head, sweep = survey.submissions.head, survey.traces.sweep
+    standings: Sequence[Standing] = survey.of(State.FAILED) if only_failed else survey.of(*State)
+    return {
+        "head": head._asdict() if head else None,
+        "local_sweep": sweep._asdict() if sweep else None,
+        "slurm_silent": survey.submissions.silence or None,
+        "counts": _counts(survey.counts()),
+        "arms": [
+            {"sweep": row.sweep, "dataset": row.dataset, "arm": row.arm, **_counts(row.counts)}
+            for row in survey.rows()
+        ],
+        "strays": survey.strays,
+        "jobs": [_job(survey, standing, only_failed) for standing in standings],
+    }
+
+
+def _counts(counts: Counts) -> dict[str, Any]:
+    return {**counts._asdict(), "jobs": {state.value: counts.jobs[state] for state in State}}
+
+
+def _job(survey: Survey, standing: Standing, with_log: bool) -> dict[str, Any]:
+    job = standing.job
+    told: dict[str, Any] = {
+        "cell": job.cell,
+        "first_seed": job.range.first,
+        "last_seed": job.range.last,
+        "run": str(survey.grid.run_path(job)),
+        "state": standing.state.value,
+    }
+    if standing.state in (State.DONE, State.OPEN):
+        return told
+    told |= {
+        "reason": standing.reason,
+        "slurm_job": standing.task or None,
+        "node": standing.node or None,
+        "log": str(survey.log(job)),
+        "restarts": survey.restarts(job),
+    }
+    if standing.state is State.RUNNING:
+        progress = survey.progress(job)
+        told |= {
+            "step": progress.step if progress else None,
+            "total_steps": progress.total_steps if progress else None,
+            "seeds_in_training": progress.seeds if progress else None,
+            "seconds_left": time_left(survey, standing),
+            "limit_seconds_left": standing.limit_seconds,
+        }
+    if with_log:
+        told["last_lines"] = survey.last_lines(job, 8)
+    return told

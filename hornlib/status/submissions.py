@@ -1,0 +1,196 @@
+"""What the executor's records and SLURM say of jobs. Nothing is written; the executor is imported when it is needed."""
+
+import os
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hornlib.jobs import Job
+from hornlib.status.standing import Standing, State
+
+if TYPE_CHECKING:
+    from snakemake_executor_plugin_submitit.batches import Batch, Place
+    from snakemake_executor_plugin_submitit.causes import Verdict
+    from snakemake_executor_plugin_submitit.slurm import Accounted, Queued, Slurm, TaskId
+
+__all__ = ["Submissions", "parse_duration", "task_id"]
+
+WAITING = {"PENDING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT"}
+KILLED = {-9, 137}
+"""Exit codes of a job that the kernel may have killed for its memory; only the accounting knows."""
+
+
+class Submissions:
+    """The latest submission of every job that the workflow has not recorded as done.
+
+    Args:
+        folder: the executor's.
+        slurm: whom to ask; None: the programs on the PATH.
+
+    Attributes:
+        latest: submissions by their run file, its path normalised.
+        queue: what is queued or runs; where SLURM does not answer, only processes of this machine.
+        silence: why SLURM did not answer, or "".
+        head: who watches the jobs, or None.
+    """
+
+    def __init__(self, folder: Path, slurm: "Slurm | None" = None) -> None:
+        from snakemake_executor_plugin_submitit.batches import index_latest, read_batches
+        from snakemake_executor_plugin_submitit.lease import read_head
+        from snakemake_executor_plugin_submitit.slurm import Slurm
+
+        self.slurm = slurm or Slurm()
+        self.silence = ""
+        self.head = read_head(folder)
+        batches = read_batches(folder)
+        for batch in batches:
+            batch.array = batch.array or batch.find_array()
+        self.latest: dict[str, Place] = {
+            os.path.normpath(output): place
+            for outputs, place in index_latest(batches).items()
+            for output in outputs
+        }
+        self.processes: set[TaskId] = set()
+        self.queue: dict[TaskId, Queued] = self._ask_queue(folder)
+        self._listed: dict[str, set[int]] = {}
+
+    def place(self, run: str | Path) -> "Place | None":
+        """Return the latest submission of the job with this run file."""
+        return self.latest.get(os.path.normpath(run))
+
+    def queued(self, place: "Place") -> "Queued | None":
+        """Return what the queue says of a submission."""
+        return self.queue.get(task_id(place))
+
+    def has_ended(self, place: "Place") -> bool:
+        """Say whether a job is known to have ended, by a listing where it is queued and by its exact name elsewhere."""
+        batch, number = place
+        if self.queued(place) is None:
+            return batch.read_exit(number) is not None
+        if batch.uuid not in self._listed:
+            self._listed[batch.uuid] = batch.list_ended()
+        return number in self._listed[batch.uuid]
+
+    def stand(self, places: "Mapping[Job, Place]") -> dict[Job, Standing]:
+        """Return where these jobs stand; one query of the accounting for all whose end left no word."""
+        standings: dict[Job, Standing] = {}
+        ended: dict[Job, dict[str, Any] | None] = {}
+        for job, place in places.items():
+            record = place.batch.read_exit(place.number) if self.has_ended(place) else None
+            standing = None if record else self._going_on(job, place)
+            if standing is None:
+                ended[job] = record
+            else:
+                standings[job] = standing
+        asked = [places[job] for job, record in ended.items() if record is None or record["code"] in KILLED]
+        accounts = self._ask_accounts(place.batch for place in asked)
+        for job, record in ended.items():
+            standings[job] = self._ended(job, places[job], record, accounts.get(task_id(places[job])))
+        return standings
+
+    def _going_on(self, job: Job, place: "Place") -> Standing | None:
+        """Return where a job stands that has not ended as far as anybody knows; None where it is gone."""
+        batch, number = place
+        if batch.array is None:
+            if self.head is not None and self.head.lives:
+                return Standing(job, State.QUEUED, "is being submitted")
+            return Standing(
+                job, State.OPEN, "the head was stopped while it submitted this; the next one finds out"
+            )
+        name = batch.external_id(number)
+        task = self.queued(place)
+        if task is not None:
+            return _from_queue(job, name, task)
+        if not self.silence:
+            return None
+        starts = batch.read_starts(number)
+        if not starts:
+            return Standing(job, State.QUEUED, "as of the records", name)
+        # a process of some machine is not asked for at SLURM: its id has no task
+        return (
+            Standing(job, State.RUNNING, "as of the records", name, starts[-1].host)
+            if "_" in starts[-1].job
+            else None
+        )
+
+    def _ended(
+        self, job: Job, place: "Place", record: dict[str, Any] | None, account: "Accounted | None"
+    ) -> Standing:
+        from snakemake_executor_plugin_submitit.causes import Cause
+        from snakemake_executor_plugin_submitit.slurm import STILL_GOING
+
+        batch, number = place
+        name = batch.external_id(number)
+        if record is None and account is not None and account.state.split(" ")[0] in STILL_GOING:
+            return Standing(job, State.RUNNING, "is leaving the queue", name, account.nodes)
+        verdict = _verdict(place, record, account)
+        if verdict.cause is Cause.SUCCESS:
+            sentence = "it ended without an error, yet its run file is not there: removed, or late on this file system"
+            return Standing(job, State.FAILED, sentence, name)
+        goes_on = verdict.cause.goes_on or verdict.cause is Cause.CANCELLED
+        return Standing(job, State.STOPPED if goes_on else State.FAILED, verdict.sentence, name)
+
+    def _ask_queue(self, folder: Path) -> "dict[TaskId, Queued]":
+        from snakemake_executor_plugin_submitit.clusters import LocalCluster
+        from snakemake_executor_plugin_submitit.slurm import Refused, Unavailable
+
+        arrays = {place.batch.array for place in self.latest.values() if place.batch.array is not None}
+        processes = LocalCluster(folder, []).queued(arrays) if arrays else {}
+        self.processes = set(processes)
+        try:
+            return {**self.slurm.queued(arrays - {array for array, _ in processes}), **processes}
+        except (Unavailable, Refused) as error:
+            self.silence = str(error)
+            return processes
+
+    def _ask_accounts(self, batches: "Iterable[Batch]") -> "dict[TaskId, Accounted]":
+        from snakemake_executor_plugin_submitit.slurm import Refused, Unavailable
+
+        arrays = {batch.array for batch in batches if batch.array is not None}
+        if not arrays or self.silence:
+            return {}
+        try:
+            return self.slurm.accounted(arrays)
+        except (Unavailable, Refused) as error:
+            self.silence = str(error)
+            return {}
+
+
+def task_id(place: "Place") -> "TaskId":
+    """Return array and task of a submission."""
+    return str(place.batch.array), place.batch.task(place.number)
+
+
+def parse_duration(text: str) -> float | None:
+    """Return the seconds of SLURM's 1-02:03:04, 02:03:04 or 59:10; None for UNLIMITED and the like."""
+    match = re.fullmatch(r"(?:(\d+)-)?(?:(\d+):)?(\d+):(\d+)", text.strip())
+    if match is None:
+        return None
+    days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
+    return float(((days * 24 + hours) * 60 + minutes) * 60 + seconds)
+
+
+def _from_queue(job: Job, name: str, task: "Queued") -> Standing:
+    if task.state in WAITING:
+        reason = "" if task.reason in ("", "None") else task.reason
+        return Standing(job, State.QUEUED, reason, name)
+    reason = "" if task.state == "RUNNING" else task.state.lower()
+    return Standing(job, State.RUNNING, reason, name, task.nodes, parse_duration(task.time_left))
+
+
+def _verdict(place: "Place", record: dict[str, Any] | None, account: "Accounted | None") -> "Verdict":
+    """Judge an end as the head does."""
+    from snakemake_executor_plugin_submitit.causes import judge
+    from snakemake_executor_plugin_submitit.tails import last_lines
+
+    batch, number = place
+    memory = batch.parameters.get("mem")
+    return judge(
+        record,
+        account,
+        said=last_lines([batch.log(number), *map(Path, place.record.logs)], 20),
+        memory_mb=float(str(memory).removesuffix("MB")) if memory else None,
+        started=record is not None or bool(batch.read_starts(number)),
+        fenced=batch.is_abandoned,
+    )

@@ -1,0 +1,166 @@
+"""The survey: each job of the chosen cells beside what is known of it, and the counts of every arm."""
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from hornlib.grid import Grid
+from hornlib.jobs import Job, scan_runs
+from hornlib.plan import Plan
+from hornlib.selection import Selected
+from hornlib.status.standing import Standing, State
+from hornlib.status.submissions import Submissions
+from hornlib.status.traces import Traces, last_lines, log_path, read_end
+from hornlib.training.progress_lines import Progress, read_progress
+
+if TYPE_CHECKING:
+    from snakemake_executor_plugin_submitit.batches import Place
+    from snakemake_executor_plugin_submitit.slurm import Slurm
+
+__all__ = ["Counts", "Row", "Survey"]
+
+
+class Counts(NamedTuple):
+    """How many cells and runs there are and are done, and how many jobs are in each state."""
+
+    cells: int
+    cells_done: int
+    runs: int
+    runs_done: int
+    jobs: Counter[State]
+
+
+class Row(NamedTuple):
+    """One arm of one sweep on one dataset."""
+
+    sweep: str
+    dataset: str
+    arm: str
+    counts: Counts
+
+
+class Survey:
+    """Where the chosen cells' jobs stand at this moment.
+
+    Args:
+        grid: the configuration's.
+        selected: the chosen cells.
+        folder: the executor's.
+        slurm: whom to ask; None: the programs on the PATH.
+
+    Attributes:
+        standings: where each job stands, in the order of the configuration.
+        submissions: what the executor's records and SLURM say.
+        traces: what logs and checkpoints say.
+    """
+
+    def __init__(
+        self, grid: Grid, selected: Sequence[Selected], folder: Path, slurm: "Slurm | None" = None
+    ) -> None:
+        self.grid = grid
+        # The queue before the run files: what ends between the two looks is seen as done, and not as lost.
+        self.submissions = Submissions(folder, slurm)
+        present = scan_runs(grid.settings.results)
+        self.plan = Plan(grid, selected, present)
+        self.traces = Traces(grid)
+        self.places: dict[Job, Place] = {
+            job: place
+            for job in self.plan.to_train
+            if (place := self.submissions.place(grid.run_path(job))) is not None
+        }
+        submitted = self.submissions.stand(self._watched())
+        done = set(self.plan.jobs) - set(self.plan.to_train)
+        self.standings = {
+            job: Standing(job, State.DONE) if job in done else self._settle(submitted.get(job), job)
+            for job in self.plan.jobs
+        }
+
+    def of(self, *states: State) -> list[Standing]:
+        """Return the jobs in these states."""
+        return [standing for standing in self.standings.values() if standing.state in states]
+
+    def counts(self) -> Counts:
+        """Return the counts of all; a cell of two sweeps counts once."""
+        return self._counts(self.plan.seeds)
+
+    def rows(self) -> list[Row]:
+        """Return the counts of every arm on every dataset, in the order of the configuration."""
+        groups: dict[tuple[str, str, str], list[str]] = {}
+        for sweep, arm, cell in self.plan.selected:
+            groups.setdefault((sweep, cell.data.name, arm), []).append(cell.name)
+        return [
+            Row(*key, self._counts({cell: set(self.grid.sweeps[key[0]].seeds) for cell in cells}))
+            for key, cells in groups.items()
+        ]
+
+    def log(self, job: Job) -> Path:
+        """Return the job's log, or what its task said where it never wrote one."""
+        own = log_path(self.grid.settings.results, job)
+        place = self.places.get(job)
+        if place is None or own.exists():
+            return own
+        said = place.batch.log(place.number)
+        return said if said.exists() else own
+
+    def last_lines(self, job: Job, count: int) -> Sequence[str]:
+        """Return the end of the job's log."""
+        return last_lines(read_end(self.log(job), 16_384), count)
+
+    def progress(self, job: Job) -> Progress | None:
+        """Return how far a running job is, as its log says."""
+        return read_progress(read_end(log_path(self.grid.settings.results, job)))
+
+    def restarts(self, job: Job) -> int:
+        """Return how often a job's latest submission was started again."""
+        place = self.places.get(job)
+        return 0 if place is None else max(0, len(place.batch.read_starts(place.number)) - 1)
+
+    @cached_property
+    def strays(self) -> int:
+        """How many jobs are in the queue that are not among the chosen ones."""
+        ours = {os.path.normpath(self.grid.run_path(job)) for job in self.plan.jobs}
+        return sum(
+            run not in ours and self.submissions.queued(place) is not None
+            for run, place in self.submissions.latest.items()
+        )
+
+    def _watched(self) -> "dict[Job, Place]":
+        """Return the submissions that count: those of a sweep that now goes on here without the executor do not."""
+        head = self.submissions.head
+        if head is not None and head.lives:
+            return self.places
+        return {
+            job: place
+            for job, place in self.places.items()
+            if self.submissions.queued(place) is not None or not self.traces.is_written_now(job)
+        }
+
+    def _settle(self, submitted: Standing | None, job: Job) -> Standing:
+        if submitted is None:
+            return self.traces.stand(job)
+        # a listing may be older than the file
+        ended = submitted.state in (State.FAILED, State.STOPPED)
+        return Standing(job, State.DONE) if ended and self.grid.run_path(job).exists() else submitted
+
+    @cached_property
+    def _by_cell(self) -> dict[str, list[Standing]]:
+        found: dict[str, list[Standing]] = {}
+        for standing in self.standings.values():
+            found.setdefault(standing.job.cell, []).append(standing)
+        return found
+
+    def _counts(self, wanted: dict[str, set[int]]) -> Counts:
+        cells_done = runs_done = 0
+        jobs: Counter[State] = Counter()
+        for cell, seeds in wanted.items():
+            done = 0
+            for standing in self._by_cell.get(cell, ()):
+                held = len(seeds.intersection(standing.job.range.seeds()))
+                jobs[standing.state] += held > 0
+                done += held if standing.state is State.DONE else 0
+            runs_done += done
+            cells_done += done == len(seeds)
+        return Counts(len(wanted), cells_done, sum(map(len, wanted.values())), runs_done, jobs)

@@ -1,0 +1,177 @@
+"""`hornlib status` as people see it: who watches, totals, a table for each sweep, what runs and what failed."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from hornlib.plan_table import PLAIN_WIDTH
+from hornlib.status.standing import Standing, State
+from hornlib.status.survey import Row, Survey
+from hornlib.status.traces import ago
+from hornlib.validation import counted
+
+__all__ = ["job_name", "print_failed", "print_status", "time_left"]
+
+SHOWN = 20
+"""Running and failed jobs that are listed; the rest is counted."""
+
+COLOURS = {State.DONE: "green", State.RUNNING: "cyan", State.STOPPED: "yellow", State.FAILED: "red"}
+
+
+def print_status(survey: Survey, console: Console) -> None:
+    """Print where the sweeps stand; plain and unbroken where the output is no terminal."""
+    console = _plain_unless_terminal(console)
+    _print_lines(console, _heads(survey))
+    rows = survey.rows()
+    for sweep, dataset in dict.fromkeys((row.sweep, row.dataset) for row in rows):
+        console.print(f"\nsweep [bold]{sweep}[/bold] on [bold]{dataset}[/bold]", highlight=False)
+        console.print(_arms([row for row in rows if (row.sweep, row.dataset) == (sweep, dataset)]))
+    if running := survey.of(State.RUNNING):
+        console.print()
+        console.print(_running(survey, running[:SHOWN]))
+        _print_lines(console, _more(running, "running", "--json lists all"))
+    console.print()
+    _print_lines(console, _reasons(survey))
+    if failed := survey.of(State.FAILED):
+        _print_lines(console, _failures(survey, failed[:SHOWN]))
+        _print_lines(console, _more(failed, "failed", "--failed lists all"))
+    _print_lines(console, _totals(survey))
+
+
+def print_failed(survey: Survey, console: Console, count: int = 8) -> None:
+    """Print every failed job with the last lines of its log."""
+    console = _plain_unless_terminal(console)
+    failed = survey.of(State.FAILED)
+    for standing in failed:
+        _print_lines(console, _failures(survey, [standing]))
+        _print_lines(console, (f"    {line}" for line in survey.last_lines(standing.job, count)))
+    _print_lines(console, [f"{counted(len(failed), 'job')} failed"])
+
+
+def job_name(standing: Standing) -> str:
+    """Return the stem of the job's run file, by which its log and checkpoint are called too."""
+    return standing.job.file_name.removesuffix(".nc")
+
+
+def time_left(survey: Survey, standing: Standing) -> float | None:
+    """Return the seconds that a running job still trains, as its log says; None where it says nothing."""
+    progress = survey.progress(standing.job)
+    return None if progress is None else progress.job_seconds_left(standing.job.range.last)
+
+
+def _plain_unless_terminal(console: Console) -> Console:
+    return console if console.is_terminal else Console(file=console.file, width=PLAIN_WIDTH, no_color=True)
+
+
+def _print_lines(console: Console, lines: Iterable[str]) -> None:
+    for line in lines:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def _heads(survey: Survey) -> Iterator[str]:
+    head, sweep = survey.submissions.head, survey.traces.sweep
+    if head is not None and head.lives:
+        yield f"head: process {head.pid} on {head.host} watches (its last beat was {ago(head.silent)} ago)"
+    elif head is not None:
+        yield (
+            f"head: process {head.pid} on {head.host} is dead (its last beat was {ago(head.silent)} ago); the same "
+            "snakemake command takes the jobs over"
+        )
+    elif sweep is not None and sweep.lives:
+        yield f"head: process {sweep.process} trains on this machine"
+    else:
+        yield "head: none; jobs in the queue go on without one, and the next snakemake command takes them over"
+    if survey.submissions.silence:
+        yield f"note: SLURM does not answer ({survey.submissions.silence}); what is told of it is as old as the records"
+
+
+def _arms(rows: Sequence[Row]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("arm", overflow="fold")
+    for heading in ("cells", "jobs", *(state.name.lower() for state in State)):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for row in rows:
+        counts = row.counts
+        whole = counts.runs_done == counts.runs
+        states = (_number(counts.jobs, state) for state in State)
+        numbers = (f"{counts.cells:,}", f"{sum(counts.jobs.values()):,}")
+        table.add_row(row.arm, *numbers, *states, style="dim" if whole else None)
+    return table
+
+
+def _number(jobs: Counter[State], state: State) -> str:
+    if not jobs[state]:
+        return "-"
+    colour = COLOURS.get(state)
+    return f"[{colour}]{jobs[state]:,}[/{colour}]" if colour else f"{jobs[state]:,}"
+
+
+def _running(survey: Survey, running: Sequence[Standing]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("running", overflow="fold", min_width=20)
+    for heading in ("job", "node", "step", "left"):
+        table.add_column(heading, overflow="fold")
+    for standing in running:
+        step, left = _step(survey, standing), _left(survey, standing)
+        table.add_row(job_name(standing), standing.task, standing.node, step, left)
+    return table
+
+
+def _step(survey: Survey, standing: Standing) -> str:
+    progress, restarts = survey.progress(standing.job), survey.restarts(standing.job)
+    again = f"{restarts} restarts" if restarts > 1 else "1 restart" if restarts else ""
+    step = f"{progress.step}/{progress.total_steps}" if progress else ""
+    if progress and progress.seeds not in (None, tuple(standing.job.range)):
+        first, last = progress.seeds or (0, 0)
+        step += f" of {first}-{last}" if last > first else f" of seed {first}"
+    return ", ".join(filter(None, (step, again, standing.reason)))
+
+
+def _left(survey: Survey, standing: Standing) -> str:
+    left = time_left(survey, standing)
+    if left is not None:
+        return ago(left)
+    return "" if standing.limit_seconds is None else f"<{ago(standing.limit_seconds)}"
+
+
+def _reasons(survey: Survey) -> Iterator[str]:
+    """Yield why jobs wait and why they stopped, most of them first."""
+    hopeless = _hopeless() if survey.of(State.QUEUED) else {}
+    for state in (State.QUEUED, State.STOPPED, State.OPEN):
+        reasons = Counter(standing.reason for standing in survey.of(state) if standing.reason)
+        for reason, count in reasons.most_common(SHOWN):
+            told = f": they may wait for ever, {hopeless[reason]}" if reason in hopeless else ""
+            yield f"{state.value} {count:,}: {reason}{told}"
+    if survey.strays:
+        yield f"{counted(survey.strays, 'further job')} in the queue that are not among these cells"
+
+
+def _hopeless() -> dict[str, str]:
+    from snakemake_executor_plugin_submitit.explain import HOPELESS
+
+    return HOPELESS
+
+
+def _failures(survey: Survey, failed: Sequence[Standing]) -> Iterator[str]:
+    for standing in failed:
+        task = f" (job {standing.task})" if standing.task else ""
+        yield f"failed: {job_name(standing)}{task}: {standing.reason}"
+        yield f"    {survey.log(standing.job)}"
+
+
+def _more(standings: Sequence[Standing], word: str, how: str) -> Iterator[str]:
+    if len(standings) > SHOWN:
+        yield f"... and {len(standings) - SHOWN:,} more {word}; {how}"
+
+
+def _totals(survey: Survey) -> Iterator[str]:
+    counts = survey.counts()
+    yield (
+        f"done: {counts.cells_done:,} of {counted(counts.cells, 'cell')}, "
+        f"{counts.runs_done:,} of {counted(counts.runs, 'run')}"
+    )
+    states = ", ".join(f"{counts.jobs[state]:,} {state.value}" for state in State if counts.jobs[state])
+    yield f"{counted(sum(counts.jobs.values()), 'job')}: {states or 'none'}"

@@ -1,0 +1,106 @@
+"""What logs and checkpoints say of jobs that no executor submitted: those of a sweep on this machine."""
+
+import os
+import re
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from hornlib.grid import Grid
+from hornlib.jobs import Job
+from hornlib.lease import read_holder
+from hornlib.status.standing import Standing, State
+
+__all__ = ["Traces", "ago", "last_lines", "log_path", "read_end"]
+
+FRESH = 600.0
+"""A log that was written so many seconds ago may be a running job's."""
+
+MISTAKE = re.compile(r"error: .*|[\w.]*(Error|Exception)\b.*")
+"""The last line of a job that failed: hornlib's own message, or the end of a traceback."""
+
+
+class Traces:
+    """The logs and checkpoints there are, and the sweep that may be writing them; two listings for all jobs."""
+
+    def __init__(self, grid: Grid) -> None:
+        self.results = grid.settings.results
+        self.logs = _names(Path(self.results) / "logs" / "train")
+        self.checkpoints = _names(Path(grid.settings.checkpoints or f"{self.results}/checkpoints"))
+        self.sweep = read_holder(self.results)
+
+    def is_written_now(self, job: Job) -> bool:
+        """Say whether the sweep that is alive on this machine has written the job's log."""
+        if self.sweep is None or not self.sweep.lives or not self._has_log(job):
+            return False
+        return _written(log_path(self.results, job)) >= self.sweep.since
+
+    def stand(self, job: Job) -> Standing:
+        """Return where a job stands that is not in the executor's records."""
+        stem = job.file_name.removesuffix(".nc")
+        if not self._has_log(job):
+            if f"{stem}.checkpoint" in self.checkpoints:
+                return Standing(job, State.STOPPED, "it goes on from its checkpoint")
+            return Standing(job, State.OPEN)
+        path = log_path(self.results, job)
+        end = last_lines(read_end(path), 1)
+        if end and MISTAKE.fullmatch(end[0]):
+            return Standing(job, State.FAILED, end[0])
+        silent = time.time() - _written(path)
+        if self.is_written_now(job):
+            reason = "" if silent < FRESH else f"its log is silent for {ago(silent)}"
+            return Standing(job, State.RUNNING, reason)
+        if self.sweep is not None and self.sweep.lives is None and silent < FRESH:
+            return Standing(job, State.RUNNING, f"or interrupted: only {self.sweep.host} can tell")
+        saved = f"{stem}.checkpoint" in self.checkpoints
+        goes_on = "it goes on from its checkpoint" if saved else "it has no checkpoint and starts again"
+        return Standing(job, State.STOPPED, f"interrupted; {goes_on}")
+
+    def _has_log(self, job: Job) -> bool:
+        return log_path(self.results, job).name in self.logs
+
+
+def log_path(results: str | Path, job: Job) -> Path:
+    """Return where the workflow has a job write its log."""
+    return Path(results) / "logs" / "train" / f"{job.file_name.removesuffix('.nc')}.log"
+
+
+def read_end(path: Path, count: int = 65_536) -> str:
+    """Return the last bytes of a file as text; "" where there is none."""
+    try:
+        with path.open("rb") as file:
+            file.seek(0, os.SEEK_END)
+            file.seek(max(0, file.tell() - count))
+            return file.read().decode(errors="replace")
+    except OSError:
+        return ""
+
+
+def last_lines(text: str, count: int) -> Sequence[str]:
+    """Return the last lines that are not empty."""
+    return [line.rstrip() for line in text.splitlines() if line.strip()][-count:]
+
+
+def ago(seconds: float) -> str:
+    """Return a duration as people say it: 35 s, 12 min, 3.5 h, 2 days."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    if seconds < 6000:
+        return f"{seconds / 60:.0f} min"
+    if seconds < 48 * 3600:
+        return f"{seconds / 3600:.1f} h"
+    return f"{seconds / 86400:.0f} days"
+
+
+def _names(folder: Path) -> set[str]:
+    try:
+        return set(os.listdir(folder))
+    except OSError:
+        return set()
+
+
+def _written(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
