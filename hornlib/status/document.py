@@ -49,6 +49,7 @@ def _job(survey: Survey, standing: Standing, with_log: bool) -> dict[str, Any]:
     if standing.state in (State.DONE, State.OPEN):
         return told
     told |= {
+        "label": survey.grid.describe(job.cell),
         "reason": standing.reason,
         "slurm_job": standing.task or None,
         "node": standing.node or None,

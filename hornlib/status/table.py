@@ -158,7 +158,10 @@ def _hopeless() -> dict[str, str]:
 def _failures(survey: Survey, failed: Sequence[Standing]) -> Iterator[str]:
     for standing in failed:
         task = f" (job {standing.task})" if standing.task else ""
-        yield f"failed: {job_name(standing)}{task}: {standing.reason}"
+        first, last = standing.job.range
+        seeds = f"seeds {first} to {last}" if last > first else f"seed {first}"
+        label = f"{survey.grid.describe(standing.job.cell)}, {seeds}"
+        yield f"failed: {label}{task}: {standing.reason}"
         yield f"    {survey.log(standing.job)}"
 
 
