@@ -52,7 +52,7 @@ def write_configuration(folder: Path, options: Options) -> None:
         ),
         "ACCOUNTING": _accounting_lines(folder, options, address),
     }
-    for name in ("slurm.conf", "gres.conf", "slurmdbd.conf", "mariadb.cnf"):
+    for name in ("slurm.conf", "gres.conf", "cgroup.conf", "slurmdbd.conf", "mariadb.cnf"):
         text = (TEMPLATES / f"{name}.in").read_text()
         text = re.sub(r"@([A-Z_]+)@", lambda match: values[match[1]], text)
         if name == "slurm.conf":
