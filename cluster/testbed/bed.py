@@ -2,7 +2,6 @@
 
 import contextlib
 import fcntl
-import functools
 import os
 import shutil
 import signal
@@ -39,64 +38,31 @@ class Bed:
         """Every daemon by name, in the order in which they start."""
         options = self.options
         run, log, etc = (self.folder / name for name in ("run", "log", "etc"))
-        new = functools.partial(Daemon, folder=self.folder)
-        conf = {"SLURM_CONF": str(self.slurm_conf)}
+
+        def new(name: str, command: str, endpoint: int | Path, **environment: str) -> Daemon:
+            file = name.replace(":", ".")
+            pidfile, words = run / f"{file}.pid", log / f"{file}.log"
+            return Daemon(name, command.split(), self.folder, pidfile, words, endpoint, environment)
+
+        conf = str(self.slurm_conf)
         found = [
+            # --force: its folder need not be root's alone, as it would have it.
             new(
                 "munged",
-                # --force: its folder need not belong to root alone, and a socket left by a crash is replaced.
-                [
-                    "munged", "--force", f"--key-file={etc}/munge.key", f"--socket={run}/munge.socket",
-                    f"--pid-file={run}/munged.pid", f"--log-file={log}/munged.log", f"--seed-file={run}/munged.seed",
-                    "--num-threads=10",
-                ],
-                pidfile=run / "munged.pid",
-                log=log / "munged.log",
-                serves=(run / "munge.socket").exists,
+                f"munged --force --key-file={etc}/munge.key --socket={run}/munge.socket --num-threads=10"
+                f" --pid-file={run}/munged.pid --log-file={log}/munged.log --seed-file={run}/munged.seed",
+                run / "munge.socket",
             )
-        ]  # fmt: skip
+        ]
         if options.accounting:
+            database = run / "mariadbd.socket"
             found += [
-                new(
-                    "mariadbd",
-                    ["mariadbd", f"--defaults-file={etc}/mariadb.cnf"],
-                    pidfile=run / "mariadbd.pid",
-                    log=log / "mariadbd.log",
-                    serves=(run / "mariadbd.socket").exists,
-                ),
-                new(
-                    "slurmdbd",
-                    ["slurmdbd"],
-                    pidfile=run / "slurmdbd.pid",
-                    log=log / "slurmdbd.log",
-                    serves=functools.partial(processes.listens, options.port + 1),
-                    port=options.port + 1,
-                    environment={**conf, "MYSQL_UNIX_PORT": f"{run}/mariadbd.socket"},
-                ),
+                new("mariadbd", f"mariadbd --defaults-file={etc}/mariadb.cnf", database),
+                new("slurmdbd", "slurmdbd", options.port + 1, SLURM_CONF=conf, MYSQL_UNIX_PORT=str(database)),
             ]
-        found.append(
-            new(
-                "slurmctld",
-                ["slurmctld"],
-                pidfile=run / "slurmctld.pid",
-                log=log / "slurmctld.log",
-                serves=functools.partial(processes.listens, options.port),
-                port=options.port,
-                environment=conf,
-            )
-        )
+        found.append(new("slurmctld", "slurmctld", options.port, SLURM_CONF=conf))
         for node, port in node_ports(options).items():
-            found.append(
-                new(
-                    f"slurmd:{node}",
-                    ["slurmd", "-N", node],
-                    pidfile=run / f"slurmd.{node}.pid",
-                    log=log / f"slurmd.{node}.log",
-                    serves=functools.partial(processes.listens, port),
-                    port=port,
-                    environment=conf,
-                )
-            )
+            found.append(new(f"slurmd:{node}", f"slurmd -N {node}", port, SLURM_CONF=conf))
         return {daemon.name: daemon for daemon in found}
 
     def daemon(self, name: str) -> Daemon:
@@ -136,8 +102,6 @@ class Bed:
         if daemon.pid() is None:
             if name == "mariadbd":
                 self._make_database()
-            for stale in self.folder.glob(f"run/{name}.socket"):
-                stale.unlink()
             daemon.start()
 
     def kill(self, name: str, with_jobs: bool = False) -> None:

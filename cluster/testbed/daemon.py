@@ -3,7 +3,6 @@
 import os
 import signal
 import subprocess
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,8 +27,7 @@ class Daemon:
         folder: folder of the bed.
         pidfile: where the daemon writes its process id.
         log: where it writes what goes wrong.
-        serves: whether it answers; asked again and again while it starts.
-        port: TCP port that it needs, if any.
+        endpoint: TCP port or Unix socket where it is reached.
         environment: what it needs beyond the caller's environment.
         patience: how long it may take to start (seconds).
     """
@@ -39,8 +37,7 @@ class Daemon:
     folder: Path
     pidfile: Path
     log: Path
-    serves: Callable[[], bool]
-    port: int | None = None
+    endpoint: int | Path
     environment: dict[str, str] = field(default_factory=dict)
     patience: float = 30
 
@@ -58,15 +55,23 @@ class Daemon:
         ours = ours and processes.environment(pid).get(MARK) == str(self.folder)
         return pid if ours and processes.is_alive(pid) else None
 
+    def serves(self) -> bool:
+        """Whether somebody can be reached where the daemon should be."""
+        if isinstance(self.endpoint, int):
+            return processes.listens(self.endpoint)
+        return self.endpoint.exists()
+
     def start(self) -> None:
         """Start the daemon unless it runs, and wait until it serves."""
         if self.pid() is not None:
             return
-        if self.port is not None and processes.listens(self.port):
+        for stale in (self.pidfile, self.endpoint):
+            if isinstance(stale, Path):
+                stale.unlink(missing_ok=True)
+        if self.serves():
             raise TestbedError(
-                f"port {self.port} of {self.name} is taken; set HORNLIB_TESTBED_PORT to a free range"
+                f"port {self.endpoint} of {self.name} is taken; set HORNLIB_TESTBED_PORT to a free range"
             )
-        self.pidfile.unlink(missing_ok=True)
         with self.log.with_suffix(".start").open("w") as words:
             launched = subprocess.Popen(
                 self.command,
