@@ -1,6 +1,5 @@
 """Asking SLURM: what is queued, what has ended and how, what the cluster allows. Every malformed answer is survived."""
 
-import getpass
 import os
 import re
 import subprocess
@@ -36,7 +35,7 @@ AWAY = re.compile(
 FULL = re.compile(r"MaxSubmit|GrpSubmit|MaxJobCount|job submit limit", re.IGNORECASE)
 """What sbatch says when the queue takes no more for now."""
 
-OTHER_LIMIT = re.compile(r"\b(QOS|Assoc)(?!\w*Submit)\w*Limit")
+OTHER_LIMIT = re.compile(r"\b(QOS|Assoc)(?!\w*Submit)\w+")
 """A limit that waiting does not lift; sbatch's own sentence mentions the submit limit all the same."""
 
 
@@ -83,8 +82,8 @@ def run_program(command: Sequence[str]) -> str:
     It has a session of its own: a Ctrl-C in the terminal is for the head to act on, not for a query in flight.
 
     Raises:
-        Unavailable: it timed out, or SLURM is away.
-        Refused: it failed for another reason.
+        Unavailable: it timed out or was killed, SLURM is away, or this machine has no process or memory to spare.
+        Refused: it is not there, or failed for another reason.
     """
     # squeue cuts long lists of array tasks at 64 characters unless told otherwise
     environment = {
@@ -106,10 +105,14 @@ def run_program(command: Sequence[str]) -> str:
         )
     except subprocess.TimeoutExpired:
         raise Unavailable(f"{command[0]} did not answer within {SECONDS} s") from None
-    except OSError as error:
+    except (FileNotFoundError, PermissionError) as error:
         raise Refused(f"{command[0]}: {error.strerror}") from None
+    except OSError as error:
+        raise Unavailable(f"{command[0]}: {error.strerror}") from None
     if done.returncode == 0:
         return done.stdout
+    if done.returncode < 0:
+        raise Unavailable(f"{command[0]} was killed by signal {-done.returncode}")
     said = done.stderr.strip() or done.stdout.strip() or f"exit {done.returncode}"
     raise (Unavailable if AWAY.search(said) else Refused)(f"{command[0]}: {said}")
 
@@ -136,11 +139,12 @@ class Slurm:
     def max_array_size(self) -> int:
         """Return the most tasks of one array (1001 is SLURM's default)."""
         value = self.configuration().get("MaxArraySize", "")
-        return max(1, int(value)) if value.isdecimal() else 1001
+        return max(1, int(value)) if re.fullmatch(r"[0-9]{1,9}", value) else 1001
 
     def has_accounting(self) -> bool:
         """Say whether sacct can know of ended jobs."""
-        return "none" not in self.configuration().get("AccountingStorageType", "none")
+        kind = self.configuration().get("AccountingStorageType", "")
+        return kind not in ("", "(null)") and "none" not in kind
 
     def requeues_by_default(self) -> bool:
         """Say whether jobs are requeued unless they refuse (JobRequeue)."""
@@ -165,9 +169,13 @@ class Slurm:
         found: dict[TaskId, Queued] = {}
         for line in answer.splitlines():
             fields = line.strip().split("|", 4)
-            if len(fields) == 5:
-                task = Queued(fields[1], fields[4], fields[2], fields[3])
-                found.update(dict.fromkeys(parse_task_ids(fields[0]), task))
+            tasks = parse_task_ids(fields[0])
+            if len(fields) == 5 and tasks:
+                found.update(dict.fromkeys(tasks, Queued(fields[1], fields[4], fields[2], fields[3])))
+            elif (
+                fields[0].partition("_")[0] in ids
+            ):  # a task left out would look gone, and be submitted again
+                raise Unavailable(f"squeue: {line.strip()!r} is not understood")
         return found
 
     def accounted(self, arrays: Iterable[str]) -> dict[TaskId, Accounted]:
@@ -219,7 +227,7 @@ class Slurm:
         Raises:
             Unavailable, Refused: see `run_program`.
         """
-        answer = self.run(["squeue", "-h", "-u", getpass.getuser(), "-t", "all", "-o", "%F|%k"])
+        answer = self.run(["squeue", "-h", "-u", str(os.getuid()), "-t", "all", "-o", "%F|%k"])
         pairs = (line.strip().partition("|") for line in answer.splitlines() if "|" in line)
         return {
             comment.split()[0]: array for array, _, comment in pairs if comment.split() and array.isdecimal()
@@ -235,7 +243,7 @@ class Slurm:
             try:
                 self.run(["scancel", *tasks[start : start + 500]])
             except Refused as refused:
-                if "invalid job id" not in str(refused).lower():
+                if not re.search("invalid job id|already complet", str(refused), re.IGNORECASE):
                     raise
 
     def names(self, command: Sequence[str]) -> list[str]:
@@ -246,7 +254,12 @@ class Slurm:
             return []
 
 
-_TASKS = re.compile(r"(?P<array>\d+)(?:_(?:(?P<task>\d+)|\[(?P<tasks>[\d,\-:]+)(?:%\d+)?\]))?")
+_TASKS = re.compile(
+    r"(?P<array>\d{1,10})(?:_(?:(?P<task>\d{1,7})|\[(?P<tasks>[\d,\-:]+)(?:%\d+)?\]))?", re.ASCII
+)
+_RANGE = re.compile(
+    r"(\d{1,7})(?:-(\d{1,7})(?::(\d{1,7}))?)?", re.ASCII
+)  # no array has more than 4 million tasks
 
 
 def parse_task_ids(text: str) -> list[TaskId]:
@@ -259,23 +272,24 @@ def parse_task_ids(text: str) -> list[TaskId]:
         return [(array, int(match["task"] or 0))]
     found: list[TaskId] = []
     for part in match["tasks"].split(","):
-        bounds = re.fullmatch(r"(\d+)(?:-(\d+)(?::(\d+))?)?", part)
-        if bounds is not None:
-            first = int(bounds[1])
-            last, step = int(bounds[2] or first), int(bounds[3] or 1)
-            found.extend((array, task) for task in range(first, last + 1, max(step, 1)))
+        bounds = _RANGE.fullmatch(part)
+        if bounds is None:
+            return []
+        first = int(bounds[1])
+        last, step = int(bounds[2] or first), int(bounds[3] or 1)
+        found.extend((array, task) for task in range(first, last + 1, max(step, 1)))
     return found
 
 
 def parse_exit_code(text: str) -> tuple[int, int]:
     """Return exit code and signal of `1:0`; (0, 0) for anything else."""
-    match = re.fullmatch(r"(\d+):(\d+)", text.strip())
+    match = re.fullmatch(r"(\d{1,9}):(\d{1,9})", text.strip(), re.ASCII)
     return (int(match[1]), int(match[2])) if match else (0, 0)
 
 
 def parse_megabytes(text: str) -> float:
     """Return the megabytes of `123456K`, `1.5G` or bytes without a unit; -1 for anything else."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)([KMGT]?)", text.strip())
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([KMGT]?)", text.strip(), re.ASCII)
     if match is None:
         return -1.0
     return float(match[1]) * {"": 2**-20, "K": 2**-10, "M": 1.0, "G": 2.0**10, "T": 2.0**20}[match[2]]
