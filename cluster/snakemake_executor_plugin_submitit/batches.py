@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from snakemake_executor_plugin_submitit.task import exit_path, log_path, starts_path
+from snakemake_executor_plugin_submitit.task import EXIT_INTERRUPTED, exit_path, log_path, starts_path
 
 __all__ = ["Batch", "JobRecord", "Place", "Start", "index_latest", "read_batches", "write_batch"]
 
@@ -86,6 +86,22 @@ class Batch:
     def external_id(self, job: int) -> str:
         """Return the id by which SLURM and people know a job: 123_4."""
         return f"{self.array}_{self.task(job)}"
+
+    def owns(self, comment: str) -> bool:
+        """Whether an array with this comment is this batch's; one without a comment is taken for it."""
+        return not comment or comment.split()[0] == self.uuid
+
+    def give_up(self, job: int) -> bool:
+        """Record that a job will not be waited for, which keeps it from starting; False if it has ended meanwhile."""
+        record = json.dumps(
+            {"code": EXIT_INTERRUPTED, "refused": "it had vanished", "host": "", "time": time.time()}
+        )
+        try:
+            with _open_private(exit_path(self.folder, job)) as file:
+                file.write(record.encode())
+        except FileExistsError:
+            return False
+        return True
 
     def read_exit(self, job: int) -> dict[str, Any] | None:
         """Return how a job ended, or None; by its exact name, since a listing may be stale."""

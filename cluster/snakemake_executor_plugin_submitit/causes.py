@@ -50,12 +50,10 @@ class Verdict(NamedTuple):
 
 
 OUT_OF_MEMORY = re.compile(
-    r"oom[-_ ]?kill|exceeded (job|step) memory limit|memory limit.*exceeded|out[- ]of[- ]memory handler",
+    r"oom[-_ ]?kill|exceeded (job |step )?memory limit|memory limit.*exceeded|out[- ]of[- ]memory handler",
     re.IGNORECASE,
 )
 """What slurmstepd and the kernel say of a job that took too much; Python's own MemoryError is an ordinary exit."""
-
-STOP = {signal.SIGUSR2, signal.SIGTERM}
 
 
 def judge(
@@ -65,6 +63,7 @@ def judge(
     memory_mb: float | None = None,
     started: bool = True,
     fenced: bool = False,
+    alone_unknown: bool = False,
 ) -> Verdict:
     """Return why a job that is no longer queued ended.
 
@@ -77,6 +76,8 @@ def judge(
         memory_mb: what was asked for.
         started: whether the node left anything at all in the shared folder.
         fenced: whether the batch was given up before the job started.
+        alone_unknown: whether SLURM knows the siblings in the array and not this task, which never ran: what a
+            scancel of a waiting task leaves.
     """
     if exit_record is not None:
         return _judge_exit(exit_record, accounted, said, memory_mb)
@@ -100,13 +101,13 @@ def judge(
     if state == "FAILED" and accounted:
         if not started:
             return _unseen(on)
-        if accounted.signal in STOP or accounted.exit_code == EXIT_INTERRUPTED:
-            return Verdict(Cause.INTERRUPTED, f"stopped by a signal{on} before it could say so")
-        if accounted.signal:
-            return Verdict(Cause.SIGNAL, f"killed by {_signal_name(accounted.signal)}{on}")
-        return Verdict(Cause.EXIT_CODE, f"its task ended with exit code {accounted.exit_code}{on}")
+        # a job's own end is always on record: here the task itself was ended from outside
+        how = _signal_name(accounted.signal) if accounted.signal else f"exit code {accounted.exit_code}"
+        return Verdict(Cause.INTERRUPTED, f"its task was ended{on} ({how}) before it could record anything")
     if fenced and not started:
         return Verdict(Cause.FENCED, "its batch was given up before it started")
+    if alone_unknown and not started:
+        return Verdict(Cause.CANCELLED, "cancelled with scancel while it waited")
     return Verdict(Cause.VANISHED, "it left the queue, and nothing says how it ended")
 
 
@@ -120,6 +121,8 @@ def _judge_exit(
         return Verdict(
             Cause.STUCK, "it was started again and again, and its checkpoint did not change in between"
         )
+    if record.get("fenced"):
+        return Verdict(Cause.FENCED, "its batch was given up before it started")
     if code == EXIT_INTERRUPTED:
         why = record.get("refused")
         return Verdict(

@@ -132,12 +132,12 @@ class Dispatcher:
         return poll_seconds(time.monotonic() - self.changed_at, self.policy.poll_min, self.policy.poll_max)
 
     def _poll(self, events: list[Event]) -> None:
-        queued = self.cluster.queued(request.task[0] for request in self.active.values())
+        queued = self.cluster.queued({request.task[0] for request in self.active.values()})
         self._collect_from_disk(events)
         gone = []
         for request in self.active.values():
             task = queued.get(request.task)
-            if task is None:
+            if task is None or not request.owns(task):
                 gone.append(request)
             else:
                 self._observe(request, task)
@@ -204,20 +204,33 @@ class Dispatcher:
         # one poll is not believed: SLURM shows jobs that it requeues as failed for a moment, and files appear late
         doubted = [request for request in silent if request.polls_since_end >= 2]
         accounts = self.cluster.accounted({request.task[0] for request in doubted}) if doubted else {}
+        known_arrays = {array for array, _ in accounts}
         for request in doubted:
             account = accounts.get(request.task)
             known = account is not None and account.state.split(" ")[0] not in STILL_GOING
             assert request.ended_at is not None
             if known or time.monotonic() - request.ended_at > self.policy.vanished_after:
-                self._act(request, None, account if known else None, events)
+                alone_unknown = account is None and request.task[0] in known_arrays
+                if known or alone_unknown or self._give_up(request):
+                    self._act(request, None, account if known else None, events, alone_unknown)
+
+    def _give_up(self, request: Request) -> bool:
+        """Keep a job that nobody knows of from starting after all: a crashed controller may bring it back."""
+        assert request.place is not None
+        return request.place.batch.give_up(request.place.number)
 
     def _act(
-        self, request: Request, record: dict[str, Any] | None, account: Accounted | None, events: list[Event]
+        self,
+        request: Request,
+        record: dict[str, Any] | None,
+        account: Accounted | None,
+        events: list[Event],
+        alone_unknown: bool = False,
     ) -> None:
         """Do what follows from a job's end."""
         assert request.place is not None
         del self.active[request.record.outputs]
-        verdict = self._judge(request, record, account)
+        verdict = self._judge(request, record, account, alone_unknown)
         if verdict.cause is Cause.SUCCESS:
             events.append(Event("succeeded", request))
         elif verdict.cause is Cause.UNSEEN:
@@ -233,7 +246,13 @@ class Dispatcher:
         else:
             events.append(Event("failed", request, self._story(request, verdict)))
 
-    def _judge(self, request: Request, record: dict[str, Any] | None, account: Accounted | None) -> Verdict:
+    def _judge(
+        self,
+        request: Request,
+        record: dict[str, Any] | None,
+        account: Accounted | None,
+        alone_unknown: bool = False,
+    ) -> Verdict:
         if record is not None and record["code"] == 0:
             return Verdict(Cause.SUCCESS, "done")
         place = request.place
@@ -249,6 +268,7 @@ class Dispatcher:
             memory_mb=float(str(memory).removesuffix("MB")) if memory else None,
             started=bool(batch.read_starts(place.number)) or record is not None,
             fenced=batch.is_abandoned,
+            alone_unknown=alone_unknown,
         )
 
     def _account_now(self, request: Request) -> Accounted | None:

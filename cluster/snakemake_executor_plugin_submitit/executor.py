@@ -72,7 +72,9 @@ class Executor(RemoteExecutor):
         if self.dispatcher is None:
             self._start()
         requests = []
-        for job in jobs:
+        for job in sorted(
+            jobs, key=lambda job: job.jobid
+        ):  # an array in the workflow's order, not the scheduler's
             self.run_job_pre(job)
             requests.append(self._request(job))
         with self.lock:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from snakemake_executor_plugin_submitit.batches import JobRecord, Place
-from snakemake_executor_plugin_submitit.slurm import TaskId
+from snakemake_executor_plugin_submitit.slurm import Queued, TaskId
 
 __all__ = ["Event", "Policy", "Request", "StopSweep"]
 
@@ -73,6 +73,10 @@ class Request:
         if self.place is None or self.place.batch.array is None:
             return self.record.name
         return f"{self.record.name} (job {self.place.batch.external_id(self.place.number)})"
+
+    def owns(self, task: Queued) -> bool:
+        """Whether a task in the queue is this job's: a controller that crashed gives job ids out twice."""
+        return self.place is not None and self.place.batch.owns(task.comment)
 
     def submitted(self, place: Place) -> None:
         """The job is in the queue, or was."""

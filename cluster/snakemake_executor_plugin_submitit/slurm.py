@@ -58,6 +58,7 @@ class Queued(NamedTuple):
     reason: str = ""
     time_left: str = ""
     nodes: str = ""
+    comment: str = ""
 
 
 class Accounted(NamedTuple):
@@ -160,21 +161,23 @@ class Slurm:
         if not ids:
             return {}
         try:
-            # the reason comes last, since it may hold a "|"; pending tasks stay folded into one line an array
-            answer = self.run(["squeue", "-h", "-j", ",".join(ids), "-o", "%i|%T|%L|%N|%r"])
+            # the comment comes last, since it may hold a "|"; pending tasks stay folded into one line an array
+            answer = self.run(["squeue", "-h", "-j", ",".join(ids), "-o", "%i|%T|%L|%N|%r|%k"])
         except Refused as refused:
             if "invalid job id" in str(refused).lower():  # all of them are long gone
                 return {}
             raise
         found: dict[TaskId, Queued] = {}
         for line in answer.splitlines():
-            fields = line.strip().split("|", 4)
+            fields = line.strip().split("|", 5)
             tasks = parse_task_ids(fields[0])
-            if len(fields) == 5 and tasks:
-                found.update(dict.fromkeys(tasks, Queued(fields[1], fields[4], fields[2], fields[3])))
-            elif (
-                fields[0].partition("_")[0] in ids
-            ):  # a task left out would look gone, and be submitted again
+            if len(fields) >= 5 and tasks:
+                comment = "".join(fields[5:]).replace("(null)", "")
+                found.update(
+                    dict.fromkeys(tasks, Queued(fields[1], fields[4], fields[2], fields[3], comment))
+                )
+            # a task left out would look gone, and be submitted again
+            elif fields[0].partition("_")[0] in ids:
                 raise Unavailable(f"squeue: {line.strip()!r} is not understood")
         return found
 

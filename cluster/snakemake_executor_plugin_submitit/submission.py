@@ -83,7 +83,9 @@ class Submitter:
                 continue
             task = (str(place.batch.array), place.batch.task(place.number))
             account = accounts.get(task)
-            stands = task in queued or (account is not None and account.state.split(" ")[0] in MAY_RETURN)
+            stands = (task in queued and place.batch.owns(queued[task].comment)) or (
+                account is not None and account.state.split(" ")[0] in MAY_RETURN
+            )
             ended = place.batch.read_exit(place.number)
             if ended is None and stands and place.batch.is_abandoned:
                 continue  # cancelled, and still saving: its successor must not run beside it
@@ -104,7 +106,8 @@ class Submitter:
         batch = place.batch
         if batch.array is None or batch.is_abandoned:
             return False
-        return (batch.array, batch.task(place.number)) not in queued and batch.read_exit(place.number) is None
+        found = queued.get((batch.array, batch.task(place.number)))
+        return (found is None or not batch.owns(found.comment)) and batch.read_exit(place.number) is None
 
     def _read_known(self) -> dict[tuple[str, ...], Place]:
         batches = read_batches(self.folder)

@@ -4,6 +4,7 @@ The file is copied beside the batches and started by path (`python -I -S <copy> 
 node runs what was submitted, and starts within 30 ms.
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -59,12 +60,27 @@ class _StopRequest:
         for number in STOP_SIGNALS:
             signal.signal(number, self._note)
         signal.signal(signal.SIGCONT, signal.SIG_IGN)
+        if self.forward:
+            signal.signal(signal.SIGINT, self._hurry)
+            signal.signal(signal.SIGALRM, self._kill)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.signal_name = signal.Signals(number).name
         if self.forward:
-            for child in self.children:
-                if child.poll() is None:
+            self._send(number)
+
+    def _hurry(self, number: int, frame: FrameType | None) -> None:
+        """submitit's local controller kills this process in a second: no job may outlive it, and run twice."""
+        self._send(signal.SIGTERM)
+        signal.setitimer(signal.ITIMER_REAL, 0.7)
+
+    def _kill(self, number: int, frame: FrameType | None) -> None:
+        self._send(signal.SIGKILL)
+
+    def _send(self, number: int) -> None:
+        for child in self.children:
+            if child.poll() is None:
+                with contextlib.suppress(ProcessLookupError):  # it ended just now
                     os.killpg(child.pid, number)
 
 
@@ -77,15 +93,19 @@ def run_task(folder: Path, task: int, in_process: bool = False) -> int:
         in_process: the caller's process stays in charge of signals.
     """
     header = _read_header(folder)
+    first = task * header["jobs_per_task"]
+    numbers = range(first, min(first + header["jobs_per_task"], len(header["offsets"])))
     if (folder / "abandoned").exists():
         print("this batch was given up by the head; nothing is done", flush=True)
+        # a head that takes the fence away again must not think that they left no trace
+        for number in numbers:
+            if not exit_path(folder, number).exists():
+                _write_exit(folder, number, EXIT_INTERRUPTED, fenced=True)
         return 0
-    managed = "SLURM_JOB_ID" in os.environ and not in_process
+    managed = _in_slurm() and not in_process
     stop = _StopRequest(forward=not managed)
     if not in_process:
         stop.install()
-    first = task * header["jobs_per_task"]
-    numbers = range(first, min(first + header["jobs_per_task"], len(header["offsets"])))
     children: dict[int, subprocess.Popen[bytes]] = {}
     jobs = {}
     worst = 0
@@ -97,7 +117,13 @@ def run_task(folder: Path, task: int, in_process: bool = False) -> int:
             worst = worst or EXIT_INTERRUPTED
             _write_exit(folder, number, EXIT_INTERRUPTED, stuck=True)
             continue
-        children[number] = child = _start(job, header, own_session=not managed)
+        try:
+            children[number] = child = _start(job, header, own_session=not managed)
+        except OSError as error:  # its siblings go on
+            print(f"job {number} cannot be started in {header['directory']}: {error}", flush=True)
+            worst = worst or 127
+            _write_exit(folder, number, 127)
+            continue
         stop.children.append(child)
         if stop.signal_name and stop.forward:  # it came between two starts
             os.killpg(child.pid, getattr(signal, stop.signal_name))
@@ -110,7 +136,7 @@ def run_task(folder: Path, task: int, in_process: bool = False) -> int:
         worst = worst or code
         _write_exit(folder, number, code)
     if interrupted:
-        return _requeue(folder, interrupted, stop.signal_name)
+        return _requeue(folder, interrupted, stop.signal_name or "itself", in_process)
     return worst if worst >= 0 else 128 - worst
 
 
@@ -139,9 +165,8 @@ def _is_stuck(folder: Path, number: int, job: dict[str, Any], requeues: int) -> 
     """Note this start; say whether so many in a row found the checkpoint as their predecessor did."""
     mark = _digest(job.get("checkpoint"))
     path = starts_path(folder, number)
-    noted = job.get("earlier_marks", [])
-    if path.exists():
-        noted = noted + [json.loads(line)["mark"] for line in path.read_text().splitlines()]
+    text = path.read_text(errors="replace") if path.exists() else ""
+    noted = [*job.get("earlier_marks", []), *_marks(text)]
     start = {
         "job": _job_id(),
         "host": platform.node(),
@@ -149,10 +174,25 @@ def _is_stuck(folder: Path, number: int, job: dict[str, Any], requeues: int) -> 
         "mark": mark,
         "restart": int(os.environ.get("SLURM_RESTART_COUNT", 0)),
     }
-    with path.open("a") as file:
-        file.write(json.dumps(start) + "\n")
+    whole = text == "" or text.endswith("\n")
+    try:
+        with path.open("a") as file:
+            file.write(("" if whole else "\n") + json.dumps(start) + "\n")
+    except OSError as error:
+        print(f"{path} cannot be written: {error.strerror}", flush=True)
     marks = [*noted, mark]
     return len(marks) > requeues + 1 and len(set(marks[-requeues - 2 :])) == 1
+
+
+def _marks(starts: str) -> list[str | None]:
+    """Return the checkpoint's digests at earlier starts; a line that a dying node tore is left out."""
+    marks = []
+    for line in starts.splitlines():
+        try:
+            marks.append(json.loads(line)["mark"])
+        except (ValueError, TypeError, KeyError):
+            continue
+    return marks
 
 
 def _digest(checkpoint: str | None) -> str | None:
@@ -223,11 +263,16 @@ def _write_exit(folder: Path, number: int, code: int, **more: Any) -> None:
         print(f"{path} cannot be written: {error.strerror}", flush=True)
 
 
-def _requeue(folder: Path, interrupted: list[int], signal_name: str | None) -> int:
+def _in_slurm() -> bool:
+    """Whether this task is a SLURM job, and not a process that a head inside a SLURM job has started."""
+    return os.environ.get("SUBMITIT_EXECUTOR") == "slurm" and "SLURM_JOB_ID" in os.environ
+
+
+def _requeue(folder: Path, interrupted: list[int], signal_name: str, in_process: bool) -> int:
     """Have this task started again in its slot; where that is refused, leave it to the head."""
-    if "SLURM_JOB_ID" not in os.environ:
+    if in_process or not _in_slurm():
         print(f"stopped by {signal_name}; wants to go on", flush=True)
-        if os.environ.get("SUBMITIT_EXECUTOR") != "local":
+        if in_process or os.environ.get("SUBMITIT_EXECUTOR") != "local":
             for number in interrupted:
                 _write_exit(folder, number, EXIT_INTERRUPTED, refused="no queue to return to")
         return LOCAL_REQUEUE
@@ -262,9 +307,8 @@ def _refusal_to_requeue(job: str) -> str | None:
 
 
 def _job_id() -> str:
-    array, task = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
-    if array is not None:
-        return f"{array}_{task}"
+    if _in_slurm() and (array := os.environ.get("SLURM_ARRAY_JOB_ID")):
+        return f"{array}_{os.environ.get('SLURM_ARRAY_TASK_ID')}"
     return os.environ.get("SUBMITIT_LOCAL_JOB_ID", str(os.getpid()))
 
 
