@@ -71,7 +71,7 @@ class _StopRequest:
 
     def _hurry(self, number: int, frame: FrameType | None) -> None:
         """submitit's local controller kills this process in a second: no job may outlive it, and run twice."""
-        self._send(signal.SIGTERM)
+        self._note(signal.SIGTERM, frame)
         signal.setitimer(signal.ITIMER_REAL, 0.7)
 
     def _kill(self, number: int, frame: FrameType | None) -> None:
@@ -210,6 +210,7 @@ def _start(job: dict[str, Any], header: dict[str, Any], own_session: bool) -> "s
     # Without the trap the shell dies of a signal that its child obeys by saving, and the child's exit code is lost.
     script = f"trap : USR2 TERM; {job['command']}"
     environment = {**os.environ, **job["environment"]}
+    os.stat(header["directory"])  # a node that does not see it must not make one of its own
     _make_folders(
         [os.path.join(header["directory"], file) for file in (*job["outputs"], *job["logs"])], header["umask"]
     )
@@ -270,18 +271,17 @@ def _in_slurm() -> bool:
 
 def _requeue(folder: Path, interrupted: list[int], signal_name: str, in_process: bool) -> int:
     """Have this task started again in its slot; where that is refused, leave it to the head."""
+    print(f"stopped by {signal_name}; wants to go on", flush=True)
     if in_process or not _in_slurm():
-        print(f"stopped by {signal_name}; wants to go on", flush=True)
         if in_process or os.environ.get("SUBMITIT_EXECUTOR") != "local":
             for number in interrupted:
                 _write_exit(folder, number, EXIT_INTERRUPTED, refused="no queue to return to")
         return LOCAL_REQUEUE
     refused = _refusal_to_requeue(os.environ["SLURM_JOB_ID"])
     if refused is None:
-        print(f"stopped by {signal_name}; requeued", flush=True)
         time.sleep(SECONDS_TO_BE_KILLED)
     elif refused != "":
-        print(f"stopped by {signal_name}; the requeue is refused: {refused}", flush=True)
+        print(f"the requeue is refused: {refused}", flush=True)
         for number in interrupted:
             _write_exit(folder, number, EXIT_INTERRUPTED, refused=refused)
     return EXIT_INTERRUPTED
