@@ -81,21 +81,21 @@ def judge(
     """
     if exit_record is not None:
         return _judge_exit(exit_record, accounted, said, memory_mb)
-    state = accounted.state.split()[0].rstrip("+") if accounted and accounted.state else ""
+    state = accounted.state.partition(" ")[0].rstrip("+") if accounted else ""
     nodes = (accounted.nodes,) if accounted and accounted.nodes not in ("", "None assigned") else ()
     on = f" on {nodes[0]}" if nodes else ""
     if state == "COMPLETED":
         if fenced and not started:
             return Verdict(Cause.FENCED, "its batch was given up before it started")
         return Verdict(Cause.SUCCESS, "done") if started else _unseen(on)
-    if state == "OUT_OF_MEMORY" or _took_too_much(accounted, said, memory_mb):
-        return Verdict(Cause.MEMORY, _memory_sentence(accounted, memory_mb))
     if state in {"NODE_FAIL", "BOOT_FAIL"}:
         return Verdict(Cause.NODE, f"the node failed{on}", nodes)
     if state == "TIMEOUT" or state == "DEADLINE":
         return Verdict(Cause.TIMEOUT, f"the time limit was reached{on} before the job had saved")
     if state == "PREEMPTED":
         return Verdict(Cause.PREEMPTED, f"pre-empted{on}")
+    if _took_too_much(accounted, said, memory_mb):
+        return Verdict(Cause.MEMORY, _memory_sentence(accounted, memory_mb))
     if state == "CANCELLED":
         return Verdict(Cause.CANCELLED, "cancelled with scancel")
     if state == "FAILED" and accounted:

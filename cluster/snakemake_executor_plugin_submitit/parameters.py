@@ -57,9 +57,9 @@ OURS = {
         "gpus-per-node",
         "constraint",
     ),
-    "qos",
+    *("qos", "nodes", "ntasks", "ntasks-per-node", "ntasks-per-core", "ntasks-per-socket", "ntasks-per-gpu"),
 }
-"""What slurm_extra may not say: it is the executor's, or has a resource of its own."""
+"""What slurm_extra may not say: it is the executor's, has a resource of its own, or would run a job several times."""
 
 
 def sbatch_parameters(
@@ -129,7 +129,7 @@ def describe_array(uuid: str, names: list[str]) -> tuple[str, str]:
 
     The comment begins with the batch's uuid, by which an array is found again.
     """
-    words = [_plain(name).split() for name in names]
+    words = [_plain(name).split() or ["job"] for name in names]
     others = [set(other) for other in words[1:]]
     common = [word for word in words[0] if all(word in other for other in others)] or words[0][:1]
     short = textwrap.shorten(" ".join(common), 60, placeholder="").strip(" ,:(") or common[0][:60]
@@ -152,7 +152,7 @@ def _positive(name: str, value: Any) -> int:
     if (
         isinstance(value, bool)
         or not isinstance(value, int | float | str)
-        or not re.fullmatch(r"\d+(\.0*)?", str(value))
+        or not re.fullmatch(r"\d{1,15}(\.0*)?", str(value), re.ASCII)
     ):
         raise ParameterError(f"{name}: {value!r} is not a whole number ({RESOURCES[name]})")
     number = int(float(value))
