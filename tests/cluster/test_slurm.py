@@ -111,7 +111,8 @@ def test_plain_ids_are_themselves(array, task):
 
 @pytest.mark.parametrize(
     "text",
-    ["", "_", "12_", "12_[", "12_[]", "12_[0-3", "12_[0-3...]", "a_1", "12_x", "12+0", "12_1_1", "(null)", "١٢_٣",
+    ["", "_", "12_", "12_[", "12_[]", "12_[0-3", "12_[0-3...]", "a_1", "12_x", "12+0", "12_1_1", "(null)",
+     "١٢_٣",
      "12.batch", "-12", "12_[0-99999999999]", "9" * 6000 + "_" + "9" * 6000, "\0", "12_1\0"],
 )  # fmt: skip
 def test_what_is_no_task_id_names_no_task(text):
@@ -134,7 +135,8 @@ def test_exit_codes_are_code_and_signal(text, expected):
 
 @pytest.mark.parametrize(
     "text, megabytes",
-    [("1024K", 1), ("1.50G", 1536), ("3M", 3), ("2T", 2 * 2**20), ("1048576", 1), ("0", 0), ("", -1), ("16?", -1),
+    [("1024K", 1), ("1.50G", 1536), ("3M", 3), ("2T", 2 * 2**20), ("1048576", 1), ("0", 0), ("", -1),
+     ("16?", -1),
      ("K", -1), ("1,5G", -1), ("-1K", -1)],
 )  # fmt: skip
 def test_memory_is_read_in_every_unit(text, megabytes):
@@ -145,8 +147,10 @@ def test_memory_is_read_in_every_unit(text, megabytes):
 
 
 def test_every_state_of_the_queue_is_passed_on_with_reason_node_and_time_left():
-    states = ["PENDING", "RUNNING", "COMPLETING", "CONFIGURING", "SUSPENDED", "RESIZING", "REQUEUED", "SIGNALING",
-              "STAGE_OUT", "STOPPED", "REQUEUE_HOLD", "SPECIAL_EXIT", "NODE_FAIL", "A_STATE_OF_TOMORROW"]  # fmt: skip
+    states = ["PENDING", "RUNNING", "COMPLETING", "CONFIGURING", "SUSPENDED", "RESIZING", "REQUEUED",
+              "SIGNALING",
+              "STAGE_OUT", "STOPPED", "REQUEUE_HOLD", "SPECIAL_EXIT", "NODE_FAIL",
+              "A_STATE_OF_TOMORROW"]  # fmt: skip
     answer = "".join(f"12_{n}|{state}|1:00|n{n}|Why\n" for n, state in enumerate(states))
     queued = answering({"squeue": answer}).queued(["12"])
     assert queued == {("12", n): Queued(state, "Why", "1:00", f"n{n}") for n, state in enumerate(states)}
@@ -160,15 +164,15 @@ def test_a_folded_line_speaks_for_all_its_tasks():
         ("12", 0): "RUNNING", ("12", 1): "PENDING", ("12", 2): "PENDING", ("12", 3): "PENDING"}  # fmt: skip
 
 
-def test_a_reason_may_hold_a_bar():
-    queued = answering({"squeue": "12_0|PENDING|1:00||(ReqNodeNotAvail|UnavailableNodes:n1)\n"}).queued(
-        ["12"]
-    )
-    assert queued["12", 0].reason == "(ReqNodeNotAvail|UnavailableNodes:n1)"
+def test_a_comment_is_passed_on_so_that_an_id_given_out_twice_is_noticed_and_may_hold_a_bar():
+    answer = "12_0|PENDING|1:00||Priority|abcd a|b\n12_1|PENDING|1:00||Priority|(null)\n12_2|PENDING|1:00||Priority|\n"
+    comments = [task.comment for task in answering({"squeue": answer}).queued(["12"]).values()]
+    assert comments[0].split()[0] == "abcd" and comments[1:] == ["", ""]
 
 
 @pytest.mark.parametrize(
-    "line", ["", "   ", "squeue: warning: something", "||||", "|", "\0\0\0", "�\x01|\x02|||", "Lmod has detected 1 error",
+    "line", ["", "   ", "squeue: warning: something", "||||", "|", "\0\0\0", "�\x01|\x02|||",
+    "Lmod has detected 1 error",
              "٣|RUNNING|||", "99_0|RUNNING", "slurm_update error"]
 )  # fmt: skip
 def test_a_line_that_is_not_about_our_arrays_is_left_out(line):
@@ -230,7 +234,8 @@ def test_the_queue_is_asked_for_the_user_who_runs_whatever_the_shell_calls_him(m
 def test_accounts_tell_state_code_signal_node_and_the_most_memory_of_the_steps():
     answer = (
         "12_0|COMPLETED|0:0|n1|\n12_0.batch|COMPLETED|0:0|n1|2048K\n12_0.extern|COMPLETED|0:0|n1|0\n"
-        "12_0.0|COMPLETED|0:0|n1|5M\n12_1|FAILED|3:0|n2|\n12_2|FAILED|0:9|n2|\n12_3|CANCELLED by 1000|0:0|None assigned|\n"
+        "12_0.0|COMPLETED|0:0|n1|5M\n12_1|FAILED|3:0|n2|\n12_2|FAILED|0:9|n2|\n"
+        "12_3|CANCELLED by 1000|0:0|None assigned|\n"
         "12_[4-5]|PENDING|0:0|None assigned|\n"
     )
     accounts = answering({"scontrol": ACCOUNTING, "sacct": answer}).accounted(["12"])
@@ -245,7 +250,8 @@ def test_accounts_tell_state_code_signal_node_and_the_most_memory_of_the_steps()
 
 
 @pytest.mark.parametrize(
-    "line", ["", "12_0|COMPLETED", "|||||", "||||", "12_0|COMPLETED|0:0|n1||", "x|COMPLETED|0:0|n1|", "\0", "sacct: hello",
+    "line", ["", "12_0|COMPLETED", "|||||", "||||", "12_0|COMPLETED|0:0|n1||", "x|COMPLETED|0:0|n1|", "\0",
+    "sacct: hello",
              ".batch|FAILED|1:0|n1|5K", "12_0.batch|FAILED|1:0|n1|much"]
 )  # fmt: skip
 def test_a_malformed_line_of_the_accounting_says_nothing(line):
