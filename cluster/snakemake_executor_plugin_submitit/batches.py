@@ -12,6 +12,7 @@ A kill between any two of these leaves something that the next start can read.
 
 import json
 import os
+import re
 import shutil
 import time
 import uuid
@@ -89,7 +90,7 @@ class Batch:
 
     def owns(self, comment: str) -> bool:
         """Whether an array with this comment is this batch's; one without a comment is taken for it."""
-        return not comment or comment.split()[0] == self.uuid
+        return comment.split()[:1] in ([], [self.uuid])
 
     def give_up(self, job: int) -> bool:
         """Record that a job will not be waited for, which keeps it from starting; False if it has ended meanwhile."""
@@ -173,7 +174,7 @@ class Batch:
     def collect(self, jobs: Sequence[int]) -> None:
         """Note that the workflow has recorded these jobs as done, and remove what they left here."""
         with (self.folder / "collected").open("a") as file:
-            file.write("".join(f"{job}\n" for job in jobs))
+            file.write("".join(f"\n{job}." for job in jobs))  # a number that a full disk cuts short is none
         self.collected.update(jobs)
         for job in jobs:
             exit_path(self.folder, job).unlink(missing_ok=True)
@@ -238,7 +239,7 @@ def write_batch(
             **header,
         }
         _write_json(place / "batch.json", content)
-    except OSError:
+    except BaseException:
         shutil.rmtree(place, ignore_errors=True)
         raise
     return Batch(place, list(jobs), jobs_per_task, parameters, created)
@@ -290,7 +291,7 @@ def _read_jobs(path: Path) -> Iterator[JobRecord]:
 
 def _read_numbers(path: Path) -> set[int]:
     try:
-        return {int(line) for line in path.read_text().split() if line.isdecimal()}
+        return {int(line[:-1]) for line in path.read_text().split() if re.fullmatch(r"[0-9]+\.", line)}
     except OSError:
         return set()
 
@@ -310,8 +311,12 @@ def _write_json(path: Path, content: Any) -> None:
     """Write under a temporary name, force it to the disk, rename: the file is whole or not there."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     temporary.unlink(missing_ok=True)
-    with _open_private(temporary) as file:
-        file.write(json.dumps(content).encode())
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+    try:
+        with _open_private(temporary) as file:
+            file.write(json.dumps(content).encode())
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise

@@ -49,6 +49,9 @@ class Cluster(Protocol):
     def cancel(self, tasks: list[str]) -> None:
         """Cancel arrays or tasks."""
 
+    def release(self, task: str) -> None:
+        """Let a held task go on waiting."""
+
 
 def install_runner(folder: Path) -> Path:
     """Copy the node's program beside the batches, under its content's name, and return the copy."""
@@ -83,6 +86,7 @@ class SlurmCluster:
         self.queued, self.accounted = slurm.queued, slurm.accounted
         self.arrays_by_comment, self.cancel = slurm.arrays_by_comment, slurm.cancel
         self.max_tasks = slurm.max_array_size
+        self.release = slurm.release
 
     def submit(self, batch: Batch, name: str, comment: str) -> str:
         """Submit a batch as one array.
@@ -193,6 +197,9 @@ class LocalCluster:
             if _is_controller(pid):
                 os.kill(int(pid), 15)
 
+    def release(self, task: str) -> None:
+        """Nothing is held."""
+
 
 def _is_controller(pid: str) -> bool:
     try:
@@ -233,6 +240,9 @@ class DebugCluster:
 
     def cancel(self, tasks: list[str]) -> None:
         """Nothing is running."""
+
+    def release(self, task: str) -> None:
+        """Nothing is held."""
 
 
 def program_missing() -> str | None:

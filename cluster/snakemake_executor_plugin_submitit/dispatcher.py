@@ -23,6 +23,8 @@ from snakemake_executor_plugin_submitit.waiting import Backoff, poll_seconds
 
 __all__ = ["Dispatcher"]
 
+LAUNCH_FAILED = "launch failed requeued held"
+
 
 class Dispatcher:
     """The sweep's jobs on one cluster.
@@ -157,7 +159,7 @@ class Dispatcher:
 
     def _observe(self, request: Request, task: Queued) -> None:
         """Tell of a job that went back into the queue, and of one that may wait there for ever."""
-        if request.state == "RUNNING" and task.state == "PENDING":
+        if request.state not in ("", "PENDING") and task.state == "PENDING":
             why = last_lines([request.place.batch.log(request.place.number)], 1) if request.place else ""
             self.say.info(
                 f"{request.label} is back in the queue and goes on from its checkpoint {why.strip()}".rstrip()

@@ -1,5 +1,6 @@
 """Asking SLURM: what is queued, what has ended and how, what the cluster allows. Every malformed answer is survived."""
 
+import contextlib
 import os
 import re
 import subprocess
@@ -248,6 +249,11 @@ class Slurm:
             except Refused as refused:
                 if not re.search("invalid job id|already complet", str(refused), re.IGNORECASE):
                     raise
+
+    def release(self, task: str) -> None:
+        """Let a held task wait for a node again; where only an administrator may, it stays held."""
+        with contextlib.suppress(Refused):
+            self.run(["scontrol", "release", task])
 
     def names(self, command: Sequence[str]) -> list[str]:
         """Return the names that a listing prints, for a message on what is valid; empty where it fails."""

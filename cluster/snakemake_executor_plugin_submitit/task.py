@@ -26,6 +26,10 @@ LOCAL_REQUEUE = 144
 """Exit code by which submitit's local controller is asked to start a task again."""
 
 STOP_SIGNALS = (signal.SIGUSR2, signal.SIGTERM)
+KILLED = {-signal.SIGKILL, 128 + signal.SIGKILL}
+SECONDS_BETWEEN_KILLS = (
+    2  # when SLURM kills the whole step, this process follows its job: that is no end of the job's own
+)
 SECONDS_TO_APPEAR = 60  # a shared file system may show a new folder that much later
 SECONDS_TO_BE_KILLED = 120  # after scontrol requeue, SLURM ends this task itself
 
@@ -133,6 +137,8 @@ def run_task(folder: Path, task: int, in_process: bool = False) -> int:
         if _wants_to_go_on(code, stop.signal_name):
             interrupted.append(number)
             continue
+        if code in KILLED:
+            time.sleep(SECONDS_BETWEEN_KILLS)
         worst = worst or code
         _write_exit(folder, number, code)
     if interrupted:

@@ -1,6 +1,8 @@
 """Jobs that SLURM interrupts go on in their slot, and end with the same bits; those it loses run elsewhere."""
 
+import os
 import re
+import signal
 from pathlib import Path
 
 import pytest
@@ -137,13 +139,35 @@ def test_controller_and_accounting_may_restart_in_the_middle(workflow, expected,
     workflow.write(num=12, steps=80)
     head = workflow.start("--submitit-array-size", "6", "--submitit-poll-max", "1")
     until(lambda: len(workflow.starts()) >= 4, what="starts")
-    own_bed.testbed("kill", "slurmctld")
-    own_bed.testbed("kill", "slurmdbd")
+    for daemon in ("slurmctld", "slurmdbd"):
+        os.kill(int((own_bed.folder / f"run/{daemon}.pid").read_text()), signal.SIGTERM)
     until(lambda: "next try" in workflow.said(), what="the head to say that SLURM is away")
     own_bed.testbed("start", "slurmdbd")
     own_bed.testbed("start", "slurmctld")
     ends_well(workflow, expected, head, 12, steps=80)
     assert set(workflow.times_started().values()) == {1}
+
+
+def test_a_controller_that_crashes_and_forgets_the_last_seconds_loses_no_job(
+    workflow, expected, until, own_bed
+):
+    """Job ids are given out twice, and nodes that remember the first ones refuse the second."""
+    workflow.slurm = own_bed
+    workflow.write(num=12, steps=80)
+    head = workflow.start("--submitit-array-size", "6", "--submitit-poll-max", "1")
+    until(lambda: len(workflow.starts()) >= 4, what="starts")
+    own_bed.testbed("kill", "slurmctld")
+    own_bed.testbed("start", "slurmctld")
+
+    def ended() -> bool:
+        for node in own_bed.output("sinfo", "-h", "-N", "-t", "drain", "-o", "%N").split():
+            own_bed.run(
+                ["scontrol", "update", f"nodename={node}", "state=resume"]
+            )  # as an administrator does
+        return head.poll() is not None
+
+    until(ended, 240, what="the sweep's end")
+    ends_well(workflow, expected, head, 12, steps=80)
 
 
 def test_a_controller_that_is_away_at_submission_is_waited_for(workflow, expected, until, own_bed):
