@@ -254,11 +254,11 @@ def read_batches(folder: Path) -> list[Batch]:
         return []
     for place in places:
         header, jobs = _read_json(place / "batch.json"), list(_read_jobs(place / "jobs.jsonl"))
-        if not isinstance(header, dict) or len(jobs) != len(header["offsets"]):
+        if not isinstance(header, dict) or len(jobs) != len(header.get("offsets", ())):
             continue
         array = _read_json(place / "array.json")
         batch = Batch(place, jobs, header["jobs_per_task"], header["parameters"], header["created"])
-        batch.array = array["job_id"] if isinstance(array, dict) else None
+        batch.array = array.get("job_id") if isinstance(array, dict) else None
         batch.collected = _read_numbers(place / "collected")
         batches.append(batch)
     return sorted(batches, key=lambda batch: batch.created)
@@ -284,14 +284,19 @@ def _read_jobs(path: Path) -> Iterator[JobRecord]:
     for line in lines:
         try:
             job = json.loads(line)
-        except ValueError:  # torn: its header was never written
+            tuples = {key: tuple(job[key]) for key in ("outputs", "logs", "earlier_marks")}
+        except (ValueError, TypeError, KeyError):  # torn: its header was never written
             return
-        yield JobRecord(**{**job, **{key: tuple(job[key]) for key in ("outputs", "logs", "earlier_marks")}})
+        yield JobRecord(**{**job, **tuples})
 
 
 def _read_numbers(path: Path) -> set[int]:
     try:
-        return {int(line[:-1]) for line in path.read_text().split() if re.fullmatch(r"[0-9]+\.", line)}
+        return {
+            int(line[:-1])
+            for line in path.read_text(errors="replace").split()
+            if re.fullmatch(r"[0-9]+\.", line)
+        }
     except OSError:
         return set()
 
