@@ -121,8 +121,9 @@ class Lease:
 
 
 def _born(pid: int) -> str | None:
-    """Return a process's start time in ticks since boot, so that a number in use again is not taken for its holder."""
+    """Return a living process's start time in ticks since boot: a number in use again is not taken for its holder."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return None if fields[0] in "ZX" else fields[19]  # dead, and its parent does not ask after it
     except (OSError, IndexError):
         return None
