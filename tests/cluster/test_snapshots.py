@@ -1,0 +1,97 @@
+"""What is submitted is what runs: packages as zips that are named by their content and come first on PYTHONPATH."""
+
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+
+import pytest
+from snakemake_executor_plugin_submitit.commands import job_environment
+from snakemake_executor_plugin_submitit.snapshots import SnapshotError, snapshot
+
+NAME = "package_of_a_snapshot_test"
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """A package that can be imported."""
+    root = tmp_path / "source" / NAME
+    (root / "inner" / "__pycache__").mkdir(parents=True)
+    (root / "__init__.py").write_text("VERSION = 1\n")
+    (root / "inner" / "__init__.py").touch()
+    (root / "inner" / "data.json").write_text("{}")
+    (root / "inner" / "__pycache__" / "old.pyc").write_bytes(b"old")
+    (root / ".git").mkdir()
+    (root / ".git" / "HEAD").touch()
+    monkeypatch.syspath_prepend(str(root.parent))
+    return root
+
+
+def test_the_same_content_is_one_file_and_changed_content_another(package, tmp_path):
+    first = snapshot(NAME, tmp_path)
+    before = first.stat()
+    assert snapshot(NAME, tmp_path) == first and first.stat() == before
+    os.utime(package / "__init__.py")
+    assert snapshot(NAME, tmp_path) == first
+    (package / "__init__.py").write_text("VERSION = 2\n")
+    second = snapshot(NAME, tmp_path)
+    assert second != first and first.exists()
+    (package / "__init__.py").write_text("VERSION = 1\n")
+    assert snapshot(NAME, tmp_path) == first
+
+
+def test_content_that_moves_to_another_file_is_another_content(package, tmp_path):
+    first = snapshot(NAME, tmp_path)
+    (package / "inner" / "data.json").rename(package / "inner" / "data2.json")
+    assert snapshot(NAME, tmp_path) != first
+
+
+def test_the_zip_holds_the_package_and_no_byproduct(package, tmp_path):
+    names = zipfile.ZipFile(snapshot(NAME, tmp_path)).namelist()
+    assert sorted(names) == [f"{NAME}/__init__.py", f"{NAME}/inner/__init__.py", f"{NAME}/inner/data.json"]
+
+
+def test_byproducts_do_not_change_the_name(package, tmp_path):
+    first = snapshot(NAME, tmp_path)
+    (package / "inner" / "__pycache__" / "new.pyc").write_bytes(b"new")
+    (package / "__pycache__").mkdir()
+    (package / "__pycache__" / "new.pyc").write_bytes(b"new")
+    assert snapshot(NAME, tmp_path) == first
+
+
+def test_the_zip_is_alone_in_its_folder_so_that_no_half_written_one_is_imported(package, tmp_path):
+    made = snapshot(NAME, tmp_path)
+    assert [path.name for path in made.parent.iterdir()] == [
+        made.name
+    ] and made.parent.stat().st_mode & 0o077 == 0
+
+
+def test_a_job_imports_the_snapshot_and_not_what_was_edited_since(package, tmp_path):
+    made = snapshot(NAME, tmp_path)
+    (package / "__init__.py").write_text("VERSION = 'edited'\n")
+    variables = job_environment(1, str(made), {"PYTHONPATH": str(package.parent)})
+    done = subprocess.run(
+        [sys.executable, "-c", f"import {NAME}.inner; print({NAME}.VERSION, {NAME}.__file__)"],
+        env={**os.environ, **variables},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.split() == ["1", f"{made}/{NAME}/__init__.py"]
+
+
+@pytest.mark.parametrize(
+    "name", ["package_that_is_nowhere", "", "..", "a b", "json.decoder", "this", f"{NAME}.nowhere"]
+)
+def test_what_is_no_package_is_refused_by_name(package, tmp_path, name):
+    with pytest.raises(SnapshotError, match="--submitit-snapshot"):
+        snapshot(name, tmp_path)
+
+
+def test_a_folder_that_cannot_be_written_is_the_callers_to_explain(package, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError):
+        snapshot(NAME, tmp_path / "file")
+    shutil.rmtree(package)
