@@ -35,13 +35,17 @@ def explain_refusal(said: str, parameters: Mapping[str, Any], slurm: Slurm | Non
         slurm: to ask what is valid; None where there is none to ask.
     """
     lower = said.lower()
-    if "partition" in lower and "partition" in parameters:
-        valid = slurm.names(["sinfo", "-h", "-o", "%R"]) if slurm else []
-        return _advice(said, "slurm_partition", str(parameters["partition"]), valid)
-    if "account" in lower and "qos policy" not in lower:
+    limit = next((meaning for reason, meaning in HOPELESS.items() if reason in said), None)
+    if limit is not None or "qos policy" in lower:
+        told = limit or "a limit of the account or the quality of service is exceeded"
+        return f"sbatch refused: {said}: {told}. Change the resources, now {_said(parameters)}"
+    if "invalid account" in lower:
         command = ["sacctmgr", "-n", "-P", "show", "associations", "where", "user=$USER", "format=account"]
         valid = slurm.names(_with_user(command)) if slurm else []
         return _advice(said, "slurm_account", str(parameters.get("account", "")), valid)
+    if "partition" in lower and "partition" in parameters:
+        valid = slurm.names(["sinfo", "-h", "-o", "%R"]) if slurm else []
+        return _advice(said, "slurm_partition", str(parameters["partition"]), valid)
     if "qos" in lower and "qos" in parameters:
         valid = slurm.names(["sacctmgr", "-n", "-P", "show", "qos", "format=name"]) if slurm else []
         return _advice(said, "qos", str(parameters["qos"]), valid)
@@ -58,14 +62,10 @@ def explain_refusal(said: str, parameters: Mapping[str, Any], slurm: Slurm | Non
         or "cpu count" in lower
         or "processors" in lower
     ):
-        asked = {
-            key: parameters[key]
-            for key in ("partition", "cpus_per_task", "mem", "gres", "gpus_per_node")
-            if key in parameters
-        }
         nodes = slurm.names(["sinfo", "-h", "-o", "%R: %c CPUs, %m MB, %G"]) if slurm else []
         there = f"; there are {'; '.join(nodes)}" if nodes else ""
-        return f"sbatch refused: {said}. No node has what was asked for ({_said(asked)}){there}. Change the resources"
+        wanted = f"No node has what was asked for ({_said(parameters)}){there}"
+        return f"sbatch refused: {said}. {wanted}. Change the resources"
     if "time limit" in lower:
         return f"sbatch refused: {said}. Change the resource runtime (minutes), now {parameters.get('time')}"
     return f"sbatch refused: {said} (asked for: {_said(parameters)})"
@@ -81,7 +81,21 @@ def _advice(said: str, resource: str, wanted: str, valid: list[str]) -> str:
 
 
 def _said(parameters: Mapping[str, Any]) -> str:
-    return ", ".join(f"{key} {value}" for key, value in parameters.items())
+    names = (
+        *(
+            "partition",
+            "account",
+            "qos",
+            "time",
+            "cpus_per_task",
+            "mem",
+            "mem_per_cpu",
+            "gres",
+            "gpus_per_node",
+        ),
+        "constraint",
+    )
+    return ", ".join(f"{name} {parameters[name]}" for name in names if name in parameters)
 
 
 def _with_user(command: list[str]) -> list[str]:
