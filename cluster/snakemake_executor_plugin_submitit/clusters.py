@@ -53,6 +53,10 @@ class Cluster(Protocol):
         """Let a held task go on waiting."""
 
 
+OF_THE_SITE = {"SBATCH_ACCOUNT", "SLURM_CONF", "SLURM_CLUSTERS", "SLURM_JWT", "SLURM_MPI_TYPE"}
+"""Variables that reach sbatch although they look like those of a job."""
+
+
 def install_runner(folder: Path) -> Path:
     """Copy the node's program beside the batches, under its content's name, and return the copy."""
     source = Path(task_module.__file__).read_bytes()
@@ -99,12 +103,21 @@ class SlurmCluster:
         parameters = {**batch.parameters, "job_name": name, "comment": comment, "wckey": None}
         parallelism = self.parallelism or batch.num_tasks
         executor.update_parameters(**parameters, setup=self.setup or None, array_parallelism=parallelism)
+        # from 22.05 on, srun takes one CPU unless it is told
+        executor.update_parameters(srun_args=["--cpus-per-task", str(parameters["cpus_per_task"])])
         executor.parameters["map_count"] = batch.num_tasks
         from submitit.core.utils import FailedJobError, FailedSubmissionError
 
         try:
             job = executor._submit_command(executor._submitit_command_str)
-        except (FailedJobError, FailedSubmissionError, subprocess.SubprocessError) as error:
+        except FailedSubmissionError as error:  # the job may be in the queue
+            raise Unavailable(
+                f"sbatch's answer is not understood ({' '.join(str(error).split())[:200]})"
+            ) from None
+        except (FailedJobError, subprocess.SubprocessError) as error:
+            status = getattr(error.__cause__, "returncode", 1)
+            if status < 0:
+                raise Unavailable(f"sbatch was killed by signal {-status}") from None
             said = _sbatch_said(str(error))
             if FULL.search(said) and not OTHER_LIMIT.search(said):
                 raise QueueFull(f"the queue takes no more for now ({said})") from None
@@ -133,17 +146,11 @@ def _array_executor(runner: Path) -> Any:
 
         def _make_submission_command(self, submission_file_path: Path) -> list[str]:
             # Variables of the shell would overrule the script; a head inside a job must not hand its job's on.
-            foreign = [
-                name
-                for name in os.environ
-                if name.startswith(
-                    ("SBATCH_", "SLURM_JOB", "SLURM_ARRAY", "SLURM_MEM", "SLURM_STEP", "SLURM_TASK")
-                )
-                or name in {"SLURM_NTASKS", "SLURM_CPUS_PER_TASK", "SLURM_RESTART_COUNT", "SLURM_PROCID"}
-            ]
-            unset = [part for name in foreign if name != "SBATCH_ACCOUNT" for part in ("-u", name)]
+            families = ("SBATCH_", "SRUN_", *(["SLURM_"] if "SLURM_JOB_ID" in os.environ else []))
+            foreign = [name for name in os.environ if name.startswith(families) and name not in OF_THE_SITE]
+            unset = [part for name in foreign for part in ("-u", name)]
             # a session of its own: Ctrl-C in the terminal is for the head, not for an sbatch in flight
-            return ["setsid", "env", "LC_ALL=C.UTF-8", *unset, "sbatch", str(submission_file_path)]
+            return ["setsid", "env", *unset, "LC_ALL=C.UTF-8", "sbatch", str(submission_file_path)]
 
     return ArrayExecutor
 

@@ -5,6 +5,7 @@ between any two lines, and the next one goes on.
 """
 
 import logging
+import os
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -166,6 +167,9 @@ class Dispatcher:
             )
         if task.state == "RUNNING" and request.state != "RUNNING":
             self._check_clock(request)
+        if task.state == "PENDING" and task.reason.replace("_", " ") == LAUNCH_FAILED:
+            self.say.info(f"{request.label}: a node did not start it, and SLURM holds it; released")
+            self.cluster.release(f"{request.task[0]}_{request.task[1]}")
         if (
             task.state == "PENDING"
             and task.reason in HOPELESS
@@ -210,6 +214,8 @@ class Dispatcher:
         for request in doubted:
             account = accounts.get(request.task)
             known = account is not None and account.state.split(" ")[0] not in STILL_GOING
+            if account is not None and account.state == "COMPLETED":
+                known = all(os.path.exists(output) for output in request.record.outputs)
             assert request.ended_at is not None
             if known or time.monotonic() - request.ended_at > self.policy.vanished_after:
                 alone_unknown = account is None and request.task[0] in known_arrays
