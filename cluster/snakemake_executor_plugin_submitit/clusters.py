@@ -175,11 +175,16 @@ class LocalCluster:
         executor.update_parameters(
             timeout_min=batch.parameters["time"],
             signal_delay_s=delay,
-            setup=self.setup,
             stderr_to_stdout=True,
         )
-        command = f"{_PYTHON} {shlex.quote(str(self.runner))} {shlex.quote(str(batch.folder))} 0"
-        job: Any = executor._submit_command(command)
+        folder = shlex.quote(str(batch.folder))
+        # submitit's own setup lines leave a shell between us and its controller, and no signal gets past that
+        lines = [
+            f'exec >> {folder}/"$SUBMITIT_LOCAL_JOB_ID"_0_0_log.out 2>&1',
+            *self.setup,
+            f"exec {_PYTHON} {shlex.quote(str(self.runner))} {folder} 0",
+        ]
+        job: Any = executor._submit_command(shlex.join(["bash", "-c", "\n".join(lines)]))
         self.processes[job.job_id] = job._process
         return str(job.job_id)
 
