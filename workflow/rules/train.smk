@@ -43,4 +43,5 @@ rule train:
     shell:
         "hornlib train {output.run:q} --cell {params.cell:q} --lanes {params.lanes:q} --threads {threads}"
         " --device {params.device:q} --checkpoints {params.checkpoints:q} --checkpoint-minutes {params.minutes}"
-        " > {log:q} 2>&1"
+        # a job that is interrupted and started again goes on with its log
+        " >> {log:q} 2>&1"

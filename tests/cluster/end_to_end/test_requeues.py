@@ -160,7 +160,7 @@ def test_a_controller_that_crashes_and_forgets_the_last_seconds_loses_no_job(
     own_bed.testbed("start", "slurmctld")
 
     def ended() -> bool:
-        for node in own_bed.output("sinfo", "-h", "-N", "-t", "drain", "-o", "%N").split():
+        for node in own_bed.run(["sinfo", "-h", "-N", "-t", "drain", "-o", "%N"]).stdout.split():
             own_bed.run(
                 ["scontrol", "update", f"nodename={node}", "state=resume"]
             )  # as an administrator does
