@@ -120,7 +120,7 @@ sweeps:
     data: {name: digits}
     model:
       - {name: horn_cnn, num_nodes: 8, timesteps: 8}
-    training: {steps: 150, batch_size: 64, learning_rate: 1e-2}
+    training: {steps: 400, batch_size: 64, learning_rate: 1e-2}
 """
 
 
@@ -145,7 +145,7 @@ def test_a_training_job_interrupted_three_times_is_the_undisturbed_one_bit_for_b
         def text() -> str:
             return train_log.read_text() if train_log.exists() else ""
 
-        for count, step in enumerate(("step 10/", "step 25/", "step 63/"), start=1):
+        for count, step in enumerate(("step 10/", "step 22/", "step 46/"), start=1):
             until(lambda step=step: step in text(), 120, what=step)
             array = re.search(r"as array (\d+)", (tmp_path / "head.log").read_text())[1]
             slurm.output("scancel", "--signal=USR2", f"{array}_0")
