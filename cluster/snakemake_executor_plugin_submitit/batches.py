@@ -167,6 +167,12 @@ class Batch:
         (self.folder / "abandoned").unlink(missing_ok=True)
 
     @property
+    def abandoned_because(self) -> str:
+        """Why the fence is up; "" where it is not, or does not say."""
+        record = _read_json(self.folder / "abandoned")
+        return str(record.get("why", "")) if isinstance(record, dict) else ""
+
+    @property
     def is_abandoned(self) -> bool:
         """Whether the fence is up."""
         return (self.folder / "abandoned").exists()

@@ -17,7 +17,7 @@ from snakemake_executor_plugin_submitit.clusters import Cluster
 from snakemake_executor_plugin_submitit.explain import HOPELESS
 from snakemake_executor_plugin_submitit.parameters import with_more_memory, without_nodes
 from snakemake_executor_plugin_submitit.requests import Event, Policy, Request, StopSweep
-from snakemake_executor_plugin_submitit.slurm import STILL_GOING, Accounted, Queued, Unavailable
+from snakemake_executor_plugin_submitit.slurm import STILL_GOING, Accounted, Queued, Refused, Unavailable
 from snakemake_executor_plugin_submitit.submission import Submitter
 from snakemake_executor_plugin_submitit.tails import last_lines
 from snakemake_executor_plugin_submitit.waiting import Backoff, poll_seconds
@@ -54,7 +54,7 @@ class Dispatcher:
         self.active: dict[tuple[str, ...], Request] = {}
         self.changed_at = time.monotonic()
         self.next_poll = self.next_submission = 0.0
-        self.backoff = Backoff()
+        self.submission_pauses, self.poll_pauses = Backoff(), Backoff()
         self.told: set[str] = set()
 
     def add(self, requests: Iterable[Request]) -> None:
@@ -68,23 +68,36 @@ class Dispatcher:
             StopSweep: nothing more can be submitted as things are.
         """
         events: list[Event] = []
-        try:
-            if self.wanted and time.monotonic() >= self.next_submission:
+        if self.wanted and time.monotonic() >= self.next_submission:
+            try:
                 await self._submit(events)
-            if self.active and time.monotonic() >= self.next_poll:
+                self.submission_pauses.reset()
+            except (Unavailable, Refused) as unavailable:
+                self.next_submission = self._pause_after(unavailable, self.submission_pauses)
+        if self.active and time.monotonic() >= self.next_poll:
+            try:
                 self._poll(events)
-            self.backoff.reset()
-        except Unavailable as unavailable:
-            seconds = self.backoff.grow()
-            self.say.warning(f"{unavailable}; nothing is lost, the next try is in {seconds:.0f} s")
-            self.next_poll = self.next_submission = time.monotonic() + seconds
-            self._collect_from_disk(events)
+                self.poll_pauses.reset()
+            except (Unavailable, Refused) as unavailable:
+                self.next_poll = self._pause_after(unavailable, self.poll_pauses)
+                self._collect_from_disk(events)
         return events
+
+    def _pause_after(self, unavailable: Exception, pauses: Backoff) -> float:
+        """Say that SLURM takes or answers nothing for now, and return when to ask again."""
+        seconds = pauses.grow()
+        self.say.warning(f"{unavailable}; nothing is lost, the next try is in {seconds:.0f} s")
+        return time.monotonic() + seconds
 
     def seconds_to_next_turn(self) -> float:
         """Return how long nothing is due."""
         due = ([self.next_poll] if self.active else []) + ([self.next_submission] if self.wanted else [])
         return max(0.05, min(due) - time.monotonic()) if due else self.policy.poll_max
+
+    @property
+    def num_submitted(self) -> int:
+        """Jobs that are in the queue, or may be."""
+        return len(self.active) + sum(len(batch.jobs) for batch in self.submitter.unsettled)
 
     def cancel(self) -> int:
         """Give up every batch, cancel its tasks, and return how many jobs that concerned.
@@ -92,18 +105,16 @@ class Dispatcher:
         Raises:
             Unavailable, Refused: SLURM cannot be told; tasks that have not started will do nothing all the same.
         """
-        batches = {
-            batch.uuid: batch
-            for request in self.active.values()
-            if request.place
-            for batch in [request.place.batch]
-        }
+        places = [request.place for request in self.active.values() if request.place is not None]
+        unsettled = self.submitter.unsettled
+        batches = {batch.uuid: batch for batch in [*(place.batch for place in places), *unsettled]}
         for batch in batches.values():
             batch.abandon("cancelled by the user")
-        arrays = [batch.array for batch in batches.values() if batch.array is not None]
-        if arrays:
-            self.cluster.cancel(arrays)
-        return len(self.active)
+        by_comment = self.cluster.arrays_by_comment() if unsettled else {}
+        arrays = [batch.array or by_comment.get(batch.uuid) for batch in batches.values()]
+        if any(arrays):
+            self.cluster.cancel([array for array in arrays if array is not None])
+        return self.num_submitted
 
     def collect(self, requests: Iterable[Request]) -> None:
         """The workflow has recorded these jobs: their records may go."""
@@ -213,19 +224,21 @@ class Dispatcher:
         known_arrays = {array for array, _ in accounts}
         for request in doubted:
             account = accounts.get(request.task)
-            known = account is not None and account.state.split(" ")[0] not in STILL_GOING
-            if account is not None and account.state == "COMPLETED":
-                known = all(os.path.exists(output) for output in request.record.outputs)
+            known = self._is_believed(request, account)
             assert request.ended_at is not None
             if known or time.monotonic() - request.ended_at > self.policy.vanished_after:
                 alone_unknown = account is None and request.task[0] in known_arrays
-                if known or alone_unknown or self._give_up(request):
-                    self._act(request, None, account if known else None, events, alone_unknown)
+                self._act(request, None, account if known else None, events, alone_unknown)
 
-    def _give_up(self, request: Request) -> bool:
-        """Keep a job that nobody knows of from starting after all: a crashed controller may bring it back."""
-        assert request.place is not None
-        return request.place.batch.give_up(request.place.number)
+    def _is_believed(self, request: Request, account: Accounted | None) -> bool:
+        """Whether the accounting's word is this job's end, and not a lag behind or an earlier owner of its id."""
+        place = request.place
+        assert place is not None
+        if account is None or account.state.split(" ")[0] in STILL_GOING:
+            return False
+        if account.state != "COMPLETED" or not place.batch.read_starts(place.number):
+            return True
+        return all(os.path.exists(output) for output in request.record.outputs)
 
     def _act(
         self,
@@ -239,6 +252,10 @@ class Dispatcher:
         assert request.place is not None
         del self.active[request.record.outputs]
         verdict = self._judge(request, record, account, alone_unknown)
+        again = verdict.cause.goes_on or verdict.cause is Cause.MEMORY
+        # SLURM may yet bring it back: giving it up keeps it from running beside its successor
+        if record is None and again and not request.place.batch.give_up(request.place.number):
+            verdict = self._judge(request, request.place.batch.read_exit(request.place.number), account)
         if verdict.cause is Cause.SUCCESS:
             events.append(Event("succeeded", request))
         elif verdict.cause is Cause.UNSEEN:

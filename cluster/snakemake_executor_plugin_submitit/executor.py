@@ -136,7 +136,7 @@ class Executor(RemoteExecutor):
             raise WorkflowError(f"left {count} jobs in the queue{why}; the same command takes them over")
 
     def _num_active(self) -> int:
-        return len(self.dispatcher.active) if self.dispatcher is not None else 0
+        return self.dispatcher.num_submitted if self.dispatcher is not None else 0
 
     def _stop(self) -> None:
         """End the dispatcher's thread, and keep the records in step with what Snakemake has recorded."""

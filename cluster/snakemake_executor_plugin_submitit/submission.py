@@ -21,6 +21,8 @@ from snakemake_executor_plugin_submitit.slurm import (
 
 __all__ = ["Submitter"]
 
+UNSETTLED = "it is not known whether it was submitted"
+
 MAY_RETURN = STILL_GOING | {"NODE_FAIL", "PREEMPTED"}
 """States of a job out of the queue that SLURM may be about to requeue; whoever watches it sees what becomes of it."""
 
@@ -53,6 +55,16 @@ class Submitter:
             Unavailable: SLURM is away or the queue full; what has no event is still wanted.
             StopSweep: sbatch refuses, or the record cannot be written.
         """
+        try:
+            await self._submit_all(wanted, events)
+        except OSError as error:
+            raise StopSweep(
+                f"{self.folder}: the records of batches cannot be written ({error.strerror}), so nothing more is "
+                "submitted; make room, or name another folder with --submitit-folder, and give the same command again: "
+                "what is in the queue is left there, and will be taken over"
+            ) from None
+
+    async def _submit_all(self, wanted: list[Request], events: list[Event]) -> None:
         if self.known is None:
             self.known = self._read_known()
         if self.unsettled:
@@ -76,6 +88,7 @@ class Submitter:
         }
         accounts = self.cluster.accounted(filter(None, silent)) if silent else {}
         anew = []
+        cancelled: set[str] = set()
         adopted = 0
         for request, place in places:
             if place is None:
@@ -83,12 +96,17 @@ class Submitter:
                 continue
             task = (str(place.batch.array), place.batch.task(place.number))
             account = accounts.get(task)
+            # of a job that has been judged already, only the queue says that it came back
+            may_return = MAY_RETURN if not request.restarts else set()
             stands = (task in queued and place.batch.owns(queued[task].comment)) or (
-                account is not None and account.state.split(" ")[0] in MAY_RETURN
+                account is not None and account.state.split(" ")[0] in may_return
             )
             ended = place.batch.read_exit(place.number)
             if ended is None and stands and place.batch.is_abandoned:
-                continue  # cancelled, and still saving: its successor must not run beside it
+                cancelled.add(
+                    task[0]
+                )  # and still saving, or the controller was not told: its successor waits
+                continue
             done = ended["code"] == 0 if ended else account is not None and account.state == "COMPLETED"
             finished = done and _counts(request)
             if finished or (ended is None and stands):
@@ -97,6 +115,8 @@ class Submitter:
                 adopted += 1
             else:
                 anew.append(request)
+        if cancelled:
+            self.cluster.cancel(sorted(cancelled))
         if adopted:
             self.say.info(f"{adopted} jobs were submitted before and are taken over")
         return anew
@@ -126,15 +146,15 @@ class Submitter:
         """
         if not batches:
             return
-        fenced = [batch for batch in batches if not batch.is_abandoned]
-        for batch in fenced:
-            batch.abandon("it is not known whether it was submitted")
+        for batch in batches:
+            if not batch.is_abandoned:
+                batch.abandon(UNSETTLED)
         arrays = self.cluster.arrays_by_comment()
         for batch in batches:
             array = arrays.get(batch.uuid) or batch.find_array()
             if array is not None:
                 batch.record_array(array)
-                if batch in fenced:
+                if batch.abandoned_because == UNSETTLED:
                     batch.readopt()
 
     def _arrays(self, requests: list[Request]) -> list[list[Request]]:
@@ -189,21 +209,14 @@ class Submitter:
         return [Event("submitted", request) for request in requests]
 
     def _write(self, requests: list[Request], parameters: dict[str, Any]) -> Batch:
-        try:
-            return write_batch(
-                self.folder,
-                [request.record for request in requests],
-                parameters,
-                self.policy.jobs_per_task,
-                requeues=self.policy.requeues,
-                **self.header,
-            )
-        except OSError as error:
-            raise StopSweep(
-                f"{self.folder}: the record of a batch cannot be written ({error.strerror}), so it was not submitted; "
-                "make room, or name another folder with --submitit-folder, and give the same command again: "
-                "what runs is left running, and will be taken over"
-            ) from None
+        return write_batch(
+            self.folder,
+            [request.record for request in requests],
+            parameters,
+            self.policy.jobs_per_task,
+            requeues=self.policy.requeues,
+            **self.header,
+        )
 
 
 def _counts(request: Request) -> bool:

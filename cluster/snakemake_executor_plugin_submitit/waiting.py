@@ -1,7 +1,5 @@
 """How long to wait: between polls, which age with the sweep, and after SLURM was away, with growing pauses."""
 
-import time
-
 __all__ = ["Backoff", "poll_seconds"]
 
 
@@ -22,22 +20,12 @@ class Backoff:
 
     def __init__(self) -> None:
         self.seconds = 0.0
-        self.due_at = 0.0
 
     def grow(self) -> float:
-        """Begin a pause twice as long as the last one, and return its seconds."""
+        """Return the seconds of the next pause, twice as long as the last one."""
         self.seconds = min(self.LONGEST, 2 * self.seconds or self.FIRST)
-        self.wait(self.seconds)
         return self.seconds
-
-    def wait(self, seconds: float) -> None:
-        """Begin a pause."""
-        self.due_at = time.monotonic() + seconds
 
     def reset(self) -> None:
         """The next pause is the shortest again."""
         self.seconds = 0.0
-
-    def is_due(self) -> bool:
-        """Whether the pause is over."""
-        return time.monotonic() >= self.due_at
