@@ -283,7 +283,7 @@ def _requeue(folder: Path, interrupted: list[int], signal_name: str, in_process:
             for number in interrupted:
                 _write_exit(folder, number, EXIT_INTERRUPTED, refused="no queue to return to")
         return LOCAL_REQUEUE
-    refused = _refusal_to_requeue(os.environ["SLURM_JOB_ID"])
+    refused = _refusal_to_requeue(_job_id())
     if refused is None:
         time.sleep(SECONDS_TO_BE_KILLED)
     elif refused != "":
@@ -296,7 +296,8 @@ def _requeue(folder: Path, interrupted: list[int], signal_name: str, in_process:
 def _refusal_to_requeue(job: str) -> str | None:
     """Requeue a job; return None when done, a reason when refused, "" when SLURM ends the job for its own reasons.
 
-    A job that is being cancelled must not be brought back, and one that SLURM requeues itself needs no help.
+    A job that is being cancelled must not be brought back, and one that SLURM requeues itself needs no help. It is
+    named as a task of its array (123_4): the last task's own number is the array's, and would name all of them.
     """
     try:
         asked = subprocess.run(

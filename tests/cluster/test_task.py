@@ -76,7 +76,7 @@ class Node:
         }
         if executor == "slurm":
             environment |= {
-                "SLURM_JOB_ID": "907",
+                "SLURM_JOB_ID": "900",
                 "SLURM_ARRAY_JOB_ID": "900",
                 "SLURM_ARRAY_TASK_ID": str(task),
             }
@@ -208,7 +208,7 @@ def test_an_end_that_cannot_be_recorded_is_left_to_slurms_record_of_the_exit_sta
 def test_a_job_that_saved_is_requeued_in_its_slot_and_leaves_no_end(node):
     batch = node.batch(job("test -e saved && exit 0; touch saved; exit 75"))
     assert node.run(batch)[0] == -signal.SIGKILL
-    assert node.requeued == ["requeue 907"] and batch.read_exit(0) is None
+    assert node.requeued == ["requeue 900_0"] and batch.read_exit(0) is None
     assert node.run(batch, restarts=1)[0] == 0
     assert batch.read_exit(0)["code"] == 0
     assert [start.restart for start in batch.read_starts(0)] == [0, 1] and batch.find_array() == "900"
@@ -226,7 +226,7 @@ def test_a_controller_that_does_not_answer_is_asked_for_the_requeue_all_the_same
     node.fake("squeue", "echo 'Unable to contact slurm controller' >&2; exit 1")
     batch = node.batch(job("exit 75"))
     node.run(batch)
-    assert node.requeued == ["requeue 907"]
+    assert node.requeued == ["requeue 900_0"]
 
 
 @pytest.mark.parametrize("body, reason", [("echo 'Requested operation is presently disabled' >&2; exit 1", "disabled"),
@@ -254,7 +254,7 @@ def test_slurms_signal_lets_a_job_save_and_requeues_it(node, number, prefix):
     node.wait_for("ready")
     os.killpg(process.pid, number)  # SLURM signals every process of the step
     said = process.communicate(timeout=20)[0]
-    assert node.requeued == ["requeue 907"] and batch.read_exit(0) is None, said
+    assert node.requeued == ["requeue 900_0"] and batch.read_exit(0) is None, said
     assert signal.Signals(number).name in said
 
 
@@ -270,7 +270,7 @@ def test_a_job_that_dies_of_slurms_signal_goes_on_too(node, command):
     time.sleep(0.05)
     os.killpg(process.pid, signal.SIGUSR2)
     process.communicate(timeout=20)
-    assert node.requeued == ["requeue 907"] and batch.read_exit(0) is None
+    assert node.requeued == ["requeue 900_0"] and batch.read_exit(0) is None
 
 
 @pytest.mark.parametrize("code", [0, 3])
@@ -296,7 +296,7 @@ def test_a_second_signal_changes_nothing(node):
     for number in (signal.SIGUSR2, signal.SIGCONT, signal.SIGTERM, signal.SIGUSR2):
         os.killpg(process.pid, number)
     process.communicate(timeout=20)
-    assert node.requeued == ["requeue 907"] and batch.read_exit(0) is None
+    assert node.requeued == ["requeue 900_0"] and batch.read_exit(0) is None
 
 
 @pytest.mark.parametrize("number", [signal.SIGUSR2, signal.SIGTERM])
@@ -443,7 +443,7 @@ def test_a_restart_of_packed_jobs_runs_those_that_have_not_ended(node):
     ]
     batch = node.batch(*map(job, commands), jobs_per_task=3)
     node.run(batch)
-    assert node.requeued == ["requeue 907"]
+    assert node.requeued == ["requeue 900_0"]
     assert [batch.read_exit(n) and batch.read_exit(n)["code"] for n in range(3)] == [0, 9, None]
     assert node.run(batch, restarts=1)[0] == 0
     assert sorted((node.work / "ran").read_text().split()) == ["0", "1", "2", "2"]
