@@ -6,7 +6,6 @@ import functools
 import os
 import signal
 import sys
-import threading
 from collections.abc import AsyncGenerator
 from pathlib import Path
 from types import FrameType
@@ -41,6 +40,12 @@ class Executor(RemoteExecutor):
     dispatcher: Dispatcher | None = None
     """Made with the first job; the polling thread may look before that."""
 
+    def __init__(self, workflow: Any, logger: Any) -> None:
+        # the base class starts the polling thread before it calls __post_init__
+        self.loop: asyncio.AbstractEventLoop | None = None
+        self.awake = asyncio.Event()
+        super().__init__(workflow, logger)
+
     def __post_init__(self) -> None:
         """Look at what can be known before the first job is ready.
 
@@ -56,8 +61,6 @@ class Executor(RemoteExecutor):
         self.told_remote: set[str] = set()
         self.snapshots = ""
         self.leaving = ""
-        self.loop: asyncio.AbstractEventLoop | None = None
-        self.awake = asyncio.Event()
         missing = program_missing() if settings.cluster == "slurm" else None
         if missing:
             raise WorkflowError(
@@ -187,7 +190,8 @@ class Executor(RemoteExecutor):
         explain = functools.partial(explain_refusal, slurm=slurm if settings.cluster == "slurm" else None)
         # Snakemake sets a handler of its own that waits for running jobs to end; here they end on the cluster.
         for number in (signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, self._leave)
+            if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
+                signal.signal(number, self._leave)
         self.dispatcher = Dispatcher(self.folder, cluster, policy, header, explain, self.logger)
 
     def _leave(self, number: int, frame: FrameType | None) -> None:
@@ -310,8 +314,6 @@ async def _nothing() -> None:
 
 def _umask() -> int:
     """Return the process's umask; there is no way to ask but to set it."""
-    lock = threading.Lock()
-    with lock:
-        mask = os.umask(0o077)
-        os.umask(mask)
+    mask = os.umask(0o077)
+    os.umask(mask)
     return mask
