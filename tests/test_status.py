@@ -182,7 +182,7 @@ def test_a_job_that_ended_beside_a_sibling_that_runs_has_ended(bench):
         ("12_0|TIMEOUT|0:0|n1|", State.STOPPED, "time limit"),
         ("12_0|NODE_FAIL|0:0|n1|", State.STOPPED, "n1"),
         ("12_0|OUT_OF_MEMORY|0:9|n1|", State.FAILED, "out of memory"),
-        ("12_0|FAILED|2:0|n1|", State.FAILED, "exit code 2"),
+        ("12_0|FAILED|2:0|n1|", State.STOPPED, "exit code 2"),
         ("12_0|COMPLETED|0:0|n1|", State.FAILED, "run file"),
         ("12_0|RUNNING|0:0|n1|", State.RUNNING, "leaving"),
         ("", State.STOPPED, "nothing says"),
