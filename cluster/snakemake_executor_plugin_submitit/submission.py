@@ -153,9 +153,11 @@ class Submitter:
         for batch in batches:
             array = arrays.get(batch.uuid) or batch.find_array()
             if array is not None:
-                batch.record_array(array)
                 if batch.abandoned_because == UNSETTLED:
                     batch.readopt()
+                batch.record_array(array)
+            elif batch.abandoned_because == UNSETTLED:
+                batch.abandon("it was not found in the queue, and its jobs are submitted anew")  # for good
 
     def _arrays(self, requests: list[Request]) -> list[list[Request]]:
         """Cut the requests into arrays: equal parameters together, no more tasks than SLURM takes."""
