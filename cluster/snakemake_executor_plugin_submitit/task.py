@@ -27,9 +27,10 @@ LOCAL_REQUEUE = 144
 
 STOP_SIGNALS = (signal.SIGUSR2, signal.SIGTERM)
 KILLED = {-signal.SIGKILL, 128 + signal.SIGKILL}
-SECONDS_BETWEEN_KILLS = (
-    2  # when SLURM kills the whole step, this process follows its job: that is no end of the job's own
-)
+STOPPED = {-number for number in STOP_SIGNALS} | {128 + number for number in STOP_SIGNALS}
+# SLURM signals a step's processes one after the other: when a job dies of it, this process hears of it a moment later.
+# That is no end of the job's own.
+SECONDS_BETWEEN_SIGNALS = 2
 SECONDS_TO_APPEAR = 60  # a shared file system may show a new folder that much later
 SECONDS_TO_BE_KILLED = 120  # after scontrol requeue, SLURM ends this task itself
 
@@ -134,11 +135,11 @@ def run_task(folder: Path, task: int, in_process: bool = False) -> int:
     interrupted = []
     for number, child in children.items():
         code = child.wait()
+        if code in KILLED or (code in STOPPED and stop.signal_name is None):
+            time.sleep(SECONDS_BETWEEN_SIGNALS)
         if _wants_to_go_on(code, stop.signal_name):
             interrupted.append(number)
             continue
-        if code in KILLED:
-            time.sleep(SECONDS_BETWEEN_KILLS)
         worst = worst or code
         _write_exit(folder, number, code)
     if interrupted:
@@ -251,12 +252,7 @@ def _make_folders(files: list[str], umask: int) -> None:
 
 def _wants_to_go_on(code: int, signal_name: str | None) -> bool:
     """Say whether a job asks to be started again, or was ended by the very signal that asks it to stop."""
-    if code == EXIT_INTERRUPTED:
-        return True
-    if signal_name is None:
-        return False
-    killed_by = {-number for number in STOP_SIGNALS} | {128 + number for number in STOP_SIGNALS}
-    return code in killed_by
+    return code == EXIT_INTERRUPTED or (code in STOPPED and signal_name is not None)
 
 
 def _write_exit(folder: Path, number: int, code: int, **more: Any) -> None:

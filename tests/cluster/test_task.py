@@ -273,6 +273,17 @@ def test_a_job_that_dies_of_slurms_signal_goes_on_too(node, command):
     assert node.requeued == ["requeue 900_0"] and batch.read_exit(0) is None
 
 
+@pytest.mark.parametrize("number", [signal.SIGUSR2, signal.SIGTERM])
+def test_a_signal_that_reaches_the_job_first_and_its_task_a_moment_later_requeues_it(node, number):
+    batch = node.batch(job(f"sh -c 'kill -{int(number)} $$'; code=$?; touch ready; exit $code"))
+    process = node.start(batch)
+    node.wait_for("ready")
+    time.sleep(0.5)
+    process.send_signal(number)
+    process.communicate(timeout=20)
+    assert node.requeued == ["requeue 900_0"] and batch.read_exit(0) is None
+
+
 @pytest.mark.parametrize("code", [0, 3])
 def test_a_job_that_ends_by_itself_after_a_signal_has_ended(node, code):
     batch = node.batch(job(trainer(code)))
