@@ -108,8 +108,12 @@ class Workflow:
 
     def starts(self) -> list[list[str]]:
         """Output, array, task, first step and node of every start of a worker."""
+        return self.noted("starts")
+
+    def noted(self, name: str) -> list[list[str]]:
+        """What workers noted of their `starts` and `ends`, and of those found `doubled`: a list of words each."""
         try:
-            return [line.split() for line in (self.folder / "starts").read_text().splitlines()]
+            return [line.split() for line in (self.folder / name).read_text().splitlines()]
         except FileNotFoundError:
             return []
 
@@ -120,7 +124,23 @@ class Workflow:
         return {start[1] for start in self.starts()}
 
     def outputs(self) -> dict[str, str]:
-        return {file.name: file.read_text() for file in (self.folder / "out").glob("*")}
+        return {file.name: file.read_text() for file in (self.folder / "out").glob("[!.]*")}
+
+    def task_processes(self) -> dict[int, tuple[str, str]]:
+        """Task and command line of every process of this SLURM's jobs, by process id."""
+        found = {}
+        for entry in Path("/proc").iterdir():
+            try:
+                variables = dict(
+                    word.split("=", 1) for word in (entry / "environ").read_text().split("\0") if "=" in word
+                )
+                command = (entry / "cmdline").read_text().replace("\0", " ")
+            except (OSError, UnicodeDecodeError):  # no process, or gone
+                continue
+            array, task = (variables.get(f"SLURM_ARRAY_{part}_ID") for part in ("JOB", "TASK"))
+            if task is not None and variables.get("SLURM_CONF") == self.slurm.env["SLURM_CONF"]:
+                found[int(entry.name)] = (f"{array}_{task}", command)
+        return found
 
     def queue(self) -> str:
         return self.slurm.output("squeue", "--noheader", "--format=%i|%T|%j|%k")
