@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from pathlib import Path
 
 import pytest
 from snakemake_executor_plugin_submitit.commands import job_environment
@@ -38,6 +39,13 @@ def test_the_same_content_is_one_file_and_changed_content_another(package, tmp_p
     second = snapshot(NAME, tmp_path)
     assert second != first and first.exists()
     (package / "__init__.py").write_text("VERSION = 1\n")
+    assert snapshot(NAME, tmp_path) == first
+
+
+def test_the_order_in_which_a_disk_lists_files_does_not_change_the_name(package, tmp_path, monkeypatch):
+    first = snapshot(NAME, tmp_path)
+    rglob = Path.rglob
+    monkeypatch.setattr(Path, "rglob", lambda *arguments: reversed(list(rglob(*arguments))))
     assert snapshot(NAME, tmp_path) == first
 
 
