@@ -226,7 +226,6 @@ def write_batch(
     place = folder / "batches" / uuid.uuid4().hex[:16]
     for private in (folder, place.parent, place):  # a mode given to parents= is not theirs
         private.mkdir(mode=0o700, parents=True, exist_ok=private is not place)
-    created = time.time()
     try:
         offsets, position = [], 0
         with _open_private(place / "jobs.jsonl") as lines:
@@ -238,7 +237,6 @@ def write_batch(
             os.fsync(lines.fileno())
         content = {
             "version": 1,
-            "created": created,
             "jobs_per_task": jobs_per_task,
             "parameters": parameters,
             "offsets": offsets,
@@ -248,7 +246,7 @@ def write_batch(
     except BaseException:
         shutil.rmtree(place, ignore_errors=True)
         raise
-    return Batch(place, list(jobs), jobs_per_task, parameters, created)
+    return Batch(place, list(jobs), jobs_per_task, parameters, _written_at(place))
 
 
 def read_batches(folder: Path) -> list[Batch]:
@@ -262,8 +260,10 @@ def read_batches(folder: Path) -> list[Batch]:
         header, jobs = _read_json(place / "batch.json"), list(_read_jobs(place / "jobs.jsonl"))
         if not isinstance(header, dict) or len(jobs) != len(header.get("offsets", ())):
             continue
+        if not isinstance(header.get("jobs_per_task"), int) or not isinstance(header.get("parameters"), dict):
+            continue
         array = _read_json(place / "array.json")
-        batch = Batch(place, jobs, header["jobs_per_task"], header["parameters"], header["created"])
+        batch = Batch(place, jobs, header["jobs_per_task"], header["parameters"], _written_at(place))
         batch.array = array.get("job_id") if isinstance(array, dict) else None
         batch.collected = _read_numbers(place / "collected")
         batches.append(batch)
@@ -280,6 +280,11 @@ def index_latest(batches: Iterable[Batch]) -> dict[tuple[str, ...], Place]:
             else:
                 latest[job.outputs] = Place(batch, number)
     return latest
+
+
+def _written_at(place: Path) -> float:
+    """Return a record's time by the file server's clock; those of heads on several hosts differ."""
+    return (place / "batch.json").stat().st_mtime
 
 
 def _read_jobs(path: Path) -> Iterator[JobRecord]:

@@ -150,7 +150,7 @@ def _array_executor(runner: Path) -> Any:
             foreign = [name for name in os.environ if name.startswith(families) and name not in OF_THE_SITE]
             unset = [part for name in foreign for part in ("-u", name)]
             # a session of its own: Ctrl-C in the terminal is for the head, not for an sbatch in flight
-            return ["setsid", "env", *unset, "LC_ALL=C.UTF-8", "sbatch", str(submission_file_path)]
+            return ["setsid", "env", *unset, "sbatch", str(submission_file_path)]
 
     return ArrayExecutor
 

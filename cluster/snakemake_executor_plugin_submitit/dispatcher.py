@@ -131,8 +131,9 @@ class Dispatcher:
         try:
             await self.submitter.submit(self.wanted, events)
         finally:
+            settled = {id(event.request) for event in events[before:]}
+            self.wanted = [request for request in self.wanted if id(request) not in settled]
             for event in events[before:]:
-                self.wanted.remove(event.request)
                 if event.kind == "submitted":
                     self.active[event.request.record.outputs] = event.request
             if len(events) > before:
@@ -317,7 +318,7 @@ class Dispatcher:
                 )
             )
             return True
-        if not verdict.cause.goes_on or request.restarts >= 4 * self.policy.requeues:
+        if not verdict.cause.goes_on or request.restarts >= 4 * max(1, self.policy.requeues):
             return False
         request.restarts += 1
         if verdict.cause is Cause.NODE:

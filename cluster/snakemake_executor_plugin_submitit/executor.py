@@ -61,6 +61,10 @@ class Executor(RemoteExecutor):
         self.told_remote: set[str] = set()
         self.snapshots = ""
         self.leaving = ""
+        if "%" in str(self.folder):
+            raise WorkflowError(
+                f"--submitit-folder: {self.folder} has a %, which SLURM would expand; name another folder"
+            )
         missing = program_missing() if settings.cluster == "slurm" else None
         if missing:
             raise WorkflowError(
@@ -225,13 +229,15 @@ class Executor(RemoteExecutor):
         command = (
             self.format_job_exec(job) if reason else f"{shell._get_process_prefix('bash')}{job.shellcmd}"
         )
+        checkpoint = job.params.get("checkpoint")
         record = JobRecord(
-            outputs=tuple(map(str, job.output)),
+            # a rule without output is known by its wildcards
+            outputs=tuple(map(str, job.output)) or (f"{job.rule.name} {dict(job.wildcards_dict)}",),
             name=describe_job(job),
             logs=tuple(map(str, job.log)),
             command=command,
             environment=job_environment(job.threads, self.snapshots),
-            checkpoint=job.params.get("checkpoint"),
+            checkpoint=str(checkpoint) if checkpoint else None,
         )
         why = self.workflow.dag.reason(job)
         anew = why.forced or why.updated_input or why.updated_input_run

@@ -57,6 +57,7 @@ class Request:
     reason: str = ""
     ended_at: float | None = None
     polls_since_end: int = 0
+    is_prepared: bool = False
     memory_retries: int = 0
     restarts: int = 0
     failed_nodes: list[str] = field(default_factory=list)
@@ -82,6 +83,7 @@ class Request:
         """The job is in the queue, or was."""
         self.place, self.state, self.reason = place, "", ""
         self.ended_at, self.polls_since_end = None, 0
+        self.is_prepared = False
 
 
 class Event(NamedTuple):

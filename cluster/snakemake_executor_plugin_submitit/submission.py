@@ -227,8 +227,11 @@ def _counts(request: Request) -> bool:
 
 
 async def _prepare(request: Request, events: list[Event]) -> bool:
+    if request.is_prepared:  # the queue was full, and it is tried again
+        return True
     try:
         await request.prepare()
+        request.is_prepared = True
     except Exception as error:  # whatever the workflow raises concerns this one job
         events.append(Event("failed", request, str(error)))
         return False
