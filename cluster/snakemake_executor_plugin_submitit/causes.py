@@ -64,6 +64,7 @@ def judge(
     started: bool = True,
     fenced: bool = False,
     alone_unknown: bool = False,
+    logged: bool = False,
 ) -> Verdict:
     """Return why a job that is no longer queued ended.
 
@@ -78,6 +79,8 @@ def judge(
         fenced: whether the batch was given up before the job started.
         alone_unknown: whether SLURM knows the siblings in the array and not this task, which never ran: what a
             scancel of a waiting task leaves.
+        logged: whether the task's own log is in the shared folder: a task that is ended in its first moments has
+            noted no start, and the folder is in order.
     """
     if exit_record is not None:
         return _judge_exit(exit_record, accounted, said, memory_mb)
@@ -99,8 +102,8 @@ def judge(
     if state == "CANCELLED":
         return Verdict(Cause.CANCELLED, "cancelled with scancel")
     if state == "FAILED" and accounted:
-        if not started:
-            return _unseen(on)
+        if not started and not logged:
+            return _unseen(on, nodes)
         # a job's own end is always on record: here the task itself was ended from outside
         how = _signal_name(accounted.signal) if accounted.signal else f"exit code {accounted.exit_code}"
         return Verdict(Cause.INTERRUPTED, f"its task was ended{on} ({how}) before it could record anything")

@@ -295,14 +295,8 @@ class Dispatcher:
             started=bool(batch.read_starts(place.number)) or record is not None,
             fenced=batch.is_abandoned,
             alone_unknown=alone_unknown,
+            logged=batch.log(place.number).exists(),
         )
-
-    def _account_now(self, request: Request) -> Accounted | None:
-        """A job killed with KILL may have run out of memory; the accounting may know."""
-        try:
-            return self.cluster.accounted([request.task[0]]).get(request.task)
-        except Unavailable:
-            return None
 
     def _goes_on(self, request: Request, verdict: Verdict) -> bool:
         """Say whether a job is submitted again, and change what it asks for according to the cause."""

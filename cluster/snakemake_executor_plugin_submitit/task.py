@@ -115,8 +115,8 @@ def run_task(folder: Path, task: int, in_process: bool = False) -> int:
     jobs = {}
     worst = 0
     for number in numbers:
-        if exit_path(folder, number).exists():  # a sibling of an earlier start
-            continue
+        if exit_path(folder, number).exists() or _is_collected(folder, number):
+            continue  # a sibling of an earlier start, or SLURM requeues what it does not know to have ended
         jobs[number] = job = _read_job(folder, header["offsets"][number])
         if _is_stuck(folder, number, job, header["requeues"]):
             worst = worst or EXIT_INTERRUPTED
@@ -166,6 +166,14 @@ def _read_job(folder: Path, offset: int) -> dict[str, Any]:
         lines.seek(offset)
         job: dict[str, Any] = json.loads(lines.readline())
     return job
+
+
+def _is_collected(folder: Path, number: int) -> bool:
+    """Say whether the workflow has this job's result, whose record of its end is gone since."""
+    try:
+        return f"\n{number}." in (folder / "collected").read_text(errors="replace")
+    except FileNotFoundError:
+        return False
 
 
 def _is_stuck(folder: Path, number: int, job: dict[str, Any], requeues: int) -> bool:

@@ -87,6 +87,10 @@ def test_a_task_that_ran_and_left_nothing_is_on_a_node_that_does_not_see_the_fol
     assert judge(None, account(state), started=False).cause is Cause.UNSEEN
 
 
+def test_a_task_that_ended_before_it_noted_its_start_runs_again_when_its_log_shows_that_the_folder_is_seen():
+    assert judge(None, account("FAILED"), started=False, logged=True).cause is Cause.INTERRUPTED
+
+
 @pytest.mark.parametrize("state", set(STATES) - {"COMPLETED", "FAILED"})
 def test_a_task_that_never_ran_may_leave_nothing(state):
     assert judge(None, account(state), started=False).cause is STATES[state]

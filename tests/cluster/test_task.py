@@ -371,6 +371,14 @@ def run_until_it_ends(node, batch, most=12):
     return int((node.work / "count").read_text().count("x"))
 
 
+def test_a_job_whose_result_the_workflow_has_is_not_run_again_by_a_late_requeue(node):
+    batch = node.batch(job("echo x >> count"), job("echo y >> count"))
+    node.run(batch)
+    batch.collect([0])
+    assert node.run(batch, restarts=1)[0] == 0
+    assert (node.work / "count").read_text() == "x\n" and batch.read_exit(0) is None
+
+
 @pytest.mark.parametrize("requeues", [0, 1, 3])
 @pytest.mark.parametrize("checkpoint", [None, "absent", "same"])
 def test_a_job_without_progress_stops_after_so_many_restarts(node, requeues, checkpoint):
