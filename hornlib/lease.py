@@ -1,5 +1,6 @@
 """The lease on a results folder: one sweep at a time writes into it, and a killed one leaves no lock behind."""
 
+import errno
 import fcntl
 import os
 import platform
@@ -10,6 +11,10 @@ from typing import IO, NamedTuple
 from hornlib.errors import ResultsError
 
 __all__ = ["Holder", "acquire", "read_holder"]
+
+
+WITHOUT_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP}
+"""What file systems say that lock nothing: there the sweep goes on, and on a cluster the executor's own lease holds."""
 
 
 class Holder(NamedTuple):
@@ -35,13 +40,16 @@ def acquire(results: str | Path) -> IO[str]:
         raise ResultsError(f"{results}: the results folder cannot be written ({error.strerror})") from error
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
+    except (BlockingIOError, PermissionError) as error:
         file.seek(0)
         holder = file.read().strip() or "another process"
         file.close()
         raise ResultsError(
             f"{results}: {holder} is at work in this folder; wait for it, or stop it"
         ) from error
+    except OSError as error:
+        if error.errno not in WITHOUT_LOCKS:
+            raise ResultsError(f"{path}: the lease cannot be taken ({error.strerror})") from error
     file.truncate(0)
     file.write(f"process {os.getpid()} on {platform.node()}")
     file.flush()

@@ -145,8 +145,13 @@ class Batch:
         except OSError:
             return None
         for name in sorted(names):
-            if name.endswith(".starts") and (starts := self.read_starts(int(name[:-7]))):
+            number, _, kind = name.rpartition(".")
+            if not number.isdecimal():
+                continue
+            if kind == "starts" and (starts := self.read_starts(int(number))):
                 return starts[0].job.split("_")[0]
+            if kind == "exit" and (ended := self.read_exit(int(number))) and ended.get("job"):
+                return str(ended["job"]).split("_")[0]
         return None
 
     def log(self, job: int) -> Path:
@@ -250,20 +255,28 @@ def write_batch(
 
 
 def read_batches(folder: Path) -> list[Batch]:
-    """Return every batch on record, the oldest first; what a kill left half-written was never submitted."""
+    """Return every batch on record, the oldest first; what a kill left half-written was never submitted.
+
+    Raises:
+        OSError: the records cannot be read; taking that for none would submit everything twice.
+    """
     batches = []
     try:
         places = list((folder / "batches").iterdir())
-    except OSError:
+    except FileNotFoundError:
         return []
     for place in places:
-        header, jobs = _read_json(place / "batch.json"), list(_read_jobs(place / "jobs.jsonl"))
+        header, jobs = _read_record(place / "batch.json"), list(_read_jobs(place / "jobs.jsonl"))
         if not isinstance(header, dict) or len(jobs) != len(header.get("offsets", ())):
             continue
         if not isinstance(header.get("jobs_per_task"), int) or not isinstance(header.get("parameters"), dict):
             continue
-        array = _read_json(place / "array.json")
-        batch = Batch(place, jobs, header["jobs_per_task"], header["parameters"], _written_at(place))
+        array = _read_record(place / "array.json")
+        try:
+            written_at = _written_at(place)
+        except FileNotFoundError:  # removed by its head at this moment
+            continue
+        batch = Batch(place, jobs, header["jobs_per_task"], header["parameters"], written_at)
         batch.array = array.get("job_id") if isinstance(array, dict) else None
         batch.collected = _read_numbers(place / "collected")
         batches.append(batch)
@@ -290,7 +303,7 @@ def _written_at(place: Path) -> float:
 def _read_jobs(path: Path) -> Iterator[JobRecord]:
     try:
         lines = path.read_bytes().splitlines()
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
         return
     for line in lines:
         try:
@@ -310,6 +323,14 @@ def _read_numbers(path: Path) -> set[int]:
         }
     except OSError:
         return set()
+
+
+def _read_record(path: Path) -> Any:
+    """Read a record; None where there is none or a torn one. Any other error is told: what is on record counts."""
+    try:
+        return json.loads(path.read_bytes())
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return None
 
 
 def _read_json(path: Path) -> Any:

@@ -90,7 +90,7 @@ def judge(
     if state == "COMPLETED":
         if fenced and not started:
             return Verdict(Cause.FENCED, "its batch was given up before it started")
-        return Verdict(Cause.SUCCESS, "done") if started else _unseen(on)
+        return Verdict(Cause.SUCCESS, "done") if started else _unseen(on, nodes)
     if state in {"NODE_FAIL", "BOOT_FAIL"}:
         return Verdict(Cause.NODE, f"the node failed{on}", nodes)
     if state == "TIMEOUT" or state == "DEADLINE":
@@ -154,10 +154,11 @@ def _memory_sentence(accounted: Accounted | None, memory_mb: float | None) -> st
     return f"out of memory{asked}{used}"
 
 
-def _unseen(on: str) -> Verdict:
+def _unseen(on: str, nodes: tuple[str, ...]) -> Verdict:
     return Verdict(
         Cause.UNSEEN,
         f"the task ran{on} and left no trace: the nodes do not see, or cannot write, the folder of the batches",
+        nodes,
     )
 
 

@@ -25,7 +25,15 @@ from snakemake_executor_plugin_submitit.slurm import (
     Unavailable,
 )
 
-__all__ = ["Cluster", "DebugCluster", "LocalCluster", "SlurmCluster", "install_runner", "make_cluster"]
+__all__ = [
+    "Cluster",
+    "DebugCluster",
+    "LocalCluster",
+    "SlurmCluster",
+    "install_runner",
+    "make_cluster",
+    "program_missing",
+]
 
 
 class Cluster(Protocol):
@@ -77,6 +85,9 @@ def make_cluster(kind: str, folder: Path, setup: list[str], parallelism: int, sl
     return DebugCluster()
 
 
+SECONDS_FOR_SBATCH = 300
+"""sbatch itself waits and tries again when the controller is busy."""
+
 # python -I -S starts in 10 ms, submitit's own entry with its pickle in 150; and a pickle that is renamed after sbatch
 # is lost with a head that is killed in between.
 _PYTHON = shlex.join([sys.executable, "-I", "-S", "-u"])
@@ -118,6 +129,8 @@ class SlurmCluster:
             status = getattr(error.__cause__, "returncode", 1)
             if status < 0:
                 raise Unavailable(f"sbatch was killed by signal {-status}") from None
+            if status in (124, 137):  # of `timeout`
+                raise Unavailable(f"sbatch did not answer within {SECONDS_FOR_SBATCH} s") from None
             said = _sbatch_said(str(error))
             if FULL.search(said) and not OTHER_LIMIT.search(said):
                 raise QueueFull(f"the queue takes no more for now ({said})") from None
@@ -150,7 +163,8 @@ def _array_executor(runner: Path) -> Any:
             foreign = [name for name in os.environ if name.startswith(families) and name not in OF_THE_SITE]
             unset = [part for name in foreign for part in ("-u", name)]
             # a session of its own: Ctrl-C in the terminal is for the head, not for an sbatch in flight
-            return ["setsid", "env", *unset, "sbatch", str(submission_file_path)]
+            limit = ["timeout", "-k", "10", str(SECONDS_FOR_SBATCH)]
+            return ["setsid", *limit, "env", *unset, "sbatch", str(submission_file_path)]
 
     return ArrayExecutor
 

@@ -6,6 +6,7 @@ between any two lines, and the next one goes on.
 
 import logging
 import os
+import signal
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -15,7 +16,7 @@ from snakemake_executor_plugin_submitit.batches import Batch
 from snakemake_executor_plugin_submitit.causes import Cause, Verdict, judge
 from snakemake_executor_plugin_submitit.clusters import Cluster
 from snakemake_executor_plugin_submitit.explain import HOPELESS
-from snakemake_executor_plugin_submitit.parameters import with_more_memory, without_nodes
+from snakemake_executor_plugin_submitit.parameters import with_more_memory
 from snakemake_executor_plugin_submitit.requests import Event, Policy, Request, StopSweep
 from snakemake_executor_plugin_submitit.slurm import STILL_GOING, Accounted, Queued, Refused, Unavailable
 from snakemake_executor_plugin_submitit.submission import Submitter
@@ -24,6 +25,7 @@ from snakemake_executor_plugin_submitit.waiting import Backoff, poll_seconds
 
 __all__ = ["Dispatcher"]
 
+KILLED = {-signal.SIGKILL, 128 + signal.SIGKILL}
 LAUNCH_FAILED = "launch failed requeued held"
 
 
@@ -56,6 +58,7 @@ class Dispatcher:
         self.next_poll = self.next_submission = 0.0
         self.submission_pauses, self.poll_pauses = Backoff(), Backoff()
         self.told: set[str] = set()
+        self.seen = False
 
     def add(self, requests: Iterable[Request]) -> None:
         """Want these jobs."""
@@ -68,11 +71,24 @@ class Dispatcher:
             StopSweep: nothing more can be submitted as things are.
         """
         events: list[Event] = []
+        try:
+            await self._turn(events)
+        except OSError as error:
+            raise StopSweep(
+                f"{self.submitter.folder}: the records of batches cannot be read or written ({error.strerror}), so "
+                "nothing more is submitted; make room, or name another folder with --submitit-folder, and give the "
+                "same command again: what is in the queue is left there, and will be taken over"
+            ) from None
+        return events
+
+    async def _turn(self, events: list[Event]) -> None:
         if self.wanted and time.monotonic() >= self.next_submission:
             try:
                 await self._submit(events)
                 self.submission_pauses.reset()
             except (Unavailable, Refused) as unavailable:
+                if any(event.kind == "submitted" for event in events):  # the queue took a part
+                    self.submission_pauses.reset()
                 self.next_submission = self._pause_after(unavailable, self.submission_pauses)
         if self.active and time.monotonic() >= self.next_poll:
             try:
@@ -81,7 +97,10 @@ class Dispatcher:
             except (Unavailable, Refused) as unavailable:
                 self.next_poll = self._pause_after(unavailable, self.poll_pauses)
                 self._collect_from_disk(events)
-        return events
+
+    def stop(self) -> None:
+        """Submit nothing more, not even the rest of this turn."""
+        self.submitter.stopping = True
 
     def _pause_after(self, unavailable: Exception, pauses: Backoff) -> float:
         """Say that SLURM takes or answers nothing for now, and return when to ask again."""
@@ -98,6 +117,10 @@ class Dispatcher:
     def num_submitted(self) -> int:
         """Jobs that are in the queue, or may be."""
         return len(self.active) + sum(len(batch.jobs) for batch in self.submitter.unsettled)
+
+    def arrays(self) -> list[str]:
+        """Return the ids of the arrays that have jobs in the queue."""
+        return sorted({request.task[0] for request in self.active.values()})
 
     def cancel(self) -> int:
         """Give up every batch, cancel its tasks, and return how many jobs that concerned.
@@ -120,9 +143,9 @@ class Dispatcher:
         """The workflow has recorded these jobs: their records may go."""
         by_batch: dict[str, tuple[Batch, list[int]]] = {}
         for request in requests:
-            if request.place is not None:
-                batch = request.place.batch
-                by_batch.setdefault(batch.uuid, (batch, []))[1].append(request.place.number)
+            earlier = self.submitter.superseded.pop(request.record.outputs, [])
+            for place in [*earlier, *([request.place] if request.place else [])]:
+                by_batch.setdefault(place.batch.uuid, (place.batch, []))[1].append(place.number)
         for batch, numbers in by_batch.values():
             batch.collect(numbers)
 
@@ -167,7 +190,12 @@ class Dispatcher:
             assert place is not None
             if place.batch.uuid not in listed:
                 listed[place.batch.uuid] = place.batch.list_ended()
-            if place.number in listed[place.batch.uuid] and (record := place.batch.read_exit(place.number)):
+            if place.number not in listed[place.batch.uuid]:
+                continue
+            record = place.batch.read_exit(place.number)
+            if (
+                record and record["code"] not in KILLED
+            ):  # who killed it, SLURM says when the task has left the queue
                 self._act(request, record, None, events)
 
     def _observe(self, request: Request, task: Queued) -> None:
@@ -180,8 +208,7 @@ class Dispatcher:
         if task.state == "RUNNING" and request.state != "RUNNING":
             self._check_clock(request)
         if task.state == "PENDING" and task.reason.replace("_", " ") == LAUNCH_FAILED:
-            self.say.info(f"{request.label}: a node did not start it, and SLURM holds it; released")
-            self.cluster.release(f"{request.task[0]}_{request.task[1]}")
+            self._release(request)
         if (
             task.state == "PENDING"
             and task.reason in HOPELESS
@@ -193,6 +220,19 @@ class Dispatcher:
             )
         request.state, request.reason = task.state, task.reason
         request.ended_at, request.polls_since_end = None, 0
+
+    def _release(self, request: Request) -> None:
+        """Let a job wait again that a node did not start; after so many times that is for a person to decide."""
+        task = f"{request.task[0]}_{request.task[1]}"
+        request.releases += 1
+        if request.releases <= self.policy.requeues:
+            self.say.info(f"{request.label}: a node did not start it, and SLURM holds it; released")
+            self.cluster.release(task)
+        elif request.releases == self.policy.requeues + 1:
+            self.say.warning(
+                f"{request.label}: nodes refuse it again and again, and SLURM holds it; look at slurmd's log there, "
+                f"then scontrol release {task}, or scancel {task}"
+            )
 
     def _check_clock(self, request: Request) -> None:
         """Warn once a host whose clock differs from the file server's: Snakemake compares files by their times."""
@@ -213,7 +253,8 @@ class Dispatcher:
         for request in gone:
             place = request.place
             assert place is not None
-            if record := place.batch.read_exit(place.number):
+            record = place.batch.read_exit(place.number)
+            if record and record["code"] not in KILLED:
                 self._act(request, record, None, events)
                 continue
             request.polls_since_end += 1
@@ -229,7 +270,8 @@ class Dispatcher:
             assert request.ended_at is not None
             if known or time.monotonic() - request.ended_at > self.policy.vanished_after:
                 alone_unknown = account is None and request.task[0] in known_arrays
-                self._act(request, None, account if known else None, events, alone_unknown)
+                record = request.place.batch.read_exit(request.place.number) if request.place else None
+                self._act(request, record, account if known else None, events, alone_unknown)
 
     def _is_believed(self, request: Request, account: Accounted | None) -> bool:
         """Whether the accounting's word is this job's end, and not a lag behind or an earlier owner of its id."""
@@ -251,26 +293,36 @@ class Dispatcher:
     ) -> None:
         """Do what follows from a job's end."""
         assert request.place is not None
-        del self.active[request.record.outputs]
         verdict = self._judge(request, record, account, alone_unknown)
         again = verdict.cause.goes_on or verdict.cause is Cause.MEMORY
         # SLURM may yet bring it back: giving it up keeps it from running beside its successor
         if record is None and again and not request.place.batch.give_up(request.place.number):
             verdict = self._judge(request, request.place.batch.read_exit(request.place.number), account)
-        if verdict.cause is Cause.SUCCESS:
-            events.append(Event("succeeded", request))
-        elif verdict.cause is Cause.UNSEEN:
-            self.active[request.record.outputs] = request
+        if verdict.cause is Cause.UNSEEN and self._some_node_sees():
+            verdict = Verdict(Cause.NODE, verdict.sentence, verdict.nodes)
+        if verdict.cause is Cause.UNSEEN:
             self.cancel()
             raise StopSweep(
                 f"{request.label}: {verdict.sentence} ({self.submitter.folder}). Put the project, or "
                 "--submitit-folder, on a file system that all nodes share, and give the same command again"
             )
+        del self.active[request.record.outputs]
+        if verdict.cause is Cause.SUCCESS:
+            self.seen = True
+            events.append(Event("succeeded", request))
         elif self._goes_on(request, verdict):
             self.wanted.append(request)
             self.next_submission = 0.0
         else:
             events.append(Event("failed", request, self._story(request, verdict)))
+
+    def _some_node_sees(self) -> bool:
+        """Whether any task ever left a trace: then one that left none is its node's fault, not the folder's."""
+        batches = {
+            request.place.batch.uuid: request.place.batch for request in self.active.values() if request.place
+        }
+        self.seen = self.seen or any(batch.find_array() for batch in batches.values())
+        return self.seen
 
     def _judge(
         self,
@@ -284,8 +336,6 @@ class Dispatcher:
         place = request.place
         assert place is not None
         batch = place.batch
-        if record is not None and record["code"] in (-9, 137) and account is None:
-            account = self._account_now(request)
         memory = request.parameters.get("mem")
         return judge(
             record,
@@ -317,7 +367,6 @@ class Dispatcher:
         request.restarts += 1
         if verdict.cause is Cause.NODE:
             request.failed_nodes.extend(verdict.nodes)
-            request.parameters = without_nodes(request.parameters, request.failed_nodes)
         assert request.place is not None
         marks = tuple(start.mark for start in request.place.batch.read_starts(request.place.number))
         request.record = request.record._replace(earlier_marks=(*request.record.earlier_marks, *marks))

@@ -124,6 +124,11 @@ class Executor(RemoteExecutor):
         self._stop()
         count = self._num_active()
         if not count or self.dispatcher is None:
+            if self.queue or (self.dispatcher is not None and self.dispatcher.wanted):
+                self.logger.info(
+                    "nothing was submitted yet; what an earlier call left in the queue is still there, and the same "
+                    "command takes it over"
+                )
             return
         if (
             isinstance(ended_by, KeyboardInterrupt)
@@ -132,7 +137,8 @@ class Executor(RemoteExecutor):
             try:
                 self.dispatcher.cancel()
             except (Unavailable, Refused, OSError) as error:
-                self.logger.error(f"could not cancel ({error}); to do it by hand: scancel -u $USER")
+                arrays = " ".join(self.dispatcher.arrays())
+                self.logger.error(f"could not cancel ({error}); to do it by hand: scancel {arrays}")
             else:
                 self.logger.info(
                     f"cancelled {count} jobs; their checkpoints are kept, the same command goes on from them"
@@ -147,10 +153,14 @@ class Executor(RemoteExecutor):
 
     def _stop(self) -> None:
         """End the dispatcher's thread, and keep the records in step with what Snakemake has recorded."""
+        if self.dispatcher is not None:
+            self.dispatcher.stop()
         with self.lock:
             self.wait = False
         self._wake()
-        super().shutdown()
+        self.wait_thread.join()
+        if not self._num_active():  # a Snakemake on a node waits for a file in the folder that this removes
+            super().shutdown()
         if self.dispatcher is not None:
             self._drop_recorded(self.dispatcher)
         self.lease.release()
@@ -262,6 +272,11 @@ class Executor(RemoteExecutor):
         dispatcher = self.dispatcher
         settled: set[int] = set()
         if dispatcher is not None:
+            if self.lease.lost:
+                raise WorkflowError(
+                    f"another head has taken over {self.folder}, since this one gave no sign for too long; "
+                    "the jobs go on"
+                )
             with self.lock:
                 requests, self.queue = self.queue, []
             dispatcher.add(requests)

@@ -55,6 +55,8 @@ class Lease:
         self.beat, self.patience = beat, patience
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
+        self.lost = False
+        """Whether another head has taken over, because this one was silent for too long."""
 
     def acquire(self) -> None:
         """Take the lease.
@@ -71,6 +73,7 @@ class Lease:
                 "or stop it: Ctrl-C there cancels its jobs, SIGTERM leaves them running"
             )
         self._write()
+        time.sleep(0.2)
         if self._read() != self._ours():  # two heads took over from a dead one at the same time
             raise RivalError(
                 f"another head was quicker to take {self.path.parent}; give the command again to see which"
@@ -114,6 +117,9 @@ class Lease:
 
     def _beat(self) -> None:
         while not self._stop.wait(self.beat):
+            if self._read() not in (None, self._ours()):
+                self.lost = True
+                return
             try:
                 os.utime(self.path)
             except OSError:

@@ -58,6 +58,7 @@ OURS = {
         "constraint",
     ),
     *("qos", "nodes", "ntasks", "ntasks-per-node", "ntasks-per-core", "ntasks-per-socket", "ntasks-per-gpu"),
+    *("clusters", "cluster-constraint", "hold", "quiet"),
 }
 """What slurm_extra may not say: it is the executor's, has a resource of its own, or would run a job several times."""
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from snakemake_executor_plugin_submitit.batches import JobRecord, Place
+from snakemake_executor_plugin_submitit.parameters import without_nodes
 from snakemake_executor_plugin_submitit.slurm import Queued, TaskId
 
 __all__ = ["Event", "Policy", "Request", "StopSweep"]
@@ -60,7 +61,13 @@ class Request:
     is_prepared: bool = False
     memory_retries: int = 0
     restarts: int = 0
+    releases: int = 0
     failed_nodes: list[str] = field(default_factory=list)
+
+    @property
+    def asked(self) -> dict[str, Any]:
+        """What sbatch is asked for: the parameters, away from nodes that failed."""
+        return without_nodes(self.parameters, self.failed_nodes) if self.failed_nodes else self.parameters
 
     @property
     def task(self) -> TaskId:

@@ -33,7 +33,11 @@ AWAY = re.compile(
 )
 """What SLURM's programs say when the controller is away, starting, or too busy."""
 
-FULL = re.compile(r"MaxSubmit|GrpSubmit|MaxJobCount|job submit limit", re.IGNORECASE)
+FULL = re.compile(
+    r"MaxSubmit|GrpSubmit|MaxJobCount|job submit limit|job queue full|unable to create job record|"
+    r"temporarily unable to accept job|job creation temporarily disabled",
+    re.IGNORECASE,
+)
 """What sbatch says when the queue takes no more for now."""
 
 OTHER_LIMIT = re.compile(r"\b(QOS|Assoc)(?!\w*Submit)\w+")
@@ -194,7 +198,10 @@ class Slurm:
         if not self.has_accounting():
             return self._remembered(ids)
         columns = "JobID,State,ExitCode,NodeList,MaxRSS"
-        answer = self.run(["sacct", "-n", "-P", "-j", ",".join(ids), "-o", columns])
+        try:
+            answer = self.run(["sacct", "-n", "-P", "-j", ",".join(ids), "-o", columns])
+        except Refused:  # not installed here, or not for this user: the controller remembers ends for a while
+            return self._remembered(ids)
         found: dict[TaskId, Accounted] = {}
         memory: dict[TaskId, float] = {}
         for line in answer.splitlines():

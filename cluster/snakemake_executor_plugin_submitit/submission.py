@@ -46,7 +46,9 @@ class Submitter:
         self.explain, self.say = explain, say
         self.known: dict[tuple[str, ...], Place] | None = None
         self.unsettled: list[Batch] = []  # sbatch gave no answer
+        self.superseded: dict[tuple[str, ...], list[Place]] = {}  # earlier submissions of a job
         self.room: int | None = None  # tasks that the queue took when it was full
+        self.stopping = False
 
     async def submit(self, wanted: list[Request], events: list[Event]) -> None:
         """Adopt or submit what is wanted, as far as possible now; each event tells of one that is settled.
@@ -55,25 +57,19 @@ class Submitter:
             Unavailable: SLURM is away or the queue full; what has no event is still wanted.
             StopSweep: sbatch refuses, or the record cannot be written.
         """
-        try:
-            await self._submit_all(wanted, events)
-        except OSError as error:
-            raise StopSweep(
-                f"{self.folder}: the records of batches cannot be written ({error.strerror}), so nothing more is "
-                "submitted; make room, or name another folder with --submitit-folder, and give the same command again: "
-                "what is in the queue is left there, and will be taken over"
-            ) from None
-
-    async def _submit_all(self, wanted: list[Request], events: list[Event]) -> None:
         if self.known is None:
             self.known = self._read_known()
         if self.unsettled:
             self._resolve(self.unsettled)
             self.unsettled = []
         anew = self._adopt(wanted, events)
-        prepared = [request for request in anew if await _prepare(request, events)]
-        for array in self._arrays(prepared):
-            events += self._submit(array)
+        for alike in _alike(anew):
+            while alike and not self.stopping:
+                size = self._array_size()
+                chunk, alike = alike[:size], alike[size:]
+                prepared = [request for request in chunk if await _prepare(request, events)]
+                if prepared:
+                    events += self._submit(prepared)
 
     def _adopt(self, wanted: list[Request], events: list[Event]) -> list[Request]:
         """Take over what is queued, running or has ended well; return what is to be submitted."""
@@ -102,6 +98,8 @@ class Submitter:
                 account is not None and account.state.split(" ")[0] in may_return
             )
             ended = place.batch.read_exit(place.number)
+            if ended is None and not stands and not place.batch.give_up(place.number):
+                ended = place.batch.read_exit(place.number)  # it ended at this moment
             if ended is None and stands and place.batch.is_abandoned:
                 cancelled.add(
                     task[0]
@@ -137,6 +135,10 @@ class Submitter:
         for batch in batches:
             if batch.uuid not in used:
                 batch.remove()  # all its jobs are done, or were submitted again later
+                continue
+            for number, job in enumerate(batch.jobs):
+                if number not in batch.collected and known[job.outputs] != Place(batch, number):
+                    self.superseded.setdefault(job.outputs, []).append(Place(batch, number))
         return known
 
     def _resolve(self, batches: list[Batch]) -> None:
@@ -159,23 +161,15 @@ class Submitter:
             elif batch.abandoned_because == UNSETTLED:
                 batch.abandon("it was not found in the queue, and its jobs are submitted anew")  # for good
 
-    def _arrays(self, requests: list[Request]) -> list[list[Request]]:
-        """Cut the requests into arrays: equal parameters together, no more tasks than SLURM takes."""
-        if not requests:
-            return []
-        alike: dict[str, list[Request]] = {}
-        for request in requests:
-            alike.setdefault(repr(sorted(request.parameters.items())), []).append(request)
+    def _array_size(self) -> int:
+        """Return the most jobs of the next array: as many as SLURM, the settings and a full queue allow."""
         limits = (self.cluster.max_tasks(), self.policy.array_size, self.room)
-        size = min(limit for limit in limits if limit) * self.policy.jobs_per_task
-        return [
-            group[start : start + size] for group in alike.values() for start in range(0, len(group), size)
-        ]
+        return min(limit for limit in limits if limit) * self.policy.jobs_per_task
 
     def _submit(self, requests: list[Request]) -> list[Event]:
         """Submit one array."""
         assert self.known is not None
-        parameters = requests[0].parameters
+        parameters = requests[0].asked
         batch = self._write(requests, parameters)
         name, comment = describe_array(batch.uuid, [request.record.name for request in requests])
         try:
@@ -191,6 +185,10 @@ class Submitter:
             raise
         except Refused as refused:
             batch.remove()
+            if any(request.failed_nodes for request in requests):
+                for request in requests:
+                    request.failed_nodes.clear()
+                raise Unavailable(f"{refused}: without the nodes that failed there are none left") from None
             told = self.explain(str(refused), parameters)
             if all(request.memory_retries for request in requests):
                 return [
@@ -207,6 +205,8 @@ class Submitter:
         for number, request in enumerate(requests):
             place = Place(batch, number)
             request.submitted(place)
+            if before := self.known.get(request.record.outputs):
+                self.superseded.setdefault(request.record.outputs, []).append(before)
             self.known[request.record.outputs] = place
         return [Event("submitted", request) for request in requests]
 
@@ -219,6 +219,14 @@ class Submitter:
             requeues=self.policy.requeues,
             **self.header,
         )
+
+
+def _alike(requests: list[Request]) -> list[list[Request]]:
+    """Put together what asks for the same: only that can be one array."""
+    groups: dict[str, list[Request]] = {}
+    for request in requests:
+        groups.setdefault(repr(sorted(request.asked.items())), []).append(request)
+    return list(groups.values())
 
 
 def _counts(request: Request) -> bool:

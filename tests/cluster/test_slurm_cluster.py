@@ -264,7 +264,7 @@ POLICY = (
      ("Batch job submission failed: Unable to contact slurm controller (connect failure)", Unavailable),
      ("Batch job submission failed: Socket timed out on send/recv operation", Unavailable),
      ("Slurm temporarily unable to accept job, sleeping and retrying.\nsbatch: error: Batch job submission failed: "
-      "Resource temporarily unavailable", Unavailable),
+      "Resource temporarily unavailable", QueueFull),
      ("Batch job submission failed: Zero Bytes were transmitted or received", Unavailable),
      ("invalid partition specified: foo\nsbatch: error: Batch job submission failed: Invalid partition name specified",
       Refused),
