@@ -1,5 +1,7 @@
 """The lease refuses a living rival and nothing else."""
 
+import errno
+import fcntl
 import os
 import signal
 import subprocess
@@ -45,3 +47,11 @@ def test_an_unwritable_folder_is_told(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ResultsError, match="cannot be written"):
         acquire(tmp_path / "file" / "results")
+
+
+def test_a_file_system_without_locks_does_not_look_like_a_rival(tmp_path, monkeypatch):
+    def no_locks(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    acquire(tmp_path).close()

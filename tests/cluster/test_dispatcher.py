@@ -1048,3 +1048,101 @@ def test_no_job_is_lost_or_runs_twice_whatever_happens(accidents, num_jobs, arra
         done |= head.run()
         assert done == dict.fromkeys(names(num_jobs), "succeeded")
         assert {Path(outputs[0]).name for outputs in cluster.succeeded} == set(names(num_jobs))
+
+
+# -- what looks alike and is not
+
+
+def test_one_node_that_does_not_see_the_folder_is_left_aside_while_others_do(head, cluster):
+    one = head().want(*names(3)).turn()
+    for task in (0, 1):
+        cluster.start("100", task)
+    cluster.lose("100", 2, Accounted("FAILED", 0, 53, "n7"))
+    one.turn(3)
+    assert cluster.arrays["100"].states == {0: "RUNNING", 1: "RUNNING"}, "nothing was cancelled"
+    assert one.run() == dict.fromkeys(names(3), "succeeded")
+    assert cluster.submissions[1][2]["exclude"] == "n7"
+
+
+@pytest.mark.parametrize(
+    "account, end",
+    [(Accounted("OUT_OF_MEMORY", 0, 9, "n1"), "succeeded"), (Accounted("FAILED", 137, 0, "n1"), "failed")],
+)
+def test_a_kill_on_record_waits_for_slurms_word_on_memory(head, cluster, account, end):
+    one = head().want("job0").turn()
+    cluster.start("100", 0)
+    folder = cluster.arrays["100"].folder
+    (folder / "0.exit").write_text(json.dumps({"code": 137, "host": "n1"}))
+    one.turn(3)
+    assert one.ends == {}, "the task is still in the queue"
+    cluster.running.clear()
+    cluster.lose("100", 0, account)
+    assert one.run() == {"job0": end}
+    assert len(cluster.submissions) == (2 if end == "succeeded" else 1)
+
+
+def test_the_last_node_that_is_excluded_is_asked_again_instead_of_ending_the_sweep(head, cluster):
+    one = head().want("job0").turn()
+    cluster.start("100", 0)
+    cluster.lose("100", 0, Accounted("NODE_FAIL", 0, 0, "n1"))
+    cluster.outcomes.append("refused")
+    assert one.run() == {"job0": "succeeded"}
+    assert "exclude" not in cluster.submissions[-1][2]
+
+
+def test_a_job_that_a_new_head_submits_again_keeps_its_predecessor_from_coming_back(head, cluster):
+    head().want("job0").turn()
+    cluster.start("100", 0)
+    cluster.lose("100", 0, Accounted("FAILED", 1, 0, "n1"))
+    one = head().want("job0").turn()
+    cluster.arrays["100"].states[0] = "PENDING"  # SLURM requeues it after all
+    cluster.start("100", 0)
+    assert not cluster.running, "it finds that it was given up"
+    assert one.run() == {"job0": "succeeded"}
+
+
+def test_records_that_cannot_be_read_are_not_taken_for_none(head, cluster, monkeypatch):
+    head().want("job0").turn()
+    listing = Path.iterdir
+
+    def unreadable(path):
+        if path.name == "batches":
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return listing(path)
+
+    monkeypatch.setattr(Path, "iterdir", unreadable)
+    with pytest.raises(StopSweep, match="Input/output error"):
+        head().want("job0").turn()
+    assert len(cluster.submissions) == 1
+
+
+def test_a_job_that_nodes_refuse_again_and_again_is_left_to_a_person(head, cluster):
+    one = head(requeues=2).want("job0").turn()
+    cluster.queued = lambda arrays: {("100", 0): Queued("PENDING", "launch failed requeued held")}
+    one.turn(8)
+    assert cluster.released == ["100_0", "100_0"]
+    assert sum("scontrol release 100_0" in said for said in one.said) == 1
+
+
+def test_nothing_more_is_submitted_once_the_head_is_to_stop(head, cluster):
+    one = head(array_size=1).want(*names(5))
+    submit = cluster.submit
+
+    def submit_and_stop(batch, name, comment):
+        one.dispatcher.stop()
+        return submit(batch, name, comment)
+
+    cluster.submit = submit_and_stop
+    one.turn()
+    assert len(cluster.submissions) == 1
+
+
+def test_all_records_are_gone_when_a_job_that_was_submitted_again_is_done(head, cluster, tmp_path):
+    one = head().want(*names(2)).turn()
+    cluster.start("100", 0)
+    cluster.start("100", 1)
+    cluster.finish("100", 0)
+    cluster.lose("100", 1, Accounted("NODE_FAIL", 0, 0, "n1"))
+    assert one.run() == dict.fromkeys(names(2), "succeeded")
+    one.dispatcher.collect(one.requests.values())
+    assert read_batches(tmp_path) == []

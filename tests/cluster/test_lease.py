@@ -197,3 +197,15 @@ def test_a_folder_that_cannot_be_written_is_the_callers_to_explain(tmp_path):
     Path(tmp_path / "file").touch()
     with pytest.raises(OSError):
         Lease(tmp_path / "file" / "executor").acquire()
+
+
+def test_a_head_whose_lease_was_taken_over_notices(tmp_path):
+    lease = Lease(tmp_path, beat=0.05)
+    lease.acquire()
+    (tmp_path / "head.json").write_text(json.dumps({"host": "elsewhere", "pid": 1, "born": "1"}))
+    deadline = time.monotonic() + 5
+    while not lease.lost and time.monotonic() < deadline:
+        time.sleep(0.02)
+    lease.release()
+    assert lease.lost
+    assert json.loads((tmp_path / "head.json").read_text())["host"] == "elsewhere"

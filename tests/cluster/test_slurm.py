@@ -445,3 +445,14 @@ def test_what_is_asked_reaches_the_program_as_one_word_each(program, tmp_path):
     Slurm().cancel([f"7; touch {tmp_path}/x", "$(touch x)"])
     assert Path(tmp_path, "asked").read_text() == f"[7; touch {tmp_path}/x]\n[$(touch x)]\n"
     assert not Path(tmp_path, "x").exists()
+
+
+def test_a_sacct_that_is_refused_leaves_what_the_controller_remembers():
+    def run(command):
+        if command[0] == "sacct":
+            raise Refused("sacct: No such file or directory")
+        if command[0] == "scontrol":
+            return "AccountingStorageType = accounting_storage/slurmdbd\n"
+        return "12_3|TIMEOUT|n1\n"
+
+    assert Slurm(run).accounted(["12"])[("12", 3)].state == "TIMEOUT"
