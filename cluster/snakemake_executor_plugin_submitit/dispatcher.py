@@ -301,10 +301,11 @@ class Dispatcher:
         if verdict.cause is Cause.UNSEEN and self._some_node_sees():
             verdict = Verdict(Cause.NODE, verdict.sentence, verdict.nodes)
         if verdict.cause is Cause.UNSEEN:
-            self.cancel()
+            count = self.cancel()
+            self.active.clear()
             raise StopSweep(
-                f"{request.label}: {verdict.sentence} ({self.submitter.folder}). Put the project, or "
-                "--submitit-folder, on a file system that all nodes share, and give the same command again"
+                f"{request.label}: {verdict.sentence} ({self.submitter.folder}); all {count} jobs are cancelled. "
+                "Put the project, or --submitit-folder, on a file system that all nodes share, and try again"
             )
         del self.active[request.record.outputs]
         if verdict.cause is Cause.SUCCESS:

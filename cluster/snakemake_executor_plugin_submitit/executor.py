@@ -172,9 +172,13 @@ class Executor(RemoteExecutor):
         """Take the lease and make the dispatcher.
 
         Raises:
-            WorkflowError: a living rival, a folder that cannot be written, a snapshot that cannot be made.
+            WorkflowError: no SLURM to talk to, a living rival, a folder that cannot be written, a snapshot that cannot
+                be made.
         """
         settings = self.workflow.executor_settings
+        slurm = Slurm()
+        if settings.cluster == "slurm":
+            _require_configuration(slurm)
         try:
             self.lease.acquire()
             zips = [snapshot(package, self.folder) for package in settings.snapshot or ()]
@@ -186,7 +190,6 @@ class Executor(RemoteExecutor):
                 "Make room, or name another folder with --submitit-folder"
             ) from None
         self.snapshots = os.pathsep.join(map(str, zips))
-        slurm = Slurm()
         cluster = make_cluster(
             settings.cluster, self.folder, list(settings.setup or ()), settings.array_parallelism, slurm
         )
@@ -327,6 +330,29 @@ class Executor(RemoteExecutor):
         loop = self.loop
         if loop is not None and not loop.is_closed():
             loop.call_soon_threadsafe(self.awake.set)
+
+
+def _require_configuration(slurm: Slurm) -> None:
+    """Refuse a machine whose SLURM programs know of no cluster; one whose controller is away is waited for.
+
+    Raises:
+        WorkflowError: there is no slurm.conf.
+    """
+    file, said = os.environ.get("SLURM_CONF"), ""
+    if file and not os.path.exists(file):  # scontrol itself would try for a minute
+        said = f"SLURM_CONF names {file}, which is not there"
+    elif not file:
+        try:
+            slurm.configuration()
+        except Refused as refused:
+            said = " ".join(str(refused).split()) if "configuration source" in str(refused) else ""
+        except Unavailable:
+            return
+    if said:
+        raise WorkflowError(
+            f"SLURM's programs find no cluster here ({said}); nothing was submitted. Is this a login node? If its "
+            "slurm.conf lies elsewhere, name it: export SLURM_CONF=..."
+        )
 
 
 async def _nothing() -> None:

@@ -104,13 +104,20 @@ def test_a_group_job_is_refused_with_what_does_instead(workflow):
     assert "--submitit-jobs-per-task" in said
 
 
+def test_a_machine_that_knows_of_no_cluster_is_told_of_at_once(workflow, tmp_path):
+    workflow.write()
+    said = is_refused(workflow, SLURM_CONF=str(tmp_path / "slurm.conf"))
+    assert "find no cluster here" in said and "SLURM_CONF" in said
+
+
 @pytest.mark.parametrize("content", [None, "jobs: 3\n  : ["])
 def test_a_profile_that_cannot_be_read_is_named(workflow, content):
     workflow.write()
     if content is not None:
         (workflow.folder / "mine").mkdir()
         (workflow.folder / "mine/config.yaml").write_text(content)
-    assert "mine" in is_refused_by_snakemake(workflow, "--profile", "mine")
+    told = "profile directory given (mine)" if content is None else 'in "mine/config.yaml", line 2'
+    assert told in is_refused_by_snakemake(workflow, "--profile", "mine")
 
 
 def is_refused_by_snakemake(workflow, *words: str) -> str:
@@ -273,6 +280,7 @@ def test_a_folder_that_the_nodes_do_not_see_ends_the_sweep_with_the_first_job(wo
     said = " ".join((done.stdout + done.stderr).split())
     assert done.returncode != 0
     assert "left no trace" in said and "--submitit-folder" in said and str(ours) in said, said
+    assert "all 20 jobs are cancelled" in said and "in the queue" not in said, said
     array = re.search(r"as array (\d+)", said)[1]
     until(lambda: array not in workflow.queue(), 30, what="the rest to be cancelled")
     assert not workflow.starts()
