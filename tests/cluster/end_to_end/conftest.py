@@ -41,6 +41,12 @@ def wait_for(condition: Callable[[], object], seconds: float = 60, what: str = "
     raise AssertionError(f"not within {seconds} s: {what or condition}")
 
 
+def listen_to_signals() -> None:
+    """As a program started in a terminal: a job of `nohup` or of a script's background inherits deafness."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
 class Workflow:
     """A folder with a Snakefile; `run` and `start` call Snakemake there with the executor."""
 
@@ -94,6 +100,7 @@ class Workflow:
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            preexec_fn=listen_to_signals,
         )
         self.heads.append(head)
         return head

@@ -153,7 +153,7 @@ def test_a_training_job_interrupted_three_times_is_the_undisturbed_one_bit_for_b
         assert head.wait(240) == 0, (tmp_path / "head.log").read_text()
     finally:
         if head.poll() is None:
-            os.killpg(head.pid, signal.SIGINT)
+            os.killpg(head.pid, signal.SIGTERM)
             head.wait(60)
     for name, file in home.runs().items():
         assert_same_numbers(file, cluster.runs()[name])
