@@ -112,7 +112,6 @@ def main() -> None:
     )
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
-        (Path(temporary) / "bin").mkdir()
         bed = Bed(Path(temporary) / "bin")
         package = Path(temporary) / "snakemake_executor_plugin_nothing"
         package.mkdir()

@@ -114,7 +114,6 @@ def main() -> None:
     )
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
-        (Path(temporary) / "bin").mkdir()
         bed = Bed(Path(temporary) / "bin")
         wait_for_quiet(1, options.quiet)
         load = os.getloadavg()[0]

@@ -46,6 +46,7 @@ class Bed:
     """
 
     def __init__(self, folder: Path) -> None:
+        folder.mkdir()
         subprocess.run([TESTBED, "up"], check=True)
         exports = subprocess.run([TESTBED, "env"], check=True, capture_output=True, text=True).stdout
         kept = {name: text for name, text in os.environ.items() if not name.startswith(("SLURM_", "SBATCH_"))}
