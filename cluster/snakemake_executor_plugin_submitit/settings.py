@@ -71,7 +71,7 @@ class ExecutorSettings(ExecutorSettingsBase):
         type=int,
     )
     poll_min: float | None = _setting(
-        1.0, "Shortest pause between two queries of the queue, in seconds.", type=float
+        0.5, "Shortest pause between two queries of the queue, in seconds.", type=float
     )
     poll_max: float | None = _setting(
         60.0,

@@ -183,7 +183,7 @@ def test_a_shell_or_folder_that_a_node_lacks_ends_the_job_in_words(node, tmp_pat
 
 def test_a_folder_that_a_node_never_sees_is_told_with_the_nodes_name(tmp_path, monkeypatch):
     monkeypatch.setattr(task_module, "SECONDS_TO_APPEAR", -1)
-    with pytest.raises(SystemExit, match=f"{task_module.platform.node()}.*shared by all nodes"):
+    with pytest.raises(SystemExit, match=f"{os.uname().nodename}.*shared by all nodes"):
         task_module.run_task(tmp_path / "nowhere", 0)
 
 
