@@ -31,6 +31,7 @@ from hornlib.grid import read_grid
 
 OURS, HYDRA = "ours", "Hydra"
 PARALLEL = 4  # tasks of the array at the same time
+MEMORY = 2  # GB of a job: torch takes .9, which SLURM here counts twice while a process forks
 
 CONFIG = """\
 seeds: 1
@@ -41,7 +42,7 @@ sweeps:
   rates:
     data: {{name: digits}}
     model: {{name: mlp, hidden_nodes: 64-64}}
-    training: {{epochs: 20, batch_size: 32, learning_rate: {rates}}}
+    training: {{epochs: 5, batch_size: 32, learning_rate: {rates}}}
 """
 
 # What fails is the program, not the cell: on a cluster, a node without memory or a disk that is full.
@@ -179,7 +180,13 @@ def our_sweep(bed: Bed, folder: Path, options: argparse.Namespace) -> Command:
     environment["PATH"] = f"{programs}:{environment['PATH']}"
     words = [sys.executable, "-m", "snakemake", "--snakefile", str(REPOSITORY / "Snakefile")]
     words += ["--profile", str(REPOSITORY / "cluster/slurm"), "--submitit-array-parallelism", str(PARALLEL)]
-    words += ["--default-resources", "slurm_partition=cpu", "cpus_per_task=1", "mem_mb=1000", "runtime=10"]
+    words += [
+        "--default-resources",
+        "slurm_partition=cpu",
+        "cpus_per_task=1",
+        f"mem_mb={1000 * MEMORY}",
+        "runtime=10",
+    ]
     return Command([*words, "--", "rates"], folder, environment)
 
 
@@ -189,7 +196,7 @@ def hydra_sweep(bed: Bed, folder: Path, options: argparse.Namespace) -> Command:
     launcher = {
         "partition": "cpu",
         "cpus_per_task": 1,
-        "mem_gb": 1,
+        "mem_gb": MEMORY,
         "timeout_min": 10,
         "array_parallelism": PARALLEL,
     }
