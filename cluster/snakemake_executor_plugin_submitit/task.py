@@ -154,7 +154,9 @@ def _read_header(folder: Path) -> dict[str, Any]:
             return header
         except FileNotFoundError:
             if time.monotonic() > deadline:
-                sys.exit(f"{path} is not seen on {os.uname().nodename}: the folder must be shared by all nodes")
+                sys.exit(
+                    f"{path} is not seen on {os.uname().nodename}: the folder must be shared by all nodes"
+                )
             time.sleep(1)
 
 
