@@ -68,7 +68,8 @@ HERE = Path(__file__).parent
 def main(config):
     from hornlib.cell import parse_specification
     from hornlib.jobs import parse_run_name
-    from hornlib.training.train import TrainOptions, train_job
+    from hornlib.training.job import TrainOptions
+    from hornlib.training.train import train_job
 
     job = json.loads((HERE / "jobs.json").read_text())[config.job]
     with (HERE / "starts").open("a") as starts:

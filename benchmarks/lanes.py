@@ -12,7 +12,7 @@ import torch
 
 from hornlib.cell import Cell, parse_specification
 from hornlib.data.loading import load
-from hornlib.training.loop import start_chunk, train_step
+from hornlib.training.loop import Lane, start_chunk, train_step
 from hornlib.training.width import fastest_width
 
 SEEDS = list(range(16))
@@ -71,7 +71,7 @@ def main() -> None:
     ]
     for label, data_label, model, data in CASES:
         cell = cell_of(model, data)
-        width = fastest_width(cell, SEEDS, load(cell.data, "cpu"))
+        width = fastest_width([Lane(cell, seed) for seed in SEEDS], load(cell.data, "cpu"))
         ways = {
             "alone": [[seed] for seed in SEEDS],
             "together": [SEEDS],

@@ -253,7 +253,8 @@ def train(
         device=device,
         checkpoint_minutes=checkpoint_minutes,
     )
-    from hornlib.training.train import TrainOptions, train_job
+    from hornlib.training.job import TrainOptions
+    from hornlib.training.train import train_job
 
     options = TrainOptions(
         lanes=settings.lanes,

@@ -153,13 +153,15 @@ class ModelParameters(Parameters, ABC):
 
     A subclass sets `name` (a Literal equal to its key in `hornlib.models.MODELS`) and the class variables
     `network` (where its `torch.nn.Module` stands, as `module:class`, imported only when a job trains)
-    and `presentations` (the presentations of data it accepts).
+    and `presentations` (the presentations of data it accepts); and `per_lane`, where some of its parameters only
+    set the values of buffers and initial weights, so that networks which differ in them can train side by side.
     The network is built as `Network(parameters, task, generator)`, the generator serving only fixed random
     draws (oscillators); learned weights come from torch's default generator, seeded by the builder.
     """
 
     network: ClassVar[str]
     presentations: ClassVar[tuple[str, ...]]
+    per_lane: ClassVar[tuple[str, ...]] = ()
 
     name: str
 

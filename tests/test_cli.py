@@ -68,9 +68,10 @@ def trained(monkeypatch):
         print("step 1", file=sys.stderr)
         calls.append((cell, seeds, output, options))
 
-    module = ModuleType("hornlib.training.train")
-    module.train_job, module.TrainOptions = train_job, TrainOptions
+    module, engine = ModuleType("hornlib.training.train"), ModuleType("hornlib.training.job")
+    module.train_job, engine.TrainOptions = train_job, TrainOptions
     monkeypatch.setitem(sys.modules, "hornlib.training.train", module)
+    monkeypatch.setitem(sys.modules, "hornlib.training.job", engine)
     return calls
 
 

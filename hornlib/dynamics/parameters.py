@@ -7,12 +7,32 @@ from pydantic import Field, model_validator
 
 from hornlib.parameters import Parameters
 
-__all__ = ["LARGEST", "SMALLEST", "Integrator", "Oscillator", "OscillatorParameters", "refuse_tiny"]
+__all__ = [
+    "LARGEST",
+    "OSCILLATOR_CONSTANTS",
+    "SMALLEST",
+    "Integrator",
+    "Oscillator",
+    "OscillatorParameters",
+    "refuse_tiny",
+]
 
 Integrator = Literal["symplectic_euler", "explicit_euler", "implicit_damping"]
 
 SMALLEST, LARGEST = 1e-6, 1e6
 """Bounds of every constant that may be given: beyond them squares and quotients leave what float32 can hold."""
+
+OSCILLATOR_CONSTANTS = (
+    "omega",
+    "num_cycles",
+    "damping",
+    "damping_ratio",
+    "alpha",
+    "dc_gain",
+    "integration_step",
+    "heterogeneity",
+)
+"""Parameters that only say how large the oscillators' constants are: lanes may differ in them."""
 
 
 class Oscillator(NamedTuple):

@@ -40,6 +40,7 @@ class LaneGroup:
 
     Attributes:
         seeds: the seed of each lane.
+        rows: of what was made, which is each lane: its place, whoever has been taken out since.
         parameters: name -> trained tensor (lanes, ...), a leaf that requires gradients.
         buffers: name -> fixed or running tensor (lanes, ...).
     """
@@ -50,9 +51,11 @@ class LaneGroup:
         seeds: Sequence[int],
         parameters: dict[str, Tensor],
         buffers: dict[str, Tensor],
+        rows: Sequence[int] | None = None,
     ) -> None:
         self._template = template
         self.seeds = list(seeds)
+        self.rows = list(range(len(seeds)) if rows is None else rows)
         self.parameters = {name: tensor.detach().requires_grad_() for name, tensor in parameters.items()}
         self.buffers = {name: tensor.detach() for name, tensor in buffers.items()}
         self._norms = [module for module in template.modules() if isinstance(module, BATCH_NORM)]
@@ -104,12 +107,24 @@ class LaneGroup:
             [self.seeds[lane] for lane in lanes],
             {name: tensor.detach().index_select(0, index) for name, tensor in self.parameters.items()},
             {name: tensor.index_select(0, index) for name, tensor in self.buffers.items()},
+            [self.rows[lane] for lane in lanes],
         )
 
 
-def make_lanes(model: ModelParameters, task: Task, seeds: Sequence[int], device: torch.device) -> LaneGroup:
-    """Return freshly initialised lanes; each is what its seed alone would be, whoever its neighbours are."""
-    networks = [_WithPenalty(build_network(model, task, seed)) for seed in seeds]
+def make_lanes(
+    models: Sequence[ModelParameters], task: Task, seeds: Sequence[int], device: torch.device
+) -> LaneGroup:
+    """Return freshly initialised lanes; each is what its model and seed alone would be, whoever its neighbours are.
+
+    Args:
+        models: one a lane, alike but for their `per_lane` parameters, which only buffers and initial values hold.
+        task: shapes of inputs and outputs.
+        seeds: one a lane.
+        device: where the lanes live.
+    """
+    networks = [
+        _WithPenalty(build_network(model, task, seed)) for model, seed in zip(models, seeds, strict=True)
+    ]
     parameters, buffers = torch.func.stack_module_state(networks)
     fixed = {name for name, parameter in networks[0].named_parameters() if not parameter.requires_grad}
     buffers |= {name: parameters.pop(name) for name in fixed}

@@ -1,7 +1,7 @@
 """The one training loop: a chunk of lanes from its first step to its last."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -20,7 +20,7 @@ from hornlib.training.lanes import LaneGroup, make_lanes
 from hornlib.training.optimizers import AdamW, Sgd, clip_by_lane_, make_optimizer
 from hornlib.training.schedules import rate_factor
 
-__all__ = ["CURVES", "Chunk", "Evaluation", "start_chunk", "train_chunk"]
+__all__ = ["CURVES", "Chunk", "Evaluation", "Lane", "start_chunk", "start_lanes", "train_chunk"]
 
 CURVES = (
     "training_loss",
@@ -36,6 +36,13 @@ CURVES = (
 
 CHECK_STEPS = 50
 """Steps after which losses are read back at the latest; each reading waits for the device."""
+
+
+class Lane(NamedTuple):
+    """One run of a chunk; lanes may differ in their learning rate and in their model's `per_lane` parameters."""
+
+    cell: Cell
+    seed: int
 
 
 class Evaluation(NamedTuple):
@@ -54,8 +61,7 @@ class Chunk:
     """Lanes in training and all that a resumed process needs to go on exactly.
 
     Attributes:
-        cell: what is trained.
-        seeds: every seed of the chunk, diverged ones too; the rows of the curves.
+        rows: every run of the chunk, diverged ones too: the rows of the curves.
         lanes: those still training.
         optimizer: its state has the lanes' shapes.
         step: steps done.
@@ -68,8 +74,7 @@ class Chunk:
         flops: training FLOPs of a lane so far.
     """
 
-    cell: Cell
-    seeds: list[int]
+    rows: list[Lane]
     lanes: LaneGroup
     optimizer: AdamW | Sgd
     step: int
@@ -85,7 +90,7 @@ class Chunk:
         """Return tensors, numbers and lists only, for the checkpoint."""
         return {
             "seeds": self.seeds,
-            "lane_seeds": self.lanes.seeds,
+            "lane_rows": self.lanes.rows,
             "parameters": {name: tensor.detach() for name, tensor in self.lanes.parameters.items()},
             "buffers": self.lanes.buffers,
             "optimizer": self.optimizer.state,
@@ -102,8 +107,7 @@ class Chunk:
     def restore_(self, state: dict[str, Any]) -> None:
         """Take over a state that `state()` returned, on this chunk's device."""
         device = self.sums.device
-        kept = [self.seeds.index(seed) for seed in state["lane_seeds"]]
-        self.lanes = self.lanes.keep(kept)
+        self.lanes = self.lanes.keep(state["lane_rows"])
         for own, saved in (
             (self.lanes.parameters, state["parameters"]),
             (self.lanes.buffers, state["buffers"]),
@@ -119,18 +123,32 @@ class Chunk:
         self.seconds, self.flops = state["seconds"], state["flops"]
 
     @property
-    def rows(self) -> list[int]:
-        """The row of the curves that each lane writes."""
-        return [self.seeds.index(seed) for seed in self.lanes.seeds]
+    def cell(self) -> Cell:
+        """What all lanes share: everything but learning rates and `per_lane` parameters."""
+        return self.rows[0].cell
+
+    @property
+    def seeds(self) -> list[int]:
+        """The seed of every row."""
+        return [row.seed for row in self.rows]
+
+    def learning_rates(self) -> list[float]:
+        """Return the largest learning rate of every lane still training."""
+        return [self.rows[row].cell.training.learning_rate for row in self.lanes.rows]
 
 
-def start_chunk(cell: Cell, seeds: list[int], device: torch.device) -> Chunk:
-    """Return the chunk before its first step."""
-    lanes = make_lanes(cell.model, cell.task(), seeds, device)
+def start_chunk(cell: Cell, seeds: Sequence[int], device: torch.device) -> Chunk:
+    """Return the chunk of one cell before its first step."""
+    return start_lanes([Lane(cell, seed) for seed in seeds], device)
+
+
+def start_lanes(rows: Sequence[Lane], device: torch.device) -> Chunk:
+    """Return the chunk of these runs before its first step."""
+    cell, seeds = rows[0].cell, [row.seed for row in rows]
+    lanes = make_lanes([row.cell.model for row in rows], cell.task(), seeds, device)
     evaluations = len(cell.training.evaluation_steps(cell.data.num_train))
     return Chunk(
-        cell=cell,
-        seeds=list(seeds),
+        rows=list(rows),
         lanes=lanes,
         optimizer=make_optimizer(list(lanes.parameters.values()), cell.training),
         step=0,
@@ -220,8 +238,8 @@ def train_step(chunk: Chunk, inputs: Tensor, targets: Tensor, total_steps: int) 
     with torch.no_grad():
         if training.gradient_clip:
             clip_by_lane_(gradients, training.gradient_clip)
-        rate = training.learning_rate * rate_factor(training, chunk.step, total_steps)
-        rates = torch.full((len(lanes),), rate, device=inputs.device)
+        factor = rate_factor(training, chunk.step, total_steps)
+        rates = torch.tensor([rate * factor for rate in chunk.learning_rates()], device=inputs.device)
         chunk.optimizer.update_(tensors, gradients, rates, chunk.step + 1)
     if chunk.step == 0:
         chunk.first_loss = total.detach()
@@ -285,7 +303,7 @@ def _take_out(chunk: Chunk, diverged: Tensor, at: Tensor) -> None:
         diverged: (lanes,) bool, on the CPU.
         at: (lanes,), the step at which each diverged; read only where it did.
     """
-    for lane, row in enumerate(chunk.rows):
+    for lane, row in enumerate(chunk.lanes.rows):
         if diverged[lane]:
             chunk.diverged_at[row] = int(at[lane])
     kept = [lane for lane in range(len(chunk.lanes)) if not diverged[lane]]
@@ -300,7 +318,7 @@ def _take_out(chunk: Chunk, diverged: Tensor, at: Tensor) -> None:
 
 def _evaluate(chunk: Chunk, validation: Split, test: Split, column: int) -> None:
     """Write a column of the curves, for the lanes still training."""
-    data, rows = chunk.cell.data, chunk.rows
+    data, rows = chunk.cell.data, chunk.lanes.rows
     means = (chunk.sums[:2] / chunk.sums[2]).double().cpu()
     chunk.sums = torch.zeros_like(chunk.sums)
     scores = {
@@ -330,7 +348,7 @@ def _evaluate(chunk: Chunk, validation: Split, test: Split, column: int) -> None
 
 
 def _summary(chunk: Chunk, column: int, total_steps: int) -> Evaluation:
-    rows = chunk.rows
+    rows = chunk.lanes.rows
     data, training = chunk.cell.data, chunk.cell.training
     per_epoch = training.steps_per_epoch(data.num_train)
     epochs, rest = divmod(chunk.step, per_epoch)

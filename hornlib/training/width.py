@@ -5,9 +5,8 @@ from collections.abc import Sequence
 
 import torch
 
-from hornlib.cell import Cell
 from hornlib.data.loading import Splits
-from hornlib.training.loop import Chunk, start_chunk, train_step
+from hornlib.training.loop import Chunk, Lane, start_lanes, train_step
 
 __all__ = ["chunk_width", "fastest_width", "is_out_of_memory", "seconds_a_lane_step", "warm_up"]
 
@@ -21,20 +20,20 @@ PATIENCE = 2.0
 """Seconds of trial steps at one width, at most (but two steps are always timed)."""
 
 
-def chunk_width(lanes: int | str, cell: Cell, seeds: Sequence[int], splits: Splits) -> int:
+def chunk_width(lanes: int | str, rows: Sequence[Lane], splits: Splits) -> int:
     """Return the number of lanes trained at once: as asked for, or by trial for `auto`."""
     if isinstance(lanes, int):
-        return min(lanes, len(seeds))
-    return fastest_width(cell, seeds, splits)
+        return min(lanes, len(rows))
+    return fastest_width(rows, splits)
 
 
-def fastest_width(cell: Cell, seeds: Sequence[int], splits: Splits) -> int:
-    """Return the width with the least time a lane and step, among 1, 2, 4, ... and all seeds."""
-    widths = sorted({1, len(seeds), *(2**k for k in range(1, len(seeds).bit_length()) if 2**k < len(seeds))})
+def fastest_width(rows: Sequence[Lane], splits: Splits) -> int:
+    """Return the width with the least time a lane and step, among 1, 2, 4, ... and all runs."""
+    widths = sorted({1, len(rows), *(2**k for k in range(1, len(rows).bit_length()) if 2**k < len(rows))})
     best, least = 1, float("inf")
     for width in widths:
         try:
-            seconds = seconds_a_lane_step(cell, seeds[:width], splits)
+            seconds = seconds_a_lane_step(rows[:width], splits)
         except RuntimeError as error:
             if width == 1 or not is_out_of_memory(error):
                 raise
@@ -51,25 +50,25 @@ def is_out_of_memory(error: RuntimeError) -> bool:
     return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
-def seconds_a_lane_step(cell: Cell, seeds: Sequence[int], splits: Splits, repetitions: int = 5) -> float:
+def seconds_a_lane_step(rows: Sequence[Lane], splits: Splits, repetitions: int = 5) -> float:
     """Return the shortest time of a training step on real batches, seconds, divided by the number of lanes."""
-    chunk, inputs, targets = _trial(cell, seeds, splits)
+    chunk, inputs, targets = _trial(rows, splits)
     times: list[float] = []
     while len(times) < 2 or (len(times) <= repetitions and sum(times) < PATIENCE):
         times.append(_timed_step(chunk, inputs, targets))
-    return min(times[1:]) / len(seeds)  # the first step warms caches up
+    return min(times[1:]) / len(rows)  # the first step warms caches up
 
 
-def warm_up(cell: Cell, seeds: Sequence[int], splits: Splits) -> None:
+def warm_up(rows: Sequence[Lane], splits: Splits) -> None:
     """Make one step on lanes that are thrown away, so that no run's clock pays for first calls and caches."""
-    _timed_step(*_trial(cell, seeds, splits))
+    _timed_step(*_trial(rows, splits))
 
 
-def _trial(cell: Cell, seeds: Sequence[int], splits: Splits) -> tuple[Chunk, torch.Tensor, torch.Tensor]:
+def _trial(rows: Sequence[Lane], splits: Splits) -> tuple[Chunk, torch.Tensor, torch.Tensor]:
     device = splits.train.targets.device
-    chunk = start_chunk(cell, list(seeds), device)
-    batch = torch.arange(min(cell.training.batch_size, len(splits.train.targets)), device=device)
-    index = batch.expand(len(seeds), -1)
+    chunk = start_lanes(rows, device)
+    batch = torch.arange(min(chunk.cell.training.batch_size, len(splits.train.targets)), device=device)
+    index = batch.expand(len(rows), -1)
     return chunk, splits.train.inputs[index], splits.train.targets[index]
 
 

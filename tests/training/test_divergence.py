@@ -7,9 +7,10 @@ from hornlib.cell import parse_specification
 from hornlib.data.loading import load
 from hornlib.errors import ResourceError
 from hornlib.jobs import Range
-from hornlib.training import train
+from hornlib.training import job
+from hornlib.training.job import TrainOptions
 from hornlib.training.loop import start_chunk, train_chunk
-from hornlib.training.train import TrainOptions, train_job
+from hornlib.training.train import train_job
 
 
 def cell_of(**training):
@@ -52,7 +53,7 @@ def test_a_lack_of_memory_is_told_with_what_to_lower(tmp_path, monkeypatch):
     def short(*arguments):
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 4 bytes")
 
-    monkeypatch.setattr(train, "start_chunk", short)
+    monkeypatch.setattr(job, "start_lanes", short)
     cell = cell_of(steps=1)
     with pytest.raises(ResourceError, match=r"out of memory.*training\.batch_size"):
         train_job(

@@ -17,7 +17,8 @@ from hornlib.checkpoint import load_checkpoint
 from hornlib.errors import ConfigError, HornlibError
 from hornlib.jobs import Range
 from hornlib.training.interruption import EXIT_INTERRUPTED
-from hornlib.training.train import TrainOptions, resolve_device, train_job
+from hornlib.training.job import TrainOptions, resolve_device
+from hornlib.training.train import train_job
 
 SPECIFICATION = {
     "data": {"name": "digits", "train_subset": 200},

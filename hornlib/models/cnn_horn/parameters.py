@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from hornlib.dynamics import stability
 from hornlib.dynamics.gain import TimeReadout
-from hornlib.dynamics.parameters import OscillatorParameters
+from hornlib.dynamics.parameters import OSCILLATOR_CONSTANTS, OscillatorParameters
 from hornlib.models import cost
 from hornlib.models.horn.parameters import HornParameters
 from hornlib.models.mlp.parameters import MlpParameters
@@ -28,6 +28,7 @@ class CnnHornParameters(ModelParameters, OscillatorParameters):
 
     network: ClassVar[str] = "hornlib.models.cnn_horn.network:CnnHorn"
     presentations: ClassVar[tuple[str, ...]] = ("image",)
+    per_lane: ClassVar[tuple[str, ...]] = OSCILLATOR_CONSTANTS
 
     name: Literal["cnn_horn"] = "cnn_horn"
     channels: Widths = Field(default=(16, 32), min_length=1)

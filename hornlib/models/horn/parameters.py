@@ -2,13 +2,14 @@
 
 from typing import ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from hornlib.dynamics import stability
 from hornlib.dynamics.gain import TimeReadout
-from hornlib.dynamics.parameters import OscillatorParameters
+from hornlib.dynamics.parameters import OSCILLATOR_CONSTANTS, OscillatorParameters
 from hornlib.models import cost
 from hornlib.models.readout_parameters import ReadoutNorm
+from hornlib.models.recurrence_training import RecurrenceTraining, refuse_nothing_frozen
 from hornlib.parameters import Flops, ModelParameters, Task, Value
 
 __all__ = ["HornParameters"]
@@ -24,6 +25,7 @@ class HornParameters(ModelParameters, OscillatorParameters):
 
     network: ClassVar[str] = "hornlib.models.horn.network:HORN"
     presentations: ClassVar[tuple[str, ...]] = ("image", "rows", "pixels", "permuted_pixels")
+    per_lane: ClassVar[tuple[str, ...]] = OSCILLATOR_CONSTANTS
 
     name: Literal["horn"] = "horn"
     num_nodes: int = Field(default=32, ge=1)
@@ -32,6 +34,8 @@ class HornParameters(ModelParameters, OscillatorParameters):
     """T, steps for an image, which needs it; a sequence has its own length, and null means that one."""
     recurrence: Literal["full", "none"] = "full"
     """W_hh and b_hh, from every node to every node, or none."""
+    recurrence_training: RecurrenceTraining = "learned"
+    """Whether W_hh and b_hh are learned, or frozen as they were drawn."""
     readout: TimeReadout = "last"
     """What is read of the displacements x_1 .. x_T: the last one, their mean or their root mean square."""
     readout_norm: ReadoutNorm = "batch"
@@ -42,8 +46,13 @@ class HornParameters(ModelParameters, OscillatorParameters):
     """How the same numbers are computed: with the gradient derived by hand, or by autograd of a plain loop,
     some five times slower (and differentiable more than once)."""
 
+    @model_validator(mode="after")
+    def _something_to_freeze(self) -> Self:
+        refuse_nothing_frozen(self.recurrence, self.recurrence_training)
+        return self
+
     def num_parameters(self, task: Task) -> int:
-        """n (d + 1) + n (n + 1) + K (n + 1), and 3 n learned constants."""
+        """n (d + 1) + n (n + 1) + K (n + 1), without n (n + 1) if frozen, and 3 n learned constants."""
         return self._cost(task).num_parameters
 
     def forward_flops(self, task: Task) -> Flops:
@@ -98,7 +107,7 @@ class HornParameters(ModelParameters, OscillatorParameters):
         n, timesteps = self.num_nodes, self.num_steps(task)
         num_drives = timesteps - (self.integrator == "explicit_euler") if task.is_sequence else 1
         total = cost.Cost(n * (task.num_features + 1), 2 * n * task.num_features * num_drives, n * num_drives)
-        if self.recurrence == "full":
+        if self.recurrence == "full" and self.recurrence_training == "learned":
             total += cost.Cost(num_parameters=n * (n + 1))
         if self.oscillator_training == "learned":
             total += cost.Cost(num_parameters=3 * n)

@@ -7,7 +7,7 @@ from pydantic import model_validator
 
 from hornlib.dynamics import stability
 from hornlib.dynamics.gain import constant_drive_gain, reference_gain
-from hornlib.dynamics.parameters import Oscillator, OscillatorParameters
+from hornlib.dynamics.parameters import OSCILLATOR_CONSTANTS, Oscillator, OscillatorParameters
 from hornlib.models.recurrent_cnn_parameters import RecurrentCnnParameters, StageShape
 from hornlib.parameters import Task, Value
 
@@ -28,6 +28,7 @@ class HornCnnParameters(RecurrentCnnParameters, OscillatorParameters):
     """
 
     network: ClassVar[str] = "hornlib.models.horn_cnn.network:HornCnn"
+    per_lane: ClassVar[tuple[str, ...]] = (*OSCILLATOR_CONSTANTS, "recurrence_gain")
 
     name: Literal["horn_cnn"] = "horn_cnn"
     constants_per: Literal["channel", "unit"] = "channel"

@@ -28,6 +28,14 @@ class LeakyCnnParameters(RecurrentCnnParameters):
     """
 
     network: ClassVar[str] = "hornlib.models.leaky_cnn.network:LeakyCnn"
+    per_lane: ClassVar[tuple[str, ...]] = (
+        "leak_rate",
+        "num_cycles",
+        "damping_ratio",
+        "constant_drive_gain",
+        "dc_gain",
+        "recurrence_gain",
+    )
 
     name: Literal["leaky_cnn"] = "leaky_cnn"
     leak_rate: float | None = Field(default=None, ge=SMALLEST, le=1)

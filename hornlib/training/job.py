@@ -1,0 +1,301 @@
+"""A job's runs from the first step to the last: chunk by chunk, checkpointed, interruptible, resumed exactly."""
+
+import datetime
+import platform
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from hornlib import __version__
+from hornlib.cell import Cell
+from hornlib.checkpoint import load_checkpoint, remove_checkpoint, save_checkpoint, set_aside
+from hornlib.data.loading import Splits, load
+from hornlib.errors import CheckpointError, ConfigError, ResourceError
+from hornlib.provenance import commit
+from hornlib.training.interruption import Interrupted, StopRequest
+from hornlib.training.loop import Chunk, Lane, start_lanes, train_chunk
+from hornlib.training.progress import Reporter
+from hornlib.training.width import chunk_width, is_out_of_memory, warm_up
+
+__all__ = [
+    "Assignment",
+    "Attributes",
+    "ChunkRows",
+    "TrainOptions",
+    "resolve_device",
+    "run_assignment",
+    "stacked",
+]
+
+Attributes = dict[str, str | int | float]
+"""Provenance of a file: versions, commit, device, host, threads, times."""
+
+
+class TrainOptions(NamedTuple):
+    """How a job runs on this machine; none of it is part of a cell's name.
+
+    Attributes:
+        lanes: lanes at once, or "auto".
+        threads: CPU threads.
+        device: auto, cpu, cuda, cuda:N or mps.
+        checkpoints: folder of checkpoints.
+        checkpoint_seconds: wall time between two checkpoints.
+    """
+
+    lanes: int | str
+    threads: int
+    device: str
+    checkpoints: Path
+    checkpoint_seconds: float
+
+
+class Assignment(NamedTuple):
+    """What a job trains.
+
+    Attributes:
+        name: of the job: its file without the ending.
+        groups: runs that can train side by side; data, batch size, precision and steps are the same in all groups.
+        specification: what the checkpoint of another job would not have.
+        seeds: first and last.
+    """
+
+    name: str
+    groups: Sequence[Sequence[Lane]]
+    specification: Any
+    seeds: tuple[int, int]
+
+    @property
+    def cell(self) -> Cell:
+        """What all runs share."""
+        return self.groups[0][0].cell
+
+    def chunks(self, width: int) -> Iterator[Sequence[Lane]]:
+        """Yield the runs that train together, at most `width`, in their order."""
+        for group in self.groups:
+            for start in range(0, len(group), width):
+                yield group[start : start + width]
+
+
+class ChunkRows(NamedTuple):
+    """What a finished chunk leaves.
+
+    Attributes:
+        curves: name -> (rows, evaluations).
+        diverged_at: (rows,), NaN where a run did not diverge.
+        lanes: how many trained together.
+    """
+
+    curves: dict[str, torch.Tensor]
+    diverged_at: torch.Tensor
+    lanes: int
+
+
+class _Saved(NamedTuple):
+    """What a checkpoint holds: the width, the finished chunks' rows, the state of the one in training."""
+
+    width: int
+    finished: list[ChunkRows]
+    current: dict[str, Any] | None
+    versions: list[str]
+
+
+def run_assignment(
+    assignment: Assignment,
+    options: TrainOptions,
+    write: Callable[[list[ChunkRows], Attributes], Path],
+) -> None:
+    """Train every run and hand the rows to `write`; an interrupted job goes on from its checkpoint.
+
+    Args:
+        assignment: what to train.
+        options: how to run here.
+        write: writes the job's file and returns its path; the checkpoint is removed afterwards.
+
+    Raises:
+        DataError: the data are not there.
+        CheckpointError, ResultsError: a folder is full or cannot be written; what was trained is kept.
+        ResourceError: the memory does not hold even the lanes that were asked for.
+        Interrupted: a signal asked to stop; the checkpoint is saved.
+    """
+    try:
+        _run(assignment, options, write)
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        cell = assignment.cell
+        raise ResourceError(
+            f"{assignment.name}: out of memory with {cell.model.num_parameters(cell.task()):,} parameters and batches "
+            f"of {cell.training.batch_size}; lower training.batch_size, the model's width or `lanes`, or give the job "
+            "more memory"
+        ) from error
+
+
+def _run(
+    assignment: Assignment,
+    options: TrainOptions,
+    write: Callable[[list[ChunkRows], Attributes], Path],
+) -> None:
+    started = datetime.datetime.now(datetime.UTC)
+    device = resolve_device(options.device)
+    torch.set_num_threads(options.threads)
+    cell = assignment.cell
+    _set_precision(cell.training.precision, device)
+    splits = load(cell.data, device)
+    checkpoint = options.checkpoints / f"{assignment.name}.checkpoint"
+    with StopRequest() as stop, Reporter(cell.data.metric) as reporter:
+        reporter.say(f"{assignment.name} on {device}, {options.threads} thread(s)")
+        saved = _resume(checkpoint, assignment, reporter)
+        if saved is None:
+            width = chunk_width(options.lanes, assignment.groups[0], splits)
+            saved = _Saved(width, [], None, [__version__])
+        elif saved.versions[-1] != __version__:
+            saved.versions.append(__version__)
+        reporter.say(f"{saved.width} lane(s) at a time")
+        warm_up(assignment.groups[0][: saved.width], splits)
+        keeper = _Keeper(checkpoint, assignment, saved, options.checkpoint_seconds, stop)
+        finished = _train_chunks(assignment, splits, saved, keeper, reporter)
+        path = write(finished, _attributes(device, options.threads, started, saved.versions))
+        remove_checkpoint(checkpoint)
+        reporter.say(f"wrote {path}")
+
+
+def _train_chunks(
+    assignment: Assignment, splits: Splits, saved: _Saved, keeper: "_Keeper", reporter: Reporter
+) -> list[ChunkRows]:
+    """Train what is still to be trained, and return the rows of every chunk."""
+    cell = assignment.cell
+    total_steps = cell.training.total_steps(cell.data.num_train)
+    device = splits.train.targets.device
+    for rows in list(assignment.chunks(saved.width))[len(saved.finished) :]:
+        chunk = start_lanes(rows, device)
+        if saved.current is not None:
+            chunk.restore_(saved.current)
+            saved = saved._replace(current=None)
+        reporter.begin(chunk.seeds, chunk.step, total_steps)
+        keeper.save(chunk)
+
+        def after_step(chunk: Chunk) -> None:
+            reporter.step(chunk)
+            keeper.after_step(chunk)
+
+        train_chunk(
+            chunk, splits, after_step, lambda found: reporter.evaluation(found, cell.training.batch_size)
+        )
+        saved.finished.append(ChunkRows(chunk.curves, chunk.diverged_at, len(rows)))
+    return saved.finished
+
+
+class _Keeper:
+    """Saves the job by the clock, and when a signal asks to stop."""
+
+    def __init__(
+        self, path: Path, assignment: Assignment, saved: _Saved, every: float, stop: StopRequest
+    ) -> None:
+        self.path, self.assignment, self.saved = path, assignment, saved
+        self.every, self.stop = every, stop
+        self.last = time.monotonic()
+
+    def save(self, chunk: Chunk) -> None:
+        """Save the finished chunks and this one."""
+        state = {
+            "specification": self.assignment.specification,
+            "seeds": list(self.assignment.seeds),
+            "width": self.saved.width,
+            "finished": [rows._asdict() for rows in self.saved.finished],
+            "current": chunk.state(),
+            "versions": self.saved.versions,
+        }
+        save_checkpoint(self.path, state)
+        self.last = time.monotonic()
+
+    def after_step(self, chunk: Chunk) -> None:
+        """Save if it is time; save and stop if a signal came."""
+        if self.stop.signal_name:
+            self.save(chunk)
+            raise Interrupted(
+                f"stopped by {self.stop.signal_name} at step {chunk.step}, checkpoint saved; "
+                "the same command goes on from there"
+            )
+        if time.monotonic() - self.last >= self.every:
+            self.save(chunk)
+
+
+def _resume(path: Path, assignment: Assignment, reporter: Reporter) -> _Saved | None:
+    """Return the checkpoint's content; one that is damaged or of another job is set aside and reported."""
+    asked = (assignment.specification, list(assignment.seeds))
+    try:
+        state = load_checkpoint(path)
+        if state is None:
+            return None
+        if (state.get("specification"), state.get("seeds")) != asked:
+            raise CheckpointError(f"{path}: the checkpoint is of another specification")
+        if "lane_rows" not in state["current"]:
+            raise CheckpointError(f"{path}: the checkpoint is of an older hornlib")
+    except CheckpointError as error:
+        reporter.say(f"{error}; it is now {set_aside(path).name}, and training starts again")
+        return None
+    finished = [ChunkRows(**rows) for rows in state["finished"]]
+    return _Saved(state["width"], finished, state["current"], state["versions"])
+
+
+def stacked(finished: Sequence[ChunkRows]) -> ChunkRows:
+    """Return the rows of all chunks as one, in the order of the assignment; `lanes` is that of the first."""
+    return ChunkRows(
+        {name: torch.cat([rows.curves[name] for rows in finished]) for name in finished[0].curves},
+        torch.cat([rows.diverged_at for rows in finished]),
+        finished[0].lanes,
+    )
+
+
+def resolve_device(device: str) -> torch.device:
+    """Return the device; auto takes CUDA, else MPS, else the CPU.
+
+    Raises:
+        ConfigError: the device that was asked for is not there.
+    """
+    available: dict[str, Callable[[], bool]] = {
+        "cuda": torch.cuda.is_available,
+        "mps": torch.backends.mps.is_available,
+        "cpu": lambda: True,
+    }
+    if device == "auto":
+        return torch.device(next(kind for kind, there in available.items() if there()))
+    kind = device.split(":")[0]
+    if kind not in available or not available[kind]():
+        there = ", ".join(name for name, found in available.items() if found())
+        raise ConfigError(f"device: {device!r} is not there; on this machine: {there}")
+    return torch.device(device)
+
+
+def _set_precision(precision: str, device: torch.device) -> None:
+    """Products in full fp32 unless asked otherwise; always the same kernels, so that a resumed run is the same run."""
+    torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
+    torch.backends.cudnn.allow_tf32 = precision == "tf32"
+    torch.backends.cudnn.deterministic = True
+    torch.backends.cudnn.benchmark = False
+
+
+def _attributes(
+    device: torch.device, threads: int, started: datetime.datetime, versions: list[str]
+) -> dict[str, str | int | float]:
+    finished = datetime.datetime.now(datetime.UTC)
+    name = (
+        torch.cuda.get_device_name(device)
+        if device.type == "cuda"
+        else platform.processor() or platform.machine()
+    )
+    return {
+        "hornlib_version": __version__,
+        "hornlib_versions_trained": " ".join(versions),
+        "hornlib_commit": commit(),
+        "torch_version": torch.__version__,
+        "device": f"{device.type} {name}".strip(),
+        "host": platform.node(),
+        "threads": threads,
+        "started": started.isoformat(timespec="seconds"),
+        "finished": finished.isoformat(timespec="seconds"),
+        "job_seconds": (finished - started).total_seconds(),
+    }
