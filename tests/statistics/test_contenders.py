@@ -1,0 +1,89 @@
+"""Contenders: labels, seconds, and who is whose rival."""
+
+import numpy as np
+import pytest
+
+from hornlib.statistics.contenders import contenders, rivals_of, subject_of
+
+KIND = {"kind": "integer"}
+
+
+def rivals(ds):
+    """Return {contender: {arm: rival}}."""
+    found = rivals_of(contenders(ds))
+    return {
+        str(label): {
+            str(arm): str(name) for arm, name in zip(found["rival"].values, row, strict=True) if name
+        }
+        for label, row in zip(found["contender"].values, found["rival_contender"].values, strict=True)
+    }
+
+
+def test_one_cell_an_arm_is_called_by_its_arm_and_meets_every_other(results):
+    ds = results({"horn_cnn": [10, 12], "cnn": [20, 22], "leaky_cnn": [15, 16]})
+    assert rivals(ds)["horn_cnn"] == {"cnn": "cnn", "leaky_cnn": "leaky_cnn"}
+
+
+def test_labels_of_a_grid_say_only_what_tells_the_cells_apart(results):
+    ds = results([("horn_cnn", [10]), ("horn_cnn", [11]), ("cnn", [20])])
+    ds = ds.assign_coords(timesteps=("cell", [8.0, 16.0, np.nan], KIND), num_nodes=("cell", [8, 8, 8], KIND))
+    labels = contenders(ds)["contender"].values.tolist()
+    assert labels == ["horn_cnn timesteps=8", "horn_cnn timesteps=16", "cnn"]
+
+
+def test_labels_are_unique_even_where_no_parameter_tells_cells_apart(results):
+    labels = contenders(results([("horn_cnn", [10]), ("horn_cnn", [11])]))["contender"].values.tolist()
+    assert len(set(labels)) == 2
+
+
+def test_tuned_cells_meet_those_selected_for_the_same(results):
+    ds = results(
+        [("horn_cnn", [10]), ("cnn", [20]), ("horn_cnn", [10]), ("cnn", [20])],
+        selected_for=["time_to_target", "time_to_target", "final_metric", "final_metric"],
+    )
+    assert rivals(ds) == {
+        "horn_cnn, tuned for speed": {"cnn": "cnn, tuned for speed"},
+        "cnn, tuned for speed": {"horn_cnn": "horn_cnn, tuned for speed"},
+        "horn_cnn, tuned for accuracy": {"cnn": "cnn, tuned for accuracy"},
+        "cnn, tuned for accuracy": {"horn_cnn": "horn_cnn, tuned for accuracy"},
+    }
+
+
+@pytest.mark.parametrize(
+    "differing",
+    [{"dataset": ["mnist", "digits"]}, {"presentation": ["image", "rows"]}, {"train_subset": [100.0, 200.0]}],
+)
+def test_what_learns_other_data_is_no_rival(results, differing):
+    assert all(not own for own in rivals(results({"horn_cnn": [10], "cnn": [20]}, **differing)).values())
+
+
+def test_the_rival_is_nearest_in_parameters_then_in_flops_then_in_the_values_it_shares(results):
+    ds = results(
+        [("horn_cnn", [10]), *([("cnn", [20])] * 4)],
+        forward_flops=[1000, 5000, 1500, 1500, 1000],
+    )
+    ds["num_parameters"][4] = 1500.0
+    ds = ds.assign_coords(learning_rate=("cell", [0.01, 0.01, 0.03, 0.01, 0.01], {"kind": "number"}))
+    found = rivals_of(contenders(ds))
+    assert found.sel(rival="cnn").values[0] == 3
+
+
+def test_seconds_are_steps_times_the_step_time_of_the_device_that_measured_most(results):
+    ds = results({"horn_cnn": [10, 12], "cnn": [20, 22]})
+    ds["step_time"] = (("cell", "calibration_device"), [[np.nan, 0.5], [3.0, 0.25]])
+    ds = contenders(ds.assign_coords(calibration_device=["old", "new"]))
+    assert ds.attrs["calibration_device"] == "new"
+    assert ds["seconds"].sel(contender="cnn", step=10).item() == 2.5
+    assert ds["job_seconds"].dims == ("contender", "seed", "step")
+
+
+def test_without_calibration_seconds_are_unknown(results):
+    ds = contenders(results({"horn_cnn": [10], "cnn": [20]}))
+    assert ds["seconds"].isnull().all() and ds.attrs["calibration_device"] == ""
+
+
+def test_the_subject_is_the_arm_named_or_the_first_with_oscillators(results):
+    ds = contenders(results({"cnn": [20], "horn": [30], "horn_cnn": [10]}))
+    assert subject_of(ds, None) == "horn_cnn"
+    assert subject_of(ds, "cnn") == "cnn"
+    assert subject_of(ds, "absent") == ""
