@@ -27,6 +27,7 @@ __all__ = [
     "TrainOptions",
     "resolve_device",
     "run_assignment",
+    "set_precision",
     "stacked",
 ]
 
@@ -142,7 +143,7 @@ def _run(
     device = resolve_device(options.device)
     torch.set_num_threads(options.threads)
     cell = assignment.cell
-    _set_precision(cell.training.precision, device)
+    set_precision(cell.training.precision, device)
     splits = load(cell.data, device)
     checkpoint = options.checkpoints / f"{assignment.name}.checkpoint"
     with StopRequest() as stop, Reporter(cell.data.metric) as reporter:
@@ -270,7 +271,7 @@ def resolve_device(device: str) -> torch.device:
     return torch.device(device)
 
 
-def _set_precision(precision: str, device: torch.device) -> None:
+def set_precision(precision: str, device: torch.device) -> None:
     """Products in full fp32 unless asked otherwise; always the same kernels, so that a resumed run is the same run."""
     torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
     torch.backends.cudnn.allow_tf32 = precision == "tf32"
