@@ -183,7 +183,7 @@ class _Sums(torch.autograd.Function):
         plan, read = ctx.plan, sums if ctx.plan.reads_sums else velocities
         of_sequence = torch.zeros_like(sequence) if ctx.needs_input_grad[0] else None
         of_input_weight, of_bias = torch.zeros_like(input_weight), torch.zeros_like(bias)
-        of_weight = None if weight is None else torch.zeros_like(weight)
+        of_weight = torch.zeros_like(weight) if ctx.needs_input_grad[3] else None  # frozen weights need none
         learned = None if result is None else _Learned.start(velocities, result, plan)
 
         arriving: tuple[Any, ...] = (*repeat(None, plan.timesteps), gradient.squeeze(0))

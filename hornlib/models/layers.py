@@ -1,4 +1,4 @@
-"""Layers that several models share: activations by name and the normalisation of feature maps."""
+"""What the layers of several models share: activations by name, normalisation of maps, frozen weights."""
 
 import math
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from hornlib.models.cost import Normalisation
 
-__all__ = ["ACTIVATIONS", "normalisation_2d"]
+__all__ = ["ACTIVATIONS", "freeze_", "normalisation_2d"]
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": torch.relu,
@@ -27,3 +27,10 @@ def normalisation_2d(kind: Normalisation, channels: int) -> nn.Module:
     if kind == "group":
         return nn.GroupNorm(math.gcd(8, channels), channels)
     return nn.Identity()
+
+
+def freeze_(module: nn.Module) -> None:
+    """Turn the module's own parameters into buffers, which keep their first values and are not counted as trained."""
+    for name, parameter in list(module.named_parameters(recurse=False)):
+        delattr(module, name)
+        module.register_buffer(name, parameter.detach())

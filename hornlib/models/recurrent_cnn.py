@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hornlib.models.depthwise import depthwise_convolution
-from hornlib.models.layers import normalisation_2d
+from hornlib.models.layers import freeze_, normalisation_2d
 from hornlib.models.layout import channels_last
 from hornlib.models.readout import Readout
 from hornlib.models.recurrent_cnn_parameters import RecurrentCnnParameters, StageShape
@@ -40,6 +40,8 @@ class RecurrentStage(nn.Module, ABC):
         self.convolution = nn.Conv2d(shape.in_channels, shape.channels, 3, padding=1, bias=bias)
         self.norm = normalisation_2d(parameters.normalisation, shape.channels)
         self.kernel = _kernel(shape.channels, parameters.recurrence)
+        if parameters.recurrence_training == "frozen":
+            freeze_(self)  # the kernel is all that it has of its own so far
         self.timesteps = parameters.timesteps
         self.driven_by_sequence = shape.drives > 1
         self.read = READ[shape.output]

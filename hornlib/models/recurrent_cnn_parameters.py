@@ -4,11 +4,12 @@ from abc import abstractmethod
 from itertools import pairwise
 from typing import ClassVar, Literal, NamedTuple, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from hornlib.dynamics.gain import TimeReadout
 from hornlib.models import cost
 from hornlib.models.readout_parameters import ReadoutNorm
+from hornlib.models.recurrence_training import RecurrenceTraining, refuse_nothing_frozen
 from hornlib.parameters import Flops, ModelParameters, Task
 
 __all__ = ["RecurrentCnnParameters", "StageShape"]
@@ -58,6 +59,8 @@ class RecurrentCnnParameters(ModelParameters):
     recurrence: Literal["depthwise", "full", "none"] = "depthwise"
     """K, the 3x3 kernel from the units' states to their drive: one a channel, all to all channels, or none
     (then a stage is exactly c_T tanh(u): the arm K = 0)."""
+    recurrence_training: RecurrenceTraining = "learned"
+    """Whether K is learned, or frozen as it was drawn."""
     recurrence_gain: float = Field(default=1.0, ge=0)
     """kappa, the factor of K; K starts with variance 1 / fan-in, so that at 1 the recurrence starts at the
     size of the state."""
@@ -77,6 +80,11 @@ class RecurrentCnnParameters(ModelParameters):
     the maximum rectifies a state that swings through zero, and confounds oscillation with rectification."""
     readout_norm: ReadoutNorm = "batch"
     """Normalisation of the features before the last layer: over the batch, without an affine map, or none."""
+
+    @model_validator(mode="after")
+    def _something_to_freeze(self) -> Self:
+        refuse_nothing_frozen(self.recurrence, self.recurrence_training)
+        return self
 
     def stages(self, task: Task) -> list[StageShape]:
         """Return the shapes of the stages, first to last."""
@@ -141,7 +149,8 @@ class RecurrentCnnParameters(ModelParameters):
         step = cost.elementwise(stage.num_units * self._unit_elementwise())
         if self.recurrence != "none":
             groups = channels if self.recurrence == "depthwise" else 1
-            step += cost.convolution(channels, channels, 3, pixels, bias=False, groups=groups)
+            kernel = cost.convolution(channels, channels, 3, pixels, bias=False, groups=groups)
+            step += kernel if self.recurrence_training == "learned" else cost.Cost(0, *kernel.flops)
             step += cost.elementwise(stage.num_units)
         read = {"mean": steps, "last": 1, "rms": 2 * steps + 2, "sequence": steps}[stage.output]
         constants = cost.Cost(self._unit_num_parameters(stage), 0, stage.num_units * read)

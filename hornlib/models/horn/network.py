@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from hornlib.dynamics.adjoint import displacements
 from hornlib.dynamics.oscillator import Coefficients, Constants, State, coefficients, draw_constants, step
 from hornlib.models.horn.parameters import HornParameters
+from hornlib.models.layers import freeze_
 from hornlib.models.readout import Readout
 from hornlib.parameters import Task
 
@@ -40,6 +41,8 @@ class HORN(nn.Module):
         self.scale = math.sqrt(num_nodes)
         self.projection = nn.Linear(task.num_features, num_nodes)
         self.recurrence = nn.Linear(num_nodes, num_nodes) if parameters.recurrence == "full" else None
+        if self.recurrence is not None and parameters.recurrence_training == "frozen":
+            freeze_(self.recurrence)
         self.readout = Readout(num_nodes, task.num_outputs, parameters.readout_norm)
         oscillator = parameters.oscillator(self.timesteps)
         constants = draw_constants(

@@ -1,0 +1,18 @@
+"""Whether recurrent weights are learned, a choice that recurrent models share; free of torch."""
+
+from typing import Literal
+
+__all__ = ["RecurrenceTraining", "refuse_nothing_frozen"]
+
+RecurrenceTraining = Literal["learned", "frozen"]
+"""learned, or frozen as they were drawn: a fixed pool of dynamics that the other weights learn to use."""
+
+
+def refuse_nothing_frozen(recurrence: str, recurrence_training: RecurrenceTraining) -> None:
+    """Refuse to freeze a recurrence that is not there.
+
+    Raises:
+        ValueError: `recurrence_training: frozen` beside `recurrence: none`.
+    """
+    if recurrence == "none" and recurrence_training == "frozen":
+        raise ValueError("recurrence_training: frozen means nothing to recurrence: none; leave it out")
