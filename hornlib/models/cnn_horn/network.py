@@ -44,9 +44,10 @@ class CnnHorn(nn.Module):
             if stage > 0:
                 maps = nn.functional.avg_pool2d(maps, 2)
             maps = self.activation(norm(convolution(maps)))
-        return self.unit(self._read(maps))
+        return self.unit(self.read(maps))
 
-    def _read(self, maps: Tensor) -> Tensor:
+    def read(self, maps: Tensor) -> Tensor:
+        """Return what the unit reads of the last map: a sequence, or the mean over pixels."""
         if self.order == "mean":
             return maps.mean((-2, -1))
         return rows(maps) if self.order == "rows" else patches(maps, self.patch_size)

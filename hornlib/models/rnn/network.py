@@ -44,10 +44,13 @@ class RecurrentLayer(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Return the outputs (timesteps, batch, n) of every step of inputs (timesteps, batch, features)."""
-        hoisted, bias = self.bias_hh[: self.num_hoisted], self.bias_hh[self.num_hoisted :]
-        of_drives = self.bias_ih + nn.functional.pad(hoisted, (0, len(bias)))
-        drives = nn.functional.linear(inputs, self.weight_ih, of_drives)
-        return recurrence(self.unit, drives, self.weight_hh, bias)
+        return recurrence(self.unit, self.drives(inputs), self.weight_hh, self.bias_hh[self.num_hoisted :])
+
+    def drives(self, inputs: Tensor) -> Tensor:
+        """Return the projected inputs with every bias that is constant in time, (timesteps, batch, gates n)."""
+        hoisted = self.bias_hh[: self.num_hoisted]
+        constant = self.bias_ih + nn.functional.pad(hoisted, (0, len(self.bias_hh) - self.num_hoisted))
+        return nn.functional.linear(inputs, self.weight_ih, constant)
 
 
 class Rnn(nn.Module):

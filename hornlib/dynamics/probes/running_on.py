@@ -1,0 +1,138 @@
+"""Running on beyond the last time step under a held drive: finite-time Lyapunov exponent, phases, spectra."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from hornlib.dynamics.probes.units import States, Unit
+
+__all__ = ["RunOn", "dominant_frequency", "phase_coherence", "power_spectrum", "run_on"]
+
+_DISTANCE = 1e-7
+"""Of the twins after each renormalisation: far above what float64 rounds, far below what is nonlinear."""
+
+_RENORMALISE = 8
+"""Steps between two renormalisations."""
+
+_ALIGNING = 4
+"""One part in so many of the run-on lets the twins' difference turn into the direction that grows fastest."""
+
+
+class RunOn(NamedTuple):
+    """States beyond the last time step, and how fast neighbours part.
+
+    Attributes:
+        states: parts of the state after every step, (steps, batch, *units) each.
+        exponent: the largest finite-time Lyapunov exponent, 1 / step, mean over examples.
+    """
+
+    states: States
+    exponent: Tensor
+
+
+def run_on(unit: Unit, drive: Tensor, state: States, direction: States, steps: int) -> RunOn:
+    """Advance under a drive that is held, beside a twin that starts a little off.
+
+    The exponent is (1 / n) sum of ln(d_after / d_before) over the n steps after the first quarter, d the twins'
+    distance, which is reset to 1e-7 every 8 steps; each part of the state counts with the unit's weight, so that
+    an oscillator's distance is that of the energy. Give float64.
+
+    Args:
+        unit: the rule.
+        drive: (batch, *), the same at every step.
+        state: where to start, (batch, *units) each part.
+        direction: of the twin's first offset, (batch, *units) each part; its length does not matter.
+        steps: how many, 16 or more.
+
+    Reference:
+        Benettin, Galgani, Giorgilli and Strelcyn, Meccanica 15 (1980).
+    """
+    weights, batch = unit.weights_of_parts(), drive.shape[0]
+    both = _beside(state, direction, weights)
+    drives, states, growths, counted = torch.cat([drive, drive]), [], [], []
+    since = 0
+    for t in range(1, steps + 1):
+        both = unit.advance(drives, both).state
+        states.append(tuple(part[:batch] for part in both))
+        since += 1
+        if since == _RENORMALISE or t == steps or t == steps // _ALIGNING:
+            offset = tuple(part[batch:] - part[:batch] for part in both)
+            growths.append(torch.log(_length(offset, weights) / _DISTANCE))
+            counted.append((t > steps // _ALIGNING) * since)
+            both, since = _beside(states[-1], offset, weights), 0
+    later = [growth for growth, count in zip(growths, counted, strict=True) if count]
+    exponent = torch.stack(later).sum(0) / sum(counted)
+    return RunOn(
+        tuple(torch.stack(part) for part in zip(*states, strict=True)),
+        exponent.mean(),
+    )
+
+
+def _length(offset: States, weights: tuple[Tensor | float, ...]) -> Tensor:
+    """Return each example's distance, (batch,)."""
+    squares = [
+        (weight * part).flatten(1).square().sum(1) for weight, part in zip(weights, offset, strict=True)
+    ]
+    return torch.stack(squares).sum(0).sqrt()
+
+
+def _beside(state: States, offset: States, weights: tuple[Tensor | float, ...]) -> States:
+    """Return the state and its twin as one batch; twins that have met stay together, at an exponent of -inf."""
+    length = _length(offset, weights)
+    factor = torch.where(length > 0, _DISTANCE / length, torch.zeros_like(length))
+    shape = (-1,) + (1,) * (state[0].dim() - 1)
+    return tuple(
+        torch.cat([part, part + factor.view(shape) * away])
+        for part, away in zip(state, offset, strict=True)
+    )
+
+
+def phase_coherence(position: Tensor, velocity: Tensor, omega: Tensor) -> Tensor:
+    """Return Kuramoto's order parameter over units, r_t = |(1 / N) sum_j exp(i phi_j(t))|, mean over examples, (S,).
+
+    phi_j is the angle of (x_j - its mean over time, y_j / omega_j). 1: all in phase; N independent phases give
+    about 0.9 / sqrt(N). A unit at rest has no phase and is left out.
+
+    Args:
+        position: x, (S, batch, *units).
+        velocity: y, of the same shape.
+        omega: natural angular frequency, broadcast to (*units,).
+
+    Reference:
+        Kuramoto, Chemical Oscillations, Waves, and Turbulence, Springer 1984, section 5.4.
+    """
+    across = (position - position.mean(0)).flatten(2)
+    along = (velocity / omega).flatten(2)
+    amplitude = torch.hypot(across, along)
+    moving = amplitude > 0
+    divisor = torch.where(moving, amplitude, torch.ones_like(amplitude))
+    sums = torch.hypot((across / divisor).sum(2), (along / divisor).sum(2))
+    return (sums / moving.sum(2)).mean(1)
+
+
+def power_spectrum(series: Tensor) -> Tensor:
+    """Return the power at k / S cycles per step, k = 0 .. S/2, mean over examples and units, (S // 2 + 1,).
+
+    The one-sided periodogram of x - mean under Hann's window w: 2 |sum_t w_t x_t exp(-2 pi i k t / S)|^2 /
+    (sum w)^2, so that a sine of amplitude A has the power A^2 / 2 at its frequency.
+
+    Args:
+        series: (S, batch, *units).
+    """
+    length = series.shape[0]
+    window = torch.hann_window(length, dtype=series.dtype, device=series.device)
+    flat = series.flatten(1)
+    spectrum = torch.fft.rfft(window.unsqueeze(1) * (flat - flat.mean(0)), dim=0)
+    power = (spectrum.real.square() + spectrum.imag.square()).mean(1) / window.sum().square()
+    twice = torch.full_like(power, 2.0)
+    twice[0] = 1.0
+    if length % 2 == 0:
+        twice[-1] = 1.0
+    return twice * power
+
+
+def dominant_frequency(power: Tensor, length: int) -> Tensor:
+    """Return the frequency above 0 with the most power, cycles per step; NaN where nothing moves."""
+    frequency = (power[1:].argmax() + 1) / length
+    return torch.where(power[1:].amax() > 0, frequency, torch.full_like(frequency, torch.nan))

@@ -1,0 +1,171 @@
+"""Every network walked so that its states can be seen and nudged; the same numbers as its forward pass."""
+
+from collections.abc import Callable, Mapping
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from hornlib.dynamics.oscillator import coefficients
+from hornlib.dynamics.probes.units import FirstOrder, Gru, Lstm, Oscillators, States, Unit
+from hornlib.dynamics.probes.walking import Trace, feed_forward, walk
+from hornlib.models.cnn.network import Cnn
+from hornlib.models.cnn_horn.network import CnnHorn
+from hornlib.models.horn.network import HORN
+from hornlib.models.horn_cnn.network import HornCnn, OscillatorStage
+from hornlib.models.layout import channels_last
+from hornlib.models.leaky_cnn.network import LeakyCnn, LeakyStage
+from hornlib.models.mlp.network import Mlp
+from hornlib.models.recurrent_cnn import RecurrentCnn, RecurrentStage
+from hornlib.models.rnn.network import RecurrentLayer, Rnn
+
+__all__ = ["Nudges", "Traces", "is_traced", "trace"]
+
+Nudges = Mapping[str, States]
+"""What is added to a layer's states, by the layer's name; see `walk`."""
+
+Traces = dict[str, Trace]
+"""What happened in each layer, by name, from the input on."""
+
+
+def trace(network: nn.Module, inputs: Tensor, nudges: Nudges | None = None) -> tuple[Tensor, Traces]:
+    """Return the logits (batch, num_outputs) and what happened in every layer.
+
+    Args:
+        network: one of `TRACERS`, in evaluation mode.
+        inputs: as its forward pass takes them.
+        nudges: for every layer; None adds nothing.
+    """
+    return TRACERS[type(network)](network, inputs, nudges or {})
+
+
+def is_traced(network: nn.Module) -> bool:
+    """Say whether a network's inside can be seen."""
+    return type(network) in TRACERS
+
+
+def _horn(network: HORN, inputs: Tensor, nudges: Nudges) -> tuple[Tensor, Traces]:
+    sequence = inputs.transpose(0, 1) if network.is_sequence else inputs.flatten(1).unsqueeze(0)
+    drives = F.linear(sequence, network.projection.weight, network.bias())
+    unit = Oscillators(
+        network.constants(),
+        network.coefficients(),
+        network.integration_step,
+        network.integrator,
+        network.recurrent_weight(),
+        None,
+        network.recurrence_on == "velocity",
+    )
+    found = walk(unit, drives.expand(network.timesteps, -1, -1).unbind(0), nudges.get("horn"))
+    positions = found.states[0]
+    read = {
+        "last": lambda: positions[-1],
+        "mean": lambda: positions.mean(0),
+        "rms": lambda: positions.square().mean(0).sqrt(),
+    }
+    return network.readout(read[network.read_out]()), {"horn": found}
+
+
+def _recurrent_cnn(network: RecurrentCnn, inputs: Tensor, nudges: Nudges) -> tuple[Tensor, Traces]:
+    features, found = inputs, {}
+    for number, stage in enumerate(network.stages, start=1):
+        name = f"stage_{number}"
+        if number > 1:
+            features = network.pool(features)
+        drive = channels_last(stage.norm(stage.convolution(channels_last(features))))
+        drives = drive.chunk(stage.timesteps) if stage.driven_by_sequence else [drive] * stage.timesteps
+        found[name] = walk(UNITS[type(stage)](stage), drives, nudges.get(name))
+        positions = found[name].states[0]
+        features = stage.read(iter(positions.unbind(0)), positions.new_ones(()), stage.timesteps)
+    return network.readout(features.mean((-2, -1))), found
+
+
+def _leaky(stage: LeakyStage) -> Unit:
+    kernel = None if stage.kernel is None else stage.recurrence_gain * stage.kernel
+    return FirstOrder(stage.leak_rate, stage.dc_gain, kernel)
+
+
+def _oscillators(stage: OscillatorStage) -> Unit:
+    constants = stage.constants()
+    kernel, scale = stage.kernel, None
+    if kernel is not None:
+        kernel = stage.recurrence_gain * kernel
+        if stage.recurrence_on == "velocity" and stage.scales_state:
+            scale = 1 / constants.omega
+        elif stage.recurrence_on == "velocity":
+            per_channel = 1 / constants.omega
+            kernel = kernel * (per_channel.unsqueeze(1) if kernel.shape[1] == 1 else per_channel)
+    return Oscillators(
+        constants,
+        coefficients(constants, stage.integration_step, stage.integrator),
+        stage.integration_step,
+        stage.integrator,
+        kernel,
+        scale,
+        stage.recurrence_on == "velocity",
+    )
+
+
+UNITS: dict[type[RecurrentStage], Callable[..., Unit]] = {OscillatorStage: _oscillators, LeakyStage: _leaky}
+
+
+def _rnn(network: Rnn, inputs: Tensor, nudges: Nudges) -> tuple[Tensor, Traces]:
+    outputs, found = inputs.transpose(0, 1), {}
+    for number, layer in enumerate(network.layers, start=1):
+        name = f"{layer.unit}_{number}"
+        found[name] = walk(_unit_of_layer(layer), layer.drives(outputs).unbind(0), nudges.get(name))
+        outputs = found[name].states[0]
+    return network.readout(outputs.mean(0) if network.reads_mean else outputs[-1]), found
+
+
+def _unit_of_layer(layer: RecurrentLayer) -> Unit:
+    weight = layer.weight_hh
+    if layer.unit == "tanh":
+        return FirstOrder(weight.new_ones(()), weight.new_ones(()), weight)
+    if layer.unit == "gru":
+        return Gru(weight, layer.bias_hh[layer.num_hoisted :])
+    return Lstm(weight)
+
+
+def _mlp(network: Mlp, inputs: Tensor, nudges: Nudges) -> tuple[Tensor, Traces]:
+    features, found = inputs.flatten(1), {}
+    for number, (linear, norm) in enumerate(zip(network.linears, network.norms, strict=True), start=1):
+        name, argument = f"hidden_{number}", norm(linear(features))
+        found[name] = feed_forward(argument, network.activation(argument), nudges.get(name))
+        features = found[name].states[0][0]
+    return network.readout(features), found
+
+
+def _cnn(network: Cnn, inputs: Tensor, nudges: Nudges) -> tuple[Tensor, Traces]:
+    maps, found = _convolutions(network, inputs, nudges)
+    return network.readout(maps.mean((2, 3))), found
+
+
+def _cnn_horn(network: CnnHorn, inputs: Tensor, nudges: Nudges) -> tuple[Tensor, Traces]:
+    maps, found = _convolutions(network, inputs, nudges)
+    logits, of_unit = trace(network.unit, network.read(maps), nudges)
+    return logits, {**found, **of_unit}
+
+
+def _convolutions(network: Cnn | CnnHorn, inputs: Tensor, nudges: Nudges) -> tuple[Tensor, Traces]:
+    maps, found = inputs, {}
+    gain = getattr(network, "gain", 1.0)
+    for number, (convolution, norm) in enumerate(
+        zip(network.convolutions, network.norms, strict=True), start=1
+    ):
+        if number > 1:
+            maps = F.avg_pool2d(maps, 2)
+        name, argument = f"convolution_{number}", norm(convolution(maps))
+        found[name] = feed_forward(argument, gain * network.activation(argument), nudges.get(name))
+        maps = found[name].states[0][0]
+    return maps, found
+
+
+TRACERS: dict[type[nn.Module], Callable[..., tuple[Tensor, Traces]]] = {
+    HORN: _horn,
+    HornCnn: _recurrent_cnn,
+    LeakyCnn: _recurrent_cnn,
+    Rnn: _rnn,
+    Cnn: _cnn,
+    Mlp: _mlp,
+    CnnHorn: _cnn_horn,
+}
