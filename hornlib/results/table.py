@@ -8,10 +8,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hornlib import __version__
+from hornlib.calibration.shapes import shape_name
 from hornlib.cell import Cell
 from hornlib.config import SECTIONS
 from hornlib.grid import Grid
 from hornlib.provenance import commit
+from hornlib.results.calibration import (
+    CALIBRATED,
+    COVERAGE,
+    Calibration,
+    Measurement,
+    median_bounds,
+    read_calibrations,
+)
+from hornlib.results.choices import CHOSEN, chosen_variables
 from hornlib.results.coordinates import (
     DESCRIBED,
     CellValues,
@@ -25,9 +35,13 @@ from hornlib.results.run_file import CURVES, SCHEMA_VERSION, VARIABLES, RunFile
 if TYPE_CHECKING:
     import netCDF4
 
+    from hornlib.tuning.selection import Choice
+
 __all__ = ["Table"]
 
 DIMENSIONS = ("cell", "seed", "step")
+
+NOT_MEASURED = Measurement("", "")
 
 CELLS_A_CHUNK = 128
 """Cells compressed together: reading one sweep out of many should not unpack all."""
@@ -39,10 +53,16 @@ class Table:
     Args:
         grid: cells, sweeps and wanted seeds.
         runs: the chosen run files of every cell, by name; at least one file in all.
+        choices: what was chosen for the tuned cells, whose values the grid's cells already have.
     """
 
-    def __init__(self, grid: Grid, runs: Mapping[str, list[RunFile]]) -> None:
-        self.grid, self.runs = grid, runs
+    def __init__(
+        self,
+        grid: Grid,
+        runs: Mapping[str, list[RunFile]],
+        choices: Mapping[str, "Choice"] | None = None,
+    ) -> None:
+        self.grid, self.runs, self.choices = grid, runs, choices or {}
         files = [run for own in runs.values() for run in own]
         wanted = (seed for seeds in grid.seeds.values() for seed in seeds)
         seeds = np.array(sorted({*wanted, *(seed for run in files for seed in run.job.range.seeds())}))
@@ -76,6 +96,8 @@ class Table:
             on_cell = [*self._write_parameters(file), *self._write_sweeps(file)]
             self._write_curves(file)
             self._write_runs(file)
+            self._write_calibrations(file)
+            self._write_choices(file)
             file.setncatts(
                 {
                     "title": "Results of hornlib sweeps",
@@ -136,6 +158,42 @@ class Table:
         attributes = {"units": "1", "long_name": "how the run ended: complete, diverged, missing or unwanted"}
         _write(file, "status", DIMENSIONS[:2], self._status(), attributes)
 
+    def _write_calibrations(self, file: "netCDF4.Dataset") -> None:
+        """Write step time and peak memory by device; nothing, not even the dimension, where none is calibrated."""
+        known = read_calibrations(self.grid.settings.results)
+        shapes = [shape_name(self.grid.cells[cell]) for cell in self.axes["cell"]] if known else []
+        found = [own for own in known if not set(shapes).isdisjoint(own.shapes)]
+        if not found:
+            return
+        axes = {
+            "calibration_device": np.array([own.device for own in found], object),
+            "bound": np.array(["low", "high"], object),
+        }
+        for name, long_name in (
+            ("calibration_device", "device that step times were measured on"),
+            ("bound", "end of the interval"),
+        ):
+            file.createDimension(name, len(axes[name]))
+            _write(file, name, (name,), axes[name], {"units": "1", "long_name": long_name})
+        for name, (dims, units, long_name) in CALIBRATED.items():
+            values = np.array([[_calibrated(own, shape, name) for own in found] for shape in shapes], float)
+            attributes = {"units": units, "long_name": long_name}
+            _write(file, name, ("cell", "calibration_device", *dims[1:]), values, attributes)
+        file["step_time"].estimator = "median over blocks of steps"
+        file["step_time_bound"].interval = f"order statistics of the blocks, at least {COVERAGE:.0%}"
+
+    def _write_choices(self, file: "netCDF4.Dataset") -> None:
+        """Write what tuning found; nothing, not even the dimension, where nothing was tuned."""
+        found = chosen_variables(self.axes["cell"].tolist(), self.choices)
+        if not found:
+            return
+        trials = np.arange(found["trial_score"][1].shape[1])
+        file.createDimension("trial", len(trials))
+        _write(file, "trial", ("trial",), trials, {"units": "1", "long_name": "trial"})
+        for name, (dims, values) in found.items():
+            attributes = {"units": CHOSEN[name].units, "long_name": CHOSEN[name].long_name}
+            _write(file, name, dims, values, attributes)
+
     def _status(self) -> np.ndarray:
         status = self._filled(DIMENSIONS[:2], lambda run: run.variables["status"], "missing")
         for row, cell in zip(status, self.axes["cell"], strict=True):
@@ -153,6 +211,12 @@ class Table:
                 if (found := values(run)) is not None:
                     part[np.ix_(*(self.places[id(run)][name] for name in dims[1:]))] = found
         return array
+
+
+def _calibrated(calibration: Calibration, shape: str, name: str) -> float | tuple[float, float]:
+    """Return one of `CALIBRATED` of a shape, NaN where it was not measured."""
+    own = calibration.shapes.get(shape, NOT_MEASURED)
+    return median_bounds(own.block_times) if name == "step_time_bound" else getattr(own, name)
 
 
 def _described(cells: Mapping[Cell, CellValues]) -> dict[str, Coordinate]:

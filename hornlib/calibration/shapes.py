@@ -1,0 +1,69 @@
+"""The shape of a cell: all that the time of a training step depends on, and nothing else; free of torch."""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from hornlib.cell import Cell
+
+__all__ = ["CONSTANTS", "describe_shape", "distinct_shapes", "shape_name"]
+
+CONSTANTS: frozenset[str] = frozenset(
+    {
+        # of oscillators
+        "preset", "omega", "num_cycles", "damping", "damping_ratio", "alpha", "dc_gain", "integration_step",
+        "heterogeneity", "heterogeneity_draw", "gain", "recurrence_gain",
+        # of other units
+        "leak_rate", "constant_drive_gain", "activation_gain",
+    }
+)  # fmt: skip
+"""Parameters of models that are numbers within the network: the same kernels run whatever they are."""
+
+Shape = dict[str, dict[str, Any]]
+
+
+def describe_shape(cell: Cell) -> Shape:
+    """Return a cell's shape, section by section.
+
+    Two cells of one shape run the same kernels on tensors of the same sizes. A field that is not known to be
+    without influence counts, so that at worst a shape is measured twice.
+    """
+    data, training, task = cell.data, cell.training, cell.task()
+    return {
+        "data": {
+            "input_shape": list(task.input_shape),
+            "num_outputs": task.num_outputs,
+            "loss": data.loss,
+            "augmentation": data.augmentation,
+        },
+        "model": {key: value for key, value in cell.model.canonical().items() if key not in CONSTANTS},
+        "structure": cell.structure.canonical(),
+        "training": {
+            "batch_size": min(training.batch_size, data.num_train),
+            "optimizer": training.optimizer,
+            "acceleration": training.acceleration,
+            "precision": training.precision,
+            "gradient_clip": _used(training.gradient_clip),
+            "weight_decay": _used(training.weight_decay),
+            "label_smoothing": _used(training.label_smoothing),
+        },
+    }
+
+
+def shape_name(cell: Cell) -> str:
+    """Return `<model>-<12 hex digits>`, the digits a hash of the shape."""
+    text = json.dumps(describe_shape(cell), sort_keys=True, separators=(",", ":"))
+    return f"{cell.model.name}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+
+
+def distinct_shapes(cells: Iterable[Cell]) -> dict[str, Cell]:
+    """Return one cell of every shape, the first, by the shape's name."""
+    shapes: dict[str, Cell] = {}
+    for cell in cells:
+        shapes.setdefault(shape_name(cell), cell)
+    return shapes
+
+
+def _used(value: float) -> str:
+    return "used" if value else "unused"

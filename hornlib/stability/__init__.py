@@ -1,0 +1,1 @@
+"""Stability of oscillators: predicted before any training, beside what was simulated and what happened."""

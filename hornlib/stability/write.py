@@ -1,0 +1,137 @@
+"""stability.nc: predictions beside what happened, maps and orders, one netCDF group each."""
+
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+from hornlib import __version__
+from hornlib.errors import ResultsError
+from hornlib.grid import Grid
+from hornlib.provenance import commit
+from hornlib.results.atomic import written_atomically
+from hornlib.results.opening import open_results
+from hornlib.stability.maps import heterogeneity_map, plane_map
+from hornlib.stability.nodes import has_oscillators
+from hornlib.stability.orders import integrator_orders
+from hornlib.stability.predictions import EXPECTATIONS, predict_cells
+
+__all__ = ["OUTCOMES", "join_outcome", "stability_table", "write_stability"]
+
+SCHEMA_VERSION = 1
+
+OUTCOMES = ("complete", "diverged")
+
+HAPPENED = {
+    "status": "status",
+    "diverged_at_step": "diverged_at_step",
+    "final_test_metric": "final_metric",
+    "chance_level": "chance_level",
+}
+"""Variable of results.nc -> its name here."""
+
+
+def write_stability(grid: Grid, output: Path, results: Path | None = None) -> Path:
+    """Write stability.nc.
+
+    Groups: "cells" (predictions, and with results what happened), "plane" (over omega h and damping h),
+    "heterogeneity" (over timesteps and heterogeneity), "orders" (of the integrators).
+
+    Args:
+        grid: the cells and the seeds that are wanted of them.
+        output: the file.
+        results: results.nc or partial.nc; without it, predictions alone, before any training.
+
+    Raises:
+        ResultsError: results cannot be read, or the output cannot be written.
+    """
+    groups = {
+        "cells": stability_table(grid, results),
+        "plane": plane_map(),
+        "heterogeneity": heterogeneity_map(),
+        "orders": integrator_orders(),
+    }
+    about = {
+        "title": "Stability of the oscillators of hornlib sweeps",
+        "schema_version": SCHEMA_VERSION,
+        "hornlib_version": __version__,
+        "hornlib_commit": commit(),
+    }
+    with written_atomically(output) as temporary:
+        xr.Dataset(attrs=about).to_netcdf(temporary, engine="netcdf4")
+        for name, group in groups.items():
+            group.to_netcdf(temporary, mode="a", group=name, engine="netcdf4")
+    return output
+
+
+def stability_table(grid: Grid, results: Path | None = None) -> xr.Dataset:
+    """Return predictions of every cell that has oscillators, beside what happened where results are given.
+
+    `arm_<sweep>` says where a cell belongs ("" for nowhere). Tuned cells are left out while nothing is chosen.
+
+    Args:
+        grid: the cells and the seeds that are wanted of them.
+        results: results.nc or partial.nc, or nothing.
+    """
+    known = {name: cell for name, cell in grid.cells.items() if cell.tuned is None or cell.selection}
+    cells = {name: cell for name, cell in known.items() if has_oscillators(cell)}
+    table = predict_cells(cells, grid.seeds)
+    labels = {
+        "dataset": [cell.data.name for cell in cells.values()],
+        "model": [cell.model.name for cell in cells.values()],
+        "recurrence": [str(cell.model.canonical().get("recurrence", "full")) for cell in cells.values()],
+        **{
+            f"arm_{name}": [sweep.arms.get(cell, "") for cell in cells] for name, sweep in grid.sweeps.items()
+        },
+    }
+    for name, values in labels.items():
+        long_name = f"arm of the sweep {name[4:]}" if name.startswith("arm_") else name
+        attributes = {"units": "1", "long_name": long_name}
+        table = table.assign_coords({name: ("cell", np.array(values, str), attributes)})
+    if results is None:
+        return table
+    with open_results(results) as ds:
+        return join_outcome(table, ds.load())
+
+
+def join_outcome(table: xr.Dataset, results: xr.Dataset) -> xr.Dataset:
+    """Add what happened: `status`, `diverged_at_step`, `final_metric`, `chance_level`, and the counts of both.
+
+    Args:
+        table: from `predict_cells`.
+        results: from `open_results`, whole.
+
+    Returns:
+        The table with `num_runs` (expectation, outcome): how many runs of each expectation were completed
+        and how many diverged.
+
+    Raises:
+        ResultsError: the results have none of the cells.
+    """
+    if table.sizes["cell"] and not set(table["cell"].values) & set(results["cell"].values):
+        raise ResultsError(
+            "results.nc has none of the configuration's cells: it is of another configuration; "
+            "name the one that it was made from with --configfile"
+        )
+    happened = results.reset_coords("chance_level")[list(HAPPENED)]
+    happened = happened.drop_vars([name for name in happened.coords if name not in ("cell", "seed")])
+    happened = happened.reindex(cell=table["cell"], seed=table["seed"], fill_value={"status": "missing"})
+    happened["status"] = happened["status"].astype(str)
+    return _counted(table.merge(happened.rename(HAPPENED)))
+
+
+def _counted(table: xr.Dataset) -> xr.Dataset:
+    """Add how many runs of each expectation were completed, and how many diverged."""
+    counts = [
+        [
+            int(((table["expected_failure"] == word) & (table["status"] == outcome)).sum())
+            for outcome in OUTCOMES
+        ]
+        for word in EXPECTATIONS
+    ]
+    table["num_runs"] = (("expectation", "outcome"), counts, {"units": "1", "long_name": "number of runs"})
+    expected = {"units": "1", "long_name": "how a run was expected to fail, if it failed"}
+    ended = {"units": "1", "long_name": "how the runs ended"}
+    return table.assign_coords(
+        expectation=("expectation", list(EXPECTATIONS), expected), outcome=("outcome", list(OUTCOMES), ended)
+    )
