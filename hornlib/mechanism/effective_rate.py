@@ -1,0 +1,239 @@
+"""Experiment: is an arm's fast early learning only a larger effective learning rate?"""
+
+import contextlib
+import math
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hornlib.cell import Cell, make_cell
+from hornlib.data.loading import Splits, load
+from hornlib.mechanism.contenders import Contender, Study, contender_coordinates, label
+from hornlib.mechanism.effects import MIN_SEEDS, Effect, paired_ratio, said
+from hornlib.mechanism.initialisation import layer_of
+from hornlib.mechanism.outcomes import outcome_variables, outcomes
+from hornlib.mechanism.record import Entry, axis, effect_variables, finished, variable
+from hornlib.mechanism.scale import scale_at_start
+from hornlib.training.loop import Chunk, start_chunk, train_chunk
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+__all__ = ["measure", "relative_updates", "steps_at"]
+
+QUESTION = (
+    "Is early speed only a larger effective learning rate? If it is, arms differ at one learning rate, and no longer "
+    "when each learning rate is divided by the arm's gain, nor when each arm has its own best."
+)
+
+NUM_STEPS = 10
+"""First steps over which updates are measured."""
+
+COMPARISONS = ("same_rate", "rescaled_rate", "own_best_rate")
+"""How two arms' learning rates are paired: equal; equal products with the gain; each arm's fastest."""
+
+Curve = tuple[np.ndarray, np.ndarray]
+"""One arm: learning rates, ascending, and steps to the target (rate, seed)."""
+
+
+class _Enough(Exception):
+    """Raised out of the training loop after the last step that is looked at."""
+
+
+def relative_updates(cell: Cell, seeds: tuple[int, ...], splits: Splits) -> dict[str, Tensor]:
+    """Return |w_t - w_(t-1)| / |w_(t-1)| of every layer over the first steps, each (seeds, steps).
+
+    For plain gradient descent it is learning rate |g| / |w|; an adaptive optimiser's is its own.
+
+    Args:
+        cell: trained as its sweep trains it.
+        seeds: trained side by side.
+        splits: its data.
+    """
+    quick = cell.training.model_copy(update={"evaluation_examples": 1})
+    chunk = start_chunk(
+        make_cell(cell.data, cell.model, cell.structure, quick), list(seeds), torch.device("cpu")
+    )
+    total = min(NUM_STEPS, cell.training.total_steps(cell.data.num_train))
+    before = _weights(chunk)
+    found: dict[str, list[Tensor]] = {layer: [] for layer in before}
+
+    def after_step(chunk: Chunk) -> None:
+        nonlocal before
+        after = _weights(chunk)
+        for layer, weights in after.items():
+            change = (weights - before[layer]).norm(dim=1) / before[layer].norm(dim=1)
+            found[layer].append(change)
+        before = after
+        if chunk.step == total:
+            raise _Enough
+
+    with contextlib.suppress(_Enough):
+        train_chunk(chunk, splits, after_step)
+    return {layer: torch.stack(changes, 1) for layer, changes in found.items()}
+
+
+def steps_at(curve: Curve, rate: float) -> np.ndarray:
+    """Return the steps to the target at a learning rate, by seed: interpolated, both logarithmic; NaN outside."""
+    rates, steps = curve
+    if not rates[0] * (1 - 1e-9) <= rate <= rates[-1] * (1 + 1e-9):
+        return np.full(steps.shape[1], np.nan)
+    return np.exp(
+        [np.interp(math.log(rate), np.log(rates), np.log(of_seed)) for of_seed in steps.swapaxes(0, 1)]
+    )
+
+
+def compare(subject: Curve, rival: Curve, gain_ratio: float) -> dict[str, Effect]:
+    """Return the ratio of steps, subject over rival, paired by seed, in each of the three comparisons.
+
+    Args:
+        subject: its learning rates and steps.
+        rival: the same of the rival.
+        gain_ratio: the subject's gain over the rival's.
+    """
+    same = [(steps_at(subject, rate), steps_at(rival, rate)) for rate in subject[0]]
+    scaled = [(steps_at(subject, rate / gain_ratio), steps_at(rival, rate)) for rate in rival[0]]
+    best = [(_best(subject), _best(rival))]
+    return {
+        name: paired_ratio(*_over_rates(pairs))
+        for name, pairs in zip(COMPARISONS, (same, scaled, best), strict=True)
+    }
+
+
+def measure(study: Study) -> "xr.Dataset":
+    """Return relative updates of the first steps, and the arms' ratios with equal and with rescaled rates."""
+    first = _measured_updates(study)
+    axes = {**contender_coordinates(study.contenders), **first["axes"]}
+    variables: dict[str, Entry] = first["variables"]
+    sentence = "Nothing has been trained yet, so learning rates cannot be compared."
+    if study.results is not None:
+        reached = outcomes(study)
+        pairs = list(_pairs(study, reached["steps_to_target"].values))
+        effects = [effect for _, compared in pairs for effect in compared.values()]
+        variables |= outcome_variables(reached)
+        estimator = "geometric mean over seeds (and shared learning rates) of paired ratios of steps"
+        table = effect_variables("ratio", ("pair",), effects, "steps, subject over rival", estimator)
+        for name, (_, numbers, attributes) in table.items():
+            dims = ("pair", "comparison", "bound")[: 3 if name.endswith("_bound") else 2]
+            shaped = numbers.reshape(len(pairs), len(COMPARISONS), *numbers.shape[1:])
+            variables[name] = (dims, shaped, attributes)
+        axes |= axis("pair", [name for name, _ in pairs], "subject over rival")
+        axes |= axis("comparison", list(COMPARISONS), "how learning rates are paired")
+        sentence = _sentence(pairs)
+    return finished("effective_rate", QUESTION, study, variables, sentence, **axes)
+
+
+def _weights(chunk: Chunk) -> dict[str, Tensor]:
+    """Return every layer's weights as one row a lane, (lanes, numbers)."""
+    rows: dict[str, list[Tensor]] = {}
+    for name, tensor in chunk.lanes.parameters.items():
+        rows.setdefault(layer_of(name.removeprefix("network.")), []).append(tensor.detach().flatten(1))
+    return {layer: torch.cat(parts, 1) for layer, parts in rows.items()}
+
+
+def _measured_updates(study: Study) -> dict[str, dict[str, Entry]]:
+    found = [
+        relative_updates(contender.cell, study.seeds, load(contender.cell.data, "cpu"))
+        for contender in study.contenders
+    ]
+    layers = list(dict.fromkeys(layer for updates in found for layer in updates))
+    numbers = np.full((len(found), len(study.seeds), NUM_STEPS, len(layers)), np.nan)
+    for row, updates in enumerate(found):
+        for layer, change in updates.items():
+            numbers[row, : change.shape[0], : change.shape[1], layers.index(layer)] = change.numpy()
+    dims = ("contender", "seed", "training_step", "layer")
+    gain = [
+        [scale_at_start(contender, seed, "none").feature_deviation for seed in study.seeds]
+        for contender in study.contenders
+    ]
+    return {
+        "variables": {
+            "relative_update": variable(dims, numbers, "|change of the weights| / |weights| in a step"),
+            "gain": variable(
+                ("contender", "seed"),
+                gain,
+                "standard deviation of the untrained features before the read-out",
+            ),
+        },
+        "axes": {
+            **axis("training_step", range(1, NUM_STEPS + 1), "training step"),
+            **axis("layer", layers, "layer"),
+        },
+    }
+
+
+def _pairs(study: Study, steps: np.ndarray) -> Iterator[tuple[str, dict[str, Effect]]]:
+    """Yield the first group of contenders against every other of its dataset: alike but for the learning rate."""
+    groups: dict[str, list[int]] = {}
+    for index, contender in enumerate(study.contenders):
+        varies = [name for name in contender.varies if name != "learning_rate"]
+        groups.setdefault(label(contender.arm, contender.cell, varies), []).append(index)
+    curves = {name: _curve(study, steps, rows) for name, rows in groups.items()}
+    gains = {name: _gain(study.contenders[rows[0]], study.seeds) for name, rows in groups.items()}
+    first: dict[str, str] = {}
+    for name, rows in groups.items():
+        subject = first.setdefault(study.contenders[rows[0]].cell.data.name, name)
+        if subject != name:
+            yield (
+                f"{subject} over {name}",
+                compare(curves[subject], curves[name], gains[subject] / gains[name]),
+            )
+
+
+def _curve(study: Study, steps: np.ndarray, rows: list[int]) -> Curve:
+    rates = np.array([study.contenders[row].cell.training.learning_rate for row in rows])
+    order = rates.argsort()
+    return rates[order], steps[np.array(rows)[order]]
+
+
+def _gain(contender: Contender, seeds: tuple[int, ...]) -> float:
+    """Return the feature scale that reaches the last layer; 1 behind a normalised read-out."""
+    if contender.cell.model.readout_norm == "batch":  # type: ignore[attr-defined]
+        return 1.0
+    deviations = [scale_at_start(contender, seed, "none").feature_deviation for seed in seeds]
+    return float(np.exp(np.log(deviations).mean()))
+
+
+def _best(curve: Curve) -> np.ndarray:
+    """Return each seed's steps at the rate that is fastest for the *other* seeds, so that none chooses for itself."""
+    logarithms = np.log(curve[1])
+    total = np.nansum(logarithms, 1, keepdims=True)
+    chosen = (total - np.nan_to_num(logarithms)).argmin(0)
+    return curve[1][chosen, np.arange(curve[1].shape[1])]
+
+
+def _over_rates(pairs: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
+    """Return each seed's geometric means over the learning rates at which both arms are known."""
+    first, second = (np.log(np.stack(part)) for part in zip(*pairs, strict=True))
+    both = np.isfinite(first) & np.isfinite(second)
+    num = both.sum(0)
+    with np.errstate(invalid="ignore"):
+        means = [np.where(both, part, 0).sum(0) / num for part in (first, second)]
+    return np.exp(means[0]), np.exp(means[1])
+
+
+def _sentence(pairs: list[tuple[str, dict[str, Effect]]]) -> str:
+    """Say for each pair whether rescaling makes the difference vanish."""
+    if not pairs:
+        return "There is one arm only, so nothing can be compared."
+    parts = []
+    for name, compared in pairs:
+        same, rescaled, best = (compared[comparison] for comparison in COMPARISONS)
+        told = f"{said(same)} at equal, {said(rescaled)} at rescaled, {said(best)} at the best learning rates"
+        parts.append(f"{name}: steps {told}: {_verdict(same, rescaled, best)}")
+    return "; ".join(parts) + "."
+
+
+def _verdict(same: Effect, rescaled: Effect, best: Effect) -> str:
+    if same.num < MIN_SEEDS:
+        return f"not enough data (n = {same.num}, at least {MIN_SEEDS} are needed)"
+    if not same.differs(1):
+        return "no difference to be explained is distinguished"
+    if rescaled.differs(1) and best.differs(1):
+        return "a difference stays, so that the effective learning rate does not explain it"
+    if not rescaled.differs(1) and not best.differs(1):
+        return "it is no longer distinguished, as a larger effective learning rate would have it"
+    return "the two ways of equalling the rates disagree"

@@ -1,0 +1,87 @@
+"""The table of experiments: where each stands, and the sweep of config/mechanism.yaml that it looks at."""
+
+import importlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from hornlib.errors import ConfigError, ResultsError, nearest
+from hornlib.grid import Grid
+from hornlib.mechanism.contenders import Study, contenders
+from hornlib.mechanism.record import write
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+__all__ = ["EXPERIMENTS", "Experiment", "experiments_of", "run_experiment"]
+
+
+class Experiment(NamedTuple):
+    """One experiment.
+
+    Attributes:
+        module: where its `measure(study)` stands.
+        sweep: the sweep that it looks at unless told otherwise.
+        needs_results: whether it reads what was trained, and cannot do without.
+    """
+
+    module: str
+    sweep: str
+    needs_results: bool
+
+
+EXPERIMENTS: dict[str, Experiment] = {
+    "scale": Experiment("hornlib.mechanism.scale", "arms", False),
+    "effective_rate": Experiment("hornlib.mechanism.effective_rate", "learning_rates", False),
+    "tangent_kernel": Experiment("hornlib.mechanism.tangent_kernel", "arms", False),
+    "linear_probe": Experiment("hornlib.mechanism.linear_probe", "arms", False),
+    "frozen_recurrence": Experiment("hornlib.mechanism.frozen_recurrence", "frozen_recurrence", True),
+    "resonance": Experiment("hornlib.mechanism.resonance", "resonance", True),
+    "heterogeneity": Experiment("hornlib.mechanism.heterogeneity", "heterogeneity", True),
+}
+
+
+def experiments_of(grid: Grid) -> list[str]:
+    """Return the experiments whose own sweep the configuration has."""
+    return [name for name, experiment in EXPERIMENTS.items() if experiment.sweep in grid.sweeps]
+
+
+def run_experiment(name: str, grid: Grid, sweep: str | None = None, output: Path | None = None) -> Path:
+    """Run one experiment and write its Dataset; results.nc is read where it is there, else partial.nc.
+
+    Args:
+        name: of `EXPERIMENTS`.
+        grid: the configuration.
+        sweep: what to look at; default: the experiment's own sweep.
+        output: the file; default: mechanism/<name>.nc in the results folder.
+
+    Raises:
+        ConfigError: there is no such experiment or sweep, or the sweep has not what the experiment compares.
+        ResultsError: it needs training results, and there are none; or the file cannot be written.
+    """
+    if name not in EXPERIMENTS:
+        valid = ", ".join(EXPERIMENTS)
+        raise ConfigError(f"unknown experiment {name!r}{nearest(name, EXPERIMENTS)}; valid: {valid}")
+    experiment = EXPERIMENTS[name]
+    chosen = sweep or experiment.sweep
+    found = contenders(grid, chosen)
+    study = Study(chosen, found, grid.sweeps[chosen].seeds, _results(grid, chosen))
+    if experiment.needs_results and study.results is None:
+        raise ResultsError(
+            f"{name} reads what the sweep {chosen!r} trained, and there is no results.nc with it in "
+            f"{grid.settings.results}; `snakemake --cores N {chosen}` trains it, `hornlib gather` writes the file"
+        )
+    measure: Callable[[Study], xr.Dataset] = importlib.import_module(experiment.module).measure
+    return write(measure(study), output or Path(grid.settings.results) / "mechanism" / f"{name}.nc")
+
+
+def _results(grid: Grid, sweep: str) -> "xr.Dataset | None":
+    """Return the sweep's part of the results, None where they are not there or do not have it."""
+    from hornlib.results.opening import open_results
+
+    folder = Path(grid.settings.results)
+    path = next((path for path in (folder / "results.nc", folder / "partial.nc") if path.exists()), None)
+    if path is None:
+        return None
+    with open_results(path) as ds:
+        return open_results(path, sweep=sweep).load() if f"in_{sweep}" in ds.coords else None

@@ -1,0 +1,43 @@
+"""Experiment: is it the learning of the recurrent weights that makes an arm fast, or the dynamics as drawn?"""
+
+from typing import TYPE_CHECKING
+
+from hornlib.errors import ConfigError
+from hornlib.mechanism.contenders import Contender, Study, parameters_of
+from hornlib.mechanism.contrasts import contrasted, pairs_that_differ_in
+from hornlib.mechanism.record import finished
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+__all__ = ["measure"]
+
+QUESTION = (
+    "Does early speed need recurrent weights that learn? If the dynamics as drawn are what helps, freezing them "
+    "changes nothing; if their learning is, the frozen arms need more steps."
+)
+
+
+def measure(study: Study) -> "xr.Dataset":
+    """Return how many more steps each arm needs with its recurrent weights frozen.
+
+    Raises:
+        ConfigError: no two cells differ in `recurrence_training` alone.
+        ResultsError: the sweep has not been trained.
+    """
+    pairs = pairs_that_differ_in(study.contenders, ["recurrence_training"], _learns)
+    if not pairs:
+        raise ConfigError(
+            f"sweep {study.sweep!r} has no two cells that differ in recurrence_training alone; "
+            "write `recurrence_training: [learned, frozen]`"
+        )
+    found = contrasted(study, pairs)
+    sentence = found.sentence(
+        "freezing makes it faster, so what the recurrence learns early is of no use to it",
+        "freezing makes it slower, so part of its speed is learned recurrence",
+    )
+    return finished("frozen_recurrence", QUESTION, study, found.variables, sentence, **found.axes)
+
+
+def _learns(contender: Contender) -> bool:
+    return parameters_of(contender.cell).get("recurrence_training") == "learned"

@@ -1,0 +1,76 @@
+"""Experiment: does heterogeneity speed up learning, or only the shift of means that some draws bring with it?"""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hornlib.errors import ConfigError
+from hornlib.mechanism.contenders import Contender, Study, parameters_of
+from hornlib.mechanism.contrasts import contrasted, pairs_that_differ_in
+from hornlib.mechanism.initialisation import untrained
+from hornlib.mechanism.record import Entry, finished, variable
+from hornlib.models.horn.network import HORN
+from hornlib.models.horn_cnn.network import OscillatorStage
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+__all__ = ["mean_constants", "measure"]
+
+QUESTION = (
+    "Is it the spread of frequencies that helps? A log-uniform draw keeps damping ratio and DC gain; the uniform draw "
+    "also raises the mean frequency by a quarter, and the homogeneous control at 1.25 omega does only that. If spread "
+    "helps, the first is faster than the homogeneous cell and the second than its control."
+)
+
+DRAWS = ("heterogeneity", "heterogeneity_draw", "omega", "num_cycles", "damping", "alpha", "dc_gain", "gain")
+"""What a draw and its homogeneous controls may differ in."""
+
+
+def measure(study: Study) -> "xr.Dataset":
+    """Return the ratio of steps of every heterogeneous contender over every homogeneous one of its arm's model.
+
+    Raises:
+        ConfigError: the sweep lacks one of the two.
+        ResultsError: the sweep has not been trained.
+    """
+    pairs = pairs_that_differ_in(study.contenders, DRAWS, _is_homogeneous)
+    if not pairs:
+        raise ConfigError(
+            f"sweep {study.sweep!r} has no heterogeneous cell beside a homogeneous one that is equal to it in "
+            "everything but the draw"
+        )
+    found = contrasted(study, pairs)
+    sentence = found.sentence("the heterogeneous cell is faster", "the heterogeneous cell is slower")
+    variables = found.variables | _drawn(study)
+    return finished("heterogeneity", QUESTION, study, variables, sentence, **found.axes)
+
+
+def mean_constants(contender: Contender, seed: int) -> tuple[float, float]:
+    """Return the means over units of omega and of the DC gain alpha / omega^2, as the seed drew them; else NaN."""
+    network = untrained(contender.cell, seed)
+    layers = [
+        module.constants() for module in network.modules() if isinstance(module, HORN | OscillatorStage)
+    ]
+    if not layers:
+        return float("nan"), float("nan")
+    omega = np.concatenate([layer.omega.detach().double().flatten().numpy() for layer in layers])
+    alpha = np.concatenate([layer.alpha.detach().double().flatten().numpy() for layer in layers])
+    return float(omega.mean()), float((alpha / omega**2).mean())
+
+
+def _is_homogeneous(contender: Contender) -> bool:
+    return parameters_of(contender.cell).get("heterogeneity") == 0
+
+
+def _drawn(study: Study) -> dict[str, Entry]:
+    means = np.array(
+        [[mean_constants(contender, seed) for seed in study.seeds] for contender in study.contenders]
+    )
+    dims = ("contender", "seed")
+    return {
+        "mean_omega": variable(
+            dims, means[..., 0], "mean angular frequency of the units", units="rad / unit of time"
+        ),
+        "mean_dc_gain": variable(dims, means[..., 1], "mean DC gain alpha / omega^2 of the units"),
+    }

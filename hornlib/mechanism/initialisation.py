@@ -1,0 +1,68 @@
+"""Networks before their first update, as training would meet them: weights, first batch, features, gradients."""
+
+import torch
+from torch import Tensor, nn
+
+from hornlib.cell import Cell
+from hornlib.data.loading import Split
+from hornlib.data.order import epoch_order
+from hornlib.models.build import build_network
+from hornlib.models.readout import Readout
+from hornlib.parameters import ModelParameters
+from hornlib.training.evaluation import LOSSES
+from hornlib.training.lanes import BATCH_NORM
+
+__all__ = ["features", "first_batch", "hold_statistics_", "layer_of", "loss_of", "untrained"]
+
+
+def untrained(cell: Cell, seed: int, model: ModelParameters | None = None) -> nn.Module:
+    """Return the network of a seed with its initial weights, or that of another model on the same task."""
+    return build_network(model or cell.model, cell.task(), seed)
+
+
+def first_batch(cell: Cell, seed: int, train: Split, num_inputs: int | None = None) -> Split:
+    """Return the examples that the seed's first training step sees, or as many from the same order.
+
+    Args:
+        cell: says the batch size.
+        seed: of the run; every arm sees the same order for the same seed.
+        train: the training part.
+        num_inputs: examples; None for the batch size.
+    """
+    order = epoch_order(seed, 0, len(train.targets)).to(train.targets.device)
+    chosen = order[: cell.training.batch_size if num_inputs is None else num_inputs]
+    return Split(train.inputs[chosen], train.targets[chosen])
+
+
+def features(network: nn.Module, inputs: Tensor) -> Tensor:
+    """Return what reaches the read-out, before its normalisation, (batch, num_features)."""
+    seen: list[Tensor] = []
+    readout = next(module for module in network.modules() if isinstance(module, Readout))
+    handle = readout.register_forward_pre_hook(lambda module, given: seen.append(given[0]))
+    try:
+        network(inputs)
+    finally:
+        handle.remove()
+    return seen[0]
+
+
+def loss_of(cell: Cell, logits: Tensor, targets: Tensor) -> Tensor:
+    """Return the training loss of a batch, a scalar."""
+    smoothing = cell.training.label_smoothing
+    return LOSSES[cell.data.loss](logits.unsqueeze(0), targets.unsqueeze(0), smoothing).mean()
+
+
+def layer_of(parameter: str) -> str:
+    """Return the layer that a parameter belongs to: "stages.0.convolution" of "stages.0.convolution.weight"."""
+    return parameter.rpartition(".")[0] or parameter
+
+
+def hold_statistics_(network: nn.Module, inputs: Tensor) -> None:
+    """Put the network into evaluation mode with batch norm's statistics those of these inputs."""
+    network.train()
+    for norm in network.modules():
+        if isinstance(norm, BATCH_NORM):
+            norm.momentum = 1.0
+    with torch.no_grad():
+        network(inputs)
+    network.eval()

@@ -1,0 +1,170 @@
+"""Experiment: do untrained dynamics make features more separable, step by step, than the same graph without them?"""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from hornlib.cell import Cell
+from hornlib.data.loading import Split, Splits, load
+from hornlib.errors import ConfigError
+from hornlib.mechanism.contenders import Study, contender_coordinates
+from hornlib.mechanism.effects import Effect, paired_difference, said
+from hornlib.mechanism.initialisation import features, hold_statistics_, untrained
+from hornlib.mechanism.record import axis, effect_variables, finished, variable
+from hornlib.mechanism.ridge import Part, probe
+from hornlib.models.horn.parameters import HornParameters
+from hornlib.models.horn_cnn.parameters import HornCnnParameters
+from hornlib.models.leaky_cnn.parameters import LeakyCnnParameters
+from hornlib.parameters import ModelParameters, Value
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+__all__ = ["measure", "probe_accuracy", "with_timesteps"]
+
+QUESTION = (
+    "Do the untrained dynamics already separate the classes? If they are why an arm learns early, a linear probe of "
+    "its untrained features beats that of the controls, and more so after more steps; features are standardised, so "
+    "that gains have no part in it."
+)
+
+LONGEST = 2
+"""Probed up to this multiple of the cell's own timesteps."""
+
+NUM_TRAIN = 2048
+"""Most training examples of a probe, and most of either other part."""
+
+
+def with_timesteps(model: ModelParameters, timesteps: int) -> ModelParameters | None:
+    """Return the same units run for other timesteps: every constant in time units stays; None where T is not free.
+
+    Args:
+        model: of a cell.
+        timesteps: T, from 1 on.
+    """
+    own = getattr(model, "timesteps", None)
+    if own is None:
+        return None
+    if isinstance(model, LeakyCnnParameters):
+        constants = {"leak_rate": model.resolved_leak_rate(), "dc_gain": model.resolved_dc_gain()}
+        return model.model_copy(update={**constants, "constant_drive_gain": None, "timesteps": timesteps})
+    if isinstance(model, HornParameters | HornCnnParameters):
+        oscillator = model.oscillator(own)
+        constants = {"omega": oscillator.omega, "damping": oscillator.damping, "alpha": oscillator.alpha}
+        cleared: dict[str, Value] = {
+            "num_cycles": None,
+            "damping_ratio": None,
+            "dc_gain": None,
+            "timesteps": timesteps,
+        }
+        if isinstance(model, HornCnnParameters):
+            cleared["gain"] = "own"
+        return model.model_copy(update={**constants, **cleared})
+    return None
+
+
+def probe_accuracy(cell: Cell, seed: int, model: ModelParameters, splits: Splits) -> float:
+    """Return the test accuracy of a linear probe of the model's untrained features."""
+    network = untrained(cell, seed, model)
+    parts = [_thinned(split) for split in splits]
+    hold_statistics_(network, parts[0].inputs)
+    with torch.no_grad():
+        seen = [Part(features(network, part.inputs).numpy(), part.targets.numpy()) for part in parts]
+    return probe(*seen).accuracy
+
+
+def measure(study: Study) -> "xr.Dataset":
+    """Return probes over timesteps for every contender and seed, and the subject's lead over each control.
+
+    Raises:
+        ConfigError: a regression, or no validation part to choose the probe's strength on.
+    """
+    for contender in study.contenders:
+        _check(contender.cell)
+    own = [getattr(contender.cell.model, "timesteps", None) for contender in study.contenders]
+    grid = _timesteps_grid([each for each in own if each is not None])
+    at_own, over_time = [], np.full((len(own), len(study.seeds), len(grid)), np.nan)
+    for row, contender in enumerate(study.contenders):
+        splits = load(contender.cell.data, "cpu")
+        at_own.append(
+            [probe_accuracy(contender.cell, seed, contender.cell.model, splits) for seed in study.seeds]
+        )
+        for place, timesteps in enumerate(grid):
+            model = with_timesteps(contender.cell.model, timesteps)
+            if model is not None and timesteps <= LONGEST * (own[row] or 0):
+                over_time[row, :, place] = [
+                    probe_accuracy(contender.cell, seed, model, splits) for seed in study.seeds
+                ]
+    accuracy = np.array(at_own)
+    leads = {
+        f"{study.contenders[0].label} over {contender.label}": paired_difference(accuracy[0], accuracy[row])
+        for row, contender in enumerate(study.contenders)
+        if row and contender.cell.data == study.contenders[0].cell.data
+    }
+    gains = [_gain_over_time(study, row, own[row], over_time[row], grid) for row in range(len(own))]
+    variables = {
+        "probe_accuracy": variable(
+            ("contender", "seed"), accuracy, "test accuracy of a linear probe at the cell's own timesteps"
+        ),
+        "probe_accuracy_over_time": variable(
+            ("contender", "seed", "timesteps"), over_time, "test accuracy of a linear probe"
+        ),
+        **effect_variables(
+            "lead", ("pair",), list(leads.values()), "difference of accuracy", "mean paired difference"
+        ),
+        **effect_variables(
+            "gain_over_time",
+            ("contender",),
+            gains,
+            "accuracy at the cell's own timesteps less that at one step",
+            "mean paired difference",
+        ),
+    }
+    axes = {
+        **contender_coordinates(study.contenders),
+        **axis("timesteps", grid, "timesteps of the untrained network"),
+        **axis("pair", list(leads), "subject over control"),
+    }
+    sentence = _sentence(study, leads, gains[0])
+    return finished("linear_probe", QUESTION, study, variables, sentence, **axes)
+
+
+def _check(cell: Cell) -> None:
+    if cell.data.loss != "cross_entropy":
+        raise ConfigError(f"a linear probe needs classes, and {cell.data.name} is a regression; take it out")
+    if cell.data.num_validation == 0:
+        raise ConfigError(
+            "a linear probe chooses its strength on validation examples; set data.validation above 0"
+        )
+
+
+def _thinned(split: Split) -> Split:
+    """Return at most so many examples, evenly spaced."""
+    every = max(1, -(-len(split.targets) // NUM_TRAIN))
+    return Split(split.inputs[::every], split.targets[::every])
+
+
+def _timesteps_grid(own: list[int]) -> list[int]:
+    """Return T = 1, 2, 4, ... up to twice the longest, and every cell's own."""
+    longest = LONGEST * max(own, default=0)
+    doubling = [2**power for power in range(longest.bit_length()) if 2**power <= longest]
+    return sorted({*doubling, *own})
+
+
+def _gain_over_time(
+    study: Study, row: int, own: int | None, over_time: np.ndarray, grid: list[int]
+) -> Effect:
+    if own is None or with_timesteps(study.contenders[row].cell.model, 1) is None:
+        nothing = np.full(len(study.seeds), np.nan)
+        return paired_difference(nothing, nothing)
+    return paired_difference(over_time[:, grid.index(own)], over_time[:, grid.index(1)])
+
+
+def _sentence(study: Study, leads: dict[str, Effect], gain: Effect) -> str:
+    subject = study.contenders[0].label
+    words = ("fewer classes are told apart than by the control", "the untrained features are more separable")
+    parts = [f"{name}: {said(lead)}: {lead.verdict(0, *words)}" for name, lead in leads.items()]
+    over = gain.verdict(0, "the steps make them less separable", "the steps make them more separable")
+    parts.append(f"from one step to its own timesteps, {subject}: {said(gain)}: {over}")
+    return f"Difference of the linear probe's test accuracy. {'; '.join(parts)}."

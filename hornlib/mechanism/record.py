@@ -1,0 +1,119 @@
+"""One experiment's Dataset: variables with units and names, provenance, and the sentence that it ends in."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hornlib import __version__
+from hornlib.errors import ResultsError
+from hornlib.mechanism.contenders import Study
+from hornlib.mechanism.effects import Effect
+from hornlib.provenance import commit
+from hornlib.results.atomic import written_atomically
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+__all__ = ["SCHEMA_VERSION", "axis", "effect_variables", "finished", "open_experiment", "variable", "write"]
+
+SCHEMA_VERSION = 1
+"""Of the files in results/mechanism."""
+
+Entry = tuple[Any, Any, dict[str, str]]
+
+
+def variable(
+    dims: str | Sequence[str], values: Any, long_name: str, units: str = "1", **attributes: str
+) -> Entry:
+    """Return what `xarray.Dataset` takes: dimensions, numbers, and attributes with units and long name."""
+    return dims, np.asarray(values), {"units": units, "long_name": long_name, **attributes}
+
+
+def axis(name: str, values: Any, long_name: str, units: str = "1") -> dict[str, Entry]:
+    """Return a dimension's coordinate."""
+    return {name: variable(name, values, long_name, units)}
+
+
+def effect_variables(
+    name: str, dims: Sequence[str], effects: Sequence[Effect], long_name: str, estimator: str
+) -> dict[str, Entry]:
+    """Return the estimates of one effect, their bounds (dimension `bound`) and how many pairs made each."""
+    bounds = np.array([effect[1:3] for effect in effects], float).reshape(len(effects), 2)
+    estimates = np.array([effect.estimate for effect in effects], float)
+    interval = "two-sided, 95 %"
+    return {
+        name: variable(dims, estimates, long_name, estimator=estimator),
+        f"{name}_bound": variable(
+            (*dims, "bound"), bounds, f"bounds of {long_name}", estimator=estimator, interval=interval
+        ),
+        f"num_{name}": variable(dims, [effect.num for effect in effects], f"pairs behind {long_name}"),
+    }
+
+
+def finished(
+    experiment: str, question: str, study: Study, variables: dict[str, Entry], sentence: str, **axes: Entry
+) -> "xr.Dataset":
+    """Return the Dataset of an experiment.
+
+    Args:
+        experiment: its name.
+        question: what it asks, and what answer would refute which explanation.
+        study: what it looked at.
+        variables: its numbers.
+        sentence: what it found: an effect size with its interval, or that nothing was distinguished.
+        axes: coordinates.
+    """
+    import xarray as xr
+
+    if any("bound" in entry[0] for entry in variables.values()):
+        axes |= axis("bound", ["low", "high"], "end of the interval")
+    if any("seed" in entry[0] for entry in variables.values()):
+        axes |= axis("seed", list(study.seeds), "seed")
+    attributes = {
+        "schema_version": SCHEMA_VERSION,
+        "experiment": experiment,
+        "question": question,
+        "sentence": sentence,
+        "sweep": study.sweep,
+        "num_seeds": len(study.seeds),
+        "hornlib_version": __version__,
+        "hornlib_commit": commit(),
+    }
+    return xr.Dataset(variables, axes, attributes)
+
+
+def write(ds: "xr.Dataset", path: Path) -> Path:
+    """Write the Dataset whole or not at all, and return its path.
+
+    Raises:
+        ResultsError: the folder is full or cannot be written.
+    """
+    with written_atomically(path) as temporary:
+        ds.to_netcdf(temporary, engine="netcdf4")
+    return path
+
+
+def open_experiment(path: str | Path) -> "xr.Dataset":
+    """Read an experiment's Dataset into memory.
+
+    Raises:
+        ResultsError: it is not there, damaged, or of another schema.
+    """
+    import xarray as xr
+
+    again = "`hornlib mechanism` writes it anew"
+    try:
+        with xr.open_dataset(path, engine="netcdf4") as ds:
+            ds = ds.load()
+    except FileNotFoundError:
+        raise ResultsError(f"{path}: there is no such file; {again}") from None
+    except (OSError, ValueError, RuntimeError) as error:
+        raise ResultsError(f"{path}: cannot be read ({error}); {again}") from error
+    if ds.attrs.get("schema_version") != SCHEMA_VERSION:
+        found = ds.attrs.get("schema_version")
+        raise ResultsError(
+            f"{path}: has schema version {found}, this hornlib reads {SCHEMA_VERSION}; {again}"
+        )
+    return ds

@@ -1,0 +1,153 @@
+"""Experiment: do arms learn early at different speeds because their logits and gradients start at different sizes?"""
+
+import math
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import torch
+
+from hornlib.data.loading import load
+from hornlib.mechanism.contenders import Contender, Study, contender_coordinates
+from hornlib.mechanism.effects import Effect, paired_ratio, rank_correlation, said
+from hornlib.mechanism.initialisation import features, first_batch, layer_of, loss_of, untrained
+from hornlib.mechanism.outcomes import outcome_variables, outcomes
+from hornlib.mechanism.record import Entry, axis, effect_variables, finished, variable
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+__all__ = ["Scale", "measure", "scale_at_start"]
+
+QUESTION = (
+    "Is early speed a matter of scale? If it is, the arms' order in steps to the target follows the size of their "
+    "logits or gradients at the first step, and the normalised read-out evens both out."
+)
+
+NORMS = ("none", "batch")
+"""Read-outs: raw and normalised."""
+
+QUANTITIES = ("logit_deviation", "gradient_norm")
+
+
+class Scale(NamedTuple):
+    """Sizes at the first step of one network.
+
+    Attributes:
+        logit_deviation: standard deviation over examples, averaged (root mean square) over outputs.
+        feature_deviation: the same of what reaches the read-out, before its normalisation.
+        gradient_norm: Euclidean norm of the loss's gradient.
+        by_layer: the same, layer by layer.
+    """
+
+    logit_deviation: float
+    feature_deviation: float
+    gradient_norm: float
+    by_layer: dict[str, float]
+
+
+def scale_at_start(contender: Contender, seed: int, readout_norm: str) -> Scale:
+    """Measure a contender on its seed's first batch, in training mode, with this read-out."""
+    cell = contender.cell
+    batch = first_batch(cell, seed, load(cell.data, "cpu").train)
+    model = cell.model.model_copy(update={"readout_norm": readout_norm})
+    network = untrained(cell, seed, model).train()
+    logits = network(batch.inputs)
+    trained = {name: tensor for name, tensor in network.named_parameters() if tensor.requires_grad}
+    gradients = torch.autograd.grad(loss_of(cell, logits, batch.targets), list(trained.values()))
+    squares: dict[str, float] = {}
+    for name, gradient in zip(trained, gradients, strict=True):
+        squares[layer_of(name)] = squares.get(layer_of(name), 0.0) + gradient.square().sum().item()
+    with torch.no_grad():
+        seen = features(network, batch.inputs)
+    by_layer = {layer: math.sqrt(square) for layer, square in squares.items()}
+    return Scale(_deviation(logits), _deviation(seen), math.sqrt(sum(squares.values())), by_layer)
+
+
+def measure(study: Study) -> "xr.Dataset":
+    """Return logit and gradient sizes of every contender, seed and read-out, and their relation to early speed."""
+    found = {
+        (contender.label, norm, seed): scale_at_start(contender, seed, norm)
+        for contender in study.contenders
+        for norm in NORMS
+        for seed in study.seeds
+    }
+    layers = list(dict.fromkeys(layer for scale in found.values() for layer in scale.by_layer))
+    shape = (len(study.contenders), len(NORMS), len(study.seeds))
+    scales = list(found.values())
+    numbers = {
+        name: np.reshape([getattr(scale, name) for scale in scales], shape)
+        for name in (*QUANTITIES, "feature_deviation")
+    }
+    by_layer = np.reshape(
+        [[scale.by_layer.get(layer, math.nan) for layer in layers] for scale in scales], (*shape, -1)
+    )
+    dims = ("contender", "readout_norm", "seed")
+    variables = {
+        "logit_deviation": variable(dims, numbers["logit_deviation"], "standard deviation of the logits"),
+        "gradient_norm": variable(dims, numbers["gradient_norm"], "norm of the loss's gradient"),
+        "feature_deviation": variable(
+            dims, numbers["feature_deviation"], "standard deviation of the features before the read-out"
+        ),
+        "layer_gradient_norm": variable((*dims, "layer"), by_layer, "norm of the gradient, by layer"),
+    }
+    sentences = [_spread_sentence(study, numbers["logit_deviation"])]
+    if study.results is not None:
+        known, sentence = _relation(study, numbers)
+        variables |= known
+        sentences.append(sentence)
+    axes = {
+        **contender_coordinates(study.contenders),
+        **axis("readout_norm", list(NORMS), "normalisation before the read-out"),
+        **axis("layer", layers, "layer"),
+        **axis("quantity", list(QUANTITIES), "size at the first step"),
+    }
+    return finished("scale", QUESTION, study, variables, " ".join(sentences), **axes)
+
+
+def _deviation(outputs: torch.Tensor) -> float:
+    return outputs.detach().var(0, correction=0).mean().sqrt().item()
+
+
+def _relation(study: Study, numbers: dict[str, np.ndarray]) -> tuple[dict[str, Entry], str]:
+    """Correlate sizes with steps to the target over contenders, each with the read-out that it was trained with."""
+    reached = outcomes(study)
+    own = [NORMS.index(contender.cell.model.readout_norm) for contender in study.contenders]  # type: ignore[attr-defined]
+    steps = np.exp(np.log(reached["steps_to_target"].values).mean(1))
+    effects = [
+        rank_correlation(np.log(numbers[name][np.arange(len(own)), own]).mean(1), steps)
+        for name in QUANTITIES
+    ]
+    variables = outcome_variables(reached) | effect_variables(
+        "relation",
+        ("quantity",),
+        effects,
+        "rank correlation of size at the first step and steps to the target",
+        "Spearman over contenders, geometric means over seeds",
+    )
+    parts = [
+        f"{name.replace('_', ' ')} {said(effect, 'contenders')}"
+        for name, effect in zip(QUANTITIES, effects, strict=True)
+    ]
+    return variables, f"Rank correlation with steps to the target: {'; '.join(parts)}; {_verdict(effects)}."
+
+
+def _verdict(effects: list[Effect]) -> str:
+    if all(np.isnan(effect.low) for effect in effects):
+        return "too few contenders to say anything"
+    if any(effect.high < 0 for effect in effects):
+        return "larger starts go with faster learning, as scale would have it"
+    if any(effect.low > 0 for effect in effects):
+        return "larger starts go with slower learning, against scale as the cause"
+    return "no relation is distinguished, so scale is neither shown nor ruled out"
+
+
+def _spread_sentence(study: Study, deviations: np.ndarray) -> str:
+    """Say how far the arms lie apart with either read-out; the two extremes are chosen on these very numbers."""
+    parts = []
+    for norm, values in zip(("raw", "normalised"), deviations.swapaxes(0, 1), strict=True):
+        centres = np.log(values).mean(1)
+        high, low = int(centres.argmax()), int(centres.argmin())
+        ratio = paired_ratio(values[high], values[low])
+        names = f"{study.contenders[high].label} over {study.contenders[low].label}"
+        parts.append(f"{said(ratio)} with the {norm} read-out ({names})")
+    return f"Logits at the first step differ between the furthest two contenders by a factor of {' and '.join(parts)}."

@@ -1,0 +1,216 @@
+"""Experiment: does the tangent kernel at initialisation predict which arm learns early, and from what in it?"""
+
+import math
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from hornlib.cell import Cell
+from hornlib.data.loading import Split, load
+from hornlib.mechanism.contenders import Study, contender_coordinates
+from hornlib.mechanism.effects import rank_correlation, said
+from hornlib.mechanism.initialisation import first_batch, hold_statistics_, untrained
+from hornlib.mechanism.outcomes import outcome_variables, outcomes
+from hornlib.mechanism.record import Entry, axis, effect_variables, finished, variable
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+__all__ = ["KernelSummary", "measure", "summary", "tangent_kernel"]
+
+QUESTION = (
+    "Does the tangent kernel of the untrained network explain early speed? If it does, the arms' order follows the "
+    "time that kernel gradient flow needs, by the kernel's size or by its shape (size taken out)."
+)
+
+NUM_INPUTS = 128
+CHUNK = 32
+"""Inputs whose Jacobians are taken together."""
+
+REMAINING = 0.1
+"""Share of the squared residual at which kernel gradient flow counts as done."""
+
+PREDICTIONS = ("flow_time", "shape_time")
+
+
+class KernelSummary(NamedTuple):
+    """A kernel in figures.
+
+    Attributes:
+        eigenvalues: descending, (inputs,).
+        effective_rank: exp of the entropy of the eigenvalues' shares: from 1 to the number of inputs.
+        condition: largest over smallest eigenvalue.
+        alignment: centred kernel-target alignment, from 0 to 1.
+        flow_time: t at which gradient flow on the squared loss, r' = -K r / n from r = the centred labels, has
+            reduced |r|^2 to a tenth.
+        shape_time: the same of K divided by its mean eigenvalue: what an optimiser that rescales gradients leaves.
+    """
+
+    eigenvalues: np.ndarray
+    effective_rank: float
+    condition: float
+    alignment: float
+    flow_time: float
+    shape_time: float
+
+
+def tangent_kernel(network: nn.Module, inputs: Tensor) -> Tensor:
+    """Return the trace form (1/K) sum_k <d f_k(x_i)/d w, d f_k(x_j)/d w>, (inputs, inputs).
+
+    Batch norm is held at the statistics of this very batch, so that f is a function of one input at a time; what the
+    weights do to these statistics is left out (with it, the Jacobian would cost as many passes as there are inputs).
+
+    Args:
+        network: its floating-point type is the kernel's; float64 keeps small eigenvalues. Left in evaluation mode.
+        inputs: (inputs, ...), of the same type.
+
+    Reference:
+        Jacot, Gabriel and Hongler, Neural tangent kernel, NeurIPS 2018, section 4; of finite width.
+    """
+    hold_statistics_(network, inputs)
+    weights = {name: tensor.detach() for name, tensor in network.named_parameters() if tensor.requires_grad}
+
+    def outputs(weights: dict[str, Tensor], one: Tensor) -> Tensor:
+        logits: Tensor = torch.func.functional_call(network, weights, (one.unsqueeze(0),))
+        return logits.squeeze(0)
+
+    of_one = torch.func.jacrev(outputs)
+    rows = torch.vmap(of_one, (None, 0), chunk_size=CHUNK)(weights, inputs)
+    jacobian = torch.cat([row.flatten(2) for row in rows.values()], 2).detach().flatten(1)
+    return jacobian @ jacobian.mT / len(next(iter(rows.values()))[0])
+
+
+def summary(kernel: np.ndarray, targets: np.ndarray) -> KernelSummary:
+    """Return what is read off a kernel.
+
+    Args:
+        kernel: symmetric and positive semi-definite, (inputs, inputs).
+        targets: one row an input: classes one by one, or regressed numbers, (inputs, outputs).
+
+    Reference:
+        Effective rank: Roy and Vetterli, EUSIPCO 2007. Alignment: Cortes, Mohri and Rostamizadeh, JMLR 13, 2012.
+    """
+    num = len(kernel)
+    values, vectors = np.linalg.eigh(kernel)
+    values, vectors = np.clip(values[::-1], 0, None), vectors[:, ::-1]
+    shares = values[values > 0] / values.sum()
+    labels = targets - targets.mean(0)
+    energy = ((vectors.T @ labels) ** 2).sum(1)
+    centred = kernel - kernel.mean(0) - kernel.mean(1, keepdims=True) + kernel.mean()
+    wanted = labels @ labels.T
+    alignment = (centred * wanted).sum() / (np.linalg.norm(centred) * np.linalg.norm(wanted))
+    flow = _decay_time(values / num, energy)
+    return KernelSummary(
+        eigenvalues=values,
+        effective_rank=math.exp(-(shares * np.log(shares)).sum()),
+        condition=float(values[0] / values[-1]) if values[-1] > 0 else math.inf,
+        alignment=float(alignment),
+        flow_time=flow,
+        shape_time=flow * float(values.mean()),
+    )
+
+
+def measure(study: Study) -> "xr.Dataset":
+    """Return every contender's kernels, and how their predictions of speed agree with what training showed."""
+    found = [[_summary_of(contender.cell, seed) for seed in study.seeds] for contender in study.contenders]
+    dims = ("contender", "seed")
+    names = {
+        "effective_rank": "effective rank of the tangent kernel",
+        "condition": "largest over smallest eigenvalue",
+        "alignment": "centred alignment of kernel and labels",
+        "flow_time": "time of kernel gradient flow to a tenth of the squared residual",
+        "shape_time": "the same with the kernel's mean eigenvalue at 1",
+    }
+    variables: dict[str, Entry] = {
+        name: variable(dims, [[getattr(one, name) for one in row] for row in found], long_name)
+        for name, long_name in names.items()
+    }
+    spectra = np.full((len(found), len(study.seeds), NUM_INPUTS), np.nan)
+    for row, of_row in enumerate(found):
+        for column, one in enumerate(of_row):
+            spectra[row, column, : len(one.eigenvalues)] = one.eigenvalues
+    variables["eigenvalue"] = variable((*dims, "order"), spectra, "eigenvalues, descending")
+    axes = {
+        **contender_coordinates(study.contenders),
+        **axis("order", range(1, NUM_INPUTS + 1), "order of the eigenvalue"),
+        **axis("prediction", list(PREDICTIONS), "predicted time"),
+    }
+    sentence = _range_sentence(study, variables["alignment"][1])
+    if study.results is not None:
+        known, told = _relation(study, variables)
+        variables |= known
+        sentence = f"{sentence} {told}"
+    return finished("tangent_kernel", QUESTION, study, variables, sentence, **axes)
+
+
+def _summary_of(cell: Cell, seed: int) -> KernelSummary:
+    train = load(cell.data, "cpu").train
+    batch = first_batch(cell, seed, train, num_inputs=min(NUM_INPUTS, len(train.targets)))
+    model = cell.model
+    if (
+        "fast_path" in type(model).model_fields
+    ):  # the adjoint is differentiable once, and not over several outputs
+        model = model.model_copy(update={"fast_path": "autograd"})
+    network = untrained(cell, seed, model).double().train()
+    kernel = tangent_kernel(network, batch.inputs.double())
+    return summary(kernel.numpy(), _target_rows(cell, batch))
+
+
+def _target_rows(cell: Cell, batch: Split) -> np.ndarray:
+    if cell.data.loss == "cross_entropy":
+        return np.eye(cell.task().num_outputs)[batch.targets.numpy()]
+    return batch.targets.double().reshape(len(batch.targets), -1).numpy()
+
+
+def _decay_time(rates: np.ndarray, energy: np.ndarray) -> float:
+    """Return t with sum_i energy_i exp(-2 rate_i t) = a tenth of the total; infinite where it never comes to that."""
+    from scipy.optimize import brentq
+
+    def excess(logarithm: float) -> float:
+        decayed = energy * np.exp(-2 * rates * math.exp(logarithm))
+        return float(decayed.sum() / energy.sum() - REMAINING)
+
+    moving = rates[rates > 0]
+    if not len(moving):
+        return math.inf
+    low, high = math.log(1e-6 / moving.max()), math.log(1e3 / moving.min())
+    if excess(high) > 0:
+        return math.inf
+    return math.exp(brentq(excess, low, high, xtol=1e-10))
+
+
+def _relation(study: Study, variables: dict[str, Entry]) -> tuple[dict[str, Entry], str]:
+    reached = outcomes(study)
+    steps = np.exp(np.log(reached["steps_to_target"].values).mean(1))
+    effects = [
+        rank_correlation(np.log(variables[name][1]).mean(1), steps)  # medians would hide an infinite time
+        for name in PREDICTIONS
+    ]
+    known = outcome_variables(reached) | effect_variables(
+        "relation",
+        ("prediction",),
+        effects,
+        "rank correlation of predicted time and steps to the target",
+        "Spearman over contenders, geometric means over seeds",
+    )
+    size, shape = effects
+    parts = f"{said(size, 'contenders')} for the whole kernel, {said(shape, 'contenders')} for its shape"
+    if size.low > 0 or shape.low > 0:
+        verdict = "the kernel at initialisation predicts the order"
+    elif size.high < 0 or shape.high < 0:
+        verdict = "the prediction goes the wrong way"
+    else:
+        verdict = "no relation is distinguished"
+    return known, f"Rank correlation of predicted time with steps to the target: {parts}; {verdict}."
+
+
+def _range_sentence(study: Study, alignment: np.ndarray) -> str:
+    centres = alignment.mean(1)
+    high, low = int(centres.argmax()), int(centres.argmin())
+    return (
+        f"Alignment of the tangent kernel with the labels lies between {centres[low]:.3g} "
+        f"({study.contenders[low].label}) and {centres[high]:.3g} ({study.contenders[high].label}), "
+        f"n = {len(study.seeds)} seeds."
+    )
