@@ -37,6 +37,7 @@ RUNS = [str(GRID.run_path(job)) for job in JOBS]
 
 include: "workflow/rules/data.smk"
 include: "workflow/rules/train.smk"
+include: "workflow/rules/tune.smk"
 include: "workflow/rules/gather.smk"
 include: "workflow/rules/figures.smk"
 

@@ -3,9 +3,9 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
@@ -17,20 +17,37 @@ from hornlib.models import MODELS
 from hornlib.parameters import ModelParameters, Parameters, Task
 from hornlib.structures import STRUCTURES
 from hornlib.training.parameters import TrainingParameters
+from hornlib.tuning.protocol import Tuned
 from hornlib.validation import describe_validation_error, said
 
 __all__ = [
     "Cell",
+    "Selection",
     "Specification",
     "add_cell",
     "changed_json",
     "make_cell",
+    "make_tuned",
+    "named",
     "parameters_class",
     "parse_specification",
     "validated",
+    "with_values",
 ]
 
 Specification = dict[str, dict[str, Any]]
+
+
+class Selection(NamedTuple):
+    """What was chosen for a tuned cell.
+
+    Attributes:
+        trial: which trial it was, from 0.
+        chosen: `training.learning_rate` -> its value.
+    """
+
+    trial: int
+    chosen: dict[str, float]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,6 +57,9 @@ class Cell:
     Attributes:
         name: `<dataset>-<model>[-<structure>]-<12 hex digits>`; the digits hash the canonical values of the
             fields that differ from their class defaults, so the name never depends on what else is in a grid.
+        tuned: how tuned parameters get their values; None for a cell whose values are all given. The name of a
+            tuned cell hashes the ranges and the protocol, never the values, so that it is known beforehand.
+        selection: the values that were chosen, and by which trial; None until they are.
     """
 
     data: DataParameters
@@ -47,6 +67,8 @@ class Cell:
     structure: Parameters
     training: TrainingParameters
     name: str
+    tuned: Tuned | None = None
+    selection: Selection | None = None
 
     def sections(self) -> dict[str, Parameters]:
         """Return the four parameter objects under their section's name."""
@@ -60,9 +82,19 @@ class Cell:
         """Return the parameters that differ from their defaults: what the name hashes."""
         return {section: parameters.changed() for section, parameters in self.sections().items()}
 
+    @property
+    def selected_for(self) -> str:
+        """The objective that its values were chosen for; "" where they were given."""
+        return "" if self.tuned is None else self.tuned.objective
+
     def job_specification(self) -> Specification:
         """Return what a job is told: what differs from the defaults, paths and execution choices too."""
-        return {section: parameters.given() for section, parameters in self.sections().items()}
+        given = {section: parameters.given() for section, parameters in self.sections().items()}
+        return given if self.tuned is None else {**given, "tuned": self.tuned.document()}
+
+    def resolved(self, selection: Selection) -> "Cell":
+        """Return the tuned cell with the values that were chosen; its name stays."""
+        return replace(with_values(self, selection.chosen), selection=selection)
 
     def task(self) -> Task:
         """Return the shapes that the data asks of the model."""
@@ -79,11 +111,40 @@ def make_cell(
         changed_json(structure),
         changed_json(training),
     ]
-    digits = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
+    return Cell(data, model, structure, training, named(data, model, structure, "\n".join(parts)))
+
+
+def make_tuned(cell: Cell, tuned: Tuned) -> Cell:
+    """Return the tuned twin of a cell: its tuned parameters stand at the low end of their ranges until resolved."""
+    low = with_values(cell, {key: found.low for key, found in tuned.ranges.items()})
+    parts = [*map(changed_json, low.sections().values()), json.dumps(tuned.known_by(), sort_keys=True)]
+    name = named(cell.data, cell.model, cell.structure, "\n".join(parts))
+    return replace(low, tuned=tuned, name=name)
+
+
+def with_values(cell: Cell, values: Mapping[str, float]) -> Cell:
+    """Return the cell with other values of some parameters, under its old name.
+
+    Args:
+        cell: as it is.
+        values: `section.parameter` -> value.
+
+    Raises:
+        ValueError, pydantic.ValidationError: a parameter does not exist, or does not take the value.
+    """
+    sections = cell.sections()
+    for section in dict.fromkeys(key.partition(".")[0] for key in values):
+        own = {key.partition(".")[2]: value for key, value in values.items() if key.startswith(f"{section}.")}
+        sections[section] = validated(section, {**sections[section].given(), **own})
+    return replace(cell, **sections)  # type: ignore[arg-type]
+
+
+def named(data: DataParameters, model: ModelParameters, structure: Parameters, hashed: str) -> str:
+    """Return `<dataset>-<model>[-<structure>]-<12 hex digits of what is hashed>`."""
     words = [data.name, model.name]
     if structure.name != "static":  # type: ignore[attr-defined]
         words.append(structure.name)  # type: ignore[attr-defined]
-    return Cell(data, model, structure, training, "-".join([*words, digits]))
+    return "-".join([*words, hashlib.sha256(hashed.encode()).hexdigest()[:12]])
 
 
 def add_cell(cells: dict[str, Cell], cell: Cell) -> None:
@@ -148,12 +209,18 @@ def parse_specification(specification: Mapping[str, Mapping[str, Any]]) -> Cell:
     Raises:
         ConfigError: a section or a value is not understood.
     """
-    if not isinstance(specification, Mapping) or not set(specification) <= set(SECTIONS):
+    if not isinstance(specification, Mapping) or not set(specification) <= {*SECTIONS, "tuned"}:
         raise ConfigError(
             f"a specification has the sections {', '.join(SECTIONS)}; got {said(specification)}"
         )
     sections = {section: _parse_section(section, specification.get(section, {})) for section in SECTIONS}
-    return make_cell(**sections)  # type: ignore[arg-type]
+    cell = make_cell(**sections)  # type: ignore[arg-type]
+    if "tuned" not in specification:
+        return cell
+    try:
+        return make_tuned(cell, Tuned.parse(specification["tuned"]))  # type: ignore[arg-type]
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise ConfigError(f"tuned: not understood ({type(error).__name__}: {error})") from None
 
 
 def _parse_section(section: str, values: object) -> Parameters:

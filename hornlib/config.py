@@ -3,12 +3,15 @@
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, TypeGuard
+from typing import Any, NamedTuple, TypeGuard, TypeVar
 
 from pydantic import ValidationError
 
 from hornlib.errors import ConfigError, nearest
+from hornlib.parameters import Parameters
 from hornlib.settings import Settings
+from hornlib.statistics.settings import StatisticsSettings
+from hornlib.tuning.protocol import TuningParameters
 from hornlib.validation import describe_validation_error, said
 from hornlib.yaml_file import KeyPath, Lines, dotted, locate, read_yaml
 
@@ -20,8 +23,11 @@ FIRST_TUNING_SEED = 1000
 RESERVED_SWEEPS = ("all", "data", "train", "gather", "figures", "calibrate", "select", "statistics", "report")
 """Names of rules: a sweep is a target of the same name space."""
 
-SWEEP_KEYS = ("extends", "seeds", "data", "model", "structure", "training")
+SWEEP_KEYS = ("extends", "seeds", "data", "model", "structure", "training", "tuning", "statistics")
 SECTIONS = ("data", "model", "structure", "training")
+
+
+Rules = TypeVar("Rules", bound=Parameters)
 
 
 class Config(NamedTuple):
@@ -30,7 +36,8 @@ class Config(NamedTuple):
     Attributes:
         settings: the machine's side.
         seeds: seeds of every sweep that names none of its own.
-        sweeps: name -> {"seeds": tuple of int, section: entry or entries}, `extends` and `defaults` merged.
+        sweeps: name -> {"seeds": tuple of int, "statistics": its rules, "tuning": its protocol if it is tuned,
+            section: entry or entries}, `extends` and `defaults` merged.
         lines: where each key stands, ("sweeps", "thesis", "model", 0) -> "config.yaml:12".
         files: what was read.
         parents: sweep name -> the sweep that it extends.
@@ -83,7 +90,8 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
     Where one side is a list of mappings (several entries), each is merged with the other side's mapping; only
     a list of models is replaced as a whole, since its entries are arms. A model or a structure of another
-    `name` replaces the one below it, since the parameters belong to the name.
+    `name` replaces the one below it, since the parameters belong to the name. A range (`tune:`) over a value has
+    that value as its default.
     """
     merged = dict(base)
     for key, value in over.items():
@@ -94,6 +102,8 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
             merged[key] = [_merge_entry(key, below, entry) for entry in value]
         elif _is_entries(below) and isinstance(value, Mapping) and key != "model":
             merged[key] = [_merge_entry(key, entry, value) for entry in below]
+        elif below is not None and _is_range(value):
+            merged[key] = {"tune": {"default": below, **value["tune"]}}
         else:
             merged[key] = value
     return merged
@@ -104,6 +114,10 @@ def _merge_entry(key: str, base: Mapping[str, Any], over: Mapping[str, Any]) -> 
         key in ("model", "structure") and "name" in over and over["name"] != base.get("name", over["name"])
     )
     return dict(over) if renamed else merge(base, over)
+
+
+def _is_range(value: object) -> TypeGuard[Mapping[str, Any]]:
+    return isinstance(value, Mapping) and set(value) == {"tune"} and isinstance(value["tune"], Mapping)
 
 
 def _is_entries(value: object) -> TypeGuard[list[Mapping[str, Any]]]:
@@ -172,15 +186,19 @@ def _check(document: dict[str, Any], lines: Lines, files: tuple[Path, ...]) -> C
         )
         if "model" not in sweep:
             raise draft.error(("sweeps", name), "a sweep needs a `model:`")
+        shared, own = document.get("statistics", {}), sweep.get("statistics", {})
+        place = ("sweeps", name, "statistics") if own else ("statistics",)
+        sweep["statistics"] = _rules(StatisticsSettings, (shared, own), place, draft)
+        if "tuning" in sweep:
+            here = ("sweeps", name, "tuning")
+            sweep["tuning"] = _rules(TuningParameters, (sweep["tuning"],), here, draft)
     return draft._replace(settings=settings, seeds=seeds, sweeps=resolved)
 
 
 def _settings(document: Mapping[str, Any], draft: Config) -> Settings:
     fields = tuple(Settings.model_fields)
-    known = (*fields, "seeds", "defaults", "sweeps")
+    known = (*fields, "seeds", "defaults", "statistics", "sweeps")
     for key in document:
-        if key == "statistics":
-            raise draft.error((key,), "this version has no statistics stage yet; take the key out")
         if key not in known:
             raise draft.error((key,), f"unknown key{nearest(key, known)}; valid: {', '.join(known)}")
     try:
@@ -188,6 +206,23 @@ def _settings(document: Mapping[str, Any], draft: Config) -> Settings:
     except ValidationError as error:
         path, message = next(describe_validation_error(error, fields, "the configuration"))
         raise draft.error(path, message) from None
+
+
+def _rules(kind: type[Rules], parts: Sequence[object], path: KeyPath, draft: Config) -> Rules:
+    """Return settings whose later parts replace the earlier ones key by key."""
+    united: dict[str, Any] = {}
+    for part in parts:
+        if not isinstance(part, dict):
+            raise draft.error(
+                path, f"expected keys such as {next(iter(kind.model_fields))}, found {said(part)}"
+            )
+        united |= part
+    try:
+        return kind(**united)
+    except ValidationError as error:
+        fields = tuple(kind.model_fields)
+        place, message = next(describe_validation_error(error, fields, path[-1] if path else ""))
+        raise draft.error((*path, *place), message) from None
 
 
 def _seeds(value: object, path: KeyPath, draft: Config) -> tuple[int, ...]:
@@ -215,8 +250,6 @@ def _check_sections(sweep: object, path: KeyPath, draft: Config, valid: Sequence
         raise draft.error(path, f"expected keys such as `model:`, found {said(sweep)}")
     for key, value in sweep.items():
         here = (*path, key)
-        if key == "tuning":
-            raise draft.error(here, "this version does not tune yet; take the key out")
         if key not in valid:
             raise draft.error(here, f"unknown key{nearest(key, valid)}; valid: {', '.join(valid)}")
         if key in SECTIONS:

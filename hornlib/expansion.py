@@ -24,6 +24,7 @@ from hornlib.matching import (
 from hornlib.parameters import ModelParameters, Parameters
 from hornlib.refusals import presentation_refusal, refusals, warnings
 from hornlib.training.parameters import TrainingParameters
+from hornlib.tuning.arms import plain_content
 from hornlib.validation import said
 from hornlib.yaml_file import KeyPath
 
@@ -74,6 +75,9 @@ class Expansion:
 
     def __init__(self, config: Config, sweep: str) -> None:
         self.config, self.sweep = config, sweep
+        self.content = config.sweeps[sweep]
+        if "tuning" in self.content:
+            self.content = plain_content(config, sweep)
         self.matches: dict[Match, None] = {}  # a set that keeps the order
         self.cautions: list[Caution] = []
 
@@ -109,7 +113,7 @@ class Expansion:
         return self.config.error(path, message)
 
     def _entries(self, section: str) -> list[_Entry]:
-        content = self.config.sweeps[self.sweep].get(section, {})
+        content = self.content.get(section, {})
         path = ("sweeps", self.sweep, section)
         if isinstance(content, list):
             return [_Entry(entry, (*path, index)) for index, entry in enumerate(content)]

@@ -1,16 +1,19 @@
 """From the configuration to sweeps, arms, cells and jobs; no torch is loaded here."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from hornlib.cell import Cell, add_cell
+from hornlib.cell import Cell, add_cell, changed_json
 from hornlib.config import Config, read_config
-from hornlib.expansion import Caution, Expansion
+from hornlib.expansion import Caution, Expansion, Member
 from hornlib.jobs import Job, Range, covering_ranges
 from hornlib.matching import Match
 from hornlib.settings import Settings
+from hornlib.statistics.settings import StatisticsSettings
+from hornlib.tuning.arms import ONE_ENTRY, TunedArm, check_ends, ranges_of, tuned_arm, tuned_cells
+from hornlib.tuning.protocol import TuningParameters
 
 __all__ = ["Grid", "Sweep", "expand", "read_grid"]
 
@@ -21,6 +24,8 @@ class Sweep(NamedTuple):
     name: str
     arms: dict[str, str]
     seeds: tuple[int, ...]
+    statistics: StatisticsSettings = StatisticsSettings()
+    tuning: TuningParameters | None = None
 
 
 @dataclass(frozen=True)
@@ -35,6 +40,7 @@ class Grid:
         seeds: cell name -> the seeds that any sweep wants of it, ascending.
         matches: how near each matched rival came to its target.
         warnings: predictions of trouble, of each cell once a sweep.
+        tuned_arms: by name, what is tuned before the tuned cells are trained.
     """
 
     settings: Settings
@@ -44,6 +50,7 @@ class Grid:
     seeds: dict[str, tuple[int, ...]]
     matches: list[Match] = field(default_factory=list)
     warnings: list[Caution] = field(default_factory=list)
+    tuned_arms: dict[str, TunedArm] = field(default_factory=dict)
 
     def jobs(self, present: Mapping[str, Sequence[Range]], cells: Iterable[str] | None = None) -> list[Job]:
         """Return the jobs whose run files together hold the wanted seeds (of `cells`, or of all).
@@ -63,18 +70,37 @@ class Grid:
         """Return a cell in the words of the configuration: sweep, arm, dataset, and what differs from the defaults."""
         found = self.cells[cell]
         sweep = next(sweep for sweep in self.sweeps.values() if cell in sweep.arms)
-        sections = (found.model, found.structure, found.training)
+        sections = (
+            ("model", found.model),
+            ("structure", found.structure),
+            ("training", found.training),
+        )
         changed = [
             f"{key}={value}"
-            for section in sections
+            for name, section in sections
             for key, value in section.changed().items()
-            if key != "name"
+            if key != "name" and (found.tuned is None or f"{name}.{key}" not in found.tuned.ranges)
         ]
-        return " ".join([sweep.name, sweep.arms[cell], found.data.name, *changed])
+        chosen = [f"tuned for {found.selected_for}"] if found.tuned else []
+        return " ".join([sweep.name, sweep.arms[cell], found.data.name, *changed, *chosen])
+
+    def describe_arm(self, name: str) -> str:
+        """Return a tuned arm in the words of the configuration: what its cell by default is, and its trials."""
+        arm = self.tuned_arms[name]
+        ranges = [f"{key} in [{found.low:g}, {found.high:g}]" for key, found in arm.ranges.items()]
+        return " ".join([self.describe(arm.cell.name), f"{arm.trials} trials x {arm.seeds} seeds", *ranges])
 
     def run_path(self, job: Job) -> Path:
         """Return where the job's run file belongs."""
         return Path(self.settings.results) / "runs" / job.file_name
+
+    def tuning_path(self, arm: str) -> Path:
+        """Return where the trials of a tuned arm belong."""
+        return Path(self.settings.results) / "tuning" / f"{arm}.nc"
+
+    def selection_path(self, cell: str) -> Path:
+        """Return where the choice for a tuned cell belongs."""
+        return Path(self.settings.results) / "selected" / f"{cell}.json"
 
 
 def read_grid(files: Sequence[str | Path]) -> Grid:
@@ -93,15 +119,51 @@ def expand(config: Config) -> Grid:
     for name, content in config.sweeps.items():
         arms: dict[str, str] = {}
         expansion = Expansion(config, name)
-        for arm, cell, path in expansion.members():
+        members = expansion.members()
+        if content.get("tuning"):
+            members = _tuned_members(config, name, list(members), grid.tuned_arms)
+        for arm, cell, path in members:
             arms[cell.name] = arm
             try:
                 add_cell(grid.cells, cell)
             except ValueError as error:
                 raise config.error(path, str(error)) from None
             wanted.setdefault(cell.name, set()).update(content["seeds"])
-        grid.sweeps[name] = Sweep(name, arms, content["seeds"])
+        grid.sweeps[name] = Sweep(name, arms, content["seeds"], content["statistics"], content.get("tuning"))
         grid.matches.extend(expansion.matches)
         grid.warnings.extend(expansion.cautions)
     grid.seeds.update({name: tuple(sorted(seeds)) for name, seeds in wanted.items()})
     return grid
+
+
+def _tuned_members(
+    config: Config, sweep: str, members: Sequence[Member], tuned_arms: dict[str, TunedArm]
+) -> Iterator[Member]:
+    """Yield each arm's cell by default, then those that are tuned; note in `tuned_arms` what that takes."""
+    content = config.sweeps[sweep]
+    protocol, rules = content["tuning"], content["statistics"]
+    ranges = ranges_of(config, sweep)
+    arms: dict[tuple[str, str], TunedArm] = {}
+    for member in members:
+        key = (member.arm, changed_json(member.cell.data))
+        if key in arms:
+            raise config.error(
+                member.path,
+                f"the arm {member.arm!r} has several cells on {member.cell.data.name}; {ONE_ENTRY}",
+            )
+        arms[key] = tuned_arm(member.cell, ranges[member.path], protocol)
+        check_ends(config, arms[key], member.path)
+    for member in members:
+        data = changed_json(member.cell.data)
+        arm, baseline = arms[member.arm, data], arms.get((rules.baseline, data))
+        if baseline is None:
+            labels = ", ".join(dict.fromkeys(label for label, on in arms if on == data))
+            raise config.error(
+                ("sweeps", sweep, "statistics", "baseline"),
+                f"there is no arm {rules.baseline!r} on {member.cell.data.name}, and targets are shares of the "
+                f"baseline's gain; arms: {labels}",
+            )
+        tuned_arms[arm.name] = arm
+        yield member
+        for cell in tuned_cells(arm, baseline, protocol, rules.target, rules.confirm):
+            yield Member(member.arm, cell, member.path)

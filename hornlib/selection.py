@@ -89,7 +89,7 @@ def _having(members: Sequence[Selected], key: str, wanted: Sequence[Any]) -> lis
     return found
 
 
-_WORDS = ("sweep", "arm", "cell", "dataset", "model", "structure")
+_WORDS = ("sweep", "arm", "cell", "dataset", "model", "structure", "selected_for")
 
 
 def _described(member: Selected) -> dict[str, Value]:
@@ -102,7 +102,8 @@ def _described(member: Selected) -> dict[str, Value]:
             if key != "name" and (value is not None or key not in known):
                 known[key] = value
     structure = cell.structure.canonical()["name"]
-    words = (member.sweep, member.arm, cell.name, cell.data.name, cell.model.name, structure)
+    names = (member.sweep, member.arm, cell.name, cell.data.name, cell.model.name)
+    words = (*names, structure, cell.selected_for)
     return known | dict(zip(_WORDS, words, strict=True))
 
 

@@ -33,7 +33,17 @@ NAMES = {"data": "dataset", "model": "model", "structure": "structure"}
 
 RESERVED = frozenset(
     {"method", "cell", "size", "name", "data", "values", "mean", "rank", "std"}  # methods and properties
-    | {"indexers", "tolerance", "drop", "seed", "step", "arm", "cell_name"}  # keywords of sel, dimensions
+    | {
+        "indexers",
+        "tolerance",
+        "drop",
+        "seed",
+        "step",
+        "arm",
+        "cell_name",
+        "trial",
+        "bound",
+    }  # keywords of sel, dimensions
     | set(VARIABLES)
     | {f"final_{curve}" for curve in CURVES}
     | {"device"}
@@ -86,6 +96,9 @@ DESCRIBED: dict[str, Coordinate] = {
         "string", "derived", {"data": "which way the metric gets better: maximise or minimise"}
     ),
     "chance_level": Coordinate("number", "derived", {"data": "metric of a network that knows nothing"}),
+    "selected_for": Coordinate(
+        "string", "derived", {"model": "what its tuned values were chosen for; nothing where they were given"}
+    ),
     "forward_flops": Coordinate("integer", "derived", {"model": "FLOPs of one forward pass of one example"}),
     "forward_products": Coordinate("integer", "derived", {"model": "FLOPs of its products and convolutions"}),
 }
@@ -214,7 +227,12 @@ def coordinate_values(cell: Cell) -> CellValues:
     derived, flops = cell.model.derived(task), cell.model.forward_flops(task)
     follows = {name for name in derived if values.get(name) is None}
     values.update((name, derived[name]) for name in follows)
+    if cell.tuned is not None and cell.selection is None:  # their values stand at an end of the range
+        unknown = {key.partition(".")[2] for key in cell.tuned.ranges}
+        values |= dict.fromkeys((unknown | follows) & set(values))
+        derived = {}
     values |= {
+        "selected_for": cell.selected_for,
         "metric": cell.data.metric,
         "direction": cell.data.direction,
         "chance_level": cell.data.chance,

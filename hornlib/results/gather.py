@@ -3,7 +3,7 @@
 import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ from hornlib.jobs import Job, scan_runs
 from hornlib.results.atomic import written_atomically
 from hornlib.results.run_file import RunFile, read_run_file
 from hornlib.results.table import Table
+from hornlib.tuning.selection import Choice, read_choice
 
 if TYPE_CHECKING:
     import xarray
@@ -41,7 +42,9 @@ def gather(grid: Grid, partial: bool = False) -> "xarray.Dataset":
     import xarray
 
     results = Path(grid.settings.results)
+    grid, choices, unchosen = _resolved(grid)
     found = _read(grid, results)
+    found.problems.extend(unchosen)
     if partial:
         _tell(found.problems, "left out")
     elif found.problems or found.missing:
@@ -51,7 +54,7 @@ def gather(grid: Grid, partial: bool = False) -> "xarray.Dataset":
     mixed = _mixed_versions(found.runs)
     path = results / ("partial.nc" if partial else "results.nc")
     with written_atomically(path) as temporary:
-        Table(grid, found.runs).write(temporary, mixed)
+        Table(grid, found.runs, choices).write(temporary, mixed)
     return xarray.open_dataset(path)
 
 
@@ -62,6 +65,20 @@ class _Found:
     runs: dict[str, list[RunFile]]
     missing: list[Job] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+
+
+def _resolved(grid: Grid) -> tuple[Grid, dict[str, Choice], list[str]]:
+    """Give the tuned cells the values chosen for them; return what was chosen, and where nothing is."""
+    cells, choices, problems = dict(grid.cells), {}, []
+    for name, cell in grid.cells.items():
+        if cell.tuned is None:
+            continue
+        try:
+            choices[name] = read_choice(grid.selection_path(name))
+            cells[name] = cell.resolved(choices[name].selection)
+        except ResultsError as error:
+            problems.append(str(error))
+    return replace(grid, cells=cells), choices, problems
 
 
 def _read(grid: Grid, results: Path) -> _Found:

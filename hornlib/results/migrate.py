@@ -1,11 +1,13 @@
 """Migration: run files of an older hornlib get the names, and the schema, that this one gives their cells."""
 
+import json
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from hornlib.cell import parse_specification
+from hornlib.cell import Cell, parse_specification
 from hornlib.errors import ConfigError, ResultsError
 from hornlib.jobs import Job, parse_run_name
 from hornlib.results import run_file
@@ -91,7 +93,7 @@ def _plan(path: Path) -> _Plan | Outcome:
         stored = read_contents(path)
         contents = _present(stored)
         check_variables(contents.variables)
-        cell = parse_specification(contents.specification)
+        cell = _cell_of(contents)
     except (ResultsError, ConfigError, ValueError) as error:
         return Outcome(path, "refused", str(error).removeprefix(f"{path}: "))
     target = path.with_name(Job(cell.name, job.range).file_name)
@@ -99,6 +101,15 @@ def _plan(path: Path) -> _Plan | Outcome:
     if found == (cell.specification(), run_file.SCHEMA_VERSION, cell.name, target):
         return Outcome(path, "unchanged")
     return _Plan(path, target, contents._replace(specification=cell.specification()))
+
+
+def _cell_of(contents: Contents) -> Cell:
+    """Return the cell; a tuned one is known by its ranges and its protocol, whatever was chosen."""
+    cell = parse_specification(contents.specification)
+    if "tuned" not in contents.attributes:
+        return cell
+    tuned = json.loads(str(contents.attributes["tuned"]))
+    return replace(cell, name=parse_specification({**contents.specification, "tuned": tuned}).name)
 
 
 def _present(contents: Contents) -> Contents:

@@ -123,7 +123,7 @@ class Table:
     def _write_sweeps(self, file: "netCDF4.Dataset") -> list[str]:
         """Write which cells belong to which sweep and arm; return the names."""
         names = []
-        for name, arms, seeds in self.grid.sweeps.values():
+        for name, arms, seeds, *_ in self.grid.sweeps.values():
             attributes = {"units": "1", "long_name": f"whether the cell belongs to the sweep {name}"}
             members = np.array([cell in arms for cell in self.axes["cell"]])
             _write(file, f"in_{name}", ("cell",), members, {**attributes, "seeds": np.array(seeds)})

@@ -1,5 +1,6 @@
 """One job of the grid: one cell with a range of seeds, trained and written to its run file."""
 
+import json
 from pathlib import Path
 
 import torch
@@ -32,6 +33,9 @@ def train_job(cell: Cell, seeds: Range, output: Path, options: TrainOptions) -> 
     assignment = Assignment(output.stem, [runs], cell.specification(), (seeds.first, seeds.last))
 
     def write(finished: list[ChunkRows], attributes: Attributes) -> Path:
+        if cell.tuned is not None and cell.selection is not None:
+            attributes["tuned"] = json.dumps(cell.tuned.document())
+            attributes["selected_trial"] = cell.selection.trial
         write_run_file(output, cell, _record(runs, finished, attributes))
         return output
 

@@ -16,6 +16,10 @@ rule train:
         data=lambda wildcards: ancient(
             DATA_OF.get(wildcards.cell, f"(the configuration has no cell {wildcards.cell})")
         ),
+        # `ancient` here too: trials that were touched retrain nothing
+        selected=lambda wildcards: ancient(
+            str(GRID.selection_path(wildcards.cell)) if wildcards.cell in TUNED else []
+        ),
     output:
         run=f"{RESULTS}/runs/{{cell}}.seeds-{{first}}-{{last}}.nc",
     log:
@@ -38,10 +42,13 @@ rule train:
         ),
         label=lambda wildcards: GRID.describe(wildcards.cell),
         minutes=SETTINGS.checkpoint_minutes,
+        selected=lambda wildcards, input: (
+            f" --selected {shlex.quote(input.selected)}" if input.selected else ""
+        ),
     message:
         "train {params.label}, seeds {wildcards.first} to {wildcards.last} ({wildcards.cell})"
     shell:
         "hornlib train {output.run:q} --cell {params.cell:q} --lanes {params.lanes:q} --threads {threads}"
-        " --device {params.device:q} --checkpoints {params.checkpoints:q} --checkpoint-minutes {params.minutes}"
+        " --device {params.device:q} --checkpoints {params.checkpoints:q} --checkpoint-minutes {params.minutes}{params.selected}"
         # a job that is interrupted and started again goes on with its log
         " >> {log:q} 2>&1"

@@ -1,0 +1,67 @@
+# cell -> its tuned arm, and the baseline whose final metric sets the target ("" for none)
+TUNED = {name: cell.tuned for name, cell in GRID.cells.items() if cell.tuned is not None}
+
+
+rule tune:
+    """Train every trial of one arm of a tuned sweep, side by side as lanes."""
+    input:
+        data=lambda wildcards: ancient(
+            READY.get(
+                (
+                    GRID.tuned_arms[wildcards.arm].cell.data.name,
+                    GRID.tuned_arms[wildcards.arm].cell.data.root_path(),
+                ),
+                [],
+            )
+            if wildcards.arm in GRID.tuned_arms
+            else f"(the configuration has no arm {wildcards.arm})"
+        ),
+    output:
+        trials=f"{RESULTS}/tuning/{{arm}}.nc",
+    log:
+        f"{RESULTS}/logs/tune/{{arm}}.log",
+    wildcard_constraints:
+        arm="[a-z0-9_]+(-[a-z0-9_]+)*-[0-9a-f]{12}",
+    threads: SETTINGS.threads
+    params:
+        arm=lambda wildcards: json.dumps(GRID.tuned_arms[wildcards.arm].document(), separators=(",", ":")),
+        lanes=SETTINGS.lanes,
+        device=SETTINGS.device,
+        checkpoints=lambda wildcards, resources: checkpoints_folder(resources),
+        checkpoint=lambda wildcards, resources: f"{checkpoints_folder(resources)}/tuning-{wildcards.arm}.checkpoint",
+        label=lambda wildcards: GRID.describe_arm(wildcards.arm),
+        minutes=SETTINGS.checkpoint_minutes,
+    message:
+        "tune {params.label} ({wildcards.arm})"
+    shell:
+        "hornlib tune {output.trials:q} --arm {params.arm:q} --lanes {params.lanes:q} --threads {threads}"
+        " --device {params.device:q} --checkpoints {params.checkpoints:q} --checkpoint-minutes {params.minutes}"
+        " >> {log:q} 2>&1"
+
+
+rule select:
+    """Choose the best trial for a tuned cell, on validation."""
+    input:
+        trials=lambda wildcards: f"{RESULTS}/tuning/{TUNED[wildcards.cell].arm}.nc",
+        baseline=lambda wildcards: (
+            f"{RESULTS}/tuning/{TUNED[wildcards.cell].baseline}.nc" if TUNED[wildcards.cell].baseline else []
+        ),
+    output:
+        selected=f"{RESULTS}/selected/{{cell}}.json",
+    log:
+        f"{RESULTS}/logs/select/{{cell}}.log",
+    wildcard_constraints:
+        cell="[a-z0-9_]+(-[a-z0-9_]+)*-[0-9a-f]{12}",
+    localrule: True
+    params:
+        cell=lambda wildcards: json.dumps(
+            GRID.cells[wildcards.cell].job_specification(), separators=(",", ":")
+        ),
+        baseline=lambda wildcards, input: (
+            f"--baseline {shlex.quote(input.baseline)}" if input.baseline else ""
+        ),
+    message:
+        "choose for {wildcards.cell}"
+    shell:
+        "hornlib select {output.selected:q} --cell {params.cell:q} --trials {input.trials:q} {params.baseline}"
+        " > {log:q} 2>&1"
