@@ -48,13 +48,13 @@ class StatisticsSettings(Parameters):
     oscillation_controls: Labels = ()
     """Arms that it must also beat for oscillation to be the cause: leaky, overdamped, tanh with the same gain."""
     bootstrap: int = Field(default=10_000, ge=1000)
-    """Draws of a bootstrap, and most sign patterns of a sign-flip test."""
+    """Draws of a bootstrap."""
     alpha: float = Field(default=0.05, gt=0, lt=0.5)
     """Two-sided error: intervals cover 1 - alpha, tests reject at alpha after Holm's correction."""
     seed: int = Field(default=0, ge=0)
     """Of the draws."""
     min_seeds: int = Field(default=7, ge=2)
-    """Pairs of runs below which nothing is concluded; a sign-flip test of 5 pairs cannot pass 1/16."""
+    """Pairs of runs below which nothing is concluded."""
 
     @model_validator(mode="after")
     def _rivals_are_others(self) -> "StatisticsSettings":
