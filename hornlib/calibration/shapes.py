@@ -15,7 +15,7 @@ CONSTANTS: frozenset[str] = frozenset(
         "preset", "omega", "num_cycles", "damping", "damping_ratio", "alpha", "dc_gain", "integration_step",
         "heterogeneity", "heterogeneity_draw", "gain", "recurrence_gain",
         # of other units
-        "leak_rate", "constant_drive_gain", "activation_gain",
+        "leak_rate", "constant_drive_gain",
     }
 )  # fmt: skip
 """Parameters of models that are numbers within the network: the same kernels run whatever they are."""

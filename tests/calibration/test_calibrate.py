@@ -1,0 +1,169 @@
+"""Calibration: right in order, measured once a shape, resumable, and nothing measured twice."""
+
+import json
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+
+from hornlib.calibration import calibrate as module
+from hornlib.calibration.calibrate import calibrate, device_name
+from hornlib.calibration.memory import peak_memory
+from hornlib.calibration.shapes import distinct_shapes, shape_name
+from hornlib.calibration.timing import Trial, random_examples
+from hornlib.cell import parse_specification
+from hornlib.results.calibration import read_calibration
+
+CONFIG = """
+    device: cpu
+    sweeps:
+      one:
+        data: {name: digits}
+        training: {batch_size: 16}
+        model:
+          - {name: horn, arm: small, num_nodes: 4, timesteps: 2, heterogeneity: [0, 1]}
+          - {name: mlp, arm: large, hidden_nodes: 8}
+"""
+MORE = "          - {name: cnn, channels: 2-2}\n"
+
+
+@pytest.fixture
+def grid(grid_from, tmp_path):
+    """A function that gives the grid of a configuration, with results of this test's own."""
+
+    def make(text):
+        made = grid_from(text)
+        return replace(made, settings=made.settings.model_copy(update={"results": str(tmp_path / "results")}))
+
+    return make
+
+
+@pytest.fixture
+def blocks(monkeypatch):
+    """Stand in for the clock; record the shapes in the order in which they are timed."""
+    timed = []
+
+    def block(trial):
+        timed.append(shape_name(trial.cell))
+        return 0.001 * (1 + len(timed) / 1000), 10
+
+    monkeypatch.setattr(Trial, "block", block)
+    monkeypatch.setattr(module, "peak_memory", lambda cells, *_: [1e6] * len(cells))
+    return timed
+
+
+def test_every_shape_is_timed_once_a_round_and_each_round_has_its_own_order(grid, blocks):
+    made = grid(CONFIG + MORE)
+    path = calibrate(made, rounds=6)
+    shapes = set(distinct_shapes(made.cells.values()))
+    assert len(made.cells) == 4 and len(shapes) == 3
+    rounds = [tuple(blocks[start : start + 3]) for start in range(0, 18, 3)]
+    assert len(blocks) == 18 and all(set(own) == shapes for own in rounds) and len(set(rounds)) > 1
+    known = read_calibration(path)
+    assert set(known.shapes) == shapes
+    for own in known.shapes.values():
+        assert len(own.block_times) == 6 and own.num_steps == 60 and own.peak_memory == 1e6
+        assert json.loads(own.specification)["training"]["batch_size"] == 16 and "torch" in own.software
+
+
+def test_a_cell_more_measures_only_its_shape_and_a_seed_more_nothing(grid, blocks):
+    path = calibrate(grid(CONFIG), rounds=3)
+    before = read_calibration(path)
+    blocks.clear()
+    calibrate(grid(CONFIG.replace("device: cpu", "device: cpu\n    seeds: 9")), rounds=3)
+    assert blocks == []
+    calibrate(grid(CONFIG + MORE), rounds=3)
+    assert len(blocks) == 3 and len(set(blocks)) == 1 and blocks[0].startswith("cnn-")
+    after = read_calibration(path)
+    assert {name: after.shapes[name] for name in before.shapes} == before.shapes
+
+
+def test_shapes_that_are_no_longer_wanted_are_kept_and_not_measured(grid, blocks):
+    path = calibrate(grid(CONFIG + MORE), rounds=2)
+    blocks.clear()
+    calibrate(grid(CONFIG), rounds=4)
+    assert not any(name.startswith("cnn-") for name in blocks) and len(blocks) == 4
+    assert len(read_calibration(path).shapes) == 3
+
+
+def test_a_calibration_that_was_stopped_goes_on_with_the_rounds_that_lack(grid, blocks, monkeypatch):
+    made = grid(CONFIG)
+    told = Trial.block
+
+    def stopped(trial):
+        if len(blocks) == 5:
+            raise KeyboardInterrupt
+        return told(trial)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Trial, "block", stopped)
+        calibrate(made, rounds=4)
+    blocks.clear()
+    path = calibrate(made, rounds=4)
+    assert len(blocks) == 4  # two rounds were whole and kept; two lack
+    assert {len(own.block_times) for own in read_calibration(path).shapes.values()} == {4}
+
+
+def test_a_shape_that_memory_does_not_hold_stays_unknown_and_the_others_are_measured(
+    grid, blocks, monkeypatch, capsys
+):
+    told = Trial.block
+
+    def failing(trial):
+        if trial.cell.model.name == "mlp":
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+        return told(trial)
+
+    monkeypatch.setattr(Trial, "block", failing)
+    known = read_calibration(calibrate(grid(CONFIG), rounds=2))
+    times = {name.split("-")[0]: own.step_time for name, own in known.shapes.items()}
+    assert math.isnan(times["mlp"]) and times["horn"] > 0
+    assert "out of memory, not measured" in capsys.readouterr().err
+
+
+def test_a_large_network_takes_longer_than_a_small_one(grid, monkeypatch):
+    """The ratio is at least 3 of some 15: whatever else runs on the machine does not turn it round."""
+    monkeypatch.setattr(module, "peak_memory", lambda cells, *_: [math.nan] * len(cells))
+    text = CONFIG.replace("hidden_nodes: 8", "hidden_nodes: 1024-512").replace(
+        "batch_size: 16", "batch_size: 128"
+    )
+    known = read_calibration(calibrate(grid(text), rounds=3))
+    times = {name.split("-")[0]: own.step_time for name, own in known.shapes.items()}
+    assert times["mlp"] > 3 * times["horn"] > 0
+
+
+def test_a_large_network_takes_more_memory_and_of_one_too_large_nothing_is_known():
+    small, large, huge = (
+        parse_specification({"data": {"name": "digits"}, "model": {"name": "mlp", "hidden_nodes": nodes}})
+        for nodes in (4, "1024-1024", 2**40)
+    )
+    sizes = peak_memory([small, huge, large, small], torch.device("cpu"), 1)
+    assert math.isnan(sizes[1]) and 0 <= sizes[0] < 3e6 and abs(sizes[0] - sizes[3]) < 1e6
+    # 1.13 million weights, their gradients, two moments: 18 MB, and what the update holds beside them
+    assert 15e6 < sizes[2] < 60e6
+
+
+def test_no_peak_is_known_of_mps():
+    assert all(map(math.isnan, peak_memory([None, None], torch.device("mps"), 1)))
+
+
+def test_a_trial_makes_the_training_steps_of_the_cell_crops_and_flips_included():
+    cell = parse_specification(
+        {
+            "data": {"name": "photo_patches", "augmentation": "crop_flip"},
+            "model": {"name": "cnn", "channels": "2-4"},
+            "training": {"batch_size": 8, "learning_rate": 0.01},
+        }
+    )
+    trial = Trial(cell, random_examples(cell, torch.device("cpu")))
+    before = {name: tensor.clone() for name, tensor in trial.chunk.lanes.parameters.items()}
+    assert trial.steps(3) > 0 and trial.chunk.step == 3 and not trial.chunk.window
+    assert any(not torch.equal(tensor, before[name]) for name, tensor in trial.chunk.lanes.parameters.items())
+    seconds, number = trial.block()
+    assert seconds > 0 and 2 <= number <= 200
+
+
+def test_a_cpus_name_holds_its_threads():
+    assert device_name(torch.device("cpu"), 1).endswith("1 thread")
+    assert device_name(torch.device("cpu"), 2).endswith("2 threads")
