@@ -141,6 +141,10 @@ def _colour(index: int) -> str:
     return COLOURS[index % len(COLOURS)]
 
 
+def _geometric_mean(values: xr.DataArray, *dims: str) -> xr.DataArray:
+    return xr.apply_ufunc(np.exp, xr.apply_ufunc(np.log, values).mean(dims))
+
+
 def _label(values: xr.DataArray) -> str:
     return str(values.attrs.get("long_name", values.name))
 
@@ -159,8 +163,14 @@ def _dots_by_contender(axes: "Axes", values: xr.DataArray, hue: str | None = Non
         rows = np.arange(len(table)) + 0.24 * (place - (len(kinds) - 1) / 2)
         colour = _colour(place)
         axes.scatter(table, np.repeat(rows[:, None], table.shape[1], 1), s=9, color=colour, alpha=FAINT)
-        centre = np.exp(np.log(table).mean(1))
-        axes.scatter(centre, rows, marker="|", s=90, color=colour, label=f"{hue} {kind}".replace("_", " "))
+        axes.scatter(
+            np.exp(np.log(table).mean(1)),
+            rows,
+            marker="|",
+            s=90,
+            color=colour,
+            label=f"{hue} {kind}".replace("_", " "),
+        )
     _name_rows(axes, values["contender"].values.tolist())
     axes.set_xscale("log")
     axes.set_xlabel(_label(values))
@@ -170,7 +180,7 @@ def _dots_by_contender(axes: "Axes", values: xr.DataArray, hue: str | None = Non
 
 def _relation(axes: "Axes", ds: xr.Dataset, x: xr.DataArray, label: str) -> None:
     """Draw steps to the target against a quantity, a point a contender with its number."""
-    centres = [np.exp(np.log(values).mean("seed")) for values in (x, ds["steps_to_target"])]
+    centres = [_geometric_mean(values, "seed").values for values in (x, ds["steps_to_target"])]
     for row, name in enumerate(ds["contender"].values.tolist()):
         at = float(centres[0][row]), float(centres[1][row])
         axes.scatter(*at, color=_colour(row), marker="os^Dv"[row // len(COLOURS) % 5], s=30, label=name)
@@ -219,7 +229,7 @@ def _arms(ds: xr.Dataset) -> list[str]:
 
 def _updates(axes: "Axes", ds: xr.Dataset) -> None:
     """Draw each arm's relative updates at its middle learning rate."""
-    means = np.exp(np.log(ds["relative_update"]).mean(("seed", "layer")))
+    means = _geometric_mean(ds["relative_update"], "seed", "layer")
     for index, arm in enumerate(_arms(ds)):
         own = np.flatnonzero(ds["arm"] == arm)
         row = own[ds["learning_rate"].values[own].argsort()[len(own) // 2]]
@@ -234,8 +244,8 @@ def _updates(axes: "Axes", ds: xr.Dataset) -> None:
 
 def _steps_against_rate(axes: "Axes", ds: xr.Dataset) -> None:
     """Draw steps to the target against learning rate times gain: one curve if the gain explains the arms."""
-    gain = np.exp(np.log(ds["gain"]).mean("seed")).values
-    steps = np.exp(np.log(ds["steps_to_target"]).mean("seed")).values
+    gain = _geometric_mean(ds["gain"], "seed").values
+    steps = _geometric_mean(ds["steps_to_target"], "seed").values
     for index, arm in enumerate(_arms(ds)):
         own = np.flatnonzero(ds["arm"] == arm)
         own = own[ds["learning_rate"].values[own].argsort()]

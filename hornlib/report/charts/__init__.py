@@ -1,0 +1,1 @@
+"""Charts of the report: numbers in, a description for vega out."""

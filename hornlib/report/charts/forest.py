@@ -1,0 +1,68 @@
+"""Ratios with their intervals, one below the other, on a logarithmic line around 1."""
+
+from collections.abc import Sequence
+
+import altair as alt
+import numpy as np
+
+from hornlib.report.charts.style import GREY, rows
+from hornlib.report.comparisons import Comparison
+
+__all__ = ["forest_chart"]
+
+ROW = 38
+"""Pixels of one ratio: its words stand above its line, so that a phone has room for both."""
+
+WIDEST = 100.0
+"""Ratio at which the axis ends, and intervals are cut off."""
+
+BLUE = "#0072B2"
+
+
+def forest_chart(found: Sequence[Comparison], title: str) -> alt.LayerChart:
+    """Return the forest plot of pairs; below 1 the first of a pair is faster.
+
+    Args:
+        found: pairs, each with a finite ratio; at least one.
+        title: of the axis.
+    """
+    domain = _domain(found)
+    data = rows(
+        place=[str(index) for index in range(len(found))],
+        words=[f"{pair.told} · {pair.label}" for pair in found],
+        pair=[pair.label for pair in found],
+        ratio=[_end(pair.ratio, pair.ratio, domain) for pair in found],
+        low=[_end(pair.low, pair.ratio, domain) for pair in found],
+        high=[_end(pair.high, pair.ratio, domain) for pair in found],
+        n=[pair.num_pairs for pair in found],
+    )
+    scale = alt.Scale(type="log", domain=list(domain), nice=False)
+    axis = alt.Axis(format="~g", tickCount=5, grid=False)
+    y = alt.Y("place:N", sort=None, axis=None, scale=alt.Scale(paddingInner=0))
+    base = alt.Chart(data).encode(y=y)
+    tooltip = [alt.Tooltip("pair:N"), *(alt.Tooltip(f"{name}:Q", format=".3~g") for name in ("ratio", "low", "high", "n"))]
+    interval = base.mark_rule(strokeWidth=2.5, stroke=BLUE, yOffset=7).encode(
+        x=alt.X("low:Q", scale=scale, axis=axis, title=title), x2="high:Q", tooltip=tooltip
+    )
+    point = base.mark_point(filled=True, size=75, color=BLUE, yOffset=7, opacity=1).encode(
+        x=alt.X("ratio:Q", scale=scale, title=title), tooltip=tooltip
+    )
+    words = base.mark_text(align="left", baseline="middle", dy=-9, limit=alt.ExprRef("width")).encode(
+        x=alt.value(0), text="words:N", tooltip=tooltip
+    )
+    equal = alt.Chart(rows(one=[1.0])).mark_rule(stroke=GREY, strokeDash=[4, 3]).encode(
+        x=alt.X("one:Q", scale=scale, title=title)
+    )
+    return alt.layer(equal, interval, point, words).properties(height=ROW * len(found))
+
+
+def _domain(found: Sequence[Comparison]) -> tuple[float, float]:
+    """Return the ends of the axis: all intervals and 1 lie within, unless one is open or very wide."""
+    ends = np.array([[pair.low, pair.ratio, pair.high] for pair in found])
+    known = np.clip(ends[np.isfinite(ends)], 1 / WIDEST, WIDEST)
+    return float(min(known.min(), 0.9) * 0.95), float(max(known.max(), 1.1) * 1.05)
+
+
+def _end(end: float, ratio: float, domain: tuple[float, float]) -> float:
+    """Return an interval's end, within the axis; the ratio itself where there is no interval."""
+    return float(np.clip(ratio if np.isnan(end) else end, *domain))

@@ -1,0 +1,92 @@
+"""Lines with a band, one a series: learning curves and the fraction of seeds that reached a target."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import altair as alt
+import numpy as np
+
+from hornlib.report.blocks import Swatch
+from hornlib.report.charts.style import GREY, HEIGHT, colour, dash, logarithmic, rows
+
+__all__ = ["Line", "lines_chart", "thinned"]
+
+POINTS = 80
+"""Most points of a line; a chart is some 600 pixels wide."""
+
+
+class Line(NamedTuple):
+    """A line: its series, x, y, and its band from low to high, (points,) each."""
+
+    series: str
+    x: np.ndarray
+    y: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+
+def thinned(line: Line) -> Line:
+    """Return at most `POINTS` points of a line, those with x > 0 and y known, the first and last among them."""
+    kept = np.flatnonzero((line.x > 0) & np.isfinite(line.y))
+    if len(kept) > POINTS:
+        kept = kept[np.unique(np.linspace(0, len(kept) - 1, POINTS).round().astype(int))]
+    return Line(line.series, *(values[kept] for values in line[1:]))
+
+
+def lines_chart(
+    lines: Sequence[Line],
+    legend: Sequence[Swatch],
+    titles: tuple[str, str],
+    reference: tuple[float, str] | None = None,
+    stepped: bool = False,
+    share: bool = False,
+) -> alt.LayerChart:
+    """Return the chart of several lines over a logarithmic x.
+
+    Args:
+        lines: thinned.
+        legend: how the series are drawn.
+        titles: of x and of y.
+        reference: y of a thin horizontal line, and what it is.
+        stepped: y stays as it is until its next x.
+        share: y is a share from 0 to 1.
+    """
+    columns: dict[str, list[Any]] = {name: [] for name in ("series", "x", "y", "low", "high")}
+    for line in lines:
+        columns["series"] += [line.series] * len(line.x)
+        for name, values in zip(("x", "y", "low", "high"), line[1:], strict=True):
+            columns[name] += [float(value) for value in values]
+    scale = alt.Scale(domain=[0, 1]) if share else alt.Scale(zero=False)
+    axis = alt.Axis(tickCount=6)
+    y = alt.Y("y:Q", title=titles[1], scale=scale, axis=axis)
+    base = alt.Chart(rows(**columns)).encode(x=logarithmic("x", titles[0]))
+    interpolate = "step-after" if stepped else "linear"
+    tooltip = [
+        alt.Tooltip("series:N", title="series"),
+        alt.Tooltip("x:Q", title=titles[0], format=".4~s"),
+        alt.Tooltip("y:Q", title=titles[1], format=".4~g"),
+        alt.Tooltip("low:Q", format=".4~g"),
+        alt.Tooltip("high:Q", format=".4~g"),
+    ]
+    band = base.mark_area(opacity=0.13, interpolate=interpolate).encode(
+        y=alt.Y("low:Q", title=titles[1], scale=scale, axis=axis), y2="high:Q", color=colour(legend)
+    )
+    line_layer = base.mark_line(strokeWidth=2, interpolate=interpolate).encode(
+        y=y, color=colour(legend), strokeDash=dash(legend)
+    )
+    points = base.mark_point(size=60, opacity=0, filled=True).encode(
+        y=y, color=colour(legend), tooltip=tooltip
+    )
+    layers: list[alt.Chart] = [band, line_layer, points]
+    if reference is not None:
+        layers.append(_reference(*reference))
+    return alt.layer(*layers).properties(height=HEIGHT)
+
+
+def _reference(height: float, words: str) -> alt.Chart:
+    data = rows(y=[height], words=[words])
+    return (
+        alt.Chart(data)
+        .mark_rule(stroke=GREY, strokeDash=[2, 3])
+        .encode(y="y:Q", tooltip=[alt.Tooltip("words:N", title="line"), alt.Tooltip("y:Q")])
+    )

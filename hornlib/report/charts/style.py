@@ -1,0 +1,77 @@
+"""What all charts share: scales of colour, dash and shape by series, and the looks of axes and text."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import altair as alt
+
+from hornlib.report.blocks import Swatch
+
+__all__ = ["CONFIG", "GREY", "HEIGHT", "colour", "dash", "logarithmic", "round_to", "rows", "shape"]
+
+GREY = "#767676"
+HEIGHT = 260
+
+CONFIG: dict[str, Any] = {
+    "font": "system-ui, sans-serif",
+    "background": "transparent",
+    "view": {"stroke": None},
+    "axis": {
+        "labelFontSize": 11,
+        "titleFontSize": 12,
+        "titleFontWeight": "normal",
+        "gridColor": "#e3e3e3",
+        "domainColor": GREY,
+        "tickColor": GREY,
+        "labelOverlap": True,
+    },
+    "legend": {"labelLimit": 420, "titleFontWeight": "normal", "orient": "bottom", "direction": "vertical"},
+    "text": {"fontSize": 11},
+}
+"""Looks of every chart; the page's style sheet recolours text and lines in the dark."""
+
+
+def colour(legend: Sequence[Swatch], field: str = "series") -> alt.Color:
+    """Return the encoding of a series by its colour."""
+    domain = [swatch.label for swatch in legend]
+    scale = alt.Scale(domain=domain, range=[swatch.colour for swatch in legend])
+    return alt.Color(field, type="nominal", scale=scale, title=None)
+
+
+def dash(legend: Sequence[Swatch], field: str = "series") -> alt.StrokeDash:
+    """Return the encoding of a series by its dashes."""
+    domain = [swatch.label for swatch in legend]
+    scale = alt.Scale(domain=domain, range=[list(swatch.dash) or [1, 0] for swatch in legend])
+    return alt.StrokeDash(field, type="nominal", scale=scale, title=None)
+
+
+def shape(legend: Sequence[Swatch], field: str = "series") -> alt.Shape:
+    """Return the encoding of a series by its mark."""
+    domain = [swatch.label for swatch in legend]
+    scale = alt.Scale(domain=domain, range=[swatch.shape for swatch in legend])
+    return alt.Shape(field, type="nominal", scale=scale, title=None)
+
+
+def logarithmic(field: str, title: str, padding: int = 0) -> alt.X:
+    """Return a logarithmic x over positive numbers, with few labels such as 10k and 1M; padding in pixels."""
+    axis = alt.Axis(format="~s", tickCount=5, grid=False)
+    return alt.X(field, type="quantitative", title=title, scale=alt.Scale(type="log", nice=False, padding=padding), axis=axis)
+
+
+def round_to(value: float, digits: int = 4) -> float | None:
+    """Return a number with so many significant digits, as short as JSON can have it; None where not finite."""
+    return float(f"{value:.{digits}g}") if math.isfinite(value) else None
+
+
+def rows(**columns: Sequence[Any]) -> alt.Data:
+    """Return the data of a chart, inline, from columns of equal length; numbers are rounded."""
+    names = list(columns)
+    values = [
+        {
+            name: round_to(entry) if isinstance(entry, float) else entry
+            for name, entry in zip(names, row, strict=True)
+        }
+        for row in zip(*columns.values(), strict=True)
+    ]
+    return alt.Data(values=values)

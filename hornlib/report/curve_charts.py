@@ -1,0 +1,81 @@
+"""Learning curves of a sweep as charts: each arm's best cell, on steps, samples, FLOPs and seconds."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import xarray as xr
+
+from hornlib.report.blocks import Chart, Swatch
+from hornlib.report.charts.lines import Line, lines_chart, thinned
+from hornlib.report.curves import Panel, panels
+from hornlib.report.series import series_of, swatches
+from hornlib.report.wording import AXES, counted_range, slug
+
+__all__ = ["curve_charts"]
+
+
+def curve_charts(ds: xr.Dataset, sweep: str) -> list[Chart]:
+    """Return one chart for every dataset and axis.
+
+    Args:
+        ds: a sweep's results, as `select_sweep` gives them.
+        sweep: its name.
+    """
+    ds = ds.load()
+    ds = ds.assign_coords(arm=("cell", series_of(ds)))
+    ds, device = _calibrated(ds)
+    legend = swatches(ds["arm"].values)
+    seconds = f"calibrated seconds on {device}" if device else "seconds, a lane's share of its job (not calibrated)"
+    drawn = {axis: [_known(panel) for panel in panels(ds, axis)] for axis in AXES}
+    return [
+        _chart(drawn[axis][index], legend, sweep, axis, {**AXES, "seconds": seconds}[axis])
+        for index in range(len(drawn["step"]))
+        for axis in AXES
+        if drawn[axis][index].curves
+    ]
+
+
+def _known(panel: Panel) -> Panel:
+    """Return a panel without curves that have no known point."""
+    return replace(panel, curves=[curve for curve in panel.curves if len(curve.median)])
+
+
+def _chart(panel: Panel, legend: list[Swatch], sweep: str, axis: str, label: str) -> Chart:
+    lines = list(_lines(panel))
+    runs, diverged = (sum(getattr(c, name) for c in panel.curves) for name in ("num_seeds", "num_diverged"))
+    caption = (
+        f"Median over seeds, band: quartiles; n = {counted_range([c.num_seeds for c in panel.curves])} seeds a cell. "
+        "Of each arm the cell with the best last median, chosen on these curves; dotted: chance."
+    )
+    if diverged:
+        caption += f" {diverged} of {runs} runs diverged; from there on they count as chance."
+    if panel.num_missing:
+        caption += f" {panel.num_missing} runs are missing."
+    ends = "; ".join(f"{line.series}: {line.y[-1]:.3g}" for line in lines if len(line.y))
+    return Chart(
+        slug(sweep, panel.title, "curves", axis),
+        f"Learning curves, {panel.title}: {axis.replace('_', ' ')}",
+        caption,
+        f"{panel.label} on {panel.title} against {label}. At the end: {ends}.",
+        lines_chart(lines, legend, (label, panel.label), reference=(panel.chance, "chance")),
+        [swatch for swatch in legend if any(swatch.label == line.series for line in lines)],
+    )
+
+
+def _lines(panel: Panel) -> Iterator[Line]:
+    for arm in dict.fromkeys(curve.arm for curve in panel.curves):
+        best = panel.best(arm)
+        yield thinned(Line(arm, best.x, best.median, best.low, best.high))
+
+
+def _calibrated(ds: xr.Dataset) -> tuple[xr.Dataset, str]:
+    """Take seconds from the calibration where one device has measured every cell; return the device, or ""."""
+    if "step_time" not in ds or not ds.sizes.get("calibration_device"):
+        return ds, ""
+    whole = np.flatnonzero(ds["step_time"].notnull().all("cell"))
+    if not len(whole):
+        return ds, ""
+    step_time = ds["step_time"].isel(calibration_device=whole[0])
+    seconds = (step_time * ds["step"]).where(ds["samples"].notnull())
+    return ds.assign(seconds=seconds.drop_vars("calibration_device")), str(step_time["calibration_device"].item())

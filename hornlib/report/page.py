@@ -1,0 +1,110 @@
+"""The report: one HTML page that holds everything it shows, made from a results folder."""
+
+from collections.abc import Callable, Iterable
+from importlib.resources import files
+from pathlib import Path
+
+import jinja2
+
+from hornlib import __version__
+from hornlib.report.blocks import Chart, Section
+from hornlib.report.evidence import Evidence, collect
+from hornlib.report.sections.answer import answer
+from hornlib.report.sections.contenders import contenders
+from hornlib.report.sections.dynamics import dynamics
+from hornlib.report.sections.efficiency import efficiency
+from hornlib.report.sections.estimators import estimators
+from hornlib.report.sections.mechanism import mechanism
+from hornlib.report.sections.parameters import parameters
+from hornlib.report.sections.provenance import provenance
+from hornlib.report.sections.speed import speed
+from hornlib.report.sections.stability import stability
+from hornlib.report.static import specification, write_figures
+from hornlib.results.atomic import written_atomically
+
+__all__ = ["SECTIONS", "write_report"]
+
+SECTIONS: tuple[Callable[[Evidence], Section], ...] = (
+    answer,
+    speed,
+    efficiency,
+    stability,
+    dynamics,
+    mechanism,
+    parameters,
+    contenders,
+    estimators,
+    provenance,
+)
+"""In the order of the page."""
+
+TITLE = "Do networks with dynamics of their own learn faster?"
+
+
+def write_report(results_folder: Path, sweeps: Iterable[str], output: Path) -> Path:
+    """Write the page, and its charts as SVG and PNG into `figures/report` of the results folder.
+
+    Args:
+        results_folder: where results.nc (or partial.nc), statistics.nc and the other files are; what is not there
+            is told on the page, with the command that makes it.
+        sweeps: names of the sweeps, in the order of the page.
+        output: the page, e.g. results/report.html.
+
+    Returns:
+        `output`.
+
+    Raises:
+        ResultsError: a file is damaged, or a folder cannot be written; its name is told.
+    """
+    evidence = collect(results_folder, sweeps)
+    sections = [section(evidence) for section in SECTIONS]
+    charts = [block for section in sections for block in section.blocks if isinstance(block, Chart)]
+    write_figures(charts, results_folder / "figures" / "report")
+    page = _page(sections, charts, _subtitle(evidence))
+    with written_atomically(output) as temporary:
+        temporary.write_text(page, encoding="utf-8")
+    return output
+
+
+def _page(sections: list[Section], charts: list[Chart], subtitle: str) -> str:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("hornlib.report"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "sort_keys": True}
+    return environment.get_template("page.html.jinja").render(
+        title=TITLE,
+        subtitle=subtitle,
+        version=__version__,
+        sections=sections,
+        specifications={
+            chart.name: specification(chart, "container", legend=False) for chart in charts
+        },
+        style=_verbatim(_template("style.css")),
+        script=_verbatim(_template("page.js")),
+        vega=_verbatim(_vega() if charts else ""),
+    )
+
+
+def _subtitle(evidence: Evidence) -> str:
+    names = ", ".join(sweep.name for sweep in evidence.sweeps) or "none"
+    unfinished = ". The sweep is not finished: this is what was there" if evidence.source == "partial.nc" else ""
+    return f"Sweeps: {names}{unfinished}."
+
+
+def _template(name: str) -> str:
+    return (files("hornlib.report") / "templates" / name).read_text(encoding="utf-8")
+
+
+def _vega() -> str:
+    import vl_convert
+
+    return vl_convert.javascript_bundle()
+
+
+def _verbatim(text: str) -> "jinja2.utils.markupsafe.Markup":
+    """Let the page's own style and scripts through as they are, but for what would end their element."""
+    return jinja2.utils.markupsafe.Markup(text.replace("</script", "<\\/script").replace("</style", "<\\/style"))

@@ -1,0 +1,77 @@
+"""Tables of all contenders, one a dataset: what they are, how fast, how good, how often they failed."""
+
+from collections.abc import Callable
+
+import numpy as np
+import xarray as xr
+
+from hornlib.report.blocks import Block, Missing, Section
+from hornlib.report.comparisons import headline
+from hornlib.report.evidence import Evidence, SweepEvidence
+from hornlib.report.sections.by_sweep import by_sweep, no_statistics
+from hornlib.report.series import datasets, datasets_of
+from hornlib.report.tables import Number, table
+from hornlib.report.wording import bounded, counted_range, percentage, slug
+
+__all__ = ["contenders"]
+
+COLUMNS = {
+    "num_parameters": "parameters",
+    "forward_flops": "forward FLOPs",
+    "num_seeds": "n",
+    "reached_rate": "reached target",
+    "restricted_mean": "restricted mean samples",
+    "final_metric_mean": "final test metric",
+    "area_mean": "area under the curve",
+    "divergence_rate": "diverged",
+}
+"""Variable -> heading; with its interval where it has one."""
+
+SHARES = ("reached_rate", "divergence_rate")
+
+
+def contenders(evidence: Evidence) -> Section:
+    """Return the section with the numbers of every contender."""
+    return by_sweep(evidence, "contenders", "All contenders", _blocks)
+
+
+def _blocks(sweep: SweepEvidence) -> list[Block]:
+    if sweep.statistics is None:
+        return [no_statistics(sweep)]
+    ds = headline(sweep.statistics, sweep.settings)
+    if "axis" in ds.dims:
+        ds = ds.sel(axis="samples")
+    if not ds.sizes.get("contender"):
+        return [Missing("The sweep has no contender.")]
+    return [_table(ds, dataset, sweep) for dataset in datasets(ds)]
+
+
+def _table(ds: xr.Dataset, dataset: str, sweep: SweepEvidence) -> Block:
+    ds = ds.isel(contender=np.flatnonzero(datasets_of(ds) == dataset))
+    names = [name for name in COLUMNS if name in ds.variables]
+    columns = [[str(label) for label in ds["contender"].values], [str(model) for model in ds["model"].values]]
+    rows = list(zip(*columns, *(_column(ds, name) for name in names), strict=True))
+    order = names.index("restricted_mean") + 2 if "restricted_mean" in names else 0
+    rows.sort(key=lambda row: (row[order] != row[order], row[order]))
+    caption = (
+        f"{dataset}: every contender, the fastest first. Target {sweep.settings.target:g}; in brackets intervals, as "
+        f"told under estimators. n = {counted_range(ds['num_seeds'].values) if 'num_seeds' in ds else '0'} seeds."
+    )
+    headings = ["contender", "model", *(COLUMNS[name] for name in names)]
+    return table(slug(sweep.name, dataset, "contenders"), caption, headings, rows)
+
+
+def _column(ds: xr.Dataset, name: str) -> list[float]:
+    values = ds[name].values.astype(float)
+    bound = f"{name.removesuffix('_mean')}_bound" if name != "restricted_mean" else "restricted_mean_bound"
+    if bound not in ds:
+        return [float(value) for value in values]
+    bounds = ds[bound].transpose("contender", "bound").values
+    shown: Callable[[float, float, float], str] = _share if name in SHARES else bounded
+    return [
+        Number(value, shown(value, low, high)) for value, (low, high) in zip(values, bounds, strict=True)
+    ]
+
+
+def _share(value: float, low: float, high: float) -> str:
+    return f"{percentage(value)} [{percentage(low)}, {percentage(high)}]"

@@ -1,0 +1,91 @@
+"""How cheap: ratios in FLOPs and in seconds, and the final metric against five costs."""
+
+import numpy as np
+import xarray as xr
+
+from hornlib.report.blocks import Block, Chart, Missing, Section, Swatch
+from hornlib.report.charts.pareto import Candidate, pareto_chart
+from hornlib.report.comparisons import headline
+from hornlib.report.evidence import Evidence, SweepEvidence
+from hornlib.report.sections.by_sweep import by_sweep, no_statistics
+from hornlib.report.sections.speed import pairs_blocks
+from hornlib.report.series import datasets, datasets_of, drawn, series_of, swatches
+from hornlib.report.wording import counted_range, slug
+
+__all__ = ["efficiency"]
+
+COSTS = {
+    "parameters": "trained parameters",
+    "forward_flops": "FLOPs of a forward pass",
+    "training_flops": "FLOPs of the whole training",
+    "seconds": "calibrated seconds of the whole training",
+    "peak_memory": "peak memory of training, byte",
+}
+
+MOST_POINTS = 150
+"""Contenders in a chart: the front, each arm's fastest, and as many of the others as there is room for."""
+
+
+def efficiency(evidence: Evidence) -> Section:
+    """Return the section on cost."""
+    return by_sweep(evidence, "efficiency", "Efficiency", _blocks)
+
+
+def _blocks(sweep: SweepEvidence) -> list[Block]:
+    if sweep.statistics is None:
+        return [no_statistics(sweep)]
+    blocks = [block for axis in ("training_flops", "seconds") for block in pairs_blocks(sweep, axis, "efficiency")]
+    ds = headline(sweep.statistics, sweep.settings)
+    legend = swatches(series_of(ds))
+    for cost, words in COSTS.items():
+        charts = [_pareto(ds, dataset, cost, legend, sweep.name) for dataset in datasets(ds)]
+        known = [chart for chart in charts if chart is not None]
+        blocks += known or [_unknown(cost, words)]
+    return blocks
+
+
+def _unknown(cost: str, words: str) -> Missing:
+    command = "hornlib calibrate" if cost in ("seconds", "peak_memory") else "hornlib statistics"
+    return Missing(f"No contender has known {words} and a known final metric.", command)
+
+
+def _pareto(ds: xr.Dataset, dataset: str, cost: str, legend: list[Swatch], sweep: str) -> Chart | None:
+    if f"cost_{cost}" not in ds or "final_metric_mean" not in ds:
+        return None
+    costs, metric = ds[f"cost_{cost}"].values, ds["final_metric_mean"].values
+    front = ds[f"pareto_{cost}"].values == 1 if f"pareto_{cost}" in ds else np.zeros(len(costs), bool)
+    known = (datasets_of(ds) == dataset) & np.isfinite(costs) & (costs > 0) & np.isfinite(metric)
+    if not known.any():
+        return None
+    names, labels = series_of(ds), ds["contender"].values.astype(str)
+    chosen = _chosen(ds, dataset, known, front)
+    found = [
+        Candidate(labels[i], str(names[i]), float(costs[i]), float(metric[i]), bool(front[i])) for i in chosen
+    ]
+    best = [candidate.label for candidate in found if candidate.on_front]
+    caption = (
+        f"Mean final test metric over n = {counted_range(ds['num_seeds'].values[chosen])} seeds a contender; line "
+        "and full colour: the front, which no other contender beats in both."
+    )
+    if len(chosen) < known.sum():
+        caption += f" {len(chosen)} of {known.sum()} contenders are drawn, all of the front among them."
+    return Chart(
+        slug(sweep, dataset, "pareto", cost),
+        f"Final metric against {COSTS[cost]}, {dataset}",
+        caption,
+        f"Final metric against {COSTS[cost]} on {dataset}. On the front: {', '.join(best[:12]) or 'none'}.",
+        pareto_chart(found, legend, (COSTS[cost], "final test metric")),
+        [swatch for swatch in legend if any(swatch.label == candidate.series for candidate in found)],
+        marked=True,
+    )
+
+
+def _chosen(ds: xr.Dataset, dataset: str, known: np.ndarray, front: np.ndarray) -> list[int]:
+    """Return the contenders that are drawn, in their order."""
+    places = np.flatnonzero(known)
+    first = {*np.flatnonzero(known & front).tolist(), *(i for i in drawn(ds, dataset) if known[i])}
+    others = [int(i) for i in places if i not in first]
+    room = max(0, MOST_POINTS - len(first))
+    if len(others) > room:
+        others = [others[i] for i in np.linspace(0, len(others) - 1, room).astype(int)] if room else []
+    return sorted({*first, *others})

@@ -1,0 +1,80 @@
+"""How every number was made, what cannot be concluded, and what would change the answer."""
+
+import json
+
+import numpy as np
+import xarray as xr
+
+from hornlib.report.blocks import Block, Facts, Heading, Missing, Paragraph, Section, Sentences
+from hornlib.report.comparisons import headline
+from hornlib.report.evidence import Evidence, SweepEvidence
+from hornlib.report.sections.by_sweep import by_sweep, no_statistics
+from hornlib.report.tables import table
+from hornlib.report.wording import slug
+
+__all__ = ["estimators"]
+
+
+def estimators(evidence: Evidence) -> Section:
+    """Return the section on estimators and limits."""
+    section = by_sweep(evidence, "estimators", "Estimators and limits", _limits)
+    known = [sweep.statistics for sweep in evidence.sweeps if sweep.statistics is not None]
+    if not known:
+        return section
+    facts = [fact for fact in _estimators(known[0]) if fact[1]]
+    how: list[Block] = [Heading("How each number was made", "how")]
+    how.append(Facts(facts) if facts else Missing("The statistics do not say how they were made."))
+    return Section(section.anchor, section.title, [*section.blocks, *how])
+
+
+def _limits(sweep: SweepEvidence) -> list[Block]:
+    ds = sweep.statistics
+    if ds is None:
+        return [no_statistics(sweep)]
+    limits = [str(limit) for limit in json.loads(ds.attrs.get("limits") or "[]")]
+    blocks: list[Block] = [Paragraph("What cannot be concluded, and why:"), Sentences(limits)]
+    if not limits:
+        blocks = [Paragraph("The statistics name no limit.")]
+    return [*blocks, *_seeds_needed(sweep, ds)]
+
+
+def _seeds_needed(sweep: SweepEvidence, ds: xr.Dataset) -> list[Block]:
+    """Return how many seeds the subject's pairs would need, at the spread that was measured."""
+    if "seeds_needed" not in ds:
+        return []
+    ds = headline(ds, sweep.settings)
+    own = np.flatnonzero(ds["arm"].values == sweep.subject)
+    effects = [f"{effect:g}" for effect in ds["effect"].values]
+    needed = ds["seeds_needed"].transpose("contender", "rival", "effect").values
+    spread = ds["log_time_sd"].transpose("contender", "rival").values if "log_time_sd" in ds else needed[..., 0] * np.nan
+    counts = ds["num_pairs"].transpose("contender", "rival").values if "num_pairs" in ds else spread * np.nan
+    labels, rivals = ds["contender"].values, ds["rival_contender"].transpose("contender", "rival").values
+    rows = [
+        [str(labels[row]), str(rivals[row, column]), counts[row, column], spread[row, column], *needed[row, column]]
+        for row in own
+        for column in range(ds.sizes["rival"])
+        if np.isfinite(needed[row, column]).any()
+    ]
+    if not rows:
+        return [Paragraph("How many seeds would settle the question is not known: no spread could be measured.")]
+    how = str(ds["seeds_needed"].attrs.get("estimator", "")).rstrip(".")
+    columns = ["contender", "rival", "seeds there are", "sd of log time", *(f"seeds for {effect}x" for effect in effects)]
+    rows.sort(key=lambda row: -row[-1] if np.isfinite(row[-1]) else 0)
+    caption = f"What would change the answer: seeds needed to see a speed-up of so much. {how + '.' if how else ''}"
+    return [table(slug(sweep.name, "seeds-needed"), caption.strip(), columns, rows)]
+
+
+def _estimators(ds: xr.Dataset) -> list[tuple[str, str]]:
+    """Return what each variable is and how it was estimated; an interval's stands with what it bounds."""
+    facts = []
+    for name, variable in ds.data_vars.items():
+        if str(name).endswith("_bound"):
+            continue
+        words = [str(variable.attrs.get("estimator", "")).strip()]
+        if f"{name}_bound" in ds:
+            words.append(f"Interval: {ds[f'{name}_bound'].attrs.get('interval', '')}".strip())
+        unit = str(variable.attrs.get("units", "1"))
+        title = str(variable.attrs.get("long_name", name))
+        told = " ".join(word if word.endswith(".") else word + "." for word in words if word)
+        facts.append((f"{title} ({unit})" if unit not in ("1", "") else title, told if words[0] else ""))
+    return facts

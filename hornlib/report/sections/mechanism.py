@@ -1,0 +1,32 @@
+"""Why: the experiments that could refute an explanation, each with its sentence and its figure."""
+
+import xarray as xr
+
+from hornlib.report.blocks import Block, Heading, Missing, Paragraph, Section
+from hornlib.report.evidence import Evidence
+from hornlib.report.pictures import pictures
+from hornlib.report.wording import slug
+
+__all__ = ["mechanism"]
+
+
+def mechanism(evidence: Evidence) -> Section:
+    """Return the section on mechanism."""
+    blocks: list[Block] = []
+    for name, ds in evidence.mechanism.items():
+        blocks += _experiment(evidence, name, ds)
+    if not blocks:
+        told = "No experiment on the mechanism of fast early learning was run."
+        blocks = [Missing(told, "snakemake --cores 2 --configfile config/mechanism.yaml")]
+    return Section("mechanism", "Mechanism", blocks)
+
+
+def _experiment(evidence: Evidence, name: str, ds: xr.Dataset) -> list[Block]:
+    title = str(ds.attrs.get("experiment", name)).replace("_", " ")
+    blocks: list[Block] = [Heading(title[:1].upper() + title[1:], slug("mechanism", name))]
+    if question := str(ds.attrs.get("question", "")):
+        blocks.append(Paragraph(question))
+    sentence = str(ds.attrs.get("sentence", "")) or "The experiment ended in no sentence."
+    blocks.append(Paragraph(sentence, "finding"))
+    caption = f"{sentence} Sweep {ds.attrs.get('sweep', 'unknown')}, n = {ds.attrs.get('num_seeds', 'unknown')} seeds."
+    return [*blocks, *pictures(evidence.folder / "figures", f"mechanism-{name}", f"{title}.", caption)]

@@ -1,0 +1,80 @@
+"""Where the numbers come from: versions, commits, devices, seeds, hours, and runs that are missing."""
+
+import json
+
+import numpy as np
+import xarray as xr
+
+from hornlib import __version__
+from hornlib.provenance import commit
+from hornlib.report.blocks import Block, Facts, Missing, Paragraph, Section
+from hornlib.report.evidence import Evidence, SweepEvidence
+from hornlib.report.sections.by_sweep import by_sweep, no_results
+from hornlib.report.wording import number
+
+__all__ = ["provenance"]
+
+SECONDS_AN_HOUR = 3600
+
+
+def provenance(evidence: Evidence) -> Section:
+    """Return the section on provenance."""
+    if not evidence.source:
+        told = "There is neither results.nc nor partial.nc in the results folder."
+        return Section("provenance", "Provenance", [Missing(told, "snakemake --cores 2")])
+    section = by_sweep(evidence, "provenance", "Provenance", _of_sweep)
+    blocks: list[Block] = [Facts(_of_files(evidence))]
+    if mixed := str(evidence.attributes.get("mixed_versions") or ""):
+        told = "; ".join(f"{version}: {len(files)} run files" for version, files in json.loads(mixed).items())
+        blocks.append(Paragraph(f"Run files of several versions of hornlib are mixed: {told}."))
+    return Section(section.anchor, section.title, [*blocks, *section.blocks])
+
+
+def _of_files(evidence: Evidence) -> list[tuple[str, str]]:
+    results = evidence.attributes
+    statistics = next((s.statistics.attrs for s in evidence.sweeps if s.statistics is not None), {})
+    facts = [
+        ("Results", f"{evidence.source}, gathered by hornlib {_version(results)}"),
+        ("Report", f"hornlib {__version__}, commit {commit()}"),
+    ]
+    if "hornlib_version" in statistics:
+        facts.insert(1, ("Statistics", f"statistics.nc, made by hornlib {_version(statistics)}"))
+    if made_from := statistics.get("made_from"):
+        facts.append(("Statistics were made from", str(made_from)))
+    return facts
+
+
+def _version(attributes: dict[str, object]) -> str:
+    return f"{attributes.get('hornlib_version', 'unknown')}, commit {attributes.get('hornlib_commit', 'unknown')}"
+
+
+def _of_sweep(sweep: SweepEvidence) -> list[Block]:
+    if sweep.results is None:
+        return [no_results(sweep)]
+    ds = sweep.results
+    status = ds["status"].values
+    counts = {word: int((status == word).sum()) for word in ("complete", "diverged", "missing")}
+    devices = sorted({str(name) for name in ds["device"].values.flat} - {""})
+    seeds = ds["seed"].values
+    return [
+        Facts(
+            [
+                ("Seeds", ", ".join(str(seed) for seed in seeds) if len(seeds) <= 20 else _span(seeds)),
+                ("Cells", f"{ds.sizes['cell']}"),
+                ("Runs", ", ".join(f"{count} {word}" for word, count in counts.items())),
+                ("Devices", ", ".join(devices) or "not known"),
+                ("Device hours", _hours(ds)),
+            ]
+        )
+    ]
+
+
+def _span(seeds: np.ndarray) -> str:
+    return f"{len(seeds)} seeds from {seeds.min()} to {seeds.max()}"
+
+
+def _hours(ds: xr.Dataset) -> str:
+    """Return the sum over runs of a lane's share of its job's clock."""
+    if "seconds" not in ds:
+        return "not known"
+    return f"{number(float(ds['seconds'].max('step').sum()) / SECONDS_AN_HOUR)} h of training in all"

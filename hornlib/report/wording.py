@@ -1,0 +1,71 @@
+"""Numbers and names as a reader sees them: rounded, with units, and safe in a file's name or an address."""
+
+import re
+import urllib.parse
+from collections.abc import Sequence
+
+import numpy as np
+
+__all__ = ["AXES", "bounded", "counted_range", "csv_address", "number", "percentage", "slug"]
+
+AXES = {
+    "step": "training steps",
+    "samples": "training examples seen",
+    "training_flops": "training FLOPs",
+    "seconds": "calibrated seconds",
+}
+"""Axes of cost -> how they are called."""
+
+LARGE, SMALL = 1e6, 1e-3
+
+
+def number(value: float, digits: int = 3) -> str:
+    """Return a number with so many significant digits, "–" for NaN; large ones as 1.2e+09."""
+    if np.isnan(value):
+        return "–"
+    if np.isinf(value):
+        return "∞" if value > 0 else "−∞"
+    size = abs(value)
+    if size and not SMALL <= size < LARGE:
+        return f"{value:.{digits - 1}e}"
+    if size >= 10 ** (digits - 1):
+        return f"{value:,.0f}"
+    return f"{value:.{digits}g}"
+
+
+def bounded(value: float, low: float, high: float) -> str:
+    """Return a number with its interval: 0.71 [0.60, 0.83]; the interval is left out where there is none."""
+    if np.isnan(low) and np.isnan(high):
+        return number(value)
+    return f"{number(value)} [{number(low)}, {number(high)}]"
+
+
+def percentage(share: float) -> str:
+    """Return a share in per cent, "–" for NaN."""
+    return "–" if np.isnan(share) else f"{100 * share:.3g} %"
+
+
+def counted_range(counts: Sequence[float] | np.ndarray) -> str:
+    """Return how many, e.g. of seeds: "10", or "8 to 10" where they differ; "0" where there are none."""
+    known = sorted({int(count) for count in np.ravel(counts) if np.isfinite(count)})
+    if not known:
+        return "0"
+    return f"{known[0]}" if len(known) == 1 else f"{known[0]} to {known[-1]}"
+
+
+def slug(*words: str) -> str:
+    """Return words as one that may be a file's name and an anchor; never empty."""
+    joined = "-".join(re.sub(r"[^a-z0-9]+", "-", word.lower()).strip("-") for word in words)
+    return re.sub(r"-+", "-", joined).strip("-") or "unnamed"
+
+
+def csv_address(columns: Sequence[str], rows: Sequence[Sequence[str | float]]) -> str:
+    """Return a table as CSV in a data: address, numbers in full, nothing for NaN."""
+    lines = [",".join(_quoted(entry) for entry in row) for row in (columns, *rows)]
+    return "data:text/csv;charset=utf-8," + urllib.parse.quote("\r\n".join(lines) + "\r\n")
+
+
+def _quoted(entry: str | float) -> str:
+    if isinstance(entry, str):
+        return '"' + entry.replace('"', '""') + '"' if re.search(r'[",\r\n]', entry) else entry
+    return "" if np.isnan(entry) else f"{entry:.10g}"

@@ -1,0 +1,211 @@
+"""The page in a real browser: no errors, every chart visible, nothing wider than a phone, and it prints."""
+
+import base64
+import json
+import os
+import shutil
+import subprocess
+import time
+
+import pytest
+
+from hornlib.report.page import write_report
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+REQUIRED = os.environ.get("HORNLIB_REQUIRE_CHROMIUM") == "1"
+
+pytestmark = pytest.mark.skipif(
+    not CHROMIUM and not REQUIRED, reason="there is no chromium; HORNLIB_REQUIRE_CHROMIUM=1 makes this a failure"
+)
+
+
+class Browser:
+    """A headless browser, spoken to over a pipe in its own protocol: JSON, each message ended by a zero byte."""
+
+    def __init__(self, profile):
+        assert CHROMIUM, "HORNLIB_REQUIRE_CHROMIUM=1, and there is no chromium"
+        read_there, self.write_here = os.pipe()
+        self.read_here, write_there = os.pipe()
+        options = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={profile}", "--no-first-run"]
+        self.process = subprocess.Popen(
+            ["bash", "-c", f'exec "$0" "$@" 3<&{read_there} 4>&{write_there}', CHROMIUM]
+            + [*options, "--remote-debugging-pipe"],
+            pass_fds=(read_there, write_there),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        os.close(read_there)
+        os.close(write_there)
+        self.pending, self.count, self.events, self.session = b"", 0, [], None
+        target = self.call("Target.createTarget", url="about:blank")["targetId"]
+        self.session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        for domain in ("Page", "Runtime", "Log", "Network"):
+            self.call(f"{domain}.enable")
+
+    def call(self, method, **parameters):
+        self.count += 1
+        message = {"id": self.count, "method": method, "params": parameters}
+        if self.session:
+            message["sessionId"] = self.session
+        os.write(self.write_here, json.dumps(message).encode() + b"\0")
+        while (answer := self._read()).get("id") != self.count:
+            self.events.append(answer)
+        assert "error" not in answer, answer
+        return answer["result"]
+
+    def _read(self):
+        while b"\0" not in self.pending:
+            chunk = os.read(self.read_here, 1 << 16)
+            assert chunk, "the browser has gone"
+            self.pending += chunk
+        message, self.pending = self.pending.split(b"\0", 1)
+        return json.loads(message)
+
+    def open(self, path, width, **media):
+        """Open a page and wait until its charts are drawn."""
+        self.events.clear()
+        self.call(
+            "Emulation.setDeviceMetricsOverride", width=width, height=800, deviceScaleFactor=1, mobile=width < 600
+        )
+        self.call("Emulation.setEmulatedMedia", **media)
+        self.call("Page.navigate", url=path.as_uri())
+        deadline = time.monotonic() + 60
+        while not self.evaluate("document.documentElement?.dataset.charts === 'drawn'"):
+            assert time.monotonic() < deadline, "the charts are not drawn after a minute"
+            time.sleep(0.02)
+
+    def evaluate(self, script):
+        found = self.call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
+        assert "exceptionDetails" not in found, found
+        return found["result"].get("value")
+
+    def complaints(self):
+        """Return what the console, the log and uncaught errors say, and every request but for the page itself."""
+        complaints = []
+        for event in self.events:
+            told = event.get("params", {})
+            if event.get("method") == "Runtime.consoleAPICalled" and told["type"] in ("error", "warning"):
+                complaints.append(told["args"])
+            if event.get("method") in ("Runtime.exceptionThrown", "Log.entryAdded"):
+                complaints.append(told)
+            if event.get("method") == "Network.requestWillBeSent":
+                url = told["request"]["url"]
+                if not url.startswith(("data:", "file:")) or told["type"] != "Document":
+                    complaints.append(url[:200])
+        return complaints
+
+    def close(self):
+        self.process.terminate()
+        self.process.wait(timeout=10)
+        os.close(self.write_here)
+        os.close(self.read_here)
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    browser = Browser(tmp_path_factory.mktemp("profile"))
+    yield browser
+    browser.close()
+
+
+@pytest.fixture(scope="module")
+def page(folder):
+    results = folder("yes")
+    return write_report(results, ["thesis"], results / "report.html")
+
+
+OVERFLOWING = """[...document.querySelectorAll('body *')].filter(e => {
+  const box = e.getBoundingClientRect();
+  return box.width && (box.right > innerWidth + 1 || box.left < -1)
+    && !e.closest('.scroll *, nav ul, .skip, svg *') && getComputedStyle(e).position !== 'absolute';
+}).map(e => e.tagName + '.' + e.className + '#' + e.id)"""
+
+INVISIBLE = """[...document.querySelectorAll('figure, .chart svg, .card, img')].filter(e => {
+  const box = e.getBoundingClientRect(); return box.width < 20 || box.height < 5;
+}).map(e => e.id || e.className || e.tagName)"""
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+def test_page_is_quiet_and_whole_at_every_width(browser, page, width):
+    browser.open(page, width)
+    assert browser.complaints() == []
+    assert browser.evaluate("document.querySelectorAll('.chart').length") > 10
+    assert browser.evaluate("document.querySelectorAll('.chart .failed, .chart.failed').length") == 0
+    charts, drawn = (
+        browser.evaluate(f"document.querySelectorAll({selector!r}).length") for selector in (".chart", ".chart svg")
+    )
+    assert charts == drawn
+    assert browser.evaluate(INVISIBLE) == []
+    assert browser.evaluate("document.documentElement.scrollWidth") <= width
+    assert browser.evaluate(OVERFLOWING) == []
+
+
+def test_a_chart_follows_the_width_of_its_window(browser, page):
+    browser.open(page, 1280)
+    wide = browser.evaluate("document.querySelector('.wide .chart svg').getBoundingClientRect().width")
+    browser.open(page, 360)
+    narrow = browser.evaluate("document.querySelector('.wide .chart svg').getBoundingClientRect().width")
+    assert wide > 900 and 250 < narrow < 360
+
+
+CONTRAST = """(() => {
+  const luminance = colour => {
+    const [r, g, b] = colour.match(/[\\d.]+/g).map(v => { v /= 255; return v <= .04045 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4; });
+    return .2126 * r + .7152 * g + .0722 * b;
+  };
+  const paper = luminance(getComputedStyle(document.body).backgroundColor);
+  const ratio = e => {
+    const style = getComputedStyle(e);
+    const ink = luminance(e instanceof SVGElement ? style.fill : style.color);
+    return (Math.max(ink, paper) + .05) / (Math.min(ink, paper) + .05);
+  };
+  return [...document.querySelectorAll('p, h1, h2, td, figcaption, .chart svg text, .verdict')].map(e => [ratio(e), e.textContent.slice(0, 40)])
+    .filter(([r]) => r < 4.5);
+})()"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_can_be_read_in_light_and_dark(browser, page, scheme):
+    browser.open(page, 1280, features=[{"name": "prefers-color-scheme", "value": scheme}])
+    paper = browser.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert (paper == "rgb(255, 255, 255)") == (scheme == "light")
+    assert browser.evaluate(CONTRAST) == []
+
+
+def test_tables_sort_by_size_and_back(browser, page):
+    browser.open(page, 1280)
+    table = "document.querySelector('#thesis-ratios-samples-table')"
+    keys = f"[...{table}.querySelectorAll('tbody tr')].map(r => +r.cells[3].dataset.key)"
+    for descending in (False, True):
+        browser.evaluate(f"{table}.querySelectorAll('th button')[3].click()")
+        found = browser.evaluate(keys)
+        assert len(found) == 8 and found == sorted(found, reverse=descending)
+    assert browser.evaluate(f"{table}.querySelectorAll('th')[3].getAttribute('aria-sort')") == "descending"
+
+
+def test_page_prints_light_and_within_the_paper(browser, page):
+    browser.open(page, 1280, features=[{"name": "prefers-color-scheme", "value": "dark"}])
+    printed = base64.b64decode(browser.call("Page.printToPDF", printBackground=True)["data"])
+    assert printed.startswith(b"%PDF") and printed.count(b"/Type /Page\n") + printed.count(b"/Type /Page ") >= 3
+    browser.open(page, 700, media="print", features=[{"name": "prefers-color-scheme", "value": "dark"}])
+    assert browser.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    assert browser.evaluate("getComputedStyle(document.querySelector('nav')).display") == "none"
+    assert browser.evaluate("document.documentElement.scrollWidth") <= 700
+
+
+@pytest.mark.parametrize("scene", ["no", "mixed", "few seeds", "not reached", "diverged", "one arm", "nan"])
+def test_poor_data_make_a_page_without_errors(browser, folder, scene):
+    results = folder(scene)
+    browser.open(write_report(results, ["thesis"], results / "report.html"), 360)
+    assert browser.complaints() == []
+    assert browser.evaluate(OVERFLOWING) == [] and browser.evaluate(INVISIBLE) == []
+
+
+def test_labels_of_the_configuration_are_text_and_run_nothing(browser, folder):
+    evil = "<script>window.hacked = 1</script><img src=x onerror='window.hacked = 1'>"
+    results = folder("yes", arms=["horn", "cnn", evil])
+    page = write_report(results, ["thesis"], results / "report.html")
+    browser.open(page, 1280)
+    assert browser.complaints() == []
+    assert browser.evaluate("window.hacked === undefined")
+    assert browser.evaluate(f"document.body.textContent.includes({json.dumps(evil)})")
