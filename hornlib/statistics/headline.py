@@ -10,7 +10,7 @@ from hornlib.statistics.intervals import FEWEST, by_known_columns, log_ratio_int
 from hornlib.statistics.paired_t import paired_t_p
 from hornlib.statistics.settings import StatisticsSettings
 
-__all__ = ["BOUNDS", "compare", "holm_within", "restricted_means"]
+__all__ = ["BOUNDS", "compare", "holm_within", "ratio_of", "restricted_means"]
 
 BOUNDS = ("low", "high")
 
@@ -103,6 +103,23 @@ def compare(times: xr.Dataset, rivals: xr.DataArray, settings: StatisticsSetting
     described = {"units": "1", "long_name": "pairs of runs with the same seed"}
     result["num_pairs"] = (dims[:2], np.nan_to_num(spread(known)).astype(np.int64), described)
     return result.assign_coords(rival_contender=rivals["rival_contender"])
+
+
+def ratio_of(restricted: xr.DataArray, rivals: xr.DataArray) -> xr.DataArray:
+    """Return the ratio of restricted mean times alone, (contender, rival).
+
+    Args:
+        restricted: restricted times, (contender, seed).
+        rivals: from `rivals_of`.
+    """
+    values = restricted.transpose("contender", "seed").values
+    own, other = np.broadcast_arrays(values[:, None], values[rivals.values])
+    known = np.isfinite(own) & np.isfinite(other) & (rivals.values >= 0)[..., None]
+    total, other_total = (np.where(known, part, 0).sum(-1) for part in (own, other))
+    ratio = np.divide(total, other_total, out=np.full(rivals.shape, np.nan), where=other_total > 0)
+    return xr.DataArray(
+        ratio, {name: rivals[name] for name in ("contender", "rival")}, ("contender", "rival")
+    )
 
 
 def holm_within(p_values: xr.DataArray, *families: np.ndarray) -> xr.DataArray:

@@ -179,8 +179,8 @@ def _counted(summary: xr.Dataset, rests: list[Evidence], settings: StatisticsSet
         told = ", ".join(f"{count} {word}" for word, count in counts.items())
         part = f"of {len(items)} cells against {rival} in {COSTS[axis]} {told}"
         if rival in summary["rival"].values:
-            ratios = summary["ratio"].sel(rival=rival, axis=axis, target=settings.target)
-            ratios = ratios.values[[item.contender for item in items]]
+            every = summary["ratio"].sel(rival=rival, axis=axis, target=settings.target).values
+            ratios = every[[item.contender for item in items]]
             if np.isfinite(ratios).any():
                 part += f" (ratios {np.nanmin(ratios):.3g} to {np.nanmax(ratios):.3g})"
         parts.append(part)

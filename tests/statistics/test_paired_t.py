@@ -9,7 +9,7 @@ from hornlib.statistics.paired_t import paired_t_p
 
 @pytest.mark.parametrize("num_pairs", [2, 7, 15])
 def test_without_rounding_it_is_scipys(num_pairs):
-    a, b = np.random.default_rng(num_pairs).normal(0, 1, (2, 6, num_pairs)) + [[[0.4]], [[0.0]]]
+    a, b = np.random.default_rng(num_pairs).normal([[[0.4]], [[0.0]]], 1, (2, 6, num_pairs))
     assert paired_t_p(a - b) == pytest.approx(stats.ttest_rel(a, b, axis=1).pvalue)
 
 

@@ -1,0 +1,171 @@
+"""Limits: what a sweep's statistics cannot say, and why, one sentence each."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import xarray as xr
+
+from hornlib.statistics.settings import StatisticsSettings
+from hornlib.statistics.verdicts import judged_selection
+from hornlib.validation import counted
+
+__all__ = ["limits"]
+
+SHOWN = 5
+"""Labels named in a sentence before the rest is only counted."""
+
+
+def limits(
+    ds: xr.Dataset, summary: xr.Dataset, subject: str, given: bool, settings: StatisticsSettings
+) -> list[str]:
+    """Return what cannot be concluded.
+
+    Args:
+        ds: from `contenders`, with all of its steps.
+        summary: levels, restricted times, ratios, on the same contenders.
+        subject: the arm that claims are about; "" where there is none.
+        given: whether the baseline's metric A was fixed before these runs (on tuning seeds).
+        settings: rivals and seeds.
+    """
+    return [
+        *_runs(ds),
+        *_arms(ds, subject, settings),
+        *_rivals(ds, summary, subject, settings),
+        *_levels(ds, summary, given, settings),
+        *_grids(ds),
+        *_outcomes(ds, summary, settings),
+        *_seconds(ds),
+    ]
+
+
+def _runs(ds: xr.Dataset) -> Iterator[str]:
+    if missing := int((ds["status"] == "missing").sum()):
+        yield f"{counted(missing, 'run')} of {ds['status'].size} are missing: these statistics are preliminary."
+    if ds.attrs.get("mixed_versions"):
+        yield (
+            "The runs were trained by several versions of hornlib (results.nc names them): a difference between "
+            "arms may be one between versions."
+        )
+
+
+def _arms(ds: xr.Dataset, subject: str, settings: StatisticsSettings) -> Iterator[str]:
+    arms = list(dict.fromkeys(ds["arm"].values.tolist()))
+    if len(arms) < 2:
+        yield f"The sweep has only the arm {', '.join(arms)}: there is nothing to compare it with."
+    if not subject:
+        what = f"no arm {settings.subject}" if settings.subject else "no arm with oscillators"
+        yield f"The sweep has {what}; `statistics: subject:` takes one of {_some(arms)}."
+
+
+def _rivals(ds: xr.Dataset, summary: xr.Dataset, subject: str, settings: StatisticsSettings) -> Iterator[str]:
+    arms = set(ds["arm"].values.tolist())
+    if absent := [arm for arm in settings.rivals() if arm not in arms]:
+        yield f"The sweep lacks rivals that the settings name: {_some(absent)}."
+    if settings.faster_than is None:
+        yield (
+            f'"Faster" is judged against {settings.baseline} alone: `statistics: faster_than:` names no rivals '
+            "matched in parameters and in FLOPs."
+        )
+    if not settings.oscillation_controls:
+        yield (
+            "Whether oscillation is the cause was not asked: `statistics: oscillation_controls:` names no arm."
+        )
+    own = (ds["arm"].values == subject) & (
+        ds["selected_for"].values == judged_selection(ds["selected_for"].values)
+    )
+    for arm in settings.rivals():
+        if arm in arms and subject:
+            without = own & (summary["rival_contender"].sel(rival=arm).values == "")
+            if without.any():
+                labels = ds["contender"].values[without].tolist()
+                yield f"{arm} has no cell that learns the same data in the same presentation as {_some(labels)}."
+
+
+def _levels(ds: xr.Dataset, summary: xr.Dataset, given: bool, settings: StatisticsSettings) -> Iterator[str]:
+    if not given:
+        yield (
+            "The targets' levels come from the baseline's runs that are compared here, not from tuning seeds: "
+            "they were not fixed before the evaluation."
+        )
+    for dataset in summary["dataset"].values.tolist():
+        if summary["level"].sel(dataset=dataset).notnull().any():
+            continue
+        own = ds.isel(contender=np.flatnonzero(ds["dataset"].values == dataset))
+        if own["validation_metric"].isnull().all() and not _all_diverged(own):
+            yield f"{dataset}: there is no validation metric, and so no target and no time to it."
+        elif not given and settings.baseline not in own["arm"].values:
+            yield (
+                f"{dataset}: no arm {settings.baseline} sets the targets' levels; `statistics: baseline:` takes "
+                f"one of {_some(list(dict.fromkeys(own['arm'].values.tolist())))}."
+            )
+        else:
+            yield f"{dataset}: {settings.baseline} ends no better than chance, so that there is no level to reach."
+
+
+def _grids(ds: xr.Dataset) -> Iterator[str]:
+    evaluated: np.ndarray = ds["samples"].notnull().transpose("contender", "step").values
+    steps = ds["step"].values
+    for dataset in dict.fromkeys(ds["dataset"].values.tolist()):
+        own = evaluated[(ds["dataset"].values == dataset) & np.any(evaluated, axis=1)]
+        if not len(own):
+            continue
+        shared, ever = np.all(own, axis=0), np.any(own, axis=0)
+        if not shared.any():
+            yield f"{dataset}: the contenders share no evaluation, so that no times can be compared."
+            continue
+        if shared.sum() < ever.sum():
+            yield (
+                f"{dataset}: the contenders were evaluated at different steps; only the {shared.sum()} of "
+                f"{ever.sum()} that all share count, the last of them step {steps[shared][-1]:g}."
+            )
+        if steps[shared][0] > 1:
+            first = f"{dataset}: the first common evaluation is step {steps[shared][0]:g}"
+            yield f"{first}; what was reached before is dated there."
+
+
+def _outcomes(ds: xr.Dataset, summary: xr.Dataset, settings: StatisticsSettings) -> Iterator[str]:
+    labels = ds["contender"].values
+    trained = ds["status"].isin(["complete", "diverged"]).sum("seed").values
+    diverged = summary["num_diverged"].values
+    few = (trained < settings.min_seeds) & (trained > 0)
+    if few.any():
+        least = int(trained[few].min())
+        yield (
+            f"Not enough data: {_some(labels[few].tolist())} had fewer than {settings.min_seeds} runs "
+            f"(the least {least}); nothing is concluded from them."
+        )
+    if (trained == 0).any():
+        yield f"Not a single run of {_some(labels[trained == 0].tolist())} is there."
+    if ((diverged == trained) & (trained > 0)).any():
+        yield f"All runs of {_some(labels[(diverged == trained) & (trained > 0)].tolist())} diverged."
+    lost = ds["validation_metric"].isnull() & ds["samples"].notnull() & (ds["status"] == "complete")
+    lost = lost.any(("step", "seed")).values & ds["validation_metric"].notnull().any(("step", "seed")).values
+    if lost.any():
+        yield (
+            f"{_some(labels[lost].tolist())} had evaluations without a number in runs that did not diverge; there "
+            "no target counts as reached."
+        )
+    at = {"target": settings.target, "axis": "samples"}
+    reached = summary["event"].sel(at).any("seed").values
+    known = summary["restricted_time"].sel(at).notnull().any("seed").values
+    if (known & ~reached).any():
+        never = labels[known & ~reached].tolist()
+        yield f"No run of {_some(never)} reaches the target {settings.target:g} within the budget."
+
+
+def _seconds(ds: xr.Dataset) -> Iterator[str]:
+    unmeasured = ds["step_time"].isnull().values
+    if unmeasured.all():
+        yield "Seconds were not measured: `hornlib calibrate` times every cell's step on one device."
+    elif unmeasured.any():
+        labels = ds["contender"].values[unmeasured].tolist()
+        yield f"Seconds of {_some(labels)} were not measured on {ds.attrs['calibration_device']}."
+
+
+def _all_diverged(ds: xr.Dataset) -> bool:
+    return bool((ds["status"] == "diverged").all())
+
+
+def _some(labels: Sequence[str]) -> str:
+    more = f" and {len(labels) - SHOWN} more" if len(labels) > SHOWN else ""
+    return ", ".join(labels[:SHOWN]) + more

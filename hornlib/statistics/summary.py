@@ -1,0 +1,146 @@
+"""The summary of a sweep: results in, statistics out, from contenders to verdicts and what limits them."""
+
+import json
+
+import numpy as np
+import xarray as xr
+
+from hornlib.results.events import AXES
+from hornlib.statistics.contenders import contenders, rivals_of, subject_of
+from hornlib.statistics.final import non_inferior
+from hornlib.statistics.headline import compare, holm_within, ratio_of, restricted_means
+from hornlib.statistics.limits import limits
+from hornlib.statistics.restricted_mean import UNITS, baseline_metric, common_steps, restricted_times
+from hornlib.statistics.settings import StatisticsSettings
+from hornlib.statistics.verdicts import conclusions, verdicts
+from hornlib.statistics.wording import answer, sentences
+
+__all__ = ["core", "summarise"]
+
+ABOUT = (
+    "cell_name",
+    "arm",
+    "dataset",
+    "presentation",
+    "model",
+    "selected_for",
+    "num_parameters",
+    "forward_flops",
+)
+"""Coordinates of a contender that the statistics keep."""
+
+
+def summarise(
+    ds: xr.Dataset, settings: StatisticsSettings, reference: xr.DataArray | None = None
+) -> xr.Dataset:
+    """Return the statistics of one sweep. Poor data never raise: what cannot be said stands in `limits`.
+
+    Args:
+        ds: from `open_results(path, sweep=...)`.
+        settings: whom the claims are about, against whom, how certain.
+        reference: A, the final validation metric that sets the levels, by dataset; None: the coordinate
+            `reference_level` of the results where there is one (from tuning seeds), else the median of the
+            baseline's runs here.
+    """
+    found = contenders(ds)
+    subject = subject_of(found, settings.subject)
+    reference = _reference_of(found) if reference is None else reference
+    given = reference is not None
+    result = core(found, settings, reference)
+    judged, rests = verdicts(result["conclusion"], subject, settings)
+    result = result.merge(judged)
+    result = result.merge(sentences(result, rests, settings))
+    result.attrs = {
+        "sweep": str(ds.attrs.get("sweep", "")),
+        "subject": subject,
+        "baseline": settings.baseline,
+        "target": settings.target,
+        "calibration_device": found.attrs["calibration_device"],
+        "settings": settings.model_dump_json(),
+        "axis_units": json.dumps(UNITS),
+        "limits": json.dumps(limits(found, result, subject, given, settings)),
+    }
+    return result.assign_attrs(answer=answer(result, subject, settings))
+
+
+def core(
+    ds: xr.Dataset,
+    settings: StatisticsSettings,
+    reference: xr.DataArray | None = None,
+    axes: tuple[str, ...] = AXES,
+    apart: tuple[str, ...] = ("arm", "selected_for"),
+) -> xr.Dataset:
+    """Return levels, times, ratios, tests and conclusions: everything that verdicts are made of.
+
+    Args:
+        ds: from `contenders`.
+        settings: whom the claims are about, against whom, how certain.
+        reference: A by dataset; None: the baseline's median.
+        axes: of cost.
+        apart: coordinates of contenders by which Holm's correction tells families apart.
+    """
+    shared = common_steps(ds)
+    reference = baseline_metric(ds, settings.baseline) if reference is None else reference
+    times = restricted_times(shared, reference, settings, axes)
+    rivals = rivals_of(ds)
+    result = times.merge(compare(times, rivals, settings)).merge(restricted_means(times, settings))
+    p_value = result["p_value"].sel(target=settings.target, axis="samples", drop=True)
+    result["p_holm"] = holm_within(p_value, *(ds[name].values for name in apart))
+    result = result.assign_coords({name: ("contender", ds[name].values, ds[name].attrs) for name in ABOUT})
+    result["conclusion"] = conclusions(result, settings)
+    result["num_diverged"] = _described((ds["status"] == "diverged").sum("seed"), "runs that diverged")
+    result["ratio_if_hit"] = _ratio_if_hit(shared, times, reference, rivals, settings)
+    end = non_inferior(_gain(ds, rivals), settings.margin, settings.alpha, settings.min_seeds)
+    result["non_inferior"] = _described(end, "whether the final test metric is at most the margin worse")
+    return result
+
+
+def _reference_of(ds: xr.Dataset) -> xr.DataArray | None:
+    """Return the reference that results carry, by dataset, or None where any dataset lacks it."""
+    if "reference_level" not in ds.variables:
+        return None
+    datasets = list(dict.fromkeys(ds["dataset"].values.tolist()))
+    values = [ds["reference_level"].values[ds["dataset"].values == dataset] for dataset in datasets]
+    first = np.array([own[np.isfinite(own)][0] if np.isfinite(own).any() else np.nan for own in values])
+    if np.isnan(first).any():
+        return None
+    return xr.DataArray(first, {"dataset": np.array(datasets, object)}, "dataset")
+
+
+def _ratio_if_hit(
+    ds: xr.Dataset,
+    times: xr.Dataset,
+    reference: xr.DataArray,
+    rivals: xr.DataArray,
+    settings: StatisticsSettings,
+) -> xr.DataArray:
+    """Return the headline's ratio if runs that reached the target and then diverged were hits."""
+    at = {"target": settings.target, "axis": "samples"}
+    restricted = times["restricted_time"].sel(at, drop=True)
+    if ds["diverged_at_step"].notnull().any():
+        spared = ds.assign(diverged_at_step=xr.full_like(ds["diverged_at_step"], np.nan))
+        alone = settings.model_copy(update={"targets": ()})
+        spared_times = restricted_times(spared, reference, alone, ("samples",))["restricted_time"]
+        restricted = spared_times.sel(at, drop=True).fillna(restricted)
+    return _described(
+        ratio_of(restricted, rivals),
+        "ratio of restricted mean samples if reached and then diverged were a hit",
+    )
+
+
+def _gain(ds: xr.Dataset, rivals: xr.DataArray) -> xr.DataArray:
+    """Return by how much each run's final test metric is better than its rival's; diverged runs have chance."""
+    diverged = ds["diverged_at_step"].notnull()
+    better = xr.where(ds["direction"] == "maximise", 1.0, -1.0)
+    final = (ds["final_test_metric"].fillna(ds["chance_level"].where(diverged)) * better).transpose(
+        "contender", "seed"
+    )
+    gain = np.where(
+        (rivals.values >= 0)[..., None], final.values[:, None] - final.values[rivals.values], np.nan
+    )
+    coords = {name: rivals[name] for name in ("contender", "rival")}
+    return xr.DataArray(gain, coords, ("contender", "rival", "seed"))
+
+
+def _described(values: xr.DataArray, long_name: str) -> xr.DataArray:
+    return values.drop_attrs(deep=False).assign_attrs(units="1", long_name=long_name)

@@ -1,0 +1,248 @@
+"""The summary of a sweep: the right verdicts on plain cases, and sentences instead of errors on poor data."""
+
+import json
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from hornlib.statistics.summary import summarise
+
+NAMED = {"faster_than": ("cnn",), "oscillation_controls": ("leaky_cnn",)}
+
+
+@pytest.fixture
+def arms(lognormal):
+    """A function that gives the times of three arms."""
+
+    def make(horn=60, cnn=120, leaky=120, num_seeds=10):
+        return {
+            "horn_cnn": lognormal(horn, num_seeds, seed=1),
+            "cnn": lognormal(cnn, num_seeds, seed=2),
+            "leaky_cnn": lognormal(leaky, num_seeds, seed=3),
+        }
+
+    return make
+
+
+def verdict(summary, claim="faster"):
+    """Return the verdict on a claim over all datasets."""
+    return summary["overall_verdict"].sel(claim=claim).item()
+
+
+def told(summary):
+    """Return all limits as one text."""
+    return " ".join(json.loads(summary.attrs["limits"]))
+
+
+def test_twice_as_fast_as_all_is_faster_because_of_oscillation(results, settings, arms):
+    summary = summarise(results(arms()), settings(**NAMED))
+    assert verdict(summary) == verdict(summary, "because_of_oscillation") == "yes"
+    assert verdict(summary, "more_efficient") == "not measured"
+    pair = summary.sel(contender="horn_cnn", rival="cnn", target=0.9, axis="samples")
+    restricted = summary["restricted_time"].sel(target=0.9, axis="samples")
+    by_hand = restricted.sel(contender="horn_cnn").mean() / restricted.sel(contender="cnn").mean()
+    assert pair["ratio"].item() == pytest.approx(by_hand.item())
+    assert pair["ratio_bound"].values[0] < pair["ratio"] < pair["ratio_bound"].values[1] < 1
+    assert "Does horn_cnn learn faster? Yes: horn_cnn needs" in summary.attrs["answer"]
+
+
+def test_a_pair_seen_from_the_other_side_is_its_inverse(results, settings, arms):
+    summary = summarise(results(arms()), settings())
+    there, back = (
+        summary.sel(contender=one, rival=other, axis="samples", target=0.9)
+        for one, other in (("horn_cnn", "cnn"), ("cnn", "horn_cnn"))
+    )
+    assert there["ratio"].item() == pytest.approx(1 / back["ratio"].item())
+    assert there["ratio_bound"].values == pytest.approx(1 / back["ratio_bound"].values[::-1])
+    assert there["p_value"].item() == back["p_value"].item()
+
+
+def test_half_as_fast_is_no(results, settings, arms):
+    assert verdict(summarise(results(arms(horn=240)), settings(**NAMED))) == "no"
+
+
+def test_equal_is_never_concluded(results, settings, arms):
+    summary = summarise(results(arms(horn=121)), settings(**NAMED))
+    assert verdict(summary) == "not distinguished"
+    assert "ratios outside [" in summary.attrs["answer"] and " equal" not in summary.attrs["answer"]
+
+
+def test_faster_than_the_cnn_but_not_than_the_control(results, settings, arms):
+    summary = summarise(results(arms(leaky=61)), settings(**NAMED))
+    assert verdict(summary) == "yes"
+    assert verdict(summary, "because_of_oscillation") == "not distinguished"
+
+
+def test_beating_one_rival_and_losing_to_another_is_mixed(results, settings, arms):
+    summary = summarise(results(arms(leaky=30)), settings(faster_than=("cnn", "leaky_cnn")))
+    assert verdict(summary) == "mixed"
+
+
+def test_fewer_than_seven_seeds_are_not_enough_data(results, settings, arms):
+    summary = summarise(results(arms(num_seeds=6)), settings(**NAMED))
+    assert verdict(summary) == verdict(summary, "because_of_oscillation") == "not enough data"
+    assert "share n = 6 seeds, and 7 are needed" in summary.attrs["answer"]
+    assert "fewer than 7 runs" in told(summary)
+
+
+def test_below_five_pairs_there_is_no_interval(results, settings, arms):
+    summary = summarise(results(arms(num_seeds=4)), settings(**NAMED))
+    assert summary["ratio_bound"].isnull().all() and summary["ratio"].notnull().any()
+
+
+def test_more_efficient_needs_flops_and_seconds(results, settings, arms):
+    ds = results(arms()).assign_coords(calibration_device=["gpu"])
+    ds["step_time"] = (("cell", "calibration_device"), [[0.1], [0.1], [0.1]])
+    assert verdict(summarise(ds, settings(**NAMED)), "more_efficient") == "yes"
+    ds["training_flops"][0] *= 5
+    assert verdict(summarise(ds, settings(**NAMED)), "more_efficient") == "mixed"
+    ds["step_time"][0] = 0.5
+    assert verdict(summarise(ds, settings(**NAMED)), "more_efficient") == "no"
+
+
+def test_verdicts_that_differ_over_datasets_are_mixed(results, settings, lognormal):
+    entries = [
+        ("horn_cnn", lognormal(60, seed=1)),
+        ("cnn", lognormal(120, seed=2)),
+        ("horn_cnn", lognormal(200, seed=3)),
+        ("cnn", lognormal(100, seed=4)),
+    ]
+    summary = summarise(results(entries, dataset=["digits", "digits", "mnist", "mnist"]), settings())
+    assert summary["verdict"].sel(claim="faster").values.tolist() == ["yes", "no"]
+    assert verdict(summary) == "mixed"
+    at = {"target": 0.9, "axis": "samples", "rival": "cnn"}
+    p = summary["p_value"].sel(at).sel(contender=["horn_cnn on digits", "horn_cnn on mnist"]).values
+    adjusted = summary["p_holm"].sel(rival="cnn", contender=["horn_cnn on digits", "horn_cnn on mnist"])
+    assert adjusted.values.max() == max(p.max(), 2 * p.min())
+
+
+def test_a_run_that_reached_and_diverged_is_a_miss_and_the_other_ratio_is_told(results, settings, arms):
+    summary = summarise(results(arms(), diverged=[(0, 0, 500)]), settings(**NAMED))
+    pair = summary.sel(contender="horn_cnn", rival="cnn")
+    assert pair["ratio_if_hit"] < pair["ratio"].sel(target=0.9, axis="samples")
+    assert "1 of 10 runs of horn_cnn diverged and count as misses" in summary.attrs["answer"]
+
+
+def test_early_fast_with_a_lower_end_is_told(results, settings, arms):
+    summary = summarise(results(arms(), final={"horn_cnn": 0.95}), settings(**NAMED))
+    assert verdict(summary) == "yes"
+    assert "is behind: its final test metric is worse than that of cnn" in summary.attrs["answer"]
+
+
+def test_a_level_from_tuning_seeds_is_taken_from_the_results(results, settings, arms):
+    ds = results(arms()).assign_coords(reference_level=("cell", [0.8, 0.8, 0.8]))
+    summary = summarise(ds, settings(**NAMED))
+    assert summary["level"].sel(target=0.9).item() == pytest.approx(0.1 + 0.9 * 0.7)
+    assert "not fixed before" not in told(summary)
+    given = xr.DataArray([0.7], {"dataset": ["digits"]}, "dataset")
+    assert summarise(ds, settings(), given)["level"].sel(target=0.9).item() == pytest.approx(0.1 + 0.9 * 0.6)
+
+
+def test_the_same_results_give_the_same_statistics(results, settings, arms):
+    ds = results(arms())
+    xr.testing.assert_identical(summarise(ds, settings()), summarise(ds, settings()))
+
+
+def nothing_reaches(results, arms):
+    return results(dict.fromkeys(arms(), np.full(10, np.inf)), final=1.0)
+
+
+def all_diverged(results, arms):
+    return results(arms(), diverged=[(cell, seed, 1) for cell in range(3) for seed in range(10)])
+
+
+def full_of_nan(results, arms):
+    ds = results(arms())
+    ds["validation_metric"] = ds["validation_metric"].where(ds["step"] % 2 == 0)
+    return ds
+
+
+def without_validation(results, arms):
+    ds = results(arms())
+    for name in ("validation_metric", "final_validation_metric"):
+        ds[name] = xr.full_like(ds[name], np.nan)
+    return ds
+
+
+def one_arm(results, arms):
+    return results({"horn_cnn": arms()["horn_cnn"]})
+
+
+def no_baseline(results, arms):
+    return results({arm: own for arm, own in arms().items() if arm != "cnn"})
+
+
+def no_subject(results, arms):
+    return results({arm: own for arm, own in arms().items() if arm != "horn_cnn"})
+
+
+def different_grids(results, arms):
+    ds = results(arms())
+    ds["samples"] = ds["samples"].where((ds["arm"] != "cnn") | (ds["step"] % 2 == 0))
+    return ds
+
+
+def disjoint_grids(results, arms):
+    ds = results(arms())
+    ds["samples"] = ds["samples"].where((ds["arm"] == "cnn") == (ds["step"] % 2 == 0))
+    return ds
+
+
+def other_presentation(results, arms):
+    return results(arms(), presentation=["rows", "image", "image"])
+
+
+def mixed_versions(results, arms):
+    return results(arms()).assign_attrs(mixed_versions='{"1.0": [], "1.1": []}')
+
+
+def missing_runs(results, arms):
+    return results(arms(), missing=[(0, seed) for seed in range(5)] + [(2, seed) for seed in range(10)])
+
+
+def partly_calibrated(results, arms):
+    ds = results(arms()).assign_coords(calibration_device=["gpu"])
+    ds["step_time"] = (("cell", "calibration_device"), [[0.1], [np.nan], [0.1]])
+    return ds
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    ("make", "sentence", "found"),
+    [
+        (nothing_reaches, "no better than chance", "not measured"),
+        (all_diverged, "All runs of horn_cnn, cnn, leaky_cnn diverged", "not measured"),
+        (full_of_nan, "evaluations without a number", "not distinguished"),
+        (without_validation, "no validation metric", "not measured"),
+        (one_arm, "nothing to compare it with", "not measured"),
+        (no_baseline, "no arm cnn sets the targets' levels", "not measured"),
+        (no_subject, "no arm with oscillators", "not measured"),
+        (different_grids, "evaluated at different steps", "yes"),
+        (disjoint_grids, "share no evaluation", "not measured"),
+        (other_presentation, "cnn has no cell that learns the same data", "not measured"),
+        (mixed_versions, "several versions of hornlib", "yes"),
+        (missing_runs, "15 runs of 30 are missing", "not enough data"),
+        (partly_calibrated, "Seconds of cnn were not measured on gpu", "yes"),
+    ],
+)
+def test_poor_data_end_in_a_sentence_not_in_an_error(results, settings, arms, make, sentence, found):
+    summary = summarise(make(results, arms), settings(**NAMED))
+    assert sentence in told(summary)
+    assert verdict(summary) == found
+    assert summary.attrs["answer"]
+
+
+def test_a_target_that_nobody_reaches_is_not_a_tie(results, settings):
+    never = np.full(10, np.inf)
+    ds = results({"horn_cnn": never, "cnn": never})
+    given = xr.DataArray([1.0], {"dataset": ["digits"]}, "dataset")
+    summary = summarise(ds, settings(), given)
+    assert verdict(summary) == "not measured" and summary["ratio"].isnull().all()
+    assert "No run of horn_cnn, cnn reaches the target 0.9" in told(summary)
+
+
+def test_every_variable_has_units_and_a_long_name(results, settings, arms):
+    summary = summarise(results(arms()), settings(**NAMED))
+    for name, variable in summary.data_vars.items():
+        assert {"units", "long_name"} <= set(variable.attrs), name

@@ -1,0 +1,112 @@
+"""statistics.nc: a round trip, and files that are damaged, foreign or absent."""
+
+import zlib
+
+import netCDF4
+import numpy as np
+import pytest
+import xarray as xr
+
+from hornlib.errors import ResultsError
+from hornlib.results.run_file import SCHEMA_VERSION
+from hornlib.statistics.summary import summarise
+from hornlib.statistics.write import open_statistics, statistics_sweeps, write_statistics
+
+
+@pytest.fixture(scope="module")
+def written(results, settings, lognormal, tmp_path_factory):
+    """A results file of two sweeps, and the statistics made of it."""
+    folder = tmp_path_factory.mktemp("results")
+    times = {"horn_cnn": lognormal(60, seed=1), "cnn": lognormal(120, seed=2), "mlp": lognormal(90, seed=3)}
+    ds = results(times).rename(arm="arm_small").assign_attrs(schema_version=SCHEMA_VERSION)
+    seeds = {"seeds": np.arange(10)}
+    ds = ds.assign_coords(
+        in_small=("cell", [True, True, False], seeds),
+        in_pair=("cell", [False, True, True], seeds),
+        arm_pair=("cell", ["", "cnn", "mlp"]),
+    )
+    ds.to_netcdf(folder / "results.nc")
+    answers = write_statistics(
+        folder / "results.nc",
+        folder / "statistics.nc",
+        {"small": settings(), "pair": settings(subject="mlp")},
+    )
+    return folder / "statistics.nc", answers
+
+
+def test_what_is_written_is_what_the_summary_says(written, settings):
+    from hornlib import open_results
+
+    path, answers = written
+    assert statistics_sweeps(path) == ["small", "pair"]
+    expected = summarise(open_results(path.with_name("results.nc"), sweep="small"), settings())
+    found = open_statistics(path, "small")
+    xr.testing.assert_allclose(found, expected)
+    assert found.attrs["answer"] == answers["small"] == expected.attrs["answer"]
+    assert "Does mlp learn faster?" in answers["pair"]
+    assert found["conclusion"].sel(contender="horn_cnn", rival="cnn", axis="samples") == "yes"
+
+
+def test_it_says_what_it_was_made_from(written):
+    import hashlib
+
+    path, _ = written
+    with netCDF4.Dataset(path) as file:
+        assert file.made_from == hashlib.sha256(path.with_name("results.nc").read_bytes()).hexdigest()
+
+
+def test_an_unknown_sweep_is_refused_with_the_nearest(written):
+    with pytest.raises(ResultsError, match=r"'smal' \(did you mean 'small'\?\)"):
+        open_statistics(written[0], "smal")
+
+
+def test_an_absent_file_is_named(tmp_path):
+    with pytest.raises(ResultsError, match=r"statistics\.nc: there is no such file"):
+        open_statistics(tmp_path / "statistics.nc", "small")
+
+
+def test_absent_results_leave_no_statistics(tmp_path, settings):
+    with pytest.raises(ResultsError, match=r"results\.nc: cannot be read"):
+        write_statistics(tmp_path / "results.nc", tmp_path / "statistics.nc", {"small": settings()})
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("keep", [0, 10, 0.5, 0.99])
+def test_a_truncated_file_is_named(written, tmp_path, keep):
+    content = written[0].read_bytes()
+    path = tmp_path / "statistics.nc"
+    path.write_bytes(content[: int(keep if keep > 1 else keep * len(content))])
+    with pytest.raises(ResultsError, match=r"statistics\.nc: is damaged"):
+        open_statistics(path, "small")
+
+
+def test_a_damaged_number_is_no_result(written, tmp_path):
+    path = tmp_path / "statistics.nc"
+    path.write_bytes(written[0].read_bytes())
+    address = chunk_address(path, "small/restricted_time")
+    with path.open("r+b") as file:
+        file.seek(address)
+        byte = file.read(1)[0]
+        file.seek(address)
+        file.write(bytes([byte ^ 0xFF]))
+    with pytest.raises(ResultsError, match=r"statistics\.nc: is damaged"):
+        open_statistics(path, "small")
+
+
+def chunk_address(path, variable):
+    """Return the middle of a variable's only chunk, found by what its shuffled bytes are deflated to."""
+    with netCDF4.Dataset(path) as file:
+        values = np.asarray(file[variable][...].filled(np.nan))
+    packed = zlib.compress(values.view(np.uint8).reshape(-1, 8).T.tobytes(), 1)
+    found = path.read_bytes().find(packed)
+    assert found > 0
+    return found + len(packed) // 2
+
+
+def test_another_schema_version_is_refused(written, tmp_path):
+    path = tmp_path / "statistics.nc"
+    path.write_bytes(written[0].read_bytes())
+    with netCDF4.Dataset(path, "a") as file:
+        file.schema_version = 99
+    with pytest.raises(ResultsError, match="schema version 99"):
+        open_statistics(path, "small")
