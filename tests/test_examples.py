@@ -1,0 +1,125 @@
+"""The example runs as a stranger would run it, and what it prints is what was planted in the results."""
+
+import contextlib
+import io
+import runpy
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hornlib.grid import read_grid
+from hornlib.results.gather import gather
+from hornlib.results.run_file import CURVES, RunRecord, write_run_file
+from hornlib.statistics.settings import StatisticsSettings
+from hornlib.statistics.write import write_statistics
+
+EXAMPLE = Path(__file__).parents[1] / "examples" / "analyse.py"
+
+SEEDS = 8
+
+CONFIG = """
+seeds: 8
+per_job: 8
+defaults:
+  data: {name: digits}
+  training: {steps: 300, batch_size: 64}
+sweeps:
+  digits:
+    model:
+      - {name: horn_cnn, num_nodes: 4, timesteps: 4}
+      - {name: cnn, channels: 4-8-16, match: {to: horn_cnn, by: parameters}}
+      - {name: rnn, unit: gru, data: {presentation: rows}}
+"""
+
+TIME_CONSTANTS = {"horn_cnn": 20, "cnn": 60, "rnn": 120}
+"""Training steps in which the distance to the final metric falls to 1/e: the oscillator is three times as fast."""
+
+
+def paces(arm):
+    """Return the time constant of every seed: it varies a little, differently in each arm."""
+    random = np.random.default_rng(len(arm))
+    return TIME_CONSTANTS[arm] * np.exp(0.1 * random.standard_normal(SEEDS))
+
+
+def planted(cell):
+    """Return a record whose metric rises exponentially from chance to 0.98."""
+    steps = np.array(cell.training.evaluation_steps(cell.data.num_train))
+    metric = 0.98 - 0.88 * np.exp(-steps / paces(cell.model.name)[:, None])
+    curves = {name: 1 - metric for name, curve in CURVES.items() if not curve.optional}
+    curves |= {"validation_metric": metric, "test_metric": metric}
+    for name, each_step in (("training_flops", 1e6), ("seconds", 1e-3)):
+        curves[name] = np.tile(each_step * steps, (SEEDS, 1))
+    curves["num_parameters"] = np.full(metric.shape, 1000.0)
+    return RunRecord(
+        seeds=list(range(SEEDS)),
+        steps=steps,
+        curves=curves,
+        status=["complete"] * SEEDS,
+        diverged_at_step=np.full(SEEDS, np.nan),
+        lanes=np.full(SEEDS, SEEDS),
+        attributes={"hornlib_version": "1.0", "hornlib_commit": "abc", "device": "cpu x86", "threads": 1},
+    )
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A results folder with the planted runs, gathered, and their statistics."""
+    results = tmp_path_factory.mktemp("example") / "results"
+    config = results.with_name("config.yaml")
+    config.write_text(f"results: {results}\n{CONFIG}")
+    grid = read_grid([config])
+    for job in grid.jobs({}):
+        write_run_file(grid.run_path(job), grid.cells[job.cell], planted(grid.cells[job.cell]))
+    gather(grid).close()
+    settings = {"digits": StatisticsSettings(bootstrap=1000)}
+    write_statistics(results / "results.nc", results / "statistics.nc", settings)
+    return results
+
+
+@pytest.fixture(scope="module")
+def computed(folder):
+    """What the example has computed, by name; what it has printed is under `printed`."""
+    printed = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(printed):
+        patch.setenv("MPLBACKEND", "agg")
+        patch.setattr(sys, "argv", [str(EXAMPLE), str(folder)])
+        return runpy.run_path(str(EXAMPLE), run_name="__main__") | {"printed": printed.getvalue()}
+
+
+def planted_samples(results, arm, level):
+    """Return when each planted curve is first at or above a level, in samples, by the closed form."""
+    crossing = paces(arm) * np.log(0.88 / (0.98 - level))
+    index = np.searchsorted(results["step"].values, crossing)
+    cell = results["arm"].values.tolist().index(arm)
+    return results["samples"].transpose("cell", "step").values[cell][index]
+
+
+def test_the_query_keeps_what_may_be_compared_and_the_curves_are_drawn(computed, folder):
+    assert computed["results"]["arm"].values.tolist() == ["horn_cnn", "cnn"], "the GRU reads rows"
+    assert computed["curves"].dims == ("arm", "step")
+    assert (folder / "analysis.svg").read_text().count("<path") > 2
+
+
+def test_the_times_are_those_of_the_planted_curves(computed):
+    results, reached = computed["results"], computed["reached"]
+    assert reached["event"].all()
+    for cell, arm in enumerate(("horn_cnn", "cnn")):
+        np.testing.assert_array_equal(
+            reached["time"].transpose("cell", "seed")[cell], planted_samples(results, arm, 0.9)
+        )
+
+
+def test_the_headline_ratio_is_the_planted_one_and_the_answer_is_printed(computed):
+    results, headline = computed["results"], computed["headline"]
+    final = 0.98 - 0.88 * np.exp(-300 / paces("cnn"))
+    level = 0.1 + 0.9 * (np.median(final) - 0.1)
+    expected = (
+        planted_samples(results, "horn_cnn", level).mean() / planted_samples(results, "cnn", level).mean()
+    )
+    ratio = headline.sel(rival="cnn")
+    assert ratio["ratio"].item() == pytest.approx(expected, rel=1e-9)
+    assert ratio["num_pairs"].item() == SEEDS and ratio["contender"].values.tolist() == ["horn_cnn"]
+    assert ratio["ratio_bound"].sel(bound="low") < expected < ratio["ratio_bound"].sel(bound="high") < 1
+    assert f"{expected:.3f} times the samples of cnn" in computed["printed"]
