@@ -29,7 +29,7 @@ class _ChannelsLast(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        return channels_last(gradient)  # by its own rule where several gradients are taken back at once
+        return gradient.contiguous(memory_format=torch.channels_last)
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple[int], maps: Tensor) -> tuple[Tensor, int]:
