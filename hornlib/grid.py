@@ -13,7 +13,8 @@ from hornlib.matching import Match
 from hornlib.settings import Settings
 from hornlib.statistics.settings import StatisticsSettings
 from hornlib.tuning.arms import ONE_ENTRY, TunedArm, check_ends, ranges_of, tuned_arm, tuned_cells
-from hornlib.tuning.protocol import TuningParameters
+from hornlib.tuning.protocol import Ranges, TuningParameters
+from hornlib.yaml_file import KeyPath
 
 __all__ = ["Grid", "Sweep", "expand", "read_grid"]
 
@@ -121,7 +122,8 @@ def expand(config: Config) -> Grid:
         expansion = Expansion(config, name)
         members = expansion.members()
         if content.get("tuning"):
-            members = _tuned_members(config, name, list(members), grid.tuned_arms)
+            ranges = ranges_of(config, name)
+            members = _tuned_members(config, name, list(members), ranges, grid.tuned_arms)
         for arm, cell, path in members:
             arms[cell.name] = arm
             try:
@@ -137,12 +139,15 @@ def expand(config: Config) -> Grid:
 
 
 def _tuned_members(
-    config: Config, sweep: str, members: Sequence[Member], tuned_arms: dict[str, TunedArm]
+    config: Config,
+    sweep: str,
+    members: Sequence[Member],
+    ranges: Mapping[KeyPath, Ranges],
+    tuned_arms: dict[str, TunedArm],
 ) -> Iterator[Member]:
     """Yield each arm's cell by default, then those that are tuned; note in `tuned_arms` what that takes."""
     content = config.sweeps[sweep]
     protocol, rules = content["tuning"], content["statistics"]
-    ranges = ranges_of(config, sweep)
     arms: dict[tuple[str, str], TunedArm] = {}
     for member in members:
         key = (member.arm, changed_json(member.cell.data))

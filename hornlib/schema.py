@@ -1,5 +1,6 @@
 """The JSON schema of config.yaml, made from the parameter classes: editors complete and check by it."""
 
+import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -9,8 +10,10 @@ from hornlib.data.parameters import DataParameters
 from hornlib.models import MODELS
 from hornlib.parameters import Parameters
 from hornlib.settings import Settings
+from hornlib.statistics.settings import StatisticsSettings
 from hornlib.structures import STRUCTURES
 from hornlib.training.parameters import TrainingParameters
+from hornlib.tuning.protocol import TuningParameters
 
 __all__ = ["config_schema"]
 
@@ -46,6 +49,26 @@ MATCH: Schema = {
     "additionalProperties": False,
 }
 
+RANGE: Schema = {
+    "description": "In a tuned sweep: what trials draw this parameter from.",
+    "type": "object",
+    "properties": {
+        "tune": {
+            "type": "object",
+            "properties": {
+                "low": {"type": "number"},
+                "high": {"type": "number"},
+                "scale": {"enum": ["log", "linear"]},
+                "default": {"type": "number"},
+            },
+            "required": ["low", "high"],
+            "additionalProperties": False,
+        }
+    },
+    "required": ["tune"],
+    "additionalProperties": False,
+}
+
 
 def config_schema() -> Schema:
     """Return the JSON schema of config.yaml; every parameter takes a value or a list of values.
@@ -60,6 +83,7 @@ def config_schema() -> Schema:
         "properties": {
             **_fields(Settings),
             "seeds": SEEDS,
+            "statistics": {"$ref": "#/$defs/statistics"},
             "defaults": {
                 "description": "Merged deeply into every sweep; the sweep wins.",
                 "type": "object",
@@ -86,15 +110,29 @@ def config_schema() -> Schema:
                     "extends": {"description": "The sweep that this one is merged over.", "type": "string"},
                     "seeds": SEEDS,
                     **sections,
+                    "statistics": {"$ref": "#/$defs/statistics"},
+                    "tuning": {"$ref": "#/$defs/tuning"},
                 },
                 "additionalProperties": False,
             },
+            "statistics": _rules("What is compared, and when a claim holds.", StatisticsSettings),
+            "tuning": _rules("Makes a tuned sweep: every arm gets the same trials.", TuningParameters),
+            "range": RANGE,
             **{section: _entries(section) for section in SECTIONS},
             "data_entry": _one_kind(DataParameters),
             "model_entry": _by_name(MODELS, _model_keys()),
             "structure_entry": _by_name(STRUCTURES, {}),
             "training_entry": _one_kind(TrainingParameters),
         },
+    }
+
+
+def _rules(description: str, rules: type[Parameters]) -> Schema:
+    return {
+        "description": description,
+        "type": "object",
+        "properties": _fields(rules),
+        "additionalProperties": False,
     }
 
 
@@ -143,11 +181,12 @@ def _axes(parameters: type[Parameters]) -> Schema:
 
 
 def _axis(field: Schema) -> Schema:
-    """Return the schema of a value or a list of values; what describes the field stays outside."""
+    """Return the schema of a value, a list of values, or a range of a number; what describes it stays outside."""
     told: Schema = {key: field[key] for key in ("description", "default") if key in field}
     value = {key: part for key, part in field.items() if key not in told}
     listed = {"type": "array", "items": value, "minItems": 1, "uniqueItems": True}
-    return {**told, "anyOf": [value, listed]}
+    tuned = [{"$ref": "#/$defs/range"}] if "number" in json.dumps(value) else []
+    return {**told, "anyOf": [value, listed, *tuned]}
 
 
 def _fields(parameters: type[Parameters]) -> Schema:

@@ -100,7 +100,7 @@ def test_what_the_grid_accepts_is_accepted(validator, accepted):
         document() | {"per_job": True},
         document() | {"lanes": "fast"},
         document() | {"device": "gpu"},
-        document() | {"statistics": {}},
+        document() | {"statistics": {"base": "cnn"}},
         document(seeds=0),
         document(seeds=[]),
         document(seeds=[1, 1]),
