@@ -1,6 +1,7 @@
 """Every network walked so that its states can be seen and nudged; the same numbers as its forward pass."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from typing import cast
 
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -67,7 +68,7 @@ def _horn(network: HORN, inputs: Tensor, nudges: Nudges) -> tuple[Tensor, Traces
 
 def _recurrent_cnn(network: RecurrentCnn, inputs: Tensor, nudges: Nudges) -> tuple[Tensor, Traces]:
     features, found = inputs, {}
-    for number, stage in enumerate(network.stages, start=1):
+    for number, stage in enumerate(cast(Iterable[RecurrentStage], network.stages), start=1):
         name = f"stage_{number}"
         if number > 1:
             features = network.pool(features)
@@ -86,9 +87,10 @@ def _leaky(stage: LeakyStage) -> Unit:
 
 def _oscillators(stage: OscillatorStage) -> Unit:
     constants = stage.constants()
-    kernel, scale = stage.kernel, None
-    if kernel is not None:
-        kernel = stage.recurrence_gain * kernel
+    kernel: Tensor | None = None
+    scale: Tensor | None = None
+    if stage.kernel is not None:
+        kernel = stage.recurrence_gain * stage.kernel
         if stage.recurrence_on == "velocity" and stage.scales_state:
             scale = 1 / constants.omega
         elif stage.recurrence_on == "velocity":
@@ -110,7 +112,7 @@ UNITS: dict[type[RecurrentStage], Callable[..., Unit]] = {OscillatorStage: _osci
 
 def _rnn(network: Rnn, inputs: Tensor, nudges: Nudges) -> tuple[Tensor, Traces]:
     outputs, found = inputs.transpose(0, 1), {}
-    for number, layer in enumerate(network.layers, start=1):
+    for number, layer in enumerate(cast(Iterable[RecurrentLayer], network.layers), start=1):
         name = f"{layer.unit}_{number}"
         found[name] = walk(_unit_of_layer(layer), layer.drives(outputs).unbind(0), nudges.get(name))
         outputs = found[name].states[0]

@@ -13,11 +13,14 @@ from hornlib import __version__
 from hornlib.cell import Cell
 from hornlib.checkpoint import load_checkpoint, remove_checkpoint, save_checkpoint, set_aside
 from hornlib.data.loading import Splits, load
+from hornlib.dynamics.probes.parameters import ProbeSettings
 from hornlib.errors import CheckpointError, ConfigError, ResourceError
 from hornlib.provenance import commit
 from hornlib.training.interruption import Interrupted, StopRequest
 from hornlib.training.loop import Chunk, Lane, start_lanes, train_chunk
+from hornlib.training.probing import Plan, Probe
 from hornlib.training.progress import Reporter
+from hornlib.training.recording import Numbers, Recorder
 from hornlib.training.width import chunk_width, is_out_of_memory, warm_up
 
 __all__ = [
@@ -44,6 +47,7 @@ class TrainOptions(NamedTuple):
         device: auto, cpu, cuda, cuda:N or mps.
         checkpoints: folder of checkpoints.
         checkpoint_seconds: wall time between two checkpoints.
+        probes: how much is recorded of the networks' inside; None for nothing.
     """
 
     lanes: int | str
@@ -51,6 +55,7 @@ class TrainOptions(NamedTuple):
     device: str
     checkpoints: Path
     checkpoint_seconds: float
+    probes: ProbeSettings | None = None
 
 
 class Assignment(NamedTuple):
@@ -87,11 +92,13 @@ class ChunkRows(NamedTuple):
         curves: name -> (rows, evaluations).
         diverged_at: (rows,), NaN where a run did not diverge.
         lanes: how many trained together.
+        probes: what probes measured, by variable, the rows' axis first.
     """
 
     curves: dict[str, torch.Tensor]
     diverged_at: torch.Tensor
     lanes: int
+    probes: Numbers
 
 
 class _Saved(NamedTuple):
@@ -100,6 +107,7 @@ class _Saved(NamedTuple):
     width: int
     finished: list[ChunkRows]
     current: dict[str, Any] | None
+    probes: Numbers
     versions: list[str]
 
 
@@ -107,6 +115,7 @@ def run_assignment(
     assignment: Assignment,
     options: TrainOptions,
     write: Callable[[list[ChunkRows], Attributes], Path],
+    plan: Plan | None = None,
 ) -> None:
     """Train every run and hand the rows to `write`; an interrupted job goes on from its checkpoint.
 
@@ -114,6 +123,7 @@ def run_assignment(
         assignment: what to train.
         options: how to run here.
         write: writes the job's file and returns its path; the checkpoint is removed afterwards.
+        plan: what is recorded of the networks' inside; None for nothing. The training is the same bit for bit.
 
     Raises:
         DataError: the data are not there.
@@ -122,7 +132,7 @@ def run_assignment(
         Interrupted: a signal asked to stop; the checkpoint is saved.
     """
     try:
-        _run(assignment, options, write)
+        _run(assignment, options, write, plan)
     except RuntimeError as error:
         if not is_out_of_memory(error):
             raise
@@ -138,6 +148,7 @@ def _run(
     assignment: Assignment,
     options: TrainOptions,
     write: Callable[[list[ChunkRows], Attributes], Path],
+    plan: Plan | None,
 ) -> None:
     started = datetime.datetime.now(datetime.UTC)
     device = resolve_device(options.device)
@@ -151,41 +162,50 @@ def _run(
         saved = _resume(checkpoint, assignment, reporter)
         if saved is None:
             width = chunk_width(options.lanes, assignment.groups[0], splits)
-            saved = _Saved(width, [], None, [__version__])
+            saved = _Saved(width, [], None, {}, [__version__])
         elif saved.versions[-1] != __version__:
             saved.versions.append(__version__)
         reporter.say(f"{saved.width} lane(s) at a time")
         warm_up(assignment.groups[0][: saved.width], splits)
         keeper = _Keeper(checkpoint, assignment, saved, options.checkpoint_seconds, stop)
-        finished = _train_chunks(assignment, splits, saved, keeper, reporter)
+        probe = None if plan is None else Probe(cell, plan, splits)
+        finished = _train_chunks(assignment, splits, saved, probe, keeper, reporter)
         path = write(finished, _attributes(device, options.threads, started, saved.versions))
         remove_checkpoint(checkpoint)
         reporter.say(f"wrote {path}")
 
 
 def _train_chunks(
-    assignment: Assignment, splits: Splits, saved: _Saved, keeper: "_Keeper", reporter: Reporter
+    assignment: Assignment,
+    splits: Splits,
+    saved: _Saved,
+    probe: Probe | None,
+    keeper: "_Keeper",
+    reporter: Reporter,
 ) -> list[ChunkRows]:
     """Train what is still to be trained, and return the rows of every chunk."""
     cell = assignment.cell
     total_steps = cell.training.total_steps(cell.data.num_train)
     device = splits.train.targets.device
     for rows in list(assignment.chunks(saved.width))[len(saved.finished) :]:
-        chunk = start_lanes(rows, device)
+        chunk, recorder = start_lanes(rows, device), Recorder(probe, len(rows), saved.probes)
         if saved.current is not None:
             chunk.restore_(saved.current)
-            saved = saved._replace(current=None)
+            saved = saved._replace(current=None, probes={})
         reporter.begin(chunk.seeds, chunk.step, total_steps)
-        keeper.save(chunk)
+        if chunk.step == 0:
+            recorder.after_step(chunk)
+        keeper.begin(chunk, recorder)
 
-        def after_step(chunk: Chunk) -> None:
+        def after_step(chunk: Chunk, recorder: Recorder = recorder) -> None:
+            recorder.after_step(chunk)
             reporter.step(chunk)
             keeper.after_step(chunk)
 
         train_chunk(
             chunk, splits, after_step, lambda found: reporter.evaluation(found, cell.training.batch_size)
         )
-        saved.finished.append(ChunkRows(chunk.curves, chunk.diverged_at, len(rows)))
+        saved.finished.append(ChunkRows(chunk.curves, chunk.diverged_at, len(rows), recorder.numbers))
     return saved.finished
 
 
@@ -198,6 +218,12 @@ class _Keeper:
         self.path, self.assignment, self.saved = path, assignment, saved
         self.every, self.stop = every, stop
         self.last = time.monotonic()
+        self.recorder: Recorder | None = None
+
+    def begin(self, chunk: Chunk, recorder: Recorder) -> None:
+        """Save a chunk as it starts, or goes on; its probes are saved with it from now on."""
+        self.recorder = recorder
+        self.save(chunk)
 
     def save(self, chunk: Chunk) -> None:
         """Save the finished chunks and this one."""
@@ -207,6 +233,7 @@ class _Keeper:
             "width": self.saved.width,
             "finished": [rows._asdict() for rows in self.saved.finished],
             "current": chunk.state(),
+            "probes": {} if self.recorder is None else self.recorder.numbers,
             "versions": self.saved.versions,
         }
         save_checkpoint(self.path, state)
@@ -233,21 +260,25 @@ def _resume(path: Path, assignment: Assignment, reporter: Reporter) -> _Saved | 
             return None
         if (state.get("specification"), state.get("seeds")) != asked:
             raise CheckpointError(f"{path}: the checkpoint is of another specification")
-        if "lane_rows" not in state["current"]:
+        if "lane_rows" not in state["current"] or "probes" not in state:
             raise CheckpointError(f"{path}: the checkpoint is of an older hornlib")
     except CheckpointError as error:
         reporter.say(f"{error}; it is now {set_aside(path).name}, and training starts again")
         return None
     finished = [ChunkRows(**rows) for rows in state["finished"]]
-    return _Saved(state["width"], finished, state["current"], state["versions"])
+    return _Saved(state["width"], finished, state["current"], state["probes"], state["versions"])
 
 
 def stacked(finished: Sequence[ChunkRows]) -> ChunkRows:
-    """Return the rows of all chunks as one, in the order of the assignment; `lanes` is that of the first."""
+    """Return the rows of all chunks as one, in the order of the assignment; `lanes` is that of the first.
+
+    Without what probes measured: chunks of a job that was resumed with other settings may differ in it.
+    """
     return ChunkRows(
         {name: torch.cat([rows.curves[name] for rows in finished]) for name in finished[0].curves},
         torch.cat([rows.diverged_at for rows in finished]),
         finished[0].lanes,
+        {},
     )
 
 

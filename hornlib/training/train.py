@@ -1,17 +1,21 @@
 """One job of the grid: one cell with a range of seeds, trained and written to its run file."""
 
 import json
+from itertools import islice
 from pathlib import Path
 
 import torch
 
 from hornlib.cell import Cell
 from hornlib.jobs import Range
+from hornlib.results.dynamics_file import write_dynamics_file
 from hornlib.results.run_file import RunRecord, write_run_file
 from hornlib.training.job import Assignment, Attributes, ChunkRows, TrainOptions, run_assignment, stacked
 from hornlib.training.loop import Lane
+from hornlib.training.probing import make_plan
+from hornlib.training.recording import Numbers, dynamics_record, refuse_too_large
 
-__all__ = ["train_job"]
+__all__ = ["dynamics_path", "train_job"]
 
 
 def train_job(cell: Cell, seeds: Range, output: Path, options: TrainOptions) -> None:
@@ -20,7 +24,7 @@ def train_job(cell: Cell, seeds: Range, output: Path, options: TrainOptions) -> 
     Args:
         cell: what to train.
         seeds: first and last seed.
-        output: the run file.
+        output: the run file; the dynamics file, if there are probes, stands in `dynamics` beside its folder.
         options: how to run here.
 
     Raises:
@@ -30,16 +34,33 @@ def train_job(cell: Cell, seeds: Range, output: Path, options: TrainOptions) -> 
         Interrupted: a signal asked to stop; the checkpoint is saved.
     """
     runs = [Lane(cell, seed) for seed in seeds.seeds()]
+    plan = None if options.probes is None else make_plan(cell, options.probes)
+    if plan is not None:
+        refuse_too_large(plan, len(runs))
     assignment = Assignment(output.stem, [runs], cell.specification(), (seeds.first, seeds.last))
 
     def write(finished: list[ChunkRows], attributes: Attributes) -> Path:
         if cell.tuned is not None and cell.selection is not None:
             attributes["tuned"] = json.dumps(cell.tuned.document())
             attributes["selected_trial"] = cell.selection.trial
+        if plan is not None:  # first, so that a run file never stands alone
+            record = dynamics_record(plan, _probed(runs, finished), attributes)
+            write_dynamics_file(dynamics_path(output), cell, record)
         write_run_file(output, cell, _record(runs, finished, attributes))
         return output
 
-    run_assignment(assignment, options, write)
+    run_assignment(assignment, options, write, plan)
+
+
+def dynamics_path(run_file: Path) -> Path:
+    """Return where the dynamics file of a job belongs: its run file's name, in the folder `dynamics` beside `runs`."""
+    return run_file.parent.parent / "dynamics" / run_file.name
+
+
+def _probed(runs: list[Lane], finished: list[ChunkRows]) -> list[tuple[list[int], Numbers]]:
+    """Return the seeds of every chunk and what its probes measured."""
+    seeds = iter(run.seed for run in runs)
+    return [(list(islice(seeds, len(part.diverged_at))), part.probes) for part in finished]
 
 
 def _record(runs: list[Lane], finished: list[ChunkRows], attributes: Attributes) -> RunRecord:

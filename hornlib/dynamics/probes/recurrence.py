@@ -1,6 +1,6 @@
 """How strong a layer's recurrence is: its spectrum against the value at which rest loses its stability."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -137,7 +137,23 @@ def _per_unit(values: Tensor, shape: tuple[int, ...]) -> Tensor:
 
 
 def _eigenvalues(matrix: Tensor) -> Tensor:
-    return torch.linalg.eigvals(_finite(matrix))
+    return _Eigenvalues.apply(_finite(matrix))
+
+
+class _Eigenvalues(torch.autograd.Function):
+    """`torch.linalg.eigvals`, which under vmap would compute eigenvectors too, at twice the time."""
+
+    @staticmethod
+    def forward(matrix: Tensor) -> Tensor:
+        return torch.linalg.eigvals(matrix)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
+        ctx.mark_non_differentiable(output)
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[int], matrix: Tensor) -> tuple[Tensor, int]:
+        return torch.linalg.eigvals(matrix.movedim(in_dims[0], 0)), 0
 
 
 def _finite(values: Tensor) -> Tensor:

@@ -9,14 +9,11 @@ from hornlib.dynamics.probes.units import States, Unit
 
 __all__ = ["RunOn", "dominant_frequency", "phase_coherence", "power_spectrum", "run_on"]
 
-_DISTANCE = 1e-7
-"""Of the twins after each renormalisation: far above what float64 rounds, far below what is nonlinear."""
-
 _RENORMALISE = 8
-"""Steps between two renormalisations."""
+"""Steps between two renormalisations: few enough that no offset leaves what float32 can hold."""
 
 _ALIGNING = 4
-"""One part in so many of the run-on lets the twins' difference turn into the direction that grows fastest."""
+"""One part in so many of the run-on lets the offset turn into the direction that grows fastest."""
 
 
 class RunOn(NamedTuple):
@@ -32,60 +29,49 @@ class RunOn(NamedTuple):
 
 
 def run_on(unit: Unit, drive: Tensor, state: States, direction: States, steps: int) -> RunOn:
-    """Advance under a drive that is held, beside a twin that starts a little off.
+    """Advance under a drive that is held, and an infinitesimal offset along with the state.
 
-    The exponent is (1 / n) sum of ln(d_after / d_before) over the n steps after the first quarter, d the twins'
-    distance, which is reset to 1e-7 every 8 steps; each part of the state counts with the unit's weight, so that
-    an oscillator's distance is that of the energy. Give float64.
+    The exponent is (1 / n) ln(d_n / d_0) over the n steps after the first quarter, d the length of the offset,
+    which is set to 1 every 8 steps; each part of the state counts with the unit's weight, so that an oscillator's
+    offset has the length of its energy. It is -inf where a step forgets the state altogether.
 
     Args:
         unit: the rule.
         drive: (batch, *), the same at every step.
         state: where to start, (batch, *units) each part.
-        direction: of the twin's first offset, (batch, *units) each part; its length does not matter.
+        direction: of the first offset, (batch, *units) each part; its length does not matter.
         steps: how many, 16 or more.
 
     Reference:
         Benettin, Galgani, Giorgilli and Strelcyn, Meccanica 15 (1980).
     """
-    weights, batch = unit.weights_of_parts(), drive.shape[0]
-    both = _beside(state, direction, weights)
-    drives, states, growths, counted = torch.cat([drive, drive]), [], [], []
-    since = 0
+    weights, aligned = unit.weights_of_parts(), steps // _ALIGNING
+    offset, _ = _normalised(direction, weights)
+    states, growths = [], []
     for t in range(1, steps + 1):
-        both = unit.advance(drives, both).state
-        states.append(tuple(part[:batch] for part in both))
-        since += 1
-        if since == _RENORMALISE or t == steps or t == steps // _ALIGNING:
-            offset = tuple(part[batch:] - part[:batch] for part in both)
-            growths.append(torch.log(_length(offset, weights) / _DISTANCE))
-            counted.append((t > steps // _ALIGNING) * since)
-            both, since = _beside(states[-1], offset, weights), 0
-    later = [growth for growth, count in zip(growths, counted, strict=True) if count]
-    exponent = torch.stack(later).sum(0) / sum(counted)
+        after = unit.advance(drive, state)
+        offset = unit.tangent(drive, state, after, offset)
+        state = after.state
+        states.append(state)
+        if t in (aligned, steps) or (t - aligned) % _RENORMALISE == 0:
+            offset, length = _normalised(offset, weights)
+            if t > aligned:
+                growths.append(torch.log(length))
     return RunOn(
         tuple(torch.stack(part) for part in zip(*states, strict=True)),
-        exponent.mean(),
+        (torch.stack(growths).sum(0) / (steps - aligned)).mean(),
     )
 
 
-def _length(offset: States, weights: tuple[Tensor | float, ...]) -> Tensor:
-    """Return each example's distance, (batch,)."""
+def _normalised(offset: States, weights: tuple[Tensor | float, ...]) -> tuple[States, Tensor]:
+    """Return the offset at length 1, and each example's length, (batch,); an offset of 0 stays 0."""
     squares = [
         (weight * part).flatten(1).square().sum(1) for weight, part in zip(weights, offset, strict=True)
     ]
-    return torch.stack(squares).sum(0).sqrt()
-
-
-def _beside(state: States, offset: States, weights: tuple[Tensor | float, ...]) -> States:
-    """Return the state and its twin as one batch; twins that have met stay together, at an exponent of -inf."""
-    length = _length(offset, weights)
-    factor = torch.where(length > 0, _DISTANCE / length, torch.zeros_like(length))
-    shape = (-1,) + (1,) * (state[0].dim() - 1)
-    return tuple(
-        torch.cat([part, part + factor.view(shape) * away])
-        for part, away in zip(state, offset, strict=True)
-    )
+    length = torch.stack(squares).sum(0).sqrt()
+    factor = torch.where(length > 0, 1 / length, torch.zeros_like(length))
+    shape = (-1,) + (1,) * (offset[0].dim() - 1)
+    return tuple(factor.view(shape) * part for part in offset), length
 
 
 def phase_coherence(position: Tensor, velocity: Tensor, omega: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from hornlib.dynamics.oscillator import Coefficients, Constants, State, step
 from hornlib.dynamics.parameters import Integrator
 
-__all__ = ["FirstOrder", "Gru", "Lstm", "Oscillators", "Step", "Unit", "apply_weight"]
+__all__ = ["FirstOrder", "Gru", "Lstm", "Oscillators", "States", "Step", "Unit", "apply_weight"]
 
 States = tuple[Tensor, ...]
 
@@ -38,6 +38,10 @@ class Unit(Protocol):
 
     def advance(self, drive: Tensor, state: States) -> Step:
         """Return the next step; the drive holds every bias that is constant in time."""
+        ...
+
+    def tangent(self, drive: Tensor, state: States, after: Step, offset: States) -> States:
+        """Return what a step makes of an infinitesimal offset of the state; `after` is the step of the state."""
         ...
 
     def weights_of_parts(self) -> tuple[Tensor | float, ...]:
@@ -73,14 +77,22 @@ class Oscillators(NamedTuple):
 
     def advance(self, drive: Tensor, state: States) -> Step:
         """Return the next step."""
-        argument = drive
-        if self.weight is not None:
-            source = state[1] if self.reads_velocity else state[0]
-            scaled = source if self.source_scale is None else source * self.source_scale
-            argument = drive + apply_weight(self.weight, scaled)
-        force = torch.tanh(argument)
-        after = step(State(*state), force, self.coefficients, self.integration_step, self.integrator)
-        return Step(argument, force, tuple(after))
+        argument = drive if self.weight is None else drive + self._recur(self.weight, state)
+        activation = torch.tanh(argument)
+        return Step(argument, activation, self._after(state, activation))
+
+    def tangent(self, drive: Tensor, state: States, after: Step, offset: States) -> States:
+        """Return the step of the offset: the step is linear outside of the tanh."""
+        if self.weight is None:
+            return self._after(offset, torch.zeros_like(after.activation))
+        return self._after(offset, _slope(after) * self._recur(self.weight, offset))
+
+    def _recur(self, weight: Tensor, state: States) -> Tensor:
+        source = state[1] if self.reads_velocity else state[0]
+        return apply_weight(weight, source if self.source_scale is None else source * self.source_scale)
+
+    def _after(self, state: States, force: Tensor) -> States:
+        return tuple(step(State(*state), force, self.coefficients, self.integration_step, self.integrator))
 
     def weights_of_parts(self) -> tuple[Tensor | float, ...]:
         """omega x and y: their squares are twice the energy, which a free oscillator hardly changes in a cycle."""
@@ -109,7 +121,16 @@ class FirstOrder(NamedTuple):
         """Return the next step."""
         argument = drive if self.weight is None else drive + apply_weight(self.weight, state[0])
         activation = torch.tanh(argument)
-        return Step(argument, activation, ((1 - self.rate) * state[0] + self.rate * self.gain * activation,))
+        return Step(argument, activation, self._after(state, activation))
+
+    def tangent(self, drive: Tensor, state: States, after: Step, offset: States) -> States:
+        """Return the step of the offset: the step is linear outside of the tanh."""
+        if self.weight is None:
+            return self._after(offset, torch.zeros_like(after.activation))
+        return self._after(offset, _slope(after) * apply_weight(self.weight, offset[0]))
+
+    def _after(self, state: States, activation: Tensor) -> States:
+        return ((1 - self.rate) * state[0] + self.rate * self.gain * activation,)
 
     def weights_of_parts(self) -> tuple[Tensor | float, ...]:
         """Plain length."""
@@ -134,14 +155,25 @@ class Gru(NamedTuple):
 
     def advance(self, drive: Tensor, state: States) -> Step:
         """Return the next step; the argument is that of the candidate c."""
-        (before,) = state
-        reset, keep, inner = F.linear(before, self.weight).chunk(3, -1)
-        drives = drive.chunk(3, -1)
-        argument = drives[2] + torch.sigmoid(drives[0] + reset) * (inner + self.bias)
+        reset, keep, inner = self._gates(drive, state)
+        argument = drive.chunk(3, -1)[2] + reset * inner
         candidate = torch.tanh(argument)
-        return Step(
-            argument, candidate, (candidate + torch.sigmoid(drives[1] + keep) * (before - candidate),)
-        )
+        return Step(argument, candidate, (candidate + keep * (state[0] - candidate),))
+
+    def tangent(self, drive: Tensor, state: States, after: Step, offset: States) -> States:
+        """Return the step of the offset, by the product rule."""
+        reset, keep, inner = self._gates(drive, state)
+        of_reset, of_keep, of_inner = F.linear(offset[0], self.weight).chunk(3, -1)
+        of_argument = _sigmoid_slope(reset) * of_reset * inner + reset * of_inner
+        of_candidate = _slope(after) * of_argument
+        of_blend = _sigmoid_slope(keep) * of_keep * (state[0] - after.activation)
+        return (of_candidate + of_blend + keep * (offset[0] - of_candidate),)
+
+    def _gates(self, drive: Tensor, state: States) -> tuple[Tensor, Tensor, Tensor]:
+        """Return r, z and W_c h + b."""
+        reset, keep, inner = F.linear(state[0], self.weight).chunk(3, -1)
+        of_reset, of_keep, _ = drive.chunk(3, -1)
+        return torch.sigmoid(of_reset + reset), torch.sigmoid(of_keep + keep), inner + self.bias
 
     def weights_of_parts(self) -> tuple[Tensor | float, ...]:
         """Plain length."""
@@ -164,11 +196,25 @@ class Lstm(NamedTuple):
 
     def advance(self, drive: Tensor, state: States) -> Step:
         """Return the next step; the argument is that of the candidate g."""
-        output, memory = state
-        enter, forget, argument, leave = (drive + F.linear(output, self.weight)).chunk(4, -1)
+        enter, forget, argument, leave = self._gates(drive, state)
         candidate = torch.tanh(argument)
-        memory = torch.sigmoid(forget) * memory + torch.sigmoid(enter) * candidate
-        return Step(argument, candidate, (torch.sigmoid(leave) * torch.tanh(memory), memory))
+        memory = forget * state[1] + enter * candidate
+        return Step(argument, candidate, (leave * torch.tanh(memory), memory))
+
+    def tangent(self, drive: Tensor, state: States, after: Step, offset: States) -> States:
+        """Return the step of the offset, by the product rule."""
+        enter, forget, _, leave = self._gates(drive, state)
+        of_enter, of_forget, of_argument, of_leave = F.linear(offset[0], self.weight).chunk(4, -1)
+        of_memory = forget * offset[1] + _sigmoid_slope(forget) * of_forget * state[1]
+        of_memory = of_memory + enter * _slope(after) * of_argument
+        of_memory = of_memory + _sigmoid_slope(enter) * of_enter * after.activation
+        shown = torch.tanh(after.state[1])
+        return _sigmoid_slope(leave) * of_leave * shown + leave * (1 - shown.square()) * of_memory, of_memory
+
+    def _gates(self, drive: Tensor, state: States) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return i, f, the argument of g, and o."""
+        enter, forget, argument, leave = (drive + F.linear(state[0], self.weight)).chunk(4, -1)
+        return torch.sigmoid(enter), torch.sigmoid(forget), argument, torch.sigmoid(leave)
 
     def weights_of_parts(self) -> tuple[Tensor | float, ...]:
         """Plain length."""
@@ -185,3 +231,13 @@ def apply_weight(weight: Tensor, source: Tensor) -> Tensor:
     if weight.dim() == 2:
         return F.linear(source, weight)
     return F.conv2d(source, weight, padding=1, groups=source.shape[-3] // weight.shape[1])
+
+
+def _slope(after: Step) -> Tensor:
+    """Return tanh' = 1 - tanh^2."""
+    return 1 - after.activation.square()
+
+
+def _sigmoid_slope(gate: Tensor) -> Tensor:
+    """Return sigma' = sigma (1 - sigma)."""
+    return gate * (1 - gate)

@@ -65,6 +65,7 @@ def feed_forward(argument: Tensor, activation: Tensor, nudges: States | None) ->
 def rest(unit: Unit, drive: Tensor) -> States:
     """Return the state at rest, zeros; a gated unit's drive has several numbers a node."""
     weight = getattr(unit, "weight", None)
-    gated = weight is not None and weight.dim() == 2
-    silent = torch.zeros_like(drive[..., : weight.shape[1]] if gated else drive)
+    if weight is not None and weight.dim() == 2:
+        drive = drive[..., : weight.shape[1]]
+    silent = torch.zeros_like(drive)
     return (silent,) * unit.num_parts

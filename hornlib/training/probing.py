@@ -1,0 +1,276 @@
+"""Probes of a chunk of lanes: a fixed set of inputs is run, and what happens inside the networks is recorded."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from hornlib.cell import Cell
+from hornlib.data.loading import Split, Splits
+from hornlib.data.splits import balanced_order
+from hornlib.dynamics.probes import measures
+from hornlib.dynamics.probes.parameters import ProbeSettings, probe_steps, run_on_steps
+from hornlib.dynamics.probes.recurrence import strength
+from hornlib.dynamics.probes.running_on import dominant_frequency, phase_coherence, power_spectrum, run_on
+from hornlib.dynamics.probes.units import Oscillators, States
+from hornlib.dynamics.probes.walking import Trace
+from hornlib.models.build import build_network
+from hornlib.models.tracing import is_traced, trace
+from hornlib.randomness import generator
+from hornlib.results.dynamics_file import LayerRecord
+from hornlib.training.evaluation import LOSSES
+from hornlib.training.lanes import BATCH_NORM, LaneGroup
+
+__all__ = ["Plan", "Probe", "make_plan", "probe_inputs"]
+
+_KINDS = {
+    "Oscillators": ("oscillators", ("displacement", "velocity")),
+    "FirstOrder": ("first_order", ("state",)),
+    "Gru": ("gated", ("output",)),
+    "Lstm": ("gated", ("output", "memory")),
+    "NoneType": ("feed_forward", ("output",)),
+}
+"""What a layer is made of, and the parts of its state, by the class of its rule."""
+
+_GRADIENTS = {
+    "displacement": "state_gradient_norm",
+    "velocity": "velocity_gradient_norm",
+    "state": "state_gradient_norm",
+    "output": "state_gradient_norm",
+}
+"""What the gradient by a part is called; that of an LSTM's memory is not recorded."""
+
+
+class Plan(NamedTuple):
+    """What is probed, and when: a pure function of cell and settings.
+
+    Attributes:
+        settings: how much is recorded.
+        steps: training steps of the probes.
+        num_inputs: examples of a probe.
+        layers: from the input on; none of a network whose inside cannot be seen.
+        run_on_steps: steps beyond the last time step; 0 where no layer has time.
+    """
+
+    settings: ProbeSettings
+    steps: list[int]
+    num_inputs: int
+    layers: list[LayerRecord]
+    run_on_steps: int
+
+    @property
+    def timesteps(self) -> int:
+        """Time steps of the layer that has most."""
+        return max((layer.timesteps for layer in self.layers), default=1)
+
+    def full_bytes(self, num_seeds: int) -> int:
+        """Return the size of every state of every input of so many runs, in float32."""
+        numbers = sum(len(layer.parts) * layer.timesteps * layer.num_units for layer in self.layers)
+        return 4 * num_seeds * len(self.steps) * self.num_inputs * numbers
+
+
+def make_plan(cell: Cell, settings: ProbeSettings) -> Plan:
+    """Return what a job of this cell records."""
+    task = cell.task()
+    steps = probe_steps(cell.training.evaluation_steps(cell.data.num_train), settings.moments)
+    num_inputs = min(settings.inputs, cell.data.num_validation or cell.data.num_train)
+    network = build_network(cell.model, task, 0).eval()
+    if not is_traced(network):
+        return Plan(settings, steps, num_inputs, [], 0)
+    with torch.no_grad():
+        _, traces = trace(network, torch.zeros(2, *task.input_shape))
+    layers = [_layer(name, found) for name, found in traces.items()]
+    timesteps = max(layer.timesteps for layer in layers)
+    in_time = any(found.unit is not None for found in traces.values())
+    length = run_on_steps(cell.model, task, timesteps, settings.run_on_cycles) if in_time else 0
+    return Plan(settings, steps, num_inputs, layers, length)
+
+
+def _layer(name: str, found: Trace) -> LayerRecord:
+    kind, parts = _KINDS[type(found.unit).__name__]
+    shape = found.states[0].shape
+    return LayerRecord(name, kind, parts, shape[0], tuple(shape[2:]))
+
+
+def probe_inputs(cell: Cell, splits: Splits, count: int) -> Split:
+    """Return the examples that are probed: as many validation examples of each class, the same for all cells.
+
+    A dataset without a validation part gives training examples; the test part is never looked at.
+    """
+    part = splits.validation if len(splits.validation.targets) else splits.train
+    targets = part.targets.cpu()
+    strata = targets if cell.data.loss == "cross_entropy" else torch.zeros(len(targets), dtype=torch.long)
+    chosen = balanced_order(strata, generator("probe inputs", cell.data.name))[:count].to(part.targets.device)
+    return Split(part.inputs[chosen], part.targets[chosen])
+
+
+class Probe:
+    """Probes lanes; holds nothing that changes.
+
+    Args:
+        cell: what is trained; lanes that differ in constants have them in their buffers.
+        plan: what is recorded.
+        splits: the data.
+    """
+
+    def __init__(self, cell: Cell, plan: Plan, splits: Splits) -> None:
+        self.plan = plan
+        self.inputs, self.targets = probe_inputs(cell, splits, plan.num_inputs)
+        network = build_network(cell.model, cell.task(), 0).to(self.inputs.device)
+        self._norms = [module for module in network.modules() if isinstance(module, BATCH_NORM)]
+        self._inside = _Inside(network, cell.data.loss, plan).eval()
+        self._bare = _Named(network)
+
+    def record(self, lanes: LaneGroup, step: int) -> dict[str, Tensor]:
+        """Return every measured number, `<layer>/<variable>` or `probe_loss`, with the lanes' axis in front.
+
+        Before the first step the running statistics of batch norm have seen nothing: those of the probe's own
+        inputs stand in.
+        """
+        parameters = {name: tensor.detach() for name, tensor in lanes.parameters.items()}
+        buffers = dict(lanes.buffers)
+        if step == 0 and self._norms:
+            buffers = self._with_statistics(parameters, buffers)
+        nudges = {layer.name: self._nudges(layer, len(lanes)) for layer in self.plan.layers}
+        losses, found = _over_lanes(self._inside, parameters, buffers, (self.inputs, self.targets), nudges)
+        flat = {
+            (layer.name, part): nudge
+            for layer in self.plan.layers
+            for part, nudge in zip(layer.parts, nudges[layer.name], strict=True)
+        }
+        gradients = torch.autograd.grad(losses.sum(), list(flat.values()), allow_unused=True)
+        numbers = {**found, "probe_loss": losses / len(self.targets)}
+        for (layer_name, part), gradient in zip(flat, gradients, strict=True):
+            if gradient is not None and part in _GRADIENTS:
+                norm = measures.gradient_norm(gradient.flatten(3))
+                numbers[f"{layer_name}/{_GRADIENTS[part]}"] = norm
+        return {name: values.detach().cpu() for name, values in numbers.items()}
+
+    def _nudges(self, layer: LayerRecord, num_lanes: int) -> States:
+        """Return zeros (lanes, T, batch, *units), in memory as the states of lanes lie side by side."""
+        shape, device = (layer.timesteps, len(self.targets)), self.inputs.device
+        if len(layer.shape) == 3:
+            channels, height, width = layer.shape
+            stored = (*shape, height, width, num_lanes, channels)
+            laid = (torch.zeros(stored, device=device).permute(4, 0, 1, 5, 2, 3) for _ in layer.parts)
+        else:
+            laid = (torch.zeros(num_lanes, *shape, *layer.shape, device=device) for _ in layer.parts)
+        return tuple(nudge.requires_grad_() for nudge in laid)
+
+    def _with_statistics(
+        self, parameters: Mapping[str, Tensor], buffers: Mapping[str, Tensor]
+    ) -> dict[str, Tensor]:
+        copies = {name: tensor.clone() for name, tensor in buffers.items()}
+        for norm in self._norms:
+            norm.train()
+            norm.momentum = 1.0
+        with torch.no_grad():
+            _over_lanes(self._bare, parameters, copies, (self.inputs,), {})
+        for norm in self._norms:
+            norm.eval()
+        return copies
+
+
+class _Named(nn.Module):
+    """A network under the name that lanes give it."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, inputs: Tensor, nudges: Any) -> Tensor:
+        return self.network(inputs)
+
+
+class _Inside(_Named):
+    """One lane's probe; everything but the gradients, which are taken outside of vmap."""
+
+    def __init__(self, network: nn.Module, loss: str, plan: Plan) -> None:
+        super().__init__(network)
+        self.loss, self.plan = loss, plan
+        self.directions = {
+            layer.name: _direction(layer, min(plan.settings.run_on_inputs, plan.num_inputs))
+            for layer in plan.layers
+            if layer.kind != "feed_forward"
+        }
+
+    def forward(  # type: ignore[override]
+        self, inputs: Tensor, targets: Tensor, nudges: Mapping[str, States]
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        logits, traces = trace(self.network, inputs, nudges)
+        losses = LOSSES[self.loss](logits.unsqueeze(0), targets.unsqueeze(0))
+        numbers: dict[str, Tensor] = {}
+        with torch.no_grad():
+            for name, found in traces.items():
+                of_layer = _over_time(found) | self._beyond(name, found)
+                if self.plan.settings.states == "full":
+                    of_layer["states"] = torch.stack(found.states).flatten(3)
+                numbers |= {f"{name}/{key}": values for key, values in of_layer.items()}
+        return losses.sum(), numbers
+
+    def _beyond(self, name: str, found: Trace) -> dict[str, Tensor]:
+        """Return what the linearised layer and the run-on tell."""
+        if found.unit is None or found.drive is None:
+            return {}
+        shape = tuple(found.states[0].shape[2:])
+        recurrence = strength(found.unit, shape)
+        numbers = {
+            "recurrence_abscissa_ratio": recurrence.abscissa_ratio,
+            "recurrence_spectral_radius": recurrence.spectral_radius,
+        }
+        direction = tuple(part.to(found.drive.device) for part in self.directions[name])
+        few = direction[0].shape[0]
+        start = tuple(part[-1, :few] for part in found.states)
+        after = run_on(found.unit, found.drive[:few], start, direction, self.plan.run_on_steps)
+        power = power_spectrum(after.states[0])
+        numbers |= {
+            "lyapunov_exponent": after.exponent,
+            "run_on_state_rms": measures.root_mean_square(after.states[0]),
+            "state_power": power,
+            "dominant_frequency": dominant_frequency(power, self.plan.run_on_steps),
+        }
+        if isinstance(found.unit, Oscillators):
+            position, velocity = after.states
+            numbers["phase_coherence"] = phase_coherence(position, velocity, found.unit.constants.omega)
+        return numbers
+
+
+def _over_time(found: Trace) -> dict[str, Tensor]:
+    """Return what is measured at every time step."""
+    position = found.states[0]
+    numbers = {
+        "state_rms": measures.root_mean_square(position),
+        "activation_magnitude": measures.magnitude(found.activations),
+        "saturation": measures.saturation(found.arguments),
+        "participation_ratio": measures.participation_ratio(position),
+    }
+    if isinstance(found.unit, Oscillators):
+        velocity = found.states[1]
+        numbers |= {
+            "velocity_rms": measures.root_mean_square(velocity),
+            "energy": measures.energy(position, velocity, found.unit.constants.omega),
+            "bound_share": measures.bound_share(position, found.unit.constants),
+        }
+    return numbers
+
+
+def _direction(layer: LayerRecord, count: int) -> States:
+    """Return the first offset of the twins, the same for every lane and moment."""
+    draw = generator("probe direction", layer.name)
+    return tuple(torch.randn(count, *layer.shape, generator=draw) for _ in layer.parts)
+
+
+def _over_lanes(
+    module: nn.Module,
+    parameters: Mapping[str, Tensor],
+    buffers: Mapping[str, Tensor],
+    inputs: tuple[Tensor, ...],
+    nudges: Mapping[str, States],
+) -> Any:
+    """Call the module for every lane; parameters, buffers and nudges have the lanes' axis in front."""
+
+    def call(parameters: Any, buffers: Any, nudges: Any) -> Any:
+        return torch.func.functional_call(module, {**parameters, **buffers}, (*inputs, nudges))
+
+    return torch.vmap(call)(dict(parameters), dict(buffers), dict(nudges))
