@@ -6,6 +6,7 @@ import numpy as np
 import xarray as xr
 
 from hornlib import __version__
+from hornlib.cell import Cell
 from hornlib.errors import ResultsError
 from hornlib.grid import Grid
 from hornlib.provenance import commit
@@ -15,6 +16,7 @@ from hornlib.stability.maps import heterogeneity_map, plane_map
 from hornlib.stability.nodes import has_oscillators
 from hornlib.stability.orders import integrator_orders
 from hornlib.stability.predictions import EXPECTATIONS, predict_cells
+from hornlib.tuning.selection import read_choice
 
 __all__ = ["OUTCOMES", "join_outcome", "stability_table", "write_stability"]
 
@@ -73,8 +75,7 @@ def stability_table(grid: Grid, results: Path | None = None) -> xr.Dataset:
         grid: the cells and the seeds that are wanted of them.
         results: results.nc or partial.nc, or nothing.
     """
-    known = {name: cell for name, cell in grid.cells.items() if cell.tuned is None or cell.selection}
-    cells = {name: cell for name, cell in known.items() if has_oscillators(cell)}
+    cells = {name: cell for name, cell in _known_cells(grid).items() if has_oscillators(cell)}
     table = predict_cells(cells, grid.seeds)
     labels = {
         "dataset": [cell.data.name for cell in cells.values()],
@@ -92,6 +93,17 @@ def stability_table(grid: Grid, results: Path | None = None) -> xr.Dataset:
         return table
     with open_results(results) as ds:
         return join_outcome(table, ds.load())
+
+
+def _known_cells(grid: Grid) -> dict[str, Cell]:
+    """Return the cells whose values are known: a tuned one once they are chosen."""
+    cells = {}
+    for name, cell in grid.cells.items():
+        if cell.tuned is None or cell.selection is not None:
+            cells[name] = cell
+        elif (path := grid.selection_path(name)).exists():
+            cells[name] = cell.resolved(read_choice(path).selection)
+    return cells
 
 
 def join_outcome(table: xr.Dataset, results: xr.Dataset) -> xr.Dataset:

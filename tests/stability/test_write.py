@@ -1,17 +1,20 @@
 """stability.nc: every node of every seed's own draw predicted, beside what happened."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 import xarray as xr
 
-from hornlib.cell import parse_specification
+from hornlib.cell import Selection, parse_specification
 from hornlib.dynamics import stability
 from hornlib.errors import ResultsError
 from hornlib.models.build import build_network
 from hornlib.stability.nodes import drawn_nodes, has_oscillators
 from hornlib.stability.predictions import expectation
 from hornlib.stability.write import join_outcome, stability_table, write_stability
+from hornlib.tuning.selection import Choice, write_choice
 
 CONFIG = """
     seeds: 3
@@ -144,3 +147,30 @@ def test_the_file_has_four_groups_that_plain_xarray_opens(grid, tmp_path, monkey
         with xr.open_dataset(path, group=name) as group:
             assert len(group.data_vars) == 1
     assert [file.name for file in tmp_path.iterdir()] == ["stability.nc"]
+
+
+def test_a_tuned_cell_is_predicted_with_what_was_chosen_and_left_out_before(grid_from, tmp_path):
+    made = grid_from(
+        """
+        seeds: 1
+        sweeps:
+          one:
+            data: {name: digits}
+            training: {learning_rate: {tune: {low: 1e-3, high: 1e-1, scale: log}}}
+            tuning: {trials: 4, seeds: 2}
+            model:
+              - {name: horn_cnn, num_nodes: 2, timesteps: 8, num_cycles: {tune: {low: 0.5, high: 4.0, scale: log}}}
+              - {name: cnn, channels: 2-4}
+        statistics: {baseline: cnn}
+        """
+    )
+    made = replace(made, settings=made.settings.model_copy(update={"results": str(tmp_path)}))
+    tuned = [name for name, own in made.cells.items() if own.tuned and own.model.name == "horn_cnn"]
+    assert len(tuned) == 2 and stability_table(made).sizes["cell"] == 1
+    chosen = Selection(0, {"training.learning_rate": 0.01, "model.num_cycles": 4.0})
+    write_choice(made.selection_path(tuned[0]), Choice(tuned[0], chosen, [], [1.0], 0.9, {}))
+    table = stability_table(made)
+    assert (
+        table["num_cycles"].sel(cell=tuned[0]).item() == 4
+        and table["stability"].sel(cell=tuned[0]) == "unstable"
+    )
