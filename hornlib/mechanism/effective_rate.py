@@ -232,6 +232,8 @@ def _verdict(same: Effect, rescaled: Effect, best: Effect) -> str:
         return f"not enough data (n = {same.num}, at least {MIN_SEEDS} are needed)"
     if not same.differs(1):
         return "no difference to be explained is distinguished"
+    if rescaled.num < MIN_SEEDS:
+        return "the rates that would make up for the gains were not trained"
     if rescaled.differs(1) and best.differs(1):
         return "a difference stays, so that the effective learning rate does not explain it"
     if not rescaled.differs(1) and not best.differs(1):

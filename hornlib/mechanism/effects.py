@@ -47,9 +47,7 @@ class Effect(NamedTuple):
             return smaller
         if self.low > null:
             return larger
-        return (
-            f"not distinguished from {null:g} (values outside [{self.low:.3g}, {self.high:.3g}] are excluded)"
-        )
+        return f"not distinguished from {null:g}"
 
     def differs(self, null: float) -> bool:
         """Whether enough seeds leave out the value that means nothing."""
@@ -145,9 +143,9 @@ def rank_correlation(first: np.ndarray, second: np.ndarray) -> Effect:
 
 
 def said(effect: Effect, what: str = "seeds") -> str:
-    """Return an effect in figures: "0.83 [0.71, 0.97], n = 7 seeds"."""
+    """Return an effect in figures: "0.83 [0.71, 0.97] (n = 7 seeds)"."""
     if not math.isfinite(effect.estimate):
-        return f"not known, n = {effect.num} {what}"
+        return f"not known (n = {effect.num} {what})"
     if not math.isfinite(effect.low):
-        return f"{effect.estimate:.3g} without an interval, n = {effect.num} {what}"
-    return f"{effect.estimate:.3g} [{effect.low:.3g}, {effect.high:.3g}], n = {effect.num} {what}"
+        return f"{effect.estimate:.3g}, no interval (n = {effect.num} {what})"
+    return f"{effect.estimate:.3g} [{effect.low:.3g}, {effect.high:.3g}] (n = {effect.num} {what})"

@@ -23,18 +23,28 @@ QUESTION = (
     "helps, the first is faster than the homogeneous cell and the second than its control."
 )
 
-DRAWS = ("heterogeneity", "heterogeneity_draw", "omega", "num_cycles", "damping", "alpha", "dc_gain", "gain")
-"""What a draw and its homogeneous controls may differ in."""
+DRAW = ("heterogeneity", "heterogeneity_draw")
+"""What a draw and the homogeneous cell that it spreads differ in."""
+
+MEANS = ("omega", "num_cycles", "damping", "alpha", "dc_gain", "gain")
+"""What a control for shifted means may differ in too."""
 
 
 def measure(study: Study) -> "xr.Dataset":
-    """Return the ratio of steps of every heterogeneous contender over every homogeneous one of its arm's model.
+    """Return the ratio of steps of every heterogeneous contender over its homogeneous cell.
+
+    A uniform draw, which shifts the means, is also set beside the homogeneous cells at other constants.
 
     Raises:
         ConfigError: the sweep lacks one of the two.
         ResultsError: the sweep has not been trained.
     """
-    pairs = pairs_that_differ_in(study.contenders, DRAWS, _is_homogeneous)
+    pairs = pairs_that_differ_in(study.contenders, DRAW, _is_homogeneous)
+    pairs += [
+        pair
+        for pair in pairs_that_differ_in(study.contenders, (*DRAW, *MEANS), _is_homogeneous)
+        if pair not in pairs and _shifts_means(study.contenders[pair.contender])
+    ]
     if not pairs:
         raise ConfigError(
             f"sweep {study.sweep!r} has no heterogeneous cell beside a homogeneous one that is equal to it in "
@@ -61,6 +71,10 @@ def mean_constants(contender: Contender, seed: int) -> tuple[float, float]:
 
 def _is_homogeneous(contender: Contender) -> bool:
     return parameters_of(contender.cell).get("heterogeneity") == 0
+
+
+def _shifts_means(contender: Contender) -> bool:
+    return parameters_of(contender.cell).get("heterogeneity_draw") == "uniform"
 
 
 def _drawn(study: Study) -> dict[str, Entry]:

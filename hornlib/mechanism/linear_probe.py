@@ -105,10 +105,10 @@ def measure(study: Study) -> "xr.Dataset":
     gains = [_gain_over_time(study, row, own[row], over_time[row], grid) for row in range(len(own))]
     variables = {
         "probe_accuracy": variable(
-            ("contender", "seed"), accuracy, "test accuracy of a linear probe at the cell's own timesteps"
+            ("contender", "seed"), accuracy, "linear probe's test accuracy, own timesteps"
         ),
         "probe_accuracy_over_time": variable(
-            ("contender", "seed", "timesteps"), over_time, "test accuracy of a linear probe"
+            ("contender", "seed", "timesteps"), over_time, "linear probe's test accuracy"
         ),
         **effect_variables(
             "lead", ("pair",), list(leads.values()), "difference of accuracy", "mean paired difference"

@@ -53,9 +53,7 @@ def measure(study: Study) -> "xr.Dataset":
         "input_power": variable(
             ("contender", "frequency"), [power for _, power in spectra], "share of the drive's power"
         ),
-        "resonance_frequency": variable(
-            "contender", resonance, "resonance frequency of the homogeneous oscillator", units="cycle / step"
-        ),
+        "resonance_frequency": variable("contender", resonance, "resonance frequency", units="cycle / step"),
         "resonant_share": variable(
             "contender", shares, "power of the response over that of the drive, at unit DC gain"
         ),

@@ -26,9 +26,6 @@ QUESTION = (
 )
 
 NUM_INPUTS = 128
-CHUNK = 32
-"""Inputs whose Jacobians are taken together."""
-
 REMAINING = 0.1
 """Share of the squared residual at which kernel gradient flow counts as done."""
 
@@ -70,16 +67,24 @@ def tangent_kernel(network: nn.Module, inputs: Tensor) -> Tensor:
         Jacot, Gabriel and Hongler, Neural tangent kernel, NeurIPS 2018, section 4; of finite width.
     """
     hold_statistics_(network, inputs)
-    weights = {name: tensor.detach() for name, tensor in network.named_parameters() if tensor.requires_grad}
+    own = {
+        name: tensor.detach().expand(len(inputs), *tensor.shape).requires_grad_()
+        for name, tensor in network.named_parameters()
+        if tensor.requires_grad
+    }
 
     def outputs(weights: dict[str, Tensor], one: Tensor) -> Tensor:
         logits: Tensor = torch.func.functional_call(network, weights, (one.unsqueeze(0),))
         return logits.squeeze(0)
 
-    of_one = torch.func.jacrev(outputs)
-    rows = torch.vmap(of_one, (None, 0), chunk_size=CHUNK)(weights, inputs)
-    jacobian = torch.cat([row.flatten(2) for row in rows.values()], 2).detach().flatten(1)
-    return jacobian @ jacobian.mT / len(next(iter(rows.values()))[0])
+    # every input is a lane with weights of its own, so that one backward pass gives the gradients of all
+    by_output = torch.vmap(outputs)(own, inputs).unbind(1)
+    kernel = inputs.new_zeros(len(inputs), len(inputs))
+    for logit in by_output:
+        rows = torch.autograd.grad(logit.sum(), list(own.values()), retain_graph=True)
+        jacobian = torch.cat([row.flatten(1) for row in rows], 1)
+        kernel.addmm_(jacobian, jacobian.mT, alpha=1 / len(by_output))
+    return kernel
 
 
 def summary(kernel: np.ndarray, targets: np.ndarray) -> KernelSummary:
@@ -100,13 +105,13 @@ def summary(kernel: np.ndarray, targets: np.ndarray) -> KernelSummary:
     energy = ((vectors.T @ labels) ** 2).sum(1)
     centred = kernel - kernel.mean(0) - kernel.mean(1, keepdims=True) + kernel.mean()
     wanted = labels @ labels.T
-    alignment = (centred * wanted).sum() / (np.linalg.norm(centred) * np.linalg.norm(wanted))
+    size = np.linalg.norm(centred) * np.linalg.norm(wanted)
     flow = _decay_time(values / num, energy)
     return KernelSummary(
         eigenvalues=values,
         effective_rank=math.exp(-(shares * np.log(shares)).sum()),
         condition=float(values[0] / values[-1]) if values[-1] > 0 else math.inf,
-        alignment=float(alignment),
+        alignment=float((centred * wanted).sum() / size) if size > 0 else 0.0,
         flow_time=flow,
         shape_time=flow * float(values.mean()),
     )
@@ -148,12 +153,7 @@ def measure(study: Study) -> "xr.Dataset":
 def _summary_of(cell: Cell, seed: int) -> KernelSummary:
     train = load(cell.data, "cpu").train
     batch = first_batch(cell, seed, train, num_inputs=min(NUM_INPUTS, len(train.targets)))
-    model = cell.model
-    if (
-        "fast_path" in type(model).model_fields
-    ):  # the adjoint is differentiable once, and not over several outputs
-        model = model.model_copy(update={"fast_path": "autograd"})
-    network = untrained(cell, seed, model).double().train()
+    network = untrained(cell, seed).double()
     kernel = tangent_kernel(network, batch.inputs.double())
     return summary(kernel.numpy(), _target_rows(cell, batch))
 

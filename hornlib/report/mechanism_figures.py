@@ -149,6 +149,21 @@ def _label(values: xr.DataArray) -> str:
     return str(values.attrs.get("long_name", values.name))
 
 
+def _make_log(axes: "Axes", which: str) -> None:
+    """Make axes logarithmic, with labels that do not run into each other where they span little."""
+    from matplotlib import ticker
+
+    for name in which:
+        axis, limits = (axes.xaxis, axes.get_xlim) if name == "x" else (axes.yaxis, axes.get_ylim)
+        (axes.set_xscale if name == "x" else axes.set_yscale)("log")
+        low, high = limits()
+        if high < 100 * low:
+            few = high < 4 * low
+            axis.set_major_locator(ticker.MaxNLocator(5) if few else ticker.LogLocator(subs=(1, 2, 5)))
+            axis.set_major_formatter(ticker.FormatStrFormatter("%.3g"))
+        axis.set_minor_formatter(ticker.NullFormatter())
+
+
 def _name_rows(axes: "Axes", names: Sequence[str]) -> None:
     axes.set_yticks(range(len(names)), ["\n".join(textwrap.wrap(name, 34)) for name in names], fontsize=7)
     axes.set_ylim(len(names) - 0.4, -0.6)
@@ -172,7 +187,7 @@ def _dots_by_contender(axes: "Axes", values: xr.DataArray, hue: str | None = Non
             label=f"{hue} {kind}".replace("_", " "),
         )
     _name_rows(axes, values["contender"].values.tolist())
-    axes.set_xscale("log")
+    _make_log(axes, "x")
     axes.set_xlabel(_label(values))
     if hue:
         axes.legend(fontsize=7, frameon=False)
@@ -184,8 +199,7 @@ def _relation(axes: "Axes", ds: xr.Dataset, x: xr.DataArray, label: str) -> None
     for row, name in enumerate(ds["contender"].values.tolist()):
         at = float(centres[0][row]), float(centres[1][row])
         axes.scatter(*at, color=_colour(row), marker="os^Dv"[row // len(COLOURS) % 5], s=30, label=name)
-    axes.set_xscale("log")
-    axes.set_yscale("log")
+    _make_log(axes, "xy")
     axes.set_xlabel(label)
     axes.set_ylabel(_label(ds["steps_to_target"]))
     axes.legend(fontsize=6, frameon=False)
@@ -218,7 +232,7 @@ def _comparisons(axes: "Axes", ds: xr.Dataset) -> None:
         _intervals(axes, rows, own["ratio"].values, own["ratio_bound"].values, _colour(place), word)
     axes.axvline(1, color=GREY, linestyle="--", linewidth=0.9)
     _name_rows(axes, names)
-    axes.set_xscale("log")
+    _make_log(axes, "x")
     axes.set_xlabel(_label(ds["ratio"]))
     axes.legend(fontsize=7, frameon=False)
 
@@ -236,7 +250,7 @@ def _updates(axes: "Axes", ds: xr.Dataset) -> None:
         label = f"{arm}, rate {float(ds['learning_rate'][row]):g}"
         line = LINES[index % len(LINES)]
         axes.plot(ds["training_step"], means[row], color=_colour(index), linestyle=line, label=label)
-    axes.set_yscale("log")
+    _make_log(axes, "y")
     axes.set_xlabel(_label(ds["training_step"]))
     axes.set_ylabel(_label(ds["relative_update"]))
     axes.legend(fontsize=7, frameon=False)
@@ -253,8 +267,7 @@ def _steps_against_rate(axes: "Axes", ds: xr.Dataset) -> None:
         axes.plot(
             rates, steps[own], "o", linestyle=LINES[index % len(LINES)], color=_colour(index), label=arm
         )
-    axes.set_xscale("log")
-    axes.set_yscale("log")
+    _make_log(axes, "xy")
     axes.set_xlabel("learning rate x gain before the read-out")
     axes.set_ylabel(_label(ds["steps_to_target"]))
     axes.legend(fontsize=7, frameon=False)
@@ -265,8 +278,7 @@ def _spectra(axes: "Axes", ds: xr.Dataset) -> None:
     for index, name in enumerate(ds["contender"].values.tolist()):
         line = LINES[index // len(COLOURS) % len(LINES)]
         axes.plot(ds["order"], shares[index], color=_colour(index), linestyle=line, label=name, linewidth=1.2)
-    axes.set_xscale("log")
-    axes.set_yscale("log")
+    _make_log(axes, "xy")
     axes.set_xlabel(_label(ds["order"]))
     axes.set_ylabel("eigenvalue over the largest")
     axes.legend(fontsize=6, frameon=False)
@@ -291,7 +303,7 @@ def _over_timesteps(axes: "Axes", ds: xr.Dataset) -> None:
             axes.axhline(own[index], color=colour, linestyle=":", linewidth=1.2, label=name)
     axes.set_xscale("log", base=2)
     axes.set_xlabel(_label(ds["timesteps"]))
-    axes.set_ylabel(_label(ds["probe_accuracy"]))
+    axes.set_ylabel(_label(ds["probe_accuracy_over_time"]))
     axes.legend(fontsize=6, frameon=False)
 
 
@@ -315,8 +327,7 @@ def _steps_against_resonance(axes: "Axes", ds: xr.Dataset) -> None:
         steps, x = ds["steps_to_target"].values[own], ds["resonance_frequency"].values[own]
         axes.scatter(np.repeat(x, steps.shape[1]), steps.ravel(), s=8, alpha=FAINT, color=_colour(index))
         axes.plot(x, np.exp(np.log(steps).mean(1)), color=_colour(index), label=arm)
-    axes.set_xscale("log")
-    axes.set_yscale("log")
+    _make_log(axes, "xy")
     axes.set_xlabel(_label(ds["resonance_frequency"]) + " (cycles a step)")
     axes.set_ylabel(_label(ds["steps_to_target"]))
     axes.legend(fontsize=7, frameon=False)
