@@ -183,7 +183,7 @@ class Chart:
     title: str
     caption: str
     alternative: str
-    chart: "alt.Chart | alt.LayerChart"
+    chart: "alt.LayerChart | alt.FacetChart"
     legend: Sequence[Swatch] = ()
     marked: bool = False
     spread: str = "half"

@@ -26,7 +26,9 @@ def curve_charts(ds: xr.Dataset, sweep: str) -> list[Chart]:
     ds = ds.assign_coords(arm=("cell", series_of(ds)))
     ds, device = _calibrated(ds)
     legend = swatches(ds["arm"].values)
-    seconds = f"calibrated seconds on {device}" if device else "seconds, a lane's share of its job (not calibrated)"
+    seconds = (
+        f"calibrated seconds on {device}" if device else "seconds, a lane's share of its job (not calibrated)"
+    )
     drawn = {axis: [_known(panel) for panel in panels(ds, axis)] for axis in AXES}
     return [
         _chart(drawn[axis][index], legend, sweep, axis, {**AXES, "seconds": seconds}[axis])
@@ -78,4 +80,6 @@ def _calibrated(ds: xr.Dataset) -> tuple[xr.Dataset, str]:
         return ds, ""
     step_time = ds["step_time"].isel(calibration_device=whole[0])
     seconds = (step_time * ds["step"]).where(ds["samples"].notnull())
-    return ds.assign(seconds=seconds.drop_vars("calibration_device")), str(step_time["calibration_device"].item())
+    return ds.assign(seconds=seconds.drop_vars("calibration_device")), str(
+        step_time["calibration_device"].item()
+    )

@@ -10,7 +10,7 @@ import xarray as xr
 from hornlib.errors import ResultsError
 from hornlib.results.opening import open_results, select_sweep
 from hornlib.statistics.settings import StatisticsSettings
-from hornlib.statistics.write import open_statistics
+from hornlib.statistics.write import open_statistics, statistics_sweeps
 
 __all__ = ["Evidence", "SweepEvidence", "collect"]
 
@@ -88,7 +88,7 @@ def collect(folder: Path, sweeps: Iterable[str]) -> Evidence:
             for name in sweeps
         ],
         stability={
-            group: _opened(folder / "stability.nc", group) for group in sorted(_groups(folder / "stability.nc"))
+            group: _opened(folder / "stability.nc", group) for group in _groups(folder / "stability.nc")
         },
         mechanism={path.stem: _opened(path) for path in sorted((folder / "mechanism").glob("*.nc"))},
         dynamics=sorted((folder / "dynamics").glob("*.nc")),
@@ -102,18 +102,18 @@ def _sweep(results: xr.Dataset | None, name: str) -> xr.Dataset | None:
 
 
 def _statistics(path: Path, name: str) -> xr.Dataset | None:
-    return open_statistics(path, name) if name in _groups(path) else None
+    return open_statistics(path, name) if path.exists() and name in statistics_sweeps(path) else None
 
 
-def _groups(path: Path) -> set[str]:
+def _groups(path: Path) -> list[str]:
     """Return the groups of a file, none where there is no file."""
     import netCDF4
 
     if not path.exists():
-        return set()
+        return []
     try:
         with netCDF4.Dataset(path) as file:
-            return set(file.groups)
+            return sorted(file.groups)
     except OSError as error:
         raise ResultsError(
             f"{path}: cannot be read ({error}); `hornlib {path.stem}` writes it anew"

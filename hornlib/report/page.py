@@ -5,6 +5,7 @@ from importlib.resources import files
 from pathlib import Path
 
 import jinja2
+from markupsafe import Markup
 
 from hornlib import __version__
 from hornlib.report.blocks import Chart, Section
@@ -22,7 +23,7 @@ from hornlib.report.sections.stability import stability
 from hornlib.report.static import specification, write_figures
 from hornlib.results.atomic import written_atomically
 
-__all__ = ["SECTIONS", "write_report"]
+__all__ = ["SECTIONS", "render", "write_report"]
 
 SECTIONS: tuple[Callable[[Evidence], Section], ...] = (
     answer,
@@ -57,16 +58,17 @@ def write_report(results_folder: Path, sweeps: Iterable[str], output: Path) -> P
         ResultsError: a file is damaged, or a folder cannot be written; its name is told.
     """
     evidence = collect(results_folder, sweeps)
-    sections = [section(evidence) for section in SECTIONS]
-    charts = [block for section in sections for block in section.blocks if isinstance(block, Chart)]
+    page, charts = render(evidence)
     write_figures(charts, results_folder / "figures" / "report")
-    page = _page(sections, charts, _subtitle(evidence))
     with written_atomically(output) as temporary:
         temporary.write_text(page, encoding="utf-8")
     return output
 
 
-def _page(sections: list[Section], charts: list[Chart], subtitle: str) -> str:
+def render(evidence: Evidence) -> tuple[str, list[Chart]]:
+    """Return the page as HTML, and the charts in it."""
+    sections = [section(evidence) for section in SECTIONS]
+    charts = [block for section in sections for block in section.blocks if isinstance(block, Chart)]
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("hornlib.report"),
         autoescape=True,
@@ -75,23 +77,24 @@ def _page(sections: list[Section], charts: list[Chart], subtitle: str) -> str:
         lstrip_blocks=True,
     )
     environment.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "sort_keys": True}
-    return environment.get_template("page.html.jinja").render(
+    page = environment.get_template("page.html.jinja").render(
         title=TITLE,
-        subtitle=subtitle,
+        subtitle=_subtitle(evidence),
         version=__version__,
         sections=sections,
-        specifications={
-            chart.name: specification(chart, "container", legend=False) for chart in charts
-        },
+        specifications={chart.name: specification(chart, "container", legend=False) for chart in charts},
         style=_verbatim(_template("style.css")),
         script=_verbatim(_template("page.js")),
         vega=_verbatim(_vega() if charts else ""),
     )
+    return page, charts
 
 
 def _subtitle(evidence: Evidence) -> str:
     names = ", ".join(sweep.name for sweep in evidence.sweeps) or "none"
-    unfinished = ". The sweep is not finished: this is what was there" if evidence.source == "partial.nc" else ""
+    unfinished = (
+        ". The sweep is not finished: this is what was there" if evidence.source == "partial.nc" else ""
+    )
     return f"Sweeps: {names}{unfinished}."
 
 
@@ -102,9 +105,9 @@ def _template(name: str) -> str:
 def _vega() -> str:
     import vl_convert
 
-    return vl_convert.javascript_bundle()
+    return vl_convert.javascript_bundle()  # type: ignore[call-arg]
 
 
-def _verbatim(text: str) -> "jinja2.utils.markupsafe.Markup":
+def _verbatim(text: str) -> Markup:
     """Let the page's own style and scripts through as they are, but for what would end their element."""
-    return jinja2.utils.markupsafe.Markup(text.replace("</script", "<\\/script").replace("</style", "<\\/style"))
+    return Markup(text.replace("</script", "<\\/script").replace("</style", "<\\/style"))

@@ -1,6 +1,7 @@
 """Series of the report's charts: which contenders are drawn in full, and how each is told apart."""
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable
 
 import numpy as np
 import xarray as xr
@@ -13,6 +14,7 @@ __all__ = ["datasets", "datasets_of", "drawn", "series_name", "series_of", "swat
 
 DASHES: tuple[tuple[int, ...], ...] = ((), (7, 3), (2, 2), (9, 3, 2, 3))
 SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down")
+
 
 def series_name(arm: str, selected_for: str) -> str:
     """Return what the cells of an arm with one kind of choice are called."""
@@ -41,13 +43,19 @@ def swatches(names: Iterable[str]) -> list[Swatch]:
 
 
 def datasets_of(ds: xr.Dataset) -> np.ndarray:
-    """Return the dataset of every contender, as an array of text."""
-    return ds["dataset_of"].values.astype(str)
+    """Return the dataset of every contender, as an array of text; of several, the label names it."""
+    names = ds["dataset"].values.astype(str).tolist()
+    if len(names) == 1:
+        return np.full(ds.sizes["contender"], names[0], object)
+    either = "|".join(re.escape(name) for name in sorted(names, key=len, reverse=True))
+    ending = re.compile(rf".* on ({either})(?:$|, | \()", re.DOTALL)
+    found = [ending.match(str(label)) for label in ds["contender"].values]
+    return np.array([match[1] if match else "" for match in found], object)
 
 
 def datasets(ds: xr.Dataset) -> list[str]:
     """Return the datasets of a sweep's statistics, in their order."""
-    return list(dict.fromkeys(datasets_of(ds).tolist()))
+    return [str(name) for name in ds["dataset"].values]
 
 
 def drawn(ds: xr.Dataset, dataset: str) -> list[int]:
@@ -57,17 +65,17 @@ def drawn(ds: xr.Dataset, dataset: str) -> list[int]:
         ds: statistics at one target.
         dataset: the dataset.
     """
-    here = np.flatnonzero(datasets_of(ds) == dataset)
+    here = np.flatnonzero(datasets_of(ds) == dataset).tolist()
     names, times = series_of(ds), _times(ds)
     best: dict[str, int] = {}
     for index in here:
         rival = best.setdefault(names[index], index)
         if times[index] < times[rival] or np.isnan(times[rival]):
             best[names[index]] = index
-    return [int(index) for index in best.values()]
+    return list(best.values())
 
 
-def _times(ds: xr.Dataset) -> Sequence[float] | np.ndarray:
+def _times(ds: xr.Dataset) -> np.ndarray:
     """Return the restricted mean of samples of every contender, NaN where it is not known."""
     if "restricted_mean" not in ds or "samples" not in ds["axis"].values:
         return np.full(ds.sizes["contender"], np.nan)

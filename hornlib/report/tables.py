@@ -5,7 +5,9 @@ from collections.abc import Sequence
 from hornlib.report.blocks import Entry, Table
 from hornlib.report.wording import csv_address, number
 
-__all__ = ["Number", "table"]
+__all__ = ["Number", "Row", "table"]
+
+Row = Sequence[str | float]
 
 MOST_ROWS = 60
 """Rows in the page; a sweep may have thousands of cells, and the download has them all."""
@@ -27,7 +29,7 @@ class Number(float):
         return made
 
 
-def table(name: str, caption: str, columns: Sequence[str], rows: Sequence[Sequence[str | float]]) -> Table:
+def table(name: str, caption: str, columns: Sequence[str], rows: Sequence[Row]) -> Table:
     """Return a table with its download.
 
     Args:

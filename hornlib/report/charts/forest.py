@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import altair as alt
 import numpy as np
 
-from hornlib.report.charts.style import GREY, rows
+from hornlib.report.charts.style import GREY, Layered, rows
 from hornlib.report.comparisons import Comparison
 
 __all__ = ["forest_chart"]
@@ -19,7 +19,7 @@ WIDEST = 100.0
 BLUE = "#0072B2"
 
 
-def forest_chart(found: Sequence[Comparison], title: str) -> alt.LayerChart:
+def forest_chart(found: Sequence[Comparison], title: str) -> Layered:
     """Return the forest plot of pairs; below 1 the first of a pair is faster.
 
     Args:
@@ -40,7 +40,10 @@ def forest_chart(found: Sequence[Comparison], title: str) -> alt.LayerChart:
     axis = alt.Axis(format="~g", tickCount=5, grid=False)
     y = alt.Y("place:N", sort=None, axis=None, scale=alt.Scale(paddingInner=0))
     base = alt.Chart(data).encode(y=y)
-    tooltip = [alt.Tooltip("pair:N"), *(alt.Tooltip(f"{name}:Q", format=".3~g") for name in ("ratio", "low", "high", "n"))]
+    tooltip = [
+        alt.Tooltip("pair:N"),
+        *(alt.Tooltip(f"{name}:Q", format=".3~g") for name in ("ratio", "low", "high", "n")),
+    ]
     interval = base.mark_rule(strokeWidth=2.5, stroke=BLUE, yOffset=7).encode(
         x=alt.X("low:Q", scale=scale, axis=axis, title=title), x2="high:Q", tooltip=tooltip
     )
@@ -50,8 +53,10 @@ def forest_chart(found: Sequence[Comparison], title: str) -> alt.LayerChart:
     words = base.mark_text(align="left", baseline="middle", dy=-9, limit=alt.ExprRef("width")).encode(
         x=alt.value(0), text="words:N", tooltip=tooltip
     )
-    equal = alt.Chart(rows(one=[1.0])).mark_rule(stroke=GREY, strokeDash=[4, 3]).encode(
-        x=alt.X("one:Q", scale=scale, title=title)
+    equal = (
+        alt.Chart(rows(one=[1.0]))
+        .mark_rule(stroke=GREY, strokeDash=[4, 3])
+        .encode(x=alt.X("one:Q", scale=scale, title=title))
     )
     return alt.layer(equal, interval, point, words).properties(height=ROW * len(found))
 

@@ -1,13 +1,13 @@
 """Lines with a band, one a series: learning curves and the fraction of seeds that reached a target."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import altair as alt
 import numpy as np
 
 from hornlib.report.blocks import Swatch
-from hornlib.report.charts.style import GREY, HEIGHT, colour, dash, logarithmic, rows
+from hornlib.report.charts.style import GREY, HEIGHT, Layered, Scale, colour, dash, horizontal, rows
 
 __all__ = ["Line", "lines_chart", "thinned"]
 
@@ -26,8 +26,8 @@ class Line(NamedTuple):
 
 
 def thinned(line: Line) -> Line:
-    """Return at most `POINTS` points of a line, those with x > 0 and y known, the first and last among them."""
-    kept = np.flatnonzero((line.x > 0) & np.isfinite(line.y))
+    """Return at most `POINTS` points of a line, those where x and y are known, the first and last among them."""
+    kept = np.flatnonzero(np.isfinite(line.x) & np.isfinite(line.y))
     if len(kept) > POINTS:
         kept = kept[np.unique(np.linspace(0, len(kept) - 1, POINTS).round().astype(int))]
     return Line(line.series, *(values[kept] for values in line[1:]))
@@ -40,8 +40,9 @@ def lines_chart(
     reference: tuple[float, str] | None = None,
     stepped: bool = False,
     share: bool = False,
-) -> alt.LayerChart:
-    """Return the chart of several lines over a logarithmic x.
+    scale: Scale = "log",
+) -> Layered:
+    """Return the chart of several lines.
 
     Args:
         lines: thinned.
@@ -50,17 +51,18 @@ def lines_chart(
         reference: y of a thin horizontal line, and what it is.
         stepped: y stays as it is until its next x.
         share: y is a share from 0 to 1.
+        scale: of x; log needs x > 0, and symlog takes 0 too.
     """
     columns: dict[str, list[Any]] = {name: [] for name in ("series", "x", "y", "low", "high")}
     for line in lines:
         columns["series"] += [line.series] * len(line.x)
         for name, values in zip(("x", "y", "low", "high"), line[1:], strict=True):
             columns[name] += [float(value) for value in values]
-    scale = alt.Scale(domain=[0, 1]) if share else alt.Scale(zero=False)
+    heights = alt.Scale(domain=[0, 1]) if share else alt.Scale(zero=False)
     axis = alt.Axis(tickCount=6)
-    y = alt.Y("y:Q", title=titles[1], scale=scale, axis=axis)
-    base = alt.Chart(rows(**columns)).encode(x=logarithmic("x", titles[0]))
-    interpolate = "step-after" if stepped else "linear"
+    y = alt.Y("y:Q", title=titles[1], scale=heights, axis=axis)
+    base = alt.Chart(rows(**columns)).encode(x=horizontal("x", titles[0], scale))
+    interpolate: Literal["step-after", "linear"] = "step-after" if stepped else "linear"
     tooltip = [
         alt.Tooltip("series:N", title="series"),
         alt.Tooltip("x:Q", title=titles[0], format=".4~s"),
@@ -69,7 +71,7 @@ def lines_chart(
         alt.Tooltip("high:Q", format=".4~g"),
     ]
     band = base.mark_area(opacity=0.13, interpolate=interpolate).encode(
-        y=alt.Y("low:Q", title=titles[1], scale=scale, axis=axis), y2="high:Q", color=colour(legend)
+        y=alt.Y("low:Q", title=titles[1], scale=heights, axis=axis), y2="high:Q", color=colour(legend)
     )
     line_layer = base.mark_line(strokeWidth=2, interpolate=interpolate).encode(
         y=y, color=colour(legend), strokeDash=dash(legend)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import altair as alt
 
 from hornlib.report.blocks import Swatch
-from hornlib.report.charts.style import GREY, HEIGHT, colour, logarithmic, rows, shape
+from hornlib.report.charts.style import GREY, HEIGHT, Layered, colour, horizontal, rows, shape
 
 __all__ = ["Candidate", "pareto_chart"]
 
@@ -23,7 +23,7 @@ class Candidate(NamedTuple):
 
 def pareto_chart(
     candidates: Sequence[Candidate], legend: Sequence[Swatch], titles: tuple[str, str]
-) -> alt.LayerChart:
+) -> Layered:
     """Return the chart of contenders; the front is the stepped line.
 
     Args:
@@ -33,9 +33,13 @@ def pareto_chart(
     """
     columns = zip(*candidates, strict=True)
     names = ("label", "series", "cost", "metric")
-    data = rows(**dict(zip(names, columns, strict=False)), front=[["no", "yes"][c.on_front] for c in candidates])
-    y = alt.Y("metric:Q", title=titles[1], scale=alt.Scale(zero=False, padding=12), axis=alt.Axis(tickCount=6))
-    base = alt.Chart(data).encode(x=logarithmic("cost", titles[0], padding=12), y=y)
+    data = rows(
+        **dict(zip(names, columns, strict=False)), front=[["no", "yes"][c.on_front] for c in candidates]
+    )
+    y = alt.Y(
+        "metric:Q", title=titles[1], scale=alt.Scale(zero=False, padding=12), axis=alt.Axis(tickCount=6)
+    )
+    base = alt.Chart(data).encode(x=horizontal("cost", titles[0], padding=12), y=y)
     front = (
         base.transform_filter("datum.front == 'yes'")
         .mark_line(interpolate="step-after", stroke=GREY, strokeWidth=1.5)

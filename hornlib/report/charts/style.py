@@ -2,13 +2,18 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import altair as alt
 
 from hornlib.report.blocks import Swatch
 
-__all__ = ["CONFIG", "GREY", "HEIGHT", "colour", "dash", "logarithmic", "round_to", "rows", "shape"]
+__all__ = ["CONFIG", "GREY", "HEIGHT", "Layered", "Scale", "colour", "dash", "horizontal", "round_to", "rows", "shape"]
+
+Layered = alt.LayerChart | alt.FacetChart
+"""What layering gives; alt.layer promises no more."""
+
+Scale = Literal["log", "linear", "symlog"]
 
 GREY = "#767676"
 HEIGHT = 260
@@ -53,10 +58,18 @@ def shape(legend: Sequence[Swatch], field: str = "series") -> alt.Shape:
     return alt.Shape(field, type="nominal", scale=scale, title=None)
 
 
-def logarithmic(field: str, title: str, padding: int = 0) -> alt.X:
-    """Return a logarithmic x over positive numbers, with few labels such as 10k and 1M; padding in pixels."""
+def horizontal(field: str, title: str, scale: Scale = "log", padding: int = 0) -> alt.X:
+    """Return x, with few labels such as 10k and 1M.
+
+    Args:
+        field: the column.
+        title: of the axis.
+        scale: log, linear or symlog.
+        padding: pixels that stay free at both ends.
+    """
     axis = alt.Axis(format="~s", tickCount=5, grid=False)
-    return alt.X(field, type="quantitative", title=title, scale=alt.Scale(type="log", nice=False, padding=padding), axis=axis)
+    made = alt.Scale(type=scale, nice=False, zero=False, padding=padding)
+    return alt.X(field, type="quantitative", title=title, scale=made, axis=axis)
 
 
 def round_to(value: float, digits: int = 4) -> float | None:

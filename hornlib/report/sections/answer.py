@@ -7,13 +7,16 @@ from hornlib.report.blocks import Block, Card, Cards, Heading, Interval, Missing
 from hornlib.report.comparisons import AXES_OF, QUESTIONS, Comparison, about, comparisons, headline, strongest
 from hornlib.report.evidence import Evidence, SweepEvidence
 from hornlib.report.sections.by_sweep import by_sweep, no_results, no_statistics
-from hornlib.report.tables import table
+from hornlib.report.tables import Row, table
 from hornlib.report.wording import AXES, counted_range, slug
 
 __all__ = ["answer"]
 
 SHOWN = 6
 """Intervals on a card; the forest plot below has the others."""
+
+LEAD = 400
+"""Letters of an answer that is set in large type; over several datasets it grows longer."""
 
 MARGIN = 6
 """Per cent of a card's line that stay free on both sides."""
@@ -32,7 +35,8 @@ def _blocks(sweep: SweepEvidence) -> list[Block]:
     if sweep.statistics is None:
         return [no_statistics(sweep) if sweep.results is not None else no_results(sweep)]
     ds = sweep.statistics
-    blocks: list[Block] = [Paragraph(str(ds.attrs.get("answer") or "No answer was written."), "lead")]
+    answer = str(ds.attrs.get("answer") or "No answer was written.")
+    blocks: list[Block] = [Paragraph(answer, "lead" if len(answer) <= LEAD else "answer")]
     if "claim" not in ds.dims:
         return [*blocks, Missing("The statistics hold no verdicts.", "hornlib statistics")]
     claims = [claim for claim in QUESTIONS if claim in ds["claim"].values]
@@ -71,18 +75,22 @@ def intervals(pairs: list[Comparison], several_axes: bool) -> list[Interval]:
     places = 50 + (50 - MARGIN) * ends / limit
     return [
         Interval(
-            f"{pair.label}, {AXES[pair.axis]}" if several_axes else pair.label,
-            pair.told,
-            *(round(float(place), 2) for place in own),
+            label=f"{pair.label}, {AXES[pair.axis]}" if several_axes else pair.label,
+            told=pair.told,
+            point=round(float(point), 2),
+            low=round(float(low), 2),
+            high=round(float(high), 2),
             one=50.0,
         )
-        for pair, own in zip(pairs, places, strict=True)
+        for pair, (point, low, high) in zip(pairs, places, strict=True)
     ]
 
 
 def _note(found: list[Comparison], num_shown: int, target: float) -> str:
     axes = " or ".join(dict.fromkeys(AXES[pair.axis] for pair in found))
-    some = f" The {num_shown} furthest from 1 of {len(found)} pairs are drawn." if num_shown < len(found) else ""
+    some = (
+        f" The {num_shown} furthest from 1 of {len(found)} pairs are drawn." if num_shown < len(found) else ""
+    )
     return (
         f"Ratio of restricted mean {axes} to target {target:g}, with its interval; left of the dashed line (1) "
         f"the first is faster. n = {counted_range([pair.num_pairs for pair in found])} seeds a pair.{some}"
@@ -91,10 +99,15 @@ def _note(found: list[Comparison], num_shown: int, target: float) -> str:
 
 def _by_dataset(ds: xr.Dataset, sweep: str) -> Block:
     columns = ["dataset", "claim", "verdict", "sentence"]
-    rows = [
-        [str(dataset), QUESTIONS.get(str(claim), str(claim)), *(
-            str(ds[name].sel(dataset=dataset, claim=claim).item()) for name in ("verdict", "verdict_sentence")
-        )]
+    rows: list[Row] = [
+        [
+            str(dataset),
+            QUESTIONS.get(str(claim), str(claim)),
+            *(
+                str(ds[name].sel(dataset=dataset, claim=claim).item())
+                for name in ("verdict", "verdict_sentence")
+            ),
+        ]
         for dataset in ds["dataset"].values
         for claim in ds["claim"].values
     ]

@@ -68,9 +68,7 @@ def _column(ds: xr.Dataset, name: str) -> list[float]:
         return [float(value) for value in values]
     bounds = ds[bound].transpose("contender", "bound").values
     shown: Callable[[float, float, float], str] = _share if name in SHARES else bounded
-    return [
-        Number(value, shown(value, low, high)) for value, (low, high) in zip(values, bounds, strict=True)
-    ]
+    return [Number(value, shown(value, low, high)) for value, (low, high) in zip(values, bounds, strict=True)]
 
 
 def _share(value: float, low: float, high: float) -> str:

@@ -34,7 +34,9 @@ def efficiency(evidence: Evidence) -> Section:
 def _blocks(sweep: SweepEvidence) -> list[Block]:
     if sweep.statistics is None:
         return [no_statistics(sweep)]
-    blocks = [block for axis in ("training_flops", "seconds") for block in pairs_blocks(sweep, axis, "efficiency")]
+    blocks = [
+        block for axis in ("training_flops", "seconds") for block in pairs_blocks(sweep, axis, "efficiency")
+    ]
     ds = headline(sweep.statistics, sweep.settings)
     legend = swatches(series_of(ds))
     for cost, words in COSTS.items():

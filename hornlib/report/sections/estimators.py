@@ -6,10 +6,9 @@ import numpy as np
 import xarray as xr
 
 from hornlib.report.blocks import Block, Facts, Heading, Missing, Paragraph, Section, Sentences
-from hornlib.report.comparisons import headline
 from hornlib.report.evidence import Evidence, SweepEvidence
 from hornlib.report.sections.by_sweep import by_sweep, no_statistics
-from hornlib.report.tables import table
+from hornlib.report.tables import Row, table
 from hornlib.report.wording import slug
 
 __all__ = ["estimators"]
@@ -42,25 +41,24 @@ def _seeds_needed(sweep: SweepEvidence, ds: xr.Dataset) -> list[Block]:
     """Return how many seeds the subject's pairs would need, at the spread that was measured."""
     if "seeds_needed" not in ds:
         return []
-    ds = headline(ds, sweep.settings)
-    own = np.flatnonzero(ds["arm"].values == sweep.subject)
-    effects = [f"{effect:g}" for effect in ds["effect"].values]
+    ds = ds.isel(contender=np.flatnonzero(ds["arm"].values == sweep.subject))
     needed = ds["seeds_needed"].transpose("contender", "rival", "effect").values
-    spread = ds["log_time_sd"].transpose("contender", "rival").values if "log_time_sd" in ds else needed[..., 0] * np.nan
-    counts = ds["num_pairs"].transpose("contender", "rival").values if "num_pairs" in ds else spread * np.nan
+    counts, spread = (
+        ds[name].transpose("contender", "rival").values for name in ("num_pairs", "log_time_sd")
+    )
     labels, rivals = ds["contender"].values, ds["rival_contender"].transpose("contender", "rival").values
-    rows = [
-        [str(labels[row]), str(rivals[row, column]), counts[row, column], spread[row, column], *needed[row, column]]
-        for row in own
-        for column in range(ds.sizes["rival"])
-        if np.isfinite(needed[row, column]).any()
+    places = [place for place in np.ndindex(spread.shape) if np.isfinite(needed[place]).any()]
+    if not places:
+        return [Paragraph("How many seeds would settle the question is not known: no spread was measured.")]
+    places.sort(key=lambda place: -spread[place])
+    rows: list[Row] = [
+        [str(labels[place[0]]), str(rivals[place]), float(counts[place]), float(spread[place]), *needed[place]]
+        for place in places
     ]
-    if not rows:
-        return [Paragraph("How many seeds would settle the question is not known: no spread could be measured.")]
-    how = str(ds["seeds_needed"].attrs.get("estimator", "")).rstrip(".")
-    columns = ["contender", "rival", "seeds there are", "sd of log time", *(f"seeds for {effect}x" for effect in effects)]
-    rows.sort(key=lambda row: -row[-1] if np.isfinite(row[-1]) else 0)
-    caption = f"What would change the answer: seeds needed to see a speed-up of so much. {how + '.' if how else ''}"
+    effects = [f"for {effect:g}x" for effect in ds["effect"].values]
+    columns = ["contender", "rival", "seeds there are", "sd of log time", *effects]
+    how = _sentence(str(ds["seeds_needed"].attrs.get("estimator", "")))
+    caption = f"What would change the answer: seeds needed to see a speed-up of so much. {how}"
     return [table(slug(sweep.name, "seeds-needed"), caption.strip(), columns, rows)]
 
 
@@ -75,6 +73,10 @@ def _estimators(ds: xr.Dataset) -> list[tuple[str, str]]:
             words.append(f"Interval: {ds[f'{name}_bound'].attrs.get('interval', '')}".strip())
         unit = str(variable.attrs.get("units", "1"))
         title = str(variable.attrs.get("long_name", name))
-        told = " ".join(word if word.endswith(".") else word + "." for word in words if word)
+        told = " ".join(map(_sentence, words))
         facts.append((f"{title} ({unit})" if unit not in ("1", "") else title, told if words[0] else ""))
     return facts
+
+
+def _sentence(words: str) -> str:
+    return words if not words or words.endswith(".") else f"{words}."

@@ -4,7 +4,8 @@ import xarray as xr
 
 from hornlib.report.blocks import Block, Heading, Missing, Paragraph, Section
 from hornlib.report.evidence import Evidence
-from hornlib.report.pictures import pictures
+from hornlib.report.mechanism_figures import DRAWINGS, plot_experiment
+from hornlib.report.pictures import picture
 from hornlib.report.wording import slug
 
 __all__ = ["mechanism"]
@@ -22,11 +23,13 @@ def mechanism(evidence: Evidence) -> Section:
 
 
 def _experiment(evidence: Evidence, name: str, ds: xr.Dataset) -> list[Block]:
-    title = str(ds.attrs.get("experiment", name)).replace("_", " ")
-    blocks: list[Block] = [Heading(title[:1].upper() + title[1:], slug("mechanism", name))]
+    title = name.replace("_", " ").capitalize()
+    blocks: list[Block] = [Heading(title, slug("experiment", name))]
     if question := str(ds.attrs.get("question", "")):
         blocks.append(Paragraph(question))
     sentence = str(ds.attrs.get("sentence", "")) or "The experiment ended in no sentence."
     blocks.append(Paragraph(sentence, "finding"))
-    caption = f"{sentence} Sweep {ds.attrs.get('sweep', 'unknown')}, n = {ds.attrs.get('num_seeds', 'unknown')} seeds."
-    return [*blocks, *pictures(evidence.folder / "figures", f"mechanism-{name}", f"{title}.", caption)]
+    if name not in DRAWINGS:
+        return blocks
+    caption = f"Sweep {ds.attrs.get('sweep', 'unknown')}, n = {ds.attrs.get('num_seeds', 'unknown')} seeds."
+    return [*blocks, picture(plot_experiment(ds, evidence.folder / "figures"), title, caption)]

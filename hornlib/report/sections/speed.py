@@ -12,8 +12,8 @@ from hornlib.report.comparisons import Comparison, comparisons, headline, strong
 from hornlib.report.curve_charts import curve_charts
 from hornlib.report.evidence import Evidence, SweepEvidence
 from hornlib.report.sections.by_sweep import by_sweep, no_results, no_statistics
-from hornlib.report.series import datasets, datasets_of, drawn, series_of, swatches
-from hornlib.report.tables import table
+from hornlib.report.series import datasets, drawn, series_of, swatches
+from hornlib.report.tables import Row, table
 from hornlib.report.wording import AXES, counted_range, slug
 
 __all__ = ["pairs_blocks", "speed"]
@@ -74,11 +74,13 @@ def pairs_blocks(sweep: SweepEvidence, axis: str, part: str) -> list[Block]:
 
 def _pairs_table(found: Sequence[Comparison], name: str, axis: str, target: float) -> Block:
     columns = ["contender", "rival", "dataset", "ratio", "low", "high", "p", "p, Holm", "n"]
-    rows = [
+    rows: list[Row] = [
         [pair.contender, pair.rival, pair.dataset, *pair[6:]]
         for pair in sorted(found, key=lambda pair: pair.ratio)
     ]
-    return table(name, f"Ratios to target {target:g} in {AXES[axis]}, with tests where there are any.", columns, rows)
+    return table(
+        name, f"Ratios to target {target:g} in {AXES[axis]}, with tests where there are any.", columns, rows
+    )
 
 
 def _fractions(sweep: SweepEvidence) -> list[Block]:
@@ -116,6 +118,7 @@ def _fractions(sweep: SweepEvidence) -> list[Block]:
 
 def _fraction(ds: xr.Dataset, index: int, dataset: str, series: str) -> Line:
     x = ds["time_point"].sel(axis="samples", dataset=dataset).values
+    x = np.where(x > 0, x, np.nan)  # the axis is logarithmic, and before the first example nothing is reached
     y = ds["fraction_reached"].isel(contender=index).sel(axis="samples").values
     low, high = np.full((2, len(y)), np.nan)
     if "fraction_bound" in ds:

@@ -1,54 +1,53 @@
 """Stability: what was predicted before any training, beside what happened."""
 
-import numpy as np
 import xarray as xr
 
-from hornlib.report.blocks import Block, Chart, Missing, Paragraph, Section, Swatch
-from hornlib.report.charts.plane import BLUE, ORANGE, Place, plane_chart
+from hornlib.report.blocks import Block, Missing, Paragraph, Section
 from hornlib.report.evidence import Evidence
-from hornlib.report.tables import table
+from hornlib.report.pictures import picture
+from hornlib.report.stability_maps import FIGURES, plot_stability
+from hornlib.report.tables import Row, table
 
 __all__ = ["stability"]
 
-PLANES = {
-    "omega-damping": ("omega_h", "damping_h", "stability", "omega h", "damping h"),
-    "timesteps-heterogeneity": ("timesteps", "heterogeneity", "worst", "timesteps", "heterogeneity"),
+CAPTIONS = {
+    "plane": (
+        "Stable and unstable over omega h and damping h",
+        "Theory's regions and border for each integrator, the share of simulated points that agree, and the cells: "
+        "n = {cells} cells, {seeds} seeds.",
+    ),
+    "heterogeneity": (
+        "Stable and unstable over timesteps and heterogeneity",
+        "Share of drawn nodes that are unstable, its border, and the cells: n = {cells} cells, {seeds} seeds.",
+    ),
+    "outcome": ("Prediction and outcome", "Each run beside its prediction: n = {cells} cells, {seeds} seeds."),
+    "orders": (
+        "Order of the integrators",
+        "Error against the exact flow at a fixed horizon, and its slope with a 95 % interval.",
+    ),
 }
-"""Plane -> its two variables, whose prediction it shows, and the titles of its axes."""
-
-LEGEND = [
-    Swatch("no run diverged", BLUE, (), "circle"),
-    Swatch("all runs diverged", ORANGE, (), "circle"),
-    Swatch("predicted stable", "#767676", (), "circle"),
-    Swatch("predicted marginal", "#767676", (), "diamond"),
-    Swatch("predicted unstable", "#767676", (), "square"),
-]
+"""Figure -> its title and caption."""
 
 
 def stability(evidence: Evidence) -> Section:
     """Return the section on stability."""
-    groups = evidence.stability
-    if not groups:
+    cells = evidence.stability.get("cells")
+    if cells is None:
         missing = Missing("Stability was not predicted.", "hornlib stability")
         return Section("stability", "Stability", [missing])
-    blocks: list[Block] = []
-    cells = groups.get("cells")
-    if cells is None or not cells.sizes.get("cell"):
-        blocks.append(Paragraph("No cell of these sweeps has oscillators, so none is predicted."))
-    else:
-        blocks += _beside(cells)
-        blocks += [_plane(cells, name, groups) for name in PLANES]
-    if "orders" in groups:
-        blocks.append(_orders(groups["orders"]))
+    if not cells.sizes.get("cell"):
+        told = "No cell of these sweeps has oscillators, so none is predicted."
+        return Section("stability", "Stability", [Paragraph(told)])
+    blocks: list[Block] = [_outcomes(cells), *_pictures(evidence, cells), _orders(evidence.stability["orders"])]
     return Section("stability", "Stability", blocks)
 
 
-def _beside(cells: xr.Dataset) -> list[Block]:
+def _outcomes(cells: xr.Dataset) -> Block:
     """Return the table of what was expected against how runs ended."""
     if "num_runs" not in cells:
-        return [Missing("Nothing was trained yet, or the predictions were made before it.", "hornlib stability")]
+        return Missing("These predictions were made before anything was trained.", "hornlib stability")
     counts = cells["num_runs"].transpose("expectation", "outcome").values
-    rows = [
+    rows: list[Row] = [
         [str(expected), *(float(count) for count in own)]
         for expected, own in zip(cells["expectation"].values, counts, strict=True)
     ]
@@ -58,64 +57,27 @@ def _beside(cells: xr.Dataset) -> list[Block]:
         f"{cells.sizes['cell']} cells with oscillators. Stable oscillators under a bounded force cannot overflow: "
         "there, failure means saturation, vanishing gradients or a limit cycle."
     )
-    return [table("stability-outcomes", caption, columns, rows)]
+    return table("stability-outcomes", caption, columns, rows)
 
 
-def _plane(cells: xr.Dataset, name: str, groups: dict[str, xr.Dataset]) -> Block:
-    x, y, predicted, *titles = PLANES[name]
-    places = _places(cells, x, y, predicted)
-    border = _border(groups.get("plane")) if x == "omega_h" else None
-    told = ", dashed: where theory draws the border (symplectic Euler)" if border is not None else ""
-    whose = "of the homogeneous oscillator" if predicted == "stability" else "of the worst node of any seed's draw"
-    unstable = sum(place.predicted == "unstable" for place in places)
-    diverged = sum(place.diverged > 0 for place in places)
-    return Chart(
-        f"stability-{name}",
-        f"Prediction and outcome over {titles[0]} and {titles[1]}",
-        f"Shape: prediction {whose}; colour: share of runs that diverged{told}. n = {len(places)} cells, "
-        f"{cells.sizes['seed']} seeds.",
-        f"{len(places)} cells; {unstable} are predicted unstable, and in {diverged} some run diverged.",
-        plane_chart(places, (titles[0], titles[1]), border),
-        LEGEND,
-        marked=True,
-    )
-
-
-def _places(cells: xr.Dataset, x: str, y: str, predicted: str) -> list[Place]:
-    words = cells["stability"].values if predicted == "stability" else _worst(cells)
-    shares = np.full(cells.sizes["cell"], np.nan)
-    if "status" in cells:
-        status = cells["status"].transpose("cell", "seed").values
-        ended = np.isin(status, ("complete", "diverged")).sum(1)
-        shares = np.divide((status == "diverged").sum(1), ended, out=shares, where=ended > 0)
-    columns = (cells[name].values for name in ("cell", x, y))
-    return [
-        Place(str(cell), float(a), float(b), str(word), float(share))
-        for cell, a, b, word, share in zip(*columns, words, shares, strict=True)
-        if np.isfinite(a) and np.isfinite(b)
-    ]
-
-
-def _worst(cells: xr.Dataset) -> list[str]:
-    """Return the worst prediction of each cell over its seeds."""
-    words = cells["worst_stability"].transpose("cell", "seed").values
-    return [next((word for word in ("unstable", "marginal") if word in own), "stable") for own in words]
-
-
-def _border(plane: xr.Dataset | None) -> tuple[np.ndarray, np.ndarray] | None:
-    if plane is None or "symplectic_euler" not in plane["integrator"].values:
-        return None
-    upper = plane["border"].sel(integrator="symplectic_euler", bound="high")
-    known = np.isfinite(upper.values) & (upper.values > 0)
-    return upper.values[known], plane["damping_h"].values[known]
+def _pictures(evidence: Evidence, cells: xr.Dataset) -> list[Block]:
+    paths = plot_stability(evidence.folder / "stability.nc", evidence.folder / "figures")
+    counts = {"cells": cells.sizes["cell"], "seeds": cells.sizes["seed"]}
+    found: list[Block] = []
+    for part in FIGURES:
+        title, caption = CAPTIONS[part]
+        own = [path for path in paths if path.stem.endswith(f"-{part}")]
+        found.append(picture(own, title, caption.format(**counts)))
+    return found
 
 
 def _orders(orders: xr.Dataset) -> Block:
-    columns = [str(orders["integrator"].attrs.get("long_name", "integrator")), "order", "low", "high"]
     bounds = orders["order_bound"].transpose("integrator", "bound").values
-    rows = [
+    rows: list[Row] = [
         [str(name), float(order), *(float(end) for end in ends)]
         for name, order, ends in zip(orders["integrator"].values, orders["order"].values, bounds, strict=True)
     ]
-    caption = "Order of the integrators: slope of log error over log step against the exact flow, at a fixed horizon."
-    return table("stability-orders", caption, columns, rows)
+    caption = (
+        f"Order of the integrators: {orders['order'].attrs.get('estimator', 'slope of log error over log step')}."
+    )
+    return table("stability-orders", caption, ["integrator", "order", "low", "high"], rows)

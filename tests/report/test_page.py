@@ -1,0 +1,163 @@
+"""The report: it answers first, says what is missing, has no dead link, and refuses what is damaged."""
+
+import json
+import re
+from html.parser import HTMLParser
+
+import altair as alt
+import pytest
+
+from hornlib.errors import ResultsError
+from hornlib.report.evidence import collect
+from hornlib.report.page import SECTIONS, render, write_report
+from hornlib.statistics.write import open_statistics
+
+VOID = {"meta", "img", "br", "link", "input", "line", "circle", "path"}
+
+
+class Outline(HTMLParser):
+    """What a page is made of; complains of elements that are not closed in turn."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.anchors, self.links, self.open, self.sources, self.text, self.problems = [], [], [], [], [], []
+        self.labelled = []
+        self.feed(page)
+        self.problems += [f"<{tag}> is not closed" for tag in self.open]
+
+    def handle_starttag(self, tag, attributes):
+        found = dict(attributes)
+        if "id" in found:
+            self.anchors.append(found["id"])
+        self.links += [found["href"]] if tag == "a" else []
+        self.sources += [found[name] for name in ("src", "srcset", "data") if name in found]
+        self.sources += [found["href"]] if tag == "link" else []
+        if tag == "img" or found.get("role") == "img":
+            self.labelled.append(found.get("alt") or found.get("aria-label"))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        pass
+
+    def handle_endtag(self, tag):
+        if not self.open or self.open.pop() != tag:
+            self.problems.append(f"</{tag}> closes nothing")
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] not in ("script", "style"):
+            self.text.append(data)
+
+
+@pytest.fixture(scope="module")
+def results(folder):
+    """A results folder with a grid of the subject's cells on one dataset."""
+    return folder("grid", datasets=["digits"], arms=["horn", "cnn", "leaky", "mobilenet"])
+
+
+@pytest.fixture(scope="module")
+def made(results):
+    """Its page, and the charts in it."""
+    return render(collect(results, ["thesis"]))
+
+
+def test_page_is_well_formed_and_every_link_leads_somewhere(made):
+    outline = Outline(made[0])
+    assert outline.problems == []
+    assert len(outline.anchors) == len(set(outline.anchors))
+    inside = [link[1:] for link in outline.links if link.startswith("#")]
+    assert len(inside) > len(SECTIONS) - 1 and set(inside) <= set(outline.anchors)
+    assert all(link.startswith(("#", "data:text/csv")) for link in outline.links)
+    assert all(source.startswith("data:") for source in outline.sources)
+    assert all(outline.labelled) and len(outline.labelled) >= len(made[1])
+
+
+def test_page_answers_first_and_holds_the_numbers_of_the_statistics(made, results):
+    words = " ".join(" ".join(Outline(made[0]).text).split())
+    ds = open_statistics(results / "statistics.nc", "thesis")
+    assert ds.attrs["answer"] in words
+    order = [words.index(ds.attrs["answer"]), *(words.rindex(word) for word in ("Speed", "Efficiency", "Stability"))]
+    assert order[0] == min(order)
+    assert all(sentence in words for sentence in json.loads(ds.attrs["limits"]))
+    at = {"target": 0.9, "axis": "samples", "rival": "cnn"}
+    for ratio in ds["ratio"].sel(at).values[ds["arm"].values == "horn"]:
+        assert f"{ratio:.3g}" in words
+    estimator = ds["ratio"].attrs["estimator"]
+    assert words.count(estimator[1:]) >= 2  # in a caption, and among the estimators
+
+
+def test_every_chart_is_valid_says_n_and_has_words_for_who_does_not_see_it(made):
+    _, charts = made
+    assert len({chart.name for chart in charts}) == len(charts) > 8
+    for chart in charts:
+        alt.LayerChart.from_dict(chart.chart.to_dict(validate=True))
+        assert re.search(r"n = \d", chart.caption), chart.name
+        assert len(chart.alternative) > 20
+
+
+def test_colours_are_those_that_the_colour_blind_tell_apart(made):
+    safe = {"#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000"}
+    for chart in made[1]:
+        told = {(swatch.colour, swatch.dash, swatch.shape) for swatch in chart.legend}
+        assert len(told) == len(chart.legend)
+        assert {swatch.colour.lower() for swatch in chart.legend} <= safe
+
+
+def test_report_writes_the_page_and_every_chart_twice(folder):
+    results = folder("yes", arms=["horn"], datasets=["digits"])
+    path = write_report(results, ["thesis"], results / "report.html")
+    assert path == results / "report.html" and path.stat().st_size < 3_000_000
+    figures = results / "figures" / "report"
+    stems = {figure.stem for figure in figures.iterdir()}
+    assert {figure.name for figure in figures.iterdir()} == {
+        f"{stem}.{kind}" for stem in stems for kind in ("svg", "png")
+    }
+    for stem in stems:
+        assert (figures / f"{stem}.svg").read_text().startswith("<svg")
+        assert (figures / f"{stem}.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_nothing_at_all_makes_a_page_that_says_what_to_do(tmp_path):
+    page, charts = render(collect(tmp_path, ["thesis"]))
+    outline = Outline(page)
+    assert outline.problems == [] and charts == []
+    words = " ".join(outline.text)
+    for command in ("snakemake --cores 2", "hornlib stability", "config/mechanism.yaml"):
+        assert command in words
+    assert render(collect(tmp_path, []))[0].startswith("<!doctype html>")
+
+
+def test_a_sweep_that_the_files_do_not_know_is_told(results):
+    words = " ".join(Outline(render(collect(results, ["thesis", "later"]))[0]).text)
+    assert "Nothing is gathered of the sweep later" in words and "Sweep thesis" in words
+
+
+def test_results_without_statistics_are_drawn_and_the_command_is_named(folder):
+    results = folder("yes", arms=["horn", "cnn"], datasets=["digits"])
+    (results / "statistics.nc").unlink()
+    (results / "results.nc").rename(results / "partial.nc")
+    page, charts = render(collect(results, ["thesis"]))
+    assert len(charts) == 4 and all("curves" in chart.name for chart in charts)
+    words = " ".join(Outline(page).text)
+    assert "hornlib statistics" in words and "not finished" in words
+
+
+@pytest.mark.parametrize("name", ["results.nc", "statistics.nc", "stability.nc", "mechanism/scale.nc"])
+def test_a_damaged_file_is_refused_by_name(folder, name):
+    results = folder("nan", arms=["horn"], datasets=["digits"])
+    (results / "mechanism").mkdir()
+    path = results / name
+    path.write_bytes(path.read_bytes()[:1000] if path.exists() else b"not netCDF at all")
+    with pytest.raises(ResultsError, match=re.escape(name.rpartition("/")[2])):
+        write_report(results, ["thesis"], results / "report.html")
+
+
+def test_a_folder_that_cannot_be_written_is_told(tmp_path):
+    (tmp_path / "taken").write_text("a file")
+    with pytest.raises(ResultsError, match="taken"):
+        write_report(tmp_path, [], tmp_path / "taken" / "report.html")
+
+
+def test_versions_that_are_mixed_are_told(folder):
+    page, _ = render(collect(folder("mixed", arms=["horn"]), ["thesis"]))
+    assert "1.0 abc: 1 run files; 1.1 def: 1 run files" in " ".join(Outline(page).text)
