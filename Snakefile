@@ -1,4 +1,4 @@
-"""The sweep: config.yaml -> cells -> jobs -> run files -> results.nc -> figures."""
+"""The sweep: config.yaml -> cells -> jobs -> run files -> results.nc -> statistics.nc -> report and figures."""
 
 import hashlib
 import json
@@ -33,13 +33,19 @@ except HornlibError as error:
 RESULTS = GRID.settings.results
 os.environ["HORNLIB_COMMIT"] = commit()  # a job may run later, from a snapshot that has no history
 RUNS = [str(GRID.run_path(job)) for job in JOBS]
+CONFIGFILES = " ".join(f"--configfile {shlex.quote(file)}" for file in FILES)
 
 
 include: "workflow/rules/data.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/tune.smk"
+include: "workflow/rules/calibrate.smk"
 include: "workflow/rules/gather.smk"
 include: "workflow/rules/figures.smk"
+include: "workflow/rules/stability.smk"
+include: "workflow/rules/statistics.smk"
+include: "workflow/rules/mechanism.smk"
+include: "workflow/rules/report.smk"
 
 
 localrules:
@@ -47,12 +53,13 @@ localrules:
 
 
 rule all:
-    """Every run, results.nc and the learning curves of every sweep."""
+    """Every run, results.nc, learning curves, statistics, stability, mechanism and the report."""
     default_target: True
     input:
         runs=RUNS,
         results=rules.gather.output.results,
         figures=FIGURES,
+        report=rules.report.output.page,
 
 
 for sweep in GRID.sweeps.values():

@@ -388,6 +388,85 @@ def figures(
 
 
 @app.command()
+def calibrate(configfile: ConfigFiles = None) -> None:
+    """Measure step time and peak memory of every distinct shape on this device, alone on the machine."""
+    from hornlib.calibration.calibrate import calibrate as calibrate_shapes
+    from hornlib.grid import read_grid
+
+    print(calibrate_shapes(read_grid(configfile or [DEFAULT_CONFIG])))
+
+
+Results = Annotated[
+    Path | None, typer.Option(help="results.nc or partial.nc; default: results.nc of the configuration.")
+]
+Output = Annotated[Path | None, typer.Option(help="The file; default: its place in the results folder.")]
+
+
+@app.command()
+def stability(
+    configfile: ConfigFiles = None,
+    results: Results = None,
+    output: Output = None,
+    figures: Annotated[Path | None, typer.Option(help="Draw the maps into this folder.")] = None,
+) -> None:
+    """Predict the stability of every oscillator, beside what happened where there are results."""
+    from hornlib.grid import read_grid
+    from hornlib.stability.write import write_stability
+
+    grid = read_grid(configfile or [DEFAULT_CONFIG])
+    path = write_stability(grid, output or Path(grid.settings.results) / "stability.nc", results)
+    print(path)
+    if figures is not None:
+        from hornlib.report.stability_maps import plot_stability
+
+        for figure in plot_stability(path, figures):
+            print(figure)
+
+
+@app.command()
+def statistics(configfile: ConfigFiles = None, results: Results = None, output: Output = None) -> None:
+    """Compute the statistics of every sweep, and print the paragraph that answers each one's question."""
+    from hornlib.grid import read_grid
+    from hornlib.statistics.write import write_statistics
+
+    grid = read_grid(configfile or [DEFAULT_CONFIG])
+    folder = Path(grid.settings.results)
+    settings = {name: sweep.statistics for name, sweep in grid.sweeps.items()}
+    told = write_statistics(results or folder / "results.nc", output or folder / "statistics.nc", settings)
+    for sweep, paragraph in told.items():
+        print(f"{sweep}: {paragraph}")
+
+
+@app.command()
+def mechanism(
+    experiment: Annotated[
+        str | None, typer.Argument(help="One experiment; default: all whose sweep the configuration has.")
+    ] = None,
+    configfile: ConfigFiles = None,
+    sweep: Annotated[str | None, typer.Option(help="The sweep it looks at, instead of its own.")] = None,
+    output: Output = None,
+) -> None:
+    """Run experiments that could refute an explanation of fast early learning."""
+    from hornlib.grid import read_grid
+    from hornlib.mechanism.experiments import experiments_of, run_experiment
+
+    grid = read_grid(configfile or [DEFAULT_CONFIG])
+    for name in [experiment] if experiment else experiments_of(grid):
+        print(run_experiment(name, grid, sweep, output))
+
+
+@app.command()
+def report(configfile: ConfigFiles = None, output: Output = None) -> None:
+    """Write one self-contained page that answers first and shows the evidence."""
+    from hornlib.grid import read_grid
+    from hornlib.report.page import write_report
+
+    grid = read_grid(configfile or [DEFAULT_CONFIG])
+    folder = Path(grid.settings.results)
+    print(write_report(folder, list(grid.sweeps), output or folder / "report.html"))
+
+
+@app.command()
 def migrate(
     results: Annotated[Path, typer.Argument(help="The results folder.")] = Path("results"),
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,

@@ -13,8 +13,12 @@ rule figures:
     input:
         results=rules.gather.output.results,
     output:
-        figures=expand(
-            "{results}/figures/{{sweep}}-{axis}.{kind}", results=RESULTS, axis=AXES, kind=("svg", "png")
+        figures=report(
+            expand(
+                "{results}/figures/{{sweep}}-{axis}.{kind}", results=RESULTS, axis=AXES, kind=("svg", "png")
+            ),
+            category="learning curves",
+            subcategory="{sweep}",
         ),
     log:
         f"{RESULTS}/logs/figures/{{sweep}}.log",

@@ -1,0 +1,16 @@
+rule report:
+    """Write one self-contained page: the answer with its uncertainty, the evidence, and what would change it."""
+    input:
+        results=rules.gather.output.results,
+        statistics=rules.statistics.output.statistics,
+        stability=rules.stability.output.stability,
+        mechanism=MECHANISM,
+    output:
+        page=report(f"{RESULTS}/report.html", category="report"),
+    log:
+        f"{RESULTS}/logs/report.log",
+    localrule: True
+    params:
+        configfiles=CONFIGFILES,
+    shell:
+        "hornlib report {params.configfiles} --output {output.page:q} > {log:q} 2>&1"
