@@ -27,7 +27,9 @@ def counted_as_chance(
 
 
 def metric_at(metric: xr.DataArray, evaluated: xr.DataArray, steps: Sequence[int]) -> xr.DataArray:
-    """Return the metric at the last evaluation at or before each of some steps; NaN if there is none.
+    """Return the metric at the last evaluation at or before each of some steps.
+
+    NaN where there is none, and for steps beyond the end of training.
 
     Args:
         metric: learning curves, with a dimension `step`.
@@ -40,4 +42,6 @@ def metric_at(metric: xr.DataArray, evaluated: xr.DataArray, steps: Sequence[int
     at = xr.DataArray(list(steps), dims="early_step", coords={"early_step": list(steps)})
     place = xr.DataArray(np.arange(metric.sizes["step"]), dims="step", coords={"step": metric["step"]})
     last = place.where(evaluated & (metric["step"] <= at), -1).max("step")
-    return metric.isel(step=last.clip(min=0)).where(last >= 0).drop_vars("step").transpose(..., "early_step")
+    trained = metric["step"].where(evaluated).max("step") >= at
+    found = metric.isel(step=last.clip(min=0)).where((last >= 0) & trained)
+    return found.drop_vars("step").transpose(..., "early_step")

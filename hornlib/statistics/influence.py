@@ -1,26 +1,20 @@
 """Which parameters matter: main effects, interactions and shares of variance over a grid of cells."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
 from typing import NamedTuple
 
 import numpy as np
 import xarray as xr
 
+from hornlib.statistics.factorial import Subset, components, full_factorial
 from hornlib.statistics.intervals import FEWEST, mean_interval, resampling_weights
 from hornlib.statistics.student import as_bounds
 
-__all__ = [
-    "Influence",
-    "at_best_learning_rate",
-    "components",
-    "full_factorial",
-    "influence",
-    "on_grid",
-    "shares",
-]
+__all__ = ["Influence", "at_best_learning_rate", "influence", "shares"]
 
-Subset = tuple[str, ...]
+ROUNDING = 1e-24
+"""Of the mean square: a variance below it is that of rounding errors."""
 
 
 class Influence(NamedTuple):
@@ -39,23 +33,6 @@ class Influence(NamedTuple):
     num_points: int
     num_seeds: int
     left_out: list[str]
-
-
-def on_grid(runs: xr.DataArray, axes: Sequence[str], dim: str = "contender") -> xr.DataArray:
-    """Return runs with a dimension for every axis in place of `dim`; a point without a cell is NaN.
-
-    Args:
-        runs: with the dimensions `dim` and `seed`, and each axis a coordinate on `dim`.
-        axes: parameters that tell the cells apart, numbers or words; where two cells share a point, the first counts.
-        dim: dimension of the cells.
-    """
-    levels = {axis: np.unique(runs[axis].values) for axis in axes}
-    places = tuple(np.searchsorted(values, runs[axis].values) for axis, values in levels.items())
-    runs = runs.transpose(dim, "seed")
-    grid = np.full((*map(len, levels.values()), runs.sizes["seed"]), np.nan)
-    for index in reversed(range(runs.sizes[dim])):
-        grid[tuple(place[index] for place in places)] = runs.values[index]
-    return xr.DataArray(grid, dims=(*axes, "seed"), coords={**levels, "seed": runs["seed"].values})
 
 
 def at_best_learning_rate(
@@ -91,67 +68,6 @@ def _at_least(judged: xr.DataArray, score: xr.DataArray, dim: str) -> xr.DataArr
     return judged.isel({dim: best}).where(score.notnull().any(dim)).drop_vars(dim, errors="ignore")
 
 
-def full_factorial(grid: xr.DataArray) -> tuple[xr.DataArray, list[str]]:
-    """Return the full factorial within a grid with gaps, and what was left out of it, in sentences.
-
-    The level with the largest share of points with fewer than two seeds is left out until no gap remains; of the
-    seeds, those stay that every point has. Effects over unequal sets of points would mix up the axes.
-
-    Args:
-        grid: a dimension for each axis, and `seed`.
-    """
-    told = []
-    axes = [axis for axis in grid.dims if axis != "seed"]
-    gaps = grid.count("seed") < 2
-    while gaps.any():
-        worst: dict[str, tuple[float, int]] = {}
-        for axis in axes:
-            lacking = gaps.mean([other for other in axes if other != axis])
-            worst[str(axis)] = float(lacking.max()), int(lacking.values.argmax())
-        axis, (_, place) = max(worst.items(), key=lambda item: item[1][0])
-        number = int(gaps.isel({axis: place}).sum())
-        label = level_label(axis, grid[axis].values[place])
-        told.append(f"{label} is left out of the factorial: {number} of its cells lack runs")
-        keep = [index for index in range(grid.sizes[axis]) if index != place]
-        grid, gaps = grid.isel({axis: keep}), gaps.isel({axis: keep})
-    common = grid.notnull().all(axes)
-    if grid.size and not common.all():
-        lost = int((~common & grid.notnull().any(axes)).sum())
-        told += [f"{lost} seeds are left out of the factorial: some of its cells lack them"] if lost else []
-        grid = grid.isel(seed=np.flatnonzero(common))
-    return grid, told
-
-
-def level_label(axis: str, level: str | float) -> str:
-    """Return how a level of an axis is called: `timesteps=8`."""
-    return f"{axis}={level}" if isinstance(level, str) else f"{axis}={level:g}"
-
-
-def components(grid: xr.DataArray, axes: Sequence[str]) -> dict[Subset, xr.DataArray]:
-    """Return the orthogonal components of a full factorial, for every subset of its axes.
-
-    f_S = mean over the axes outside S, less all f_T of subsets T of S; so f_{} is the grand mean, f_{i} a main effect,
-    f_{ij} a two-way interaction, and their sum is the grid.
-
-    Args:
-        grid: a dimension for each axis, and perhaps others, which are kept.
-        axes: the factors.
-
-    Reference:
-        Sobol, Mathematical Modelling and Computational Experiments 1 (1993), 407-414; the sums of squares are those of
-        the balanced analysis of variance.
-    """
-    found: dict[Subset, xr.DataArray] = {}
-    for order in range(len(axes) + 1):
-        for subset in combinations(axes, order):
-            part = grid.mean([axis for axis in axes if axis not in subset])
-            for smaller, known in found.items():
-                if set(smaller) < set(subset):
-                    part = part - known
-            found[subset] = part
-    return found
-
-
 def shares(grid: xr.DataArray, axes: Sequence[str], weights: np.ndarray) -> xr.Dataset:
     """Return which share of the variance between the cells of a full factorial each axis explains.
 
@@ -174,11 +90,12 @@ def shares(grid: xr.DataArray, axes: Sequence[str], weights: np.ndarray) -> xr.D
     noise = _noise(grid, axes)
     parts = _variances(components(grid.mean("seed"), axes), noise / number, points)
     between = sum(parts.values(), xr.DataArray(0.0))
-    first, total, pairs = _shares(parts, axes)
+    least = ROUNDING * float((grid**2).mean())
+    first, total, pairs = _shares(parts, axes, least)
     drawn = grid.dot(xr.DataArray(weights, dims=("draw", "seed"), coords={"seed": grid["seed"]}), "seed")
     # A bootstrap mean carries the noise of the runs and, on top, that of the draw.
     extra = noise / number * (2 - 1 / number)
-    drawn_total = _shares(_variances(components(drawn, axes), extra, points), axes)[1]
+    drawn_total = _shares(_variances(components(drawn, axes), extra, points), axes, least)[1]
     leads = (drawn_total == drawn_total.max("axis_name")).mean("draw")
     return xr.Dataset(
         {
@@ -211,20 +128,18 @@ def _variances(
 
 
 def _shares(
-    variances: Mapping[Subset, xr.DataArray], axes: Sequence[str]
+    variances: Mapping[Subset, xr.DataArray], axes: Sequence[str], least: float
 ) -> tuple[xr.DataArray, xr.DataArray, xr.DataArray]:
-    """Return first-order and total shares by axis, and the pairs' own shares."""
+    """Return first-order and total shares by axis, and the pairs' own shares; NaN below the least variance."""
     whole = sum(variances.values(), xr.DataArray(0.0))
-    whole = whole.where(whole > 0)
+    whole = whole.where(whole > least)
 
-    def share(chosen: Callable[[Subset], bool]) -> xr.DataArray:
-        part = sum((own for subset, own in variances.items() if chosen(subset)), xr.DataArray(0.0))
-        return (part / whole).clip(0, 1)
+    def share(subsets: Iterable[Subset]) -> xr.DataArray:
+        return (sum((variances[subset] for subset in subsets), xr.DataArray(0.0)) / whole).clip(0, 1)
 
-    first = [share(lambda subset, axis=axis: subset == (axis,)) for axis in axes]  # type: ignore[misc]
-    total = [share(lambda subset, axis=axis: axis in subset) for axis in axes]  # type: ignore[misc]
-    pairs = list(combinations(axes, 2))
-    both = [share(lambda subset, pair=pair: subset == pair) for pair in pairs]  # type: ignore[misc]
+    first = [share([(axis,)]) for axis in axes]
+    total = [share(subset for subset in variances if axis in subset) for axis in axes]
+    both = [share([pair]) for pair in combinations(axes, 2)]
     return (
         xr.concat(first, "axis_name").assign_coords(axis_name=list(axes)),
         xr.concat(total, "axis_name").assign_coords(axis_name=list(axes)),
@@ -247,10 +162,10 @@ def influence(grid: xr.DataArray, seed: int, alpha: float = 0.05, draws: int = 2
     """
     grid, left_out = full_factorial(grid)
     axes = [str(axis) for axis in grid.dims if axis != "seed" and grid.sizes[axis] > 1]
-    grid = grid.squeeze([axis for axis in grid.dims if axis not in (*axes, "seed")], drop=True)
     if not axes or grid.sizes["seed"] < 2 or not grid.size:
         reason = "no factorial of two levels and two seeds is left: no effect of a parameter can be told"
         return Influence({}, xr.Dataset(), 0, 0, [*left_out, reason])
+    grid = grid.squeeze([axis for axis in grid.dims if axis not in (*axes, "seed")], drop=True)
     weights = resampling_weights(draws, grid.sizes["seed"], seed)
     effects = {
         subset: _effect(part, weights, alpha)

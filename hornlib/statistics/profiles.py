@@ -16,12 +16,14 @@ def time_ratios(time: xr.DataArray, arm: str = "arm", workload: str = "dataset")
 
     Args:
         time: to the target; infinite where it was missed, NaN where the arm was not run. A workload on which an arm
-            was not run is left out for all.
+            was not run, though it was on others, is left out for all; arms that were run on none are NaN.
         arm: dimension of what is compared.
         workload: dimension of the workloads.
     """
     ratio = (time / time.min(arm)).where(np.isfinite(time), np.inf)
-    return ratio.where(time.notnull().all(arm)).transpose(*time.dims)
+    there = time.notnull()
+    compared = (there | ~there.any(workload)).all(arm)
+    return ratio.where(compared & there).transpose(*time.dims)
 
 
 def performance_profile(ratio: xr.DataArray, at: Sequence[float], workload: str = "dataset") -> xr.DataArray:

@@ -1,9 +1,24 @@
 """What tuning buys and costs: the expected best of n trials, and time to the target with the tuning in it."""
 
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
 import numpy as np
 import xarray as xr
 
-__all__ = ["expected_best", "time_with_tuning"]
+__all__ = ["Tuning", "expected_best", "time_with_tuning", "tuning_summary"]
+
+
+class Tuning(Protocol):
+    """What is known of the tuning of one cell; `hornlib.tuning.selection.Choice` is one."""
+
+    @property
+    def scores(self) -> Sequence[float]:
+        """Of every trial: restricted mean samples to the target, or the mean last validation metric."""
+
+    @property
+    def cost(self) -> Mapping[str, float]:
+        """What all trials used together, by axis of cost."""
 
 
 def expected_best(scores: xr.DataArray, direction: str, dim: str = "trial") -> xr.DataArray:
@@ -52,3 +67,34 @@ def time_with_tuning(time: xr.DataArray, tuning_cost: xr.DataArray, num_training
         num_trainings: k, trainings that share what was found.
     """
     return time + tuning_cost / num_trainings
+
+
+def tuning_summary(
+    ds: xr.Dataset, times: xr.Dataset, target: float, tunings: Mapping[str, Tuning]
+) -> xr.Dataset:
+    """Return `expected_best` (contender, num_trials), `tuning_cost` and `time_with_tuning` (contender, axis).
+
+    Args:
+        ds: from `contenders`.
+        times: from `restricted_times`.
+        target: the headline target.
+        tunings: of tuned cells, by the cell's name; without any the Dataset is empty.
+    """
+    known = [tunings.get(cell) for cell in ds["cell_name"].values.tolist()]
+    most = max((len(own.scores) for own in known if own), default=0)
+    if not most:
+        return xr.Dataset()
+    contender, axes = {"contender": ds["contender"].values}, times["axis"].values.tolist()
+    scores, cost = np.full((len(known), most), np.nan), np.full((len(known), len(axes)), np.nan)
+    for row, own in enumerate(known):
+        if own:
+            scores[row, : len(own.scores)] = own.scores
+            cost[row] = [own.cost.get(axis, np.nan) for axis in axes]
+    trials = xr.DataArray(scores, contender, ("contender", "trial"))
+    words = ds[["selected_for", "direction"]].reset_coords()
+    smaller = (words["selected_for"] == "time_to_target") | (words["direction"] == "minimise")
+    best = xr.where(smaller, expected_best(trials, "minimise"), expected_best(trials, "maximise"))
+    spent = xr.DataArray(cost, {**contender, "axis": axes}, ("contender", "axis"))
+    usual = times["restricted_time"].reset_coords(drop=True).sel(target=target, drop=True).mean("seed")
+    found = {"expected_best": best, "tuning_cost": spent, "time_with_tuning": time_with_tuning(usual, spent)}
+    return xr.Dataset(found)

@@ -1,0 +1,180 @@
+"""What the appendix's variables are: long names, units, estimators and intervals."""
+
+from typing import NamedTuple
+
+import xarray as xr
+
+__all__ = ["described"]
+
+METRIC = "metric's own"
+COST = "see the attribute axis_units"
+STUDENT = "Student's over seeds with n - 2 degrees of freedom"
+WILSON = "Wilson's"
+BOOTSTRAP = "studentised bootstrap over seeds"
+
+
+class _About(NamedTuple):
+    """Attributes of a variable, and of the interval beside it."""
+
+    long_name: str
+    estimator: str = ""
+    interval: str = ""
+    units: str = "1"
+
+
+ABOUT = {
+    "time_point": _About("cost at which the fraction reached is told", units=COST),
+    "fraction_reached": _About(
+        "fraction of runs that have reached the target",
+        "Kaplan-Meier over seeds, misses censored at the budget",
+    ),
+    "fraction_mean": _About(
+        "fraction of runs that have reached the target",
+        interval="beta product, pointwise (Clopper-Pearson if uncensored)",
+    ),
+    "log_rank_p": _About(
+        "p-value of the log-rank test on samples", "log-rank test of two independent groups, chi2"
+    ),
+    "early_metric": _About(
+        "validation metric early in training", "last evaluation at or before the step", units=METRIC
+    ),
+    "early_metric_mean": _About(
+        "mean early validation metric", "mean over seeds, diverged runs as chance", STUDENT, METRIC
+    ),
+    "epoch_step": _About("last step of the first epoch"),
+    "area": _About(
+        "area under the validation curve over log steps",
+        "trapezoid rule of metric d ln s / ln S from step 1, diverged runs as chance",
+        units=METRIC,
+    ),
+    "area_mean": _About("mean area under the validation curve", "mean over seeds", STUDENT, METRIC),
+    "final_metric": _About("final test metric", "last evaluation, diverged runs as chance", units=METRIC),
+    "final_metric_mean": _About("mean final test metric", "mean over seeds", STUDENT, METRIC),
+    "divergence_rate": _About("share of runs that diverged", "share of the runs that ended", WILSON),
+    "reached_rate": _About(
+        "share of runs that reached the target", "share of runs, within the budget", WILSON
+    ),
+    "final_difference": _About(
+        "final test metric less the rival's", "mean over paired seeds", f"{STUDENT}, paired", METRIC
+    ),
+    "non_inferior": _About(
+        "whether it is at most the margin worse than its rival", "two one-sided paired t tests at level alpha"
+    ),
+    "probability_of_improvement": _About(
+        "probability that a run's final test metric is better than one of the rival's",
+        "Mann-Whitney's U over the number of pairs",
+        "Newcombe's method 5, arms independent",
+    ),
+    "log_time_sd": _About(
+        "standard deviation of log time",
+        "sd over seeds of the paired log ratio of restricted times, over sqrt(2)",
+    ),
+    "seeds_needed": _About(
+        "seeds needed to see a ratio of times", "t test on log time, power 90 %, two-sided alpha"
+    ),
+    "seeds_needed_holm": _About(
+        "seeds needed to see a ratio of times on every dataset",
+        "t test on log time, power 90 %, two-sided alpha over the number of datasets",
+    ),
+    "cost_parameters": _About("trained parameters"),
+    "cost_forward_flops": _About("forward FLOPs of an example", units="FLOP"),
+    "cost_training_flops": _About("training FLOPs of a run", "mean over seeds", units="FLOP"),
+    "cost_seconds": _About("seconds of a run", "steps x calibrated step time", units="s"),
+    "cost_peak_memory": _About("peak memory of training", units="byte"),
+    **{
+        f"pareto_{name}": _About(
+            f"whether nobody has a better mean final test metric at no more {name.replace('_', ' ')}",
+            "non-dominated among the contenders of a dataset",
+        )
+        for name in ("parameters", "forward_flops", "training_flops", "seconds", "peak_memory")
+    },
+    "expected_best": _About(
+        "expected best score of so many trials",
+        "mean over all draws without replacement; restricted mean samples, or last validation metric",
+        units="samples, or the metric's own",
+    ),
+    "tuning_cost": _About("cost of all trials of the arm", units=COST),
+    "time_with_tuning": _About(
+        "restricted mean time with the cost of tuning", "mean over seeds plus all trials", units=COST
+    ),
+    "interquartile_mean": _About(
+        "interquartile mean of normalised final test metrics",
+        "mean of the middle half over datasets and seeds; 0 is chance, 1 the baseline's median",
+        "bootstrap over seeds within datasets: its standard error, Student's quantile",
+    ),
+    "performance_profile": _About(
+        "share of datasets on which the arm's time is within the ratio of the best",
+        "of median times over seeds in samples; a miss is infinite",
+    ),
+    "algoperf_score": _About("AlgoPerf's score", "integral of the performance profile from 1 to 4, over 3"),
+    "main_effect": _About(
+        "main effect of a parameter's level",
+        "mean over the other axes less the grand mean, mean over seeds",
+        BOOTSTRAP,
+    ),
+    "interaction": _About(
+        "two-way interaction of levels", "what the two main effects leave, mean over seeds", BOOTSTRAP
+    ),
+    "first_order_share": _About(
+        "share of variance of a parameter alone", "analysis of variance, less seeds' noise"
+    ),
+    "total_share": _About(
+        "share of variance of a parameter with its interactions", "analysis of variance, less seeds' noise"
+    ),
+    "interaction_share": _About(
+        "share of variance of a two-way interaction", "analysis of variance, less seeds' noise"
+    ),
+    "largest_in_draws": _About(
+        "share of bootstrap draws in which the parameter's total share is largest", "bootstrap over seeds"
+    ),
+    "noise_share": _About(
+        "share of a single run's variance that is its seed's", "residual of runs and cells"
+    ),
+    "factorial_cells": _About("cells of the factorial"),
+    "factorial_seeds": _About("seeds of every cell of the factorial"),
+}
+
+COORDINATES = {
+    "axis": _About("axis of cost"),
+    "bound": _About("end of the interval"),
+    "effect": _About("ratio of times to be seen"),
+    "early_step": _About("training steps"),
+    "selection": _About("what the cells were selected for"),
+    "ratio_grid": _About("ratio to the best time"),
+    "num_trials": _About("trials"),
+    "outcome": _About("what parameters act upon"),
+    "level": _About("level of a parameter"),
+    "level_axis": _About("parameter that the level is of"),
+    "level_place": _About("place of the level among its parameter's"),
+    "level_pair": _About("levels of two parameters"),
+    "axis_name": _About("parameter"),
+    "axis_pair": _About("two parameters"),
+    "arm": _About("arm"),
+}
+
+
+def described(ds: xr.Dataset) -> xr.Dataset:
+    """Return the Dataset with units, long names, estimators and intervals on everything that is known here."""
+    ds = ds.copy()
+    for name in ds.variables:
+        about = ABOUT.get(str(name)) or COORDINATES.get(str(name))
+        beside = _beside(str(name))
+        if about:
+            words = {"units": about.units, "long_name": about.long_name, "estimator": about.estimator}
+            ds[name].attrs = {key: word for key, word in words.items() if word}
+        elif beside:
+            ds[name].attrs = {
+                "units": beside.units,
+                "long_name": f"{beside.long_name}, bounds",
+                "interval": beside.interval,
+            }
+        if ds[name].dtype.kind == "U":
+            ds[name] = ds[name].astype(object)
+    return ds
+
+
+def _beside(name: str) -> _About | None:
+    """Return what is known of the estimate that `name` is the interval of."""
+    stem = name.removesuffix("_bound")
+    own = ABOUT.get(f"{stem}_mean") or ABOUT.get(stem)
+    return own if name.endswith("_bound") else None

@@ -1,0 +1,152 @@
+"""Effects and shares of parameters: hand-made factorials, closed forms, and what selection must not flatter."""
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from hornlib.statistics.factorial import full_factorial
+from hornlib.statistics.influence import at_best_learning_rate, influence, shares
+from hornlib.statistics.intervals import resampling_weights
+
+SIGNS = np.array([-1.0, 1.0])
+
+
+def factorial(values, seeds=8, noise=0.0, levels=None):
+    """Return a grid over axes a, b, ... with these true values, and noise of every run."""
+    values = np.asarray(values, float)
+    axes = "abcd"[: values.ndim]
+    luck = noise * np.random.default_rng(0).normal(size=(*values.shape, seeds))
+    coords = levels or {axis: np.arange(number) for axis, number in zip(axes, values.shape, strict=True)}
+    return xr.DataArray(values[..., None] + luck, coords, (*coords, "seed")).assign_coords(seed=range(seeds))
+
+
+def model(a, b, ab, c=0.0):
+    """Return a x1 + b x2 + ab x1 x2 + c x3 at all combinations of x = -1, 1."""
+    x1, x2, x3 = np.meshgrid(SIGNS, SIGNS, SIGNS, indexing="ij")
+    return a * x1 + b * x2 + ab * x1 * x2 + c * x3
+
+
+def test_effects_are_the_coefficients_of_a_two_level_factorial():
+    found = influence(factorial(model(3, 1, 0.5)), seed=0).effects
+    np.testing.assert_allclose(found[("a",)]["estimate"], [-3, 3])
+    np.testing.assert_allclose(found[("b",)]["estimate"], [-1, 1])
+    np.testing.assert_allclose(found[("a", "b")]["estimate"], [[0.5, -0.5], [-0.5, 0.5]])
+    np.testing.assert_allclose(found[("a", "c")]["estimate"], 0, atol=1e-12)
+
+
+def test_shares_are_the_squared_coefficients_over_their_sum():
+    found = influence(factorial(model(3, 1, 2, 0)), seed=0).shares
+    np.testing.assert_allclose(found["first_order"], np.array([9, 1, 0]) / 14, atol=1e-12)
+    np.testing.assert_allclose(found["total"], np.array([13, 5, 0]) / 14, atol=1e-12)
+    np.testing.assert_allclose(found["interaction"], np.array([4, 0, 0]) / 14, atol=1e-12)
+    assert found["noise"].item() == pytest.approx(0, abs=1e-12)
+    np.testing.assert_allclose(found["largest_in_draws"], [1, 0, 0])
+
+
+def test_shares_of_many_levels_approach_the_sobol_indices_of_a_polynomial():
+    # f = x1 + x2^2 + x1 x2 on [0, 1]^2: f1 = 3/2 x1 - 3/4, f2 = x2^2 + x2/2 - 7/12, f12 = (x1 - 1/2)(x2 - 1/2)
+    x = (np.arange(60) + 0.5) / 60
+    found = influence(factorial(x[:, None] + x**2 + x[:, None] * x, seeds=5), seed=0, draws=100).shares
+    parts = np.array([9 / 48, 4 / 45 + 1 / 48 + 1 / 12, 1 / 144])  # variances of f1, f2, f12
+    np.testing.assert_allclose(found["first_order"], parts[:2] / parts.sum(), rtol=2e-3)
+    np.testing.assert_allclose(found["interaction"], parts[2:] / parts.sum(), rtol=2e-3)
+
+
+def test_noise_alone_explains_nothing_on_average():
+    random = np.random.default_rng(2)
+    weights = resampling_weights(20, 5, 0)
+    variances, noises = [], []
+    for _ in range(60):
+        grid = factorial(np.zeros((2, 3)), seeds=5).copy(data=random.normal(size=(2, 3, 5)))
+        found = shares(grid, ["a", "b"], weights)
+        variances.append(float(found["total"].fillna(0).sum()))
+        noises.append(float(found["noise"]))
+    assert np.mean(noises) > 0.85 and np.mean(np.array(variances) == 0) > 0.3
+
+
+def test_shares_do_not_grow_with_noise():
+    values = model(3, 1, 2)
+    found = [
+        influence(factorial(values, seeds=200, noise=noise), 0, draws=100).shares for noise in (0.0, 8.0)
+    ]
+    np.testing.assert_allclose(found[1]["total"], found[0]["total"], atol=0.06)
+    assert found[1]["noise"].item() == pytest.approx(64 / (64 + 14), abs=0.03)
+
+
+def test_what_a_seed_does_to_all_cells_touches_no_effect():
+    quiet = factorial(model(3, 1, 2), noise=0.1)
+    loud = quiet + xr.DataArray(np.random.default_rng(3).normal(0, 50, 8), dims="seed")
+    one, other = (influence(grid, seed=0) for grid in (quiet, loud))
+    for subset in one.effects:
+        xr.testing.assert_allclose(one.effects[subset], other.effects[subset], atol=1e-9)
+    assert other.shares["noise"].item() == pytest.approx(one.shares["noise"].item())
+
+
+def test_a_hole_leaves_out_a_level_and_says_so():
+    grid = factorial(np.add.outer([0.0, 1.0, 2.0], [0.0, 10.0]), levels={"a": [4, 8, 16], "b": [0, 1]})
+    grid[2, 1, 1:] = np.nan
+    whole, told = full_factorial(grid)
+    assert whole["a"].values.tolist() == [4, 8] or whole["b"].values.tolist() == [0]
+    assert told and "lack runs" in told[0]
+    found = influence(grid, seed=0)
+    assert found.left_out == told and found.num_points in (3, 4)
+
+
+def test_a_missing_seed_leaves_out_that_seed_and_says_so():
+    grid = factorial(model(3, 1, 2))
+    grid[0, 0, 0, 3] = np.nan
+    found = influence(grid, seed=0)
+    assert found.num_seeds == 7 and "1 seeds are left out" in found.left_out[0]
+    np.testing.assert_allclose(found.effects[("a",)]["estimate"], [-3, 3])
+
+
+@pytest.mark.parametrize("values", [np.full((2, 2), np.nan), np.zeros((1, 1))])
+def test_without_a_factorial_there_is_nothing_but_a_reason(values):
+    found = influence(factorial(values), seed=0)
+    assert not found.effects and "no factorial" in found.left_out[-1]
+
+
+def test_equal_cells_have_no_shares_and_one_axis_has_all():
+    assert np.isnan(influence(factorial(np.full((2, 2), 0.9)), seed=0).shares["total"]).all()
+    found = influence(factorial([[1.0], [2.0]]), seed=0)
+    assert found.shares["total"].values.tolist() == [1] and found.shares.sizes["axis_pair"] == 0
+
+
+def test_fewer_than_five_seeds_have_effects_without_interval():
+    found = influence(factorial(model(3, 1, 2), seeds=4, noise=1), seed=0).effects[("a",)]
+    assert np.isfinite(found["estimate"]).all() and np.isnan(found["interval"]).all()
+
+
+def rates(values, seeds=6):
+    """Return runs at two points and some learning rates; `values` (point, rate)."""
+    data = np.repeat(np.array(values, float)[..., None], seeds, -1)
+    coords = {"timesteps": [4, 8], "learning_rate": np.arange(data.shape[1])}
+    return xr.DataArray(data, coords, ("timesteps", "learning_rate", "seed")).assign_coords(seed=range(seeds))
+
+
+def test_each_cell_is_judged_at_its_own_best_learning_rate():
+    times = rates([[3, 1, 2], [1, 2, 3]])
+    accuracy = rates([[0.3, 0.1, 0.2], [0.7, 0.8, 0.9]])
+    found = at_best_learning_rate(accuracy, chosen_by=times)
+    np.testing.assert_allclose(found, [[0.1] * 6, [0.7] * 6])
+
+
+def test_rates_without_runs_are_never_chosen_and_missing_runs_stay_missing():
+    times = rates([[3, 1, 2], [1, 2, 3]])
+    times[0, 1] = np.nan
+    times[1, 0, 4] = np.nan
+    found = at_best_learning_rate(times, times)
+    np.testing.assert_allclose(found[0], [2] * 6)
+    np.testing.assert_allclose(found[1], [1, 1, 1, 1, np.nan, 1])
+
+
+def test_the_best_of_many_equal_rates_is_hardly_flattered():
+    random = np.random.default_rng(4)
+    ours, naive = [], []
+    for _ in range(60):
+        times = rates(np.zeros((2, 8)), seeds=10)
+        times = times + random.normal(size=times.shape)
+        ours.append(at_best_learning_rate(times, times).mean().item())
+        naive.append(times.mean("seed").min("learning_rate").mean().item())
+    assert np.mean(naive) < -0.4  # the expected least of eight means of ten
+    assert abs(np.mean(ours)) < 0.55 * abs(np.mean(naive))

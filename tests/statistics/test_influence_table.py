@@ -1,0 +1,102 @@
+"""The influence of a sweep's parameters in long form: planted effects come out, and gaps are told."""
+
+from itertools import product
+
+import numpy as np
+import pytest
+
+from hornlib.statistics.appendix import final_metric
+from hornlib.statistics.contenders import contenders
+from hornlib.statistics.influence_table import influence_table
+from hornlib.statistics.restricted_mean import baseline_metric, common_steps, restricted_times
+
+RATES = (0.001, 0.01, 0.1)
+
+
+def time_of(timesteps, num_nodes, rate):
+    """Return log2 of the steps: 1 for each doubling of timesteps, 1/2 of nodes; every cell has its best rate."""
+    best = {4: 0.001, 8: 0.01, 16: 0.01}[timesteps]
+    return 1 + np.log2(timesteps) + 0.5 * np.log2(num_nodes) + abs(np.log10(rate / best))
+
+
+@pytest.fixture
+def sweep(results, settings):
+    """A function that gives the table of a planted grid, without some of its cells."""
+
+    def make(without=(), rates=RATES, num_seeds=10, dataset="digits", **how):
+        points = [point for point in product((4, 8, 16), (16, 32), rates) if point not in without]
+        random = np.random.default_rng(0)
+        cells = [("horn", 2 ** (time_of(*point) + 0.3 * random.normal(size=num_seeds))) for point in points]
+        cells.append(("cnn", [200] * num_seeds))
+        columns = np.array([*points, (np.nan,) * 3]).T
+        names = ("timesteps", "num_nodes", "learning_rate")
+        ds = results(cells, dataset=dataset, **dict(zip(names, columns, strict=True)), **how)
+        for name in names:
+            ds[name].attrs["kind"] = "number"
+        ds = common_steps(contenders(ds))
+        rules = settings()
+        times = restricted_times(ds, baseline_metric(ds, rules.baseline), rules)
+        return influence_table(ds, final_metric(ds), times, rules)
+
+    return make
+
+
+def test_planted_effects_come_out_at_each_cells_own_learning_rate(sweep):
+    found, _ = sweep()
+    effect = found["main_effect"].sel(dataset="digits", outcome="log_time") / np.log(2)
+    levels = [f"timesteps={level}" for level in (4, 8, 16)]
+    np.testing.assert_allclose(effect.sel(level=levels), [-1, 0, 1], atol=0.2)
+    np.testing.assert_allclose(effect.sel(level=["num_nodes=16", "num_nodes=32"]), [-0.25, 0.25], atol=0.15)
+    assert found["level_axis"].sel(level="timesteps=8").item() == "timesteps"
+    share = found["total_share"].sel(dataset="digits", outcome="log_time")
+    assert float(share.sel(axis_name="timesteps")) == pytest.approx((2 / 3) / (2 / 3 + 1 / 16), abs=0.05)
+    assert found["largest_in_draws"].sel(outcome="log_time", axis_name="timesteps").item() == 1
+    np.testing.assert_allclose(found["interaction"].sel(outcome="log_time"), 0, atol=0.15)
+    assert found["factorial_cells"].sel(outcome="log_time").item() == 6
+
+
+def test_flops_follow_samples_where_a_step_costs_the_same(sweep):
+    found, _ = sweep()
+    one, other = (found["main_effect"].sel(outcome=name) for name in ("log_time", "log_training_flops"))
+    np.testing.assert_allclose(one, other, atol=1e-9)
+
+
+def test_bounds_hold_the_estimates(sweep):
+    found, _ = sweep()
+    for name in ("main_effect", "interaction"):
+        low, high = (found[f"{name}_bound"].isel(bound=end) for end in (0, 1))
+        known = low.notnull() & high.notnull()
+        assert known.sel(outcome="log_time").any()
+        assert ((low <= found[name] + 1e-9) & (found[name] <= high + 1e-9)).where(known, True).all()
+
+
+def test_cells_without_runs_leave_out_a_level_and_this_is_said(sweep):
+    found, told = sweep(without=[(16, 32, rate) for rate in RATES])
+    assert any("left out of the factorial" in sentence for sentence in told)
+    assert found["factorial_cells"].sel(outcome="log_time").item() in (3, 4)
+
+
+def test_a_lost_learning_rate_of_a_cell_is_no_gap(sweep):
+    found, told = sweep(without=[(16, 32, 0.1)])
+    assert found["factorial_cells"].sel(outcome="log_time").item() == 6
+    assert not any("left out" in sentence for sentence in told)
+
+
+def test_a_best_rate_at_the_edge_is_told(sweep):
+    _, told = sweep()
+    assert any(
+        "2 of 6 cells are best at the smallest or largest learning_rate" in sentence for sentence in told
+    )
+
+
+def test_without_an_axis_of_learning_rates_effects_are_at_the_one_given(sweep):
+    found, told = sweep(rates=(0.01,))
+    assert any("learning_rate is no axis" in sentence for sentence in told)
+    assert found["factorial_cells"].sel(outcome="log_time").item() == 6
+
+
+def test_a_sweep_without_a_grid_says_nothing(results, settings):
+    ds = common_steps(contenders(results({"cnn": [100] * 7, "horn": [50] * 7})))
+    times = restricted_times(ds, baseline_metric(ds, "cnn"), settings())
+    found, told = influence_table(ds, final_metric(ds), times, settings())
+    assert not found.data_vars and not told
