@@ -221,7 +221,7 @@ def _rules(kind: type[Rules], parts: Sequence[object], path: KeyPath, draft: Con
         return kind(**united)
     except ValidationError as error:
         fields = tuple(kind.model_fields)
-        place, message = next(describe_validation_error(error, fields, path[-1] if path else ""))
+        place, message = next(describe_validation_error(error, fields, str(path[-1])))
         raise draft.error((*path, *place), message) from None
 
 

@@ -12,6 +12,7 @@ from hornlib.grid import Grid
 from hornlib.jobs import Job, Range
 from hornlib.matching import Match, count
 from hornlib.selection import Selected
+from hornlib.tuning.arms import TunedArm
 
 __all__ = ["Plan", "Row"]
 
@@ -66,6 +67,18 @@ class Plan:
         """Costs learned from the run files; opens some of them."""
         return Estimates.from_runs(self.grid, self.present)
 
+    @cached_property
+    def tuned_arms(self) -> list[TunedArm]:
+        """What has to be tuned before the tuned cells among the chosen ones can be trained, done or not."""
+        names = {cell.tuned.arm: None for cell in self.cells.values() if cell.tuned is not None}
+        names |= {cell.tuned.baseline: None for cell in self.cells.values() if cell.tuned and cell.tuned.baseline}
+        return [self.grid.tuned_arms[name] for name in names]
+
+    @cached_property
+    def to_tune(self) -> list[TunedArm]:
+        """Those of which the trials are not there."""
+        return [arm for arm in self.tuned_arms if not self.grid.tuning_path(arm.name).exists()]
+
     def paths(self) -> list[Path]:
         """Return the run files of the jobs, each a target of Snakemake."""
         return [self.grid.run_path(job) for job in self.jobs]
@@ -81,12 +94,13 @@ class Plan:
         return [self._row(key, cells, matches.get(key, [])) for key, cells in groups.items()]
 
     def seconds(self) -> float | None:
-        """Return the device seconds of every job to train, None if part of them was never measured."""
-        costs = (
+        """Return the device seconds of every job to train and arm to tune, None if part of them was never measured."""
+        costs = [
             _cost(len(job.range.seeds()), self.estimates.run_seconds(self.cells[job.cell]))
             for job in self.to_train
-        )
-        return _total(costs)
+        ]
+        trials = [_cost(arm.trials * arm.seeds, self.estimates.run_seconds(arm.cell)) for arm in self.to_tune]
+        return _total([*costs, *trials])
 
     def disk_bytes(self) -> float:
         """Return the size of the run files to come."""

@@ -222,3 +222,29 @@ def test_counts_have_three_digits(count, text):
 )
 def test_hours_are_never_finer_than_they_are_known(seconds, text):
     assert hours_text(seconds) == text
+
+
+TUNED = """
+    results: {results}
+    seeds: 2
+    defaults:
+      data: {{name: digits}}
+    sweeps:
+      tuned:
+        model: [{{name: cnn, channels: 4}}, {{name: mlp}}]
+        training: {{learning_rate: {{tune: {{low: 1e-3, high: 1e-1, scale: log}}}}}}
+        tuning: {{trials: 4, seeds: 3}}
+"""
+
+
+def test_what_is_tuned_first_is_counted_with_what_is_done_of_it(grid_from, tmp_path):
+    grid = grid_from(TUNED.format(results=tmp_path / "out"))
+    assert "2 arms to be tuned first (0 done), 24 runs of trials in all" in printed(plan_of(grid))
+    first = grid.tuning_path(next(iter(grid.tuned_arms)))
+    first.parent.mkdir(parents=True)
+    first.touch()
+    assert "2 arms to be tuned first (1 done)" in printed(plan_of(grid))
+    # the untuned cells alone need no trials, and a tuned one needs its baseline's too
+    assert "tuned first" not in printed(plan_of(grid, "selected_for=''"))
+    assert len(plan_of(grid, "arm=mlp", "selected_for=time_to_target").tuned_arms) == 2
+    assert len(plan_of(grid, "arm=mlp", "selected_for=final_metric").tuned_arms) == 1

@@ -183,7 +183,7 @@ def _add_range(config: Config, found: Ranges, key: str, value: object, path: Key
         raise config.error(
             path, f"expected a value or {{tune: {{low: ..., high: ..., scale: log}}}}, found {said(value)}"
         )
-    given = {
+    given: dict[str, Any] = {
         name: float(number) if isinstance(number, int) and not isinstance(number, bool) else number
         for name, number in value["tune"].items()
     }
