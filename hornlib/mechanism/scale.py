@@ -98,6 +98,7 @@ def measure(study: Study) -> "xr.Dataset":
     axes = {
         **contender_coordinates(study.contenders),
         **axis("readout_norm", list(NORMS), "normalisation before the read-out"),
+        "own_readout_norm": variable("contender", _own_norms(study), "the cell's own read-out"),
         **axis("layer", layers, "layer"),
         **axis("quantity", list(QUANTITIES), "size at the first step"),
     }
@@ -108,10 +109,14 @@ def _deviation(outputs: torch.Tensor) -> float:
     return outputs.detach().var(0, correction=0).mean().sqrt().item()
 
 
+def _own_norms(study: Study) -> list[str]:
+    return [contender.cell.model.readout_norm for contender in study.contenders]  # type: ignore[attr-defined]
+
+
 def _relation(study: Study, numbers: dict[str, np.ndarray]) -> tuple[dict[str, Entry], str]:
     """Correlate sizes with steps to the target over contenders, each with the read-out that it was trained with."""
     reached = outcomes(study)
-    own = [NORMS.index(contender.cell.model.readout_norm) for contender in study.contenders]  # type: ignore[attr-defined]
+    own = [NORMS.index(norm) for norm in _own_norms(study)]
     steps = np.exp(np.log(reached["steps_to_target"].values).mean(1))
     effects = [
         rank_correlation(np.log(numbers[name][np.arange(len(own)), own]).mean(1), steps)

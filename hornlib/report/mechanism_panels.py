@@ -1,0 +1,251 @@
+"""Panels of the figures on fast early learning: dots, intervals, curves and spectra, each drawn into given axes."""
+
+import textwrap
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import xarray as xr
+
+from hornlib.report.learning_curves import COLOURS, LINES
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = [
+    "comparisons",
+    "dots_by_contender",
+    "forest",
+    "input_spectrum",
+    "over_timesteps",
+    "relation",
+    "spectra",
+    "steps_against_rate",
+    "steps_against_resonance",
+    "updates",
+]
+
+GREY = "0.55"
+FAINT = 0.45
+
+
+def _colour(index: int) -> str:
+    return COLOURS[index % len(COLOURS)]
+
+
+def _geometric_mean(values: xr.DataArray, *dims: str) -> xr.DataArray:
+    return xr.apply_ufunc(np.exp, xr.apply_ufunc(np.log, values).mean(dims))
+
+
+def _label(values: xr.DataArray) -> str:
+    return str(values.attrs.get("long_name", values.name))
+
+
+def _make_log(axes: "Axes", which: str) -> None:
+    """Make axes logarithmic, with labels that do not run into each other where they span little."""
+    from matplotlib import ticker
+
+    for name in which:
+        axis, limits = (axes.xaxis, axes.get_xlim) if name == "x" else (axes.yaxis, axes.get_ylim)
+        (axes.set_xscale if name == "x" else axes.set_yscale)("log")
+        low, high = limits()
+        if high < 100 * low:
+            few = high < 4 * low
+            axis.set_major_locator(ticker.MaxNLocator(5) if few else ticker.LogLocator(subs=(1, 2, 5)))
+            axis.set_major_formatter(ticker.FormatStrFormatter("%.3g"))
+        axis.set_minor_formatter(ticker.NullFormatter())
+
+
+def _plain(name: str) -> str:
+    """Return a label of the configuration as it is written: a pair of $ would be read as a formula."""
+    return name.replace("$", r"\$")
+
+
+def _name_rows(axes: "Axes", names: Sequence[str]) -> None:
+    axes.set_yticks(
+        range(len(names)), ["\n".join(textwrap.wrap(_plain(name), 34)) for name in names], fontsize=7
+    )
+    axes.set_ylim(len(names) - 0.4, -0.6)
+    axes.grid(axis="y", color="0.92", linewidth=0.6)
+
+
+def dots_by_contender(axes: "Axes", values: xr.DataArray, hue: str | None = None) -> None:
+    """Draw a row a contender: every seed, and the geometric mean; `hue` splits each row."""
+    kinds = values[hue].values.tolist() if hue else [""]
+    for place, kind in enumerate(kinds):
+        table = (values.sel({hue: kind}) if hue else values).transpose("contender", "seed").values
+        rows = np.arange(len(table)) + 0.24 * (place - (len(kinds) - 1) / 2)
+        colour = _colour(place)
+        axes.scatter(table, np.repeat(rows[:, None], table.shape[1], 1), s=9, color=colour, alpha=FAINT)
+        axes.scatter(
+            np.exp(np.log(table).mean(1)),
+            rows,
+            marker="|",
+            s=90,
+            color=colour,
+            label=f"{hue} {kind}".replace("_", " "),
+        )
+    _name_rows(axes, values["contender"].values.tolist())
+    _make_log(axes, "x")
+    axes.set_xlabel(_label(values))
+    if hue:
+        axes.legend(fontsize=7, frameon=False)
+
+
+def relation(axes: "Axes", ds: xr.Dataset, x: xr.DataArray, label: str) -> None:
+    """Draw steps to the target against a quantity, a point a contender with its number."""
+    centres = [_geometric_mean(values, "seed").values for values in (x, ds["steps_to_target"])]
+    for row, name in enumerate(ds["contender"].values.tolist()):
+        at = float(centres[0][row]), float(centres[1][row])
+        axes.scatter(
+            *at, color=_colour(row), marker="os^Dv"[row // len(COLOURS) % 5], s=30, label=_plain(name)
+        )
+    _make_log(axes, "xy")
+    axes.set_xlabel(label)
+    axes.set_ylabel(_label(ds["steps_to_target"]))
+    axes.legend(fontsize=6, frameon=False)
+
+
+def forest(axes: "Axes", ds: xr.Dataset, name: str, null: float) -> None:
+    """Draw a row a pair: the estimate and its interval."""
+    names = ds["pair"].values.tolist()
+    _intervals(axes, np.arange(len(names)), ds[name].values, ds[f"{name}_bound"].values, _colour(0))
+    axes.axvline(null, color=GREY, linestyle="--", linewidth=0.9)
+    _name_rows(axes, names)
+    axes.set_xlabel(_label(ds[name]))
+
+
+def _intervals(
+    axes: "Axes", rows: np.ndarray, centre: np.ndarray, bounds: np.ndarray, colour: str, label: str = ""
+) -> None:
+    for row, (low, high) in zip(rows, bounds, strict=True):
+        if np.isfinite([low, high]).all():
+            axes.plot([low, high], [row, row], color=colour, linewidth=1.4)
+    axes.scatter(centre, rows, color=colour, s=20, zorder=3, label=label or None)
+
+
+def comparisons(axes: "Axes", ds: xr.Dataset) -> None:
+    """Draw a row a pair, with an interval for each way of pairing learning rates."""
+    names = ds["pair"].values.tolist()
+    for place, comparison in enumerate(ds["comparison"].values.tolist()):
+        own = ds.sel(comparison=comparison)
+        rows = np.arange(len(names)) + 0.22 * (place - 1)
+        word = comparison.replace("_", " ")
+        _intervals(axes, rows, own["ratio"].values, own["ratio_bound"].values, _colour(place), word)
+    axes.axvline(1, color=GREY, linestyle="--", linewidth=0.9)
+    _name_rows(axes, names)
+    _make_log(axes, "x")
+    axes.set_xlabel(_label(ds["ratio"]))
+    axes.legend(fontsize=7, frameon=False)
+
+
+def _arms(ds: xr.Dataset) -> list[str]:
+    return list(dict.fromkeys(ds["arm"].values.tolist()))
+
+
+def updates(axes: "Axes", ds: xr.Dataset) -> None:
+    """Draw each arm's relative updates at its middle learning rate."""
+    means = _geometric_mean(ds["relative_update"], "seed", "layer")
+    for index, arm in enumerate(_arms(ds)):
+        own = np.flatnonzero(ds["arm"] == arm)
+        row = own[ds["learning_rate"].values[own].argsort()[len(own) // 2]]
+        label = f"{_plain(arm)}, rate {float(ds['learning_rate'][row]):g}"
+        line = LINES[index % len(LINES)]
+        axes.plot(ds["training_step"], means[row], color=_colour(index), linestyle=line, label=label)
+    _make_log(axes, "y")
+    axes.set_xlabel(_label(ds["training_step"]))
+    axes.set_ylabel(_label(ds["relative_update"]))
+    axes.legend(fontsize=7, frameon=False)
+
+
+def steps_against_rate(axes: "Axes", ds: xr.Dataset) -> None:
+    """Draw steps to the target against learning rate times gain: one curve if the gain explains the arms."""
+    gain = _geometric_mean(ds["gain"], "seed").values
+    steps = _geometric_mean(ds["steps_to_target"], "seed").values
+    for index, arm in enumerate(_arms(ds)):
+        own = np.flatnonzero(ds["arm"] == arm)
+        own = own[ds["learning_rate"].values[own].argsort()]
+        rates = ds["learning_rate"].values[own] * gain[own]
+        axes.plot(
+            rates,
+            steps[own],
+            "o",
+            linestyle=LINES[index % len(LINES)],
+            color=_colour(index),
+            label=_plain(arm),
+        )
+    _make_log(axes, "xy")
+    axes.set_xlabel("learning rate x gain before the read-out")
+    axes.set_ylabel(_label(ds["steps_to_target"]))
+    axes.legend(fontsize=7, frameon=False)
+
+
+def spectra(axes: "Axes", ds: xr.Dataset) -> None:
+    """Draw every contender's eigenvalues over its largest."""
+    shares = (ds["eigenvalue"] / ds["eigenvalue"].max("order")).median("seed")
+    for index, name in enumerate(ds["contender"].values.tolist()):
+        line = LINES[index // len(COLOURS) % len(LINES)]
+        axes.plot(
+            ds["order"],
+            shares[index],
+            color=_colour(index),
+            linestyle=line,
+            label=_plain(name),
+            linewidth=1.2,
+        )
+    _make_log(axes, "xy")
+    axes.set_xlabel(_label(ds["order"]))
+    axes.set_ylabel("eigenvalue over the largest")
+    axes.legend(fontsize=6, frameon=False)
+
+
+def over_timesteps(axes: "Axes", ds: xr.Dataset) -> None:
+    """Draw the probe's accuracy over timesteps; a dotted line where there are none."""
+    means = ds["probe_accuracy_over_time"].mean("seed")
+    own = ds["probe_accuracy"].mean("seed").values
+    for index, name in enumerate(ds["contender"].values.tolist()):
+        colour, line = _colour(index), LINES[index // len(COLOURS) % len(LINES)]
+        if np.isfinite(means[index]).any():
+            axes.plot(
+                ds["timesteps"],
+                means[index],
+                marker="o",
+                markersize=3,
+                color=colour,
+                linestyle=line,
+                label=_plain(name),
+            )
+        else:
+            axes.axhline(own[index], color=colour, linestyle=":", linewidth=1.2, label=_plain(name))
+    axes.set_xscale("log", base=2)
+    axes.set_xlabel(_label(ds["timesteps"]))
+    axes.set_ylabel(_label(ds["probe_accuracy_over_time"]))
+    axes.legend(fontsize=6, frameon=False)
+
+
+def input_spectrum(axes: "Axes", ds: xr.Dataset) -> None:
+    """Draw each arm's input spectrum, and the resonances of its cells below."""
+    for index, arm in enumerate(_arms(ds)):
+        own = np.flatnonzero(ds["arm"] == arm)
+        axes.plot(ds["frequency"], ds["input_power"][own[0]], color=_colour(index), label=_plain(arm))
+        resonance = ds["resonance_frequency"].values[own]
+        height = np.full(len(own), -0.02 * (index + 1))
+        axes.scatter(resonance, height, marker="|", s=40, color=_colour(index), clip_on=False)
+    axes.set_yscale("symlog", linthresh=0.05)
+    axes.set_xlabel("frequency (cycles a step)")
+    axes.set_ylabel(_label(ds["input_power"]))
+    axes.legend(fontsize=7, frameon=False)
+
+
+def steps_against_resonance(axes: "Axes", ds: xr.Dataset) -> None:
+    """Draw steps to the target against the resonance frequency, an arm a line."""
+    for index, arm in enumerate(_arms(ds)):
+        own = np.flatnonzero(ds["arm"] == arm)
+        own = own[ds["resonance_frequency"].values[own].argsort()]
+        steps, x = ds["steps_to_target"].values[own], ds["resonance_frequency"].values[own]
+        axes.scatter(np.repeat(x, steps.shape[1]), steps.ravel(), s=8, alpha=FAINT, color=_colour(index))
+        axes.plot(x, np.exp(np.log(steps).mean(1)), color=_colour(index), label=_plain(arm))
+    _make_log(axes, "xy")
+    axes.set_xlabel(_label(ds["resonance_frequency"]) + " (cycles a step)")
+    axes.set_ylabel(_label(ds["steps_to_target"]))
+    axes.legend(fontsize=7, frameon=False)

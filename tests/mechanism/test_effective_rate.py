@@ -1,0 +1,106 @@
+"""Relative updates against the optimiser's rule, and a planted world in which the gain explains everything."""
+
+import numpy as np
+import pytest
+import torch
+
+from hornlib.cell import parse_specification
+from hornlib.data.loading import load
+from hornlib.mechanism.effective_rate import compare, measure, relative_updates, steps_at
+from hornlib.models.build import build_network
+from hornlib.training.loop import start_chunk, train_chunk
+
+RATES = np.array([1e-3, 1e-2, 1e-1])
+
+
+def curve(gain, seeds=8):
+    """Steps to the target as a function of rate x gain alone, with the same seed-to-seed factor in every arm."""
+    steps = 100 / np.sqrt(RATES * gain)[:, None] * (1 + 0.1 * np.arange(seeds))
+    return RATES, steps
+
+
+def cell_of(**training):
+    return parse_specification(
+        {
+            "data": {"name": "digits", "train_subset": 200},
+            "model": {"name": "cnn", "channels": "2-4"},
+            "training": {"batch_size": 32, "steps": 30, "schedule": "constant", **training},
+        }
+    )
+
+
+def test_adams_first_update_is_the_learning_rate_a_weight():
+    cell = cell_of(learning_rate=1e-3)
+    found = relative_updates(cell, (0, 1), load(cell.data, "cpu"))
+    weights = build_network(cell.model, cell.task(), 1).readout.linear
+    size = torch.cat([weights.weight.flatten(), weights.bias]).norm().item()
+    expected = 1e-3 * (4 * 10 + 10) ** 0.5 / size
+    assert found["readout.linear"].shape == (2, 10)
+    assert found["readout.linear"][1, 0].item() == pytest.approx(expected, rel=1e-2)
+
+
+def test_updates_are_those_of_the_run_that_training_would_make():
+    cell = cell_of(optimizer="sgd", learning_rate=1e-2)
+    splits = load(cell.data, "cpu")
+    found = relative_updates(cell, (4,), splits)["readout.linear"][0]
+    path = []
+
+    def weights(chunk):
+        own = chunk.lanes.parameters
+        return torch.cat(
+            [own[f"network.readout.linear.{part}"].detach().flatten() for part in ("weight", "bias")]
+        )
+
+    chunk = start_chunk(cell, [4], torch.device("cpu"))
+    path.append(weights(chunk))
+    train_chunk(chunk, splits, lambda chunk: path.append(weights(chunk)))
+    expected = [(path[t + 1] - path[t]).norm() / path[t].norm() for t in range(10)]
+    torch.testing.assert_close(found, torch.stack(expected))
+
+
+def test_steps_between_trained_rates_are_interpolated_and_outside_unknown():
+    steps = steps_at(curve(1.0, seeds=2), 10**-1.5)
+    assert steps == pytest.approx(100 / 10**-0.75 * np.array([1, 1.1]))
+    assert np.isnan(steps_at(curve(1.0), 0.2)).all()
+
+
+def test_where_steps_depend_on_rate_times_gain_rescaling_takes_the_difference_away():
+    found = compare(curve(4.0), curve(1.0), gain_ratio=4.0)
+    assert found["same_rate"].estimate == pytest.approx(0.5)
+    assert found["rescaled_rate"].estimate == pytest.approx(1)
+    assert found["same_rate"].num == found["rescaled_rate"].num == 8
+
+
+def test_where_an_arm_is_faster_at_any_rate_the_difference_stays():
+    rates, steps = curve(1.0)
+    found = compare((rates, steps / 2), curve(1.0), gain_ratio=1.0)
+    assert [found[name].estimate for name in found] == pytest.approx([0.5] * 3)
+
+
+def test_no_seed_chooses_its_own_best_rate():
+    noise = np.random.default_rng(0).lognormal(0, 0.5, (2, 5, 400))
+    rates = np.logspace(-3, -1, 5)
+    lucky = noise[0].min(0).mean()
+    found = compare((rates, noise[0]), (rates, noise[1]), 1.0)
+    assert lucky < 0.7 and found["own_best_rate"].low < 1 < found["own_best_rate"].high
+
+
+def test_the_experiment_pairs_the_first_arm_with_the_others(trained, study):
+    sweeps = """
+  learning_rates:
+    training: {learning_rate: [1e-3, 1e-2, 1e-1]}
+    model:
+      - {name: horn_cnn, readout_norm: none, num_nodes: 2, num_stages: 2, timesteps: 2}
+      - {name: cnn, readout_norm: none, channels: 2-4}
+"""
+
+    def reached_at(contender, seed):
+        return (40 if contender.arm == "horn_cnn" else 80) * (1 + 0.1 * seed)
+
+    ds = measure(study(trained(sweeps, reached_at, seeds=7), "learning_rates"))
+    assert ds["pair"].values.tolist() == ["horn_cnn over cnn"]
+    assert ds["ratio"].sel(comparison="same_rate").item() == pytest.approx(0.5, rel=0.15)
+    assert ds["relative_update"].dims == ("contender", "seed", "training_step", "layer")
+    assert "a difference stays" in ds.attrs["sentence"] or "not trained" in ds.attrs["sentence"]
+    for name, values in ds.variables.items():
+        assert {"units", "long_name"} <= set(values.attrs), name
