@@ -1,4 +1,4 @@
-"""Intervals of means and of ratios: equivariance, known limits, and coverage."""
+"""Intervals of ratios of means: equivariance, known limits, and coverage."""
 
 import numpy as np
 import pytest
@@ -40,11 +40,25 @@ def test_the_interval_of_a_ratio_matches_a_plain_loop_over_draws():
             t.append((estimate - theta) / own)
         else:
             t.append(np.sign(estimate - theta) * np.inf if abs(estimate - theta) > 1e-12 else 0.0)
-    t = np.sort(t)
-    rank = int(0.025 * 2001) - 1
-    least = stats.t.ppf(0.975, 7)
-    expected = theta - error * max(t[-1 - rank], least), theta - error * min(t[rank], -least)
+    half = error * max(np.sort(np.abs(t))[int(np.ceil(0.95 * 2001)) - 1], stats.t.ppf(0.975, 7))
+    expected = theta - half, theta + half
     assert log_ratio_interval(a[None], b[None], weights, 0.05)[0] == pytest.approx(expected, rel=1e-9)
+
+
+def test_the_interval_of_a_mean_matches_a_plain_loop_over_draws():
+    (values,), _ = pairs(1, 6)
+    weights = resampling_weights(2000, 6, seed=0)
+    t = []
+    for draw in np.rint(weights * 6).astype(int):
+        own = np.repeat(values, draw)
+        error = own.std(ddof=1) / np.sqrt(6)
+        t.append(abs(own.mean() - values.mean()) / error if error > 1e-12 else np.inf)
+    least = stats.t.ppf(0.975, 5)
+    half = stats.sem(values) * max(np.sort(t)[int(np.ceil(0.95 * 2001)) - 1], least)
+    assert mean_interval(values[None], weights, 0.05)[0] == pytest.approx(
+        (values.mean() - half, values.mean() + half)
+    )
+    assert (mean_interval(np.ones((1, 6)), weights, 0.05) == 1).all()
 
 
 def test_swapping_the_arms_turns_the_interval_around():
@@ -68,8 +82,9 @@ def test_with_many_pairs_the_intervals_are_the_normal_ones():
     residuals = a / a.mean() - b / b.mean()
     width = 2 * half * residuals.std(ddof=1) / np.sqrt(2000)
     assert np.diff(log_ratio_interval(a, b, weights, 0.05)) == pytest.approx(width, rel=0.05)
-    width = 2 * half * a.std(ddof=1) / np.sqrt(2000)
-    assert np.diff(mean_interval(a, weights, 0.05)) == pytest.approx(width, rel=0.05)
+    width = 2 * half * (a / a.mean()).std(ddof=1) / np.sqrt(2000)
+    assert np.diff(log_ratio_interval(a, np.ones_like(a), weights, 0.05)) == pytest.approx(width, rel=0.05)
+    assert np.diff(mean_interval(a / a.mean(), weights, 0.05)) == pytest.approx(width, rel=0.05)
 
 
 def test_runs_that_all_fall_on_one_evaluation_still_leave_its_length_open():
@@ -79,6 +94,15 @@ def test_runs_that_all_fall_on_one_evaluation_still_leave_its_length_open():
     half = stats.t.ppf(0.975, 7) * np.sqrt(1e-3)
     found = log_ratio_interval(a, b, weights, 0.05, rounding=1e-3)[0] - np.log(22 / 26)
     assert found == pytest.approx((-half, half))
+
+
+def test_rows_that_are_multiples_of_each_other_share_their_width():
+    a, b = pairs(2, 9)
+    weights = resampling_weights(1000, 9, 0)
+    alone = log_ratio_interval(a[:1], b[:1], weights, 0.05)
+    together = log_ratio_interval(np.vstack([a, 7 * a]), np.vstack([b, 3 * b]), weights, 0.05)
+    assert together[[0]] == pytest.approx(alone)
+    assert together[2] == pytest.approx(alone[0] + np.log(7 / 3))
 
 
 def test_rows_are_grouped_by_what_is_known():
