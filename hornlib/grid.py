@@ -8,7 +8,7 @@ from typing import NamedTuple
 from hornlib.cell import Cell, add_cell, changed_json
 from hornlib.config import Config, read_config
 from hornlib.expansion import Caution, Expansion, Member
-from hornlib.jobs import Job, Range, covering_ranges
+from hornlib.jobs import Job, Range, TuningJob, covering_ranges
 from hornlib.matching import Match
 from hornlib.settings import Settings
 from hornlib.statistics.settings import StatisticsSettings
@@ -68,7 +68,12 @@ class Grid:
         ]
 
     def describe(self, cell: str) -> str:
-        """Return a cell in the words of the configuration: sweep, arm, dataset, and what differs from the defaults."""
+        """Return a cell in the words of the configuration: sweep, arm, dataset, and what differs from the defaults.
+
+        Of a tuned arm's name, what its cell by default is, and its trials.
+        """
+        if cell in self.tuned_arms:
+            return self._describe_arm(self.tuned_arms[cell])
         found = self.cells[cell]
         sweep = next(sweep for sweep in self.sweeps.values() if cell in sweep.arms)
         sections = (
@@ -85,19 +90,19 @@ class Grid:
         chosen = [f"tuned for {found.selected_for}"] if found.tuned else []
         return " ".join([sweep.name, sweep.arms[cell], found.data.name, *changed, *chosen])
 
-    def describe_arm(self, name: str) -> str:
-        """Return a tuned arm in the words of the configuration: what its cell by default is, and its trials."""
-        arm = self.tuned_arms[name]
+    def _describe_arm(self, arm: TunedArm) -> str:
         ranges = [f"{key} in [{found.low:g}, {found.high:g}]" for key, found in arm.ranges.items()]
         return " ".join([self.describe(arm.cell.name), f"{arm.trials} trials x {arm.seeds} seeds", *ranges])
 
     def run_path(self, job: Job) -> Path:
-        """Return where the job's run file belongs."""
-        return Path(self.settings.results) / "runs" / job.file_name
+        """Return where the job's file belongs: a run file, or the trials of a tuned arm."""
+        folder = "tuning" if isinstance(job, TuningJob) else "runs"
+        return Path(self.settings.results) / folder / job.file_name
 
-    def tuning_path(self, arm: str) -> Path:
-        """Return where the trials of a tuned arm belong."""
-        return Path(self.settings.results) / "tuning" / f"{arm}.nc"
+    def tuning_job(self, arm: str) -> TuningJob:
+        """Return the job that tunes an arm."""
+        seeds = self.tuned_arms[arm].all_seeds()
+        return TuningJob(arm, Range(seeds[0], seeds[-1]))
 
     def selection_path(self, cell: str) -> Path:
         """Return where the choice for a tuned cell belongs."""

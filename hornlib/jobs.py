@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from hornlib.errors import ResultsError
 
-__all__ = ["Job", "Range", "covering_ranges", "parse_run_name", "scan_runs"]
+__all__ = ["Job", "Range", "TuningJob", "covering_ranges", "parse_run_name", "scan_runs"]
 
 
 class Range(NamedTuple):
@@ -32,6 +32,15 @@ class Job(NamedTuple):
     def file_name(self) -> str:
         """<cell>.seeds-<first>-<last>.nc"""
         return f"{self.cell}.seeds-{self.range.first}-{self.range.last}.nc"
+
+
+class TuningJob(Job):
+    """The trials of a tuned arm, whose name stands in `cell`; they leave one tuning file."""
+
+    @property
+    def file_name(self) -> str:
+        """<arm>.nc"""
+        return f"{self.cell}.nc"
 
 
 _RUN_NAME = re.compile(

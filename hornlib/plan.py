@@ -9,10 +9,9 @@ from hornlib.cell import Cell
 from hornlib.estimates import Estimates
 from hornlib.expansion import Caution
 from hornlib.grid import Grid
-from hornlib.jobs import Job, Range
+from hornlib.jobs import Job, Range, TuningJob
 from hornlib.matching import Match, count
 from hornlib.selection import Selected
-from hornlib.tuning.arms import TunedArm
 
 __all__ = ["Plan", "Row"]
 
@@ -68,16 +67,21 @@ class Plan:
         return Estimates.from_runs(self.grid, self.present)
 
     @cached_property
-    def tuned_arms(self) -> list[TunedArm]:
+    def tuning_jobs(self) -> list[TuningJob]:
         """What has to be tuned before the tuned cells among the chosen ones can be trained, done or not."""
-        names = {cell.tuned.arm: None for cell in self.cells.values() if cell.tuned is not None}
-        names |= {cell.tuned.baseline: None for cell in self.cells.values() if cell.tuned and cell.tuned.baseline}
-        return [self.grid.tuned_arms[name] for name in names]
+        tuned = [cell.tuned for cell in self.cells.values() if cell.tuned is not None]
+        names = [*(own.arm for own in tuned), *(own.baseline for own in tuned if own.baseline)]
+        return [self.grid.tuning_job(name) for name in dict.fromkeys(names)]
 
     @cached_property
-    def to_tune(self) -> list[TunedArm]:
+    def to_tune(self) -> list[TuningJob]:
         """Those of which the trials are not there."""
-        return [arm for arm in self.tuned_arms if not self.grid.tuning_path(arm.name).exists()]
+        return [job for job in self.tuning_jobs if not self.grid.run_path(job).exists()]
+
+    def num_trials(self, jobs: Iterable[TuningJob]) -> int:
+        """Return the runs of all trials of these jobs."""
+        arms = [self.grid.tuned_arms[job.cell] for job in jobs]
+        return sum(arm.trials * arm.seeds for arm in arms)
 
     def paths(self) -> list[Path]:
         """Return the run files of the jobs, each a target of Snakemake."""
@@ -99,7 +103,13 @@ class Plan:
             _cost(len(job.range.seeds()), self.estimates.run_seconds(self.cells[job.cell]))
             for job in self.to_train
         ]
-        trials = [_cost(arm.trials * arm.seeds, self.estimates.run_seconds(arm.cell)) for arm in self.to_tune]
+        trials = [
+            _cost(
+                self.num_trials([job]),
+                self.estimates.run_seconds(self.grid.tuned_arms[job.cell].cell),
+            )
+            for job in self.to_tune
+        ]
         return _total([*costs, *trials])
 
     def disk_bytes(self) -> float:

@@ -93,11 +93,10 @@ def hours_text(seconds: float | None) -> str:
 def _totals(plan: Plan) -> Iterator[str]:
     cells, runs = counted(len(plan.cells), "cell"), counted(sum(map(len, plan.seeds.values())), "run")
     yield f"{cells}, {runs} ({plan.done:,} done); {counted(len(plan.to_train), 'job')} to train"
-    if plan.tuned_arms:
-        trials = sum(arm.trials * arm.seeds for arm in plan.tuned_arms)
-        done = len(plan.tuned_arms) - len(plan.to_tune)
-        arms = counted(len(plan.tuned_arms), "arm")
-        yield f"{arms} to be tuned first ({done} done), {counted(trials, 'run')} of trials in all"
+    if plan.tuning_jobs:
+        done = len(plan.tuning_jobs) - len(plan.to_tune)
+        trials = counted(plan.num_trials(plan.tuning_jobs), "run")
+        yield f"{counted(len(plan.tuning_jobs), 'arm')} to be tuned first ({done} done), {trials} of trials in all"
     if plan.to_train or plan.to_tune:
         measured = counted(plan.estimates.num_files, "earlier run file")
         source = (

@@ -240,11 +240,11 @@ TUNED = """
 def test_what_is_tuned_first_is_counted_with_what_is_done_of_it(grid_from, tmp_path):
     grid = grid_from(TUNED.format(results=tmp_path / "out"))
     assert "2 arms to be tuned first (0 done), 24 runs of trials in all" in printed(plan_of(grid))
-    first = grid.tuning_path(next(iter(grid.tuned_arms)))
+    first = grid.run_path(grid.tuning_job(next(iter(grid.tuned_arms))))
     first.parent.mkdir(parents=True)
     first.touch()
     assert "2 arms to be tuned first (1 done)" in printed(plan_of(grid))
     # the untuned cells alone need no trials, and a tuned one needs its baseline's too
     assert "tuned first" not in printed(plan_of(grid, "selected_for=''"))
-    assert len(plan_of(grid, "arm=mlp", "selected_for=time_to_target").tuned_arms) == 2
-    assert len(plan_of(grid, "arm=mlp", "selected_for=final_metric").tuned_arms) == 1
+    assert len(plan_of(grid, "arm=mlp", "selected_for=time_to_target").tuning_jobs) == 2
+    assert len(plan_of(grid, "arm=mlp", "selected_for=final_metric").tuning_jobs) == 1

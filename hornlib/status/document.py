@@ -28,6 +28,7 @@ def to_document(survey: Survey, only_failed: bool = False) -> dict[str, Any]:
             {"sweep": row.sweep, "dataset": row.dataset, "arm": row.arm, **_counts(row.counts)}
             for row in survey.rows()
         ],
+        "tuning": {state.value: count for state, count in survey.tuning().items()},
         "strays": survey.strays,
         "jobs": [_job(survey, standing, only_failed) for standing in standings],
     }

@@ -52,7 +52,7 @@ class Survey:
         slurm: whom to ask; None: the programs on the PATH.
 
     Attributes:
-        standings: where each job stands, in the order of the configuration.
+        standings: where each job stands, those that tune first, then in the order of the configuration.
         submissions: what the executor's records and SLURM say.
         traces: what logs and checkpoints say.
     """
@@ -68,14 +68,15 @@ class Survey:
         self.traces = Traces(grid)
         self.places: dict[Job, Place] = {
             job: place
-            for job in self.plan.to_train
+            for job in [*self.plan.to_tune, *self.plan.to_train]
             if (place := self.submissions.place(grid.run_path(job))) is not None
         }
         submitted = self.submissions.stand(self._watched())
-        done = set(self.plan.jobs) - set(self.plan.to_train)
+        jobs: list[Job] = [*self.plan.tuning_jobs, *self.plan.jobs]
+        done = set(jobs) - set(self.plan.to_train) - set(self.plan.to_tune)
         self.standings = {
             job: Standing(job, State.DONE) if job in done else self._settle(submitted.get(job), job)
-            for job in self.plan.jobs
+            for job in jobs
         }
 
     def of(self, *states: State) -> list[Standing]:
@@ -85,6 +86,10 @@ class Survey:
     def counts(self) -> Counts:
         """Return the counts of all; a cell of two sweeps counts once."""
         return self._counts(self.plan.seeds)
+
+    def tuning(self) -> Counter[State]:
+        """Return how many arms that are tuned first are in each state."""
+        return Counter(self.standings[job].state for job in self.plan.tuning_jobs)
 
     def rows(self) -> list[Row]:
         """Return the counts of every arm on every dataset, in the order of the configuration."""
@@ -121,7 +126,7 @@ class Survey:
     @cached_property
     def strays(self) -> int:
         """How many jobs are in the queue that are not among the chosen ones."""
-        ours = {os.path.normpath(self.grid.run_path(job)) for job in self.plan.jobs}
+        ours = {os.path.normpath(self.grid.run_path(job)) for job in self.standings}
         return sum(
             run not in ours and self.submissions.queued(place) is not None
             for run, place in self.submissions.latest.items()

@@ -176,5 +176,10 @@ def _totals(survey: Survey) -> Iterator[str]:
         f"done: {counts.cells_done:,} of {counted(counts.cells, 'cell')}, "
         f"{counts.runs_done:,} of {counted(counts.runs, 'run')}"
     )
-    states = ", ".join(f"{counts.jobs[state]:,} {state.value}" for state in State if counts.jobs[state])
-    yield f"{counted(sum(counts.jobs.values()), 'job')}: {states or 'none'}"
+    if tuning := survey.tuning():
+        yield f"{counted(sum(tuning.values()), 'arm')} to be tuned first: {_states(tuning)}"
+    yield f"{counted(sum(counts.jobs.values()), 'job')}: {_states(counts.jobs)}"
+
+
+def _states(jobs: Counter[State]) -> str:
+    return ", ".join(f"{jobs[state]:,} {state.value}" for state in State if jobs[state]) or "none"

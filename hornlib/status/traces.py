@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hornlib.grid import Grid
-from hornlib.jobs import Job
+from hornlib.jobs import Job, TuningJob
 from hornlib.lease import read_holder
 from hornlib.status.standing import Standing, State
 
@@ -25,7 +25,8 @@ class Traces:
 
     def __init__(self, grid: Grid) -> None:
         self.results = grid.settings.results
-        self.logs = _names(Path(self.results) / "logs" / "train")
+        folder = Path(self.results) / "logs"
+        self.logs = _names(folder / "train") | _names(folder / "tune")
         self.checkpoints = _names(Path(grid.settings.checkpoints or f"{self.results}/checkpoints"))
         self.sweep = read_holder(self.results)
 
@@ -62,7 +63,8 @@ class Traces:
 
 def log_path(results: str | Path, job: Job) -> Path:
     """Return where the workflow has a job write its log."""
-    return Path(results) / "logs" / "train" / f"{job.file_name.removesuffix('.nc')}.log"
+    rule = "tune" if isinstance(job, TuningJob) else "train"
+    return Path(results) / "logs" / rule / f"{job.file_name.removesuffix('.nc')}.log"
 
 
 def read_end(path: Path, count: int = 65_536) -> str:

@@ -32,7 +32,7 @@ def tune_arm(arm: TunedArm, output: Path, options: TrainOptions) -> None:
     seeds = arm.all_seeds()
     runs = [Lane(cell, seed) for cell in trial_cells(arm) for seed in seeds]
     groups = [list(group) for _, group in groupby(runs, key=lambda run: _shared(arm, run.cell))]
-    assignment = Assignment(f"tuning-{arm.name}", groups, arm.document(), (seeds[0], seeds[-1]))
+    assignment = Assignment(arm.name, groups, arm.document(), (seeds[0], seeds[-1]))
 
     def write(finished: list[ChunkRows], attributes: Attributes) -> Path:
         write_trials(output, arm, _record(arm, finished, attributes))

@@ -28,8 +28,8 @@ rule tune:
         lanes=SETTINGS.lanes,
         device=SETTINGS.device,
         checkpoints=lambda wildcards, resources: checkpoints_folder(resources),
-        checkpoint=lambda wildcards, resources: f"{checkpoints_folder(resources)}/tuning-{wildcards.arm}.checkpoint",
-        label=lambda wildcards: GRID.describe_arm(wildcards.arm),
+        checkpoint=lambda wildcards, resources: f"{checkpoints_folder(resources)}/{wildcards.arm}.checkpoint",
+        label=lambda wildcards: GRID.describe(wildcards.arm),
         minutes=SETTINGS.checkpoint_minutes,
     message:
         "tune {params.label} ({wildcards.arm})"
