@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from typing import cast
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -57,11 +58,10 @@ def _horn(network: HORN, inputs: Tensor, nudges: Nudges) -> tuple[Tensor, Traces
         network.recurrence_on == "velocity",
     )
     found = walk(unit, drives.expand(network.timesteps, -1, -1).unbind(0), nudges.get("horn"))
-    positions = found.states[0]
     read = {
-        "last": lambda: positions[-1],
-        "mean": lambda: positions.mean(0),
-        "rms": lambda: positions.square().mean(0).sqrt(),
+        "last": lambda: found.outputs[-1],
+        "mean": lambda: torch.stack(found.outputs).mean(0),
+        "rms": lambda: torch.stack(found.outputs).square().mean(0).sqrt(),
     }
     return network.readout(read[network.read_out]()), {"horn": found}
 
@@ -75,8 +75,7 @@ def _recurrent_cnn(network: RecurrentCnn, inputs: Tensor, nudges: Nudges) -> tup
         drive = channels_last(stage.norm(stage.convolution(channels_last(features))))
         drives = drive.chunk(stage.timesteps) if stage.driven_by_sequence else [drive] * stage.timesteps
         found[name] = walk(UNITS[type(stage)](stage), drives, nudges.get(name))
-        positions = found[name].states[0]
-        features = stage.read(iter(positions.unbind(0)), positions.new_ones(()), stage.timesteps)
+        features = stage.read(iter(found[name].outputs), drive.new_ones(()), stage.timesteps)
     return network.readout(features.mean((-2, -1))), found
 
 
@@ -115,7 +114,7 @@ def _rnn(network: Rnn, inputs: Tensor, nudges: Nudges) -> tuple[Tensor, Traces]:
     for number, layer in enumerate(cast(Iterable[RecurrentLayer], network.layers), start=1):
         name = f"{layer.unit}_{number}"
         found[name] = walk(_unit_of_layer(layer), layer.drives(outputs).unbind(0), nudges.get(name))
-        outputs = found[name].states[0]
+        outputs = torch.stack(found[name].outputs)
     return network.readout(outputs.mean(0) if network.reads_mean else outputs[-1]), found
 
 
@@ -133,7 +132,7 @@ def _mlp(network: Mlp, inputs: Tensor, nudges: Nudges) -> tuple[Tensor, Traces]:
     for number, (linear, norm) in enumerate(zip(network.linears, network.norms, strict=True), start=1):
         name, argument = f"hidden_{number}", norm(linear(features))
         found[name] = feed_forward(argument, network.activation(argument), nudges.get(name))
-        features = found[name].states[0][0]
+        (features,) = found[name].outputs
     return network.readout(features), found
 
 
@@ -158,7 +157,7 @@ def _convolutions(network: Cnn | CnnHorn, inputs: Tensor, nudges: Nudges) -> tup
             maps = F.avg_pool2d(maps, 2)
         name, argument = f"convolution_{number}", norm(convolution(maps))
         found[name] = feed_forward(argument, gain * network.activation(argument), nudges.get(name))
-        maps = found[name].states[0][0]
+        (maps,) = found[name].outputs
     return maps, found
 
 

@@ -203,9 +203,10 @@ class _Inside(_Named):
         numbers: dict[str, Tensor] = {}
         with torch.no_grad():
             for name, found in traces.items():
-                of_layer = _over_time(found) | self._beyond(name, found)
+                states = found.states
+                of_layer = _over_time(found, states) | self._beyond(name, found)
                 if self.plan.settings.states == "full":
-                    of_layer["states"] = torch.stack(found.states).flatten(3)
+                    of_layer["states"] = torch.stack(states).flatten(3)
                 numbers |= {f"{name}/{key}": values for key, values in of_layer.items()}
         return losses.sum(), numbers
 
@@ -213,7 +214,8 @@ class _Inside(_Named):
         """Return what the linearised layer and the run-on tell."""
         if found.unit is None or found.drive is None:
             return {}
-        shape = tuple(found.states[0].shape[2:])
+        last = found.steps[-1].state
+        shape = tuple(last[0].shape[1:])
         recurrence = strength(found.unit, shape)
         numbers = {
             "recurrence_abscissa_ratio": recurrence.abscissa_ratio,
@@ -221,7 +223,7 @@ class _Inside(_Named):
         }
         direction = tuple(part.to(found.drive.device) for part in self.directions[name])
         few = direction[0].shape[0]
-        start = tuple(part[-1, :few] for part in found.states)
+        start = tuple(part[:few] for part in last)
         after = run_on(found.unit, found.drive[:few], start, direction, self.plan.run_on_steps)
         power = power_spectrum(after.states[0])
         numbers |= {
@@ -236,9 +238,9 @@ class _Inside(_Named):
         return numbers
 
 
-def _over_time(found: Trace) -> dict[str, Tensor]:
+def _over_time(found: Trace, states: States) -> dict[str, Tensor]:
     """Return what is measured at every time step."""
-    position = found.states[0]
+    position = states[0]
     numbers = {
         "state_rms": measures.root_mean_square(position),
         "activation_magnitude": measures.magnitude(found.activations),
@@ -246,7 +248,7 @@ def _over_time(found: Trace) -> dict[str, Tensor]:
         "participation_ratio": measures.participation_ratio(position),
     }
     if isinstance(found.unit, Oscillators):
-        velocity = found.states[1]
+        velocity = states[1]
         numbers |= {
             "velocity_rms": measures.root_mean_square(velocity),
             "energy": measures.energy(position, velocity, found.unit.constants.omega),

@@ -160,6 +160,6 @@ def test_cells_that_differ_in_layers_and_times_are_padded_with_nan(tmp_path):
 def test_a_cell_without_a_file_is_told_with_the_nearest_name(tmp_path):
     with pytest.raises(ResultsError, match="there are no dynamics files"):
         open_dynamics(tmp_path)
-    path, _ = written(tmp_path)
+    written(tmp_path)
     with pytest.raises(ResultsError, match="did you mean"):
         open_dynamics(tmp_path, [cell_of().name[:-1] + "z"])

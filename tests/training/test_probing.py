@@ -22,6 +22,7 @@ from hornlib.training.recording import Recorder, empty_numbers, refuse_too_large
 from hornlib.training.train import dynamics_path, train_job
 
 SMALL = ProbeSettings(inputs=10, moments=2, run_on_inputs=3)
+SEEDS = Range(0, 2)
 TRAINING = {"steps": 12, "batch_size": 16, "learning_rate": 0.01}
 ROWS = {"name": "digits", "presentation": "rows", "train_subset": 100}
 IMAGE = {"name": "digits", "train_subset": 100}
@@ -49,7 +50,7 @@ def options(folder, probes=SMALL, seconds=60.0):
     return TrainOptions(2, 1, "cpu", folder / "checkpoints", seconds, probes)
 
 
-def trained(cell, folder, seeds=Range(0, 2), **given):
+def trained(cell, folder, seeds=SEEDS, **given):
     output = folder / "runs" / f"{cell.name}.seeds-{seeds.first}-{seeds.last}.nc"
     train_job(cell, seeds, output, options(folder, **given))
     return output

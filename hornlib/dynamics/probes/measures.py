@@ -24,17 +24,18 @@ SATURATED = 2.0
 
 def root_mean_square(states: Tensor) -> Tensor:
     """Return the root mean square over examples and units, (T,), of (T, batch, *units)."""
-    return states.flatten(1).square().mean(1).sqrt()
+    return states.square().mean(_all_but_time(states)).sqrt()
 
 
 def magnitude(activations: Tensor) -> Tensor:
     """Return the mean absolute value over examples and units, (T,), of (T, batch, *units)."""
-    return activations.flatten(1).abs().mean(1)
+    return activations.abs().mean(_all_but_time(activations))
 
 
 def saturation(arguments: Tensor) -> Tensor:
     """Return the share of pre-activations beyond +-2, (T,), of (T, batch, *units)."""
-    return (arguments.flatten(1).abs() > SATURATED).to(arguments.dtype).mean(1)
+    beyond = (arguments.abs() > SATURATED).to(arguments.dtype)
+    return beyond.mean(_all_but_time(arguments))
 
 
 def energy(position: Tensor, velocity: Tensor, omega: Tensor) -> Tensor:
@@ -45,7 +46,8 @@ def energy(position: Tensor, velocity: Tensor, omega: Tensor) -> Tensor:
         velocity: y, of the same shape.
         omega: natural angular frequency, broadcast to (*units,).
     """
-    return (velocity.square() + (omega * position).square()).flatten(1).mean(1) / 2
+    twice = velocity.square() + (omega * position).square()
+    return twice.mean(_all_but_time(twice)) / 2
 
 
 def bound_share(position: Tensor, constants: Constants) -> Tensor:
@@ -58,7 +60,7 @@ def bound_share(position: Tensor, constants: Constants) -> Tensor:
         constants: broadcast to (*units,).
     """
     bound = 4 / math.pi * constants.alpha / (2 * constants.damping * constants.omega)
-    return (position.abs() / bound).flatten(1).amax(1)
+    return (position.abs() / bound).amax(_all_but_time(position))
 
 
 def participation_ratio(states: Tensor) -> Tensor:
@@ -84,3 +86,8 @@ def participation_ratio(states: Tensor) -> Tensor:
 def gradient_norm(gradients: Tensor) -> Tensor:
     """Return the length over units of each example's gradient, the mean over examples, of (..., batch, units)."""
     return torch.linalg.vector_norm(gradients, dim=-1).mean(-1)
+
+
+def _all_but_time(states: Tensor) -> tuple[int, ...]:
+    """Return the axes of examples and units; flattening them would copy maps that lie channels innermost."""
+    return tuple(range(1, states.dim()))

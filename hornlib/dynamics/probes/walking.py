@@ -6,27 +6,43 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from hornlib.dynamics.probes.units import States, Unit
+from hornlib.dynamics.probes.units import States, Step, Unit
 
 __all__ = ["Trace", "feed_forward", "rest", "walk"]
 
 
 class Trace(NamedTuple):
-    """What happened in a layer; T is 1 in a layer without time.
+    """What happened in a layer; a layer without time has one step.
 
     Attributes:
         unit: its rule; None in a layer without time.
         drive: the drive of the last step, (batch, *); None in a layer without time.
-        arguments: what stands within the nonlinearity, (T, batch, *units).
-        activations: what comes out of it, (T, batch, *units).
-        states: parts of the state after every step, (T, batch, *units) each.
+        steps: what every step made, (batch, *units) each.
     """
 
     unit: Unit | None
     drive: Tensor | None
-    arguments: Tensor
-    activations: Tensor
-    states: States
+    steps: Sequence[Step]
+
+    @property
+    def arguments(self) -> Tensor:
+        """What stands within the nonlinearity, (T, batch, *units)."""
+        return torch.stack([step.argument for step in self.steps])
+
+    @property
+    def activations(self) -> Tensor:
+        """What comes out of it, (T, batch, *units)."""
+        return torch.stack([step.activation for step in self.steps])
+
+    @property
+    def states(self) -> States:
+        """Parts of the state after every step, (T, batch, *units) each."""
+        return tuple(map(torch.stack, zip(*(step.state for step in self.steps), strict=True)))
+
+    @property
+    def outputs(self) -> list[Tensor]:
+        """What the layer shows after every step, the first part of its state, (batch, *units) each."""
+        return [step.state[0] for step in self.steps]
 
 
 def walk(unit: Unit, drives: Sequence[Tensor], nudges: States | None) -> Trace:
@@ -38,28 +54,21 @@ def walk(unit: Unit, drives: Sequence[Tensor], nudges: States | None) -> Trace:
         nudges: numbers added to each part of the state after each step, (T, batch, *units) each: zeros, whose
             gradient is that of the state. None adds nothing.
     """
-    state, found = None, []
+    state, steps = rest(unit, drives[0]), []
     for t, drive in enumerate(drives):
-        after = unit.advance(drive, rest(unit, drive) if state is None else state)
+        after = unit.advance(drive, state)
         if nudges is not None:
             nudged = tuple(part + nudge[t] for part, nudge in zip(after.state, nudges, strict=True))
             after = after._replace(state=nudged)
         state = after.state
-        found.append(after)
-    parts = zip(*(after.state for after in found), strict=True)
-    return Trace(
-        unit,
-        drives[-1],
-        torch.stack([after.argument for after in found]),
-        torch.stack([after.activation for after in found]),
-        tuple(torch.stack(part) for part in parts),
-    )
+        steps.append(after)
+    return Trace(unit, drives[-1], steps)
 
 
 def feed_forward(argument: Tensor, activation: Tensor, nudges: States | None) -> Trace:
     """Return the trace of a layer without time: what it hands on is its only state."""
     state = activation if nudges is None else activation + nudges[0][0]
-    return Trace(None, None, argument.unsqueeze(0), activation.unsqueeze(0), (state.unsqueeze(0),))
+    return Trace(None, None, [Step(argument, activation, (state,))])
 
 
 def rest(unit: Unit, drive: Tensor) -> States:
