@@ -23,6 +23,9 @@ __all__ = ["peak_memory", "serve"]
 STEPS = 3
 """Training steps of which the peak is taken: the optimiser's state is there from the second on."""
 
+GIVING_BACK = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
+"""glibc hands freed memory back at once, so that what one step frees does not hide what the next one takes."""
+
 MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024
 """Bytes that getrusage counts in."""
 
@@ -62,7 +65,10 @@ def _on_cpu(cells: Sequence[Cell], threads: int) -> list[float]:
     asked = {"threads": threads, "cells": given}
     # -P: the package that is installed, or first on PYTHONPATH, and not what lies in the folder
     command = [sys.executable, "-P", "-c", "from hornlib.calibration.memory import serve; serve()"]
-    answer = subprocess.run(command, input=json.dumps(asked), capture_output=True, text=True, check=False)
+    environment = {**os.environ, **GIVING_BACK}
+    answer = subprocess.run(
+        command, input=json.dumps(asked), capture_output=True, text=True, check=False, env=environment
+    )
     if answer.returncode != 0:
         last = (answer.stderr.strip().splitlines() or ["no message"])[-1]
         raise ResourceError(f"the process that measures memory ended with status {answer.returncode}: {last}")
@@ -103,10 +109,15 @@ def _growth(cell: Cell, threads: int) -> int:
 
 
 def _load_libraries() -> None:
-    """Train a network of one node, and run a small convolution: what is loaded once is no network's memory."""
-    tiny = parse_specification({"data": {"name": "digits"}, "model": {"name": "mlp", "hidden_nodes": 1}})
+    """Train a network of few channels, so that what is loaded once, at first use, is no network's memory."""
+    tiny = parse_specification(
+        {
+            "data": {"name": "digits"},
+            "model": {"name": "cnn", "channels": "2-2"},
+            "training": {"batch_size": 2},
+        }
+    )
     Trial(tiny, random_examples(tiny, torch.device("cpu"))).steps(STEPS)
-    torch.nn.Conv2d(1, 1, 3)(torch.zeros(1, 1, 4, 4)).sum().backward()
 
 
 def _peak_resident() -> int:
