@@ -199,9 +199,11 @@ def _gain(contender: Contender, seeds: tuple[int, ...]) -> float:
 
 def _best(curve: Curve) -> np.ndarray:
     """Return each seed's steps at the rate that is fastest for the *other* seeds, so that none chooses for itself."""
-    logarithms = np.log(curve[1])
-    total = np.nansum(logarithms, 1, keepdims=True)
-    chosen = (total - np.nan_to_num(logarithms)).argmin(0)
+    known = np.isfinite(curve[1])
+    logarithms = np.where(known, np.log(np.where(known, curve[1], 1)), 0)
+    others = known.sum(1, keepdims=True) - known
+    means = (logarithms.sum(1, keepdims=True) - logarithms) / np.maximum(others, 1)
+    chosen = np.where(others > 0, means, np.inf).argmin(0)
     return curve[1][chosen, np.arange(curve[1].shape[1])]
 
 
@@ -211,7 +213,7 @@ def _over_rates(pairs: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray,
     both = np.isfinite(first) & np.isfinite(second)
     num = both.sum(0)
     with np.errstate(invalid="ignore"):
-        means = [np.where(both, part, 0).sum(0) / num for part in (first, second)]
+        means = [np.where(both, part, 0).sum(0) / num for part in (first, second)]  # NaN where num is 0
     return np.exp(means[0]), np.exp(means[1])
 
 

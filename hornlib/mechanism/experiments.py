@@ -9,6 +9,7 @@ from hornlib.errors import ConfigError, ResultsError, nearest
 from hornlib.grid import Grid
 from hornlib.mechanism.contenders import Study, contenders
 from hornlib.mechanism.record import write
+from hornlib.report.mechanism_figures import plot_experiment
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -47,7 +48,10 @@ def experiments_of(grid: Grid) -> list[str]:
 
 
 def run_experiment(name: str, grid: Grid, sweep: str | None = None, output: Path | None = None) -> Path:
-    """Run one experiment and write its Dataset; results.nc is read where it is there, else partial.nc.
+    """Run one experiment, write its Dataset and draw its figure; return the Dataset's file.
+
+    results.nc is read where it is there, else partial.nc. The figure is figures/mechanism-<name>.svg (and .png) in
+    the results folder.
 
     Args:
         name: of `EXPERIMENTS`.
@@ -72,7 +76,9 @@ def run_experiment(name: str, grid: Grid, sweep: str | None = None, output: Path
             f"{grid.settings.results}; `snakemake --cores N {chosen}` trains it, `hornlib gather` writes the file"
         )
     measure: Callable[[Study], xr.Dataset] = importlib.import_module(experiment.module).measure
-    return write(measure(study), output or Path(grid.settings.results) / "mechanism" / f"{name}.nc")
+    ds, folder = measure(study), Path(grid.settings.results)
+    plot_experiment(ds, folder / "figures")
+    return write(ds, output or folder / "mechanism" / f"{name}.nc")
 
 
 def _results(grid: Grid, sweep: str) -> "xr.Dataset | None":

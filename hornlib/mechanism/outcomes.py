@@ -11,7 +11,7 @@ from hornlib.mechanism.record import Entry, variable
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["TARGET", "needs_results", "outcome_variables", "outcomes"]
+__all__ = ["TARGET", "needs_results", "outcome_variables", "outcomes", "typical_steps"]
 
 TARGET = 0.9
 """Share of the baseline's gain over chance."""
@@ -95,6 +95,14 @@ def outcome_variables(found: "xr.Dataset") -> dict[str, Entry]:
         "target_reached": variable(dims, found["target_reached"], "whether the target was reached"),
         "final_metric": variable(dims, found["final_metric"], "final test metric"),
     }
+
+
+def typical_steps(found: "xr.Dataset") -> np.ndarray:
+    """Return each contender's geometric mean of steps to the target over its runs; NaN where it has none."""
+    import xarray as xr
+
+    logarithms: xr.DataArray = xr.apply_ufunc(np.log, found["steps_to_target"])
+    return np.exp(logarithms.mean("seed").values)
 
 
 def needs_results(study: Study) -> "xr.Dataset":

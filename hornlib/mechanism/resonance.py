@@ -11,6 +11,7 @@ from hornlib.mechanism.contenders import Contender, Study, parameters_of
 from hornlib.mechanism.contrasts import Contrast, contrasted, pairs_that_differ_in
 from hornlib.mechanism.effects import Effect, rank_correlation, said
 from hornlib.mechanism.input_spectrum import input_power, resonant_share
+from hornlib.mechanism.outcomes import typical_steps
 from hornlib.mechanism.record import axis, effect_variables, finished, variable
 
 if TYPE_CHECKING:
@@ -105,8 +106,7 @@ def _share(contender: Contender, frequencies: np.ndarray, power: np.ndarray) -> 
 
 
 def _relation(rows: list[int], shares: np.ndarray, found: Contrast) -> Effect:
-    steps = np.exp(np.log(found.reached["steps_to_target"].values[rows]).mean(1))
-    return rank_correlation(shares[rows], steps)
+    return rank_correlation(shares[rows], typical_steps(found.reached)[rows])
 
 
 def _sentence(study: Study, arms: dict[str, list[int]], relations: list[Effect], found: Contrast) -> str:

@@ -10,7 +10,7 @@ from hornlib.data.loading import load
 from hornlib.mechanism.contenders import Contender, Study, contender_coordinates
 from hornlib.mechanism.effects import Effect, paired_ratio, rank_correlation, said
 from hornlib.mechanism.initialisation import features, first_batch, layer_of, loss_of, untrained
-from hornlib.mechanism.outcomes import outcome_variables, outcomes
+from hornlib.mechanism.outcomes import outcome_variables, outcomes, typical_steps
 from hornlib.mechanism.record import Entry, axis, effect_variables, finished, variable
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ def _relation(study: Study, numbers: dict[str, np.ndarray]) -> tuple[dict[str, E
     """Correlate sizes with steps to the target over contenders, each with the read-out that it was trained with."""
     reached = outcomes(study)
     own = [NORMS.index(norm) for norm in _own_norms(study)]
-    steps = np.exp(np.log(reached["steps_to_target"].values).mean(1))
+    steps = typical_steps(reached)
     effects = [
         rank_correlation(np.log(numbers[name][np.arange(len(own)), own]).mean(1), steps)
         for name in QUANTITIES

@@ -12,7 +12,7 @@ from hornlib.data.loading import Split, load
 from hornlib.mechanism.contenders import Study, contender_coordinates
 from hornlib.mechanism.effects import rank_correlation, said
 from hornlib.mechanism.initialisation import first_batch, hold_statistics_, untrained
-from hornlib.mechanism.outcomes import outcome_variables, outcomes
+from hornlib.mechanism.outcomes import outcome_variables, outcomes, typical_steps
 from hornlib.mechanism.record import Entry, axis, effect_variables, finished, variable
 
 if TYPE_CHECKING:
@@ -183,7 +183,7 @@ def _decay_time(rates: np.ndarray, energy: np.ndarray) -> float:
 
 def _relation(study: Study, variables: dict[str, Entry]) -> tuple[dict[str, Entry], str]:
     reached = outcomes(study)
-    steps = np.exp(np.log(reached["steps_to_target"].values).mean(1))
+    steps = typical_steps(reached)
     effects = [
         rank_correlation(np.log(variables[name][1]).mean(1), steps)  # medians would hide an infinite time
         for name in PREDICTIONS

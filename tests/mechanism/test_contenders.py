@@ -5,7 +5,8 @@ import pytest
 
 from hornlib.errors import ConfigError, ResultsError
 from hornlib.mechanism.contenders import contender_coordinates, contenders
-from hornlib.mechanism.outcomes import outcomes
+from hornlib.mechanism.outcomes import outcomes, typical_steps
+from hornlib.results.gather import gather
 
 SWEEPS = """
   arms:
@@ -51,6 +52,18 @@ def test_outcomes_stand_beside_their_contenders_and_a_miss_costs_the_budget(trai
         expected = evaluations[evaluations >= 10 * (1 + len(contender.label))].min()
         assert (steps[row] == expected).all()
     assert steps[2, 1] == 1000 and found["target_reached"].values[2].tolist() == [1, 0, 1]
+
+
+def test_a_run_that_is_missing_is_not_known_and_the_others_still_count(trained, study):
+    grid = trained(SWEEPS, lambda contender, seed: 30, seeds=3)
+    gone = next(job for job in grid.jobs({}) if job.cell == contenders(grid, "arms")[1].cell.name)
+    grid.run_path(gone).unlink()
+    gather(grid, partial=True).close()
+    results = grid.run_path(gone).parent.parent
+    (results / "partial.nc").rename(results / "results.nc")
+    found = outcomes(study(grid, "arms"))
+    assert np.isnan(found["steps_to_target"].values).any(1).tolist() == [False, True, False]
+    assert np.isnan(typical_steps(found)).tolist() == [False, True, False]
 
 
 def test_without_a_cnn_the_best_arm_sets_the_target(trained, study):

@@ -85,6 +85,15 @@ def test_no_seed_chooses_its_own_best_rate():
     assert lucky < 0.7 and found["own_best_rate"].low < 1 < found["own_best_rate"].high
 
 
+def test_a_rate_whose_runs_are_missing_is_never_the_best():
+    rates, steps = curve(1.0)
+    holes = steps.copy()
+    holes[1] = np.nan
+    holes[0, 3] = np.nan
+    found = compare((rates, holes), (rates, steps), 1.0)["own_best_rate"]
+    assert found.estimate == pytest.approx(1) and found.num == 8
+
+
 def test_the_experiment_pairs_the_first_arm_with_the_others(trained, study):
     sweeps = """
   learning_rates:

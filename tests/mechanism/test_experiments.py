@@ -41,6 +41,8 @@ def test_an_experiment_leaves_one_file_that_says_what_it_found(make_grid):
     ds = open_experiment(path)
     assert ds.attrs["experiment"] == "scale" and ds.attrs["sweep"] == "arms" and ds.attrs["num_seeds"] == 2
     assert ds.attrs["sentence"] and ds.attrs["question"]
+    figures = sorted(file.name for file in (path.parent.parent / "figures").iterdir())
+    assert figures == ["mechanism-scale.png", "mechanism-scale.svg"]
 
 
 def test_partial_results_serve_until_the_sweep_is_whole(trained):

@@ -10,6 +10,7 @@ rule mechanism:
         results=rules.gather.output.results,
     output:
         measured=f"{RESULTS}/mechanism/{{experiment}}.nc",
+        figures=multiext(f"{RESULTS}/figures/mechanism-{{experiment}}", ".svg", ".png"),
     log:
         f"{RESULTS}/logs/mechanism/{{experiment}}.log",
     wildcard_constraints:
