@@ -13,7 +13,7 @@ from hornlib.statistics.by_arm import by_arm
 from hornlib.statistics.contenders import rivals_of
 from hornlib.statistics.descriptions import described
 from hornlib.statistics.early import EARLY_STEPS, counted_as_chance, metric_at
-from hornlib.statistics.final import non_inferior, share_of_runs
+from hornlib.statistics.final import share_of_runs
 from hornlib.statistics.influence_table import influence_table
 from hornlib.statistics.pareto import non_dominated
 from hornlib.statistics.power import log_time_sd, seeds_needed
@@ -36,7 +36,8 @@ def appendix(
 ) -> tuple[xr.Dataset, list[str]]:
     """Return every secondary quantity of a sweep, and in sentences what cannot be concluded from them.
 
-    Poor data raise nothing: what cannot be computed is NaN.
+    Poor data raise nothing: what cannot be computed is NaN. What limits the core as well is left to
+    `hornlib.statistics.limits`.
 
     Args:
         ds: from `common_steps(contenders(...))`.
@@ -56,10 +57,11 @@ def appendix(
         _fronts(ds, final),
         tuning_summary(ds, times, settings.target, tunings or {}),
         arms,
-        parameters,
     ]
-    whole = xr.merge([part.reset_coords(drop=True) for part in parts[:-1]] + parts[-1:], join="outer")
-    return described(whole), [*_lacking(ds, times), *told, *more]
+    # Every part has the same labels along a dimension, so that none is sorted into another order.
+    whole = xr.merge([*(part.reset_coords(drop=True) for part in parts), parameters], join="exact")
+    told += ["No run has a test metric: final metrics are not compared."] if final.isnull().all() else []
+    return described(whole), told + more
 
 
 def final_metric(ds: xr.Dataset) -> xr.DataArray:
@@ -142,16 +144,20 @@ def _runs(ds: xr.Dataset, times: xr.Dataset, final: xr.DataArray, settings: Stat
 def _epoch_steps(ds: xr.Dataset) -> xr.DataArray:
     """Return the last step of the first epoch; NaN for a dataset that hornlib does not know."""
     found = np.full(ds.sizes["contender"], np.nan)
-    for index, dataset in enumerate(ds["dataset"].values):
+    nothing = np.full(len(found), np.nan)
+    columns = [
+        ds[key].values if key in ds.coords else nothing
+        for key in ("validation", "train_subset", "batch_size")
+    ]
+    for index, (dataset, validation, subset, batch) in enumerate(
+        zip(ds["dataset"].values, *columns, strict=True)
+    ):
         name = str(dataset).split(" ")[0]
-        own = ds.isel(contender=index)
-        if name in DATASETS and "batch_size" in own.coords:
-            data = {key: own[key].item() for key in ("validation", "train_subset") if key in own.coords}
-            known = {key: value for key, value in data.items() if not np.isnan(value)}
-            if "train_subset" in known:
-                known["train_subset"] = int(known["train_subset"])
-            num_train = DataParameters.model_validate({"name": name, **known}).num_train
-            found[index] = np.ceil(num_train / float(own["batch_size"]))
+        if name in DATASETS and not np.isnan(batch):
+            data: dict[str, str | float] = {"name": name}
+            data |= {} if np.isnan(validation) else {"validation": float(validation)}
+            data |= {} if np.isnan(subset) else {"train_subset": int(subset)}
+            found[index] = np.ceil(DataParameters.model_validate(data).num_train / batch)
     return xr.DataArray(found, {"contender": ds["contender"].values}, "contender")
 
 
@@ -186,9 +192,6 @@ def _pairs(
             "log_rank_p": xr.concat(by_target, "target"),
             "final_difference": difference["estimate"],
             "final_difference_bound": difference["interval"],
-            "non_inferior": non_inferior(
-                gain - rival_gain, settings.margin, settings.alpha, settings.min_seeds
-            ),
             "probability_of_improvement": better["estimate"],
             "probability_of_improvement_bound": better["interval"],
             "log_time_sd": sd,
@@ -226,24 +229,3 @@ def _fronts(ds: xr.Dataset, final: xr.DataArray) -> xr.Dataset:
     return found.assign(
         {f"pareto_{name}": non_dominated(cost, quality, dataset) for name, cost in costs.items()}
     )
-
-
-def _lacking(ds: xr.Dataset, times: xr.Dataset) -> list[str]:
-    """Return what the appendix lacks, and which data would give it."""
-    told = []
-    if ds["final_test_metric"].isnull().all():
-        told.append("no run has a test metric: final metrics are not compared")
-    if ds["validation_metric"].isnull().all():
-        told.append("no run has a validation metric: early metrics and areas are not told")
-    unreached = [
-        f"{target:g}"
-        for target in times["target"].values
-        if not bool(times["event"].sel(target=target).any())
-    ]
-    if unreached:
-        told.append(f"no run reaches the target {', '.join(unreached)}: its times are all censored")
-    if ds["seconds"].isnull().all():
-        told.append(
-            "no device is calibrated: there is no front of seconds; `hornlib calibrate` measures step times"
-        )
-    return told

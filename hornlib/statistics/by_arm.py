@@ -44,7 +44,7 @@ def by_arm(
     if compared < places.sizes["dataset"]:
         number = places.sizes["dataset"]
         told.append(
-            f"performance profiles cover {compared} of {number} datasets: on the others some arm has no one cell"
+            f"Performance profiles cover {compared} of {number} datasets: on the others some arm has not one cell."
         )
     found = xr.Dataset(
         {
@@ -74,7 +74,7 @@ def _places(ds: xr.Dataset) -> tuple[xr.DataArray, list[str]]:
         places[place] = -1
     arms = sorted({labels["arm"][place[0]] for place in several})
     told = (
-        [f"{', '.join(arms)}: several cells on a dataset, so not in the aggregates over datasets"]
+        [f"{', '.join(arms)}: several cells on a dataset, and so in no aggregate over datasets."]
         if arms
         else []
     )

@@ -64,11 +64,12 @@ def influence_table(
         if not [axis for axis in axes if axis != RATE]:
             continue
         if RATE not in axes:
-            told.append(f"{dataset}: learning_rate is no axis of {subject}, so effects are at the one given")
+            told.append(f"{dataset}: learning_rate is no axis of {subject}, so effects are at the one given.")
         for outcome, found in _influences(ds, final, times, settings, own, axes):
-            told += [f"{dataset}, {OUTCOMES[outcome]}: {sentence}" for sentence in found.left_out]
+            told += [f"{dataset}, {OUTCOMES[outcome]}: {sentence}." for sentence in found.left_out]
             _add(rows, (dataset, outcome), found, order)
-    return _laid_out(rows, order), list(dict.fromkeys(told))
+    table = _laid_out(rows, order)
+    return table.reindex(dataset=times["dataset"]) if rows else table, list(dict.fromkeys(told))
 
 
 def _axes(own: xr.Dataset) -> list[str]:

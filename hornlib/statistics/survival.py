@@ -72,11 +72,14 @@ def _beta_quantile(share: float, first: np.ndarray, second: np.ndarray) -> np.nd
     """Return the quantile of the beta distribution that has these first two moments."""
     from scipy.stats import beta
 
-    with np.errstate(
-        invalid="ignore", divide="ignore"
-    ):  # a moment of 0 or 1 is a point, which the caller knows
-        ratio = (first - second) / (second - first**2)
-        return beta.ppf(share, first * ratio, (1 - first) * ratio)
+    # Runs are few, so that thousands of points share a handful of moments.
+    firsts, row = np.unique(first.ravel(), return_inverse=True)
+    seconds, column = np.unique(second.ravel(), return_inverse=True)
+    codes, which = np.unique(row * len(seconds) + column, return_inverse=True)
+    one, two = firsts[codes // len(seconds)], seconds[codes % len(seconds)]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        ratio = (one - two) / (two - one**2)  # no number where all mass is at 0 or 1; the caller knows these
+        return beta.ppf(share, one * ratio, (1 - one) * ratio)[which].reshape(first.shape)
 
 
 def log_rank(

@@ -184,13 +184,28 @@ def test_poor_data_are_told_and_raise_nothing(results, lognormal, inputs, scene,
         warnings.simplefilter("error")
         found, told = appendix(ds, times, rules)
     found.to_netcdf(tmp_path / "appendix.nc", engine="netcdf4")
-    assert told and all(sentence == sentence.strip() for sentence in told)
-    assert set(np.unique(found["non_inferior"].values)) <= {"yes", "no", "undecided", ""}
+    assert all(sentence.endswith(".") for sentence in told)
 
 
-def test_few_pairs_leave_non_inferiority_undecided(results, lognormal, inputs):
-    found, _ = appendix(*inputs(results({"cnn": lognormal(100, 5), "horn": lognormal(80, 5)})))
-    assert found["non_inferior"].sel(contender="horn", rival="cnn").item() == "undecided"
+def test_a_sweep_without_a_test_metric_is_told(results, lognormal, inputs):
+    found, told = appendix(*inputs(blind(results, lognormal)))
+    assert "No run has a test metric: final metrics are not compared." in told
+    assert np.isnan(found["final_metric_mean"]).all()
+
+
+def test_datasets_keep_their_order_whichever_has_a_grid(results, lognormal, inputs):
+    cells = [
+        ("horn", lognormal(80)),
+        ("cnn", lognormal(90)),
+        ("horn", lognormal(70)),
+        ("horn", lognormal(90)),
+    ]
+    ds = results(cells, dataset=["mnist", "mnist", "digits", "digits"], timesteps=[8.0, np.nan, 4.0, 8.0])
+    ds["timesteps"].attrs["kind"] = "number"
+    found, _ = appendix(*inputs(ds))
+    assert found["dataset"].values.tolist() == ["mnist", "digits"]
+    known = found["main_effect"].sel(outcome="final_metric").notnull().any("level")
+    assert known.values.tolist() == [False, True]
 
 
 def test_final_metric_takes_the_test_split(made):
