@@ -131,6 +131,9 @@ class Cards:
     kind: ClassVar[str] = "cards"
 
 
+LONG = 60
+"""Letters of a table's entry that still stand in one line."""
+
 PATHS = {
     "circle": "M12.5 6a4.5 4.5 0 1 0 9 0a4.5 4.5 0 1 0-9 0z",
     "square": "M13 2h8v8h-8z",
@@ -230,6 +233,11 @@ class Entry:
     def is_number(self) -> bool:
         """Return whether it is sorted by size."""
         return not isinstance(self.key, str)
+
+    @property
+    def is_long(self) -> bool:
+        """Return whether it may be broken into lines."""
+        return len(self.shown) > LONG
 
 
 @dataclass(frozen=True)

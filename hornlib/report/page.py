@@ -15,11 +15,13 @@ from hornlib.report.sections.contenders import contenders
 from hornlib.report.sections.dynamics import dynamics
 from hornlib.report.sections.efficiency import efficiency
 from hornlib.report.sections.estimators import estimators
+from hornlib.report.sections.final import final
 from hornlib.report.sections.mechanism import mechanism
 from hornlib.report.sections.parameters import parameters
 from hornlib.report.sections.provenance import provenance
 from hornlib.report.sections.speed import speed
 from hornlib.report.sections.stability import stability
+from hornlib.report.sections.tuning import tuning
 from hornlib.report.static import specification, write_figures
 from hornlib.results.atomic import written_atomically
 
@@ -29,10 +31,12 @@ SECTIONS: tuple[Callable[[Evidence], Section], ...] = (
     answer,
     speed,
     efficiency,
+    final,
     stability,
     dynamics,
     mechanism,
     parameters,
+    tuning,
     contenders,
     estimators,
     provenance,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-__all__ = ["AXES", "bounded", "counted_range", "csv_address", "number", "percentage", "slug"]
+__all__ = ["AXES", "bounded", "counted_range", "csv_address", "number", "percentage", "sentence", "slug"]
 
 AXES = {
     "step": "training steps",
@@ -15,6 +15,9 @@ AXES = {
     "seconds": "calibrated seconds",
 }
 """Axes of cost -> how they are called."""
+
+KEPT = ",;:=/()[]*!"
+"""Letters that a data: address may hold as they are; encoded, a table would be a third longer."""
 
 LARGE, SMALL = 1e6, 1e-3
 
@@ -53,6 +56,12 @@ def counted_range(counts: Sequence[float] | np.ndarray) -> str:
     return f"{known[0]}" if len(known) == 1 else f"{known[0]} to {known[-1]}"
 
 
+def sentence(words: str) -> str:
+    """Return words with a capital and a full stop; "" stays ""."""
+    words = words.strip()
+    return words[:1].upper() + words[1:] + ("" if not words or words.endswith((".", "?", "!")) else ".")
+
+
 def slug(*words: str) -> str:
     """Return words as one that may be a file's name and an anchor; never empty."""
     joined = "-".join(re.sub(r"[^a-z0-9]+", "-", word.lower()).strip("-") for word in words)
@@ -60,12 +69,12 @@ def slug(*words: str) -> str:
 
 
 def csv_address(columns: Sequence[str], rows: Sequence[Sequence[str | float]]) -> str:
-    """Return a table as CSV in a data: address, numbers in full, nothing for NaN."""
+    """Return a table as CSV in a data: address, nothing for NaN."""
     lines = [",".join(_quoted(entry) for entry in row) for row in (columns, *rows)]
-    return "data:text/csv;charset=utf-8," + urllib.parse.quote("\r\n".join(lines) + "\r\n")
+    return "data:text/csv;charset=utf-8," + urllib.parse.quote("\n".join(lines) + "\n", safe=KEPT)
 
 
 def _quoted(entry: str | float) -> str:
     if isinstance(entry, str):
         return '"' + entry.replace('"', '""') + '"' if re.search(r'[",\r\n]', entry) else entry
-    return "" if np.isnan(entry) else f"{entry:.10g}"
+    return "" if np.isnan(entry) else f"{entry:.7g}"

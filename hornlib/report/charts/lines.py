@@ -11,6 +11,8 @@ from hornlib.report.charts.style import GREY, HEIGHT, Layered, Scale, colour, da
 
 __all__ = ["Line", "lines_chart", "thinned"]
 
+THOUSAND = 1000
+
 POINTS = 80
 """Most points of a line; a chart is some 600 pixels wide."""
 
@@ -61,7 +63,9 @@ def lines_chart(
     heights = alt.Scale(domain=[0, 1]) if share else alt.Scale(zero=False)
     axis = alt.Axis(tickCount=6)
     y = alt.Y("y:Q", title=titles[1], scale=heights, axis=axis)
-    base = alt.Chart(rows(**columns)).encode(x=horizontal("x", titles[0], scale))
+    base = alt.Chart(rows(**columns)).encode(
+        x=horizontal("x", titles[0], scale, number_format="~s" if max(columns["x"]) >= THOUSAND else "~g")
+    )
     interpolate: Literal["step-after", "linear"] = "step-after" if stepped else "linear"
     tooltip = [
         alt.Tooltip("series:N", title="series"),

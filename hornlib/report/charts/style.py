@@ -8,7 +8,19 @@ import altair as alt
 
 from hornlib.report.blocks import Swatch
 
-__all__ = ["CONFIG", "GREY", "HEIGHT", "Layered", "Scale", "colour", "dash", "horizontal", "round_to", "rows", "shape"]
+__all__ = [
+    "CONFIG",
+    "GREY",
+    "HEIGHT",
+    "Layered",
+    "Scale",
+    "colour",
+    "dash",
+    "horizontal",
+    "round_to",
+    "rows",
+    "shape",
+]
 
 Layered = alt.LayerChart | alt.FacetChart
 """What layering gives; alt.layer promises no more."""
@@ -58,7 +70,9 @@ def shape(legend: Sequence[Swatch], field: str = "series") -> alt.Shape:
     return alt.Shape(field, type="nominal", scale=scale, title=None)
 
 
-def horizontal(field: str, title: str, scale: Scale = "log", padding: int = 0) -> alt.X:
+def horizontal(
+    field: str, title: str, scale: Scale = "log", padding: int = 0, number_format: str = "~s"
+) -> alt.X:
     """Return x, with few labels such as 10k and 1M.
 
     Args:
@@ -66,9 +80,12 @@ def horizontal(field: str, title: str, scale: Scale = "log", padding: int = 0) -
         title: of the axis.
         scale: log, linear or symlog.
         padding: pixels that stay free at both ends.
+        number_format: of the labels, as d3 has them; ~s writes 0.001 as 1m.
     """
-    axis = alt.Axis(format="~s", tickCount=5, grid=False)
-    made = alt.Scale(type=scale, nice=False, zero=False, padding=padding)
+    axis = alt.Axis(format=number_format, tickCount=5, grid=False)
+    # vega-lite complains of "zero" on a logarithmic scale, be it wanted or not
+    zero = alt.Undefined if scale == "log" else False
+    made = alt.Scale(type=scale, nice=False, padding=padding, zero=zero)
     return alt.X(field, type="quantitative", title=title, scale=made, axis=axis)
 
 

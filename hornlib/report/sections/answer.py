@@ -1,5 +1,7 @@
 """The answer first: a paragraph, and one card a claim with its verdict and the intervals that it rests on."""
 
+import re
+
 import numpy as np
 import xarray as xr
 
@@ -16,7 +18,9 @@ SHOWN = 6
 """Intervals on a card; the forest plot below has the others."""
 
 LEAD = 400
-"""Letters of an answer that is set in large type; over several datasets it grows longer."""
+"""Letters of an answer that is set in large type; a longer one is parted before each question in it."""
+
+QUESTION = re.compile(r"(?<=\.) (?=[^.?:;]+\?)")
 
 MARGIN = 6
 """Per cent of a card's line that stay free on both sides."""
@@ -36,7 +40,9 @@ def _blocks(sweep: SweepEvidence) -> list[Block]:
         return [no_statistics(sweep) if sweep.results is not None else no_results(sweep)]
     ds = sweep.statistics
     answer = str(ds.attrs.get("answer") or "No answer was written.")
-    blocks: list[Block] = [Paragraph(answer, "lead" if len(answer) <= LEAD else "answer")]
+    blocks: list[Block] = [Paragraph(answer, "lead")]
+    if len(answer) > LEAD:
+        blocks = [Paragraph(part, "answer") for part in QUESTION.split(answer)]
     if "claim" not in ds.dims:
         return [*blocks, Missing("The statistics hold no verdicts.", "hornlib statistics")]
     claims = [claim for claim in QUESTIONS if claim in ds["claim"].values]

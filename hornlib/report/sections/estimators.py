@@ -9,7 +9,7 @@ from hornlib.report.blocks import Block, Facts, Heading, Missing, Paragraph, Sec
 from hornlib.report.evidence import Evidence, SweepEvidence
 from hornlib.report.sections.by_sweep import by_sweep, no_statistics
 from hornlib.report.tables import Row, table
-from hornlib.report.wording import slug
+from hornlib.report.wording import sentence, slug
 
 __all__ = ["estimators"]
 
@@ -30,7 +30,7 @@ def _limits(sweep: SweepEvidence) -> list[Block]:
     ds = sweep.statistics
     if ds is None:
         return [no_statistics(sweep)]
-    limits = [str(limit) for limit in json.loads(ds.attrs.get("limits") or "[]")]
+    limits = [_ended(str(limit)) for limit in json.loads(ds.attrs.get("limits") or "[]")]
     blocks: list[Block] = [Paragraph("What cannot be concluded, and why:"), Sentences(limits)]
     if not limits:
         blocks = [Paragraph("The statistics name no limit.")]
@@ -52,12 +52,18 @@ def _seeds_needed(sweep: SweepEvidence, ds: xr.Dataset) -> list[Block]:
         return [Paragraph("How many seeds would settle the question is not known: no spread was measured.")]
     places.sort(key=lambda place: -spread[place])
     rows: list[Row] = [
-        [str(labels[place[0]]), str(rivals[place]), float(counts[place]), float(spread[place]), *needed[place]]
+        [
+            str(labels[place[0]]),
+            str(rivals[place]),
+            float(counts[place]),
+            float(spread[place]),
+            *needed[place],
+        ]
         for place in places
     ]
     effects = [f"for {effect:g}x" for effect in ds["effect"].values]
     columns = ["contender", "rival", "seeds there are", "sd of log time", *effects]
-    how = _sentence(str(ds["seeds_needed"].attrs.get("estimator", "")))
+    how = sentence(str(ds["seeds_needed"].attrs.get("estimator", "")))
     caption = f"What would change the answer: seeds needed to see a speed-up of so much. {how}"
     return [table(slug(sweep.name, "seeds-needed"), caption.strip(), columns, rows)]
 
@@ -73,10 +79,12 @@ def _estimators(ds: xr.Dataset) -> list[tuple[str, str]]:
             words.append(f"Interval: {ds[f'{name}_bound'].attrs.get('interval', '')}".strip())
         unit = str(variable.attrs.get("units", "1"))
         title = str(variable.attrs.get("long_name", name))
-        told = " ".join(map(_sentence, words))
-        facts.append((f"{title} ({unit})" if unit not in ("1", "") else title, told if words[0] else ""))
+        told = " ".join(map(sentence, words))
+        named = unit not in ("1", "") and " " not in unit
+        facts.append((f"{title} ({unit})" if named else title, told if words[0] else ""))
     return facts
 
 
-def _sentence(words: str) -> str:
-    return words if not words or words.endswith(".") else f"{words}."
+def _ended(words: str) -> str:
+    """Return a sentence with its full stop; it may begin with a dataset's name, which has no capital."""
+    return words if words.endswith(".") else f"{words}."

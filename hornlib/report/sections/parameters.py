@@ -53,11 +53,12 @@ def _blocks(sweep: SweepEvidence) -> list[Block]:
 
 
 def _of_outcome(own: xr.Dataset, dataset: str, outcome: str, sweep: str) -> list[Block]:
-    bounds = own["main_effect_bound"].transpose("level", "bound").values
+    level = str(own["main_effect"].dims[0])
+    bounds = own["main_effect_bound"].transpose(level, "bound").values
     effects = [
-        Effect(str(level), float(estimate), float(low), float(high))
-        for level, estimate, (low, high) in zip(
-            own["level"].values, own["main_effect"].values, bounds, strict=True
+        Effect(str(label), float(estimate), float(low), float(high))
+        for label, estimate, (low, high) in zip(
+            own[level].values, own["main_effect"].values, bounds, strict=True
         )
         if np.isfinite(estimate)
     ]

@@ -14,7 +14,7 @@ from hornlib.report.evidence import Evidence, SweepEvidence
 from hornlib.report.sections.by_sweep import by_sweep, no_results, no_statistics
 from hornlib.report.series import datasets, drawn, series_of, swatches
 from hornlib.report.tables import Row, table
-from hornlib.report.wording import AXES, counted_range, slug
+from hornlib.report.wording import AXES, counted_range, sentence, slug
 
 __all__ = ["pairs_blocks", "speed"]
 
@@ -49,13 +49,14 @@ def pairs_blocks(sweep: SweepEvidence, axis: str, part: str) -> list[Block]:
         return [
             Missing(
                 f"No ratio of {AXES[axis]} to target {target:g} is known in the sweep {sweep.name}; "
-                "see the limits below for why."
+                "see the limits below for why.",
+                "hornlib calibrate" if axis == "seconds" else "",
             )
         ]
     shown = strongest(found, MOST_PAIRS)
     how = str(ds["ratio"].attrs.get("estimator", "paired ratio of restricted means"))
     caption = (
-        f"{_sentence(how)} Target {target:g}, in {AXES[axis]}. Left of 1 the first of a pair is faster. "
+        f"{sentence(how)} Target {target:g}, in {AXES[axis]}. Left of 1 the first of a pair is faster. "
         f"Interval: {_interval(ds)}. n = {counted_range([pair.num_pairs for pair in found])} seeds a pair."
     )
     if len(shown) < len(found):
@@ -105,7 +106,7 @@ def _fractions(sweep: SweepEvidence) -> list[Block]:
             Chart(
                 slug(sweep.name, dataset, "reached"),
                 f"Fraction that reached target {sweep.settings.target:g}, {dataset}",
-                f"{_sentence(ds['fraction_reached'].attrs.get('estimator', 'Kaplan-Meier'))} Of each arm the "
+                f"{sentence(ds['fraction_reached'].attrs.get('estimator', 'Kaplan-Meier'))} Of each arm the "
                 f"cell with the smallest restricted mean; band: {_interval(ds, 'fraction_bound')}; n = {counts} "
                 "seeds a cell.",
                 f"Fraction of seeds that reached the target on {dataset} against training examples. {ends}.",
@@ -125,11 +126,6 @@ def _fraction(ds: xr.Dataset, index: int, dataset: str, series: str) -> Line:
         bounds = ds["fraction_bound"].isel(contender=index).sel(axis="samples")
         low, high = (bounds.sel(bound=end).values for end in ("low", "high"))
     return Line(series, x, y, low, high)
-
-
-def _sentence(words: str) -> str:
-    words = words.strip()
-    return words[:1].upper() + words[1:] + ("" if words.endswith(".") else ".")
 
 
 def _interval(ds: xr.Dataset, name: str = "ratio_bound") -> str:

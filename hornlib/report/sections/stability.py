@@ -20,7 +20,10 @@ CAPTIONS = {
         "Stable and unstable over timesteps and heterogeneity",
         "Share of drawn nodes that are unstable, its border, and the cells: n = {cells} cells, {seeds} seeds.",
     ),
-    "outcome": ("Prediction and outcome", "Each run beside its prediction: n = {cells} cells, {seeds} seeds."),
+    "outcome": (
+        "Prediction and outcome",
+        "Each run beside its prediction: n = {cells} cells, {seeds} seeds.",
+    ),
     "orders": (
         "Order of the integrators",
         "Error against the exact flow at a fixed horizon, and its slope with a 95 % interval.",
@@ -38,7 +41,11 @@ def stability(evidence: Evidence) -> Section:
     if not cells.sizes.get("cell"):
         told = "No cell of these sweeps has oscillators, so none is predicted."
         return Section("stability", "Stability", [Paragraph(told)])
-    blocks: list[Block] = [_outcomes(cells), *_pictures(evidence, cells), _orders(evidence.stability["orders"])]
+    blocks: list[Block] = [
+        _outcomes(cells),
+        *_pictures(evidence, cells),
+        _orders(evidence.stability["orders"]),
+    ]
     return Section("stability", "Stability", blocks)
 
 
@@ -77,7 +84,5 @@ def _orders(orders: xr.Dataset) -> Block:
         [str(name), float(order), *(float(end) for end in ends)]
         for name, order, ends in zip(orders["integrator"].values, orders["order"].values, bounds, strict=True)
     ]
-    caption = (
-        f"Order of the integrators: {orders['order'].attrs.get('estimator', 'slope of log error over log step')}."
-    )
+    caption = f"Order of the integrators: {orders['order'].attrs.get('estimator', 'slope of log error over log step')}."
     return table("stability-orders", caption, ["integrator", "order", "low", "high"], rows)

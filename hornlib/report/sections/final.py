@@ -1,0 +1,127 @@
+"""How good in the end, and early on: final test metrics against rivals, early metrics, and arms over all datasets."""
+
+from collections.abc import Callable
+
+import numpy as np
+import xarray as xr
+
+from hornlib.report.blocks import Block, Missing, Section
+from hornlib.report.comparisons import headline
+from hornlib.report.evidence import Evidence, SweepEvidence
+from hornlib.report.sections.by_sweep import by_sweep, no_statistics
+from hornlib.report.tables import Number, Row, table
+from hornlib.report.wording import bounded, counted_range, sentence, slug
+
+__all__ = ["final"]
+
+
+def final(evidence: Evidence) -> Section:
+    """Return the section on what speed costs: metrics at the end, and early in training."""
+    return by_sweep(evidence, "final", "Final and early metrics", _blocks)
+
+
+def _blocks(sweep: SweepEvidence) -> list[Block]:
+    if sweep.statistics is None:
+        return [no_statistics(sweep)]
+    ds = headline(sweep.statistics, sweep.settings)
+    blocks = [*_differences(ds, sweep), *_early(ds, sweep), *_arms(ds, sweep)]
+    return blocks or [Missing(f"No run of the sweep {sweep.name} has a metric to compare.")]
+
+
+def _differences(ds: xr.Dataset, sweep: SweepEvidence) -> list[Block]:
+    """Return the table of the subject's final metric less each rival's."""
+    if "final_difference" not in ds:
+        return []
+    ds = ds.isel(contender=np.flatnonzero(ds["arm"].values == sweep.subject))
+    pairs = ("contender", "rival")
+    difference, better = (
+        _bounded(ds, name, pairs) for name in ("final_difference", "probability_of_improvement")
+    )
+    labels, rivals = ds["contender"].values, ds["rival_contender"].transpose(*pairs).values
+    words, counts = (ds[name].transpose(*pairs).values for name in ("non_inferior", "num_pairs"))
+    rows: list[Row] = [
+        [
+            str(labels[place[0]]),
+            str(rivals[place]),
+            difference(place),
+            better(place),
+            str(words[place]),
+            float(counts[place]),
+        ]
+        for place in np.ndindex(rivals.shape)
+        if np.isfinite(difference(place))
+    ]
+    if not rows:
+        return []
+    rows.sort(key=lambda row: row[2])
+    margin = sweep.settings.margin
+    caption = (
+        f"Final test metric of {sweep.subject} less the rival's, with its interval "
+        f"({ds['final_difference_bound'].attrs.get('interval', 'two-sided')}); the probability that a run is "
+        f"better than one of the rival's; and whether it is at most {margin:g} worse. n = "
+        f"{counted_range([float(row[-1]) for row in rows])} seeds a pair."
+    )
+    columns = ["contender", "rival", "difference", "P(better)", f"at most {margin:g} worse", "n"]
+    return [table(slug(sweep.name, "final-differences"), caption, columns, rows)]
+
+
+def _early(ds: xr.Dataset, sweep: SweepEvidence) -> list[Block]:
+    """Return the table of every contender's metric early in training."""
+    if "early_metric_mean" not in ds:
+        return []
+    value = _bounded(ds, "early_metric", ("contender", "early_step"), "early_metric_mean")
+    steps = ds["early_step"].values
+    rows: list[Row] = [
+        [str(label), *(value((row, column)) for column in range(len(steps)))]
+        for row, label in enumerate(ds["contender"].values)
+        if ds["early_metric_mean"].isel(contender=row).notnull().any()
+    ]
+    if not rows:
+        return []
+    how = sentence(str(ds["early_metric_mean"].attrs.get("estimator", "mean over seeds")))
+    caption = (
+        f"Validation metric at the last evaluation at or before a step. {how} n = "
+        f"{counted_range(ds['num_seeds'].values)} seeds a contender."
+    )
+    columns = ["contender", *(f"step {step:g}" for step in steps)]
+    return [table(slug(sweep.name, "early"), caption, columns, rows)]
+
+
+def _arms(ds: xr.Dataset, sweep: SweepEvidence) -> list[Block]:
+    """Return the table of arms over all datasets."""
+    if "interquartile_mean" not in ds:
+        return []
+    dims = ds["interquartile_mean"].dims
+    middle = _bounded(ds, "interquartile_mean", (str(dims[0]), str(dims[1])))
+    scores = ds["algoperf_score"].transpose(*dims).values
+    arms, selections = (ds[dim].values for dim in dims)
+    rows: list[Row] = [
+        [f"{arms[place[0]]} {selections[place[1]]}".strip(), middle(place), float(scores[place])]
+        for place in np.ndindex(scores.shape)
+        if np.isfinite(middle(place)) or np.isfinite(scores[place])
+    ]
+    if not rows:
+        return []
+    rows.sort(key=lambda row: -float(row[1]))
+    caption = (
+        f"Arms over all {ds.sizes['dataset']} datasets. Interquartile mean: "
+        f"{ds['interquartile_mean'].attrs.get('estimator', 'of normalised final metrics')}. AlgoPerf's score: "
+        f"{ds['algoperf_score'].attrs.get('estimator', 'of the performance profile')}. n = "
+        f"{counted_range(ds['num_seeds'].values)} seeds a contender."
+    )
+    columns = ["arm", "interquartile mean", "AlgoPerf's score"]
+    return [table(slug(sweep.name, "arms"), caption, columns, rows)]
+
+
+def _bounded(
+    ds: xr.Dataset, name: str, dims: tuple[str, str], estimate: str = ""
+) -> Callable[[tuple[int, ...]], Number]:
+    """Return what gives an estimate with its interval, by its place."""
+    values = ds[estimate or name].transpose(*dims).values
+    bounds = ds[f"{name}_bound"].transpose(*dims, "bound").values
+
+    def at(place: tuple[int, ...]) -> Number:
+        value, low, high = (float(number) for number in (values[place], *bounds[place]))
+        return Number(value, bounded(value, low, high))
+
+    return at
