@@ -16,7 +16,7 @@ from hornlib.results.run_file import digest
 
 __all__ = [
     "CALIBRATED",
-    "COVERAGE",
+    "EXPLAINED",
     "Calibration",
     "Measurement",
     "calibration_path",
@@ -50,6 +50,16 @@ CALIBRATED: dict[str, Described] = {
     ),
 }
 """What results.nc takes over, `shape` replaced by `cell`, the device as a last dimension."""
+
+EXPLAINED: dict[str, dict[str, str]] = {
+    "step_time": {"estimator": "median over blocks of steps, the shapes' blocks in random order"},
+    "step_time_bound": {"interval": f"order statistics of the blocks, at least {COVERAGE:.0%}"},
+    "peak_memory": {
+        "estimator": "largest of three steps: CUDA, torch's allocator; CPU, resident memory of a fresh process above "
+        "what it had with torch and the data, but without the network"
+    },
+}
+"""How those are estimated."""
 
 VARIABLES: dict[str, Described] = {
     **CALIBRATED,
@@ -151,8 +161,8 @@ def write_calibration(path: Path, calibration: Calibration) -> None:
             variable = file.createVariable(name, kind, told.dims, fill_value=fill)
             variable.setncatts({"units": told.units, "long_name": told.long_name})
             variable[...] = values
-        file["step_time"].estimator = "median over blocks of steps, the shapes' blocks in random order"
-        file["step_time_bound"].interval = f"order statistics of the blocks, at least {COVERAGE:.0%}"
+        for name, attributes in EXPLAINED.items():
+            file[name].setncatts(attributes)
         file.setncatts(
             {
                 "title": "Calibrated step times and peak memory of one device",

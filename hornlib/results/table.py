@@ -15,7 +15,7 @@ from hornlib.grid import Grid
 from hornlib.provenance import commit
 from hornlib.results.calibration import (
     CALIBRATED,
-    COVERAGE,
+    EXPLAINED,
     Calibration,
     Measurement,
     median_bounds,
@@ -177,10 +177,8 @@ class Table:
             _write(file, name, (name,), axes[name], {"units": "1", "long_name": long_name})
         for name, (dims, units, long_name) in CALIBRATED.items():
             values = np.array([[_calibrated(own, shape, name) for own in found] for shape in shapes], float)
-            attributes = {"units": units, "long_name": long_name}
+            attributes = {"units": units, "long_name": long_name, **EXPLAINED[name]}
             _write(file, name, ("cell", "calibration_device", *dims[1:]), values, attributes)
-        file["step_time"].estimator = "median over blocks of steps"
-        file["step_time_bound"].interval = f"order statistics of the blocks, at least {COVERAGE:.0%}"
 
     def _write_choices(self, file: "netCDF4.Dataset") -> None:
         """Write what tuning found; nothing, not even the dimension, where nothing was tuned."""
