@@ -1,11 +1,12 @@
 """The summary of a sweep: results in, statistics out, from contenders to verdicts and what limits them."""
 
 import json
+from collections.abc import Mapping
 
 import numpy as np
 import xarray as xr
 
-from hornlib.results.events import AXES
+from hornlib.statistics.appendix import Tuning, appendix
 from hornlib.statistics.contenders import contenders, rivals_of, subject_of
 from hornlib.statistics.final import non_inferior
 from hornlib.statistics.headline import compare, holm_within, ratio_of, restricted_means
@@ -31,7 +32,10 @@ ABOUT = (
 
 
 def summarise(
-    ds: xr.Dataset, settings: StatisticsSettings, reference: xr.DataArray | None = None
+    ds: xr.Dataset,
+    settings: StatisticsSettings,
+    reference: xr.DataArray | None = None,
+    tunings: Mapping[str, Tuning] | None = None,
 ) -> xr.Dataset:
     """Return the statistics of one sweep. Poor data never raise: what cannot be said stands in `limits`.
 
@@ -41,15 +45,23 @@ def summarise(
         reference: A, the final validation metric that sets the levels, by dataset; None: the coordinate
             `reference_level` of the results where there is one (from tuning seeds), else the median of the
             baseline's runs here.
+        tunings: what is known of the tuning of tuned cells, by the cell's name.
     """
     found = contenders(ds)
     subject = subject_of(found, settings.subject)
     reference = _reference_of(found) if reference is None else reference
     given = reference is not None
-    result = core(found, settings, reference)
+    shared = common_steps(found)
+    reference = baseline_metric(shared, settings.baseline) if reference is None else reference
+    times = restricted_times(shared, reference, settings)
+    result = core(shared, times, reference, settings)
     judged, rests = verdicts(result["conclusion"], subject, settings)
     result = result.merge(judged)
     result = result.merge(sentences(result, rests, settings))
+    beside, told = appendix(shared, times, settings, tunings)
+    beside = beside.drop_vars([name for name in result.data_vars if name in beside])
+    # On contenders `arm` is a label; a dimension of that name would take it away.
+    result = result.merge(beside.rename({"arm": "arm_label"}))
     result.attrs = {
         "sweep": str(ds.attrs.get("sweep", "")),
         "subject": subject,
@@ -58,30 +70,27 @@ def summarise(
         "calibration_device": found.attrs["calibration_device"],
         "settings": settings.model_dump_json(),
         "axis_units": json.dumps(UNITS),
-        "limits": json.dumps(limits(found, result, subject, given, settings)),
+        "limits": json.dumps([*limits(found, result, subject, given, settings), *told]),
     }
     return result.assign_attrs(answer=answer(result, subject, settings))
 
 
 def core(
     ds: xr.Dataset,
+    times: xr.Dataset,
+    reference: xr.DataArray,
     settings: StatisticsSettings,
-    reference: xr.DataArray | None = None,
-    axes: tuple[str, ...] = AXES,
     apart: tuple[str, ...] = ("arm", "selected_for"),
 ) -> xr.Dataset:
-    """Return levels, times, ratios, tests and conclusions: everything that verdicts are made of.
+    """Return times, ratios, tests and conclusions: everything that verdicts are made of.
 
     Args:
-        ds: from `contenders`.
+        ds: from `common_steps(contenders(...))`.
+        times: from `restricted_times`.
+        reference: A by dataset.
         settings: whom the claims are about, against whom, how certain.
-        reference: A by dataset; None: the baseline's median.
-        axes: of cost.
         apart: coordinates of contenders by which Holm's correction tells families apart.
     """
-    shared = common_steps(ds)
-    reference = baseline_metric(ds, settings.baseline) if reference is None else reference
-    times = restricted_times(shared, reference, settings, axes)
     rivals = rivals_of(ds)
     result = times.merge(compare(times, rivals, settings)).merge(restricted_means(times, settings))
     p_value = result["p_value"].sel(target=settings.target, axis="samples", drop=True)
@@ -89,7 +98,7 @@ def core(
     result = result.assign_coords({name: ("contender", ds[name].values, ds[name].attrs) for name in ABOUT})
     result["conclusion"] = conclusions(result, settings)
     result["num_diverged"] = _described((ds["status"] == "diverged").sum("seed"), "runs that diverged")
-    result["ratio_if_hit"] = _ratio_if_hit(shared, times, reference, rivals, settings)
+    result["ratio_if_hit"] = _ratio_if_hit(ds, times, reference, rivals, settings)
     end = non_inferior(_gain(ds, rivals), settings.margin, settings.alpha, settings.min_seeds)
     result["non_inferior"] = _described(end, "whether the final test metric is at most the margin worse")
     return result

@@ -6,6 +6,7 @@ import numpy as np
 import xarray as xr
 
 from hornlib.statistics.contenders import contenders
+from hornlib.statistics.restricted_mean import baseline_metric, common_steps, restricted_times
 from hornlib.statistics.settings import StatisticsSettings
 from hornlib.statistics.summary import core
 from hornlib.statistics.verdicts import CLAIMS, verdicts
@@ -112,12 +113,10 @@ def judge(ds: xr.Dataset, settings: StatisticsSettings = WORLD_SETTINGS) -> xr.D
 
     Beside it, on (dataset): `lower_end` and `diverged`, whether the report would tell so of the subject.
     """
-    result = core(
-        contenders(ds),
-        settings,
-        axes=("samples", "training_flops", "seconds"),
-        apart=("arm", "selected_for", "dataset"),
-    )
+    shared = common_steps(contenders(ds))
+    reference = baseline_metric(shared, settings.baseline)
+    times = restricted_times(shared, reference, settings, ("samples", "training_flops", "seconds"))
+    result = core(shared, times, reference, settings, apart=("arm", "selected_for", "dataset"))
     judged, _ = verdicts(result["conclusion"], SUBJECT, settings)
     own = result.isel(contender=np.flatnonzero(result["arm"] == SUBJECT)).swap_dims(contender="dataset")
     judged["lower_end"] = own["non_inferior"].sel(rival=RIVALS[0], drop=True) == "no"

@@ -13,6 +13,7 @@ from hornlib.errors import ResultsError, nearest
 from hornlib.provenance import commit
 from hornlib.results.atomic import written_atomically
 from hornlib.results.opening import open_results
+from hornlib.statistics.appendix import Tuning
 from hornlib.statistics.settings import StatisticsSettings
 from hornlib.statistics.summary import summarise
 
@@ -24,7 +25,10 @@ AGAIN = "`hornlib statistics` writes it anew"
 
 
 def write_statistics(
-    results: Path, output: Path, settings: Mapping[str, StatisticsSettings]
+    results: Path,
+    output: Path,
+    settings: Mapping[str, StatisticsSettings],
+    tunings: Mapping[str, Tuning] | None = None,
 ) -> dict[str, str]:
     """Write the statistics of sweeps.
 
@@ -32,6 +36,7 @@ def write_statistics(
         results: results.nc, or partial.nc.
         output: statistics.nc.
         settings: sweep -> whom its claims are about, against whom.
+        tunings: what is known of the tuning of tuned cells, by the cell's name.
 
     Returns:
         Sweep -> the paragraph that answers its question.
@@ -52,7 +57,7 @@ def write_statistics(
         }
         xr.Dataset(attrs=root).to_netcdf(temporary, mode="w", engine="netcdf4")
         for sweep, own in settings.items():
-            summary = summarise(open_results(results, sweep=sweep), own)
+            summary = summarise(open_results(results, sweep=sweep), own, tunings=tunings)
             told[sweep] = summary.attrs["answer"]
             summary.to_netcdf(temporary, mode="a", group=sweep, engine="netcdf4", encoding=_encoding(summary))
     return told
