@@ -107,6 +107,10 @@ ABOUT = {
         "of median times over seeds in samples; a miss is infinite",
     ),
     "algoperf_score": _About("AlgoPerf's score", "integral of the performance profile from 1 to 4, over 3"),
+    "at_best_learning_rate": _About(
+        "whether the cell is at the learning rate that is best for its other parameters",
+        "chosen on validation by all seeds",
+    ),
     "main_effect": _About(
         "main effect of a parameter's level",
         "mean over the other axes less the grand mean, mean over seeds",

@@ -51,13 +51,16 @@ def influence_table(
         On (dataset, outcome): `main_effect` and `main_effect_bound` over `level` (labels `timesteps=8`, with
         coordinates `level_axis`, `level_place`), `interaction` and `interaction_bound` over `level_pair` (`timesteps=8,
         num_nodes=16`), `first_order_share`, `total_share` and `largest_in_draws` over `axis_name`,
-        `interaction_share` over `axis_pair`, `noise_share`, `factorial_cells` and `factorial_seeds`. Empty where the
-        subject has no grid.
+        `interaction_share` over `axis_pair`, `noise_share`, `factorial_cells` and `factorial_seeds`; and
+        `at_best_learning_rate` (outcome, contender), 1 for the subject's cells at the rate that all seeds choose. Empty
+        where the subject has no grid.
     """
     subject = subject_of(ds, settings.subject)
     rows: Rows = {}
     told: list[str] = []
     order: dict[str, tuple[str, int]] = {}
+    best = np.zeros((len(OUTCOMES), ds.sizes["contender"]), np.int8)
+    outcomes = _outcomes(ds, final, times, settings)
     for dataset in dict.fromkeys(ds["dataset"].values.tolist()):
         own = np.flatnonzero((ds["arm"] == subject) & (ds["dataset"] == dataset) & (ds["selected_for"] == ""))
         axes = _axes(ds.isel(contender=own)) if len(own) > 1 else []
@@ -65,11 +68,17 @@ def influence_table(
             continue
         if RATE not in axes:
             told.append(f"{dataset}: learning_rate is no axis of {subject}, so effects are at the one given.")
-        for outcome, found in _influences(ds, final, times, settings, own, axes):
+        for row, runs in enumerate(outcomes.values()):
+            best[row, own[_best(ds, runs, own, axes)]] = 1
+        for outcome, found in _influences(ds, outcomes, settings, own, axes):
             told += [f"{dataset}, {OUTCOMES[outcome]}: {sentence}." for sentence in found.left_out]
             _add(rows, (dataset, outcome), found, order)
-    table = _laid_out(rows, order)
-    return table.reindex(dataset=times["dataset"]) if rows else table, list(dict.fromkeys(told))
+    if not rows:
+        return xr.Dataset(), told
+    table = _laid_out(rows, order).reindex(dataset=times["dataset"].values)
+    labels = {"outcome": list(OUTCOMES), "contender": ds["contender"].values}
+    table["at_best_learning_rate"] = xr.DataArray(best, labels, tuple(labels))
+    return table, list(dict.fromkeys(told))
 
 
 def _axes(own: xr.Dataset) -> list[str]:
@@ -78,16 +87,25 @@ def _axes(own: xr.Dataset) -> list[str]:
     return [name for name in names if not np.isin(own[name].values.astype(str), ("nan", "")).any()]
 
 
+def _best(ds: xr.Dataset, outcome: _Outcome, own: np.ndarray, axes: list[str]) -> np.ndarray:
+    """Return which of the subject's cells are at the learning rate that all seeds choose for their point."""
+    score = outcome.chosen_by[own].mean("seed").values
+    points: dict[tuple[object, ...], list[int]] = {}
+    for index, key in enumerate(zip(*(ds[axis].values[own] for axis in axes if axis != RATE), strict=True)):
+        points.setdefault(key, []).append(index)
+    known = [np.array(cells)[np.isfinite(score[cells])] for cells in points.values()]
+    return np.array([cells[score[cells].argmin()] for cells in known if len(cells)], int)
+
+
 def _influences(
     ds: xr.Dataset,
-    final: xr.DataArray,
-    times: xr.Dataset,
+    outcomes: Mapping[str, _Outcome],
     settings: StatisticsSettings,
     own: np.ndarray,
     axes: list[str],
 ) -> Iterator[tuple[str, Influence]]:
     coords = {axis: ("contender", ds[axis].values[own]) for axis in axes}
-    for name, outcome in _outcomes(ds, final, times, settings).items():
+    for name, outcome in outcomes.items():
         judged, chosen_by = (on_grid(runs[own].assign_coords(coords), axes) for runs in outcome)
         if RATE in axes:
             judged = at_best_learning_rate(judged, chosen_by, RATE)

@@ -55,6 +55,15 @@ def test_planted_effects_come_out_at_each_cells_own_learning_rate(sweep):
     assert found["factorial_cells"].sel(outcome="log_time").item() == 6
 
 
+def test_the_cells_at_their_best_learning_rate_are_marked(sweep):
+    found, _ = sweep()
+    marked = found["at_best_learning_rate"].sel(outcome="log_time")
+    labels = marked["contender"].values[marked.values == 1].tolist()
+    assert len(labels) == 6 and not any("cnn" in label for label in labels)
+    for label in labels:
+        assert ("learning_rate=0.001" in label) == ("timesteps=4" in label)
+
+
 def test_flops_follow_samples_where_a_step_costs_the_same(sweep):
     found, _ = sweep()
     one, other = (found["main_effect"].sel(outcome=name) for name in ("log_time", "log_training_flops"))
