@@ -14,7 +14,8 @@ import xarray as xr
 from hornlib.statistics.aggregate import interquartile_mean, probability_of_improvement
 from hornlib.statistics.factorial import components
 from hornlib.statistics.final import share_of_runs
-from hornlib.statistics.influence import at_best_learning_rate, influence
+from hornlib.statistics.influence import at_best_learning_rate, effects
+from hornlib.statistics.intervals import resampling_weights
 from hornlib.statistics.student import student_interval
 from hornlib.statistics.survival import fraction_reached
 
@@ -195,13 +196,13 @@ def on_effects(sd: float, *gaps: float) -> Callable[[np.random.Generator, int, i
         truths = components(xr.DataArray(cells, levels, dims[:2]), dims[:2])
         away = np.abs(np.arange(3) - np.array([[0, 1, 2], [1, 1, 1]])[..., None])
         expected = cells[..., None, None] + (away * np.array(gaps)[:, None, None])[..., None]
+        weights = resampling_weights(1000, seeds, 0)
         covered = []
         for _ in range(max(simulations // 50, 1)):
             luck = np.sqrt(0.5) * sd * (random.normal(size=(2, 3, 3, seeds)) + random.normal(size=seeds))
             times = xr.DataArray(expected + luck, levels, dims)
-            for subset, effect in influence(
-                at_best_learning_rate(times, times), 0, draws=1000
-            ).effects.items():
+            judged = at_best_learning_rate(times, times)
+            for subset, effect in effects(judged, dims[:2], weights, alpha=0.05).items():
                 covered.append(
                     within(effect["interval"].values.reshape(-1, 2), truths[subset].values.ravel())
                 )

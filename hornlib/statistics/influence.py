@@ -11,7 +11,7 @@ from hornlib.statistics.factorial import Subset, components, full_factorial
 from hornlib.statistics.intervals import FEWEST, mean_interval, resampling_weights
 from hornlib.statistics.student import as_bounds
 
-__all__ = ["Influence", "at_best_learning_rate", "influence", "shares"]
+__all__ = ["Influence", "at_best_learning_rate", "effects", "influence", "shares"]
 
 ROUNDING = 1e-24
 """Of the mean square: a variance below it is that of rounding errors."""
@@ -150,10 +150,6 @@ def _shares(
 def influence(grid: xr.DataArray, seed: int, alpha: float = 0.05, draws: int = 2000) -> Influence:
     """Return main effects, two-way interactions and shares of variance of one outcome over a grid.
 
-    Every seed has all points, so that each gives an effect of its own, freed of what the seed does to all of them;
-    the interval is the studentised bootstrap's, over seeds, of the mean of these. It is NaN for fewer than five
-    seeds, and where runs are so tied that it has no end.
-
     Args:
         grid: a dimension for each axis, and `seed`, already at each point's own learning rate; NaN where a run lacks.
         seed: of the draws.
@@ -167,13 +163,36 @@ def influence(grid: xr.DataArray, seed: int, alpha: float = 0.05, draws: int = 2
         return Influence({}, xr.Dataset(), 0, 0, [*left_out, reason])
     grid = grid.squeeze([axis for axis in grid.dims if axis not in (*axes, "seed")], drop=True)
     weights = resampling_weights(draws, grid.sizes["seed"], seed)
-    effects = {
-        subset: _effect(part, weights, alpha)
-        for subset, part in components(grid, axes).items()
-        if 1 <= len(subset) <= 2
-    }
     number = grid.sizes["seed"]
-    return Influence(effects, shares(grid, axes, weights), grid.size // number, number, left_out)
+    return Influence(
+        effects(grid, axes, weights, alpha),
+        shares(grid, axes, weights),
+        grid.size // number,
+        number,
+        left_out,
+    )
+
+
+def effects(
+    grid: xr.DataArray, axes: Sequence[str], weights: np.ndarray, alpha: float
+) -> dict[Subset, xr.Dataset]:
+    """Return main effects and two-way interactions of a full factorial, with intervals over seeds.
+
+    Every seed has all points, so that each gives an effect of its own, freed of what the seed does to all of them;
+    the interval is the studentised bootstrap's of the mean of these. It is NaN for fewer than five seeds, and where
+    runs are so tied that it has no end.
+
+    Args:
+        grid: a dimension for each axis, and `seed`; no NaN.
+        axes: the factors.
+        weights: of the seeds in each draw, (draw, seed).
+        alpha: 1 - confidence of each effect, two-sided.
+
+    Returns:
+        `estimate` and `interval` (with `bound`) for every subset of one or two axes.
+    """
+    parts = components(grid, axes)
+    return {subset: _effect(part, weights, alpha) for subset, part in parts.items() if 1 <= len(subset) <= 2}
 
 
 def _effect(part: xr.DataArray, weights: np.ndarray, alpha: float) -> xr.Dataset:
