@@ -43,8 +43,8 @@ def at_best_learning_rate(
     y = (y at the rate that all seeds choose + y at the rate that the other half of the seeds chooses) / 2, a choice
     being the argmin over rates of the mean of `chosen_by`. The first is too good, since the run helped to choose what
     it is judged at (the best of several noisy rates looks better than it is); the second is too bad, since half of
-    the seeds choose worse, and moves from draw to draw more than its runs do. Intervals of effects on either alone
-    cover down to 87 % and 84 %, on their mean 93 % and more (benchmarks/coverage.md).
+    the seeds choose worse, and with it effects move more than their intervals know. Intervals of effects on the mean of
+    both hold what they promise, be the rates far apart, nearly equal, or equal in some cells (benchmarks/coverage.md).
 
     Args:
         judged: outcome of the runs, with the dimensions `dim` and `seed`.

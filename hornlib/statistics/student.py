@@ -12,10 +12,10 @@ BOUNDS = ["low", "high"]
 def student_interval(runs: xr.DataArray, alpha: float = 0.05, dim: str = "seed") -> xr.Dataset:
     """Return the mean over seeds and Student's interval, a little widened: m -+ t(1 - alpha/2; n - 2) s / sqrt(n).
 
-    One degree of freedom less than Student's own: accuracies are skewed near their ceiling, and of five runs his
-    n - 1 miss the mean in 8 % (benchmarks/coverage.md). A studentised bootstrap would do as well, but has no end
-    where runs are tied, as accuracies on few images are. Runs that are NaN are left out; the interval is NaN for
-    fewer than three, and has no width where all are equal.
+    One degree of freedom less than Student's own: accuracies are skewed near their ceiling, where his n - 1 miss the
+    mean of beta(20, 2) with five runs in 8 %, n - 2 in 6 % (benchmarks/coverage.md). A studentised bootstrap would do
+    as well, but has no end where runs are tied, as accuracies on few images are. Runs that are NaN are left out; the
+    interval is NaN for fewer than three, and has no width where all are equal.
 
     Args:
         runs: one number a run, with the dimension `dim`; a paired difference serves as well.
