@@ -75,6 +75,7 @@ for sweep in GRID.sweeps.values():
 
 # Snakemake's own lock outlives a killed process; this one does not (profiles/default sets nolock).
 onstart:
+    global LEASE  # this is a function's body: a local name would be forgotten, and the file closed, at its end
     try:
         LEASE = acquire(RESULTS)
     except HornlibError as error:

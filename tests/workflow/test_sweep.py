@@ -12,6 +12,7 @@ import pytest
 import xarray as xr
 
 from hornlib.lease import acquire
+from hornlib.statistics.write import open_statistics
 
 VOLATILE = {"seconds", "job_seconds", "final_seconds"}
 
@@ -22,11 +23,16 @@ def test_the_sweep_leaves_results_and_figures(finished):
         assert (results["status"] == "complete").all()
         assert np.isfinite(results["final_test_metric"]).all()
     figures = {file.name for file in (finished.folder / "results/figures").iterdir()}
-    assert figures == {
+    assert figures >= {
         f"two_cells-{axis}.{kind}"
         for axis in ("steps", "samples", "flops", "seconds")
         for kind in ("svg", "png")
     }
+    page = (finished.folder / "results/report.html").read_text()
+    assert "two_cells" in page and "Not enough data" in page
+    assert (
+        open_statistics(finished.folder / "results/statistics.nc", "two_cells").attrs["subject"] == "horn_cnn"
+    )
 
 
 def test_a_second_call_has_nothing_to_do(finished):
@@ -41,7 +47,7 @@ def test_the_sweep_is_a_target_and_rules_are_listed(finished):
     assert target.returncode == 0 and "Nothing to be done" in target.stderr + target.stdout
     listed = finished.snakemake("--list-rules")
     assert listed.returncode == 0
-    for rule in ("all", "data", "train", "gather", "figures"):
+    for rule in ("all", "data", "tune", "select", "train", "calibrate", "gather", "statistics", "report"):
         assert re.search(rf"^\s*{rule}\b", listed.stdout + listed.stderr, re.M), listed.stdout
 
 
@@ -140,6 +146,25 @@ def test_a_living_rival_in_the_same_results_folder_is_refused_by_its_name(projec
         result = project.snakemake()
     assert result.returncode != 0 and f"process {os.getpid()} on" in result.stderr
     assert "Traceback" not in result.stderr and not project.runs()
+
+
+def test_a_sweep_holds_its_results_folder_until_it_ends(project):
+    first = subprocess.Popen(
+        project.command("--cores", "1"),
+        cwd=project.folder,
+        env=project.environment,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        logs = project.folder / "results/logs"
+        deadline = time.monotonic() + 120
+        while not logs.exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        second = project.snakemake()
+        assert second.returncode != 0 and f"process {first.pid} on" in second.stderr, second.stderr
+    finally:
+        first.terminate()
+        first.wait(60)
 
 
 def test_config_on_the_command_line_is_refused(project):
