@@ -26,7 +26,8 @@ __all__ = ["measure", "relative_updates", "steps_at"]
 
 QUESTION = (
     "Is early speed only a larger effective learning rate? If it is, arms differ at one learning rate, and no longer "
-    "when each learning rate is divided by the arm's gain, nor when each arm has its own best."
+    "when each learning rate is divided by the arm's gain (the scale of the features that reach the last layer), nor "
+    "when each arm has its own best."
 )
 
 NUM_STEPS = 10
@@ -111,7 +112,7 @@ def measure(study: Study) -> "xr.Dataset":
     sentence = "Nothing has been trained yet, so learning rates cannot be compared."
     if study.results is not None:
         reached = outcomes(study)
-        pairs = list(_pairs(study, reached["steps_to_target"].values))
+        pairs = list(_pairs(study, reached["steps_to_target"].values, variables["gain"][1]))
         effects = [effect for _, compared in pairs for effect in compared.values()]
         variables |= outcome_variables(reached)
         estimator = "geometric mean over seeds (and shared learning rates) of paired ratios of steps"
@@ -127,11 +128,15 @@ def measure(study: Study) -> "xr.Dataset":
 
 
 def _weights(chunk: Chunk) -> dict[str, Tensor]:
-    """Return every layer's weights as one row a lane, (lanes, numbers)."""
+    """Return every layer's weights as one row a seed, (seeds, numbers); NaN where a lane has diverged."""
     rows: dict[str, list[Tensor]] = {}
     for name, tensor in chunk.lanes.parameters.items():
         rows.setdefault(layer_of(name.removeprefix("network.")), []).append(tensor.detach().flatten(1))
-    return {layer: torch.cat(parts, 1) for layer, parts in rows.items()}
+    kept = {layer: torch.cat(parts, 1) for layer, parts in rows.items()}
+    found = {layer: own.new_full((len(chunk.seeds), own.shape[1]), torch.nan) for layer, own in kept.items()}
+    for layer, own in kept.items():
+        found[layer][chunk.lanes.rows] = own
+    return found
 
 
 def _measured_updates(study: Study) -> dict[str, dict[str, Entry]]:
@@ -145,17 +150,14 @@ def _measured_updates(study: Study) -> dict[str, dict[str, Entry]]:
         for layer, change in updates.items():
             numbers[row, : change.shape[0], : change.shape[1], layers.index(layer)] = change.numpy()
     dims = ("contender", "seed", "training_step", "layer")
-    gain = [
-        [scale_at_start(contender, seed, "none").feature_deviation for seed in study.seeds]
-        for contender in study.contenders
-    ]
+    gain = [_gains(contender, study.seeds) for contender in study.contenders]
     return {
         "variables": {
             "relative_update": variable(dims, numbers, "|change of the weights| / |weights| in a step"),
             "gain": variable(
                 ("contender", "seed"),
                 gain,
-                "standard deviation of the untrained features before the read-out",
+                "scale of the untrained features that reach the last layer",
             ),
         },
         "axes": {
@@ -165,14 +167,14 @@ def _measured_updates(study: Study) -> dict[str, dict[str, Entry]]:
     }
 
 
-def _pairs(study: Study, steps: np.ndarray) -> Iterator[tuple[str, dict[str, Effect]]]:
+def _pairs(study: Study, steps: np.ndarray, gain: np.ndarray) -> Iterator[tuple[str, dict[str, Effect]]]:
     """Yield the first group of contenders against every other of its dataset: alike but for the learning rate."""
     groups: dict[str, list[int]] = {}
     for index, contender in enumerate(study.contenders):
         varies = [name for name in contender.varies if name != "learning_rate"]
         groups.setdefault(label(contender.arm, contender.cell, varies), []).append(index)
     curves = {name: _curve(study, steps, rows) for name, rows in groups.items()}
-    gains = {name: _gain(study.contenders[rows[0]], study.seeds) for name, rows in groups.items()}
+    gains = {name: float(np.exp(np.log(gain[rows[0]]).mean())) for name, rows in groups.items()}
     first: dict[str, str] = {}
     for name, rows in groups.items():
         subject = first.setdefault(study.contenders[rows[0]].cell.data.name, name)
@@ -189,12 +191,11 @@ def _curve(study: Study, steps: np.ndarray, rows: list[int]) -> Curve:
     return rates[order], steps[np.array(rows)[order]]
 
 
-def _gain(contender: Contender, seeds: tuple[int, ...]) -> float:
-    """Return the feature scale that reaches the last layer; 1 behind a normalised read-out."""
+def _gains(contender: Contender, seeds: tuple[int, ...]) -> list[float]:
+    """Return the feature scale that reaches the last layer, by seed; 1 behind a normalised read-out."""
     if contender.cell.model.readout_norm == "batch":  # type: ignore[attr-defined]
-        return 1.0
-    deviations = [scale_at_start(contender, seed, "none").feature_deviation for seed in seeds]
-    return float(np.exp(np.log(deviations).mean()))
+        return [1.0] * len(seeds)
+    return [scale_at_start(contender, seed, "none").feature_deviation for seed in seeds]
 
 
 def _best(curve: Curve) -> np.ndarray:

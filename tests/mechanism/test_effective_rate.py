@@ -58,6 +58,22 @@ def test_updates_are_those_of_the_run_that_training_would_make():
     torch.testing.assert_close(found, torch.stack(expected))
 
 
+def test_a_lane_that_diverges_leaves_a_gap_and_the_others_go_on():
+    noisy = {
+        "optimizer": "sgd",
+        "learning_rate": 1e-3,
+        "batch_size": 4,
+    }  # some lane's loss rises within ten steps
+    seeds = tuple(range(6))
+    usual, strict = cell_of(**noisy), cell_of(**noisy, divergence_factor=1.05)
+    expected, found = (
+        relative_updates(cell, seeds, load(cell.data, "cpu"))["readout.linear"] for cell in (usual, strict)
+    )
+    known = ~torch.isnan(found)
+    assert 0 < known.all(1).sum() < 6 and known[:, 0].all()
+    torch.testing.assert_close(found[known], expected[known])
+
+
 def test_steps_between_trained_rates_are_interpolated_and_outside_unknown():
     steps = steps_at(curve(1.0, seeds=2), 10**-1.5)
     assert steps == pytest.approx(100 / 10**-0.75 * np.array([1, 1.1]))
