@@ -20,10 +20,8 @@ RATIO = (
     "ratio of restricted mean times over paired seeds: mean of min(T, budget) of the contender over that of the "
     "rival; a run that diverges or never reaches the target has T infinite"
 )
-INTERVAL = (
-    "studentised bootstrap over pairs on the logarithm, with the variance of rounding up to evaluations"
-)
-TEST = "two-sided paired t-test of log restricted times, with the variance of rounding up to evaluations"
+INTERVAL = "studentised bootstrap over pairs on the logarithm, with at least the variance of rounding up to evaluations"
+TEST = "two-sided paired t-test of log restricted times, with at least the variance of rounding up to evaluations"
 
 
 class _Times(NamedTuple):

@@ -37,17 +37,17 @@ def log_ratio_interval(
     """Return the symmetric studentised bootstrap interval of theta = ln(mean a / mean b) over pairs (a_i, b_i).
 
     With p = a / mean a, q = b / mean b, the squared standard error of theta is
-    s^2 = sum_i (p_i - q_i)^2 / (n (n - 1)). A draw * gives t* = (theta* - theta) / max(s*, sqrt(rounding)); the
-    interval is theta -+ S c, with S^2 = s^2 + rounding and c the quantile 1 - alpha of |t*|, but no smaller than
-    Student's for n - 1 degrees of freedom: ties make it too small.
+    s^2 = max(sum_i (p_i - q_i)^2 / (n (n - 1)), rounding). A draw * gives t* = (theta* - theta) / s*; the interval
+    is theta -+ s c, with c the quantile 1 - alpha of |t*|, but no smaller than Student's for n - 1 degrees of
+    freedom: ties make it too small.
 
     Args:
         first: a > 0, (row, pair).
         second: b > 0, (row, pair); ones for the interval of ln(mean a).
         weights: from `resampling_weights`, (draw, pair).
         alpha: 1 - coverage.
-        rounding: (row,), variance of theta from rounding times up to the next evaluation: runs that all fall
-            on the same evaluations are not without error.
+        rounding: (row,), variance of theta from rounding times up to the next evaluation. The runs' own spread
+            holds it, unless all fall on the same few evaluations, which does not make them exact.
 
     Returns:
         (row, 2): low and high, as logarithms.
@@ -63,7 +63,7 @@ def log_ratio_interval(
     _, representative, which = np.unique(np.round(shapes, 12), axis=0, return_index=True, return_inverse=True)
     shapes, num_pairs = shapes[representative], first.shape[1]
     p, q, rounding = shapes[:, :num_pairs], shapes[:, num_pairs:-1], shapes[:, -1]
-    error = np.sqrt(((p - q) ** 2).sum(1) / (num_pairs * (num_pairs - 1)) + rounding)
+    error = np.sqrt(np.maximum(((p - q) ** 2).sum(1) / (num_pairs * (num_pairs - 1)), rounding))
 
     def absolute_t(rows: np.ndarray) -> np.ndarray:
         return _t_of_ratios(p[rows], q[rows], rounding[rows, None], weights)
@@ -114,7 +114,7 @@ def by_known_columns(known: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray
 def _half_widths(
     error: np.ndarray, num_values: int, alpha: float, absolute_t: Callable[[np.ndarray], np.ndarray]
 ) -> np.ndarray:
-    """Return S c of each row, some rows at a time; 0 where there is no error at all."""
+    """Return s c of each row, some rows at a time; 0 where there is no error at all."""
     from scipy.special import stdtrit
 
     least = stdtrit(num_values - 1, 1 - alpha / 2)

@@ -99,3 +99,17 @@ def lognormal():
 def settings():
     """A function that gives settings with fewer draws."""
     return lambda **values: StatisticsSettings(**{"bootstrap": 1000, **values})
+
+
+@pytest.fixture(scope="session")
+def arms(lognormal):
+    """A function that gives the times of three arms."""
+
+    def make(horn=60, cnn=120, leaky=120, num_seeds=10):
+        return {
+            "horn_cnn": lognormal(horn, num_seeds, seed=1),
+            "cnn": lognormal(cnn, num_seeds, seed=2),
+            "leaky_cnn": lognormal(leaky, num_seeds, seed=3),
+        }
+
+    return make

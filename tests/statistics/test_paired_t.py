@@ -30,4 +30,4 @@ def test_ties_do_not_break_its_size():
     rounded, length = grid[index], grid[index] - grid[index - 1]
     error = ((length / rounded) ** 2).sum((0, 2)) / 12 / 49
     p = paired_t_p(np.log(rounded[0] / rounded[1]), error)
-    assert (p <= 0.05).mean() <= 0.05
+    assert (p <= 0.05).mean() <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 4000)
