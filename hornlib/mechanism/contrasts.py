@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
 from hornlib.mechanism.contenders import Contender, Study, contender_coordinates, parameters_of
-from hornlib.mechanism.effects import Effect, paired_difference, said, time_ratio
+from hornlib.mechanism.effects import Effect, paired_difference, said_by_verdict, time_ratio
 from hornlib.mechanism.outcomes import outcome_variables, outcomes
 from hornlib.mechanism.record import Entry, axis, effect_variables
 
@@ -43,11 +43,8 @@ class Contrast(NamedTuple):
 
     def sentence(self, faster: str, slower: str) -> str:
         """Return all pairs in words: effect, interval, n, and what it means or that nothing is distinguished."""
-        parts = [
-            f"{name}: {said(ratio)}: {ratio.verdict(1, faster, slower)}"
-            for name, ratio in zip(self.names, self.ratios, strict=True)
-        ]
-        return f"Ratio of steps to the target. {'; '.join(parts)}."
+        ratios = dict(zip(self.names, self.ratios, strict=True))
+        return f"Ratio of steps to the target, {said_by_verdict(ratios, 1, faster, slower)}."
 
 
 def pairs_that_differ_in(

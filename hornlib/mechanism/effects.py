@@ -1,6 +1,7 @@
 """Effect sizes with intervals, and the words for them: paired ratios, paired differences, rank correlations."""
 
 import math
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +14,7 @@ __all__ = [
     "paired_ratio",
     "rank_correlation",
     "said",
+    "said_by_verdict",
     "time_ratio",
 ]
 
@@ -144,8 +146,33 @@ def rank_correlation(first: np.ndarray, second: np.ndarray) -> Effect:
 
 def said(effect: Effect, what: str = "seeds") -> str:
     """Return an effect in figures: "0.83 [0.71, 0.97] (n = 7 seeds)"."""
+    return f"{_figures(effect)} (n = {effect.num} {what})"
+
+
+def said_by_verdict(effects: Mapping[str, Effect], null: float, smaller: str, larger: str) -> str:
+    """Return named effects in figures, those of one verdict together, with n.
+
+    "n = 7 seeds; faster: a over b 0.83 [0.71, 0.97]; not distinguished from 1: a over c 1.1 [0.9, 1.3]"
+
+    Args:
+        effects: by name.
+        null: the value that means nothing.
+        smaller: what an interval below it means.
+        larger: what an interval above it means.
+    """
+    groups: dict[str, list[str]] = {}
+    for name, effect in effects.items():
+        verdict = effect.verdict(null, smaller, larger)
+        groups.setdefault(verdict, []).append(f"{name} {_figures(effect)}")
+    nums = sorted({effect.num for effect in effects.values()})
+    counted = " to ".join(map(str, nums[:: max(1, len(nums) - 1)]))
+    parts = [f"{verdict}: {', '.join(those)}" for verdict, those in groups.items()]
+    return "; ".join([f"n = {counted} seeds", *parts])
+
+
+def _figures(effect: Effect) -> str:
     if not math.isfinite(effect.estimate):
-        return f"not known (n = {effect.num} {what})"
+        return "not known"
     if not math.isfinite(effect.low):
-        return f"{effect.estimate:.3g}, no interval (n = {effect.num} {what})"
-    return f"{effect.estimate:.3g} [{effect.low:.3g}, {effect.high:.3g}] (n = {effect.num} {what})"
+        return f"{effect.estimate:.3g}, no interval"
+    return f"{effect.estimate:.3g} [{effect.low:.3g}, {effect.high:.3g}]"

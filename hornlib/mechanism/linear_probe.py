@@ -9,7 +9,7 @@ from hornlib.cell import Cell
 from hornlib.data.loading import Split, Splits, load
 from hornlib.errors import ConfigError
 from hornlib.mechanism.contenders import Study, contender_coordinates
-from hornlib.mechanism.effects import Effect, paired_difference, said
+from hornlib.mechanism.effects import Effect, paired_difference, said, said_by_verdict
 from hornlib.mechanism.initialisation import features, hold_statistics_, untrained
 from hornlib.mechanism.record import axis, effect_variables, finished, variable
 from hornlib.mechanism.ridge import Part, probe
@@ -164,7 +164,8 @@ def _gain_over_time(
 def _sentence(study: Study, leads: dict[str, Effect], gain: Effect) -> str:
     subject = study.contenders[0].label
     words = ("fewer classes are told apart than by the control", "the untrained features are more separable")
-    parts = [f"{name}: {said(lead)}: {lead.verdict(0, *words)}" for name, lead in leads.items()]
     over = gain.verdict(0, "the steps make them less separable", "the steps make them more separable")
-    parts.append(f"from one step to its own timesteps, {subject}: {said(gain)}: {over}")
-    return f"Difference of the linear probe's test accuracy. {'; '.join(parts)}."
+    return (
+        f"Difference of the linear probe's test accuracy, {said_by_verdict(leads, 0, *words)}. "
+        f"From one step to its own timesteps, {subject}: {said(gain)}: {over}."
+    )

@@ -12,6 +12,7 @@ from hornlib.mechanism.effects import (
     paired_ratio,
     rank_correlation,
     said,
+    said_by_verdict,
     time_ratio,
 )
 
@@ -33,14 +34,21 @@ def test_pairs_with_a_gap_are_left_out():
     assert nothing.num == 0 and math.isnan(nothing.estimate)
 
 
-def test_a_time_ratio_is_that_of_restricted_means_and_rounding_widens_it():
+def test_a_time_ratio_is_that_of_restricted_means():
     rng = np.random.default_rng(1)
     first, second = rng.lognormal(3, 0.3, 9), rng.lognormal(3.2, 0.3, 9)
-    bare = time_ratio(first, second)
-    assert bare.estimate == pytest.approx(first.mean() / second.mean())
-    rounded = time_ratio(first, second, (np.full(9, 5.0), np.full(9, 5.0)))
-    assert rounded.low < bare.low < bare.estimate < bare.high < rounded.high
+    found = time_ratio(first, second)
+    assert found.estimate == pytest.approx(first.mean() / second.mean())
+    assert found.low < found.estimate < found.high and found.num == 9
     assert math.isnan(time_ratio(first[:4], second[:4]).low)
+
+
+def test_runs_that_fall_on_the_same_evaluations_are_not_without_error():
+    first, second, lengths = np.full(8, 50.0), np.full(8, 40.0), np.full(8, 10.0)
+    found = time_ratio(first, second, (lengths, lengths))
+    assert found.low < 1.25 < found.high
+    finer = time_ratio(first, second, (lengths / 10, lengths / 10))
+    assert found.low < finer.low < 1.25 < finer.high < found.high
 
 
 def test_a_rank_correlation_is_scipys_and_needs_four_points_that_differ():
@@ -77,4 +85,8 @@ def test_words_follow_the_interval_and_few_seeds_say_nothing():
     assert "not enough data (n = 6" in Effect(0.5, 0.4, 0.6, 6).verdict(1, *words)
     assert not Effect(0.5, 0.4, 0.6, 6).differs(1) and Effect(0.5, 0.4, 0.6, 7).differs(1)
     assert said(Effect(0.5, 0.4, 0.6, 9)) == "0.5 [0.4, 0.6] (n = 9 seeds)"
+    several = {"a": Effect(0.5, 0.4, 0.6, 9), "b": Effect(1, 0.8, 1.2, 8), "c": Effect(0.7, 0.6, 0.9, 9)}
+    assert said_by_verdict(several, 1, *words) == (
+        "n = 8 to 9 seeds; smaller: a 0.5 [0.4, 0.6], c 0.7 [0.6, 0.9]; not distinguished from 1: b 1 [0.8, 1.2]"
+    )
     assert said(Effect(math.nan, math.nan, math.nan, 0), "cells") == "not known (n = 0 cells)"
