@@ -141,11 +141,11 @@ def _eigenvalues(matrix: Tensor) -> Tensor:
 
 
 class _Eigenvalues(torch.autograd.Function):
-    """`torch.linalg.eigvals`, which under vmap would compute eigenvectors too, at twice the time."""
+    """`torch.linalg.eigvals`, on the CPU: under vmap torch would compute eigenvectors too, and not every device can."""
 
     @staticmethod
     def forward(matrix: Tensor) -> Tensor:
-        return torch.linalg.eigvals(matrix)
+        return torch.linalg.eigvals(matrix.cpu()).to(matrix.device)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
@@ -153,7 +153,7 @@ class _Eigenvalues(torch.autograd.Function):
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple[int], matrix: Tensor) -> tuple[Tensor, int]:
-        return torch.linalg.eigvals(matrix.movedim(in_dims[0], 0)), 0
+        return _Eigenvalues.apply(matrix.movedim(in_dims[0], 0)), 0
 
 
 def _finite(values: Tensor) -> Tensor:
