@@ -152,10 +152,10 @@ def main() -> None:
     print("# Statistics of a large sweep\n")
     print(
         f"`python benchmarks/statistics.py --cells {arguments.cells}`: {arguments.cells:,} cells in "
-        f"{len(ARMS)} arms x {SEEDS} seeds x 50 evaluations, 4 targets, 4 axes, 10,000 draws; each row a fresh "
-        f"process, n = 1, results made in memory. Python {platform.python_version()}, {os.cpu_count()} cores, load average "
-        f"{os.getloadavg()[1]:.1f}: above the number of cores, wall time is also the neighbours', and processor "
-        "time is what counts. The reach: under 60 s and 2 GB.\n"
+        f"{len(ARMS)} arms x {SEEDS} seeds x 50 evaluations, 4 targets, 4 axes, 10,000 draws; each row a new "
+        f"process, n = 1, results made in memory. Python {platform.python_version()}, {os.cpu_count()} cores, load "
+        f"average {os.getloadavg()[1]:.1f}: above the number of cores, wall time is the neighbours' too, and "
+        "processor time is what counts. The reach: under 60 s and 2 GB.\n"
     )
     print("| what | wall time, s | processor time, s | peak resident memory, MB |")
     print("|---|---:|---:|---:|")

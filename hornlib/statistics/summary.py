@@ -30,6 +30,9 @@ ABOUT = (
 )
 """Coordinates of a contender that the statistics keep."""
 
+APART = {"arm": "arm_label", "level": "parameter_level"}
+"""Dimensions of the appendix -> what they are called beside a contender's `arm` and the targets' `level`."""
+
 
 def summarise(
     ds: xr.Dataset,
@@ -60,8 +63,7 @@ def summarise(
     result = result.merge(sentences(result, rests, settings))
     beside, told = appendix(shared, times, settings, tunings)
     beside = beside.drop_vars([name for name in result.data_vars if name in beside])
-    # On contenders `arm` is a label; a dimension of that name would take it away.
-    result = result.merge(beside.rename({"arm": "arm_label"}))
+    result = result.merge(beside.rename({name: new for name, new in APART.items() if name in beside.dims}))
     result.attrs = {
         "sweep": str(ds.attrs.get("sweep", "")),
         "subject": subject,

@@ -77,7 +77,8 @@ def sentence_of(
         return f"Not measured: the subject has no cell on {dataset}."
     if len(rests) > SHOWN:
         return f"{_capital(verdict)}: {_counted(summary, rests, settings)}."
-    return f"{_capital(verdict)}: {'; '.join(_phrase(summary, item, settings) for item in rests)}."
+    phrases = dict.fromkeys(_phrase(summary, item, settings) for item in rests)
+    return f"{_capital(verdict)}: {'; '.join(phrases)}."
 
 
 def notes(summary: xr.Dataset, subject: str, settings: StatisticsSettings) -> list[str]:

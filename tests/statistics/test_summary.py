@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 import xarray as xr
 
@@ -113,6 +114,20 @@ def test_early_fast_with_a_lower_end_is_told(results, settings, arms):
     summary = summarise(results(arms(), final={"horn_cnn": 0.95}), settings(**NAMED))
     assert verdict(summary) == "yes"
     assert "is behind: its final test metric is worse than that of cnn" in summary.attrs["answer"]
+
+
+def test_a_grid_has_its_parameters_beside_its_levels(results, settings, lognormal):
+    entries = [("horn_cnn", lognormal(60 + 10 * k, seed=k)) for k in range(4)] + [("cnn", lognormal(120))]
+    kind = {"kind": "number"}
+    ds = results(entries).assign_coords(
+        timesteps=("cell", [4, 4, 8, 8, np.nan], kind),
+        learning_rate=("cell", [0.1, 0.2, 0.1, 0.2, 0.1], kind),
+    )
+    summary = summarise(ds, settings())
+    assert summary["level"].dims == ("dataset", "target")
+    assert "horn_cnn timesteps=4 learning_rate=0.1" in summary["contender"].values
+    assert summary["main_effect"].notnull().any()
+    assert set(summary["arm_label"].values) == {"horn_cnn", "cnn"}
 
 
 def test_a_level_from_tuning_seeds_is_taken_from_the_results(results, settings, arms):
