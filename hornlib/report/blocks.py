@@ -106,7 +106,7 @@ class Card:
     Attributes:
         question: the claim as a question.
         verdict: the word: yes, no, mixed, not enough data, not distinguished, not measured.
-        sentence: the verdict in a sentence.
+        sentence: the verdict in a sentence, "" where the card has no room for it.
         intervals: what it rests on.
         note: how the intervals were made, with n.
     """

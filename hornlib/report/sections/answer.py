@@ -18,7 +18,10 @@ SHOWN = 6
 """Intervals on a card; the forest plot below has the others."""
 
 LEAD = 400
-"""Letters of an answer that is set in large type; a longer one is parted before each question in it."""
+"""Letters of an answer that comes first; of a longer one its questions do, each with the sentence after it."""
+
+SENTENCE = 220
+"""Letters of a verdict's sentence that a card has room for; a longer one stands in the answer in full."""
 
 QUESTION = re.compile(r"(?<=\.) (?=[^.?:;]+\?)")
 
@@ -39,17 +42,26 @@ def _blocks(sweep: SweepEvidence) -> list[Block]:
     if sweep.statistics is None:
         return [no_statistics(sweep) if sweep.results is not None else no_results(sweep)]
     ds = sweep.statistics
-    answer = str(ds.attrs.get("answer") or "No answer was written.")
-    blocks: list[Block] = [Paragraph(answer, "lead")]
-    if len(answer) > LEAD:
-        blocks = [Paragraph(part, "answer") for part in QUESTION.split(answer)]
+    told = str(ds.attrs.get("answer") or "No answer was written.")
+    parts = [told] if len(told) <= LEAD else QUESTION.split(told)
+    blocks: list[Block] = [Paragraph(" ".join(map(_shortened, parts)), "lead")]
     if "claim" not in ds.dims:
         return [*blocks, Missing("The statistics hold no verdicts.", "hornlib statistics")]
     claims = [claim for claim in QUESTIONS if claim in ds["claim"].values]
     blocks.append(Cards([_card(sweep, claim) for claim in claims]))
+    if len(parts) > 1:
+        blocks += [Heading("The answer in full", slug("in-full", sweep.name)), *map(Paragraph, parts)]
     if "verdict" in ds and ds.sizes["dataset"] > 1:
         blocks += [Heading("By dataset", slug("verdicts", sweep.name)), _by_dataset(ds, sweep.name)]
     return blocks
+
+
+def _shortened(part: str) -> str:
+    """Return a question with the sentence that follows it; all of a part that is short, or asks nothing."""
+    if len(part) <= LEAD:
+        return part
+    found = re.match(r"[^?]*\? .*?\.(?= |$)", part)
+    return found[0] if found else part
 
 
 def _card(sweep: SweepEvidence, claim: str) -> Card:
@@ -62,10 +74,11 @@ def _card(sweep: SweepEvidence, claim: str) -> Card:
         for pair in about(claim, comparisons(at_target, axis), sweep.subject, settings)
     ]
     shown = strongest(found, SHOWN)
+    words = str(ds["overall_sentence"].sel(claim=claim).item())
     return Card(
         QUESTIONS[claim],
         str(ds["overall_verdict"].sel(claim=claim).item()) or "not measured",
-        str(ds["overall_sentence"].sel(claim=claim).item()),
+        words if len(words) <= SENTENCE else "",
         intervals(shown, several_axes=len(AXES_OF[claim]) > 1),
         _note(found, len(shown), settings.target) if found else "",
     )

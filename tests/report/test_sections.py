@@ -1,0 +1,224 @@
+"""Sections: what stands in stability.nc, mechanism/, dynamics/ and the statistics of a grid is told and drawn."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from hornlib.cell import parse_specification
+from hornlib.report.blocks import Chart, Heading, Missing, Paragraph, Picture, Table
+from hornlib.report.evidence import collect
+from hornlib.report.sections import mechanism as mechanism_section
+from hornlib.report.sections import stability as stability_section
+from hornlib.report.sections.dynamics import VIEWS, dynamics
+from hornlib.report.sections.final import final
+from hornlib.report.sections.mechanism import mechanism
+from hornlib.report.sections.parameters import parameters
+from hornlib.report.sections.speed import speed
+from hornlib.report.sections.stability import stability
+from hornlib.report.sections.tuning import tuning
+from hornlib.results.dynamics_file import (
+    VARIABLES,
+    DynamicsRecord,
+    LayerRecord,
+    sizes_of,
+    write_dynamics_file,
+)
+
+PNG = b"\x89PNG fake"
+
+
+@pytest.fixture(scope="module")
+def evidence(folder):
+    """What a folder with one dataset and three arms holds."""
+    return collect(folder("yes", arms=["horn", "cnn", "leaky"], datasets=["digits"]), ["thesis"])
+
+
+def with_statistics(evidence, **variables):
+    """Return evidence whose only sweep has more variables, or others."""
+    (sweep,) = evidence.sweeps
+    changed = dataclasses.replace(sweep, statistics=sweep.statistics.assign(variables))
+    return dataclasses.replace(evidence, sweeps=[changed])
+
+
+def kinds(section, kind):
+    return [block for block in section.blocks if isinstance(block, kind)]
+
+
+def rows_of(chart, column):
+    """Return the rows of a chart that have a column; data that layers share stand beside them."""
+    specification = chart.specification
+    found = [specification, *specification["layer"]]
+    data = [part["data"]["values"] for part in found if "data" in part]
+    return next(rows for rows in data if column in rows[0])
+
+
+def shown(table, column):
+    """Return a column of a table as the page shows it."""
+    place = list(table.columns).index(column)
+    return [row[place].shown for row in table.rows]
+
+
+def test_the_forest_and_its_table_hold_the_ratios_of_the_subject(evidence):
+    ds = evidence.sweeps[0].statistics
+    found = kinds(speed(evidence), Table)[0]
+    at = {"target": 0.9, "axis": "samples", "contender": "horn"}
+    wanted = sorted(float(ds["ratio"].sel({**at, "rival": rival})) for rival in ("cnn", "leaky"))
+    assert [float(row[3].key) for row in found.rows] == pytest.approx(wanted)
+    assert {row[1].shown for row in found.rows} == {"cnn", "leaky"}
+    forest = kinds(speed(evidence), Chart)[0]
+    values = rows_of(forest, "ratio")
+    assert sorted(row["ratio"] for row in values) == pytest.approx(wanted, rel=1e-3)
+    assert all(row["low"] <= row["ratio"] <= row["high"] for row in values)
+
+
+def test_learning_curves_are_those_of_the_best_cell_on_four_axes(evidence):
+    charts = [chart for chart in kinds(speed(evidence), Chart) if "curves" in chart.name]
+    assert [chart.name.split("curves-")[1] for chart in charts] == [
+        "step",
+        "samples",
+        "training-flops",
+        "seconds",
+    ]
+    results = evidence.sweeps[0].results
+    median = results["validation_metric"].isel(cell=0).median("seed").values
+    own = [row["y"] for row in rows_of(charts[0], "series") if row["series"] == "horn"]
+    np.testing.assert_allclose(own, median, rtol=1e-3)
+
+
+def test_final_metrics_are_compared_with_n_and_margin(evidence):
+    tables = {block.name: block for block in kinds(final(evidence), Table)}
+    differences = tables["thesis-final-differences"]
+    assert set(shown(differences, "rival")) == {"cnn", "leaky"}
+    assert set(shown(differences, "at most 0.01 worse")) <= {"yes", "no", "undecided"}
+    assert "n = 8 seeds" in differences.caption and {"thesis-early", "thesis-arms"} <= set(tables)
+
+
+def grid_statistics():
+    """Return what the statistics say of a grid over timesteps and heterogeneity."""
+    levels = ["timesteps=4", "timesteps=8", "heterogeneity=0", "heterogeneity=1"]
+    over = ("dataset", "outcome")
+    return {
+        "main_effect": ((*over, "parameter_level"), [[[0.2, -0.2, 0.01, -0.01]]]),
+        "main_effect_bound": (
+            (*over, "parameter_level", "bound"),
+            [[[[0.1, 0.3], [-0.3, -0.1], [-0.1, 0.1], [-0.1, 0.1]]]],
+        ),
+        "first_order_share": ((*over, "axis_name"), [[[0.8, 0.0]]]),
+        "total_share": ((*over, "axis_name"), [[[0.9, 0.1]]]),
+        "largest_in_draws": ((*over, "axis_name"), [[[0.97, 0.03]]]),
+        "interaction_share": ((*over, "axis_pair"), [[[0.1]]]),
+        "factorial_cells": (over, [[4.0]]),
+        "factorial_seeds": (over, [[8.0]]),
+        "outcome": ["log_time"],
+        "parameter_level": levels,
+        "axis_name": ["timesteps", "heterogeneity"],
+        "axis_pair": ["timesteps x heterogeneity"],
+    }
+
+
+def test_the_parameter_that_matters_most_is_named_with_its_share(evidence):
+    section = parameters(with_statistics(evidence, **grid_statistics()))
+    effects, shares = kinds(section, Chart)
+    assert "n = 4 cells x 8 seeds" in effects.caption and "timesteps=4, 0.2" in effects.alternative
+    assert shares.caption.startswith(
+        "timesteps matters most, with 90% of the variance, in 97% of bootstrap draws."
+    )
+    assert shown(kinds(section, Table)[0], "share") == ["0.1"]
+    assert isinstance(parameters(evidence).blocks[0], Missing)
+
+
+def test_tuning_shows_the_expected_best_and_its_cost(evidence):
+    assert isinstance(tuning(evidence).blocks[0], Paragraph)
+    ds = evidence.sweeps[0].statistics
+    labels = np.where(ds["contender"].values == "horn", "time_to_target", "")
+    best = np.where(labels[:, None] == "", np.nan, [[900.0, 700.0, 650.0]])
+    cost = np.where(labels[:, None] == "", np.nan, np.full((1, ds.sizes["axis"]), 1e5))
+    tuned = with_statistics(
+        evidence,
+        expected_best=(("contender", "num_trials"), best),
+        tuning_cost=(("contender", "axis"), cost),
+        time_with_tuning=(("contender", "axis"), cost + 1),
+        num_trials=[1, 2, 3],
+        selected_for=("contender", labels.astype(object)),
+    )
+    section = tuning(tuned)
+    (chart,), (costs,) = kinds(section, Chart), kinds(section, Table)
+    assert "n = 3 trials" in chart.caption and "650" in chart.alternative
+    assert shown(costs, "contender") == ["horn"] and shown(costs, "all trials, training examples seen") == [
+        "100,000"
+    ]
+
+
+def test_an_experiment_is_told_by_its_question_its_sentence_and_its_figure(evidence, monkeypatch, tmp_path):
+    paths = [tmp_path / "mechanism-scale.svg", tmp_path / "mechanism-scale.png"]
+    for path in paths:
+        path.write_bytes(PNG)
+    monkeypatch.setattr(mechanism_section, "plot_experiment", lambda ds, folder: paths)
+    about = {
+        "question": "Is it the gain?",
+        "sentence": "No: 0.9 [0.8, 1.1].",
+        "sweep": "arms",
+        "num_seeds": 9,
+    }
+    experiments = {"scale": xr.Dataset(attrs=about), "unheard_of": xr.Dataset(attrs=about)}
+    section = mechanism(dataclasses.replace(evidence, mechanism=experiments))
+    assert [block.title for block in kinds(section, Heading)] == ["Scale", "Unheard of"]
+    assert [block.text for block in kinds(section, Paragraph)] == [about["question"], about["sentence"]] * 2
+    (picture,) = kinds(section, Picture)
+    assert picture.address.startswith("data:image/svg+xml;base64,") and "n = 9 seeds" in picture.caption
+
+
+def test_stability_stands_beside_what_happened(evidence, monkeypatch, tmp_path):
+    paths = [tmp_path / f"stability_maps-plane.{kind}" for kind in ("png", "svg")]
+    for path in paths:
+        path.write_bytes(PNG)
+    monkeypatch.setattr(stability_section, "plot_stability", lambda path, folder: paths)
+    monkeypatch.setattr(stability_section, "FIGURES", {"plane": None})
+    cells = xr.Dataset(
+        {"num_runs": (("expectation", "outcome"), [[3, 1], [0, 4]])},
+        coords={
+            "expectation": ["saturation or limit cycle", "overflow"],
+            "outcome": ["complete", "diverged"],
+            "cell": ["a", "b"],
+            "seed": [0, 1, 2, 3],
+        },
+    )
+    orders = xr.Dataset(
+        {"order": ("integrator", [1.0]), "order_bound": (("integrator", "bound"), [[0.9, 1.1]])},
+        coords={"integrator": ["symplectic_euler"], "bound": ["low", "high"]},
+    )
+    section = stability(dataclasses.replace(evidence, stability={"cells": cells, "orders": orders}))
+    outcomes, measured = kinds(section, Table)
+    assert shown(outcomes, "diverged") == ["1", "4"] and "n = 8 runs of 2 cells" in outcomes.caption
+    assert shown(measured, "order") == ["1"] and len(kinds(section, Picture)) == 1
+    assert isinstance(stability(evidence).blocks[0], Missing)
+
+
+def test_probes_are_drawn_for_the_fastest_cell_of_each_arm(evidence, tmp_path):
+    cell = parse_specification({"data": {"name": "digits"}, "model": {"name": "horn_cnn", "num_nodes": 8}})
+    layers = [
+        LayerRecord("stage_1", "oscillators", ("displacement", "velocity"), 8, (8, 8, 8)),
+        LayerRecord("readout", "feed_forward", ("output",), 1, (10,)),
+    ]
+    sizes = sizes_of(3, 4, layers, 32)
+    numbers = {
+        name: np.random.default_rng(0).random([sizes[dim] for dim in probed.dims]).astype(np.float32)
+        for name, probed in VARIABLES.items()
+    }
+    record = DynamicsRecord([0, 1, 2], [0, 3, 12, 40], layers, 32, numbers, {"hornlib_version": "1"})
+    path = tmp_path / f"{cell.name}.seeds-0-2.nc"
+    write_dynamics_file(path, cell, record)
+    names = ["other", "other", "other"]
+    names[evidence.sweeps[0].statistics["arm"].values.tolist().index("horn")] = cell.name
+    probed = with_statistics(evidence, cell_name=("contender", names))
+    section = dynamics(dataclasses.replace(probed, dynamics=[path]))
+    charts = kinds(section, Chart)
+    assert len(charts) == len(VIEWS)
+    drawn = rows_of(charts[0], "series")
+    expected = np.median(numbers["state_rms"][:, -1, 0], axis=0)
+    np.testing.assert_allclose([row["y"] for row in drawn], expected, rtol=1e-3)
+    assert "n = 3 seeds" in charts[0].caption and "step 40" in charts[0].caption
+    nobody = dynamics(dataclasses.replace(evidence, dynamics=[path]))
+    assert isinstance(nobody.blocks[0], Paragraph) and isinstance(dynamics(evidence).blocks[0], Missing)
