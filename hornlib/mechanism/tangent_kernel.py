@@ -29,6 +29,9 @@ NUM_INPUTS = 128
 REMAINING = 0.1
 """Share of the squared residual at which kernel gradient flow counts as done."""
 
+LATEST = 1e30
+"""Stands for a predicted time that never comes, so that it has the last rank."""
+
 PREDICTIONS = ("flow_time", "shape_time")
 
 
@@ -185,7 +188,7 @@ def _relation(study: Study, variables: dict[str, Entry]) -> tuple[dict[str, Entr
     reached = outcomes(study)
     steps = typical_steps(reached)
     effects = [
-        rank_correlation(np.log(variables[name][1]).mean(1), steps)  # medians would hide an infinite time
+        rank_correlation(np.log(np.minimum(variables[name][1], LATEST)).mean(1), steps)
         for name in PREDICTIONS
     ]
     known = outcome_variables(reached) | effect_variables(

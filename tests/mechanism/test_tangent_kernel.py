@@ -10,7 +10,7 @@ from torch import nn
 
 from hornlib.cell import parse_specification
 from hornlib.mechanism.initialisation import hold_statistics_
-from hornlib.mechanism.tangent_kernel import _summary_of, measure, summary, tangent_kernel
+from hornlib.mechanism.tangent_kernel import _relation, _summary_of, measure, summary, tangent_kernel
 from hornlib.models.build import build_network
 from hornlib.models.horn.parameters import HornParameters
 from hornlib.models.horn_cnn.parameters import HornCnnParameters
@@ -141,3 +141,13 @@ def test_the_experiment_writes_spectra_and_a_sentence_with_n(make_grid, study):
     assert (ds["eigenvalue"].diff("order") <= 0).all()
     assert "n = 2 seeds" in ds.attrs["sentence"]
     assert ds["contender"].values.tolist() == ["cnn channels=2-4", "cnn channels=4-4"]
+
+
+def test_an_arm_whose_kernel_never_gets_there_ranks_last(trained, study):
+    sweeps = "  arms:\n    model:\n      - {name: cnn, channels: [2, 3, 4, 5]}\n"
+    grid = trained(sweeps, lambda contender, seed: 20 * contender.cell.model.channels[0], seeds=2)
+    look = study(grid, "arms")
+    times = np.array([[1.0, 1.0], [2.0, 2.0], [3.0, 4.0], [math.inf, math.inf]])
+    known, sentence = _relation(look, {name: ((), times, {}) for name in ("flow_time", "shape_time")})
+    assert known["relation"][1] == pytest.approx([1, 1]) and known["num_relation"][1].tolist() == [4, 4]
+    assert "the kernel at initialisation predicts the order" in sentence
