@@ -85,7 +85,7 @@ def table(simulations: int) -> Iterator[Row]:
             for theta in (0.5, 0.75, 0.95)
         ),
         *(
-            (f"interquartile mean, {number} datasets", name, on_middle(METRICS[name], number), True)
+            (f"interquartile mean, datasets: {number}", name, on_middle(METRICS[name], number), True)
             for number in (1, 3)
             for name in ("normal", "uniform", "skewed, beta(20, 2)", "heavy tails, t(3)")
         ),
