@@ -57,6 +57,7 @@ rule all:
     default_target: True
     input:
         runs=RUNS,
+        calibrated=rules.calibrate.output.marker,
         results=rules.gather.output.results,
         figures=FIGURES,
         report=rules.report.output.page,

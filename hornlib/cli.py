@@ -247,7 +247,7 @@ def train(
             f"{output.name!r} is no run file of this cell; it is called {asked.name}.seeds-<first>-<last>.nc"
         )
     if asked.tuned is not None:
-        from hornlib.tuning.selection import read_choice
+        from hornlib.results.selection_file import read_choice
 
         if selected is None:
             raise ConfigError("--cell is tuned: name what was chosen for it with --selected")
@@ -296,8 +296,9 @@ def select(
 ) -> None:
     """Choose the best trial for a tuned cell, on validation."""
     from hornlib.cell import parse_specification
-    from hornlib.tuning.selection import choose, write_choice
-    from hornlib.tuning.trials import read_trials
+    from hornlib.results.selection_file import write_choice
+    from hornlib.results.tuning_file import read_trials
+    from hornlib.tuning.selection import choose
 
     asked = parse_specification(_parse_json(cell, "--cell"))
     if asked.tuned is None or output.name != f"{asked.name}.json":

@@ -20,7 +20,10 @@ __all__ = ["FIRST_TUNING_SEED", "SECTIONS", "Config", "Settings", "merge", "pars
 FIRST_TUNING_SEED = 1000
 """Tuning draws its seeds from here on, so that no seed of a sweep was ever used to choose anything."""
 
-RESERVED_SWEEPS = ("all", "data", "train", "gather", "figures", "calibrate", "select", "statistics", "report")
+RESERVED_SWEEPS = (
+    *("all", "data", "train", "tune", "select", "calibrate", "gather", "figures"),
+    *("stability", "statistics", "mechanism", "report"),
+)
 """Names of rules: a sweep is a target of the same name space."""
 
 SWEEP_KEYS = ("extends", "seeds", "data", "model", "structure", "training", "tuning", "statistics")

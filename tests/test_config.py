@@ -212,8 +212,16 @@ def test_listed_seeds_come_back_in_order(seeds):
             ":5: sweeps.one.model[1]: ",
             ["says the same"],
         ),
-        ("sweeps:\n  one: {model: {name: cnn}, tuning: {trial: 3}}\n", ":2: sweeps.one.tuning", ["did you mean 'trials'?"]),
-        ("sweeps:\n  one: {model: {name: cnn}, tuning: 16}\n", ":2: sweeps.one.tuning: ", ["expected keys such as"]),
+        (
+            "sweeps:\n  one: {model: {name: cnn}, tuning: {trial: 3}}\n",
+            ":2: sweeps.one.tuning",
+            ["did you mean 'trials'?"],
+        ),
+        (
+            "sweeps:\n  one: {model: {name: cnn}, tuning: 16}\n",
+            ":2: sweeps.one.tuning: ",
+            ["expected keys such as"],
+        ),
         (MODEL + "defaults: {trainings: {}}\n", ":2: defaults.trainings: ", ["did you mean 'training'?"]),
         (MODEL + "defaults: {extends: one}\n", ":2: defaults.extends: ", ["valid: data, model"]),
         (MODEL + "defaults:\n", ":2: defaults: ", ["found null"]),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 if TYPE_CHECKING:
-    from hornlib.tuning.selection import Choice
+    from hornlib.results.selection_file import Choice
 
 __all__ = ["CHOSEN", "ChosenVariable", "chosen_variables"]
 

@@ -12,8 +12,8 @@ from hornlib.grid import Grid
 from hornlib.jobs import Job, scan_runs
 from hornlib.results.atomic import written_atomically
 from hornlib.results.run_file import RunFile, read_run_file
+from hornlib.results.selection_file import Choice, read_choice
 from hornlib.results.table import Table
-from hornlib.tuning.selection import Choice, read_choice
 
 if TYPE_CHECKING:
     import xarray

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
 from hornlib.errors import ResultsError, nearest
@@ -88,8 +89,9 @@ def _unstacked(ds: xr.Dataset, coded: dict[str, tuple[np.ndarray, np.ndarray]]) 
     """Turn `cell` into the axes; they pass through as codes, since unstack would lose a value that is NaN."""
     text = {name: "" for name, variable in ds.variables.items() if variable.dtype.kind in "UO"}
     described = {axis: ds[axis].attrs for axis in coded}
-    ds = ds.assign_coords({axis: ("cell", codes) for axis, (_, codes) in coded.items()})
-    ds = ds.set_index(cell=list(coded))
+    # not set_index, which makes no MultiIndex of a single axis
+    index = pd.MultiIndex.from_arrays([codes for _, codes in coded.values()], names=list(coded))
+    ds = ds.drop_vars(list(coded)).assign_coords(xr.Coordinates.from_pandas_multiindex(index, "cell"))
     others = {name: np.nan for name in ds.variables if name not in text}
     ds = ds.unstack("cell", fill_value={**others, **text, "status": "unwanted"})
     ds = ds.assign_coords({axis: (axis, values, described[axis]) for axis, (values, _) in coded.items()})

@@ -35,7 +35,7 @@ from hornlib.results.run_file import CURVES, SCHEMA_VERSION, VARIABLES, RunFile
 if TYPE_CHECKING:
     import netCDF4
 
-    from hornlib.tuning.selection import Choice
+    from hornlib.results.selection_file import Choice
 
 __all__ = ["Table"]
 

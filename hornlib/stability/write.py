@@ -12,11 +12,11 @@ from hornlib.grid import Grid
 from hornlib.provenance import commit
 from hornlib.results.atomic import written_atomically
 from hornlib.results.opening import open_results
+from hornlib.results.selection_file import read_choice
 from hornlib.stability.maps import heterogeneity_map, plane_map
 from hornlib.stability.nodes import has_oscillators
 from hornlib.stability.orders import integrator_orders
 from hornlib.stability.predictions import EXPECTATIONS, predict_cells
-from hornlib.tuning.selection import read_choice
 
 __all__ = ["OUTCOMES", "join_outcome", "stability_table", "write_stability"]
 

@@ -1,44 +1,18 @@
-"""The choice: which trial of an arm is best on validation, how far that can be trusted, and what it cost."""
+"""The choice: which trial of an arm is best on validation, and what all of them cost."""
 
-import hashlib
-import json
 from collections.abc import Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from hornlib.cell import Cell, Selection
 from hornlib.errors import ResultsError
-from hornlib.results.atomic import written_atomically
+from hornlib.results.selection_file import Choice
 
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["Choice", "baseline_metric", "choose", "read_choice", "write_choice"]
-
-SELECTION_SCHEMA_VERSION = 1
-"""Of the files in `selected/`."""
-
-
-class Choice(NamedTuple):
-    """What a selection file holds.
-
-    Attributes:
-        cell: the tuned cell's name.
-        selection: the trial and its values.
-        at_edge: parameters whose chosen value is the smallest or largest tried.
-        scores: of every trial: restricted mean samples to the target, or the mean last validation metric.
-        reference: the baseline's median final validation metric over its tuning seeds; NaN for final_metric.
-        cost: what all trials of the arm used: samples, training_flops, seconds (the job's own clock).
-    """
-
-    cell: str
-    selection: Selection
-    at_edge: list[str]
-    scores: list[float]
-    reference: float
-    cost: dict[str, float]
+__all__ = ["baseline_metric", "choose"]
 
 
 def choose(cell: Cell, trials: "xr.Dataset", baseline: "xr.Dataset | None") -> Choice:
@@ -89,51 +63,6 @@ def baseline_metric(trials: "xr.Dataset") -> float:
     best = int(np.nanargmax(final) if maximise else np.nanargmin(final))
     last = trials["validation_metric"].isel(trial=best, step=-1)
     return float(last.fillna(trials["chance_level"]).median())
-
-
-def write_choice(path: Path, choice: Choice) -> None:
-    """Write the choice as JSON.
-
-    Raises:
-        ResultsError: the disk is full or cannot be written.
-    """
-    body = {
-        "schema_version": SELECTION_SCHEMA_VERSION,
-        **choice._asdict(),
-        "selection": choice.selection._asdict(),
-    }
-    body["reference"] = None if np.isnan(choice.reference) else choice.reference
-    text = json.dumps({**body, "digest": _digest(body)}, indent=1)
-    with written_atomically(path) as temporary:
-        temporary.write_text(text + "\n")
-
-
-def read_choice(path: Path) -> Choice:
-    """Read and verify a selection file.
-
-    Raises:
-        ResultsError: it is not there, or not what was written.
-    """
-    try:
-        body: dict[str, Any] = json.loads(path.read_text())
-        sound = body.pop("digest") == _digest(body) and body.pop("schema_version") == SELECTION_SCHEMA_VERSION
-        selection = Selection(**body.pop("selection"))
-        body["reference"] = np.nan if body["reference"] is None else body["reference"]
-        choice = Choice(selection=selection, **body)
-    except FileNotFoundError:
-        raise ResultsError(f"{path}: nothing is chosen yet; snakemake tunes and selects") from None
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise ResultsError(f"{path}: damaged, or no selection ({error}). {_AGAIN}") from error
-    if not sound or choice.cell != path.stem:
-        raise ResultsError(f"{path}: edited, renamed or of another version. {_AGAIN}")
-    return choice
-
-
-_AGAIN = "Delete it and give the same command again: it is made anew from the trials"
-
-
-def _digest(body: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
 
 
 def _final_metric(trials: "xr.Dataset") -> np.ndarray:

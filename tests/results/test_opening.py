@@ -93,6 +93,17 @@ def test_points_of_the_grid_without_a_cell_are_nan_and_unwanted(results):
     assert ds.sel(num_nodes=16, timesteps=2).cell_name == off.name
 
 
+def test_a_single_axis_becomes_a_dimension_too(grid, cell, models, write_run, tmp_path):
+    toy, _ = models
+    cells = [cell(toy(num_nodes=4, timesteps=timesteps), steps=30) for timesteps in (6, 2)]
+    for own in cells:
+        write_run(own, 0, 1)
+    gather(grid({"one": ({"toy": cells}, range(2))})).close()
+    ds = open_results(tmp_path / "results.nc", sweep="one", model=cells[0].model.name)
+    assert ds.sizes["timesteps"] == 2 and ds.timesteps.values.tolist() == [2, 6]
+    assert ds.cell_name.values.tolist() == [cells[1].name, cells[0].name]
+
+
 def test_one_cell_alone_has_no_axis(results):
     ds = open_results(results[0], model="rival")
     assert set(ds.dims) == {"seed", "step"} and ds.channels == "8-16" and ds.cell_name == results[3].name

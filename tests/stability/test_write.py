@@ -11,10 +11,10 @@ from hornlib.cell import Selection, parse_specification
 from hornlib.dynamics import stability
 from hornlib.errors import ResultsError
 from hornlib.models.build import build_network
+from hornlib.results.selection_file import Choice, write_choice
 from hornlib.stability.nodes import drawn_nodes, has_oscillators
 from hornlib.stability.predictions import expectation
 from hornlib.stability.write import join_outcome, stability_table, write_stability
-from hornlib.tuning.selection import Choice, write_choice
 
 CONFIG = """
     seeds: 3

@@ -6,6 +6,7 @@ import torch
 
 from hornlib.cell import parse_specification
 from hornlib.data.loading import load
+from hornlib.results.tuning_file import read_trials
 from hornlib.training import job
 from hornlib.training.interruption import Interrupted
 from hornlib.training.job import TrainOptions
@@ -14,7 +15,6 @@ from hornlib.training.tune import tune_arm
 from hornlib.tuning.arms import tuned_arm
 from hornlib.tuning.protocol import TuneRange, TuningParameters
 from hornlib.tuning.sampler import trial_cells
-from hornlib.tuning.trials import read_trials
 
 RATE = {"training.learning_rate": TuneRange(low=1e-3, high=1e-1, scale="log")}
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from hornlib.grid import read_grid
-from hornlib.tuning.trials import TrialRecord, write_trials
+from hornlib.results.tuning_file import TrialRecord, write_trials
 
 CONFIG = """
 seeds: 3

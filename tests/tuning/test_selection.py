@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from hornlib.errors import ResultsError
-from hornlib.tuning.selection import baseline_metric, choose, read_choice, write_choice
-from hornlib.tuning.trials import read_trials
+from hornlib.results.selection_file import read_choice, write_choice
+from hornlib.results.tuning_file import read_trials
+from hornlib.tuning.selection import baseline_metric, choose
 
 
 @pytest.fixture
