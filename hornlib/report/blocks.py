@@ -245,11 +245,12 @@ class Table:
     """Numbers in rows; the page shows the first of them, the download has all.
 
     Attributes:
-        name: anchor, and name of the downloaded file.
+        name: anchor.
         caption: what it shows, with n and estimator.
         columns: headings.
         rows: one entry a column.
         csv: the download as a data: address.
+        file: what the download is called.
         num_hidden: rows that only the download has.
     """
 
@@ -258,6 +259,7 @@ class Table:
     columns: Sequence[str]
     rows: Sequence[Sequence[Entry]]
     csv: str
+    file: str
     num_hidden: int = 0
     kind: ClassVar[str] = "table"
 

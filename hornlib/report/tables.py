@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from hornlib.report.blocks import Entry, Table
-from hornlib.report.wording import csv_address, number
+from hornlib.report.wording import GZIP, csv_address, number
 
 __all__ = ["Number", "Row", "table"]
 
@@ -40,7 +40,9 @@ def table(name: str, caption: str, columns: Sequence[str], rows: Sequence[Row]) 
     """
     shown = [[_entry(value) for value in row] for row in rows[:MOST_ROWS]]
     hidden = max(0, len(rows) - MOST_ROWS)
-    return Table(name, caption, columns, shown, csv_address(columns, rows), hidden)
+    address = csv_address(columns, rows)
+    file = f"{name}.csv.gz" if address.startswith(GZIP) else f"{name}.csv"
+    return Table(name, caption, columns, shown, address, file, hidden)
 
 
 def _entry(value: str | float) -> Entry:

@@ -1,12 +1,24 @@
 """Numbers and names as a reader sees them: rounded, with units, and safe in a file's name or an address."""
 
+import base64
+import gzip
 import re
 import urllib.parse
 from collections.abc import Sequence
 
 import numpy as np
 
-__all__ = ["AXES", "bounded", "counted_range", "csv_address", "number", "percentage", "sentence", "slug"]
+__all__ = [
+    "AXES",
+    "GZIP",
+    "bounded",
+    "counted_range",
+    "csv_address",
+    "number",
+    "percentage",
+    "sentence",
+    "slug",
+]
 
 AXES = {
     "step": "training steps",
@@ -18,6 +30,11 @@ AXES = {
 
 KEPT = ",;:=/()[]*!"
 """Letters that a data: address may hold as they are; encoded, a table would be a third longer."""
+
+LARGE_TABLE = 50_000
+"""Letters beyond which a table is compressed."""
+
+GZIP = "data:application/gzip"
 
 LARGE, SMALL = 1e6, 1e-3
 
@@ -69,9 +86,13 @@ def slug(*words: str) -> str:
 
 
 def csv_address(columns: Sequence[str], rows: Sequence[Sequence[str | float]]) -> str:
-    """Return a table as CSV in a data: address, nothing for NaN."""
+    """Return a table as CSV in a data: address, nothing for NaN; a large one compressed by gzip."""
     lines = [",".join(_quoted(entry) for entry in row) for row in (columns, *rows)]
-    return "data:text/csv;charset=utf-8," + urllib.parse.quote("\n".join(lines) + "\n", safe=KEPT)
+    text = "\n".join(lines) + "\n"
+    if len(text) > LARGE_TABLE:
+        packed = gzip.compress(text.encode(), mtime=0)  # the same table gives the same page
+        return f"{GZIP};base64,{base64.b64encode(packed).decode()}"
+    return "data:text/csv;charset=utf-8," + urllib.parse.quote(text, safe=KEPT)
 
 
 def _quoted(entry: str | float) -> str:

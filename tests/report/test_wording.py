@@ -1,6 +1,8 @@
 """Numbers and names as a reader sees them; tables and their downloads."""
 
+import base64
 import csv
+import gzip
 import io
 import urllib.parse
 
@@ -55,7 +57,14 @@ def test_a_download_is_the_whole_table_as_csv():
     read = list(csv.reader(io.StringIO(urllib.parse.unquote(content), newline="")))
     assert read[0] == ["x", "y", "z"] and len(read) == MOST_ROWS + 6
     assert read[1] == ['a "quoted", label\nof two lines', "0.1234568", ""]
-    assert "&" not in csv_address(["a&b"], []) and "#" not in csv_address(["a#b"], [])
+    large = table("name", "caption", ["x"], [["row"]] * 20_000)
+    packed = base64.b64decode(large.csv.removeprefix("data:application/gzip;base64,"))
+    assert large.file == "name.csv.gz" and gzip.decompress(packed).decode() == "x\n" + "row\n" * 20_000
+    assert (
+        made.file == "name.csv"
+        and "&" not in csv_address(["a&b"], [])
+        and "#" not in csv_address(["a#b"], [])
+    )
 
 
 def pair(ratio, low, high):
