@@ -12,7 +12,10 @@ from hornlib.results.opening import open_results, select_sweep
 from hornlib.statistics.settings import StatisticsSettings
 from hornlib.statistics.write import open_statistics, statistics_sweeps
 
-__all__ = ["Evidence", "SweepEvidence", "collect"]
+__all__ = ["FIGURES_FOLDER", "Evidence", "SweepEvidence", "collect"]
+
+FIGURES_FOLDER = Path("figures", "report")
+"""Where the report puts its figures, within the results folder; other rules write beside it."""
 
 RESULTS = ("results.nc", "partial.nc")
 """In this order: an unfinished sweep has the second alone."""

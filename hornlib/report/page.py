@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from hornlib import __version__
 from hornlib.report.blocks import Chart, Section
-from hornlib.report.evidence import Evidence, collect
+from hornlib.report.evidence import FIGURES_FOLDER, Evidence, collect
 from hornlib.report.sections.answer import answer
 from hornlib.report.sections.contenders import contenders
 from hornlib.report.sections.dynamics import dynamics
@@ -47,7 +47,7 @@ TITLE = "Do networks with dynamics of their own learn faster?"
 
 
 def write_report(results_folder: Path, sweeps: Iterable[str], output: Path) -> Path:
-    """Write the page, and its charts as SVG and PNG into `figures/report` of the results folder.
+    """Write the page, and its figures as SVG and PNG into `figures/report` of the results folder.
 
     Args:
         results_folder: where results.nc (or partial.nc), statistics.nc and the other files are; what is not there
@@ -63,7 +63,7 @@ def write_report(results_folder: Path, sweeps: Iterable[str], output: Path) -> P
     """
     evidence = collect(results_folder, sweeps)
     page, charts = render(evidence)
-    write_figures(charts, results_folder / "figures" / "report")
+    write_figures(charts, results_folder / FIGURES_FOLDER)
     with written_atomically(output) as temporary:
         temporary.write_text(page, encoding="utf-8")
     return output

@@ -44,7 +44,8 @@ def _blocks(sweep: SweepEvidence) -> list[Block]:
     ds = sweep.statistics
     told = str(ds.attrs.get("answer") or "No answer was written.")
     parts = [told] if len(told) <= LEAD else QUESTION.split(told)
-    blocks: list[Block] = [Paragraph(" ".join(map(_shortened, parts)), "lead")]
+    lead = told if len(parts) == 1 else " ".join(map(_shortened, parts))
+    blocks: list[Block] = [Paragraph(lead, "lead")]
     if "claim" not in ds.dims:
         return [*blocks, Missing("The statistics hold no verdicts.", "hornlib statistics")]
     claims = [claim for claim in QUESTIONS if claim in ds["claim"].values]
@@ -57,9 +58,7 @@ def _blocks(sweep: SweepEvidence) -> list[Block]:
 
 
 def _shortened(part: str) -> str:
-    """Return a question with the sentence that follows it; all of a part that is short, or asks nothing."""
-    if len(part) <= LEAD:
-        return part
+    """Return a question with the sentence that follows it; all of a part that asks nothing."""
     found = re.match(r"[^?]*\? .*?\.(?= |$)", part)
     return found[0] if found else part
 

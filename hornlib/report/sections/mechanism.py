@@ -3,7 +3,7 @@
 import xarray as xr
 
 from hornlib.report.blocks import Block, Heading, Missing, Paragraph, Section
-from hornlib.report.evidence import Evidence
+from hornlib.report.evidence import FIGURES_FOLDER, Evidence
 from hornlib.report.mechanism_figures import DRAWINGS, plot_experiment
 from hornlib.report.pictures import picture
 from hornlib.report.wording import slug
@@ -32,4 +32,4 @@ def _experiment(evidence: Evidence, name: str, ds: xr.Dataset) -> list[Block]:
     if name not in DRAWINGS:
         return blocks
     caption = f"Sweep {ds.attrs.get('sweep', 'unknown')}, n = {ds.attrs.get('num_seeds', 'unknown')} seeds."
-    return [*blocks, picture(plot_experiment(ds, evidence.folder / "figures"), title, caption)]
+    return [*blocks, picture(plot_experiment(ds, evidence.folder / FIGURES_FOLDER), title, caption)]

@@ -3,7 +3,7 @@
 import xarray as xr
 
 from hornlib.report.blocks import Block, Missing, Paragraph, Section
-from hornlib.report.evidence import Evidence
+from hornlib.report.evidence import FIGURES_FOLDER, Evidence
 from hornlib.report.pictures import picture
 from hornlib.report.stability_maps import FIGURES, plot_stability
 from hornlib.report.tables import Row, table
@@ -68,7 +68,7 @@ def _outcomes(cells: xr.Dataset) -> Block:
 
 
 def _pictures(evidence: Evidence, cells: xr.Dataset) -> list[Block]:
-    paths = plot_stability(evidence.folder / "stability.nc", evidence.folder / "figures")
+    paths = plot_stability(evidence.folder / "stability.nc", evidence.folder / FIGURES_FOLDER)
     counts = {"cells": cells.sizes["cell"], "seeds": cells.sizes["seed"]}
     found: list[Block] = []
     for part in FIGURES:
