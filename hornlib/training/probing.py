@@ -119,7 +119,8 @@ class Probe:
         self.inputs, self.targets = probe_inputs(cell, splits, plan.num_inputs)
         network = build_network(cell.model, cell.task(), 0).to(self.inputs.device)
         self._norms = [module for module in network.modules() if isinstance(module, BATCH_NORM)]
-        self._inside = _Inside(network, cell.data.loss, plan).eval()
+        self._loss = cell.data.loss
+        self._inside = _Inside(network, plan).eval()
         self._bare = _Named(network)
 
     def record(self, lanes: LaneGroup, step: int) -> dict[str, Tensor]:
@@ -133,7 +134,10 @@ class Probe:
         if step == 0 and self._norms:
             buffers = self._with_statistics(parameters, buffers)
         nudges = {layer.name: self._nudges(layer, len(lanes)) for layer in self.plan.layers}
-        losses, found = _over_lanes(self._inside, parameters, buffers, (self.inputs, self.targets), nudges)
+        logits, found = _over_lanes(self._inside, parameters, buffers, self.inputs, nudges)
+        # outside of vmap: there a loss would load torch's symbolic shapes, which costs more than many probes
+        targets = self.targets.expand(len(lanes), *self.targets.shape)
+        losses = LOSSES[self._loss](logits, targets).sum(1)
         flat = {
             (layer.name, part): nudge
             for layer in self.plan.layers
@@ -166,7 +170,7 @@ class Probe:
             norm.train()
             norm.momentum = 1.0
         with torch.no_grad():
-            _over_lanes(self._bare, parameters, copies, (self.inputs,), {})
+            _over_lanes(self._bare, parameters, copies, self.inputs, {})
         for norm in self._norms:
             norm.eval()
         return copies
@@ -184,11 +188,11 @@ class _Named(nn.Module):
 
 
 class _Inside(_Named):
-    """One lane's probe; everything but the gradients, which are taken outside of vmap."""
+    """One lane's probe: its logits, and everything but the loss and its gradients."""
 
-    def __init__(self, network: nn.Module, loss: str, plan: Plan) -> None:
+    def __init__(self, network: nn.Module, plan: Plan) -> None:
         super().__init__(network)
-        self.loss, self.plan = loss, plan
+        self.plan = plan
         self.directions = {
             layer.name: _direction(layer, min(plan.settings.run_on_inputs, plan.num_inputs))
             for layer in plan.layers
@@ -196,10 +200,9 @@ class _Inside(_Named):
         }
 
     def forward(  # type: ignore[override]
-        self, inputs: Tensor, targets: Tensor, nudges: Mapping[str, States]
+        self, inputs: Tensor, nudges: Mapping[str, States]
     ) -> tuple[Tensor, dict[str, Tensor]]:
         logits, traces = trace(self.network, inputs, nudges)
-        losses = LOSSES[self.loss](logits.unsqueeze(0), targets.unsqueeze(0))
         numbers: dict[str, Tensor] = {}
         with torch.no_grad():
             for name, found in traces.items():
@@ -208,7 +211,7 @@ class _Inside(_Named):
                 if self.plan.settings.states == "full":
                     of_layer["states"] = torch.stack(states).flatten(3)
                 numbers |= {f"{name}/{key}": values for key, values in of_layer.items()}
-        return losses.sum(), numbers
+        return logits, numbers
 
     def _beyond(self, name: str, found: Trace) -> dict[str, Tensor]:
         """Return what the linearised layer and the run-on tell."""
@@ -267,12 +270,12 @@ def _over_lanes(
     module: nn.Module,
     parameters: Mapping[str, Tensor],
     buffers: Mapping[str, Tensor],
-    inputs: tuple[Tensor, ...],
+    inputs: Tensor,
     nudges: Mapping[str, States],
 ) -> Any:
     """Call the module for every lane; parameters, buffers and nudges have the lanes' axis in front."""
 
     def call(parameters: Any, buffers: Any, nudges: Any) -> Any:
-        return torch.func.functional_call(module, {**parameters, **buffers}, (*inputs, nudges))
+        return torch.func.functional_call(module, {**parameters, **buffers}, (inputs, nudges))
 
     return torch.vmap(call)(dict(parameters), dict(buffers), dict(nudges))
