@@ -428,12 +428,20 @@ def stability(
 def statistics(configfile: ConfigFiles = None, results: Results = None, output: Output = None) -> None:
     """Compute the statistics of every sweep, and print the paragraph that answers each one's question."""
     from hornlib.grid import read_grid
+    from hornlib.results.selection_file import read_choices, references
     from hornlib.statistics.write import write_statistics
 
     grid = read_grid(configfile or [DEFAULT_CONFIG])
     folder = Path(grid.settings.results)
     settings = {name: sweep.statistics for name, sweep in grid.sweeps.items()}
-    told = write_statistics(results or folder / "results.nc", output or folder / "statistics.nc", settings)
+    choices = read_choices(grid)
+    told = write_statistics(
+        results or folder / "results.nc",
+        output or folder / "statistics.nc",
+        settings,
+        choices,
+        references(grid, choices),
+    )
     for sweep, paragraph in told.items():
         print(f"{sweep}: {paragraph}")
 

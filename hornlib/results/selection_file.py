@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,9 +10,10 @@ import numpy as np
 
 from hornlib.cell import Selection
 from hornlib.errors import ResultsError
+from hornlib.grid import Grid
 from hornlib.results.atomic import written_atomically
 
-__all__ = ["Choice", "read_choice", "write_choice"]
+__all__ = ["Choice", "read_choice", "read_choices", "references", "write_choice"]
 
 SELECTION_SCHEMA_VERSION = 1
 """Of the files in `selected/`."""
@@ -73,6 +75,33 @@ def read_choice(path: Path) -> Choice:
     if not sound or choice.cell != path.stem:
         raise ResultsError(f"{path}: edited, renamed or of another version. {_AGAIN}")
     return choice
+
+
+def read_choices(grid: Grid) -> dict[str, Choice]:
+    """Return what is chosen so far for the grid's tuned cells, by name.
+
+    Raises:
+        ResultsError: a file is there and is not what was written.
+    """
+    tuned = (name for name, cell in grid.cells.items() if cell.tuned is not None)
+    return {
+        name: read_choice(grid.selection_path(name)) for name in tuned if grid.selection_path(name).exists()
+    }
+
+
+def references(grid: Grid, choices: Mapping[str, Choice]) -> dict[str, dict[str, float]]:
+    """Return sweep -> dataset -> the baseline's final metric on tuning seeds, of sweeps that have it everywhere."""
+    found: dict[str, dict[str, float]] = {}
+    for sweep in grid.sweeps.values():
+        datasets = {grid.cells[cell].data.name for cell in sweep.arms}
+        known = {
+            grid.cells[cell].data.name: choices[cell].reference
+            for cell in sweep.arms
+            if cell in choices and not np.isnan(choices[cell].reference)
+        }
+        if set(known) == datasets:
+            found[sweep.name] = known
+    return found
 
 
 _AGAIN = "Delete it and give the same command again: it is made anew from the trials"

@@ -5,8 +5,9 @@ import json
 import numpy as np
 import pytest
 
+from hornlib.cell import Selection
 from hornlib.errors import ResultsError
-from hornlib.results.selection_file import read_choice, write_choice
+from hornlib.results.selection_file import Choice, read_choice, read_choices, references, write_choice
 from hornlib.results.tuning_file import read_trials
 from hornlib.tuning.selection import baseline_metric, choose
 
@@ -135,3 +136,22 @@ def test_trials_that_were_cut_short_or_renamed_are_refused_by_name(arms, tmp_pat
             read_trials(bad)
     with pytest.raises(ResultsError, match="no trials yet"):
         read_trials(tmp_path / "digits-cnn-111111111111.nc")
+
+
+def test_a_sweeps_reference_is_known_once_it_is_chosen_on_every_dataset(tuned_grid):
+    one = ("data: {name: digits}", "data: {name: digits, train_subset: 200}")
+    two = (one[0], "data: [{name: digits}, {name: photo_patches, presentation: image}]")
+    for replacement, num_datasets in ((one, 1), (two, 2)):
+        grid = tuned_grid(replacement)
+        timed = [cell for cell in grid.cells.values() if cell.selected_for == "time_to_target"]
+        assert read_choices(grid) == {}
+        choices = {
+            cell.name: Choice(
+                cell.name, Selection(0, {}), [], [1.0], 0.5 + 0.1 * (cell.data.name != "digits"), {}
+            )
+            for cell in timed
+        }
+        found = references(grid, choices)["tuned"]
+        assert found["digits"] == 0.5 and len(found) == num_datasets
+        first = {timed[0].name: choices[timed[0].name]}
+        assert (references(grid, first) == {"tuned": {"digits": 0.5}}) == (num_datasets == 1)
