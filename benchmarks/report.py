@@ -8,13 +8,14 @@ import json
 import os
 import platform
 import resource
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from importlib.metadata import version
 from pathlib import Path
+
+import numpy as np
 
 STEPS = 50
 ARMS = {
@@ -30,7 +31,6 @@ PACKAGES = ("altair", "vl-convert-python", "xarray", "numpy")
 
 def write_results(folder: Path, num_cells: int, num_seeds: int) -> None:
     """Write results.nc of a grid: arms times datasets times timesteps times widths."""
-    import numpy as np
     import xarray as xr
 
     from hornlib.results.run_file import SCHEMA_VERSION
@@ -169,7 +169,7 @@ def report(options: argparse.Namespace) -> None:
 
 def _spread(runs: list[dict[str, float]], key: str, digits: int) -> str:
     values = [run[key] for run in runs]
-    middle = f"{statistics.median(values):.{digits}f}"
+    middle = f"{np.median(values):.{digits}f}"
     same = min(values) == max(values)
     return middle if same else f"{middle} ({min(values):.{digits}f} to {max(values):.{digits}f})"
 

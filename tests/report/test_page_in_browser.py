@@ -96,8 +96,8 @@ class Browser:
             if event.get("method") in ("Runtime.exceptionThrown", "Log.entryAdded"):
                 complaints.append(told)
             if event.get("method") == "Network.requestWillBeSent":
-                url = told["request"]["url"]
-                if not url.startswith(("data:", "file:")) or told["type"] != "Document":
+                url, page = told["request"]["url"], told["type"] == "Document"
+                if not url.startswith("data:") and not (page and url.startswith("file:")):
                     complaints.append(url[:200])
         return complaints
 
