@@ -98,6 +98,8 @@ def _levels(ds: xr.Dataset, summary: xr.Dataset, given: bool, settings: Statisti
                 f"{dataset}: no arm {settings.baseline} sets the targets' levels; `statistics: baseline:` takes "
                 f"one of {_some(list(dict.fromkeys(own['arm'].values.tolist())))}."
             )
+        elif given:
+            yield f"{dataset}: the metric of {settings.baseline} given is lacking, or no better than chance: no level."
         else:
             yield f"{dataset}: {settings.baseline} ends no better than chance, so that there is no level to reach."
 

@@ -45,17 +45,19 @@ def summarise(
     Args:
         ds: from `open_results(path, sweep=...)`.
         settings: whom the claims are about, against whom, how certain.
-        reference: A, the final validation metric that sets the levels, by dataset; None: the coordinate
-            `reference_level` of the results where there is one (from tuning seeds), else the median of the
-            baseline's runs here.
+        reference: A, the final validation metric that sets the levels, by dataset, as it was fixed on tuning
+            seeds; None: the median of the baseline's runs here, and `limits` say so.
         tunings: what is known of the tuning of tuned cells, by the cell's name.
     """
     found = contenders(ds)
     subject = subject_of(found, settings.subject)
-    reference = _reference_of(found) if reference is None else reference
-    given = reference is not None
     shared = common_steps(found)
-    reference = baseline_metric(shared, settings.baseline) if reference is None else reference
+    given = reference is not None
+    if reference is None:
+        reference = baseline_metric(shared, settings.baseline)
+    reference = reference.reindex(
+        dataset=np.array(list(dict.fromkeys(found["dataset"].values.tolist())), object)
+    )
     times = restricted_times(shared, reference, settings)
     result = core(shared, times, reference, settings)
     judged, rests = verdicts(result["conclusion"], subject, settings)
@@ -104,18 +106,6 @@ def core(
     end = non_inferior(_gain(ds, rivals), settings.margin, settings.alpha, settings.min_seeds)
     result["non_inferior"] = _described(end, "whether the final test metric is at most the margin worse")
     return result
-
-
-def _reference_of(ds: xr.Dataset) -> xr.DataArray | None:
-    """Return the reference that results carry, by dataset, or None where any dataset lacks it."""
-    if "reference_level" not in ds.variables:
-        return None
-    datasets = list(dict.fromkeys(ds["dataset"].values.tolist()))
-    values = [ds["reference_level"].values[ds["dataset"].values == dataset] for dataset in datasets]
-    first = np.array([own[np.isfinite(own)][0] if np.isfinite(own).any() else np.nan for own in values])
-    if np.isnan(first).any():
-        return None
-    return xr.DataArray(first, {"dataset": np.array(datasets, object)}, "dataset")
 
 
 def _ratio_if_hit(

@@ -67,7 +67,9 @@ WORLDS: dict[str, World] = {
             ("more_efficient", "yes"): NEARLY_ALWAYS,
         },
     ),
-    "equal": World(wanted={(claim, word): HARDLY_EVER for claim in CLAIMS for word in ("yes", "no")}),
+    "equal": World(
+        wanted={(claim, "yes"): HARDLY_EVER for claim in CLAIMS} | {("faster", "no"): HARDLY_EVER}
+    ),
     "faster than the CNNs, equal to leaky": World(
         speed={SUBJECT: 1.5, "leaky_cnn": 1.5},
         wanted={("faster", "yes"): NEARLY_ALWAYS, ("because_of_oscillation", "yes"): HARDLY_EVER},

@@ -29,6 +29,7 @@ def write_statistics(
     output: Path,
     settings: Mapping[str, StatisticsSettings],
     tunings: Mapping[str, Tuning] | None = None,
+    references: Mapping[str, Mapping[str, float]] | None = None,
 ) -> dict[str, str]:
     """Write the statistics of sweeps.
 
@@ -37,6 +38,8 @@ def write_statistics(
         output: statistics.nc.
         settings: sweep -> whom its claims are about, against whom.
         tunings: what is known of the tuning of tuned cells, by the cell's name.
+        references: sweep -> dataset -> A, the baseline's final validation metric on tuning seeds; of a sweep that
+            is not named, A is the median of the baseline's runs.
 
     Returns:
         Sweep -> the paragraph that answers its question.
@@ -57,7 +60,8 @@ def write_statistics(
         }
         xr.Dataset(attrs=root).to_netcdf(temporary, mode="w", engine="netcdf4")
         for sweep, own in settings.items():
-            summary = summarise(open_results(results, sweep=sweep), own, tunings=tunings)
+            reference = _by_dataset((references or {}).get(sweep))
+            summary = summarise(open_results(results, sweep=sweep), own, reference, tunings)
             told[sweep] = summary.attrs["answer"]
             summary.to_netcdf(temporary, mode="a", group=sweep, engine="netcdf4", encoding=_encoding(summary))
     return told
@@ -101,6 +105,12 @@ def _read(path: Path, group: str | None) -> xr.Dataset:
         Exception
     ) as error:  # netCDF4 raises OSError, RuntimeError, KeyError, UnicodeError ..., by what is hit
         raise ResultsError(f"{path}: is damaged and cannot be read ({error}); {AGAIN}") from error
+
+
+def _by_dataset(reference: Mapping[str, float] | None) -> xr.DataArray | None:
+    if not reference:
+        return None
+    return xr.DataArray(list(reference.values()), {"dataset": np.array(list(reference), object)}, "dataset")
 
 
 def _digest(path: Path) -> str:

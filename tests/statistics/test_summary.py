@@ -130,13 +130,13 @@ def test_a_grid_has_its_parameters_beside_its_levels(results, settings, lognorma
     assert set(summary["arm_label"].values) == {"horn_cnn", "cnn"}
 
 
-def test_a_level_from_tuning_seeds_is_taken_from_the_results(results, settings, arms):
-    ds = results(arms()).assign_coords(reference_level=("cell", [0.8, 0.8, 0.8]))
-    summary = summarise(ds, settings(**NAMED))
+def test_a_level_fixed_on_tuning_seeds_is_taken_as_given(results, settings, arms):
+    given = xr.DataArray([0.8, 0.2], {"dataset": ["digits", "mnist"]}, "dataset")
+    summary = summarise(results(arms()), settings(**NAMED), given)
     assert summary["level"].sel(target=0.9).item() == pytest.approx(0.1 + 0.9 * 0.7)
     assert "not fixed before" not in told(summary)
-    given = xr.DataArray([0.7], {"dataset": ["digits"]}, "dataset")
-    assert summarise(ds, settings(), given)["level"].sel(target=0.9).item() == pytest.approx(0.1 + 0.9 * 0.6)
+    without = summarise(results(arms()), settings(), given.sel(dataset=["mnist"]))
+    assert without["level"].isnull().all() and "cnn given is lacking" in told(without)
 
 
 def test_the_same_results_give_the_same_statistics(results, settings, arms):
