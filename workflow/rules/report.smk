@@ -7,6 +7,7 @@ rule report:
         mechanism=MECHANISM,
     output:
         page=report(f"{RESULTS}/report.html", category="report"),
+        figures=report(directory(f"{RESULTS}/figures/report"), patterns=["{name}.svg"], category="evidence"),
     log:
         f"{RESULTS}/logs/report.log",
     localrule: True

@@ -12,7 +12,7 @@ rule stability:
         results=rules.gather.output.results,
     output:
         stability=f"{RESULTS}/stability.nc",
-        figures=STABILITY_MAPS,
+        figures=report(STABILITY_MAPS, category="stability"),
     log:
         f"{RESULTS}/logs/stability.log",
     localrule: True
