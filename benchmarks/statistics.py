@@ -137,7 +137,8 @@ WAYS = {"headline": headline, "whole": whole, "loop": loop, "vectorised": vector
 def in_a_process(way: str, cells: int) -> dict[str, float]:
     """Run one way in a fresh process and return what it used."""
     command = [sys.executable, __file__, "--way", way, "--cells", str(cells)]
-    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    alone = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True, env=alone).stdout)
 
 
 def main() -> None:
@@ -153,8 +154,9 @@ def main() -> None:
     print(
         f"`python benchmarks/statistics.py --cells {arguments.cells}`: {arguments.cells:,} cells in "
         f"{len(ARMS)} arms x {SEEDS} seeds x 50 evaluations, 4 targets, 4 axes, 10,000 draws; each row a new "
-        f"process, n = 1, results made in memory. Python {platform.python_version()}, {os.cpu_count()} cores, load "
-        f"average {os.getloadavg()[1]:.1f}: above the number of cores, wall time is the neighbours' too, and "
+        "process of one thread, n = 1, results made in memory. "
+        f"Python {platform.python_version()}, {os.cpu_count()} cores, "
+        f"load average {os.getloadavg()[1]:.1f}: above the number of cores, wall time is the neighbours' too, and "
         "processor time is what counts. The reach: under 60 s and 2 GB.\n"
     )
     print("| what | wall time, s | processor time, s | peak resident memory, MB |")

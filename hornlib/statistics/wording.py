@@ -85,49 +85,53 @@ def notes(summary: xr.Dataset, subject: str, settings: StatisticsSettings) -> li
     """Return what must be said beside a verdict: a worse end, and runs that diverged."""
     judged = judged_selection(summary["selected_for"].values)
     own = (summary["arm"].values == subject) & (summary["selected_for"].values == judged)
+    labels = summary["contender"].values
+    columns = [index for index, arm in enumerate(summary["rival"].values) if arm in settings.must_beat()]
+    rivals, end, faster = (
+        values.transpose("contender", "rival").values
+        for values in (
+            summary["rival_contender"],
+            summary["non_inferior"],
+            summary["conclusion"].sel(axis="samples") == "yes",
+        )
+    )
     told = []
     for cell in np.flatnonzero(own):
-        label = summary["contender"].values[cell]
-        for rival in settings.must_beat():
-            if rival in summary["rival"].values:
-                told += _note_on_end(summary.isel(contender=cell).sel(rival=rival), str(label), settings)
-        told += _note_on_divergence(summary.isel(contender=cell), str(label))
+        for rival in columns:
+            told += _note_on_end(
+                labels[cell], rivals[cell, rival], end[cell, rival], faster[cell, rival], settings.margin
+            )
+        if summary["num_diverged"].values[cell]:
+            told.append(_note_on_divergence(summary.isel(contender=cell), labels[cell], settings.target))
     return told if len(told) <= SHOWN else [*told[:SHOWN], f"And {len(told) - SHOWN} more such remarks."]
 
 
-def _note_on_end(pair: xr.Dataset, label: str, settings: StatisticsSettings) -> list[str]:
-    faster = pair["conclusion"].sel(axis="samples").item() == "yes"
-    end, rival = pair["non_inferior"].item(), pair["rival_contender"].item()
-    lost = (
-        f"its final test metric is worse than that of {rival} by more than the margin of {settings.margin:g}"
-    )
+def _note_on_end(label: str, rival: str, end: str, faster: bool, margin: float) -> list[str]:
     if end == "no":
-        return [f"{'But at the end' if faster else 'At the end'} of training {label} is behind: {lost}."]
-    if end == "undecided" and faster:
+        but = "But at the end" if faster else "At the end"
         return [
-            f"Whether {label} ends within {settings.margin:g} of {rival} in the final test metric is undecided."
+            f"{but} of training {label} is behind: its final test metric is worse than that of {rival} by more than "
+            f"the margin of {margin:g}."
         ]
+    if end == "undecided" and faster:
+        return [f"Whether {label} ends within {margin:g} of {rival} in the final test metric is undecided."]
     return []
 
 
-def _note_on_divergence(cell: xr.Dataset, label: str) -> list[str]:
-    diverged = int(cell["num_diverged"])
-    if not diverged:
-        return []
-    told = f"{diverged} of {int(cell['num_seeds'])} runs of {label} diverged and count as misses"
+def _note_on_divergence(cell: xr.Dataset, label: str, target: float) -> str:
+    diverged, num_seeds = int(cell["num_diverged"]), int(cell["num_seeds"])
+    told = f"{diverged} of {num_seeds} runs of {label} diverged and count as misses"
+    headline = cell["ratio"].sel(axis="samples", target=target).values
     changed = [
-        f"{ratio:.3g} instead of {headline:.3g} against {rival}"
-        for ratio, headline, rival in zip(
-            cell["ratio_if_hit"].values,
-            cell["ratio"].sel(axis="samples").sel(target=cell.attrs["target"]).values,
-            cell["rival_contender"].values,
-            strict=True,
+        f"{ratio:.3g} instead of {own:.3g} against {rival}"
+        for ratio, own, rival in zip(
+            cell["ratio_if_hit"].values, headline, cell["rival_contender"].values, strict=True
         )
-        if np.isfinite(ratio) and abs(ratio - headline) > 1e-9
+        if np.isfinite(ratio) and abs(ratio - own) > 1e-9
     ]
     if changed:
         told += f"; were those that had reached the target hits, the ratio would be {', '.join(changed)}"
-    return [f"{told}."]
+    return f"{told}."
 
 
 def _phrase(summary: xr.Dataset, item: Evidence, settings: StatisticsSettings) -> str:
