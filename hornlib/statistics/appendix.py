@@ -94,8 +94,15 @@ def _survival(ds: xr.Dataset, times: xr.Dataset, settings: StatisticsSettings) -
 
 
 def _time_points(ds: xr.Dataset, times: xr.Dataset) -> xr.DataArray:
-    """Return costs from the first evaluation to the budget, (dataset, axis, time_index)."""
-    budget = times["budget"]
+    """Return costs from the first evaluation to the largest budget, (dataset, axis, time_index)."""
+    datasets = list(dict.fromkeys(ds["dataset"].values.tolist()))
+    largest = [
+        times["budget"].isel(contender=np.flatnonzero(ds["dataset"] == name)).max("contender")
+        for name in datasets
+    ]
+    budget = xr.concat(largest, xr.DataArray(datasets, dims="dataset", name="dataset")).transpose(
+        "dataset", "axis"
+    )
     points = np.full((*budget.shape, NUM_TIME_POINTS), np.nan)
     for row, dataset in enumerate(budget["dataset"].values):
         own = ds.isel(contender=np.flatnonzero(ds["dataset"] == dataset))

@@ -1,4 +1,4 @@
-"""Time to each target on each axis of cost, restricted to one budget that all contenders of a dataset share."""
+"""Time to each target on each axis of cost, restricted to one budget that all who can be compared share."""
 
 import warnings
 
@@ -58,9 +58,9 @@ def restricted_times(
 ) -> xr.Dataset:
     """Return when each run reaches each target on each axis, and its restricted time min(time, budget).
 
-    The level is chance + f (A - chance). The budget of a dataset and axis is the smallest, over its
-    contenders, of the cost of their last evaluation. A run that diverges or never reaches the level costs the
-    whole budget; one that reaches it beyond the budget is a miss too.
+    The level is chance + f (A - chance). The budget of an axis is the smallest, over the contenders that learn
+    the same data in the same presentation, of the cost of their last evaluation. A run that diverges or never
+    reaches the level costs the whole budget; one that reaches it beyond the budget is a miss too.
 
     Args:
         ds: from `common_steps(contenders(...))`.
@@ -69,7 +69,7 @@ def restricted_times(
         axes: of `hornlib.results.events.AXES`; seconds are calibrated.
 
     Returns:
-        `level` (dataset, target), `budget` (dataset, axis), and on (contender, seed, target, axis) `time`,
+        `level` (dataset, target), `budget` (contender, axis), and on (contender, seed, target, axis) `time`,
         `event` (int8), `restricted_time` and `resolution`, the length of the evaluation interval that an event
         lies in (0 for a miss), with NaN where a run is missing.
     """
@@ -85,8 +85,12 @@ def restricted_times(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # an axis that nobody has measured is all NaN
         result = xr.concat(parts, xr.DataArray(list(axes), dims="axis", name="axis"), coords="minimal")
-    budget = _smallest(result["own_budget"], ds["dataset"])
-    limit = budget.sel(dataset=ds["dataset"]).drop_vars("dataset")
+    alike = [
+        f"{data}\0{told}" for data, told in zip(ds["dataset"].values, ds["presentation"].values, strict=True)
+    ]
+    group = xr.DataArray(alike, dims="contender")
+    limit = _smallest(result["own_budget"], group).sel(dataset=group).drop_vars("dataset")
+    limit = limit.assign_coords(contender=ds["contender"])
     known = result["time"].notnull() & by_contender.notnull() & limit.notnull()
     event = (result["event"] & (result["time"] <= limit)).where(known, False)
     restricted = xr.where(event, result["time"], limit).where(known)
@@ -96,7 +100,7 @@ def restricted_times(
     return xr.Dataset(
         {
             "level": _described(level, "validation metric to reach"),
-            "budget": _described(budget, "cost to which times are restricted", OF_THE_AXIS),
+            "budget": _described(limit, "cost to which times are restricted", OF_THE_AXIS),
             "time": _described(result["time"].where(known), "cost until the target is reached", OF_THE_AXIS),
             "event": _described(event.astype(np.int8), "whether the target was reached within the budget"),
             "restricted_time": _described(restricted, "cost until the target or the budget", OF_THE_AXIS),
