@@ -120,7 +120,8 @@ def _note_on_end(label: str, rival: str, end: str, faster: bool, margin: float) 
 
 def _note_on_divergence(cell: xr.Dataset, label: str, target: float) -> str:
     diverged, num_seeds = int(cell["num_diverged"]), int(cell["num_seeds"])
-    told = f"{diverged} of {num_seeds} runs of {label} diverged and count as misses"
+    of = f" of {num_seeds}" if num_seeds >= diverged else ""  # without a level no run counts, and some diverged
+    told = f"{diverged}{of} runs of {label} diverged and count as misses"
     headline = cell["ratio"].sel(axis="samples", target=target).values
     changed = [
         f"{ratio:.3g} instead of {own:.3g} against {rival}"
