@@ -176,6 +176,10 @@ class Probe:
         return copies
 
 
+_NUMBERS_AT_ONCE = 65536
+"""Of a part of the state of one lane; lanes side by side have as many times more."""
+
+
 class _Named(nn.Module):
     """A network under the name that lanes give it."""
 
@@ -206,10 +210,9 @@ class _Inside(_Named):
         numbers: dict[str, Tensor] = {}
         with torch.no_grad():
             for name, found in traces.items():
-                states = found.states
-                of_layer = _over_time(found, states) | self._beyond(name, found)
+                of_layer = _over_time(found) | self._beyond(name, found)
                 if self.plan.settings.states == "full":
-                    of_layer["states"] = torch.stack(states).flatten(3)
+                    of_layer["states"] = torch.stack(found.states).flatten(3)
                 numbers |= {f"{name}/{key}": values for key, values in of_layer.items()}
         return logits, numbers
 
@@ -241,8 +244,16 @@ class _Inside(_Named):
         return numbers
 
 
-def _over_time(found: Trace, states: States) -> dict[str, Tensor]:
-    """Return what is measured at every time step."""
+def _over_time(found: Trace) -> dict[str, Tensor]:
+    """Return what is measured at every time step, a few steps at once: all of them would leave the cache."""
+    at_once = max(1, _NUMBERS_AT_ONCE // found.outputs[0].numel())
+    starts = range(0, len(found.steps), at_once)
+    parts = [_measured(found._replace(steps=found.steps[start : start + at_once])) for start in starts]
+    return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+
+
+def _measured(found: Trace) -> dict[str, Tensor]:
+    states = found.states
     position = states[0]
     numbers = {
         "state_rms": measures.root_mean_square(position),

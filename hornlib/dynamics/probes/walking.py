@@ -55,10 +55,12 @@ def walk(unit: Unit, drives: Sequence[Tensor], nudges: States | None) -> Trace:
             gradient is that of the state. None adds nothing.
     """
     state, steps = rest(unit, drives[0]), []
+    # unbound at once: the gradient of an index would fill the whole again at every step
+    each = None if nudges is None else list(zip(*(nudge.unbind(0) for nudge in nudges), strict=True))
     for t, drive in enumerate(drives):
         after = unit.advance(drive, state)
-        if nudges is not None:
-            nudged = tuple(part + nudge[t] for part, nudge in zip(after.state, nudges, strict=True))
+        if each is not None:
+            nudged = tuple(part + nudge for part, nudge in zip(after.state, each[t], strict=True))
             after = after._replace(state=nudged)
         state = after.state
         steps.append(after)
