@@ -116,8 +116,8 @@ def main() -> None:
         f"`python benchmarks/probes.py`; torch {torch.__version__}, CPU, 1 thread of {os.cpu_count()} cores; cells of "
         f"config.yaml, {len(SEEDS.seeds())} seeds side by side; medians of pairs of jobs that take turns (in brackets "
         "the least and the largest ratio). A job is a process: the start of Python, data, training, evaluations, "
-        "checkpoint and files; the last ratio and the share leave the start out. A ratio below 1 is the allocator's "
-        "and the neighbours' doing; the share is what probes themselves take.",
+        "checkpoint and files; the last ratio and the share leave the start out. A ratio below 1 was not "
+        "looked into: other work shared the machine; the share is what probes themselves take.",
         "",
         "| cell | pairs | CPU seconds without | with | ratio of CPU time | of wall time | of CPU time in `train_job` "
         "| share of that in probes, % | dynamics file, kB |",
