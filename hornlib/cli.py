@@ -234,6 +234,9 @@ def train(
     selected: Annotated[
         Path | None, typer.Option(help="What was chosen for a tuned cell, as `hornlib select` wrote it.")
     ] = None,
+    probes: Annotated[
+        str, typer.Option(help="What is recorded inside the networks: off, or settings as JSON; {} is usual.")
+    ] = "off",
 ) -> None:
     """Train one job: one cell with a range of seeds. The same command goes on from its checkpoint."""
     from hornlib.cell import parse_specification
@@ -254,7 +257,8 @@ def train(
         asked = asked.resolved(read_choice(selected).selection)
     for refusal in refusals(asked):
         raise ConfigError(f"--cell: {refusal}")
-    options = _options(output, lanes, threads, device, checkpoints, checkpoint_minutes)
+    recorded = "off" if probes == "off" else _parse_json(probes, "--probes")
+    options = _options(output, lanes, threads, device, checkpoints, checkpoint_minutes, recorded)
     from hornlib.training.train import train_job
 
     with _logged(log):
@@ -326,6 +330,7 @@ def _options(
     device: str,
     checkpoints: Path | None,
     checkpoint_minutes: float,
+    probes: object = "off",
 ) -> "TrainOptions":
     from hornlib.settings import parse_settings
 
@@ -334,6 +339,7 @@ def _options(
         threads=threads,
         device=device,
         checkpoint_minutes=checkpoint_minutes,
+        probes=probes,
     )
     from hornlib.training.job import TrainOptions
 
@@ -343,6 +349,7 @@ def _options(
         device=settings.device,
         checkpoints=checkpoints or output.parent.parent / "checkpoints",
         checkpoint_seconds=60 * settings.checkpoint_minutes,
+        probes=settings.probes,
     )
 
 

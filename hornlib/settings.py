@@ -4,19 +4,63 @@ import os
 import re
 from typing import Annotated
 
-from pydantic import Field, ValidationError, WithJsonSchema, field_validator
+from pydantic import BeforeValidator, Field, ValidationError, WithJsonSchema, field_validator
 
+from hornlib.dynamics.probes.parameters import ProbeSettings
 from hornlib.errors import ConfigError, nearest
 from hornlib.parameters import Parameters
 from hornlib.validation import describe_validation_error
 
-__all__ = ["Settings", "parse_settings"]
+__all__ = ["Settings", "parse_probes", "parse_settings"]
 
 
 DEVICE = r"auto|cpu|mps|cuda(:[0-9]{1,3})?"
 
 Lanes = Annotated[
     int | str, WithJsonSchema({"anyOf": [{"const": "auto"}, {"type": "integer", "minimum": 1}]})
+]
+
+
+def parse_probes(value: object) -> object:
+    """Return what `probes:` means: settings of probes, or None for `off`.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    if value == "off":
+        return None
+    if not isinstance(value, dict):
+        return value if isinstance(value, ProbeSettings) else _refuse_probes(value)
+    try:
+        return ProbeSettings(**value)
+    except ValidationError as error:
+        fields = tuple(ProbeSettings.model_fields)
+        found = describe_validation_error(error, fields, "probes")
+        raise ValueError("; ".join(f"{path[0]}: {message}" for path, message in found)) from None
+
+
+def _refuse_probes(value: object) -> object:
+    raise ValueError("valid: off, or settings such as {inputs: 64, moments: 6}")
+
+
+Probes = Annotated[
+    ProbeSettings | None,
+    BeforeValidator(parse_probes),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"const": "off"},
+                {
+                    "type": "object",
+                    "properties": {
+                        name: {key: part for key, part in field.items() if key != "title"}
+                        for name, field in ProbeSettings.model_json_schema()["properties"].items()
+                    },
+                    "additionalProperties": False,
+                },
+            ]
+        }
+    ),
 ]
 
 
@@ -37,6 +81,8 @@ class Settings(Parameters):
     """Folder of checkpoints, e.g. a scratch disk that all nodes see; default: checkpoints in `results`."""
     checkpoint_minutes: float = Field(default=5.0, gt=0)
     """Wall time between two checkpoints of a job."""
+    probes: Probes = Field(default=ProbeSettings(), validate_default=False)
+    """What is recorded of the networks' inside while they train: off, or settings such as {inputs: 64, moments: 6}."""
     strict_stability: bool = False
     """Whether an oscillator predicted to be unstable is an error instead of a warning."""
 

@@ -63,6 +63,7 @@ def trained(monkeypatch):
         device: str
         checkpoints: Path
         checkpoint_seconds: float
+        probes: object = None
 
     def train_job(cell, seeds, output, options):
         print("step 1", file=sys.stderr)
@@ -194,12 +195,12 @@ def test_train_hands_the_job_to_the_trainer(hornlib, trained):
     assert hornlib("train", OUTPUT, "--cell", JSON, *words).status == 0
     ((cell, seeds, output, options),) = trained
     assert (cell.name, seeds, output) == (CELL.name, Range(0, 4), Path(OUTPUT))
-    assert options == (3, 2, "cpu", Path("c"), 30.0)
+    assert options == (3, 2, "cpu", Path("c"), 30.0, None)
 
 
 def test_train_has_defaults_that_stand_beside_the_run_files(hornlib, trained):
     hornlib("train", OUTPUT, "--cell", JSON)
-    assert trained[0][3] == ("auto", 1, "auto", Path("results/checkpoints"), 300.0)
+    assert trained[0][3] == ("auto", 1, "auto", Path("results/checkpoints"), 300.0, None)
 
 
 def test_train_writes_its_progress_to_a_log(hornlib, trained):

@@ -1,4 +1,7 @@
 SETTINGS = GRID.settings
+# what probes saw is the job's second output; a run file that is there without it is not made again
+PROBED = {"dynamics": f"{RESULTS}/dynamics/{{cell}}.seeds-{{first}}-{{last}}.nc"} if SETTINGS.probes else {}
+PROBES = json.dumps(SETTINGS.probes.canonical()) if SETTINGS.probes else "off"
 
 
 def checkpoints_folder(resources):
@@ -21,6 +24,7 @@ rule train:
             str(GRID.selection_path(wildcards.cell)) if wildcards.cell in TUNED else []
         ),
     output:
+        **PROBED,
         run=f"{RESULTS}/runs/{{cell}}.seeds-{{first}}-{{last}}.nc",
     log:
         f"{RESULTS}/logs/train/{{cell}}.seeds-{{first}}-{{last}}.log",
@@ -40,6 +44,7 @@ rule train:
         checkpoint=lambda wildcards, resources: (
             f"{checkpoints_folder(resources)}/{wildcards.cell}.seeds-{wildcards.first}-{wildcards.last}.checkpoint"
         ),
+        probes=PROBES,
         label=lambda wildcards: GRID.describe(wildcards.cell),
         minutes=SETTINGS.checkpoint_minutes,
         selected=lambda wildcards, input: (
@@ -49,6 +54,7 @@ rule train:
         "train {params.label}, seeds {wildcards.first} to {wildcards.last} ({wildcards.cell})"
     shell:
         "hornlib train {output.run:q} --cell {params.cell:q} --lanes {params.lanes:q} --threads {threads}"
-        " --device {params.device:q} --checkpoints {params.checkpoints:q} --checkpoint-minutes {params.minutes}{params.selected}"
+        " --device {params.device:q} --checkpoints {params.checkpoints:q} --checkpoint-minutes {params.minutes}"
+        " --probes {params.probes:q}{params.selected}"
         # a job that is interrupted and started again goes on with its log
         " >> {log:q} 2>&1"

@@ -15,7 +15,7 @@ REPOSITORY = Path(__file__).resolve().parents[3]
 
 # what tells when, where and by which code a run was made, and how long it took
 OF_THE_MACHINE = {"job_seconds", "started", "finished", "host", "hornlib_versions_trained", "digest"}
-TIMES = ("seconds",)
+TIMES = ("seconds", "step_time", "peak_memory")
 
 
 class Project:
