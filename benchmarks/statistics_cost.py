@@ -1,6 +1,6 @@
 """Statistics of 2,000 cells x 10 seeds x 50 evaluations: wall time and peak memory, and a plain loop beside it.
 
-python benchmarks/statistics.py [--cells 2000] > benchmarks/statistics.md
+python benchmarks/statistics_cost.py [--cells 2000] > benchmarks/statistics_cost.md
 """
 
 import argparse
@@ -152,7 +152,7 @@ def main() -> None:
     found = {way: in_a_process(way, arguments.cells) for way in WAYS}
     print("# Statistics of a large sweep\n")
     print(
-        f"`python benchmarks/statistics.py --cells {arguments.cells}`: {arguments.cells:,} cells in "
+        f"`python benchmarks/statistics_cost.py --cells {arguments.cells}`: {arguments.cells:,} cells in "
         f"{len(ARMS)} arms x {SEEDS} seeds x 50 evaluations, 4 targets, 4 axes, 10,000 draws; each row a new "
         "process of one thread, n = 1, results made in memory. "
         f"Python {platform.python_version()}, {os.cpu_count()} cores, "
