@@ -120,7 +120,9 @@ def _note_on_end(label: str, rival: str, end: str, faster: bool, margin: float) 
 
 def _note_on_divergence(cell: xr.Dataset, label: str, target: float) -> str:
     diverged, num_seeds = int(cell["num_diverged"]), int(cell["num_seeds"])
-    of = f" of {num_seeds}" if num_seeds >= diverged else ""  # without a level no run counts, and some diverged
+    of = (
+        f" of {num_seeds}" if num_seeds >= diverged else ""
+    )  # without a level no run counts, and some diverged
     told = f"{diverged}{of} runs of {label} diverged and count as misses"
     headline = cell["ratio"].sel(axis="samples", target=target).values
     changed = [
