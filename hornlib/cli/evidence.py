@@ -1,0 +1,123 @@
+"""Commands that turn run files into results, statistics, figures and the report."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hornlib.cli.options import DEFAULT_CONFIG, ConfigFiles, Output, Results
+from hornlib.errors import ResultsError
+from hornlib.validation import counted
+
+__all__ = ["figures", "gather", "mechanism", "migrate", "report", "stability", "statistics"]
+
+
+def gather(
+    configfile: ConfigFiles = None,
+    partial: Annotated[
+        bool, typer.Option("--partial", help="Gather what is there of an unfinished sweep into partial.nc.")
+    ] = False,
+) -> None:
+    """Gather every run file into results.nc; refuse what is damaged, stale or foreign."""
+    from hornlib.grid import read_grid
+    from hornlib.results.gather import gather as gather_runs
+
+    grid = read_grid(configfile or [DEFAULT_CONFIG])
+    with gather_runs(grid, partial=partial) as results:
+        path = Path(grid.settings.results) / ("partial.nc" if partial else "results.nc")
+        sizes = ", ".join(counted(size, str(name)) for name, size in results.sizes.items())
+    print(f"{path}: {sizes}")
+
+
+def figures(
+    results: Annotated[Path, typer.Option(help="results.nc or partial.nc")],
+    sweep: Annotated[str, typer.Option(help="The sweep to draw.")],
+    folder: Annotated[Path, typer.Option(help="Where the figures go.")],
+) -> None:
+    """Draw a sweep's learning curves against steps, samples, FLOPs and seconds."""
+    from hornlib.report.learning_curves import plot_sweep
+
+    for path in plot_sweep(results, sweep, folder):
+        print(path)
+
+
+def stability(
+    configfile: ConfigFiles = None,
+    results: Results = None,
+    output: Output = None,
+    figures: Annotated[Path | None, typer.Option(help="Draw the maps into this folder.")] = None,
+) -> None:
+    """Predict the stability of every oscillator, beside what happened where there are results."""
+    from hornlib.grid import read_grid
+    from hornlib.stability.write import write_stability
+
+    grid = read_grid(configfile or [DEFAULT_CONFIG])
+    path = write_stability(grid, output or Path(grid.settings.results) / "stability.nc", results)
+    print(path)
+    if figures is not None:
+        from hornlib.report.stability_maps import plot_stability
+
+        for figure in plot_stability(path, figures):
+            print(figure)
+
+
+def statistics(configfile: ConfigFiles = None, results: Results = None, output: Output = None) -> None:
+    """Compute the statistics of every sweep, and print the paragraph that answers each one's question."""
+    from hornlib.grid import read_grid
+    from hornlib.results.selection_file import read_choices, references
+    from hornlib.statistics.write import write_statistics
+
+    grid = read_grid(configfile or [DEFAULT_CONFIG])
+    folder = Path(grid.settings.results)
+    settings = {name: sweep.statistics for name, sweep in grid.sweeps.items()}
+    choices = read_choices(grid)
+    told = write_statistics(
+        results or folder / "results.nc",
+        output or folder / "statistics.nc",
+        settings,
+        choices,
+        references(grid, choices),
+    )
+    for sweep, paragraph in told.items():
+        print(f"{sweep}: {paragraph}")
+
+
+def mechanism(
+    experiment: Annotated[
+        str | None, typer.Argument(help="One experiment; default: all whose sweep the configuration has.")
+    ] = None,
+    configfile: ConfigFiles = None,
+    sweep: Annotated[str | None, typer.Option(help="The sweep it looks at, instead of its own.")] = None,
+    output: Output = None,
+) -> None:
+    """Run experiments that could refute an explanation of fast early learning."""
+    from hornlib.grid import read_grid
+    from hornlib.mechanism.experiments import experiments_of, run_experiment
+
+    grid = read_grid(configfile or [DEFAULT_CONFIG])
+    for name in [experiment] if experiment else experiments_of(grid):
+        print(run_experiment(name, grid, sweep, output))
+
+
+def report(configfile: ConfigFiles = None, output: Output = None) -> None:
+    """Write one self-contained page that answers first and shows the evidence."""
+    from hornlib.grid import read_grid
+    from hornlib.report.page import write_report
+
+    grid = read_grid(configfile or [DEFAULT_CONFIG])
+    folder = Path(grid.settings.results)
+    print(write_report(folder, list(grid.sweeps), output or folder / "report.html"))
+
+
+def migrate(
+    results: Annotated[Path, typer.Argument(help="The results folder.")] = Path("results"),
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
+) -> None:
+    """Give run files of an older hornlib the names and the schema of this one."""
+    from hornlib.results.migrate import migrate as migrate_runs
+
+    refused = [outcome for outcome in migrate_runs(results, dry_run) if outcome.action == "refused"]
+    if refused:
+        raise ResultsError(
+            f"{counted(len(refused), 'run file')} could not be migrated, see above; the rest is done"
+        )

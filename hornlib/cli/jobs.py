@@ -1,0 +1,182 @@
+"""Commands that rules of the workflow call on a machine that computes: data, trials, choices, training, calibration."""
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from hornlib.cli.options import DEFAULT_CONFIG, ConfigFiles
+from hornlib.errors import ConfigError
+
+if TYPE_CHECKING:
+    from hornlib.training.job import TrainOptions
+
+__all__ = ["calibrate", "data", "select", "train", "tune"]
+
+
+def data(
+    name: Annotated[str, typer.Argument(help="A dataset, e.g. mnist.")],
+    root: Annotated[
+        Path | None, typer.Option(help="Folder of the files; default: $HORNLIB_DATA, else data.")
+    ] = None,
+) -> None:
+    """Make sure that a dataset's files are there: those found are used as they are, else they are fetched."""
+    from hornlib.data.prepare import prepare
+
+    folder = root or Path(os.environ.get("HORNLIB_DATA") or "data")
+    print(f"{name} is ready in {prepare(name, folder.expanduser())}")
+
+
+def train(
+    output: Annotated[Path, typer.Argument(help="The run file: <cell>.seeds-<first>-<last>.nc")],
+    cell: Annotated[str, typer.Option(help="The cell's specification as JSON, as `hornlib plan` names it.")],
+    lanes: Annotated[str, typer.Option(help="Seeds trained side by side: auto, or a number.")] = "auto",
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
+    checkpoints: Annotated[
+        Path | None,
+        typer.Option(help="Folder of checkpoints; default: checkpoints beside the run files' folder."),
+    ] = None,
+    checkpoint_minutes: Annotated[float, typer.Option(help="Wall time between two checkpoints.")] = 5.0,
+    log: Annotated[Path | None, typer.Option(help="Write progress there, in plain lines.")] = None,
+    selected: Annotated[
+        Path | None, typer.Option(help="What was chosen for a tuned cell, as `hornlib select` wrote it.")
+    ] = None,
+    probes: Annotated[
+        str, typer.Option(help="What is recorded inside the networks: off, or settings as JSON; {} is usual.")
+    ] = "off",
+) -> None:
+    """Train one job: one cell with a range of seeds. The same command goes on from its checkpoint."""
+    from hornlib.cell import parse_specification
+    from hornlib.jobs import parse_run_name
+    from hornlib.refusals import refusals
+
+    asked = parse_specification(_parse_json(cell, "--cell"))
+    job = parse_run_name(output.name)
+    if job is None or job.cell != asked.name:
+        raise ConfigError(
+            f"{output.name!r} is no run file of this cell; it is called {asked.name}.seeds-<first>-<last>.nc"
+        )
+    if asked.tuned is not None:
+        from hornlib.results.selection_file import read_choice
+
+        if selected is None:
+            raise ConfigError("--cell is tuned: name what was chosen for it with --selected")
+        asked = asked.resolved(read_choice(selected).selection)
+    for refusal in refusals(asked):
+        raise ConfigError(f"--cell: {refusal}")
+    recorded = "off" if probes == "off" else _parse_json(probes, "--probes")
+    options = _options(output, lanes, threads, device, checkpoints, checkpoint_minutes, recorded)
+    from hornlib.training.train import train_job
+
+    with _logged(log):
+        train_job(asked, job.range, output, options)
+
+
+def tune(
+    output: Annotated[Path, typer.Argument(help="The tuning file: <arm>.nc")],
+    arm: Annotated[str, typer.Option(help="Cell, ranges, trials and seeds as JSON.")],
+    lanes: Annotated[str, typer.Option(help="Trials trained side by side: auto, or a number.")] = "auto",
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
+    checkpoints: Annotated[Path | None, typer.Option(help="Folder of checkpoints.")] = None,
+    checkpoint_minutes: Annotated[float, typer.Option(help="Wall time between two checkpoints.")] = 5.0,
+    log: Annotated[Path | None, typer.Option(help="Write progress there, in plain lines.")] = None,
+) -> None:
+    """Train every trial of one arm of a tuned sweep. The same command goes on from its checkpoint."""
+    from hornlib.tuning.arms import TunedArm
+
+    asked = TunedArm.parse(_parse_json(arm, "--arm"))
+    if output.name != f"{asked.name}.nc":
+        raise ConfigError(f"{output.name!r} is no tuning file of this arm; it is called {asked.name}.nc")
+    options = _options(output, lanes, threads, device, checkpoints, checkpoint_minutes)
+    from hornlib.training.tune import tune_arm
+
+    with _logged(log):
+        tune_arm(asked, output, options)
+
+
+def select(
+    output: Annotated[Path, typer.Argument(help="The selection file: <cell>.json")],
+    cell: Annotated[str, typer.Option(help="The tuned cell's specification as JSON.")],
+    trials: Annotated[Path, typer.Option(help="The tuning file of its arm.")],
+    baseline: Annotated[
+        Path | None, typer.Option(help="The tuning file of the baseline, for time_to_target.")
+    ] = None,
+) -> None:
+    """Choose the best trial for a tuned cell, on validation."""
+    from hornlib.cell import parse_specification
+    from hornlib.results.selection_file import write_choice
+    from hornlib.results.tuning_file import read_trials
+    from hornlib.tuning.selection import choose
+
+    asked = parse_specification(_parse_json(cell, "--cell"))
+    if asked.tuned is None or output.name != f"{asked.name}.json":
+        raise ConfigError(f"{output.name!r}: the selection of this cell is called {asked.name}.json")
+    if (asked.tuned.baseline == "") != (baseline is None):
+        raise ConfigError("--baseline belongs to the objective time_to_target, and only to it")
+    choice = choose(asked, read_trials(trials), None if baseline is None else read_trials(baseline))
+    write_choice(output, choice)
+    values = ", ".join(f"{key} = {value:g}" for key, value in choice.selection.chosen.items())
+    edge = f"; at the edge of its range: {', '.join(choice.at_edge)}" if choice.at_edge else ""
+    print(f"{output}: trial {choice.selection.trial} for {asked.selected_for}: {values}{edge}")
+
+
+def _parse_json(text: str, option: str) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ConfigError(f"{option}: no JSON: {error}") from None
+
+
+def _options(
+    output: Path,
+    lanes: str,
+    threads: int,
+    device: str,
+    checkpoints: Path | None,
+    checkpoint_minutes: float,
+    probes: object = "off",
+) -> "TrainOptions":
+    from hornlib.settings import parse_settings
+
+    settings = parse_settings(
+        lanes=int(lanes) if lanes.isdecimal() else lanes,
+        threads=threads,
+        device=device,
+        checkpoint_minutes=checkpoint_minutes,
+        probes=probes,
+    )
+    from hornlib.training.job import TrainOptions
+
+    return TrainOptions(
+        lanes=settings.lanes,
+        threads=settings.threads,
+        device=settings.device,
+        checkpoints=checkpoints or output.parent.parent / "checkpoints",
+        checkpoint_seconds=60 * settings.checkpoint_minutes,
+        probes=settings.probes,
+    )
+
+
+@contextlib.contextmanager
+def _logged(log: Path | None) -> Iterator[None]:
+    """Let standard error go to the log, where there is one."""
+    if log is None:
+        yield
+        return
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("a") as file, contextlib.redirect_stderr(file):
+        yield
+
+
+def calibrate(configfile: ConfigFiles = None) -> None:
+    """Measure step time and peak memory of every distinct shape on this device, alone on the machine."""
+    from hornlib.calibration.calibrate import calibrate as calibrate_shapes
+    from hornlib.grid import read_grid
+
+    print(calibrate_shapes(read_grid(configfile or [DEFAULT_CONFIG])))
