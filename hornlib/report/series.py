@@ -1,6 +1,5 @@
 """Series of the report's charts: which contenders are drawn in full, and how each is told apart."""
 
-import re
 from collections.abc import Iterable
 
 import numpy as np
@@ -43,14 +42,8 @@ def swatches(names: Iterable[str]) -> list[Swatch]:
 
 
 def datasets_of(ds: xr.Dataset) -> np.ndarray:
-    """Return the dataset of every contender, as an array of text; of several, the label names it."""
-    names = ds["dataset"].values.astype(str).tolist()
-    if len(names) == 1:
-        return np.full(ds.sizes["contender"], names[0], object)
-    either = "|".join(re.escape(name) for name in sorted(names, key=len, reverse=True))
-    ending = re.compile(rf".* on ({either})(?:$|, | \()", re.DOTALL)
-    found = [ending.match(str(label)) for label in ds["contender"].values]
-    return np.array([match[1] if match else "" for match in found], object)
+    """Return the dataset of every contender, as an array of text."""
+    return ds["contender_dataset"].values.astype(object)
 
 
 def datasets(ds: xr.Dataset) -> list[str]:

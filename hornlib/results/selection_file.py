@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from hornlib.cell import Selection
+from hornlib.cell import Selection, changed_json
 from hornlib.errors import ResultsError
 from hornlib.grid import Grid
 from hornlib.results.atomic import written_atomically
@@ -90,10 +90,15 @@ def read_choices(grid: Grid) -> dict[str, Choice]:
 
 
 def references(grid: Grid, choices: Mapping[str, Choice]) -> dict[str, dict[str, float]]:
-    """Return sweep -> dataset -> the baseline's final metric on tuning seeds, of sweeps that have it everywhere."""
+    """Return sweep -> dataset -> the baseline's final metric on tuning seeds, of sweeps that have it everywhere.
+
+    A sweep with two subsets or sizes of one dataset has none: its name does not tell which is meant.
+    """
     found: dict[str, dict[str, float]] = {}
     for sweep in grid.sweeps.values():
         datasets = {grid.cells[cell].data.name for cell in sweep.arms}
+        if len({changed_json(grid.cells[cell].data) for cell in sweep.arms}) > len(datasets):
+            continue
         known = {
             grid.cells[cell].data.name: choices[cell].reference
             for cell in sweep.arms

@@ -66,6 +66,9 @@ def summarise(
     beside, told = appendix(shared, times, settings, tunings)
     beside = beside.drop_vars([name for name in result.data_vars if name in beside])
     result = result.merge(beside.rename({name: new for name, new in APART.items() if name in beside.dims}))
+    # not `dataset`, which is a dimension here
+    described = {"units": "1", "long_name": "dataset of the contender"}
+    result = result.assign_coords(contender_dataset=("contender", found["dataset"].values, described))
     result.attrs = {
         "sweep": str(ds.attrs.get("sweep", "")),
         "subject": subject,
