@@ -65,7 +65,7 @@ sweeps:
     model: {name: cnn, channels: 4-8}
 """
     )
-    result = project.snakemake()
+    result = project.snakemake("results/results.nc")
     assert result.returncode == 0, result.stderr
     assert len(list((project.folder / "results/data").glob("fashion_mnist-*.ready"))) == 1
     with xr.open_dataset(project.folder / "results/results.nc") as results:

@@ -23,7 +23,7 @@ sweeps:
 
 def test_a_tuned_sweep_selects_trains_and_gathers_and_a_touched_trial_retrains_nothing(project):
     project.configure(CONFIG)
-    done = project.snakemake()
+    done = project.snakemake("results/results.nc")
     assert done.returncode == 0, done.stderr
     results = project.folder / "results"
     with xr.open_dataset(results / "results.nc") as file:
@@ -43,6 +43,6 @@ def test_a_tuned_sweep_selects_trains_and_gathers_and_a_touched_trial_retrains_n
     runs = project.runs()
     for path in (results / "tuning").iterdir():
         path.touch()
-    again = project.snakemake()
+    again = project.snakemake("results/results.nc")
     assert again.returncode == 0, again.stderr
     assert project.runs() == runs
