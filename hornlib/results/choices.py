@@ -21,6 +21,7 @@ class ChosenVariable(NamedTuple):
 
 CHOSEN: dict[str, ChosenVariable] = {
     "selected_trial": ChosenVariable(("cell",), "1", "trial that was chosen"),
+    "chosen": ChosenVariable(("cell",), "1", "values that were chosen"),
     "at_edge": ChosenVariable(("cell",), "1", "tuned parameters chosen at the edge of their range"),
     "reference_metric": ChosenVariable(
         ("cell",), "1", "median final validation metric of the baseline over its tuning seeds"
@@ -62,7 +63,19 @@ def chosen_variables(
             for key in ("samples", "training_flops", "seconds")
         },
     }
-    edges = ["" if choice is None else " ".join(choice.at_edge) for choice in found]
+    words = {
+        "chosen": ["" if choice is None else _told(choice) for choice in found],
+        "at_edge": ["" if choice is None else " ".join(map(_bare, choice.at_edge)) for choice in found],
+    }
     values = {name: np.array(column, float) for name, column in numbers.items()}
-    values |= {"at_edge": np.array(edges, object), "trial_score": scores}
+    values |= {name: np.array(column, object) for name, column in words.items()} | {"trial_score": scores}
     return {name: (CHOSEN[name].dims, values[name]) for name in CHOSEN}
+
+
+def _told(choice: "Choice") -> str:
+    return ", ".join(f"{_bare(key)} {value:g}" for key, value in choice.selection.chosen.items())
+
+
+def _bare(key: str) -> str:
+    """Return the parameter of `section.parameter`."""
+    return key.partition(".")[2]

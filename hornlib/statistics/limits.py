@@ -35,6 +35,7 @@ def limits(
         *_grids(ds),
         *_outcomes(ds, summary, settings),
         *_seconds(ds),
+        *_edges(ds),
     ]
 
 
@@ -162,6 +163,18 @@ def _seconds(ds: xr.Dataset) -> Iterator[str]:
     elif unmeasured.any():
         labels = ds["contender"].values[unmeasured].tolist()
         yield f"Seconds of {_some(labels)} were not measured on {ds.attrs['calibration_device']}."
+
+
+def _edges(ds: xr.Dataset) -> Iterator[str]:
+    if "at_edge" not in ds:
+        return
+    for parameter in dict.fromkeys(" ".join(ds["at_edge"].values.tolist()).split()):
+        chosen = [parameter in told.split() for told in ds["at_edge"].values.tolist()]
+        labels = ds["contender"].values[chosen].tolist()
+        yield (
+            f"{parameter} of {_some(labels)} was chosen at the edge of what was tried: its best value may lie beyond, "
+            "and these arms may do better with a wider range."
+        )
 
 
 def _all_diverged(ds: xr.Dataset) -> bool:

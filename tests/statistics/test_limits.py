@@ -117,3 +117,12 @@ def test_a_target_that_nobody_reaches_is_not_a_tie(results, settings):
     summary = summarise(ds, settings(), given)
     assert verdict(summary) == "not measured" and summary["ratio"].isnull().all()
     assert "No run of horn_cnn, cnn reaches the target 0.9" in told(summary)
+
+
+def test_a_choice_at_the_edge_of_its_range_is_told_with_the_arms_it_concerns(results, settings, arms):
+    ds = results(arms())
+    ds["at_edge"] = ("cell", ["learning_rate num_cycles", "", "learning_rate"])
+    told = json.loads(summarise(ds, settings()).attrs["limits"])
+    (rate,) = [sentence for sentence in told if sentence.startswith("learning_rate of")]
+    assert "horn_cnn" in rate and "leaky_cnn" in rate and " cnn" not in rate
+    assert any(sentence.startswith("num_cycles of horn_cnn ") for sentence in told)

@@ -30,7 +30,20 @@ def _blocks(sweep: SweepEvidence) -> list[Block]:
         told = f"The sweep {sweep.name} tunes nothing: its cells are compared as they are given."
         return [Paragraph(told)]
     charts = [_chart(ds, dataset, selected, sweep.name) for dataset in datasets(ds) for selected in SCORES]
-    return [*(chart for chart in charts if chart is not None), *_costs(ds, sweep.name)]
+    return [*(chart for chart in charts if chart is not None), *_choices(sweep), *_costs(ds, sweep.name)]
+
+
+def _choices(sweep: SweepEvidence) -> list[Block]:
+    """Return the table of the values that were chosen, and where one stands at the edge of its range."""
+    found = sweep.results
+    if found is None or "chosen" not in found:
+        return []
+    names = ("arm", "dataset", "selected_for", "chosen", "at_edge")
+    columns = [found[name].values.astype(str).tolist() for name in names]
+    rows: list[Row] = [list(row) for row in zip(*columns, strict=True) if row[2]]
+    caption = "What was chosen on validation; at the edge of its range the best value may lie beyond it."
+    heads = ["arm", "dataset", "selected for", "chosen", "at the edge"]
+    return [table(slug(sweep.name, "chosen"), caption, heads, rows)] if rows else []
 
 
 def _chart(ds: xr.Dataset, dataset: str, selected: str, sweep: str) -> Chart | None:
