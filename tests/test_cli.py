@@ -308,3 +308,8 @@ def test_migrate_tells_what_it_cannot_do(hornlib):
     answer = hornlib("migrate", "--dry-run")
     assert answer.status == 1 and "refused: " in answer.out
     assert answer.err.startswith("error: 1 run file could not be migrated")
+
+
+def test_one_output_is_not_given_to_every_experiment(hornlib):
+    answer = hornlib("mechanism", "--output", "all.nc")
+    assert answer.status == 1 and "name the experiment" in answer.err

@@ -599,7 +599,17 @@ def test_sweeps_of_two_files_share_defaults_and_cells(config_file):
     assert grid.files == (defaults, first, second)
 
 
-@pytest.mark.parametrize("module", ["hornlib.grid", "hornlib.cli", "hornlib.plan_table", "hornlib.schema"])
+@pytest.mark.parametrize(
+    "module",
+    [
+        "hornlib.grid",
+        "hornlib.cli",
+        "hornlib.plan_table",
+        "hornlib.schema",
+        "hornlib.calibration.shapes",  # these two at every start of the workflow
+        "hornlib.mechanism.experiments",
+    ],
+)
 def test_planning_loads_neither_torch_nor_xarray_nor_plotting(module):
     heavy = (
         "torch",

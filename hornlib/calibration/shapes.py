@@ -7,18 +7,11 @@ from typing import Any
 
 from hornlib.cell import Cell
 
-__all__ = ["CONSTANTS", "describe_shape", "distinct_shapes", "shape_name"]
+__all__ = ["WAYS", "describe_shape", "distinct_shapes", "shape_name"]
 
-CONSTANTS: frozenset[str] = frozenset(
-    {
-        # of oscillators
-        "preset", "omega", "num_cycles", "damping", "damping_ratio", "alpha", "dc_gain", "integration_step",
-        "heterogeneity", "heterogeneity_draw", "gain", "recurrence_gain",
-        # of other units
-        "leak_rate", "constant_drive_gain",
-    }
-)  # fmt: skip
-"""Parameters of models that are numbers within the network: the same kernels run whatever they are."""
+WAYS = ("preset", "heterogeneity_draw", "gain")
+"""How an oscillator's constants are come by; with what lanes may differ in (`per_lane`), the parameters of a model that
+are numbers within the network: the same kernels run whatever they are."""
 
 Shape = dict[str, dict[str, Any]]
 
@@ -30,6 +23,7 @@ def describe_shape(cell: Cell) -> Shape:
     without influence counts, so that at worst a shape is measured twice.
     """
     data, training, task = cell.data, cell.training, cell.task()
+    without = {*WAYS, *cell.model.per_lane}
     return {
         "data": {
             "input_shape": list(task.input_shape),
@@ -37,7 +31,7 @@ def describe_shape(cell: Cell) -> Shape:
             "loss": data.loss,
             "augmentation": data.augmentation,
         },
-        "model": {key: value for key, value in cell.model.canonical().items() if key not in CONSTANTS},
+        "model": {key: value for key, value in cell.model.canonical().items() if key not in without},
         "structure": cell.structure.canonical(),
         "training": {
             "batch_size": min(training.batch_size, data.num_train),

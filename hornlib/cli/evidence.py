@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from hornlib.cli.options import DEFAULT_CONFIG, ConfigFiles, Output, Results
-from hornlib.errors import ResultsError
+from hornlib.errors import ConfigError, ResultsError
 from hornlib.validation import counted
 
 __all__ = ["figures", "gather", "mechanism", "migrate", "report", "stability", "statistics"]
@@ -94,6 +94,8 @@ def mechanism(
     from hornlib.grid import read_grid
     from hornlib.mechanism.experiments import experiments_of, run_experiment
 
+    if output is not None and experiment is None:
+        raise ConfigError("--output is one file; name the experiment that it is for")
     grid = read_grid(configfile or [DEFAULT_CONFIG])
     for name in [experiment] if experiment else experiments_of(grid):
         print(run_experiment(name, grid, sweep, output))

@@ -17,6 +17,15 @@ if TYPE_CHECKING:
 
 __all__ = ["calibrate", "data", "select", "train", "tune"]
 
+Lanes = Annotated[str, typer.Option(help="Runs trained side by side: auto, or a number.")]
+Threads = Annotated[int, typer.Option(min=1, help="CPU threads.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
+Checkpoints = Annotated[
+    Path | None, typer.Option(help="Folder of checkpoints; default: checkpoints beside the output's folder.")
+]
+CheckpointMinutes = Annotated[float, typer.Option(help="Wall time between two checkpoints.")]
+Log = Annotated[Path | None, typer.Option(help="Write progress there, in plain lines.")]
+
 
 def data(
     name: Annotated[str, typer.Argument(help="A dataset, e.g. mnist.")],
@@ -34,15 +43,12 @@ def data(
 def train(
     output: Annotated[Path, typer.Argument(help="The run file: <cell>.seeds-<first>-<last>.nc")],
     cell: Annotated[str, typer.Option(help="The cell's specification as JSON, as `hornlib plan` names it.")],
-    lanes: Annotated[str, typer.Option(help="Seeds trained side by side: auto, or a number.")] = "auto",
-    threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
-    checkpoints: Annotated[
-        Path | None,
-        typer.Option(help="Folder of checkpoints; default: checkpoints beside the run files' folder."),
-    ] = None,
-    checkpoint_minutes: Annotated[float, typer.Option(help="Wall time between two checkpoints.")] = 5.0,
-    log: Annotated[Path | None, typer.Option(help="Write progress there, in plain lines.")] = None,
+    lanes: Lanes = "auto",
+    threads: Threads = 1,
+    device: Device = "auto",
+    checkpoints: Checkpoints = None,
+    checkpoint_minutes: CheckpointMinutes = 5.0,
+    log: Log = None,
     selected: Annotated[
         Path | None, typer.Option(help="What was chosen for a tuned cell, as `hornlib select` wrote it.")
     ] = None,
@@ -80,12 +86,12 @@ def train(
 def tune(
     output: Annotated[Path, typer.Argument(help="The tuning file: <arm>.nc")],
     arm: Annotated[str, typer.Option(help="Cell, ranges, trials and seeds as JSON.")],
-    lanes: Annotated[str, typer.Option(help="Trials trained side by side: auto, or a number.")] = "auto",
-    threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
-    checkpoints: Annotated[Path | None, typer.Option(help="Folder of checkpoints.")] = None,
-    checkpoint_minutes: Annotated[float, typer.Option(help="Wall time between two checkpoints.")] = 5.0,
-    log: Annotated[Path | None, typer.Option(help="Write progress there, in plain lines.")] = None,
+    lanes: Lanes = "auto",
+    threads: Threads = 1,
+    device: Device = "auto",
+    checkpoints: Checkpoints = None,
+    checkpoint_minutes: CheckpointMinutes = 5.0,
+    log: Log = None,
 ) -> None:
     """Train every trial of one arm of a tuned sweep. The same command goes on from its checkpoint."""
     from hornlib.tuning.arms import TunedArm

@@ -7,12 +7,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from hornlib.errors import ConfigError, ResultsError, nearest
 from hornlib.grid import Grid
-from hornlib.mechanism.contenders import Study, contenders
-from hornlib.mechanism.record import write
-from hornlib.report.mechanism_figures import plot_experiment
 
 if TYPE_CHECKING:
     import xarray as xr
+
 
 __all__ = ["EXPERIMENTS", "Experiment", "experiments_of", "run_experiment"]
 
@@ -63,6 +61,11 @@ def run_experiment(name: str, grid: Grid, sweep: str | None = None, output: Path
         ConfigError: there is no such experiment or sweep, or the sweep has not what the experiment compares.
         ResultsError: it needs training results, and there are none; or the file cannot be written.
     """
+    # not above: the workflow reads the table at every start, and xarray takes longer than the grid
+    from hornlib.mechanism.contenders import Study, contenders
+    from hornlib.mechanism.record import write
+    from hornlib.report.mechanism_figures import plot_experiment
+
     if name not in EXPERIMENTS:
         valid = ", ".join(EXPERIMENTS)
         raise ConfigError(f"unknown experiment {name!r}{nearest(name, EXPERIMENTS)}; valid: {valid}")

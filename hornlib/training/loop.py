@@ -239,7 +239,8 @@ def train_step(chunk: Chunk, inputs: Tensor, targets: Tensor, total_steps: int) 
         if training.gradient_clip:
             clip_by_lane_(gradients, training.gradient_clip)
         factor = rate_factor(training, chunk.step, total_steps)
-        rates = torch.tensor([rate * factor for rate in chunk.learning_rates()], device=inputs.device)
+        rates = torch.tensor([rate * factor for rate in chunk.learning_rates()])
+        rates = rates.to(inputs.device, non_blocking=True)  # the device need not be waited for at every step
         chunk.optimizer.update_(tensors, gradients, rates, chunk.step + 1)
     if chunk.step == 0:
         chunk.first_loss = total.detach()
