@@ -1,25 +1,24 @@
 """Probes of a chunk of lanes: a fixed set of inputs is run, and what happens inside the networks is recorded."""
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from hornlib.cell import Cell
 from hornlib.data.loading import Split, Splits
 from hornlib.data.splits import balanced_order
 from hornlib.dynamics.probes import measures
 from hornlib.dynamics.probes.parameters import ProbeSettings, probe_steps, run_on_steps
-from hornlib.dynamics.probes.recurrence import strength
-from hornlib.dynamics.probes.running_on import dominant_frequency, phase_coherence, power_spectrum, run_on
-from hornlib.dynamics.probes.units import Oscillators, States
+from hornlib.dynamics.probes.units import States
 from hornlib.dynamics.probes.walking import Trace
 from hornlib.models.build import build_network
 from hornlib.models.tracing import is_traced, trace
 from hornlib.randomness import generator
 from hornlib.results.dynamics_file import LayerRecord
 from hornlib.training.evaluation import LOSSES
+from hornlib.training.inside import Inside, Named, over_lanes
 from hornlib.training.lanes import BATCH_NORM, LaneGroup
 
 __all__ = ["Plan", "Probe", "make_plan", "probe_inputs"]
@@ -120,8 +119,8 @@ class Probe:
         network = build_network(cell.model, cell.task(), 0).to(self.inputs.device)
         self._norms = [module for module in network.modules() if isinstance(module, BATCH_NORM)]
         self._loss = cell.data.loss
-        self._inside = _Inside(network, plan).eval()
-        self._bare = _Named(network)
+        self._inside = Inside(network, plan.layers, plan.settings, plan.num_inputs, plan.run_on_steps).eval()
+        self._bare = Named(network)
 
     def record(self, lanes: LaneGroup, step: int) -> dict[str, Tensor]:
         """Return every measured number, `<layer>/<variable>` or `probe_loss`, with the lanes' axis in front.
@@ -134,7 +133,7 @@ class Probe:
         if step == 0 and self._norms:
             buffers = self._with_statistics(parameters, buffers)
         nudges = {layer.name: self._nudges(layer, len(lanes)) for layer in self.plan.layers}
-        logits, found = _over_lanes(self._inside, parameters, buffers, self.inputs, nudges)
+        logits, found = over_lanes(self._inside, parameters, buffers, self.inputs, nudges)
         # outside of vmap: there a loss would load torch's symbolic shapes, which costs more than many probes
         targets = self.targets.expand(len(lanes), *self.targets.shape)
         losses = LOSSES[self._loss](logits, targets).sum(1)
@@ -170,123 +169,7 @@ class Probe:
             norm.train()
             norm.momentum = 1.0
         with torch.no_grad():
-            _over_lanes(self._bare, parameters, copies, self.inputs, {})
+            over_lanes(self._bare, parameters, copies, self.inputs, {})
         for norm in self._norms:
             norm.eval()
         return copies
-
-
-_NUMBERS_AT_ONCE = 65536
-"""Of a part of the state of one lane; lanes side by side have as many times more."""
-
-
-class _Named(nn.Module):
-    """A network under the name that lanes give it."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, inputs: Tensor, nudges: Any) -> Tensor:
-        return self.network(inputs)
-
-
-class _Inside(_Named):
-    """One lane's probe: its logits, and everything but the loss and its gradients."""
-
-    def __init__(self, network: nn.Module, plan: Plan) -> None:
-        super().__init__(network)
-        self.plan = plan
-        self.directions = {
-            layer.name: _direction(layer, min(plan.settings.run_on_inputs, plan.num_inputs))
-            for layer in plan.layers
-            if layer.kind != "feed_forward"
-        }
-
-    def forward(  # type: ignore[override]
-        self, inputs: Tensor, nudges: Mapping[str, States]
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        logits, traces = trace(self.network, inputs, nudges)
-        numbers: dict[str, Tensor] = {}
-        with torch.no_grad():
-            for name, found in traces.items():
-                of_layer = _over_time(found) | self._beyond(name, found)
-                if self.plan.settings.states == "full":
-                    of_layer["states"] = torch.stack(found.states).flatten(3)
-                numbers |= {f"{name}/{key}": values for key, values in of_layer.items()}
-        return logits, numbers
-
-    def _beyond(self, name: str, found: Trace) -> dict[str, Tensor]:
-        """Return what the linearised layer and the run-on tell."""
-        if found.unit is None or found.drive is None:
-            return {}
-        last = found.steps[-1].state
-        shape = tuple(last[0].shape[1:])
-        recurrence = strength(found.unit, shape)
-        numbers = {
-            "recurrence_abscissa_ratio": recurrence.abscissa_ratio,
-            "recurrence_spectral_radius": recurrence.spectral_radius,
-        }
-        direction = tuple(part.to(found.drive.device) for part in self.directions[name])
-        few = direction[0].shape[0]
-        start = tuple(part[:few] for part in last)
-        after = run_on(found.unit, found.drive[:few], start, direction, self.plan.run_on_steps)
-        power = power_spectrum(after.states[0])
-        numbers |= {
-            "lyapunov_exponent": after.exponent,
-            "run_on_state_rms": measures.root_mean_square(after.states[0]),
-            "state_power": power,
-            "dominant_frequency": dominant_frequency(power, self.plan.run_on_steps),
-        }
-        if isinstance(found.unit, Oscillators):
-            position, velocity = after.states
-            numbers["phase_coherence"] = phase_coherence(position, velocity, found.unit.constants.omega)
-        return numbers
-
-
-def _over_time(found: Trace) -> dict[str, Tensor]:
-    """Return what is measured at every time step, a few steps at once: all of them would leave the cache."""
-    at_once = max(1, _NUMBERS_AT_ONCE // found.outputs[0].numel())
-    starts = range(0, len(found.steps), at_once)
-    parts = [_measured(found._replace(steps=found.steps[start : start + at_once])) for start in starts]
-    return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
-
-
-def _measured(found: Trace) -> dict[str, Tensor]:
-    states = found.states
-    position = states[0]
-    numbers = {
-        "state_rms": measures.root_mean_square(position),
-        "activation_magnitude": measures.magnitude(found.activations),
-        "saturation": measures.saturation(found.arguments),
-        "participation_ratio": measures.participation_ratio(position),
-    }
-    if isinstance(found.unit, Oscillators):
-        velocity = states[1]
-        numbers |= {
-            "velocity_rms": measures.root_mean_square(velocity),
-            "energy": measures.energy(position, velocity, found.unit.constants.omega),
-            "bound_share": measures.bound_share(position, found.unit.constants),
-        }
-    return numbers
-
-
-def _direction(layer: LayerRecord, count: int) -> States:
-    """Return the first offset of the twins, the same for every lane and moment."""
-    draw = generator("probe direction", layer.name)
-    return tuple(torch.randn(count, *layer.shape, generator=draw) for _ in layer.parts)
-
-
-def _over_lanes(
-    module: nn.Module,
-    parameters: Mapping[str, Tensor],
-    buffers: Mapping[str, Tensor],
-    inputs: Tensor,
-    nudges: Mapping[str, States],
-) -> Any:
-    """Call the module for every lane; parameters, buffers and nudges have the lanes' axis in front."""
-
-    def call(parameters: Any, buffers: Any, nudges: Any) -> Any:
-        return torch.func.functional_call(module, {**parameters, **buffers}, (inputs, nudges))
-
-    return torch.vmap(call)(dict(parameters), dict(buffers), dict(nudges))
