@@ -115,7 +115,7 @@ def migrate(
     results: Annotated[Path, typer.Argument(help="The results folder.")] = Path("results"),
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
 ) -> None:
-    """Give run files of an older hornlib the names and the schema of this one."""
+    """Give run files of an older hornlib, and what probes saw of them, the names and the schema of this one."""
     from hornlib.results.migrate import migrate as migrate_runs
 
     refused = [outcome for outcome in migrate_runs(results, dry_run) if outcome.action == "refused"]

@@ -1,6 +1,7 @@
 """Migration: run files of an older hornlib get the names, and the schema, that this one gives their cells."""
 
 import json
+import shutil
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -42,11 +43,12 @@ class Outcome(NamedTuple):
 
 
 class _Plan(NamedTuple):
-    """A file that has to change, and into what."""
+    """A file that has to change, and into what; `probed` is the digest of its dynamics file, if it has one."""
 
     path: Path
     target: Path
     contents: Contents
+    probed: str | None
 
     def outcome(self) -> Outcome:
         """Return what is reported once it is done."""
@@ -59,6 +61,8 @@ def migrate(
     results: str | Path, dry_run: bool = False, report: Callable[[str], None] = print
 ) -> list[Outcome]:
     """Re-identify every run file from the specification stored in it, and give it its cell's present name.
+
+    What probes saw of these runs, the dynamics file of the same name, goes with it.
 
     A changed default changes the names of the cells that had the old one, and a new field is missing from
     old specifications (it takes its default, which must be the old behaviour); both follow from the stored
@@ -100,7 +104,22 @@ def _plan(path: Path) -> _Plan | Outcome:
     found = stored.specification, stored.attributes["schema_version"], stored.attributes.get("cell"), path
     if found == (cell.specification(), run_file.SCHEMA_VERSION, cell.name, target):
         return Outcome(path, "unchanged")
-    return _Plan(path, target, contents._replace(specification=cell.specification()))
+    try:
+        probed = _probed(path)
+    except ResultsError as error:
+        return Outcome(path, "refused", str(error))
+    return _Plan(path, target, contents._replace(specification=cell.specification()), probed)
+
+
+def _dynamics(path: Path) -> Path:
+    """Return where the dynamics file of a run file stands."""
+    return path.parent.parent / "dynamics" / path.name
+
+
+def _probed(path: Path) -> str | None:
+    """Return the digest of a run's dynamics file; None where there is none."""
+    dynamics = _dynamics(path)
+    return digest(read_contents(dynamics).variables) if dynamics.exists() else None
 
 
 def _cell_of(contents: Contents) -> Cell:
@@ -127,7 +146,8 @@ def _present(contents: Contents) -> Contents:
 def _carried_out(planned: Sequence[_Plan | Outcome], dry_run: bool) -> Iterator[Outcome]:
     """Write files anew, those first whose new name is free: it may be the old name of one that moves away."""
     yield from (outcome for outcome in planned if isinstance(outcome, Outcome))
-    taken = {found.path for found in planned}
+    there = {found.path for found in planned}
+    taken = set(there)
     pending = deque(plan for plan in planned if isinstance(plan, _Plan))
     waiting = 0
     while waiting < len(pending):
@@ -135,6 +155,10 @@ def _carried_out(planned: Sequence[_Plan | Outcome], dry_run: bool) -> Iterator[
         if plan.target != plan.path and plan.target in taken:
             pending.append(plan)
             waiting += 1
+            continue
+        if plan.target not in there and _foreign(plan):
+            yield Outcome(plan.path, "refused", f"{_dynamics(plan.target)} is there already, of another run")
+            waiting = 0
             continue
         if not dry_run:
             _write(plan)
@@ -145,18 +169,47 @@ def _carried_out(planned: Sequence[_Plan | Outcome], dry_run: bool) -> Iterator[
         if not _same_run(plan):
             yield Outcome(plan.path, "refused", f"{plan.target.name} is there already, and holds another run")
             continue
-        if not dry_run:  # a kill came between writing the new file and removing the old one
-            plan.path.unlink()
+        if not dry_run:  # a kill came between writing the new files and removing the old ones
+            _remove(plan)
         yield plan.outcome()
 
 
 def _write(plan: _Plan) -> None:
     job = parse_run_name(plan.target.name)
     assert job is not None
+    if plan.probed is not None:
+        _write_dynamics(plan, job)
     with written_atomically(plan.target, overwrite=plan.target == plan.path) as temporary:
         write_contents(temporary, job, plan.contents)
     if plan.target != plan.path:
-        plan.path.unlink()
+        _remove(plan)
+
+
+def _write_dynamics(plan: _Plan, job: Job) -> None:
+    """Write the dynamics file anew: of another cell, and the same in every number."""
+    import netCDF4
+
+    # what is there under the new name already is what a kill left: `_foreign` has looked
+    with written_atomically(_dynamics(plan.target)) as temporary:
+        shutil.copyfile(_dynamics(plan.path), temporary)
+        with netCDF4.Dataset(temporary, "a") as file:
+            file.setncatts({"cell": job.cell, "specification": json.dumps(plan.contents.specification)})
+
+
+def _remove(plan: _Plan) -> None:
+    """Remove the old files, the run file last: as long as it is there, the next call sees what is left to do."""
+    _dynamics(plan.path).unlink(missing_ok=True)
+    plan.path.unlink()
+
+
+def _foreign(plan: _Plan) -> bool:
+    """Return whether a dynamics file without a run file has the new name, and is not the run's own."""
+    if plan.probed is None:
+        return _dynamics(plan.target).exists()
+    try:
+        return _probed(plan.target) not in (None, plan.probed)
+    except ResultsError:
+        return True
 
 
 def _same_run(plan: _Plan) -> bool:

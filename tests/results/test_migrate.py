@@ -1,13 +1,25 @@
 """Migration: files follow their cell's name, never onto another file, and lose no number on the way."""
 
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import pytest
 
 import hornlib.cell
+from hornlib.errors import ResultsError
+from hornlib.jobs import parse_run_name
 from hornlib.models import MODELS
 from hornlib.results import run_file
+from hornlib.results.dynamics_file import (
+    VARIABLES,
+    DynamicsRecord,
+    LayerRecord,
+    open_dynamics,
+    read_dynamics_file,
+    sizes_of,
+    write_dynamics_file,
+)
 from hornlib.results.gather import gather
 from hornlib.results.migrate import MIGRATIONS, migrate
 from hornlib.results.run_file import read_contents, read_run_file
@@ -37,6 +49,22 @@ def with_default(model, **defaults):
     annotations = {name: type(value) for name, value in defaults.items()}
     annotations["name"] = Literal["toy"]
     return type("Later", (model,), {"__annotations__": annotations, "name": "toy", **defaults})
+
+
+def write_probed(run, cell, seed=0):
+    """Write the dynamics file of a run file; return its path."""
+    seeds = list(parse_run_name(run.name).range.seeds())
+    layers = [LayerRecord("hidden_1", "feed_forward", ("output",), 1, (3,))]
+    sizes = sizes_of(len(seeds), 2, layers, 0)
+    draw = np.random.default_rng(seed)
+    numbers = {
+        name: draw.normal(size=[sizes[dim] for dim in probed.dims]).astype(np.float32)
+        for name, probed in VARIABLES.items()
+        if set(probed.dims) <= set(sizes)
+    }
+    path = run.parent.parent / "dynamics" / run.name
+    write_dynamics_file(path, cell, DynamicsRecord(seeds, [0, 9], layers, 0, numbers, {"threads": 1}))
+    return path
 
 
 def silent(line):
@@ -169,3 +197,92 @@ def test_a_specification_that_is_no_longer_understood_is_refused(
     monkeypatch.delitem(MODELS, "toy")
     (outcome,) = migrate(tmp_path, report=silent)
     assert outcome.action == "refused" and "unknown model 'toy'" in outcome.reason
+
+
+def test_dynamics_files_move_with_their_runs_into_names_that_others_leave(
+    tables, enter, cell, write_run, tmp_path
+):
+    eight, sixteen = cell(tables(num_nodes=8)), cell(tables(num_nodes=16))
+    states = {}
+    for seed, own in enumerate((eight, sixteen)):
+        path = write_probed(write_run(own, 0, 4), own, seed)
+        states[own.model.num_nodes] = read_dynamics_file(path)["state_rms"].values
+    later = with_default(tables, num_nodes=16)
+    enter(later)
+    now = {nodes: cell(later(num_nodes=nodes)) for nodes in (8, 16)}
+    dry = migrate(tmp_path, dry_run=True, report=silent)
+    assert migrate(tmp_path, report=silent) == dry
+    folder = tmp_path / "dynamics"
+    assert {path.name for path in folder.iterdir()} == {path.name for path in (tmp_path / "runs").iterdir()}
+    for nodes, own in now.items():
+        path = folder / f"{own.name}.seeds-0-4.nc"
+        np.testing.assert_array_equal(read_dynamics_file(path)["state_rms"].values, states[nodes])
+        assert read_contents(path).specification == own.specification()
+    assert set(open_dynamics(folder)["cell"].values) == {own.name for own in now.values()}
+
+
+def test_a_rewritten_run_tells_its_dynamics_file_the_new_field_too(tables, enter, cell, write_run, tmp_path):
+    own = cell(tables(num_nodes=4))
+    path = write_probed(write_run(own, 0, 4), own)
+    before = read_dynamics_file(path)
+    later = with_default(tables, leakage=0.0)
+    enter(later)
+    migrate(tmp_path, report=silent)
+    assert read_contents(path).specification["model"]["leakage"] == 0.0
+    assert read_dynamics_file(path).equals(before)
+
+
+@pytest.mark.parametrize("killed_at", ["new run", "old dynamics", "old run"])
+def test_after_a_kill_at_any_file_the_next_call_moves_the_rest(
+    tables, enter, cell, write_run, tmp_path, monkeypatch, killed_at
+):
+    own = cell(tables(num_nodes=8))
+    run = write_run(own, 0, 4)
+    write_probed(run, own)
+    enter(with_default(tables, num_nodes=16))
+
+    def killed(*given, **how):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        if killed_at == "new run":
+            patched.setattr("hornlib.results.migrate.write_contents", killed)
+        else:
+            unlink, folder = Path.unlink, {"old dynamics": "dynamics", "old run": "runs"}[killed_at]
+
+            def unlinked(path, **how):
+                if path.name == run.name and path.parent.name == folder:
+                    raise KeyboardInterrupt
+                return unlink(path, **how)
+
+            patched.setattr(Path, "unlink", unlinked)
+        with pytest.raises(KeyboardInterrupt):
+            migrate(tmp_path, report=silent)
+    migrate(tmp_path, report=silent)
+    (moved,) = (tmp_path / "runs").iterdir()
+    assert moved.name != run.name
+    assert [path.name for path in (tmp_path / "dynamics").iterdir()] == [moved.name]
+    assert read_dynamics_file(tmp_path / "dynamics" / moved.name).attrs["cell"] in moved.name
+    assert {outcome.action for outcome in migrate(tmp_path, report=silent)} == {"unchanged"}
+
+
+def test_a_dynamics_file_without_a_run_is_not_overwritten_and_a_damaged_one_is_told(
+    tables, enter, cell, write_run, tmp_path
+):
+    own = cell(tables(num_nodes=8))
+    run = write_run(own, 0, 4)
+    probed = write_probed(run, own)
+    later = with_default(tables, num_nodes=16)
+    enter(later)
+    target = cell(later(num_nodes=8))
+    orphan = write_probed(run.with_name(f"{target.name}.seeds-0-4.nc"), target, seed=5)
+    image = orphan.read_bytes()
+    (outcome,) = migrate(tmp_path, report=silent)
+    assert outcome.action == "refused" and orphan.name in outcome.reason
+    assert run.exists() and orphan.read_bytes() == image
+    orphan.unlink()
+    probed.write_bytes(probed.read_bytes()[:2000])
+    (outcome,) = migrate(tmp_path, report=silent)
+    assert outcome.action == "refused" and f"{probed}: damaged" in outcome.reason
+    with pytest.raises(ResultsError):
+        read_dynamics_file(probed)
