@@ -1,0 +1,243 @@
+"""Where jobs stand, by run files, records, a faked SLURM, and a sweep on this machine."""
+
+import os
+import platform
+from pathlib import Path
+
+import pytest
+from snakemake_executor_plugin_submitit.batches import read_batches
+from snakemake_executor_plugin_submitit.slurm import Refused, Unavailable
+
+from hornlib.lease import acquire, read_holder
+from hornlib.status.standing import State
+from hornlib.status.table import print_status
+from hornlib.training.progress_lines import begin_line
+
+
+def test_without_records_nothing_is_submitted_and_slurm_is_not_asked(bench):
+    found = bench.survey()
+    assert {standing.state for standing in found.standings.values()} == {State.OPEN}
+    assert bench.slurm.calls == []
+
+
+def test_a_run_file_is_done_whatever_else_is_said(bench):
+    batch = bench.submit(bench.jobs)
+    bench.end(batch, 0, 1)
+    bench.write_run(bench.jobs[0])
+    assert bench.standing(0).state is State.DONE
+
+
+def test_the_queue_tells_what_waits_and_what_runs_in_one_query(bench):
+    bench.submit(bench.jobs[:4])
+    bench.slurm.queue = (
+        "12_[1-2]|PENDING|2:00:00||Priority\n12_0|RUNNING|59:10|n1|None\n12_3|COMPLETING|0:01|n2|None"
+    )
+    found = list(bench.survey().standings.values())
+    assert [one.state for one in found] == [
+        State.RUNNING,
+        *2 * [State.QUEUED],
+        State.RUNNING,
+        *2 * [State.OPEN],
+    ]
+    assert (found[0].node, found[0].limit_seconds, found[0].task, found[0].reason) == ("n1", 3550, "12_0", "")
+    assert found[1].reason == "Priority"
+    assert found[3].reason == "completing"
+    assert len(bench.slurm.calls) == 1
+
+
+def test_an_end_with_an_error_is_a_failure_without_asking_the_accounting(bench):
+    bench.end(bench.submit(bench.jobs), 0, 3)
+    bench.slurm.queue = "12_[1-5]|PENDING|2:00:00||Priority"
+    standing = bench.standing(0)
+    assert (standing.state, standing.reason) == (State.FAILED, "exit code 3 on n1")
+    assert bench.slurm.asked("sacct") == []
+
+
+def test_a_job_that_ended_beside_a_sibling_that_runs_has_ended(bench):
+    bench.end(bench.submit(bench.jobs[:2], jobs_per_task=2), 0, 1)
+    bench.slurm.queue = "12_0|RUNNING|59:10|n1|None"
+    found = bench.survey().standings
+    assert (found[bench.jobs[0]].state, found[bench.jobs[1]].state) == (State.FAILED, State.RUNNING)
+
+
+@pytest.mark.parametrize(
+    ("account", "state", "word"),
+    [
+        ("12_0|CANCELLED by 0|0:15|n1|", State.STOPPED, "scancel"),
+        ("12_0|TIMEOUT|0:0|n1|", State.STOPPED, "time limit"),
+        ("12_0|NODE_FAIL|0:0|n1|", State.STOPPED, "n1"),
+        ("12_0|OUT_OF_MEMORY|0:9|n1|", State.FAILED, "out of memory"),
+        ("12_0|FAILED|2:0|n1|", State.STOPPED, "exit code 2"),
+        ("12_0|COMPLETED|0:0|n1|", State.FAILED, "run file"),
+        ("12_0|RUNNING|0:0|n1|", State.RUNNING, "leaving"),
+        ("", State.STOPPED, "nothing says"),
+        ("nonsense|||", State.STOPPED, "nothing says"),
+    ],
+)
+def test_an_end_without_a_word_is_judged_by_the_accounting(bench, account, state, word):
+    bench.start(bench.submit(bench.jobs[:1]), 0)
+    bench.slurm.accounts = account
+    standing = bench.standing(0)
+    assert standing.state is state
+    assert word in standing.reason
+
+
+def test_a_killed_job_that_took_too_much_is_out_of_memory_as_the_head_says(bench):
+    bench.end(bench.submit(bench.jobs[:1]), 0, 137)
+    assert "SIGKILL" in bench.standing(0).reason
+    bench.slurm.accounts = "12_0|OUT_OF_MEMORY|0:9|n1|"
+    assert "out of memory" in bench.standing(0).reason
+
+
+def test_an_interrupted_job_that_may_not_return_to_the_queue_is_stopped_not_failed(bench):
+    bench.end(bench.submit(bench.jobs[:1]), 0, 75, refused="no")
+    assert bench.standing(0).state is State.STOPPED
+
+
+def test_the_latest_submission_counts(bench):
+    bench.end(bench.submit(bench.jobs[:1], "11"), 0, 1)
+    bench.submit(bench.jobs[:1], "12")
+    bench.slurm.queue = "12_0|PENDING|1:00||Resources"
+    assert bench.standing(0).task == "12_0"
+
+
+@pytest.mark.parametrize(
+    "error", [Unavailable("squeue: timed out"), Refused("squeue: No such file or directory")]
+)
+def test_without_slurm_the_records_speak_and_the_note_says_so(bench, error):
+    batch = bench.submit(bench.jobs[:3])
+    bench.start(batch, 0)
+    bench.end(batch, 2, 1)
+    bench.slurm.away = error
+    found = bench.survey()
+    assert [found.standings[job].state for job in bench.jobs[:3]] == [
+        State.RUNNING,
+        State.QUEUED,
+        State.FAILED,
+    ]
+    assert str(error) in bench.printed(print_status, found)
+
+
+def test_a_process_that_is_gone_is_not_taken_for_a_silent_slurm(bench):
+    bench.start(bench.submit(bench.jobs[:1], "999999999"), 0, job="999999999")
+    bench.slurm.away = Refused("squeue: No such file or directory")
+    assert bench.standing(0).state is State.STOPPED
+
+
+def test_a_batch_without_an_id_is_being_submitted_only_while_a_head_lives(bench):
+    bench.submit(bench.jobs[:1], array=None)
+    assert bench.standing(0).state is State.OPEN
+    bench.write_head(1, "elsewhere")
+    assert bench.standing(0).state is State.QUEUED
+
+
+def test_the_id_of_a_batch_is_found_where_its_tasks_wrote_it(bench):
+    batch = bench.submit(bench.jobs[:1], array=None)
+    bench.start(batch, 0, "77_0")
+    bench.slurm.queue = "77_0|RUNNING|1:00|n1|None"
+    assert bench.standing(0).state is State.RUNNING
+    assert read_batches(bench.folder)[0].array is None  # noting it is the head's
+
+
+def test_a_run_file_that_appears_while_looking_is_done(bench, monkeypatch):
+    bench.submit(bench.jobs[:2])
+
+    def answer(command):
+        bench.write_run(bench.jobs[0])  # it leaves the queue, its file in place, just before squeue answers
+        return ""
+
+    monkeypatch.setattr(bench, "slurm", answer)
+    assert bench.standing(0).state is State.DONE
+
+
+def test_a_run_file_that_the_listing_misses_is_found_by_its_name(bench, monkeypatch):
+    bench.end(bench.submit(bench.jobs[:1]), 0, 0)
+    assert bench.standing(0).state is State.FAILED
+    bench.write_run(bench.jobs[0])
+    monkeypatch.setattr("hornlib.status.survey.scan_runs", lambda results: {})
+    assert bench.standing(0).state is State.DONE
+
+
+def test_looking_writes_nothing(bench, tmp_path):
+    batch = bench.submit(bench.jobs[:3])
+    bench.write_head(os.getpid(), platform.node())
+    bench.start(batch, 0)
+    bench.end(batch, 1, 1)
+    bench.write_log(bench.jobs[0], "x\n")
+
+    def tree():
+        return {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+
+    before = tree()
+    bench.printed(print_status, bench.survey())
+    assert tree() == before
+
+
+def test_a_log_of_a_sweep_that_is_gone_is_an_interrupted_job(bench):
+    bench.write_log(bench.jobs[0], begin_line([0, 1], 0, 40) + "\n")
+    assert bench.standing(0).state is State.STOPPED
+
+
+def test_a_log_written_by_the_sweep_that_lives_here_is_a_running_job(bench):
+    bench.write_log(bench.jobs[1], "of the sweep before\n")
+    os.utime(bench.log(bench.jobs[1]), (1, 1))
+    with acquire(bench.grid.settings.results):
+        bench.write_log(bench.jobs[0], begin_line([0, 1], 0, 40) + "\n")
+        assert bench.standing(0).state is State.RUNNING
+        assert bench.standing(1).state is State.STOPPED
+    assert bench.standing(0).state is State.STOPPED
+
+
+def test_a_sweep_on_another_host_leaves_open_whether_a_fresh_log_is_a_running_job(bench):
+    bench.write_log(bench.jobs[0], "at work\n")
+    (Path(bench.grid.settings.results) / ".lease").write_text("process 1 on elsewhere")
+    standing = bench.standing(0)
+    assert standing.state is State.RUNNING
+    assert "elsewhere" in standing.reason
+    os.utime(bench.log(bench.jobs[0]), (1, 1))
+    assert bench.standing(0).state is State.STOPPED
+
+
+@pytest.mark.parametrize("line", ["error: no data", "torch.OutOfMemoryError: too much", "ValueError"])
+def test_a_log_that_ends_in_an_error_is_a_failure_with_that_error(bench, line):
+    bench.write_log(bench.jobs[0], f"Traceback\n{line}\n\n")
+    with acquire(bench.grid.settings.results):
+        standing = bench.standing(0)
+    assert (standing.state, standing.reason) == (State.FAILED, line)
+
+
+def test_a_checkpoint_without_a_log_goes_on(bench):
+    folder = Path(bench.grid.settings.results) / "checkpoints"
+    folder.mkdir(parents=True)
+    (folder / f"{bench.jobs[0].file_name.removesuffix('.nc')}.checkpoint").touch()
+    assert bench.standing(0).state is State.STOPPED
+
+
+def test_a_sweep_that_goes_on_here_outweighs_what_the_cluster_left(bench):
+    bench.end(bench.submit(bench.jobs[:1]), 0, 1)
+    with acquire(bench.grid.settings.results):
+        assert bench.standing(0).state is State.FAILED
+        bench.write_log(bench.jobs[0], begin_line([0, 1], 0, 40) + "\n")
+        assert bench.standing(0).state is State.RUNNING
+        bench.write_head(1, "elsewhere")  # the sweep here is the head of a cluster's
+        assert bench.standing(0).state is State.FAILED
+
+
+def test_a_lease_whose_process_id_is_in_use_again_is_not_held(tmp_path):
+    acquire(tmp_path).close()
+    holder = read_holder(tmp_path)
+    assert holder is not None
+    assert (holder.process, holder.lives) == (os.getpid(), False)
+    with acquire(tmp_path):
+        assert read_holder(tmp_path).lives
+
+
+def test_a_head_is_alive_by_its_process_here_and_by_its_beat_elsewhere(bench):
+    bench.write_head(os.getpid(), platform.node(), born="never")
+    assert not bench.survey().submissions.head.lives
+    bench.write_head(1, "elsewhere")
+    assert bench.survey().submissions.head.lives
+    os.utime(bench.folder / "head.json", (1, 1))
+    assert not bench.survey().submissions.head.lives
+    (bench.folder / "head.json").write_text("{")
+    assert bench.survey().submissions.head is None
