@@ -1,5 +1,6 @@
 """The base of every parameter class: typed, frozen, unknown keys forbidden, with one canonical form."""
 
+import math
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -16,7 +17,8 @@ class Task(NamedTuple):
     """What a dataset, in one presentation, asks of a network: shapes without the batch axis.
 
     Attributes:
-        input_shape: (channels, height, width) of an image, or (timesteps, features) of a sequence.
+        input_shape: (channels, height, width) of an image, (timesteps, features) of a sequence, or (features,) of
+            a vector.
         num_outputs: classes, or regressed components.
     """
 
@@ -30,11 +32,8 @@ class Task(NamedTuple):
 
     @property
     def num_features(self) -> int:
-        """Numbers that reach the network at once: per step of a sequence, else the whole image."""
-        if self.is_sequence:
-            return self.input_shape[1]
-        channels, height, width = self.input_shape
-        return channels * height * width
+        """Numbers that reach the network at once: per step of a sequence, else the whole example."""
+        return self.input_shape[1] if self.is_sequence else math.prod(self.input_shape)
 
 
 class Flops(NamedTuple):

@@ -12,21 +12,19 @@ class DatasetDeclaration:
 
     Attributes:
         name: its key in `DATASETS`.
-        channels, height, width: shape of one example as stored.
+        example_shape: one example as stored: (channels, height, width) of an image, (features,) of a vector.
         num_outputs: classes, or regressed components.
         num_train, num_test: examples in each part, before the validation split.
         loader: `module:function`, called as `function(root, download)` for a `hornlib.data.loaders.Raw`.
         description: what it is, and its terms.
-        files: what must lie under the data root, relative to it; empty if a library ships the examples.
+        files: what must lie under the data root, relative to it; empty if the examples come without files.
         served: whether torchvision can download the files.
         loss: what training minimises.
         metric: what evaluation reports beside the loss.
     """
 
     name: str
-    channels: int
-    height: int
-    width: int
+    example_shape: tuple[int, ...]
     num_outputs: int
     num_train: int
     num_test: int
@@ -36,6 +34,11 @@ class DatasetDeclaration:
     served: bool = True
     loss: Literal["cross_entropy", "mse"] = "cross_entropy"
     metric: Literal["accuracy", "relative_l2"] = "accuracy"
+
+    @property
+    def is_vector(self) -> bool:
+        """Whether an example is a vector of features, and no image."""
+        return len(self.example_shape) == 1
 
     @property
     def needs_download(self) -> bool:
@@ -60,9 +63,7 @@ def _idx_files(folder: str) -> tuple[str, ...]:
 
 DIGITS = DatasetDeclaration(
     name="digits",
-    channels=1,
-    height=8,
-    width=8,
+    example_shape=(1, 8, 8),
     num_outputs=10,
     num_train=1437,
     num_test=360,
@@ -73,9 +74,7 @@ DIGITS = DatasetDeclaration(
 
 MNIST = DatasetDeclaration(
     name="mnist",
-    channels=1,
-    height=28,
-    width=28,
+    example_shape=(1, 28, 28),
     num_outputs=10,
     num_train=60_000,
     num_test=10_000,
@@ -86,9 +85,7 @@ MNIST = DatasetDeclaration(
 
 FASHION_MNIST = DatasetDeclaration(
     name="fashion_mnist",
-    channels=1,
-    height=28,
-    width=28,
+    example_shape=(1, 28, 28),
     num_outputs=10,
     num_train=60_000,
     num_test=10_000,
@@ -99,9 +96,7 @@ FASHION_MNIST = DatasetDeclaration(
 
 CIFAR10 = DatasetDeclaration(
     name="cifar10",
-    channels=3,
-    height=32,
-    width=32,
+    example_shape=(3, 32, 32),
     num_outputs=10,
     num_train=50_000,
     num_test=10_000,
@@ -115,9 +110,7 @@ CIFAR10 = DatasetDeclaration(
 
 CIFAR100 = DatasetDeclaration(
     name="cifar100",
-    channels=3,
-    height=32,
-    width=32,
+    example_shape=(3, 32, 32),
     num_outputs=100,
     num_train=50_000,
     num_test=10_000,
@@ -128,9 +121,7 @@ CIFAR100 = DatasetDeclaration(
 
 PHOTO_PATCHES = DatasetDeclaration(
     name="photo_patches",
-    channels=3,
-    height=32,
-    width=32,
+    example_shape=(3, 32, 32),
     num_outputs=10,
     num_train=5_000,
     num_test=1_000,
@@ -141,6 +132,40 @@ PHOTO_PATCHES = DatasetDeclaration(
     served=False,
 )
 
+SPIRALS = DatasetDeclaration(
+    name="spirals",
+    example_shape=(2,),
+    num_outputs=2,
+    num_train=450,
+    num_test=150,
+    loader="hornlib.data.functions:spirals",
+    description="Points of two interleaved spirals of one turn, 300 each, radius 0.5 to 1.5",
+)
+
+PEAKS = DatasetDeclaration(
+    name="peaks",
+    example_shape=(2,),
+    num_outputs=1,
+    num_train=10_000,
+    num_test=1_000,
+    loader="hornlib.data.functions:peaks",
+    description="MATLAB's function `peaks` of two numbers, drawn uniformly from [-3, 3] x [-3, 3]",
+    loss="mse",
+    metric="relative_l2",
+)
+
+SINE = DatasetDeclaration(
+    name="sine",
+    example_shape=(1,),
+    num_outputs=1,
+    num_train=10_000,
+    num_test=1_000,
+    loader="hornlib.data.functions:sine",
+    description="The sine of a number drawn uniformly from [-3, 3]",
+    loss="mse",
+    metric="relative_l2",
+)
+
 DATASETS: dict[str, DatasetDeclaration] = {
     "digits": DIGITS,
     "mnist": MNIST,
@@ -148,4 +173,7 @@ DATASETS: dict[str, DatasetDeclaration] = {
     "cifar10": CIFAR10,
     "cifar100": CIFAR100,
     "photo_patches": PHOTO_PATCHES,
+    "spirals": SPIRALS,
+    "peaks": PEAKS,
+    "sine": SINE,
 }

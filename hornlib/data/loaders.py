@@ -16,7 +16,8 @@ __all__ = ["Raw", "digits", "photo_patches"]
 class Raw(NamedTuple):
     """A whole dataset as stored.
 
-    Inputs are (examples, channels, height, width): uint8 is read as x / 255, floats are taken as they are.
+    Inputs are (examples, channels, height, width) or (examples, features): uint8 is read as x / 255, floats are
+    taken as they are.
     Targets are int64 classes (examples,), or float32 (examples, num_outputs) of a regression.
     """
 

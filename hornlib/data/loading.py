@@ -32,10 +32,10 @@ class Splits(NamedTuple):
 
 
 def load(data: DataParameters, device: torch.device | str) -> Splits:
-    """Return the whole dataset on the device, standardised to mean 0 and standard deviation 1 a channel.
+    """Return the whole dataset on the device, standardised to mean 0 and standard deviation 1 a channel or feature.
 
-    x' = (x - mean) / std, both taken over the examples trained on and all pixels, after the resize; a channel
-    that never changes is only centred. Targets of a regression stay as they are.
+    x' = (x - mean) / std, both taken over the examples trained on and all pixels, after the resize; what never
+    changes is only centred. With `input_scaling: raw` x' = x. Targets of a regression stay as they are.
 
     Everything is computed on the CPU, so that the numbers are the same on every device. Memory on the device
     is 4 bytes a number: MNIST 220 MB, CIFAR 737 MB, times (image_size / native size)^2. The last two datasets
@@ -57,15 +57,18 @@ def _load(data: DataParameters, declaration: DatasetDeclaration, root: Path, dev
         resize(_as_float(inputs), data.image_size)
         for inputs in (raw.train_inputs[train], raw.train_inputs[validation], raw.test_inputs)
     ]
-    mean, std = moments(images[0])
-    inputs = [present((part - mean) / std, data.presentation).to(device) for part in images]
+    if data.input_scaling == "standardised":
+        mean, std = moments(images[0])
+        images = [(part - mean) / std for part in images]
+    inputs = [present(part, data.presentation).to(device) for part in images]
     targets = [raw.train_targets[train], raw.train_targets[validation], raw.test_targets]
     return Splits(*(Split(part, target.to(device)) for part, target in zip(inputs, targets, strict=True)))
 
 
-def moments(images: Tensor) -> tuple[Tensor, Tensor]:
-    """Return mean and standard deviation of each channel, (channels, 1, 1); a deviation of 0 becomes 1."""
-    std, mean = torch.std_mean(images, dim=(0, 2, 3), correction=0, keepdim=True)
+def moments(examples: Tensor) -> tuple[Tensor, Tensor]:
+    """Return mean and standard deviation of each channel, (channels, 1, 1), or feature, (features,); 0 becomes 1."""
+    every = (0, *range(2, examples.ndim))
+    std, mean = torch.std_mean(examples, dim=every, correction=0, keepdim=True)
     return mean[0], torch.where(std > 0, std, 1)[0]
 
 

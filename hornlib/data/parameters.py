@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, get_args
 
 from pydantic import Field, field_validator, model_validator
 
@@ -12,7 +12,7 @@ from hornlib.parameters import Parameters, Task
 
 __all__ = ["DataParameters", "Presentation"]
 
-Presentation = Literal["image", "rows", "pixels", "permuted_pixels"]
+Presentation = Literal["image", "rows", "pixels", "permuted_pixels", "vector"]
 
 
 class DataParameters(Parameters):
@@ -27,13 +27,17 @@ class DataParameters(Parameters):
     presentation: Presentation = "image"
     """image: (channels, height, width) at once; rows: one image row a time step, features = channels x width;
     pixels: one pixel a time step, in reading order, features = channels; permuted_pixels: pixels in one fixed
-    random order, the same for every seed."""
+    random order, the same for every seed; vector: (features,) at once, the one that a dataset of vectors has
+    without its being written."""
     image_size: int | None = Field(default=None, ge=1)
     """Height and width in pixels after an anti-aliased bilinear resize; None keeps the stored size."""
     train_subset: int | None = Field(default=None, ge=1)
     """Training examples kept, a fixed class-balanced draw, smaller within larger ones; None keeps all."""
     validation: float = Field(default=0.1, ge=0, le=0.5)
     """Share of the training set cut off for validation; with 0 there are no validation curves."""
+    input_scaling: Literal["standardised", "raw"] = "standardised"
+    """standardised: mean 0 and standard deviation 1 a channel, or a feature, over the examples trained on; raw: pixels
+    between 0 and 1, features as they are given."""
     augmentation: Literal["none", "crop_flip"] = "none"
     """crop_flip: every epoch a new crop within an edge of 4 zero pixels, mirrored with probability 1/2."""
     root: str | None = Field(default=None, json_schema_extra={"in_name": False})
@@ -48,6 +52,35 @@ class DataParameters(Parameters):
             )
         return name
 
+    @model_validator(mode="before")
+    @classmethod
+    def _vectors_present_themselves(cls, given: Any) -> Any:
+        """Fill in the one presentation that a dataset of vectors has."""
+        if not isinstance(given, dict) or "presentation" in given:
+            return given
+        declaration = DATASETS.get(given["name"]) if isinstance(given.get("name"), str) else None
+        return (
+            given if declaration is None or not declaration.is_vector else {**given, "presentation": "vector"}
+        )
+
+    @model_validator(mode="after")
+    def _fits_the_examples(self) -> "DataParameters":
+        if self.declaration.is_vector != (self.presentation == "vector"):
+            valid = ", ".join(
+                presentation
+                for presentation in get_args(Presentation)
+                if (presentation == "vector") == self.declaration.is_vector
+            )
+            kind = "vectors" if self.declaration.is_vector else "images"
+            raise ValueError(
+                f"presentation: {self.name} holds {kind}, got {self.presentation!r}; valid here: {valid}"
+            )
+        if self.declaration.is_vector and self.image_size is not None:
+            raise ValueError(
+                f"image_size: {self.name} holds vectors, which have no height and width; leave it out"
+            )
+        return self
+
     @model_validator(mode="after")
     def _fits_the_dataset(self) -> "DataParameters":
         available = self.declaration.num_train - self.num_validation
@@ -57,7 +90,7 @@ class DataParameters(Parameters):
                 f"{self.name} has with validation: {self.validation}"
             )
         if self.augmentation == "crop_flip" and (
-            self.presentation != "image" or self.declaration.channels != 3
+            self.presentation != "image" or self.declaration.example_shape[0] != 3
         ):
             raise ValueError(
                 "augmentation: crop_flip is for colour images in presentation: image, "
@@ -106,10 +139,12 @@ class DataParameters(Parameters):
         return self.declaration.chance
 
     def task(self) -> Task:
-        """Return the shapes a network sees: image (C, H, W); rows (H, C W); pixels (H W, C)."""
-        channels = self.declaration.channels
-        height = self.image_size or self.declaration.height
-        width = self.image_size or self.declaration.width
+        """Return the shapes a network sees: image (C, H, W); rows (H, C W); pixels (H W, C); vector (features,)."""
+        stored = self.declaration.example_shape
+        if self.presentation == "vector":
+            return Task(stored, self.declaration.num_outputs)
+        channels = stored[0]
+        height, width = (self.image_size or side for side in stored[1:])
         shapes = {
             "image": (channels, height, width),
             "rows": (height, channels * width),

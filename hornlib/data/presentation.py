@@ -1,4 +1,4 @@
-"""How an image reaches a network: at once, row by row, or pixel by pixel; and at which size."""
+"""How an example reaches a network: at once, or an image row by row, or pixel by pixel; and at which size."""
 
 import torch
 from torch import Tensor
@@ -17,11 +17,11 @@ def pixel_order(num_pixels: int) -> Tensor:
 def present(images: Tensor, presentation: Presentation) -> Tensor:
     """Return (examples, channels, height, width) images in the shape of `DataParameters.task`.
 
-    image: unchanged; rows: (examples, height, channels x width), channel after channel within a step; pixels
-    and permuted_pixels: (examples, height x width, channels).
+    image, and vectors (examples, features): unchanged; rows: (examples, height, channels x width), channel after
+    channel within a step; pixels and permuted_pixels: (examples, height x width, channels).
     """
     match presentation:
-        case "image":
+        case "image" | "vector":
             return images
         case "rows":
             return images.transpose(1, 2).flatten(2)

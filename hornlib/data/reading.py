@@ -66,7 +66,7 @@ def _damaged(declaration: DatasetDeclaration, root: Path) -> str:
 
 def _check(declaration: DatasetDeclaration, raw: Raw, root: Path) -> None:
     """Refuse other sizes than declared, since steps per epoch are planned without the files."""
-    shape = (declaration.channels, declaration.height, declaration.width)
+    shape = declaration.example_shape
     for part, expected, inputs, targets in (
         ("training", declaration.num_train, raw.train_inputs, raw.train_targets),
         ("test", declaration.num_test, raw.test_inputs, raw.test_targets),

@@ -13,6 +13,7 @@ from hornlib.training.lanes import LaneGroup
 __all__ = [
     "LOSSES",
     "METRICS",
+    "Metric",
     "Scores",
     "accuracy",
     "cross_entropy",
@@ -60,13 +61,47 @@ def accuracy(logits: Tensor, targets: Tensor) -> Tensor:
     return (logits.argmax(-1) == targets).to(logits.dtype)
 
 
-def relative_l2(outputs: Tensor, targets: Tensor) -> Tensor:
-    """Return each example's ||output - target|| / ||target||, (lanes, batch)."""
-    return (outputs - targets).norm(dim=-1) / targets.norm(dim=-1)
+def squared_error(outputs: Tensor, targets: Tensor) -> Tensor:
+    """Return each example's ||output - target||^2, (lanes, batch)."""
+    return (outputs - targets).square().sum(-1)
 
+
+def squared_norm(outputs: Tensor, targets: Tensor) -> Tensor:
+    """Return each example's ||target||^2, (lanes, batch)."""
+    return targets.square().sum(-1)
+
+
+def one_each(logits: Tensor, targets: Tensor) -> Tensor:
+    """Return 1 for each example, (lanes, batch)."""
+    return torch.ones(targets.shape, device=targets.device)
+
+
+class Metric(NamedTuple):
+    """A metric of a whole split, (sum of `part` / sum of `whole`)^power over its examples.
+
+    Attributes:
+        part, whole: functions of outputs and targets that return a number an example, (lanes, batch).
+        power: of the ratio of the sums.
+    """
+
+    part: Callable[[Tensor, Tensor], Tensor]
+    whole: Callable[[Tensor, Tensor], Tensor]
+    power: float = 1.0
+
+    def __call__(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Return the metric of examples that are all there at once, (lanes,)."""
+        part, whole = (share(outputs, targets).sum(-1, dtype=torch.float64) for share in self[:2])
+        return (part / whole) ** self.power
+
+
+relative_l2 = Metric(squared_error, squared_norm, 0.5)
+"""sqrt(sum_n ||o_n - t_n||^2 / sum_n ||t_n||^2) over all examples n of a split; the answer zero gives 1.
+
+One ratio for the split, and no mean of each example's ratio: ||t_n|| may come near 0, of scalar targets in
+particular, and a mean would measure the few examples where it does."""
 
 LOSSES: dict[str, Callable[..., Tensor]] = {"cross_entropy": cross_entropy, "mse": mean_squared_error}
-METRICS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"accuracy": accuracy, "relative_l2": relative_l2}
+METRICS: dict[str, Metric] = {"accuracy": Metric(accuracy, one_each), "relative_l2": relative_l2}
 
 
 def thinned(split: Split, limit: int | None) -> Split:
@@ -84,12 +119,15 @@ def evaluate(lanes: LaneGroup, split: Split, loss: str, metric: str) -> Scores:
     if not len(targets):
         nothing = torch.full((len(lanes),), float("nan"), dtype=torch.float64)
         return Scores(nothing, nothing.clone())
-    sums = [torch.zeros(len(lanes), dtype=torch.float64, device=inputs.device) for _ in range(2)]
+    ratio = METRICS[metric]
+    shares = (LOSSES[loss], ratio.part, ratio.whole)
+    sums = torch.zeros(len(shares), len(lanes), dtype=torch.float64, device=inputs.device)
     at_once = max(1, EVALUATION_NUMBERS.get(inputs.device.type, ACCELERATOR_NUMBERS) // len(lanes))
     for start in range(0, len(targets), at_once):
         batch = slice(start, start + at_once)
         logits = lanes.forward(inputs[batch], training=False).logits
         expected = targets[batch].expand(len(lanes), *targets[batch].shape)
-        for total, score in zip(sums, (LOSSES[loss], METRICS[metric]), strict=True):
-            total += score(logits, expected).sum(1, dtype=torch.float64)
-    return Scores(*(total.cpu() / len(targets) for total in sums))
+        for total, share in zip(sums, shares, strict=True):
+            total += share(logits, expected).sum(1, dtype=torch.float64)
+    losses, part, whole = sums.cpu()
+    return Scores(losses / len(targets), (part / whole) ** ratio.power)

@@ -162,7 +162,7 @@ def waves(root, download):
 def waves_declared(monkeypatch):
     declaration = dataclasses.replace(
         DATASETS["digits"],
-        **{"name": "waves", "height": 12, "width": 1, "num_outputs": 2, "num_train": 40, "num_test": 10},
+        **{"name": "waves", "example_shape": (1, 12, 1), "num_outputs": 2, "num_train": 40, "num_test": 10},
         **{"loss": "mse", "metric": "relative_l2", "loader": f"{__name__}:waves"},
     )
     monkeypatch.setitem(DATASETS, "waves", declaration)
@@ -183,3 +183,38 @@ def test_a_regression_without_its_declared_outputs_is_refused(waves_declared, mo
     monkeypatch.setitem(DATASETS, "waves", dataclasses.replace(DATASETS["waves"], num_outputs=3))
     with pytest.raises(DataError, match=r"training part: expected targets of shape \(3,\), found \(2,\)"):
         load(DataParameters(name="waves"), "cpu")
+
+
+def test_vectors_are_standardised_feature_by_feature():
+    raw = read(DATASETS["peaks"], None)
+    found = load(DataParameters(name="peaks", validation=0), "cpu").train.inputs
+    stored = raw.train_inputs.numpy()
+    mean, std = torch.from_numpy(stored.mean(0)), torch.from_numpy(stored.std(0))
+    torch.testing.assert_close(found, (raw.train_inputs - mean) / std, atol=1e-5, rtol=0)
+    assert mean[0] != mean[1] and found.mean(0).abs().max() < 1e-5
+
+
+def test_raw_inputs_are_pixels_between_0_and_1_and_features_as_given():
+    images = load(DataParameters(name="digits", input_scaling="raw"), "cpu")
+    assert images.train.inputs.min() == 0 and images.train.inputs.max() == 1
+    assert as_set((images.test.inputs * 16).to(torch.uint8)) == as_set(
+        levels(load(DataParameters(name="digits"), "cpu").test.inputs, 16)
+    )
+    vectors = load(DataParameters(name="spirals", input_scaling="raw", validation=0), "cpu")
+    assert torch.equal(vectors.train.inputs, read(DATASETS["spirals"], None).train_inputs)
+
+
+def test_raw_bytes_are_divided_by_255(mnist, real):
+    raw = load(real("mnist", input_scaling="raw"), "cpu")
+    assert torch.equal(raw.test.inputs, mnist[0].test_inputs.float() / 255)
+
+
+@pytest.mark.parametrize("name", ["spirals", "peaks", "sine"])
+@pytest.mark.parametrize("validation", [0, 0.1])
+def test_vectors_load_at_their_declared_sizes(name, validation):
+    data = DataParameters(name=name, validation=validation)
+    splits = load(data, "cpu")
+    for part, number in zip(splits, (data.num_train, data.num_validation, data.num_test), strict=True):
+        assert part.inputs.shape == (number, *data.task().input_shape)
+        assert part.targets.shape == ((number,) if data.loss == "cross_entropy" else (number, 1))
+        assert part.inputs.dtype == torch.float32

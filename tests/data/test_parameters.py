@@ -24,12 +24,17 @@ def test_parameters_and_table_load_without_torch():
 def test_every_declaration_stands_under_its_own_name_with_chance_of_its_metric(name):
     declaration = DATASETS[name]
     assert declaration.name == name
-    assert declaration.direction == "maximise"
-    assert declaration.chance == pytest.approx(1 / declaration.num_outputs)
+    if declaration.loss == "cross_entropy":
+        assert (declaration.metric, declaration.direction) == ("accuracy", "maximise")
+        assert declaration.chance == pytest.approx(1 / declaration.num_outputs)
+    else:
+        assert (declaration.metric, declaration.direction) == ("relative_l2", "minimise")
+        assert declaration.chance == 1
 
 
-def test_only_digits_come_without_files():
-    assert [name for name, declaration in DATASETS.items() if not declaration.needs_download] == ["digits"]
+def test_digits_and_formulas_come_without_files():
+    without = {name for name, declaration in DATASETS.items() if not declaration.needs_download}
+    assert without == {"digits", "spirals", "peaks", "sine"}
 
 
 @pytest.mark.parametrize(
@@ -41,6 +46,8 @@ def test_only_digits_come_without_files():
         ({"name": "cifar10"}, (3, 32, 32)),
         ({"name": "cifar10", "presentation": "rows"}, (32, 96)),
         ({"name": "cifar100", "image_size": 8, "presentation": "pixels"}, (64, 3)),
+        ({"name": "spirals"}, (2,)),
+        ({"name": "sine", "presentation": "vector"}, (1,)),
     ],
 )
 def test_task_has_the_shape_of_the_presentation(fields, shape):
@@ -76,6 +83,17 @@ def test_unknown_dataset_is_refused_with_the_nearest_right_name():
         ({"name": "mnist", "validation": 0.6}, "less than or equal to 0.5"),
         ({"name": "mnist", "image_size": 0}, "greater than or equal to 1"),
         ({"name": "mnist", "colour": "red"}, "Extra inputs are not permitted"),
+        (
+            {"name": "mnist", "presentation": "vector"},
+            "mnist holds images, got 'vector'; valid here: image, rows, pixels, permuted_pixels",
+        ),
+        (
+            {"name": "spirals", "presentation": "rows"},
+            "spirals holds vectors, got 'rows'; valid here: vector",
+        ),
+        ({"name": "spirals", "image_size": 2}, "image_size: spirals holds vectors"),
+        ({"name": "peaks", "augmentation": "crop_flip"}, "crop_flip is for colour images"),
+        ({"name": "mnist", "input_scaling": "scaled"}, "'standardised' or 'raw'"),
     ],
 )
 def test_what_cannot_be_is_refused_in_words(fields, words):
@@ -92,8 +110,16 @@ def test_root_is_not_part_of_the_name_and_defaults_are_pinned():
         "image_size": None,
         "train_subset": None,
         "validation": 0.1,
+        "input_scaling": "standardised",
         "augmentation": "none",
     }
+
+
+def test_vectors_need_no_presentation_and_go_by_one_name_with_it():
+    assert DataParameters(name="spirals").presentation == "vector"
+    assert DataParameters(name="spirals") == DataParameters(name="spirals", presentation="vector")
+    assert DataParameters(name="spirals").changed() == {"name": "spirals", "presentation": "vector"}
+    assert DataParameters(**DataParameters(name="spirals").canonical()).task().num_features == 2
 
 
 def test_root_goes_from_field_to_environment_to_working_directory(monkeypatch, tmp_path):
@@ -106,5 +132,6 @@ def test_root_goes_from_field_to_environment_to_working_directory(monkeypatch, t
 
 @given(name=NAMES, share=st.floats(0, 0.5), size=st.none() | st.integers(1, 64))
 def test_canonical_values_give_the_same_parameters_again(name, share, size):
-    data = DataParameters(name=name, validation=share, image_size=size)
+    fields = {} if DATASETS[name].is_vector else {"image_size": size}
+    data = DataParameters(name=name, validation=share, **fields)
     assert DataParameters(**data.canonical()) == data

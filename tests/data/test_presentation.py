@@ -22,6 +22,11 @@ def test_an_image_is_presented_as_it_is(images):
     assert torch.equal(present(images, "image"), images)
 
 
+def test_a_vector_is_presented_as_it_is():
+    vectors = torch.arange(6).reshape(2, 3)
+    assert torch.equal(present(vectors, "vector"), vectors)
+
+
 def test_a_row_a_step_holds_that_row_of_every_channel(images):
     rows = present(images, "rows")
     assert rows.shape == (2, 4, 15)
@@ -52,11 +57,11 @@ def test_the_pixel_order_is_one_permutation_whatever_the_global_seed(num_pixels)
 
 
 @pytest.mark.parametrize("presentation", ["image", "rows", "pixels", "permuted_pixels"])
-@pytest.mark.parametrize("name", DATASETS)
+@pytest.mark.parametrize("name", [name for name in DATASETS if not DATASETS[name].is_vector])
 @pytest.mark.parametrize("image_size", [None, 7])
 def test_the_task_promises_the_presented_shape(name, presentation, image_size):
     data = DataParameters(name=name, presentation=presentation, image_size=image_size)
-    stored = torch.zeros(2, data.declaration.channels, data.declaration.height, data.declaration.width)
+    stored = torch.zeros(2, *data.declaration.example_shape)
     assert present(resize(stored, image_size), presentation).shape[1:] == data.task().input_shape
 
 

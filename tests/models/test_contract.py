@@ -23,6 +23,26 @@ SMALL = {
     "mlp": [{"hidden_nodes": (8, 6), "dropout": 0.3, "normalisation": "batch"}, {"hidden_nodes": (8,)}],
     "rnn": [{"num_nodes": 5, "unit": unit} for unit in ("tanh", "gru", "lstm")],
     "resnet": [{"channels": (4, 6)}],
+    "time_resnet": [
+        {"num_nodes": 6, "num_layers": 3, "horizon_penalty": 0.5, "activation": "softplus"},
+        {"num_nodes": 6, "num_layers": 4, "layer_steps": "partly_fixed", "last_step": "dependent"},
+        {"num_nodes": 6, "num_layers": 3, "layer_steps": "fixed", "opening_step": "without"},
+        {
+            "num_nodes": 6,
+            "num_layers": 3,
+            "block": "two_weight",
+            "layer_steps": "simplex",
+            "readout_bias": "without",
+        },
+    ],
+    "time_densenet": [
+        {"num_nodes": 6, "num_layers": 3, "connection": connection, "layer_steps": "softplus"}
+        for connection in ("additive", "concatenating")
+    ],
+    "fractional_dnn": [
+        {"num_nodes": 6, "num_layers": 4, "initial_steps": "uniform", "initial_horizon": 3.0},
+        {"num_nodes": 6, "num_layers": 4, "last_step": "dependent", "opening_step": "without"},
+    ],
     "mobilenet_v3": [{"width_multiplier": 0.1, "dropout": 0.2}],
     "shufflenet_v2": [{"width_multiplier": 0.1}],
     "squeezenet": [{"width_multiplier": 0.2}],
@@ -33,6 +53,7 @@ TASKS = {
     "rows": [Task((7, 6), 4)],
     "pixels": [Task((12, 1), 4)],
     "permuted_pixels": [],  # shaped as pixels
+    "vector": [Task((9,), 4)],
 }
 
 

@@ -17,7 +17,7 @@ class MlpParameters(ModelParameters):
     """Fully connected layers over the flattened example, whatever its presentation."""
 
     network: ClassVar[str] = "hornlib.models.mlp.network:Mlp"
-    presentations: ClassVar[tuple[str, ...]] = ("image", "rows", "pixels", "permuted_pixels")
+    presentations: ClassVar[tuple[str, ...]] = ("image", "rows", "pixels", "permuted_pixels", "vector")
 
     name: Literal["mlp"] = "mlp"
     hidden_nodes: Widths = Field(default=(128, 128), min_length=1)
