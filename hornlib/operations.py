@@ -41,7 +41,7 @@ PRODUCTS: dict[str, Callable[..., int]] = {
 """Operations of matrix products and convolutions, 2 a multiply-accumulate, without bias."""
 
 _ONE = [
-    "add", "sub", "rsub", "mul", "div", "neg", "abs", "sign", "maximum", "minimum", "relu", "clamp_min",
+    "add", "sub", "rsub", "mul", "div", "neg", "abs", "sign", "sgn", "maximum", "minimum", "relu", "clamp_min",
     "clamp_max", "tanh", "sigmoid", "exp", "log", "log1p", "expm1", "sqrt", "rsqrt", "reciprocal", "pow",
     "square", "sin", "cos", "erf", "cumsum",
 ]  # fmt: skip
@@ -52,6 +52,7 @@ PER_OUTPUT: dict[str, int] = {
     "addcdiv": 2,
     "lerp": 3,
     "silu": 2,  # x sigma(x)
+    "softplus": 2,  # log1p(exp(x))
     "hardtanh": 2,  # maximum and minimum
     "hardsigmoid": 4,  # clamp(x + 3, 0, 6) / 6
     "hardswish": 5,  # x clamp(x + 3, 0, 6) / 6
@@ -63,6 +64,7 @@ PER_OUTPUT: dict[str, int] = {
     "tanh_backward": 3,  # 1 - y^2
     "sigmoid_backward": 3,  # y (1 - y)
     "hardswish_backward": 3,  # x / 3 + 1/2
+    "softplus_backward": 4,  # sigma(x) = e^x / (1 + e^x)
     "silu_backward": 6,  # s (1 + x (1 - s)), s = sigma(x)
     "gelu_backward": 11,  # Phi(x) + x phi(x)
     "avg_pool2d_backward": 1,
@@ -94,7 +96,7 @@ FREE: frozenset[str] = frozenset({
     "new_empty_strided", "zeros", "zeros_like", "new_zeros", "ones", "ones_like", "new_ones", "full",
     "full_like", "new_full", "scalar_tensor", "lift_fresh", "fill", "zero", "cat", "stack", "gather", "index",
     "index_select", "index_put", "scatter", "slice_backward", "select_backward", "unfold_backward",
-    "constant_pad_nd", "flip", "roll", "repeat", "where", "masked_fill", "channel_shuffle",
+    "constant_pad_nd", "flip", "roll", "repeat", "where", "masked_fill", "tril", "triu", "channel_shuffle",
     "native_channel_shuffle", "nll_loss_forward", "nll_loss_backward",
 })  # fmt: skip
 """What moves, makes or picks numbers without arithmetic; views are known by themselves."""

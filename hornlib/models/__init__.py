@@ -14,6 +14,11 @@ from hornlib.models.leaky_cnn.parameters import LeakyCnnParameters
 from hornlib.models.mlp.parameters import MlpParameters
 from hornlib.models.resnet.parameters import ResnetParameters
 from hornlib.models.rnn.parameters import RnnParameters
+from hornlib.models.time_variable.parameters import (
+    FractionalDnnParameters,
+    TimeDensenetParameters,
+    TimeResnetParameters,
+)
 from hornlib.parameters import ModelParameters
 
 __all__ = ["MODELS"]
@@ -27,6 +32,9 @@ MODELS: dict[str, type[ModelParameters]] = {
     "mlp": MlpParameters,
     "rnn": RnnParameters,
     "resnet": ResnetParameters,
+    "time_resnet": TimeResnetParameters,
+    "time_densenet": TimeDensenetParameters,
+    "fractional_dnn": FractionalDnnParameters,
     "mobilenet_v3": MobileNetV3Parameters,
     "shufflenet_v2": ShuffleNetV2Parameters,
     "squeezenet": SqueezeNetParameters,

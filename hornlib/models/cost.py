@@ -3,7 +3,12 @@
 import math
 from typing import Literal, NamedTuple
 
-from hornlib.models.readout_parameters import ReadoutNorm, readout_flops, readout_num_parameters
+from hornlib.models.readout_parameters import (
+    ReadoutBias,
+    ReadoutNorm,
+    readout_flops,
+    readout_num_parameters,
+)
 from hornlib.parameters import Flops
 
 __all__ = [
@@ -19,7 +24,7 @@ __all__ = [
     "scaled_widths",
 ]
 
-Activation = Literal["relu", "tanh", "gelu"]
+Activation = Literal["relu", "tanh", "gelu", "softplus"]
 Normalisation = Literal["batch", "group", "none"]
 
 
@@ -44,9 +49,9 @@ def elementwise(count: int) -> Cost:
     return Cost(0, 0, count)
 
 
-def linear(num_inputs: int, num_outputs: int) -> Cost:
+def linear(num_inputs: int, num_outputs: int, *, bias: bool = True) -> Cost:
     """Return W v + b."""
-    return Cost(num_outputs * (num_inputs + 1), 2 * num_inputs * num_outputs, num_outputs)
+    return Cost(num_outputs * (num_inputs + bias), 2 * num_inputs * num_outputs, bias * num_outputs)
 
 
 def convolution(
@@ -65,15 +70,17 @@ def normalisation(kind: Normalisation, channels: int, positions: int) -> Cost:
 
 
 def activation(kind: Activation, count: int) -> Cost:
-    """Return relu and tanh at 1 a number, gelu at 5: x (1 + erf(x / sqrt 2)) / 2."""
-    return elementwise({"relu": 1, "tanh": 1, "gelu": 5}[kind] * count)
+    """Return relu and tanh at 1 a number, softplus at 2, log1p(exp x), gelu at 5: x (1 + erf(x / sqrt 2)) / 2."""
+    return elementwise({"relu": 1, "tanh": 1, "softplus": 2, "gelu": 5}[kind] * count)
 
 
-def readout(num_features: int, num_outputs: int, readout_norm: ReadoutNorm) -> Cost:
+def readout(
+    num_features: int, num_outputs: int, readout_norm: ReadoutNorm, readout_bias: ReadoutBias = "with"
+) -> Cost:
     """Return the shared read-out."""
     return Cost(
-        readout_num_parameters(num_features, num_outputs),
-        *readout_flops(num_features, num_outputs, readout_norm),
+        readout_num_parameters(num_features, num_outputs, readout_bias),
+        *readout_flops(num_features, num_outputs, readout_norm, readout_bias),
     )
 
 

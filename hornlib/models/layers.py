@@ -14,6 +14,7 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": torch.relu,
     "tanh": torch.tanh,
     "gelu": nn.functional.gelu,
+    "softplus": nn.functional.softplus,
 }
 
 

@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from hornlib.models.readout_parameters import ReadoutNorm
+from hornlib.models.readout_parameters import ReadoutBias, ReadoutNorm
 
 __all__ = ["Readout"]
 
@@ -18,13 +18,20 @@ class Readout(nn.Module):
         num_features: numbers an example that reach the read-out.
         num_outputs: classes, or regressed components.
         readout_norm: "batch" normalises every feature over the batch; "none" leaves it raw.
+        readout_bias: "without" leaves b out.
     """
 
-    def __init__(self, num_features: int, num_outputs: int, readout_norm: ReadoutNorm) -> None:
+    def __init__(
+        self,
+        num_features: int,
+        num_outputs: int,
+        readout_norm: ReadoutNorm,
+        readout_bias: ReadoutBias = "with",
+    ) -> None:
         super().__init__()
         batch_norm = readout_norm == "batch"
         self.norm = nn.BatchNorm1d(num_features, affine=False) if batch_norm else nn.Identity()
-        self.linear = nn.Linear(num_features, num_outputs)
+        self.linear = nn.Linear(num_features, num_outputs, bias=readout_bias == "with")
 
     def forward(self, features: Tensor) -> Tensor:
         """Return logits (batch, num_outputs) of features (batch, num_features)."""
