@@ -39,3 +39,12 @@ def test_raw_readout_is_the_linear_layer_alone():
 def test_flops_follow_the_convention():
     assert readout_flops(7, 3, "batch") == (42, 14 + 3)
     assert readout_flops(7, 3, "none") == (42, 3)
+
+
+@pytest.mark.parametrize("readout_norm", ["batch", "none"])
+def test_without_a_bias_the_counts_are_less_by_one_an_output(readout_norm):
+    readout = Readout(7, 3, readout_norm, "without")
+    assert readout.linear.bias is None
+    assert sum(p.numel() for p in readout.parameters()) == readout_num_parameters(7, 3, "without") == 21
+    with_bias, without = readout_flops(7, 3, readout_norm), readout_flops(7, 3, readout_norm, "without")
+    assert with_bias.elementwise - without.elementwise == 3
