@@ -19,8 +19,9 @@ from hornlib.cell import Cell
 from hornlib.data.loading import load
 from hornlib.grid import Grid, read_grid
 from hornlib.results.calibration import Calibration, median_bounds, read_calibration
+from hornlib.training.chunk import Lane, start_chunk
 from hornlib.training.job import set_precision
-from hornlib.training.loop import Lane, start_chunk, train_chunk
+from hornlib.training.loop import train_chunk
 from hornlib.training.width import warm_up
 
 

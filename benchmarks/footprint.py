@@ -17,7 +17,8 @@ import json, resource, sys, time
 import torch
 from hornlib.cell import parse_specification
 from hornlib.data.loading import load
-from hornlib.training.loop import start_chunk, train_step
+from hornlib.training.chunk import start_chunk
+from hornlib.training.loop import train_step
 point = json.loads(sys.argv[1])
 torch.set_num_threads(1)
 cell = parse_specification({"data": {"name": "digits", "image_size": 14}, "training": {"batch_size": 64},
@@ -28,11 +29,11 @@ chunk = start_chunk(cell, list(range(lanes)), torch.device("cpu"))
 index = torch.arange(64).expand(lanes, -1)
 inputs, targets = splits.train.inputs[index], splits.train.targets[index]
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-train_step(chunk, inputs, targets, 100)
+train_step(chunk, chunk.groups[0], inputs, targets, 100)
 times = []
 for _ in range(5):
     started = time.perf_counter()
-    train_step(chunk, inputs, targets, 100)
+    train_step(chunk, chunk.groups[0], inputs, targets, 100)
     times.append(time.perf_counter() - started)
 after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 print(json.dumps({"base": before / 1024, "step": (after - before) / 1024, "seconds": sorted(times)[2]}))

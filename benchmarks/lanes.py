@@ -12,7 +12,8 @@ import torch
 
 from hornlib.cell import Cell, parse_specification
 from hornlib.data.loading import load
-from hornlib.training.loop import Lane, start_chunk, train_step
+from hornlib.training.chunk import Lane, start_chunk
+from hornlib.training.loop import train_step
 from hornlib.training.width import fastest_width
 
 SEEDS = list(range(16))
@@ -48,10 +49,10 @@ def seconds(cell: Cell, groups: list[list[int]], steps: int) -> float:
         chunk = start_chunk(cell, group, torch.device("cpu"))
         index = torch.arange(cell.training.batch_size).expand(len(group), -1)
         inputs, targets = splits.train.inputs[index], splits.train.targets[index]
-        train_step(chunk, inputs, targets, 1000)
+        train_step(chunk, chunk.groups[0], inputs, targets, 1000)
         started = time.perf_counter()
         for _ in range(steps):
-            train_step(chunk, inputs, targets, 1000)
+            train_step(chunk, chunk.groups[0], inputs, targets, 1000)
         total += time.perf_counter() - started
     return total / steps / len(SEEDS)
 

@@ -16,7 +16,8 @@ from ruamel.yaml import YAML
 
 from hornlib.data.loading import load
 from hornlib.grid import read_grid
-from hornlib.training.loop import start_chunk, train_chunk
+from hornlib.training.chunk import start_chunk
+from hornlib.training.loop import train_chunk
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 CORES = 2

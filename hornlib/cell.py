@@ -16,6 +16,7 @@ from hornlib.errors import ConfigError, nearest
 from hornlib.models import MODELS
 from hornlib.parameters import ModelParameters, Parameters, Task
 from hornlib.structures import STRUCTURES
+from hornlib.structures.parameters import StructureParameters
 from hornlib.training.parameters import TrainingParameters
 from hornlib.tuning.protocol import Tuned
 from hornlib.validation import describe_validation_error, said
@@ -64,7 +65,7 @@ class Cell:
 
     data: DataParameters
     model: ModelParameters
-    structure: Parameters
+    structure: StructureParameters
     training: TrainingParameters
     name: str
     tuned: Tuned | None = None
@@ -102,7 +103,7 @@ class Cell:
 
 
 def make_cell(
-    data: DataParameters, model: ModelParameters, structure: Parameters, training: TrainingParameters
+    data: DataParameters, model: ModelParameters, structure: StructureParameters, training: TrainingParameters
 ) -> Cell:
     """Name and return the cell of these parameters."""
     parts = [
@@ -139,11 +140,11 @@ def with_values(cell: Cell, values: Mapping[str, float]) -> Cell:
     return replace(cell, **sections)  # type: ignore[arg-type]
 
 
-def named(data: DataParameters, model: ModelParameters, structure: Parameters, hashed: str) -> str:
+def named(data: DataParameters, model: ModelParameters, structure: StructureParameters, hashed: str) -> str:
     """Return `<dataset>-<model>[-<structure>]-<12 hex digits of what is hashed>`."""
     words = [data.name, model.name]
-    if structure.name != "static":  # type: ignore[attr-defined]
-        words.append(structure.name)  # type: ignore[attr-defined]
+    if structure.name != "static":
+        words.append(structure.name)
     return "-".join([*words, hashlib.sha256(hashed.encode()).hexdigest()[:12]])
 
 

@@ -23,6 +23,7 @@ from hornlib.matching import (
 )
 from hornlib.parameters import ModelParameters, Parameters
 from hornlib.refusals import presentation_refusal, refusals, warnings
+from hornlib.structures.parameters import StructureParameters
 from hornlib.training.parameters import TrainingParameters
 from hornlib.tuning.arms import plain_content
 from hornlib.validation import said
@@ -141,7 +142,7 @@ class Expansion:
             cell = make_cell(
                 cast(DataParameters, data),
                 cast(ModelParameters, model),
-                structure,
+                cast(StructureParameters, structure),
                 cast(TrainingParameters, training),
             )
             arms[label or cell.model.name].cells.append(cell)

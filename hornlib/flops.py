@@ -6,7 +6,7 @@ from hornlib.models.build import build_network
 from hornlib.operations import Work, training_work
 from hornlib.parameters import Flops, ModelParameters, Task
 
-__all__ = ["OPTIMIZER_FLOPS", "training_step_flops"]
+__all__ = ["OPTIMIZER_FLOPS", "gradient_flops", "training_step_flops"]
 
 OPTIMIZER_FLOPS: dict[str, int] = {"adamw": 14, "sgd": 6}
 """Operations of one update of one parameter, as `hornlib.training.optimizers` runs it without weight decay.
@@ -29,6 +29,11 @@ def training_step_flops(model: ModelParameters, task: Task, batch_size: int, opt
     """
     work, num_parameters = _training_work(model, task)
     return work.of_batch(batch_size) + Flops(0, OPTIMIZER_FLOPS[optimizer] * num_parameters)
+
+
+def gradient_flops(model: ModelParameters, task: Task, batch_size: int) -> Flops:
+    """Return the work of forward pass, loss and backward pass of one lane over a batch, without an update."""
+    return _training_work(model, task)[0].of_batch(batch_size)
 
 
 @lru_cache(maxsize=256)

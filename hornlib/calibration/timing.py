@@ -10,7 +10,8 @@ from hornlib.data.augmentation import augmentation_draws, crop_flip
 from hornlib.data.loading import Split
 from hornlib.data.order import epoch_order
 from hornlib.randomness import generator
-from hornlib.training.loop import start_chunk, train_step
+from hornlib.training.chunk import start_chunk
+from hornlib.training.loop import train_step
 
 __all__ = ["BLOCK_SECONDS", "Trial", "random_examples"]
 
@@ -51,6 +52,7 @@ class Trial:
         self.cell, self.examples = cell, examples
         self.batch_size = min(cell.training.batch_size, cell.data.num_train)
         self.chunk = start_chunk(cell, [0], device)
+        (self.group,) = self.chunk.groups
         self.order = epoch_order(0, 0, len(examples.targets)).to(device)
         self.draws = None
         if cell.data.augmentation == "crop_flip":
@@ -62,9 +64,9 @@ class Trial:
         started = time.perf_counter()
         for _ in range(number):
             self._step()
-        self.chunk.window[-1].cpu()  # waits for the device
+        self.group.window[-1].cpu()  # waits for the device
         elapsed = time.perf_counter() - started
-        self.chunk.window.clear()
+        self.group.window.clear()
         return elapsed
 
     def block(self) -> tuple[float, int]:
@@ -82,4 +84,5 @@ class Trial:
         if self.draws is not None:
             offsets, flips = self.draws
             inputs = crop_flip(inputs, offsets[index], flips[index])
-        train_step(self.chunk, inputs, self.examples.targets[index], total_steps=1_000_000)
+        train_step(self.chunk, self.group, inputs, self.examples.targets[index], total_steps=1_000_000)
+        self.chunk.step += 1

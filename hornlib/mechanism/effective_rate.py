@@ -17,7 +17,8 @@ from hornlib.mechanism.initialisation import layer_of
 from hornlib.mechanism.outcomes import outcome_variables, outcomes
 from hornlib.mechanism.record import Entry, axis, effect_variables, finished, variable
 from hornlib.mechanism.scale import scale_at_start
-from hornlib.training.loop import Chunk, start_chunk, train_chunk
+from hornlib.training.chunk import Chunk, start_chunk
+from hornlib.training.loop import train_chunk
 
 if TYPE_CHECKING:
     import xarray as xr

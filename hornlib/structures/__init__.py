@@ -1,8 +1,8 @@
 """The table of structures: what changes a network while it trains; free of torch."""
 
-from hornlib.parameters import Parameters
+from hornlib.structures.parameters import StructureParameters
 from hornlib.structures.static.parameters import StaticParameters
 
 __all__ = ["STRUCTURES"]
 
-STRUCTURES: dict[str, type[Parameters]] = {"static": StaticParameters}
+STRUCTURES: dict[str, type[StructureParameters]] = {"static": StaticParameters}

@@ -16,8 +16,9 @@ from hornlib.data.loading import Splits, load
 from hornlib.dynamics.probes.parameters import ProbeSettings
 from hornlib.errors import CheckpointError, ConfigError, ResourceError
 from hornlib.provenance import commit
+from hornlib.training.chunk import Chunk, Lane, start_lanes
 from hornlib.training.interruption import Interrupted, StopRequest
-from hornlib.training.loop import Chunk, Lane, start_lanes, train_chunk
+from hornlib.training.loop import train_chunk
 from hornlib.training.probing import Plan, Probe
 from hornlib.training.progress import Reporter
 from hornlib.training.recording import Numbers, Recorder
@@ -190,7 +191,7 @@ def _train_chunks(
     for rows in list(assignment.chunks(saved.width))[len(saved.finished) :]:
         chunk, recorder = start_lanes(rows, device), Recorder(probe, len(rows), saved.probes)
         if saved.current is not None:
-            chunk.restore_(saved.current)
+            chunk.restore_(saved.current, device)
             saved = saved._replace(current=None, probes={})
         reporter.begin(chunk.seeds, chunk.step, total_steps)
         if chunk.step == 0:
@@ -260,7 +261,7 @@ def _resume(path: Path, assignment: Assignment, reporter: Reporter) -> _Saved | 
             return None
         if (state.get("specification"), state.get("seeds")) != asked:
             raise CheckpointError(f"{path}: the checkpoint is of another specification")
-        if "lane_rows" not in state["current"] or "probes" not in state:
+        if "groups" not in state["current"] or "probes" not in state:
             raise CheckpointError(f"{path}: the checkpoint is of an older hornlib")
     except CheckpointError as error:
         reporter.say(f"{error}; it is now {set_aside(path).name}, and training starts again")

@@ -1,7 +1,7 @@
 """Lanes: several seeds of one network, their parameters stacked along a leading axis and run as one."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -9,10 +9,14 @@ from torch import Tensor, nn
 from hornlib.models.build import build_network
 from hornlib.parameters import ModelParameters, Task
 
-__all__ = ["LaneGroup", "Output", "make_lanes"]
+__all__ = ["PREFIX", "LaneGroup", "Output", "make_lanes", "make_template"]
 
 
 BATCH_NORM = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+
+
+PREFIX = "network."
+"""Of a network's names within a group of lanes."""
 
 
 class Output(NamedTuple):
@@ -33,6 +37,17 @@ class _WithPenalty(nn.Module):
         logits = self.network(inputs)
         penalty = getattr(self.network, "penalty", None)
         return logits, logits.new_zeros(()) if penalty is None else penalty()
+
+
+class _LayerSteps(nn.Module):
+    """The time steps of a network's layers as a forward pass."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self) -> Any:
+        return cast(Any, self.network).layer_steps()
 
 
 class LaneGroup:
@@ -73,6 +88,35 @@ class LaneGroup:
         for norm in self._norms:
             norm.momentum = momentum
 
+    @property
+    def device(self) -> torch.device:
+        """Where the lanes live."""
+        return next(iter(self.parameters.values())).device
+
+    @property
+    def network(self) -> nn.Module:
+        """The network of one lane; its own tensors are not those of any lane."""
+        return self._template.network  # type: ignore[return-value]
+
+    def project_(self) -> None:
+        """Project every lane back onto its constraints, if its network has some; call without gradients."""
+        project_ = getattr(self.network, "project_", None)
+        if project_ is not None:
+            project_({name.removeprefix(PREFIX): tensor for name, tensor in self.parameters.items()})
+
+    @torch.no_grad()
+    def layer_steps(self) -> Tensor | None:
+        """Return the time step of every layer, (lanes, layers); None for networks whose layers have none."""
+        if not hasattr(self.network, "layer_steps"):
+            return None
+        module = _LayerSteps(self.network)
+
+        def call(parameters: dict[str, Tensor], buffers: dict[str, Tensor]) -> Tensor:
+            return torch.func.functional_call(module, {**parameters, **buffers}, ())
+
+        steps: Tensor = torch.vmap(call)(self.parameters, self.buffers)
+        return steps
+
     def forward(self, inputs: Tensor, training: bool) -> Output:
         """Run every lane.
 
@@ -99,9 +143,7 @@ class LaneGroup:
 
     def keep(self, lanes: Sequence[int]) -> "LaneGroup":
         """Return the group of these lanes only."""
-        index = torch.tensor(
-            list(lanes), dtype=torch.long, device=next(iter(self.parameters.values())).device
-        )
+        index = torch.tensor(list(lanes), dtype=torch.long, device=self.device)
         return LaneGroup(
             self._template,
             [self.seeds[lane] for lane in lanes],
@@ -109,6 +151,11 @@ class LaneGroup:
             {name: tensor.index_select(0, index) for name, tensor in self.buffers.items()},
             [self.rows[lane] for lane in lanes],
         )
+
+
+def make_template(model: ModelParameters, task: Task, device: torch.device) -> nn.Module:
+    """Return the module that a group of lanes calls with its own tensors."""
+    return _WithPenalty(build_network(model, task, 0)).to(device)
 
 
 def make_lanes(

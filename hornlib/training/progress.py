@@ -8,7 +8,8 @@ from typing import TextIO
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, TaskID, TextColumn, TimeRemainingColumn
 
-from hornlib.training.loop import Chunk, Evaluation
+from hornlib.training.chunk import Chunk
+from hornlib.training.curves import Evaluation
 from hornlib.training.progress_lines import begin_line, evaluation_line, seeds_label
 
 __all__ = ["Reporter"]

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from hornlib.errors import ResourceError
 from hornlib.results.dynamics_file import VARIABLES, DynamicsRecord, sizes_of
-from hornlib.training.loop import Chunk
+from hornlib.training.chunk import Chunk, Group
 from hornlib.training.probing import Plan, Probe
 
 __all__ = ["Numbers", "Recorder", "dynamics_record", "empty_numbers", "refuse_too_large"]
@@ -49,14 +49,17 @@ class Recorder:
 
     def after_step(self, chunk: Chunk) -> None:
         """Probe the lanes still training if this is a moment of the plan; before the first step too."""
-        if self.probe is None or not self.probe.plan.layers or not len(chunk.lanes):
+        if self.probe is None or not self.probe.plan.layers or chunk.step not in self.probe.plan.steps:
             return
-        plan = self.probe.plan
-        if chunk.step not in plan.steps:
-            return
-        moment, rows = plan.steps.index(chunk.step), chunk.lanes.rows
+        for group in chunk.groups:
+            if len(group.lanes):
+                self._record(self.probe, group, chunk.step)
+
+    def _record(self, probe: Probe, group: Group, step: int) -> None:
+        plan = probe.plan
+        moment, rows = plan.steps.index(step), group.lanes.rows
         places = {layer.name: place for place, layer in enumerate(plan.layers)}
-        for key, values in self.probe.record(chunk.lanes, chunk.step).items():
+        for key, values in probe.record(group.lanes, step).items():
             layer, _, name = key.rpartition("/")
             if name == "states":
                 self.numbers[f"states_{layer}"][rows, moment] = values

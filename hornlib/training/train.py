@@ -10,8 +10,8 @@ from hornlib.cell import Cell
 from hornlib.jobs import Range
 from hornlib.results.dynamics_file import write_dynamics_file
 from hornlib.results.run_file import RunRecord, write_run_file
+from hornlib.training.chunk import Lane
 from hornlib.training.job import Assignment, Attributes, ChunkRows, TrainOptions, run_assignment, stacked
-from hornlib.training.loop import Lane
 from hornlib.training.probing import make_plan
 from hornlib.training.recording import Numbers, dynamics_record, refuse_too_large
 

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 import torch
 
 from hornlib.data.loading import Splits
-from hornlib.training.loop import Chunk, Lane, start_lanes, train_step
+from hornlib.training.chunk import Chunk, Lane, start_lanes
+from hornlib.training.loop import train_step
 
 __all__ = ["chunk_width", "fastest_width", "is_out_of_memory", "seconds_a_lane_step", "warm_up"]
 
@@ -74,6 +75,8 @@ def _trial(rows: Sequence[Lane], splits: Splits) -> tuple[Chunk, torch.Tensor, t
 
 def _timed_step(chunk: Chunk, inputs: torch.Tensor, targets: torch.Tensor) -> float:
     started = time.perf_counter()
-    train_step(chunk, inputs, targets, total_steps=1_000_000)
-    chunk.window.pop().cpu()  # waits for the device
+    (group,) = chunk.groups
+    train_step(chunk, group, inputs, targets, total_steps=1_000_000)
+    chunk.step += 1
+    group.window.pop().cpu()  # waits for the device
     return time.perf_counter() - started

@@ -158,7 +158,7 @@ def test_a_trial_makes_the_training_steps_of_the_cell_crops_and_flips_included()
     )
     trial = Trial(cell, random_examples(cell, torch.device("cpu")))
     before = {name: tensor.clone() for name, tensor in trial.chunk.lanes.parameters.items()}
-    assert trial.steps(3) > 0 and trial.chunk.step == 3 and not trial.chunk.window
+    assert trial.steps(3) > 0 and trial.chunk.step == 3 and not trial.group.window
     assert any(not torch.equal(tensor, before[name]) for name, tensor in trial.chunk.lanes.parameters.items())
     seconds, number = trial.block()
     assert seconds > 0 and 2 <= number <= 200

@@ -8,7 +8,8 @@ from hornlib.cell import parse_specification
 from hornlib.data.loading import load
 from hornlib.mechanism.effective_rate import compare, measure, relative_updates, steps_at
 from hornlib.models.build import build_network
-from hornlib.training.loop import start_chunk, train_chunk
+from hornlib.training.chunk import start_chunk
+from hornlib.training.loop import train_chunk
 
 RATES = np.array([1e-3, 1e-2, 1e-1])
 

@@ -13,7 +13,8 @@ from hornlib.models.horn_cnn.parameters import HornCnnParameters
 from hornlib.models.leaky_cnn.parameters import LeakyCnnParameters
 from hornlib.operations import training_work
 from hornlib.parameters import Task
-from hornlib.training.loop import start_chunk, train_chunk
+from hornlib.training.chunk import start_chunk
+from hornlib.training.loop import train_chunk
 
 IMAGE, ROWS = Task((1, 8, 8), 3), Task((6, 4), 3)
 SMALL = {"num_nodes": 4, "num_stages": 2, "timesteps": 3}

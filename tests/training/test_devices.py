@@ -5,8 +5,9 @@ import torch
 
 from hornlib.cell import parse_specification
 from hornlib.data.loading import load
+from hornlib.training.chunk import start_chunk
 from hornlib.training.job import resolve_device
-from hornlib.training.loop import start_chunk, train_chunk
+from hornlib.training.loop import train_chunk
 
 THERE = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available}
 

@@ -8,8 +8,9 @@ from hornlib.data.loading import load
 from hornlib.errors import ResourceError
 from hornlib.jobs import Range
 from hornlib.training import job
+from hornlib.training.chunk import start_chunk
 from hornlib.training.job import TrainOptions
-from hornlib.training.loop import start_chunk, train_chunk
+from hornlib.training.loop import train_chunk
 from hornlib.training.train import train_job
 
 

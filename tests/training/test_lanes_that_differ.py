@@ -6,7 +6,8 @@ import torch
 from hornlib.cell import parse_specification
 from hornlib.data.loading import load
 from hornlib.models import MODELS
-from hornlib.training.loop import Lane, start_lanes, train_chunk
+from hornlib.training.chunk import Lane, start_lanes
+from hornlib.training.loop import train_chunk
 
 CPU = torch.device("cpu")
 VALUES = {

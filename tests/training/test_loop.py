@@ -7,9 +7,9 @@ from hornlib.cell import parse_specification
 from hornlib.data import DATASETS, DatasetDeclaration
 from hornlib.data.loaders import Raw
 from hornlib.data.loading import load
-from hornlib.training.evaluation import evaluate, relative_l2
 from hornlib.training.batches import Batches
 from hornlib.training.chunk import start_chunk
+from hornlib.training.evaluation import evaluate, relative_l2
 from hornlib.training.loop import train_chunk, train_step
 
 torch.set_num_threads(1)

@@ -14,9 +14,9 @@ from hornlib.jobs import Range
 from hornlib.models.tracing import trace
 from hornlib.results.dynamics_file import read_dynamics_file
 from hornlib.training import job
+from hornlib.training.chunk import start_chunk
 from hornlib.training.interruption import Interrupted
 from hornlib.training.job import TrainOptions
-from hornlib.training.loop import start_chunk
 from hornlib.training.probing import Probe, make_plan, probe_inputs
 from hornlib.training.recording import Recorder, empty_numbers, refuse_too_large
 from hornlib.training.train import dynamics_path, train_job
@@ -174,7 +174,7 @@ def test_before_the_first_step_norms_take_the_statistics_of_the_probe_s_inputs()
 def test_lanes_that_have_diverged_are_nan_and_the_others_are_not():
     cell = cell_of(*CASES["horn"])
     chunk, recorder = start_chunk(cell, [0, 1, 2], torch.device("cpu")), Recorder(probe_of(cell), 3, {})
-    chunk.lanes = chunk.lanes.keep([0, 2])
+    chunk.groups[0].lanes = chunk.lanes.keep([0, 2])
     recorder.after_step(chunk)
     for name, values in recorder.numbers.items():
         assert values[1].isnan().all(), name

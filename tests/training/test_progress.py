@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hornlib.training.loop import Evaluation
+from hornlib.training.curves import Evaluation
 from hornlib.training.progress import Reporter
 from hornlib.training.progress_lines import Progress, begin_line, evaluation_line, read_progress
 

@@ -8,9 +8,10 @@ from hornlib.cell import parse_specification
 from hornlib.data.loading import load
 from hornlib.results.tuning_file import read_trials
 from hornlib.training import job
+from hornlib.training.chunk import Lane, start_lanes
 from hornlib.training.interruption import Interrupted
 from hornlib.training.job import TrainOptions
-from hornlib.training.loop import Lane, start_lanes, train_chunk
+from hornlib.training.loop import train_chunk
 from hornlib.training.tune import tune_arm
 from hornlib.tuning.arms import tuned_arm
 from hornlib.tuning.protocol import TuneRange, TuningParameters

@@ -6,7 +6,7 @@ import torch
 from hornlib.cell import parse_specification
 from hornlib.data.loading import load
 from hornlib.training import width
-from hornlib.training.loop import Lane
+from hornlib.training.chunk import Lane
 from hornlib.training.width import chunk_width, fastest_width, seconds_a_lane_step
 
 CELL = parse_specification(

@@ -1,14 +1,16 @@
 """Parameters of the static structure: there are none."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
-from hornlib.parameters import Parameters
+from hornlib.structures.parameters import StructureParameters
 
 __all__ = ["StaticParameters"]
 
 
-class StaticParameters(Parameters):
+class StaticParameters(StructureParameters):
     """A network that keeps its shape while it trains."""
+
+    code: ClassVar[str] = ""
 
     name: Literal["static"] = "static"
     """Which structure this is."""

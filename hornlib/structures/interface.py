@@ -1,0 +1,100 @@
+"""The one interface between structures and the training loop."""
+
+import importlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple, Protocol
+
+from torch import Tensor
+
+from hornlib.parameters import ModelParameters, Task
+from hornlib.structures.parameters import StructureParameters
+from hornlib.training.lanes import LaneGroup
+
+__all__ = ["Change", "Found", "Structure", "Tensors", "View", "make_structure"]
+
+Tensors = dict[str, Tensor]
+"""Name within the network -> tensor."""
+
+
+class View(NamedTuple):
+    """What a structure sees of the lanes of one shape, between two steps.
+
+    Attributes:
+        step: steps done.
+        epochs: passes over the training set done, a fraction within one.
+        lanes: the networks; not to be changed here.
+        model: what they are.
+        task: shapes of inputs and outputs.
+        events: (lanes,), how often each lane has been changed.
+        batches: yields so many batches (None: an epoch) of inputs (lanes, batch, ...) and targets that no training
+            step takes.
+        loss: mean loss of every lane, (lanes,), of outputs (lanes, batch, num_outputs) and targets.
+        gradient_flops: FLOPs of a lane's forward and backward pass over one such batch, for a model.
+        evaluated: steps evaluated so far.
+        validation_loss: (lanes, len(evaluated)), NaN without a validation part.
+    """
+
+    step: int
+    epochs: float
+    lanes: LaneGroup
+    model: ModelParameters
+    task: Task
+    events: Sequence[int]
+    batches: Callable[[int | None], Iterator[tuple[Tensor, Tensor]]]
+    loss: Callable[[Tensor, Tensor], Tensor]
+    gradient_flops: Callable[[ModelParameters], int]
+    evaluated: Sequence[int]
+    validation_loss: Tensor
+
+
+class Change(NamedTuple):
+    """What becomes of one lane.
+
+    Attributes:
+        kind: what is done: inserted, pruned, ...; one word, kept in the run file.
+        position: of the layer that is concerned, from 0 at the input; -1 for none.
+        score: what decided; NaN where nothing did.
+        model: what the network is from now on.
+        parameters: its trained tensors.
+        buffers: its fixed and running tensors.
+        inherit: from the old network's names to the new one's, applied to each moment of the optimiser: tensors that
+            live on keep theirs, new ones get zeros.
+        rate_factor: on the learning rate from now on.
+        fresh_optimizer: whether the optimiser's state begins anew.
+    """
+
+    kind: str
+    position: int
+    score: float
+    model: ModelParameters
+    parameters: Tensors
+    buffers: Tensors
+    inherit: Callable[[Tensors], Tensors]
+    rate_factor: float = 1.0
+    fresh_optimizer: bool = False
+
+
+class Found(NamedTuple):
+    """What a structure decided: a change or None for each lane, and what looking has cost each, FLOPs."""
+
+    changes: Sequence[Change | None]
+    flops: int = 0
+
+
+class Structure(Protocol):
+    """Changes networks between the steps of the training loop; holds nothing that a resumed process would miss."""
+
+    def is_due(self, step: int, steps_per_epoch: int, evaluated: bool) -> bool:
+        """Return whether lanes are to be looked at after so many steps; `evaluated`: whether they just were."""
+
+    def look(self, view: View) -> Found:
+        """Return what becomes of each lane: a pure function of what is seen, so that a resumed run decides alike."""
+
+
+def make_structure(parameters: StructureParameters) -> Structure | None:
+    """Return the structure, or None for one that changes nothing."""
+    if not parameters.code:
+        return None
+    module, _, name = parameters.code.partition(":")
+    structure: Structure = getattr(importlib.import_module(module), name)(parameters)
+    return structure

@@ -1,0 +1,40 @@
+"""The base of every structure's parameters; free of torch."""
+
+from typing import ClassVar
+
+from hornlib.parameters import ModelParameters, Parameters, Task
+
+__all__ = ["StructureParameters"]
+
+
+class StructureParameters(Parameters):
+    """Parameters of what changes a network while it trains.
+
+    A subclass sets `name` (a Literal equal to its key in `hornlib.structures.STRUCTURES`) and the class variable
+    `code`: where its `hornlib.structures.interface.Structure` stands, as `module:class`, imported only when a job
+    trains, and built as `Code(parameters)`; "" for one that changes nothing.
+    """
+
+    code: ClassVar[str]
+
+    name: str
+
+    def problems(self, model: ModelParameters, task: Task, epochs: float, validation: float) -> list[str]:
+        """Return reasons why the structure does not fit, each one sentence in the configuration's words.
+
+        Args:
+            model: whose networks are to be changed.
+            task: shapes of inputs and outputs.
+            epochs: passes over the training set of the whole training.
+            validation: share of the training set cut off for validation.
+        """
+        return []
+
+    def remarks(self, events: int, runs: int) -> list[str]:
+        """Return what a job says at its end about what never happened.
+
+        Args:
+            events: changes of all runs.
+            runs: trained.
+        """
+        return []

@@ -1,0 +1,109 @@
+"""The columns of the curves: what an evaluation writes about every run still training."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from hornlib.data.loading import Splits
+from hornlib.models.layered_parameters import LayeredParameters
+from hornlib.training.chunk import Chunk, Group
+from hornlib.training.divergence import drop_empty_groups, take_out
+from hornlib.training.evaluation import evaluate
+
+__all__ = ["Evaluation", "evaluate_chunk", "summary"]
+
+
+class Evaluation(NamedTuple):
+    """What the loop reports after an evaluation: medians over the lanes still training."""
+
+    step: int
+    total_steps: int
+    loss: float
+    metric: float
+    lanes: int
+    samples: int
+
+
+def evaluate_chunk(chunk: Chunk, splits: Splits, column: int) -> None:
+    """Write a column of the curves and profiles, for the lanes still training; those that exploded are taken out."""
+    for place, group in enumerate(chunk.groups):
+        exploded = _write_curves(chunk, group, splits, column)
+        if exploded.any():  # by the last update, which no training loss has seen
+            at = torch.full((len(group.lanes),), chunk.step)
+            chunk.groups[place] = take_out(chunk, group, exploded, at)
+    drop_empty_groups(chunk)
+    for group in chunk.groups:
+        _write_profiles(chunk, group, column)
+
+
+def _write_curves(chunk: Chunk, group: Group, splits: Splits, column: int) -> Tensor:
+    """Write a group's losses, metrics and costs; return which lanes have exploded, (lanes,)."""
+    data, rows = chunk.cell.data, group.lanes.rows
+    means = (group.sums[:2] / group.sums[2]).double().cpu()
+    group.sums = torch.zeros_like(group.sums)
+    values: dict[str, Tensor | float] = {
+        "training_loss": means[0],
+        "training_total_loss": means[1],
+        "training_flops": chunk.flops[rows],
+        "num_parameters": float(group.lanes.num_parameters),
+        "seconds": chunk.seconds / len(chunk.seeds),
+    }
+    exploded = torch.zeros(len(rows), dtype=torch.bool)
+    for part, split in (("validation", splits.validation), ("test", splits.test)):
+        scores = evaluate(group.lanes, split, data.loss, data.metric)
+        values |= {f"{part}_loss": scores.loss, f"{part}_metric": scores.metric}
+        if len(split.targets):
+            exploded |= ~torch.isfinite(scores.loss)
+    bad = [row for row, gone in zip(rows, exploded, strict=True) if gone]
+    for name, found in values.items():
+        chunk.curves[name][rows, column] = torch.as_tensor(found, dtype=torch.float64)
+        chunk.curves[name][bad, column] = torch.nan
+    return exploded
+
+
+def _write_profiles(chunk: Chunk, group: Group, column: int) -> None:
+    """Write the layers' time steps and widths where the network has them, or where they may change."""
+    steps = group.lanes.layer_steps()
+    if steps is not None:
+        _fill(chunk, "layer_step", group, column, steps.double().cpu())
+        _curve(chunk, "horizon")[group.lanes.rows, column] = steps.double().sum(1).cpu()
+    if chunk.cell.structure.name != "static" and isinstance(group.model, LayeredParameters):
+        widths = torch.tensor(group.model.layer_widths(), dtype=torch.float64)
+        _fill(chunk, "width", group, column, widths.expand(len(group.lanes), -1))
+        _curve(chunk, "depth")[group.lanes.rows, column] = float(len(widths))
+
+
+def _curve(chunk: Chunk, name: str) -> Tensor:
+    if name not in chunk.curves:
+        chunk.curves[name] = torch.full_like(chunk.curves["training_loss"], torch.nan)
+    return chunk.curves[name]
+
+
+def _fill(chunk: Chunk, name: str, group: Group, column: int, values: Tensor) -> None:
+    """Write (lanes, layers) values into a profile, which is made or widened as depth asks."""
+    rows, evaluations = chunk.curves["training_loss"].shape
+    layers = values.shape[1]
+    profile = chunk.profiles.get(name, torch.empty(rows, evaluations, 0, dtype=torch.float64))
+    if profile.shape[2] < layers:
+        further = torch.full((rows, evaluations, layers - profile.shape[2]), torch.nan, dtype=torch.float64)
+        profile = chunk.profiles[name] = torch.cat([profile, further], 2)
+    profile[group.lanes.rows, column, :layers] = values
+
+
+def summary(chunk: Chunk, column: int, total_steps: int) -> Evaluation:
+    """Return the medians over the lanes still training."""
+    rows = chunk.training_rows
+    data, training = chunk.cell.data, chunk.cell.training
+    epochs, rest = divmod(chunk.step, training.steps_per_epoch(data.num_train))
+    samples = epochs * data.num_train + min(rest * training.batch_size, data.num_train)
+    loss = chunk.curves["validation_loss"][rows, column]
+    split = "validation" if torch.isfinite(loss).any() else "test"
+    return Evaluation(
+        chunk.step,
+        total_steps,
+        float(chunk.curves[f"{split}_loss"][rows, column].median()),
+        float(chunk.curves[f"{split}_metric"][rows, column].median()),
+        len(rows),
+        samples,
+    )

@@ -1,0 +1,152 @@
+"""What a structure decides, done: lanes change, and are regrouped by shape."""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from hornlib.cell import Cell
+from hornlib.flops import gradient_flops
+from hornlib.structures.interface import Change, Structure, View, make_structure
+from hornlib.training.batches import Batches
+from hornlib.training.chunk import Chunk, EventRecord, Group
+from hornlib.training.evaluation import LOSSES
+from hornlib.training.lanes import PREFIX, LaneGroup, make_template
+from hornlib.training.optimizers import make_optimizer
+
+__all__ = ["restructure", "structure_of"]
+
+
+def structure_of(cell: Cell) -> Structure | None:
+    """Return what changes the cell's networks, or None."""
+    return make_structure(cell.structure)
+
+
+def restructure(chunk: Chunk, structure: Structure, batches: Batches) -> None:
+    """Let the structure look at every group, and change what it says.
+
+    Args:
+        chunk: changed in place; its windows have been read.
+        structure: the cell's.
+        batches: the chunk's.
+    """
+    groups: list[Group] = []
+    for group in chunk.groups:
+        found = structure.look(_view(chunk, group, batches))
+        chunk.flops[group.lanes.rows] += found.flops
+        kept = [lane for lane, change in enumerate(found.changes) if change is None]
+        if len(kept) == len(found.changes):
+            groups.append(group)
+            continue
+        if kept:
+            groups.append(group.keep(kept))
+        for lane, change in enumerate(found.changes):
+            if change is not None:
+                row = group.lanes.rows[lane]
+                chunk.events.append(EventRecord(row, chunk.step, change.kind, change.position, change.score))
+                groups.append(_changed(chunk, group.keep([lane]), change))
+    chunk.groups = _merged(chunk, groups)
+
+
+def _view(chunk: Chunk, group: Group, batches: Batches) -> View:
+    cell, rows = chunk.cell, group.lanes.rows
+    training, num_train = cell.training, cell.data.num_train
+    evaluated = [step for step in training.evaluation_steps(num_train) if step <= chunk.step]
+    return View(
+        step=chunk.step,
+        epochs=chunk.step / training.steps_per_epoch(num_train),
+        lanes=group.lanes,
+        model=group.model,
+        task=cell.task(),
+        events=[sum(event.row == row for event in chunk.events) for row in rows],
+        batches=lambda number: batches.further(chunk.step, rows, number),
+        loss=lambda outputs, targets: LOSSES[cell.data.loss](
+            outputs.float(), targets, training.label_smoothing
+        ).mean(1),
+        gradient_flops=lambda model: (
+            gradient_flops(model, cell.task(), min(training.batch_size, num_train)).total
+        ),
+        evaluated=evaluated,
+        validation_loss=chunk.curves["validation_loss"][rows, : len(evaluated)],
+    )
+
+
+def _changed(chunk: Chunk, alone: Group, change: Change) -> Group:
+    """Return the group of one lane, changed."""
+    template = make_template(change.model, chunk.cell.task(), alone.sums.device)
+    trained = [name.removeprefix(PREFIX) for name, _ in template.named_parameters()]
+    parameters = {name: change.parameters[name] for name in trained if name in change.parameters}
+    fresh = make_optimizer([], chunk.cell.training)
+    names = [name.removeprefix(PREFIX) for name in alone.lanes.parameters]
+    for moment, tensors in alone.optimizer.state.items():
+        old = {name: tensor[0] for name, tensor in zip(names, tensors, strict=True)}
+        inherited = change.inherit(old)
+        fresh.state[moment] = [
+            (torch.zeros_like(tensor) if change.fresh_optimizer else inherited[name]).unsqueeze(0)
+            for name, tensor in parameters.items()
+        ]
+    lanes = LaneGroup(
+        template,
+        alone.lanes.seeds,
+        _stacked(parameters),
+        _stacked(change.buffers),
+        alone.lanes.rows,
+    )
+    return Group(
+        model=change.model,
+        lanes=lanes,
+        optimizer=fresh,
+        since=chunk.step if change.fresh_optimizer else alone.since,
+        rate_factors=alone.rate_factors * change.rate_factor,
+        first_loss=alone.first_loss,
+        sums=alone.sums,
+    )
+
+
+def _stacked(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {PREFIX + name: tensor.detach().unsqueeze(0) for name, tensor in tensors.items()}
+
+
+def _merged(chunk: Chunk, groups: Sequence[Group]) -> list[Group]:
+    """Return one group for each model and beginning of the optimiser, its lanes in the order of their rows."""
+    alike: dict[tuple[object, int], list[Group]] = {}
+    for group in groups:
+        alike.setdefault((group.model, group.since), []).append(group)
+    return [_joined(chunk, own) for own in alike.values()]
+
+
+def _joined(chunk: Chunk, groups: Sequence[Group]) -> Group:
+    if len(groups) == 1:
+        return groups[0]
+    first = groups[0]
+    rows = [row for group in groups for row in group.lanes.rows]
+    order = sorted(range(len(rows)), key=rows.__getitem__)
+    index = torch.tensor(order, device=first.sums.device)
+
+    def joined(tensors: Sequence[Tensor], axis: int = 0) -> Tensor:
+        return torch.cat(list(tensors), axis).index_select(axis, index.to(tensors[0].device))
+
+    seeds = [seed for group in groups for seed in group.lanes.seeds]
+    lanes = LaneGroup(
+        make_template(first.model, chunk.cell.task(), first.sums.device),
+        [seeds[lane] for lane in order],
+        {name: joined([own.lanes.parameters[name] for own in groups]) for name in first.lanes.parameters},
+        {name: joined([own.lanes.buffers[name] for own in groups]) for name in first.lanes.buffers},
+        [rows[lane] for lane in order],
+    )
+    optimizer = make_optimizer([], chunk.cell.training)
+    optimizer.state = {
+        moment: [
+            joined(parts) for parts in zip(*(own.optimizer.state[moment] for own in groups), strict=True)
+        ]
+        for moment in first.optimizer.state
+    }
+    return Group(
+        model=first.model,
+        lanes=lanes,
+        optimizer=optimizer,
+        since=first.since,
+        rate_factors=joined([own.rate_factors for own in groups]),
+        first_loss=joined([own.first_loss for own in groups]),
+        sums=joined([own.sums for own in groups], 1),
+    )
