@@ -2,11 +2,14 @@
 
 import math
 from collections.abc import Iterator
+from typing import ClassVar
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from hornlib.dynamics.fractional import force_weights, history_weights
+from hornlib.models.layered import NeutralLayer
 from hornlib.models.layers import ACTIVATIONS
 from hornlib.models.readout import Readout
 from hornlib.models.time_variable.parameters import (
@@ -18,7 +21,20 @@ from hornlib.models.time_variable.parameters import (
 from hornlib.models.time_variable.steps import LayerSteps
 from hornlib.parameters import Task
 
-__all__ = ["FractionalDnn", "TimeDensenet", "TimeResnet", "TimeVariableNetwork", "TwoWeights"]
+__all__ = ["Advance", "FractionalDnn", "TimeDensenet", "TimeResnet", "TimeVariableNetwork", "TwoWeights"]
+
+
+class Advance(NamedTuple):
+    """What one layer leaves behind.
+
+    Attributes:
+        state: y_l, or all of z_l where a DenseNet appends.
+        change: what the layer has added or appended, y_1 for the opening layer. A gradient with respect to it is
+            dL / dy_l with all that follows from y_l, a fractional network's later history included.
+    """
+
+    state: Tensor
+    change: Tensor
 
 
 class TimeVariableNetwork(nn.Module):
@@ -51,19 +67,23 @@ class TimeVariableNetwork(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Return logits (batch, num_outputs) of examples (batch, ...)."""
-        for state in self.states(inputs):
-            features = state
-        return self.readout(features.mean((2, 3)) if self.is_convolutional else features)
+        for advance in self.advances(inputs):
+            last = advance.state
+        return self.read_out(last)
 
-    def states(self, inputs: Tensor) -> Iterator[Tensor]:
-        """Yield the states y_1 .. y_L after each layer, (batch, nodes) or (batch, channels, height, width)."""
+    def read_out(self, state: Tensor) -> Tensor:
+        """Return the logits of the last state."""
+        return self.readout(state.mean((2, 3)) if self.is_convolutional else state)
+
+    def advances(self, inputs: Tensor) -> Iterator[Advance]:
+        """Yield state and change of every layer, (batch, nodes) or (batch, channels, height, width)."""
         opened = self.activation(self.layers[0](inputs if self.is_convolutional else inputs.flatten(1)))
         if self.opening_pool > 1:
             opened = nn.functional.avg_pool2d(opened, self.opening_pool)
         yield from self.propagate(opened, self.steps())
 
-    def propagate(self, opened: Tensor, steps: Tensor) -> Iterator[Tensor]:
-        """Yield the states from f(K_0 u + b_0) and the steps tau on."""
+    def propagate(self, opened: Tensor, steps: Tensor) -> Iterator[Advance]:
+        """Yield state and change of every layer, from f(K_0 u + b_0) and the steps tau on."""
         raise NotImplementedError
 
     def layer_steps(self) -> Tensor:
@@ -96,19 +116,22 @@ class TimeVariableNetwork(nn.Module):
 class TimeResnet(TimeVariableNetwork):
     """y_1 = tau_0 f(K_0 u + b_0), y_{l+1} = y_l + tau_l f(K_l y_l + b_l), or with W f in place of f."""
 
-    def propagate(self, opened: Tensor, steps: Tensor) -> Iterator[Tensor]:
-        """Yield the states of explicit Euler steps."""
+    def __init__(self, parameters: TimeResnetParameters, task: Task, generator: torch.Generator) -> None:
+        self.has_two_weights = parameters.block == "two_weight"
+        super().__init__(parameters, task, generator)
+
+    def propagate(self, opened: Tensor, steps: Tensor) -> Iterator[Advance]:
+        """Yield explicit Euler steps."""
         state, block_steps = self._opening_and_blocks(opened, steps)
-        yield state
+        yield Advance(state, state)
         for layer, step in zip(self.layers[1:], block_steps, strict=True):
             rate = layer(state)
-            state = state + step * (rate if isinstance(layer, TwoWeights) else self.activation(rate))
-            yield state
+            change = step * (rate if isinstance(layer, TwoWeights) else self.activation(rate))
+            state = state + change
+            yield Advance(state, change)
 
     def _block(self, parameters: TimeVariableParameters, block: int) -> nn.Module:
-        if isinstance(parameters, TimeResnetParameters) and parameters.block == "two_weight":
-            return TwoWeights(parameters)
-        return super()._block(parameters, block)
+        return TwoWeights(parameters) if self.has_two_weights else super()._block(parameters, block)
 
 
 class TwoWeights(nn.Module):
@@ -132,16 +155,16 @@ class TimeDensenet(TimeVariableNetwork):
         super().__init__(parameters, task, generator)
         self.is_additive = parameters.connection == "additive"
 
-    def propagate(self, opened: Tensor, steps: Tensor) -> Iterator[Tensor]:
+    def propagate(self, opened: Tensor, steps: Tensor) -> Iterator[Advance]:
         """Yield y_l where layers add, z_l where they append."""
         state, block_steps = self._opening_and_blocks(opened, steps)
         every = state
-        yield state
+        yield Advance(state, state)
         for layer, step in zip(self.layers[1:], block_steps, strict=True):
             change = step * self.activation(layer(every))
             state = state + change if self.is_additive else change
             every = torch.cat([every, state], 1)
-            yield state if self.is_additive else every
+            yield Advance(state if self.is_additive else every, change)
 
 
 class FractionalDnn(TimeVariableNetwork):
@@ -151,19 +174,19 @@ class FractionalDnn(TimeVariableNetwork):
         super().__init__(parameters, task, generator)
         self.fractional_order = parameters.fractional_order
 
-    def propagate(self, opened: Tensor, steps: Tensor) -> Iterator[Tensor]:
-        """Yield the states of the explicit L1 scheme."""
+    def propagate(self, opened: Tensor, steps: Tensor) -> Iterator[Advance]:
+        """Yield the steps of the explicit L1 scheme."""
         weights = history_weights(steps, self.fractional_order).unbind()
         state, factors = self._opening_and_blocks(opened, force_weights(steps, self.fractional_order))
         increments = [state] if self.has_opening_step else []
-        yield state
+        yield Advance(state, state)
         for layer, factor in zip(self.layers[1:], factors, strict=True):
             increment = factor * self.activation(layer(state))
             for weight, past in zip(weights[len(increments)].unbind(), increments, strict=False):
                 increment = torch.addcmul(increment, weight, past, value=-1)
             increments.append(increment)
             state = state + increment
-            yield state
+            yield Advance(state, increment)
 
 
 def _layer(parameters: TimeVariableParameters, num_inputs: int, *, bias: bool = True) -> nn.Module:

@@ -6,6 +6,7 @@ from typing import ClassVar, Literal, Self
 from pydantic import Field
 
 from hornlib.models import cost
+from hornlib.models.layered_parameters import LayeredParameters
 from hornlib.models.readout_parameters import ReadoutBias, ReadoutNorm
 from hornlib.models.time_variable.steps_parameters import LayerStepsParameters
 from hornlib.parameters import Flops, Task
@@ -103,7 +104,7 @@ class TimeVariableParameters(LayerStepsParameters):
         )
 
 
-class TimeResnetParameters(TimeVariableParameters):
+class TimeResnetParameters(TimeVariableParameters, LayeredParameters):
     """ResNet with a time step a layer: y_{l+1} = y_l + tau_l f(K_l y_l + b_l), and y_1 = tau_0 f(K_0 u + b_0).
 
     An explicit Euler step of y' = f(K y + b); tau = 1 (`initial_horizon` = the number of steps, `layer_steps:
@@ -115,6 +116,37 @@ class TimeResnetParameters(TimeVariableParameters):
     name: Literal["time_resnet"] = "time_resnet"
     block: Literal["one_weight", "two_weight"] = "one_weight"
     """one_weight: y + tau f(K y + b). two_weight: y + tau W f(K y + b), as in the networks of SensLI."""
+
+    def layer_widths(self) -> list[int]:
+        """Return the nodes, or channels, of every layer."""
+        return [self.num_nodes] * self.num_layers
+
+    def with_layer(self, position: int) -> Self:
+        """Return the network with one more layer; its step does not change `initial_horizon`."""
+        return self.model_copy(update={"num_layers": self.num_layers + 1})
+
+    def without_layer(self, layer: int) -> Self:
+        """Return the network with one layer less; the other steps stay as they are."""
+        return self.model_copy(update={"num_layers": self.num_layers - 1})
+
+    def removable(self) -> list[int]:
+        """Return the layers behind the opening one, which changes the width, as long as a network remains."""
+        first = 1 + (self.layer_steps == "partly_fixed" and self.opening_step == "without")
+        remains = self.num_layers > 1 and not self.without_layer(1).steps_problems()
+        return list(range(first, self.num_layers)) if remains else []
+
+    def insertion_problems(self) -> list[str]:
+        """A block whose weight is zero adds nothing; its gradient must not be zero too."""
+        found = []
+        if self.layer_steps == "simplex" or self.last_step == "dependent":
+            kept = "layer_steps: simplex" if self.layer_steps == "simplex" else "last_step: dependent"
+            found.append(f"{kept}: the step of an inserted layer would change those of the others")
+        if self.block == "one_weight" and self.activation != "tanh":
+            found.append(
+                f"activation: {self.activation} of an inserted block with zero weights is not 0 with a gradient; "
+                "give tanh, or block: two_weight"
+            )
+        return found
 
     def _block_cost(self, block: int, positions: int) -> cost.Cost:
         total = super()._block_cost(block, positions)

@@ -196,9 +196,9 @@ def test_convolutional_lanes_do_what_each_would_alone(parameters, fields):
 def test_the_last_state_is_what_is_read_out(parameters, fields):
     model = parameters(**RAW, **fields)
     network, inputs = build_network(model, VECTOR, 0).double(), inputs_of(VECTOR)
-    *before, last = network.states(inputs)
+    *before, last = network.advances(inputs)
     assert len(before) == 3
-    torch.testing.assert_close(network(inputs), network.readout.linear(last))
+    torch.testing.assert_close(network(inputs), network.readout.linear(last.state))
 
 
 @every_member
