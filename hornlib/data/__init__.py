@@ -1,9 +1,9 @@
 """The table of datasets: what each declares about itself, known without its files and without torch."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
-__all__ = ["DATASETS", "DatasetDeclaration"]
+__all__ = ["DATASETS", "MAXWELL", "MAXWELL_SMALL", "DatasetDeclaration", "MaxwellFile"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,9 +18,11 @@ class DatasetDeclaration:
         loader: `module:function`, called as `function(root, download)` for a `hornlib.data.loaders.Raw`.
         description: what it is, and its terms.
         files: what must lie under the data root, relative to it; empty if the examples come without files.
-        served: whether torchvision can download the files.
+        origin: how `hornlib data` comes by the files: served, torchvision downloads them; computed, they are solved
+            for and written; given, not at all.
         loss: what training minimises.
         metric: what evaluation reports beside the loss.
+        takes_noise: whether the inputs are measurements, to which `data.noise` may add.
     """
 
     name: str
@@ -31,9 +33,10 @@ class DatasetDeclaration:
     loader: str
     description: str
     files: tuple[str, ...] = ()
-    served: bool = True
+    origin: Literal["served", "computed", "given"] = "served"
     loss: Literal["cross_entropy", "mse"] = "cross_entropy"
     metric: Literal["accuracy", "relative_l2"] = "accuracy"
+    takes_noise: bool = False
 
     @property
     def is_vector(self) -> bool:
@@ -129,7 +132,7 @@ PHOTO_PATCHES = DatasetDeclaration(
     description="32x32 colour patches, the class being which of ten photographs a patch was cut from; "
     "a stand-in for shape and speed, used only where its file is given",
     files=("photo_patches.npz",),
-    served=False,
+    origin="given",
 )
 
 SPIRALS = DatasetDeclaration(
@@ -166,6 +169,66 @@ SINE = DatasetDeclaration(
     metric="relative_l2",
 )
 
+
+class MaxwellFile(NamedTuple):
+    """The file of examples that a forward and an inverse dataset share.
+
+    Attributes:
+        file: its name.
+        cells_a_side: cells of the mesh along an edge of the cube.
+        num_train, num_test: examples.
+    """
+
+    file: str
+    cells_a_side: int
+    num_train: int
+    num_test: int
+
+
+MAXWELL = MaxwellFile("maxwell_n8_1200.npz", 8, 1000, 200)
+MAXWELL_SMALL = MaxwellFile("maxwell_n3_40.npz", 3, 32, 8)
+
+
+def _maxwell(
+    name: str,
+    stored: MaxwellFile,
+    num_features: int,
+    num_outputs: int,
+    description: str,
+    takes_noise: bool = False,
+) -> DatasetDeclaration:
+    return DatasetDeclaration(
+        name=name,
+        example_shape=(num_features,),
+        num_outputs=num_outputs,
+        num_train=stored.num_train,
+        num_test=stored.num_test,
+        loader=f"hornlib.data.maxwell.loaders:{name.removeprefix('maxwell_')}",
+        description=f"{description}; {stored.cells_a_side} cells a side",
+        files=(stored.file,),
+        origin="computed",
+        loss="mse",
+        metric="relative_l2",
+        takes_noise=takes_noise,
+    )
+
+
+def _maxwell_forward(name: str, stored: MaxwellFile) -> DatasetDeclaration:
+    description = (
+        "A Maxwell problem of our own: place and strength of a current loop and the contrast of an inclusion, to 20 "
+        "POD coefficients of the field in the unit cube"
+    )
+    return _maxwell(name, stored, 5, 20, description)
+
+
+def _maxwell_inverse(name: str, stored: MaxwellFile) -> DatasetDeclaration:
+    description = (
+        "The ill-posed inverse of a Maxwell problem of our own: magnetic field along one face at 50 points, to place "
+        "and strength of a current loop and the contrast of an inclusion, standardised"
+    )
+    return _maxwell(name, stored, 100, 5, description, takes_noise=True)
+
+
 DATASETS: dict[str, DatasetDeclaration] = {
     "digits": DIGITS,
     "mnist": MNIST,
@@ -176,4 +239,8 @@ DATASETS: dict[str, DatasetDeclaration] = {
     "spirals": SPIRALS,
     "peaks": PEAKS,
     "sine": SINE,
+    "maxwell_forward": _maxwell_forward("maxwell_forward", MAXWELL),
+    "maxwell_inverse": _maxwell_inverse("maxwell_inverse", MAXWELL),
+    "maxwell_forward_small": _maxwell_forward("maxwell_forward_small", MAXWELL_SMALL),
+    "maxwell_inverse_small": _maxwell_inverse("maxwell_inverse_small", MAXWELL_SMALL),
 }

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from hornlib.data import DatasetDeclaration
+from hornlib.data.noise import with_noise
 from hornlib.data.parameters import DataParameters
 from hornlib.data.presentation import present, resize
 from hornlib.data.reading import read
@@ -50,6 +51,8 @@ def load(data: DataParameters, device: torch.device | str) -> Splits:
 @lru_cache(maxsize=2)
 def _load(data: DataParameters, declaration: DatasetDeclaration, root: Path, device: torch.device) -> Splits:
     raw = read(declaration, root)
+    if data.noise:
+        raw = with_noise(raw, data.noise, data.name)
     is_classification = declaration.loss == "cross_entropy"
     strata = raw.train_targets if is_classification else torch.zeros(len(raw.train_targets), dtype=torch.long)
     train, validation = split_training(data.name, strata, data.num_validation, data.train_subset)

@@ -38,6 +38,9 @@ class DataParameters(Parameters):
     input_scaling: Literal["standardised", "raw"] = "standardised"
     """standardised: mean 0 and standard deviation 1 a channel, or a feature, over the examples trained on; raw: pixels
     between 0 and 1, features as they are given."""
+    noise: float = Field(default=0.0, ge=0, le=1)
+    """Measurement noise on the inputs of every part: its standard deviation over the root mean square of an example's
+    inputs; one fixed draw a level. Only for datasets of measurements."""
     augmentation: Literal["none", "crop_flip"] = "none"
     """crop_flip: every epoch a new crop within an edge of 4 zero pixels, mirrored with probability 1/2."""
     root: str | None = Field(default=None, json_schema_extra={"in_name": False})
@@ -95,6 +98,11 @@ class DataParameters(Parameters):
             raise ValueError(
                 "augmentation: crop_flip is for colour images in presentation: image, "
                 f"got {self.name} in presentation: {self.presentation}; valid here: none"
+            )
+        if self.noise and not self.declaration.takes_noise:
+            measured = ", ".join(name for name, declaration in DATASETS.items() if declaration.takes_noise)
+            raise ValueError(
+                f"noise: {self.name} holds no measurements, got {self.noise}; valid here: 0; noise is for {measured}"
             )
         return self
 

@@ -1,4 +1,4 @@
-"""Fetching a dataset before any job starts, on a machine that has a network."""
+"""Fetching or computing a dataset before any job starts, on a machine that has a network and time."""
 
 from pathlib import Path
 
@@ -13,11 +13,12 @@ def prepare(name: str, root: Path) -> Path:
     """Make sure that a dataset can be read below `root`, and return `root`.
 
     Files that are there are checked and used as they are, and nothing is written; otherwise torchvision
-    downloads them where the dataset is served. Archives that were put there by hand are unpacked.
+    downloads them where the dataset is served, or they are computed. Archives that were put there by hand are
+    unpacked.
 
     Args:
         name: a key of `hornlib.data.DATASETS`.
-        root: folder of the files, created only for a download.
+        root: folder of the files, created only where files are missing.
 
     Raises:
         DataError: the name is unknown, files are damaged, or cannot be had.

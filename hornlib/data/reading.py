@@ -26,7 +26,7 @@ def read(declaration: DatasetDeclaration, root: Path, download: bool = False) ->
     Args:
         declaration: the dataset.
         root: folder of its files.
-        download: fetch what is missing, where the dataset is served.
+        download: fetch or compute what is missing, where that can be done.
 
     Raises:
         DataError: files are missing, unreadable, or not what the dataset declares.
@@ -51,17 +51,26 @@ def missing_files(declaration: DatasetDeclaration, root: Path) -> list[str]:
 
 
 def _absent(declaration: DatasetDeclaration, root: Path, missing: list[str]) -> str:
-    fetch = f"run `hornlib data {declaration.name} --root {root}` where there is a network, "
+    command = f"run `hornlib data {declaration.name} --root {root}`"
+    remedy = {
+        "served": f"{command} where there is a network, ",
+        "computed": f"{command}, which computes them, ",
+        "given": "",
+    }
     return (
         f"{declaration.name}: not found in {root}: {', '.join(missing)}. Put these files there, "
-        f"{fetch if declaration.served else ''}or point data.root in config.yaml (or the environment "
+        f"{remedy[declaration.origin]}or point data.root in config.yaml (or the environment "
         "variable HORNLIB_DATA) to the folder that holds them"
     )
 
 
 def _damaged(declaration: DatasetDeclaration, root: Path) -> str:
     files = ", ".join(declaration.files)
-    return f"{declaration.name}: not readable in {root}; replace the damaged ones of {files}"
+    again = f"; `hornlib data {declaration.name} --root {root}` makes anew what was deleted"
+    return (
+        f"{declaration.name}: not readable in {root}; replace the damaged ones of {files}"
+        f"{again if declaration.origin == 'computed' else ''}"
+    )
 
 
 def _check(declaration: DatasetDeclaration, raw: Raw, root: Path) -> None:

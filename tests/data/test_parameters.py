@@ -93,6 +93,11 @@ def test_unknown_dataset_is_refused_with_the_nearest_right_name():
         ),
         ({"name": "spirals", "image_size": 2}, "image_size: spirals holds vectors"),
         ({"name": "peaks", "augmentation": "crop_flip"}, "crop_flip is for colour images"),
+        (
+            {"name": "maxwell_forward", "noise": 0.01},
+            "noise: maxwell_forward holds no measurements, got 0.01; valid here: 0; noise is for maxwell_inverse",
+        ),
+        ({"name": "maxwell_inverse", "noise": -0.1}, "greater than or equal to 0"),
         ({"name": "mnist", "input_scaling": "scaled"}, "'standardised' or 'raw'"),
     ],
 )
@@ -111,6 +116,7 @@ def test_root_is_not_part_of_the_name_and_defaults_are_pinned():
         "train_subset": None,
         "validation": 0.1,
         "input_scaling": "standardised",
+        "noise": 0.0,
         "augmentation": "none",
     }
 

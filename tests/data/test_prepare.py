@@ -47,7 +47,7 @@ def test_without_a_network_the_missing_files_are_told(name, tmp_path, offline):
         prepare(name, tmp_path)
     for words in (*DATASETS[name].files, str(tmp_path), "HORNLIB_DATA", "data.root"):
         assert words in str(error.value)
-    assert ("Name or service not known" in str(error.value)) == DATASETS[name].served
+    assert ("Name or service not known" in str(error.value)) == (DATASETS[name].origin == "served")
 
 
 def test_a_folder_that_cannot_be_written_is_told(tmp_path, offline):

@@ -1,4 +1,4 @@
-# Data are fetched on the submitting machine, once; a node only ever reads them.
+# Data are fetched, or computed, on the submitting machine, once; a node only ever reads them.
 DATA = {
     f"{cell.data.name}-{hashlib.sha256(str(cell.data.root_path()).encode()).hexdigest()[:8]}": cell.data
     for cell in GRID.cells.values()
