@@ -33,7 +33,7 @@ def data(
         Path | None, typer.Option(help="Folder of the files; default: $HORNLIB_DATA, else data.")
     ] = None,
 ) -> None:
-    """Make sure that a dataset's files are there: those found are used as they are, else they are fetched or computed."""
+    """Make sure that a dataset's files are there: found ones are used as they are, others fetched or computed."""
     from hornlib.data.prepare import prepare
 
     folder = root or Path(os.environ.get("HORNLIB_DATA") or "data")
