@@ -10,7 +10,16 @@ from hornlib.report.series import datasets_of
 from hornlib.report.wording import bounded, number
 from hornlib.statistics.settings import StatisticsSettings
 
-__all__ = ["AXES_OF", "QUESTIONS", "Comparison", "about", "comparisons", "headline", "strongest"]
+__all__ = [
+    "AXES_OF",
+    "HEADLINE_AXIS",
+    "QUESTIONS",
+    "Comparison",
+    "about",
+    "comparisons",
+    "headline",
+    "strongest",
+]
 
 QUESTIONS = {
     "faster": "Does it learn faster?",
@@ -27,6 +36,10 @@ AXES_OF = {
 """Claim -> the axes that its ratios are on."""
 
 
+HEADLINE_AXIS = "samples"
+"""The axis of the headline's test, which Holm's correction is for."""
+
+
 class Comparison(NamedTuple):
     """One contender against one rival on one axis.
 
@@ -36,7 +49,7 @@ class Comparison(NamedTuple):
         dataset: what both were trained on.
         axis: step, samples, training_flops or seconds.
         ratio, low, high: of restricted mean times; below 1 the contender is faster. NaN where not known.
-        p, p_holm: of the test, alone and with Holm's correction; NaN off the headline axis.
+        p, p_holm: of the test, alone and with Holm's correction, which is made on the headline axis alone.
         num_pairs: seeds that both have.
     """
 
@@ -84,6 +97,8 @@ def comparisons(ds: xr.Dataset, axis: str) -> list[Comparison]:
     ratio = ds["ratio"].sel(axis=axis).transpose(*dims).values
     low, high = (_pairwise(ds, "ratio_bound", axis, bound=bound) for bound in ("low", "high"))
     p, p_holm, count = (_pairwise(ds, name, axis) for name in ("p_value", "p_holm", "num_pairs"))
+    if axis != HEADLINE_AXIS:
+        p_holm = np.full_like(p_holm, np.nan)
     labels, arms = (ds[name].values.astype(str) for name in ("contender", "arm"))
     rivals, rival_arms = ds["rival_contender"].transpose(*dims).values, ds["rival"].values.astype(str)
     datasets = datasets_of(ds)

@@ -40,9 +40,7 @@ def draw_depth_map(maps: xr.Dataset) -> "Figure":
         axes.contour(own["layer_step"], own["depth"], growth, levels=[0.0], colors="black", linewidths=0.6)
         border = own["border"].item()
         axes.axvline(border, color="black", linewidth=1.6)
-        axes.set(
-            xlabel="tau |lambda|^(1/gamma)", title=f"gamma = {order:g}, border {border:.3g}"
-        )
+        axes.set(xlabel="tau |lambda|^(1/gamma)", title=f"gamma = {order:g}, border {border:.3g}")
         axes.title.set_fontsize(9)
     panels[0].set_ylabel("depth (layers)")
     figure.colorbar(mesh, ax=list(panels), label="log10 |y_L| / |y_0|", extend="both", shrink=0.9)

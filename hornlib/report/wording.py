@@ -38,6 +38,9 @@ GZIP = "data:application/gzip"
 
 LARGE, SMALL = 1e6, 1e-3
 
+ROUNDING = 1e-9
+"""Of its interval: an estimate below it is nothing but rounding errors."""
+
 
 def number(value: float, digits: int = 3) -> str:
     """Return a number with so many significant digits, "–" for NaN; large ones as 1.2e+09."""
@@ -57,6 +60,8 @@ def bounded(value: float, low: float, high: float) -> str:
     """Return a number with its interval: 0.71 [0.60, 0.83]; the interval is left out where there is none."""
     if np.isnan(low) and np.isnan(high):
         return number(value)
+    if abs(value) < ROUNDING * max(abs(low), abs(high)):
+        value = 0.0
     return f"{number(value)} [{number(low)}, {number(high)}]"
 
 

@@ -64,8 +64,8 @@ def summarise(
     result = result.merge(judged)
     result = result.merge(sentences(result, rests, settings))
     beside, told = appendix(shared, times, settings, tunings)
-    beside = beside.drop_vars([name for name in result.data_vars if name in beside])
-    result = result.merge(beside.rename({name: new for name, new in APART.items() if name in beside.dims}))
+    beside = beside.rename({name: new for name, new in APART.items() if name in beside.dims})
+    result = result.merge(beside.drop_vars([name for name in result.data_vars if name in beside]))
     # not `dataset`, which is a dimension here
     described = {"units": "1", "long_name": "dataset of the contender"}
     result = result.assign_coords(contender_dataset=("contender", found["dataset"].values, described))

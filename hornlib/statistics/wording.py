@@ -16,8 +16,17 @@ QUESTIONS = {
 
 COSTS = {"samples": "samples", "training_flops": "training FLOPs", "seconds": "seconds", "step": "steps"}
 
-SHOWN = 8
-"""Most comparisons that one sentence spells out; beyond, it counts."""
+SHOWN, SPELLED_CELLS = 8, 2
+"""Most comparisons, and most cells of the subject, that one sentence spells out; beyond, it counts."""
+
+COUNTED = {
+    "yes": "fewer than those of {rival}",
+    "no": "more than those of {rival}",
+    "not distinguished": "not distinguished from those of {rival}",
+    "not enough data": "not compared with those of {rival}, too few seeds being shared,",
+    "not measured": "not measured beside those of {rival}",
+}
+"""What a comparison says -> how it is counted."""
 
 
 def answer(summary: xr.Dataset, subject: str, settings: StatisticsSettings) -> str:
@@ -75,7 +84,7 @@ def sentence_of(
         if not claims(settings)[claim].rivals:
             return "Not measured: the settings name no control without oscillation."
         return f"Not measured: the subject has no cell on {dataset}."
-    if len(rests) > SHOWN:
+    if len(rests) > SHOWN or len({item.contender for item in rests}) > SPELLED_CELLS:
         return f"{_capital(verdict)}: {_counted(summary, rests, settings)}."
     phrases = dict.fromkeys(_phrase(summary, item, settings) for item in rests)
     return f"{_capital(verdict)}: {'; '.join(phrases)}."
@@ -175,7 +184,7 @@ def _unmeasured(summary: xr.Dataset, item: Evidence, label: str, rival: str, num
 
 
 def _counted(summary: xr.Dataset, rests: list[Evidence], settings: StatisticsSettings) -> str:
-    """Return how many comparisons of each rival and axis said what, and between what ratios."""
+    """Return how many of the subject's cells said what beside each rival on each axis, and between what ratios."""
     groups: dict[tuple[str, str], list[Evidence]] = {}
     for item in rests:
         groups.setdefault((item.rival, item.axis), []).append(item)
@@ -184,8 +193,11 @@ def _counted(summary: xr.Dataset, rests: list[Evidence], settings: StatisticsSet
         counts = {
             word: sum(item.word == word for item in items) for word in dict.fromkeys(i.word for i in items)
         }
-        told = ", ".join(f"{count} {word}" for word, count in counts.items())
-        part = f"of {len(items)} cells against {rival} in {COSTS[axis]} {told}"
+        told = ", ".join(
+            f"{COUNTED[word].format(rival=rival)} in {_of(count, len(items))}"
+            for word, count in counts.items()
+        )
+        part = f"{COSTS[axis]} are {told}"
         if rival in summary["rival"].values:
             every = summary["ratio"].sel(rival=rival, axis=axis, target=settings.target).values
             ratios = every[[item.contender for item in items]]
@@ -193,6 +205,10 @@ def _counted(summary: xr.Dataset, rests: list[Evidence], settings: StatisticsSet
                 part += f" (ratios {np.nanmin(ratios):.3g} to {np.nanmax(ratios):.3g})"
         parts.append(part)
     return "; ".join(parts)
+
+
+def _of(count: int, number: int) -> str:
+    return f"{count} of {number} cells" if count < number else f"all {number} cells"
 
 
 def _p(value: float) -> str:

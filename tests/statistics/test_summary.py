@@ -127,7 +127,27 @@ def test_a_grid_has_its_parameters_beside_its_levels(results, settings, lognorma
     assert summary["level"].dims == ("dataset", "target")
     assert "horn_cnn timesteps=4 learning_rate=0.1" in summary["contender"].values
     assert summary["main_effect"].notnull().any()
+    assert summary["parameter_level"].values.tolist() == ["timesteps=4", "timesteps=8"]
     assert set(summary["arm_label"].values) == {"horn_cnn", "cnn"}
+
+
+def test_many_cells_of_the_subject_are_counted_and_two_are_spelled_out(results, settings, lognormal):
+    fast = [("horn_cnn", lognormal(50 + k, seed=k)) for k in range(2)]
+    slow = [("horn_cnn", lognormal(300 + k, seed=k)) for k in range(2)]
+
+    def said(entries):
+        ds = results([*entries, ("cnn", lognormal(120, seed=9))])
+        timesteps = [*range(len(entries)), np.nan]
+        return summarise(
+            ds.assign_coords(timesteps=("cell", timesteps, {"kind": "number"})),
+            settings(faster_than=("cnn",)),
+        ).attrs["answer"]
+
+    assert "samples are fewer than those of cnn in 2 of 4 cells, more than those of cnn in 2 of 4 cells" in (
+        said([*fast, *slow])
+    )
+    assert "needs" in said(fast) and "cells" not in said(fast).partition("?")[2].partition("?")[0]
+    assert "samples are more than those of cnn in all 3 cells (ratios" in said([*slow, slow[0]])
 
 
 def test_a_level_fixed_on_tuning_seeds_is_taken_as_given(results, settings, arms):

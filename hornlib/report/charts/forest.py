@@ -53,9 +53,10 @@ def forest_chart(found: Sequence[Comparison], title: str) -> Layered:
     words = base.mark_text(align="left", baseline="middle", dy=-9, limit=alt.ExprRef("width")).encode(
         x=alt.value(0), text="words:N", tooltip=tooltip
     )
+    # beside each interval alone: a line through all of them would cross the words
     equal = (
-        alt.Chart(rows(one=[1.0]))
-        .mark_rule(stroke=GREY, strokeDash=[4, 3])
+        base.transform_calculate(one="1")
+        .mark_tick(orient="vertical", color=GREY, thickness=1.5, size=ROW / 2, yOffset=7)
         .encode(x=alt.X("one:Q", scale=scale, title=title))
     )
     return alt.layer(equal, interval, point, words).properties(height=ROW * len(found))

@@ -7,7 +7,7 @@ import altair as alt
 import numpy as np
 
 from hornlib.report.blocks import Swatch
-from hornlib.report.charts.style import GREY, HEIGHT, Layered, Scale, colour, dash, horizontal, rows
+from hornlib.report.charts.style import GREY, HEIGHT, Layered, Scale, colour, dash, horizontal, rows, wrapped
 
 __all__ = ["Line", "lines_chart", "thinned"]
 
@@ -62,10 +62,11 @@ def lines_chart(
             columns[name] += [float(value) for value in values]
     heights = alt.Scale(domain=[0, 1]) if share else alt.Scale(zero=False)
     axis = alt.Axis(tickCount=6)
-    y = alt.Y("y:Q", title=titles[1], scale=heights, axis=axis)
-    base = alt.Chart(rows(**columns)).encode(
-        x=horizontal("x", titles[0], scale, number_format="~s" if max(columns["x"]) >= THOUSAND else "~g")
-    )
+    title = wrapped(titles[1])
+    y = alt.Y("y:Q", title=title, scale=heights, axis=axis)
+    # steps are whole; ~g would write 100 of them as 1e+2
+    number_format = "~s" if scale == "symlog" or max(columns["x"]) >= THOUSAND else "~g"
+    base = alt.Chart(rows(**columns)).encode(x=horizontal("x", titles[0], scale, number_format=number_format))
     interpolate: Literal["step-after", "linear"] = "step-after" if stepped else "linear"
     tooltip = [
         alt.Tooltip("series:N", title="series"),
@@ -75,7 +76,7 @@ def lines_chart(
         alt.Tooltip("high:Q", format=".4~g"),
     ]
     band = base.mark_area(opacity=0.13, interpolate=interpolate).encode(
-        y=alt.Y("low:Q", title=titles[1], scale=heights, axis=axis), y2="high:Q", color=colour(legend)
+        y=alt.Y("low:Q", title=title, scale=heights, axis=axis), y2="high:Q", color=colour(legend)
     )
     line_layer = base.mark_line(strokeWidth=2, interpolate=interpolate).encode(
         y=y, color=colour(legend), strokeDash=dash(legend)

@@ -1,6 +1,7 @@
 """What all charts share: scales of colour, dash and shape by series, and the looks of axes and text."""
 
 import math
+import textwrap
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -20,6 +21,7 @@ __all__ = [
     "round_to",
     "rows",
     "shape",
+    "wrapped",
 ]
 
 Layered = alt.LayerChart | alt.FacetChart
@@ -29,6 +31,8 @@ Scale = Literal["log", "linear", "symlog"]
 
 GREY = "#767676"
 HEIGHT = 260
+TITLE_WIDTH = 38
+"""Letters of an axis title beside a chart of that height."""
 
 CONFIG: dict[str, Any] = {
     "font": "system-ui, sans-serif",
@@ -42,6 +46,7 @@ CONFIG: dict[str, Any] = {
         "domainColor": GREY,
         "tickColor": GREY,
         "labelOverlap": True,
+        "labelSeparation": 6,
     },
     "legend": {"labelLimit": 420, "titleFontWeight": "normal", "orient": "bottom", "direction": "vertical"},
     "text": {"fontSize": 11},
@@ -87,6 +92,11 @@ def horizontal(
     zero = alt.Undefined if scale == "log" else False
     made = alt.Scale(type=scale, nice=False, padding=padding, zero=zero)
     return alt.X(field, type="quantitative", title=title, scale=made, axis=axis)
+
+
+def wrapped(title: str, width: int = TITLE_WIDTH) -> list[str]:
+    """Return a title in lines that an axis of the usual height has room for."""
+    return textwrap.wrap(title, width)
 
 
 def round_to(value: float, digits: int = 4) -> float | None:

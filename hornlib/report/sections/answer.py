@@ -44,13 +44,13 @@ def _blocks(sweep: SweepEvidence) -> list[Block]:
     ds = sweep.statistics
     told = str(ds.attrs.get("answer") or "No answer was written.")
     parts = [told] if len(told) <= LEAD else QUESTION.split(told)
-    lead = told if len(parts) == 1 else " ".join(map(_shortened, parts))
+    lead = " ".join(map(_shortened, parts)) if len(parts) > 1 else told
     blocks: list[Block] = [Paragraph(lead, "lead")]
     if "claim" not in ds.dims:
         return [*blocks, Missing("The statistics hold no verdicts.", "hornlib statistics")]
     claims = [claim for claim in QUESTIONS if claim in ds["claim"].values]
     blocks.append(Cards([_card(sweep, claim) for claim in claims]))
-    if len(parts) > 1:
+    if lead != told:
         blocks += [Heading("The answer in full", slug("in-full", sweep.name)), *map(Paragraph, parts)]
     if "verdict" in ds and ds.sizes["dataset"] > 1:
         blocks += [Heading("By dataset", slug("verdicts", sweep.name)), _by_dataset(ds, sweep.name)]

@@ -88,8 +88,12 @@ def _last_layer(probe: xr.Dataset) -> xr.Dataset | None:
 def _chart(
     view: View, probes: dict[str, xr.Dataset], legend: list[Swatch], dataset: str, sweep: str
 ) -> Chart | None:
-    lines = [_line(view, series, probe) for series, probe in probes.items() if view.variable in probe]
-    lines = [line for line in map(thinned, lines) if len(line.x) > 1]
+    known = {
+        series: values
+        for series, probe in probes.items()
+        if view.variable in probe and (values := _at_last(view, probe)).sizes[view.over] > 1
+    }
+    lines = [thinned(_line(view.over, series, values)) for series, values in known.items()]
     if not lines:
         return None
     probe = next(probe for probe in probes.values() if view.variable in probe)
@@ -109,11 +113,14 @@ def _chart(
     )
 
 
-def _line(view: View, series: str, probe: xr.Dataset) -> Line:
+def _at_last(view: View, probe: xr.Dataset) -> xr.DataArray:
+    """Return what is drawn, of the last probe unless it is drawn over probes; where any seed has it."""
     values = probe[view.variable]
     if view.over != "probe_step":
         values = values.isel(probe_step=-1)
-    low, middle, high = (
-        values.transpose("seed", view.over).quantile([0.25, 0.5, 0.75], "seed", skipna=True).values
-    )
-    return Line(series, probe[view.over].values.astype(float), middle, low, high)
+    return values.dropna(view.over, how="all").transpose("seed", view.over)
+
+
+def _line(over: str, series: str, values: xr.DataArray) -> Line:
+    low, middle, high = values.quantile([0.25, 0.5, 0.75], "seed", skipna=True).values
+    return Line(series, values[over].values.astype(float), middle, low, high)

@@ -19,7 +19,7 @@ COSTS = {
     "forward_flops": "FLOPs of a forward pass",
     "training_flops": "FLOPs of the whole training",
     "seconds": "calibrated seconds of the whole training",
-    "peak_memory": "peak memory of training, byte",
+    "peak_memory": "bytes of peak memory in training",
 }
 
 MOST_POINTS = 150

@@ -104,7 +104,7 @@ def _arms(ds: xr.Dataset, sweep: SweepEvidence) -> list[Block]:
         return []
     rows.sort(key=lambda row: -float(row[1]))
     caption = (
-        f"Arms over all {ds.sizes['dataset']} datasets. Interquartile mean: "
+        f"Arms over all datasets ({ds.sizes['dataset']}). Interquartile mean: "
         f"{ds['interquartile_mean'].attrs.get('estimator', 'of normalised final metrics')}. AlgoPerf's score: "
         f"{ds['algoperf_score'].attrs.get('estimator', 'of the performance profile')}. n = "
         f"{counted_range(ds['num_seeds'].values)} seeds a contender."

@@ -13,11 +13,18 @@ from hornlib.report.wording import number, slug
 __all__ = ["parameters"]
 
 OUTCOMES = {
-    "log_time": "log restricted samples to the target",
+    "log_time": "log samples to the target",
     "final_metric": "final test metric",
-    "log_training_flops": "log restricted training FLOPs to the target",
+    "log_training_flops": "log training FLOPs to the target",
 }
 """Outcome -> how an axis calls it."""
+
+MISSES = {
+    "log_time": " Natural logarithm; a run that misses the target counts with the budget.",
+    "log_training_flops": " Natural logarithm; a run that misses the target counts with the budget, the cost of the "
+    "cheapest cell's whole training.",
+}
+"""Outcome -> what must be said of it."""
 
 LEGEND = [Swatch("alone", BLUE, (), "square"), Swatch("with its interactions", SKY, (), "square")]
 
@@ -45,14 +52,25 @@ def _blocks(sweep: SweepEvidence) -> list[Block]:
     for dataset, outcome in places:
         own = ds.sel(dataset=dataset, outcome=outcome)
         if own["main_effect"].notnull().any():
-            blocks += _of_outcome(own, dataset, outcome, sweep.name)
+            blocks += _of_outcome(own, dataset, outcome, sweep)
     blocks += _interactions(ds, places, sweep.name)
     return blocks or [
         Missing(f"No grid of the sweep {sweep.name} has runs enough to tell effects from noise.")
     ]
 
 
-def _of_outcome(own: xr.Dataset, dataset: str, outcome: str, sweep: str) -> list[Block]:
+def _rate(sweep: SweepEvidence) -> str:
+    """Return at which learning rate cells are judged."""
+    results = sweep.results
+    if results is None or "learning_rate" not in results.coords:
+        return ""
+    rates = np.unique(results["learning_rate"].values[results["arm"].values == sweep.subject])
+    return (
+        ", each cell at its own best learning rate" if len(rates) > 1 else ", at the one learning rate given"
+    )
+
+
+def _of_outcome(own: xr.Dataset, dataset: str, outcome: str, sweep: SweepEvidence) -> list[Block]:
     level = str(own["main_effect"].dims[0])
     bounds = own["main_effect_bound"].transpose(level, "bound").values
     effects = [
@@ -66,14 +84,14 @@ def _of_outcome(own: xr.Dataset, dataset: str, outcome: str, sweep: str) -> list
     n = f"n = {number(float(own['factorial_cells']))} cells x {number(float(own['factorial_seeds']))} seeds"
     largest = max(effects, key=lambda effect: abs(effect.estimate))
     chart = Chart(
-        slug(sweep, dataset, "effects", outcome),
+        slug(sweep.name, dataset, "effects", outcome),
         f"Main effects on {words}, {dataset}",
-        f"Mean over all other parameters, less the grand mean, each cell at its own best learning rate; interval over "
-        f"seeds; dashed: no effect. {n}.",
+        f"Mean over all other parameters, less the grand mean{_rate(sweep)}; interval over seeds; dashed: no effect."
+        f"{MISSES.get(outcome, '')} {n}.",
         f"Main effects on {words} on {dataset}. The largest: {largest.level}, {largest.estimate:.3g}.",
         effects_chart(effects, f"effect on {words}"),
     )
-    return [chart, *_shares(own, dataset, outcome, sweep, n)]
+    return [chart, *_shares(own, dataset, outcome, sweep.name, n)]
 
 
 def _shares(own: xr.Dataset, dataset: str, outcome: str, sweep: str, n: str) -> list[Block]:

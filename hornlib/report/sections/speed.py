@@ -8,7 +8,7 @@ import xarray as xr
 from hornlib.report.blocks import Block, Chart, Missing, Paragraph, Section
 from hornlib.report.charts.forest import forest_chart
 from hornlib.report.charts.lines import Line, lines_chart, thinned
-from hornlib.report.comparisons import Comparison, comparisons, headline, strongest
+from hornlib.report.comparisons import HEADLINE_AXIS, Comparison, comparisons, headline, strongest
 from hornlib.report.curve_charts import curve_charts
 from hornlib.report.evidence import Evidence, SweepEvidence
 from hornlib.report.sections.by_sweep import by_sweep, no_results, no_statistics
@@ -74,13 +74,25 @@ def pairs_blocks(sweep: SweepEvidence, axis: str, part: str) -> list[Block]:
 
 
 def _pairs_table(found: Sequence[Comparison], name: str, axis: str, target: float) -> Block:
-    columns = ["contender", "rival", "dataset", "ratio", "low", "high", "p", "p, Holm", "n"]
+    known = {
+        "contender": "contender",
+        "rival": "rival",
+        "dataset": "dataset",
+        "ratio": "ratio",
+        "low": "low",
+        "high": "high",
+        "p": "p",
+        **({"p_holm": "p, Holm"} if axis == HEADLINE_AXIS else {}),
+        "num_pairs": "n",
+    }
     rows: list[Row] = [
-        [pair.contender, pair.rival, pair.dataset, *pair[6:]]
-        for pair in sorted(found, key=lambda pair: pair.ratio)
+        [getattr(pair, name) for name in known] for pair in sorted(found, key=lambda pair: pair.ratio)
     ]
     return table(
-        name, f"Ratios to target {target:g} in {AXES[axis]}, with tests where there are any.", columns, rows
+        name,
+        f"Ratios to target {target:g} in {AXES[axis]}, with tests where there are any.",
+        list(known.values()),
+        rows,
     )
 
 
