@@ -7,6 +7,7 @@ from itertools import count
 from hornlib.cell import Cell
 from hornlib.data.parameters import DataParameters
 from hornlib.parameters import ModelParameters, Task
+from hornlib.structures.parameters import Course
 from hornlib.training.parameters import TrainingParameters
 
 __all__ = ["presentation_refusal", "refusals", "warnings"]
@@ -18,7 +19,10 @@ def refusals(cell: Cell) -> list[str]:
     if presentation is not None:
         return [presentation]
     problems, _ = _judged(cell.model, cell.task())
-    return [*problems, *_schedule_refusals(cell), *_batch_refusals(cell)]
+    if problems:
+        return problems
+    structure = cell.structure.problems(cell.model, cell.task(), _course(cell))
+    return [*structure, *_schedule_refusals(cell), *_batch_refusals(cell)]
 
 
 def warnings(cell: Cell) -> list[str]:
@@ -47,6 +51,12 @@ def _judged(model: ModelParameters, task: Task) -> tuple[list[str], list[str]]:
         return [], model.warnings(task)
     except ArithmeticError as error:
         return [f"{model.name}: the values leave what a float can hold ({error}); give milder ones"], []
+
+
+def _course(cell: Cell) -> Course:
+    training, num_train = cell.training, cell.data.num_train
+    per_epoch = training.steps_per_epoch(num_train)
+    return Course(training.total_steps(num_train) / per_epoch, per_epoch, cell.data.num_validation)
 
 
 def _schedule_refusals(cell: Cell) -> Iterator[str]:

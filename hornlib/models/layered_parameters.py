@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from typing import Self
 
-from hornlib.parameters import ModelParameters
+from hornlib.parameters import ModelParameters, Task
 
 __all__ = ["LayeredParameters"]
 
@@ -12,8 +12,7 @@ class LayeredParameters(ModelParameters):
     """A model with a sequence of hidden layers, counted from 0 at the input.
 
     A new layer may stand behind any of them, with its width, so that the positions of insertion are the layers':
-    at position p it becomes layer p + 1. The network of such a model has the class attributes and the method of
-    `hornlib.structures.layers.LayeredNetwork`.
+    at position p it becomes layer p + 1. The network is a `hornlib.models.layered.LayeredNetwork`.
     """
 
     @abstractmethod
@@ -25,17 +24,17 @@ class LayeredParameters(ModelParameters):
         """Return the model with one more layer behind layer `position`."""
 
     @abstractmethod
-    def without_layer(self, layer: int) -> Self:
-        """Return the model without a layer that `removable` names."""
-
-    @abstractmethod
-    def removable(self) -> list[int]:
-        """Return the layers that can be taken out, since they change no width and the rest remains a network."""
-
-    @abstractmethod
     def insertion_problems(self) -> list[str]:
         """Return why no layer can be inserted that changes nothing, each one sentence; empty if one can."""
 
-    @abstractmethod
-    def removal_problems(self) -> list[str]:
-        """Return why layers cannot be taken out, each one sentence; empty if they can."""
+    def map_size(self, layer: int, task: Task) -> tuple[int, int]:
+        """Return height and width of a convolutional layer's maps, pixels; (1, 1) where layers are dense."""
+        return (1, 1)
+
+    def without_layer(self, layer: int) -> Self:
+        """Return the model without a layer that `removable` names."""
+        raise NotImplementedError
+
+    def removable(self) -> list[int]:
+        """Return the layers that can be taken out: they change no width, and what remains is a network."""
+        return []

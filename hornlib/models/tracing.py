@@ -153,7 +153,7 @@ def _convolutions(network: Cnn | CnnHorn, inputs: Tensor, nudges: Nudges) -> tup
     for number, (convolution, norm) in enumerate(
         zip(network.convolutions, network.norms, strict=True), start=1
     ):
-        if number > 1:
+        if number > 1 and (not isinstance(network, Cnn) or network.opens_stage(number - 1)):
             maps = F.avg_pool2d(maps, 2)
         name, argument = f"convolution_{number}", norm(convolution(maps))
         found[name] = feed_forward(argument, gain * network.activation(argument), nudges.get(name))

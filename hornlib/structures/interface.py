@@ -13,7 +13,7 @@ from hornlib.training.lanes import LaneGroup
 __all__ = ["Change", "Found", "Structure", "Tensors", "View", "make_structure"]
 
 Tensors = dict[str, Tensor]
-"""Name within the network -> tensor."""
+"""Name within the network of one lane -> tensor."""
 
 
 class View(NamedTuple):
@@ -25,7 +25,7 @@ class View(NamedTuple):
         lanes: the networks; not to be changed here.
         model: what they are.
         task: shapes of inputs and outputs.
-        events: (lanes,), how often each lane has been changed.
+        events: (lanes,), the steps after which each lane was changed.
         batches: yields so many batches (None: an epoch) of inputs (lanes, batch, ...) and targets that no training
             step takes.
         loss: mean loss of every lane, (lanes,), of outputs (lanes, batch, num_outputs) and targets.
@@ -39,7 +39,7 @@ class View(NamedTuple):
     lanes: LaneGroup
     model: ModelParameters
     task: Task
-    events: Sequence[int]
+    events: Sequence[Sequence[int]]
     batches: Callable[[int | None], Iterator[tuple[Tensor, Tensor]]]
     loss: Callable[[Tensor, Tensor], Tensor]
     gradient_flops: Callable[[ModelParameters], int]
@@ -56,7 +56,7 @@ class Change(NamedTuple):
         score: what decided; NaN where nothing did.
         model: what the network is from now on.
         parameters: its trained tensors.
-        buffers: its fixed and running tensors.
+        buffers: its fixed and running tensors; those that are missing start as a new network's.
         inherit: from the old network's names to the new one's, applied to each moment of the optimiser: tensors that
             live on keep theirs, new ones get zeros.
         rate_factor: on the learning rate from now on.
@@ -78,7 +78,7 @@ class Found(NamedTuple):
     """What a structure decided: a change or None for each lane, and what looking has cost each, FLOPs."""
 
     changes: Sequence[Change | None]
-    flops: int = 0
+    flops: Sequence[int]
 
 
 class Structure(Protocol):

@@ -1,10 +1,24 @@
 """The base of every structure's parameters; free of torch."""
 
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 from hornlib.parameters import ModelParameters, Parameters, Task
 
-__all__ = ["StructureParameters"]
+__all__ = ["Course", "StructureParameters"]
+
+
+class Course(NamedTuple):
+    """What a structure has to know of the training.
+
+    Attributes:
+        epochs: passes over the training set of the whole training.
+        steps_per_epoch: training steps of one.
+        num_validation: examples of the validation part.
+    """
+
+    epochs: float
+    steps_per_epoch: int
+    num_validation: int
 
 
 class StructureParameters(Parameters):
@@ -19,14 +33,13 @@ class StructureParameters(Parameters):
 
     name: str
 
-    def problems(self, model: ModelParameters, task: Task, epochs: float, validation: float) -> list[str]:
+    def problems(self, model: ModelParameters, task: Task, course: Course) -> list[str]:
         """Return reasons why the structure does not fit, each one sentence in the configuration's words.
 
         Args:
             model: whose networks are to be changed.
             task: shapes of inputs and outputs.
-            epochs: passes over the training set of the whole training.
-            validation: share of the training set cut off for validation.
+            course: of the training.
         """
         return []
 

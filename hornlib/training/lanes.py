@@ -9,7 +9,15 @@ from torch import Tensor, nn
 from hornlib.models.build import build_network
 from hornlib.parameters import ModelParameters, Task
 
-__all__ = ["PREFIX", "LaneGroup", "Output", "make_lanes", "make_template"]
+__all__ = [
+    "PREFIX",
+    "LaneGroup",
+    "NetworkTensors",
+    "Output",
+    "make_lanes",
+    "make_template",
+    "template_tensors",
+]
 
 
 BATCH_NORM = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
@@ -37,6 +45,13 @@ class _WithPenalty(nn.Module):
         logits = self.network(inputs)
         penalty = getattr(self.network, "penalty", None)
         return logits, logits.new_zeros(()) if penalty is None else penalty()
+
+
+class NetworkTensors(NamedTuple):
+    """A network's own tensors by their names within it: those that are trained, and the others."""
+
+    parameters: dict[str, Tensor]
+    buffers: dict[str, Tensor]
 
 
 class _LayerSteps(nn.Module):
@@ -98,11 +113,15 @@ class LaneGroup:
         """The network of one lane; its own tensors are not those of any lane."""
         return self._template.network  # type: ignore[return-value]
 
+    def tensors(self, lane: int) -> NetworkTensors:
+        """Return the tensors of one lane, by their names within the network."""
+        return NetworkTensors(*map(_unprefixed, (_nth(self.parameters, lane), _nth(self.buffers, lane))))
+
     def project_(self) -> None:
         """Project every lane back onto its constraints, if its network has some; call without gradients."""
         project_ = getattr(self.network, "project_", None)
         if project_ is not None:
-            project_({name.removeprefix(PREFIX): tensor for name, tensor in self.parameters.items()})
+            project_(_unprefixed(self.parameters))
 
     @torch.no_grad()
     def layer_steps(self) -> Tensor | None:
@@ -115,7 +134,7 @@ class LaneGroup:
             return torch.func.functional_call(module, {**parameters, **buffers}, ())
 
         steps: Tensor = torch.vmap(call)(self.parameters, self.buffers)
-        return steps
+        return steps.detach()  # it may be a parameter itself
 
     def forward(self, inputs: Tensor, training: bool) -> Output:
         """Run every lane.
@@ -129,7 +148,7 @@ class LaneGroup:
         if len(self) == 1:
             # a lone lane is spared vmap's overhead, so that lanes are never slower than one by one
             alone = self._call(
-                _first(self.parameters), _first(self.buffers), inputs[0] if training else inputs
+                _nth(self.parameters, 0), _nth(self.buffers, 0), inputs[0] if training else inputs
             )
             return Output(alone[0].unsqueeze(0), alone[1].unsqueeze(0))
         axes = (0, 0, 0 if training else None)
@@ -158,6 +177,15 @@ def make_template(model: ModelParameters, task: Task, device: torch.device) -> n
     return _WithPenalty(build_network(model, task, 0)).to(device)
 
 
+def template_tensors(template: nn.Module) -> NetworkTensors:
+    """Return the tensors that a template was built with."""
+    trained = {name: tensor.detach() for name, tensor in template.named_parameters() if tensor.requires_grad}
+    fixed = {
+        name: tensor.detach() for name, tensor in template.named_parameters() if not tensor.requires_grad
+    }
+    return NetworkTensors(_unprefixed(trained), _unprefixed({**fixed, **dict(template.named_buffers())}))
+
+
 def make_lanes(
     models: Sequence[ModelParameters], task: Task, seeds: Sequence[int], device: torch.device
 ) -> LaneGroup:
@@ -182,5 +210,9 @@ def _moved(tensors: dict[str, Tensor], device: torch.device) -> dict[str, Tensor
     return {name: tensor.detach().to(device) for name, tensor in tensors.items()}
 
 
-def _first(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name: tensor[0] for name, tensor in tensors.items()}
+def _nth(tensors: dict[str, Tensor], lane: int) -> dict[str, Tensor]:
+    return {name: tensor[lane] for name, tensor in tensors.items()}
+
+
+def _unprefixed(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(PREFIX): tensor for name, tensor in tensors.items()}

@@ -11,10 +11,10 @@ from hornlib.structures.interface import Change, Structure, View, make_structure
 from hornlib.training.batches import Batches
 from hornlib.training.chunk import Chunk, EventRecord, Group
 from hornlib.training.evaluation import LOSSES
-from hornlib.training.lanes import PREFIX, LaneGroup, make_template
+from hornlib.training.lanes import PREFIX, LaneGroup, make_template, template_tensors
 from hornlib.training.optimizers import make_optimizer
 
-__all__ = ["restructure", "structure_of"]
+__all__ = ["restructure", "structure_of", "view_of"]
 
 
 def structure_of(cell: Cell) -> Structure | None:
@@ -32,8 +32,8 @@ def restructure(chunk: Chunk, structure: Structure, batches: Batches) -> None:
     """
     groups: list[Group] = []
     for group in chunk.groups:
-        found = structure.look(_view(chunk, group, batches))
-        chunk.flops[group.lanes.rows] += found.flops
+        found = structure.look(view_of(chunk, group, batches))
+        chunk.flops[group.lanes.rows] += torch.tensor(found.flops)
         kept = [lane for lane, change in enumerate(found.changes) if change is None]
         if len(kept) == len(found.changes):
             groups.append(group)
@@ -48,7 +48,8 @@ def restructure(chunk: Chunk, structure: Structure, batches: Batches) -> None:
     chunk.groups = _merged(chunk, groups)
 
 
-def _view(chunk: Chunk, group: Group, batches: Batches) -> View:
+def view_of(chunk: Chunk, group: Group, batches: Batches) -> View:
+    """Return what a structure sees of a group."""
     cell, rows = chunk.cell, group.lanes.rows
     training, num_train = cell.training, cell.data.num_train
     evaluated = [step for step in training.evaluation_steps(num_train) if step <= chunk.step]
@@ -58,7 +59,7 @@ def _view(chunk: Chunk, group: Group, batches: Batches) -> View:
         lanes=group.lanes,
         model=group.model,
         task=cell.task(),
-        events=[sum(event.row == row for event in chunk.events) for row in rows],
+        events=[[event.step for event in chunk.events if event.row == row] for row in rows],
         batches=lambda number: batches.further(chunk.step, rows, number),
         loss=lambda outputs, targets: LOSSES[cell.data.loss](
             outputs.float(), targets, training.label_smoothing
@@ -89,7 +90,7 @@ def _changed(chunk: Chunk, alone: Group, change: Change) -> Group:
         template,
         alone.lanes.seeds,
         _stacked(parameters),
-        _stacked(change.buffers),
+        _stacked({**template_tensors(template).buffers, **change.buffers}),
         alone.lanes.rows,
     )
     return Group(

@@ -1,11 +1,13 @@
 """The feed-forward convolutional rival: what an oscillator field is without its time."""
 
 from itertools import pairwise
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from hornlib.models.cnn.parameters import CnnParameters
+from hornlib.models.layered import NeutralLayer
 from hornlib.models.layers import ACTIVATIONS, normalisation_2d
 from hornlib.models.readout import Readout
 from hornlib.parameters import Task
@@ -14,7 +16,7 @@ __all__ = ["Cnn"]
 
 
 class Cnn(nn.Module):
-    """u = gain f(norm(W * u)) stage by stage, 2x2 average pooling between stages, global mean, read-out.
+    """u = gain f(norm(W * u)) convolution by convolution, 2x2 average pooling between stages, global mean, read-out.
 
     Args:
         parameters: channels, activation, gain, normalisation, read-out.
@@ -22,9 +24,13 @@ class Cnn(nn.Module):
         generator: unused; no fixed draws.
     """
 
+    layer_lists: ClassVar[tuple[str, ...]] = ("convolutions", "norms")
+    layer_vectors: ClassVar[dict[str, int]] = {}
+
     def __init__(self, parameters: CnnParameters, task: Task, generator: torch.Generator) -> None:
         super().__init__()
-        widths = (task.input_shape[0], *parameters.channels)
+        self.widths = widths = (task.input_shape[0], *parameters.layer_widths())
+        self.stages = parameters.stages()
         bias = parameters.normalisation == "none"
         self.convolutions = nn.ModuleList(
             nn.Conv2d(before, after, 3, padding=1, bias=bias) for before, after in pairwise(widths)
@@ -37,10 +43,23 @@ class Cnn(nn.Module):
     def forward(self, inputs: Tensor) -> Tensor:
         """Return logits (batch, num_outputs) of images (batch, channels, height, width)."""
         maps = inputs
-        for stage, (convolution, norm) in enumerate(zip(self.convolutions, self.norms, strict=True)):
-            if stage > 0:
+        for layer, (convolution, norm) in enumerate(zip(self.convolutions, self.norms, strict=True)):
+            if self.opens_stage(layer):
                 maps = nn.functional.avg_pool2d(maps, 2)
             maps = self.activation(norm(convolution(maps)))
             if self.gain != 1:
                 maps = self.gain * maps
         return self.readout(maps.mean((2, 3)))
+
+    def opens_stage(self, layer: int) -> bool:
+        """Return whether maps are halved before a convolution."""
+        return layer > 0 and self.stages[layer - 1] < self.stages[layer]
+
+    def neutral_layer(self, position: int, scale: float) -> NeutralLayer:
+        """Return the Dirac kernel, b = 0: a copy behind a relu."""
+        channels = self.widths[position + 1]
+        kernel = nn.init.dirac_(torch.empty(channels, channels, 3, 3))
+        name = f"convolutions.{position + 1}"
+        return NeutralLayer(
+            {f"{name}.weight": kernel, f"{name}.bias": torch.zeros(channels)}, f"{name}.weight"
+        )

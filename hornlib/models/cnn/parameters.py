@@ -5,13 +5,14 @@ from typing import ClassVar, Literal, Self
 from pydantic import Field
 
 from hornlib.models import cost
+from hornlib.models.layered_parameters import LayeredParameters
 from hornlib.models.readout_parameters import ReadoutNorm
-from hornlib.parameters import Flops, ModelParameters, Task, Widths
+from hornlib.parameters import Flops, Task, Widths
 
 __all__ = ["CnnParameters"]
 
 
-class CnnParameters(ModelParameters):
+class CnnParameters(LayeredParameters):
     """Stages of convolution, normalisation and activation, with pooling between them.
 
     The graph of the oscillator field without its time: at `activation: tanh` and `activation_gain` c_T
@@ -24,6 +25,8 @@ class CnnParameters(ModelParameters):
     name: Literal["cnn"] = "cnn"
     channels: Widths = Field(default=(32, 64, 128), min_length=1)
     """Channels of each stage; images are halved between stages."""
+    convolutions: Widths | None = None
+    """Convolutions of each stage, written 1-2-1; None: one each."""
     activation: cost.Activation = "relu"
     """The nonlinearity after each normalised convolution."""
     activation_gain: float = Field(default=1.0, gt=0)
@@ -52,17 +55,56 @@ class CnnParameters(ModelParameters):
     def problems(self, task: Task) -> list[str]:
         """An image must survive the pooling between stages."""
         smallest, num_stages = min(task.input_shape[1:]), len(self.channels)
+        if self.convolutions is not None and len(self.convolutions) != num_stages:
+            return [
+                f"convolutions: {len(self.convolutions)} numbers for {num_stages} stages; give one for each of channels"
+            ]
         if smallest >> (num_stages - 1) == 0:
             return [
                 f"{num_stages} stages halve an image of {smallest} pixels to nothing: give fewer channels"
             ]
         return []
 
+    def stages(self) -> list[int]:
+        """Return the stage of every convolution."""
+        counts = self.convolutions or (1,) * len(self.channels)
+        return [stage for stage, count in enumerate(counts) for _ in range(count)]
+
+    def layer_widths(self) -> list[int]:
+        """Return the channels of every convolution."""
+        return [self.channels[stage] for stage in self.stages()]
+
+    def with_layer(self, position: int) -> Self:
+        """Return the network with one more convolution in the stage of convolution `position`."""
+        stages = self.stages()
+        counts = [stages.count(stage) + (stage == stages[position]) for stage in range(len(self.channels))]
+        return self.model_copy(update={"convolutions": tuple(counts)})
+
+    def insertion_problems(self) -> list[str]:
+        """A convolution that copies changes nothing behind a relu alone: its inputs are not negative."""
+        found = []
+        if self.activation != "relu" or self.activation_gain != 1:
+            found.append(
+                "an activation other than relu with gain 1 changes what an inserted convolution passes on"
+            )
+        if self.normalisation != "none":
+            found.append(
+                f"normalisation: {self.normalisation} changes what an inserted layer passes on; give none"
+            )
+        return found
+
+    def map_size(self, layer: int, task: Task) -> tuple[int, int]:
+        """Return height and width of the maps, halved between stages, pixels."""
+        _, height, width = task.input_shape
+        stage = self.stages()[layer]
+        return height >> stage, width >> stage
+
     def _cost(self, task: Task) -> cost.Cost:
         num_inputs, height, width = task.input_shape
-        total = cost.Cost()
-        for stage, channels in enumerate(self.channels):
-            if stage > 0:
+        total, stages = cost.Cost(), self.stages()
+        for layer, stage in enumerate(stages):
+            channels = self.channels[stage]
+            if layer > 0 and stages[layer - 1] < stage:
                 total += cost.elementwise(num_inputs * height * width)
                 height, width = height // 2, width // 2
             positions = height * width

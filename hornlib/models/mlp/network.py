@@ -2,11 +2,13 @@
 
 import math
 from itertools import pairwise
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from hornlib.models.dropout import CounterDropout
+from hornlib.models.layered import NeutralLayer
 from hornlib.models.layers import ACTIVATIONS
 from hornlib.models.mlp.parameters import MlpParameters
 from hornlib.models.readout import Readout
@@ -24,9 +26,12 @@ class Mlp(nn.Module):
         generator: unused; no fixed draws.
     """
 
+    layer_lists: ClassVar[tuple[str, ...]] = ("linears", "norms", "dropouts")
+    layer_vectors: ClassVar[dict[str, int]] = {}
+
     def __init__(self, parameters: MlpParameters, task: Task, generator: torch.Generator) -> None:
         super().__init__()
-        widths = (math.prod(task.input_shape), *parameters.hidden_nodes)
+        self.widths = widths = (math.prod(task.input_shape), *parameters.hidden_nodes)
         self.linears = nn.ModuleList(nn.Linear(before, after) for before, after in pairwise(widths))
         batch_norm = parameters.normalisation == "batch"
         self.norms = nn.ModuleList(
@@ -44,3 +49,11 @@ class Mlp(nn.Module):
         for linear, norm, dropout in zip(self.linears, self.norms, self.dropouts, strict=True):
             features = dropout(self.activation(norm(linear(features))))
         return self.readout(features)
+
+    def neutral_layer(self, position: int, scale: float) -> NeutralLayer:
+        """Return W = I, b = 0: the identity behind a relu."""
+        width = self.widths[position + 1]
+        name = f"linears.{position + 1}"
+        return NeutralLayer(
+            {f"{name}.weight": torch.eye(width), f"{name}.bias": torch.zeros(width)}, f"{name}.weight"
+        )

@@ -7,13 +7,14 @@ from typing import ClassVar, Literal, Self
 from pydantic import Field
 
 from hornlib.models import cost
+from hornlib.models.layered_parameters import LayeredParameters
 from hornlib.models.readout_parameters import ReadoutNorm
-from hornlib.parameters import Flops, ModelParameters, Task, Widths
+from hornlib.parameters import Flops, Task, Widths
 
 __all__ = ["MlpParameters"]
 
 
-class MlpParameters(ModelParameters):
+class MlpParameters(LayeredParameters):
     """Fully connected layers over the flattened example, whatever its presentation."""
 
     network: ClassVar[str] = "hornlib.models.mlp.network:Mlp"
@@ -46,6 +47,30 @@ class MlpParameters(ModelParameters):
     def with_width(self, width: int) -> Self:
         """Return the same layers in the same proportions, the last one `width` nodes wide."""
         return self.model_copy(update={"hidden_nodes": cost.scaled_widths(self.hidden_nodes, width)})
+
+    def layer_widths(self) -> list[int]:
+        """Return the nodes of every hidden layer."""
+        return list(self.hidden_nodes)
+
+    def with_layer(self, position: int) -> Self:
+        """Return the network with one more layer of the same width behind layer `position`."""
+        nodes = self.hidden_nodes
+        return self.model_copy(
+            update={"hidden_nodes": (*nodes[: position + 1], nodes[position], *nodes[position + 1 :])}
+        )
+
+    def insertion_problems(self) -> list[str]:
+        """The identity changes nothing behind a relu alone: its inputs are not negative."""
+        found = []
+        if self.activation != "relu":
+            found.append(
+                f"activation: {self.activation} changes what an inserted identity passes on; give relu"
+            )
+        if self.normalisation != "none":
+            found.append("normalisation: batch would change what an inserted layer passes on; give none")
+        if self.dropout:
+            found.append("dropout would act on the inserted layer too; leave it out")
+        return found
 
     def _cost(self, task: Task) -> cost.Cost:
         widths = (math.prod(task.input_shape), *self.hidden_nodes)

@@ -2,8 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from typing import ClassVar
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -116,9 +115,29 @@ class TimeVariableNetwork(nn.Module):
 class TimeResnet(TimeVariableNetwork):
     """y_1 = tau_0 f(K_0 u + b_0), y_{l+1} = y_l + tau_l f(K_l y_l + b_l), or with W f in place of f."""
 
+    layer_lists: ClassVar[tuple[str, ...]] = ("layers",)
+
     def __init__(self, parameters: TimeResnetParameters, task: Task, generator: torch.Generator) -> None:
         self.has_two_weights = parameters.block == "two_weight"
         super().__init__(parameters, task, generator)
+
+    @property
+    def layer_vectors(self) -> dict[str, int]:
+        """The held time steps; a frozen first one stands apart."""
+        return {"steps.raw": (not self.has_opening_step) + self.steps.has_frozen_first}
+
+    def neutral_layer(self, position: int, scale: float) -> NeutralLayer:
+        """Return K = 0, b = 0; with two weights W = 0 and K = `scale` times the identity."""
+        name, nodes = f"layers.{position + 1}", self.readout.linear.in_features
+        if self.is_convolutional:
+            zero = torch.zeros(nodes, nodes, 3, 3)
+            identity = nn.init.dirac_(torch.empty_like(zero))
+        else:
+            zero, identity = torch.zeros(nodes, nodes), torch.eye(nodes)
+        if not self.has_two_weights:
+            return NeutralLayer({f"{name}.weight": zero, f"{name}.bias": torch.zeros(nodes)}, f"{name}.weight")
+        inner = {f"{name}.inner.weight": scale * identity, f"{name}.inner.bias": torch.zeros(nodes)}
+        return NeutralLayer({**inner, f"{name}.outer.weight": zero}, f"{name}.outer.weight")
 
     def propagate(self, opened: Tensor, steps: Tensor) -> Iterator[Advance]:
         """Yield explicit Euler steps."""

@@ -1,0 +1,1 @@
+"""Layers put in where the loss is most sensitive to them."""

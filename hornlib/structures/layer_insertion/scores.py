@@ -1,0 +1,66 @@
+"""Scores of virtual layers: norms of the gradients of their weights."""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from scipy.sparse.linalg import LinearOperator, svds
+from torch import Tensor
+
+__all__ = ["SCORES", "spectral_norm", "squared_norm", "squared_norm_per_number", "squared_spectral_norm"]
+
+
+def squared_norm(gradient: Tensor, map_size: tuple[int, int]) -> float:
+    """Return ||G||_F^2."""
+    return float(gradient.double().square().sum())
+
+
+def squared_norm_per_number(gradient: Tensor, map_size: tuple[int, int]) -> float:
+    """Return ||G||_F^2 / number of entries."""
+    return squared_norm(gradient, map_size) / gradient.numel()
+
+
+def squared_spectral_norm(gradient: Tensor, map_size: tuple[int, int]) -> float:
+    """Return the largest singular value squared."""
+    return spectral_norm(gradient, map_size) ** 2
+
+
+def spectral_norm(weight: Tensor, map_size: tuple[int, int]) -> float:
+    """Return the largest singular value of a matrix, or of a convolution as it acts on maps.
+
+    A convolution with zero padding is a linear map from (channels, height, width) to itself; its largest singular
+    value is found by Lanczos iterations with the convolution and its transpose, without the dense matrix.
+
+    Args:
+        weight: (outputs, inputs), or (outputs, inputs, k, k) with odd k, padded by k // 2 zeros.
+        map_size: height and width of the maps, pixels; without meaning for a matrix.
+    """
+    weight = weight.detach().double().cpu()
+    if weight.dim() == 2:
+        return float(torch.linalg.matrix_norm(weight, ord=2))
+    if not weight.any():
+        return 0.0
+    num_outputs, num_inputs, kernel, _ = weight.shape
+    pixels, padding = map_size[0] * map_size[1], kernel // 2
+
+    def forward(maps: np.ndarray) -> np.ndarray:
+        shaped = torch.from_numpy(np.ascontiguousarray(maps)).view(1, num_inputs, *map_size)
+        return torch.nn.functional.conv2d(shaped, weight, padding=padding).flatten().numpy()
+
+    def transposed(maps: np.ndarray) -> np.ndarray:
+        shaped = torch.from_numpy(np.ascontiguousarray(maps)).view(1, num_outputs, *map_size)
+        return torch.nn.functional.conv_transpose2d(shaped, weight, padding=padding).flatten().numpy()
+
+    shape = (num_outputs * pixels, num_inputs * pixels)
+    operator = LinearOperator(shape, matvec=forward, rmatvec=transposed, dtype=np.float64)
+    if min(shape) < 3:  # Lanczos needs room
+        return float(np.linalg.norm(operator @ np.eye(shape[1]), ord=2))
+    start = np.random.default_rng(0).standard_normal(min(shape))
+    return float(svds(operator, k=1, v0=start, return_singular_vectors=False, tol=1e-8)[0])
+
+
+SCORES: dict[str, Callable[[Tensor, tuple[int, int]], float]] = {
+    "squared_norm": squared_norm,
+    "squared_norm_per_number": squared_norm_per_number,
+    "squared_spectral_norm": squared_spectral_norm,
+}

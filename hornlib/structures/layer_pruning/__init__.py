@@ -1,0 +1,1 @@
+"""Layers taken out by their time step."""
