@@ -10,8 +10,11 @@ from hornlib.report.comparisons import Comparison
 
 __all__ = ["forest_chart"]
 
-ROW = 38
-"""Pixels of one ratio: its words stand above its line, so that a phone has room for both."""
+ROW = 50
+"""Pixels of one ratio: its words stand in two lines above its own, so that a phone has room for all."""
+
+BELOW = 15
+"""Pixels from the middle of a row to the interval."""
 
 WIDEST = 100.0
 """Ratio at which the axis ends, and intervals are cut off."""
@@ -29,7 +32,7 @@ def forest_chart(found: Sequence[Comparison], title: str) -> Layered:
     domain = _domain(found)
     data = rows(
         place=[str(index) for index in range(len(found))],
-        words=[f"{pair.told} · {pair.label}" for pair in found],
+        words=[f"{pair.told}\n{pair.label}" for pair in found],
         pair=[pair.label for pair in found],
         ratio=[_end(pair.ratio, pair.ratio, domain) for pair in found],
         low=[_end(pair.low, pair.ratio, domain) for pair in found],
@@ -44,19 +47,19 @@ def forest_chart(found: Sequence[Comparison], title: str) -> Layered:
         alt.Tooltip("pair:N"),
         *(alt.Tooltip(f"{name}:Q", format=".3~g") for name in ("ratio", "low", "high", "n")),
     ]
-    interval = base.mark_rule(strokeWidth=2.5, stroke=BLUE, yOffset=7).encode(
+    interval = base.mark_rule(strokeWidth=2.5, stroke=BLUE, yOffset=BELOW).encode(
         x=alt.X("low:Q", scale=scale, axis=axis, title=title), x2="high:Q", tooltip=tooltip
     )
-    point = base.mark_point(filled=True, size=75, color=BLUE, yOffset=7, opacity=1).encode(
+    point = base.mark_point(filled=True, size=75, color=BLUE, yOffset=BELOW, opacity=1).encode(
         x=alt.X("ratio:Q", scale=scale, title=title), tooltip=tooltip
     )
-    words = base.mark_text(align="left", baseline="middle", dy=-9, limit=alt.ExprRef("width")).encode(
-        x=alt.value(0), text="words:N", tooltip=tooltip
-    )
+    words = base.mark_text(
+        align="left", baseline="top", dy=2 - ROW / 2, lineBreak="\n", limit=alt.ExprRef("width")
+    ).encode(x=alt.value(0), text="words:N", tooltip=tooltip)
     # beside each interval alone: a line through all of them would cross the words
     equal = (
         base.transform_calculate(one="1")
-        .mark_tick(orient="vertical", color=GREY, thickness=1.5, size=ROW / 2, yOffset=7)
+        .mark_tick(orient="vertical", color=GREY, thickness=1.5, size=16, yOffset=BELOW)
         .encode(x=alt.X("one:Q", scale=scale, title=title))
     )
     return alt.layer(equal, interval, point, words).properties(height=ROW * len(found))
