@@ -114,7 +114,7 @@ def _shares(own: xr.Dataset, dataset: str, outcome: str, sweep: str, n: str) -> 
         Chart(
             slug(sweep, dataset, "shares", outcome),
             f"Share of the variance of {words}, {dataset}",
-            f"{told} Sobol shares of the factorial, noise taken off, so that the narrow bar may pass the wide one; {n}.",
+            f"{told} Sobol shares of the factorial, noise taken off, so that the narrow bar may be longer; {n}.",
             f"{told} " + "; ".join(f"{share.parameter}: {share.total:.0%}" for share, _ in found) + ".",
             shares_chart([share for share, _ in found]),
             LEGEND,
