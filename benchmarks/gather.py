@@ -51,7 +51,8 @@ def write(results: Path, files: int) -> float:
     """Write the run files, and return their mean size in kB."""
     import numpy as np
 
-    from hornlib.results.run_file import CURVES, RunRecord, write_run_file
+    from hornlib.results.run_file import RunRecord, write_run_file
+    from hornlib.results.run_variables import CURVES
 
     grid = make_grid(results, files)
     random = np.random.default_rng(0)

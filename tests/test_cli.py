@@ -16,7 +16,8 @@ from hornlib.cell import parse_specification
 from hornlib.errors import ResultsError
 from hornlib.grid import read_grid
 from hornlib.jobs import Range, parse_run_name
-from hornlib.results.run_file import CURVES, RunRecord, write_run_file
+from hornlib.results.run_file import RunRecord, write_run_file
+from hornlib.results.run_variables import CURVES
 from hornlib.training.interruption import Interrupted
 
 CONFIG = """

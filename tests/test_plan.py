@@ -12,7 +12,8 @@ from hornlib.estimates import Estimates, training_forward_flops
 from hornlib.jobs import Range, scan_runs
 from hornlib.plan import Plan
 from hornlib.plan_table import compact, hours_text, print_plan
-from hornlib.results.run_file import CURVES, RunRecord, write_run_file
+from hornlib.results.run_file import RunRecord, write_run_file
+from hornlib.results.run_variables import CURVES
 from hornlib.selection import parse_condition, select
 
 CONFIG = """

@@ -9,7 +9,7 @@ from hornlib.cell import Cell
 from hornlib.data.parameters import DataParameters
 from hornlib.models import MODELS
 from hornlib.parameters import Parameters, Value
-from hornlib.results.run_file import CURVES, VARIABLES
+from hornlib.results.run_variables import CURVES, VARIABLES
 from hornlib.structures import STRUCTURES
 from hornlib.training.parameters import TrainingParameters
 

@@ -4,7 +4,7 @@ import numpy as np
 import xarray as xr
 
 from hornlib.errors import ResultsError, nearest
-from hornlib.results.run_file import VARIABLES
+from hornlib.results.run_variables import VARIABLES
 
 __all__ = ["AXES", "time_to_target"]
 

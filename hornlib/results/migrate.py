@@ -13,7 +13,8 @@ from hornlib.errors import ConfigError, ResultsError
 from hornlib.jobs import Job, parse_run_name
 from hornlib.results import run_file
 from hornlib.results.atomic import written_atomically
-from hornlib.results.run_file import Contents, check_variables, digest, read_contents, write_contents
+from hornlib.results.run_file import Contents, digest, read_contents, write_contents
+from hornlib.results.run_variables import check_variables
 
 __all__ = ["MIGRATIONS", "Migration", "Outcome", "migrate"]
 

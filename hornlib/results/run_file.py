@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,16 +13,13 @@ from hornlib.cell import Cell, Specification
 from hornlib.errors import ResultsError
 from hornlib.jobs import Job, Range, parse_run_name
 from hornlib.results.atomic import written_atomically
+from hornlib.results.run_variables import VARIABLES, check_variables, dimension_sizes
 
 __all__ = [
-    "CURVES",
     "SCHEMA_VERSION",
-    "VARIABLES",
     "Contents",
     "RunFile",
     "RunRecord",
-    "Variable",
-    "check_variables",
     "digest",
     "read_contents",
     "read_run_file",
@@ -38,51 +35,6 @@ SCHEMA_VERSION = 1
 RETRAIN = "Delete it and give the same command again: only that job is trained"
 
 
-class Variable(NamedTuple):
-    """One variable of a run file; results.nc has it with the dimension `cell` in front.
-
-    Attributes:
-        dims: of `seed` and `step`.
-        units: as UDUNITS writes them; "1" is dimensionless.
-        long_name: what an axis label says.
-        optional: whether a run may lack it.
-    """
-
-    dims: tuple[str, ...]
-    units: str
-    long_name: str
-    optional: bool = False
-
-
-BOTH = ("seed", "step")
-
-CURVES: dict[str, Variable] = {
-    "training_loss": Variable(BOTH, "1", "mean training loss since the last evaluation, without penalty"),
-    "training_total_loss": Variable(BOTH, "1", "mean training loss since the last evaluation, with penalty"),
-    "validation_loss": Variable(BOTH, "1", "validation loss"),
-    "validation_metric": Variable(BOTH, "1", "validation metric"),
-    "test_loss": Variable(BOTH, "1", "test loss"),
-    "test_metric": Variable(BOTH, "1", "test metric"),
-    "training_flops": Variable(BOTH, "FLOP", "training FLOPs so far"),
-    "num_parameters": Variable(BOTH, "1", "trained parameters"),
-    "seconds": Variable(BOTH, "s", "a lane's share of the job's own training time so far, not calibrated"),
-    "depth": Variable(BOTH, "1", "layers with weights", optional=True),
-    "horizon": Variable(BOTH, "1", "sum of the time steps of all layers", optional=True),
-}
-"""What is recorded at every evaluation; NaN where a lane had diverged."""
-
-VARIABLES: dict[str, Variable] = {
-    "seed": Variable(("seed",), "1", "seed"),
-    "step": Variable(("step",), "1", "training steps"),
-    **CURVES,
-    "samples": Variable(("step",), "1", "training examples seen"),
-    "diverged_at_step": Variable(("seed",), "1", "training step at which the run diverged"),
-    "lanes": Variable(("seed",), "1", "lanes trained together"),
-    "status": Variable(("seed",), "1", "how the run ended: complete or diverged"),
-}
-"""Every variable of a run file, by name: the one source of dimensions, units and long names."""
-
-
 @dataclass(frozen=True)
 class RunRecord:
     """What a trainer hands over of one job.
@@ -95,6 +47,7 @@ class RunRecord:
         diverged_at_step: (seed,), NaN where a run did not diverge.
         lanes: (seed,), how many lanes trained together.
         attributes: provenance: versions, device, host, times.
+        layers: name -> array, of `PROFILES` and `EVENTS`; none of networks whose layers have nothing of their own.
     """
 
     seeds: list[int]
@@ -104,6 +57,7 @@ class RunRecord:
     diverged_at_step: np.ndarray
     lanes: np.ndarray
     attributes: dict[str, str | int | float]
+    layers: dict[str, np.ndarray] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -159,6 +113,7 @@ def write_run_file(path: str | Path, cell: Cell, record: RunRecord) -> None:
         "seed": np.asarray(record.seeds, np.int64),
         "step": np.asarray(record.steps, np.int64),
         **{name: np.asarray(curve, np.float64) for name, curve in record.curves.items()},
+        **record.layers,
         "samples": samples_seen(cell, np.asarray(record.steps, np.int64)),
         "diverged_at_step": np.asarray(record.diverged_at_step, np.float64),
         "lanes": np.asarray(record.lanes, np.int64),
@@ -208,8 +163,8 @@ def write_contents(path: Path, job: Job, contents: Contents) -> None:
     import netCDF4
 
     with netCDF4.Dataset(path, "w") as file:
-        for dimension in BOTH:
-            file.createDimension(dimension, len(contents.variables[dimension]))
+        for dimension, length in dimension_sizes(contents.variables).items():
+            file.createDimension(dimension, length)
         for name, values in contents.variables.items():
             described = VARIABLES[name]
             kind = str if values.dtype == object else values.dtype
@@ -269,29 +224,6 @@ def digest(variables: Mapping[str, np.ndarray]) -> str:
 
 def _plain(value: Any) -> str | int | float:
     return value.item() if isinstance(value, np.generic) else value
-
-
-def check_variables(variables: Mapping[str, np.ndarray]) -> None:
-    """Check names, shapes and the words of `status` against `VARIABLES`.
-
-    Raises:
-        ValueError: something is lacking, unknown or of a wrong shape.
-    """
-    lacking = [
-        name for name, variable in VARIABLES.items() if name not in variables and not variable.optional
-    ]
-    unknown = [name for name in variables if name not in VARIABLES]
-    if lacking or unknown:
-        raise ValueError(
-            f"a record lacks {lacking} and has unknown curves {unknown}; valid: {', '.join(CURVES)}"
-        )
-    sizes = {dimension: len(variables[dimension]) for dimension in BOTH}
-    for name, values in variables.items():
-        shape = tuple(sizes[dimension] for dimension in VARIABLES[name].dims)
-        if values.shape != shape:
-            raise ValueError(f"{name} has the shape {values.shape} instead of {shape} {VARIABLES[name].dims}")
-    if not set(variables["status"]) <= {"complete", "diverged"}:
-        raise ValueError(f"a status is complete or diverged, got {sorted(set(variables['status']))}")
 
 
 def _damaged(path: Path, reason: str) -> str:

@@ -30,7 +30,8 @@ from hornlib.results.coordinates import (
     coordinate_values,
     coordinates_of,
 )
-from hornlib.results.run_file import CURVES, SCHEMA_VERSION, VARIABLES, RunFile
+from hornlib.results.run_file import SCHEMA_VERSION, RunFile
+from hornlib.results.run_variables import CURVES, VARIABLES
 
 if TYPE_CHECKING:
     import netCDF4

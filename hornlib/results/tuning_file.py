@@ -9,7 +9,8 @@ import numpy as np
 
 from hornlib.errors import ResultsError
 from hornlib.results.atomic import written_atomically
-from hornlib.results.run_file import CURVES, VARIABLES, digest, samples_seen
+from hornlib.results.run_file import digest, samples_seen
+from hornlib.results.run_variables import CURVES, VARIABLES
 from hornlib.tuning.arms import TunedArm
 
 if TYPE_CHECKING:

@@ -22,17 +22,16 @@ from hornlib.training.loop import train_chunk
 from hornlib.training.probing import Plan, Probe
 from hornlib.training.progress import Reporter
 from hornlib.training.recording import Numbers, Recorder
+from hornlib.training.rows import ChunkRows
 from hornlib.training.width import chunk_width, is_out_of_memory, warm_up
 
 __all__ = [
     "Assignment",
     "Attributes",
-    "ChunkRows",
     "TrainOptions",
     "resolve_device",
     "run_assignment",
     "set_precision",
-    "stacked",
 ]
 
 Attributes = dict[str, str | int | float]
@@ -84,22 +83,6 @@ class Assignment(NamedTuple):
         for group in self.groups:
             for start in range(0, len(group), width):
                 yield group[start : start + width]
-
-
-class ChunkRows(NamedTuple):
-    """What a finished chunk leaves.
-
-    Attributes:
-        curves: name -> (rows, evaluations).
-        diverged_at: (rows,), NaN where a run did not diverge.
-        lanes: how many trained together.
-        probes: what probes measured, by variable, the rows' axis first.
-    """
-
-    curves: dict[str, torch.Tensor]
-    diverged_at: torch.Tensor
-    lanes: int
-    probes: Numbers
 
 
 class _Saved(NamedTuple):
@@ -171,6 +154,10 @@ def _run(
         keeper = _Keeper(checkpoint, assignment, saved, options.checkpoint_seconds, stop)
         probe = None if plan is None else Probe(cell, plan, splits)
         finished = _train_chunks(assignment, splits, saved, probe, keeper, reporter)
+        for remark in cell.structure.remarks(
+            sum(len(rows.events) for rows in finished), sum(len(rows.diverged_at) for rows in finished)
+        ):
+            reporter.say(remark)
         path = write(finished, _attributes(device, options.threads, started, saved.versions))
         remove_checkpoint(checkpoint)
         reporter.say(f"wrote {path}")
@@ -206,7 +193,10 @@ def _train_chunks(
         train_chunk(
             chunk, splits, after_step, lambda found: reporter.evaluation(found, cell.training.batch_size)
         )
-        saved.finished.append(ChunkRows(chunk.curves, chunk.diverged_at, len(rows), recorder.numbers))
+        events = [list(event) for event in chunk.events]
+        saved.finished.append(
+            ChunkRows(chunk.curves, chunk.diverged_at, len(rows), recorder.numbers, chunk.profiles, events)
+        )
     return saved.finished
 
 
@@ -268,19 +258,6 @@ def _resume(path: Path, assignment: Assignment, reporter: Reporter) -> _Saved | 
         return None
     finished = [ChunkRows(**rows) for rows in state["finished"]]
     return _Saved(state["width"], finished, state["current"], state["probes"], state["versions"])
-
-
-def stacked(finished: Sequence[ChunkRows]) -> ChunkRows:
-    """Return the rows of all chunks as one, in the order of the assignment; `lanes` is that of the first.
-
-    Without what probes measured: chunks of a job that was resumed with other settings may differ in it.
-    """
-    return ChunkRows(
-        {name: torch.cat([rows.curves[name] for rows in finished]) for name in finished[0].curves},
-        torch.cat([rows.diverged_at for rows in finished]),
-        finished[0].lanes,
-        {},
-    )
 
 
 def resolve_device(device: str) -> torch.device:

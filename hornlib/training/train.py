@@ -3,7 +3,9 @@
 import json
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 
 from hornlib.cell import Cell
@@ -11,9 +13,10 @@ from hornlib.jobs import Range
 from hornlib.results.dynamics_file import write_dynamics_file
 from hornlib.results.run_file import RunRecord, write_run_file
 from hornlib.training.chunk import Lane
-from hornlib.training.job import Assignment, Attributes, ChunkRows, TrainOptions, run_assignment, stacked
+from hornlib.training.job import Assignment, Attributes, TrainOptions, run_assignment
 from hornlib.training.probing import make_plan
 from hornlib.training.recording import Numbers, dynamics_record, refuse_too_large
+from hornlib.training.rows import ChunkRows, stacked
 
 __all__ = ["dynamics_path", "train_job"]
 
@@ -66,6 +69,9 @@ def _probed(runs: list[Lane], finished: list[ChunkRows]) -> list[tuple[list[int]
 def _record(runs: list[Lane], finished: list[ChunkRows], attributes: Attributes) -> RunRecord:
     cell, rows = runs[0].cell, stacked(finished)
     diverged_at = rows.diverged_at.numpy()
+    layers = {name: profile.numpy() for name, profile in rows.profiles.items()}
+    if rows.events:
+        layers |= _event_columns(runs, rows.events)
     return RunRecord(
         seeds=[run.seed for run in runs],
         steps=torch.tensor(cell.training.evaluation_steps(cell.data.num_train)).numpy(),
@@ -74,4 +80,19 @@ def _record(runs: list[Lane], finished: list[ChunkRows], attributes: Attributes)
         diverged_at_step=diverged_at,
         lanes=torch.tensor([part.lanes for part in finished for _ in part.diverged_at]).numpy(),
         attributes=attributes,
+        layers=layers,
     )
+
+
+def _event_columns(runs: list[Lane], events: list[list[Any]]) -> dict[str, np.ndarray]:
+    """Return the variables of what a structure did, each (events,)."""
+    rows, steps, kinds, positions, scores = zip(
+        *sorted(events, key=lambda event: (event[1], event[0])), strict=True
+    )
+    return {
+        "event_seed": np.array([runs[row].seed for row in rows], np.int64),
+        "event_step": np.array(steps, np.int64),
+        "event_kind": np.array(kinds, object),
+        "event_position": np.array(positions, np.int64),
+        "event_score": np.array(scores, np.float64),
+    }

@@ -9,7 +9,8 @@ import torch
 from hornlib.cell import Cell
 from hornlib.results.tuning_file import TrialRecord, write_trials
 from hornlib.training.chunk import Lane
-from hornlib.training.job import Assignment, Attributes, ChunkRows, TrainOptions, run_assignment, stacked
+from hornlib.training.job import Assignment, Attributes, TrainOptions, run_assignment
+from hornlib.training.rows import ChunkRows, stacked
 from hornlib.tuning.arms import TunedArm
 from hornlib.tuning.sampler import trial_cells, trial_values
 

@@ -9,7 +9,8 @@ from hornlib.jobs import Job, Range
 from hornlib.mechanism.contenders import Study, contenders
 from hornlib.results.gather import gather
 from hornlib.results.opening import open_results
-from hornlib.results.run_file import CURVES, RunRecord, write_run_file
+from hornlib.results.run_file import RunRecord, write_run_file
+from hornlib.results.run_variables import CURVES
 
 HEAD = """
 results: {results}

@@ -13,7 +13,8 @@ from hornlib.data.parameters import DataParameters
 from hornlib.grid import Grid, Sweep
 from hornlib.jobs import Job, Range
 from hornlib.parameters import Flops, ModelParameters, Widths
-from hornlib.results.run_file import CURVES, RunRecord, write_run_file
+from hornlib.results.run_file import RunRecord, write_run_file
+from hornlib.results.run_variables import CURVES
 from hornlib.structures import STRUCTURES
 from hornlib.training.parameters import TrainingParameters
 

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from hornlib.errors import ResultsError
 from hornlib.results.gather import gather
-from hornlib.results.run_file import CURVES, read_run_file
+from hornlib.results.run_file import read_run_file
+from hornlib.results.run_variables import CURVES
 
 REQUIRED = [name for name, curve in CURVES.items() if not curve.optional]
 

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from hornlib.errors import ResultsError
-from hornlib.results.run_file import CURVES, VARIABLES, read_run_file, samples_seen, write_run_file
+from hornlib.results.run_file import read_run_file, samples_seen, write_run_file
+from hornlib.results.run_variables import CURVES, VARIABLES
 
 NUMBERS = st.floats(allow_nan=True, allow_infinity=True, width=64)
 

@@ -1,0 +1,69 @@
+"""What a structure did stands in the run file: depth, widths and steps of layers over time, and every event."""
+
+import numpy as np
+import pytest
+import torch
+
+from hornlib.cell import parse_specification
+from hornlib.jobs import Job, Range
+from hornlib.results.run_file import read_run_file
+from hornlib.training.job import TrainOptions
+from hornlib.training.train import train_job
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture
+def trained(tmp_path):
+    """Return a function that trains seeds 0 to 2, two at a time, and reads their run file."""
+
+    def train(model, structure, capsys=None, **training):
+        cell = parse_specification(
+            {
+                "data": {"name": "digits", "train_subset": 100, "validation": 0.2},
+                "model": model,
+                "structure": structure,
+                "training": {"epochs": 3, "batch_size": 25, "schedule": "constant", **training},
+            }
+        )
+        job = Job(cell.name, Range(0, 2))
+        options = TrainOptions(2, 1, "cpu", tmp_path / "checkpoints", 300.0)
+        train_job(cell, job.range, tmp_path / "runs" / job.file_name, options)
+        return read_run_file(tmp_path / "runs" / job.file_name, cell).variables
+
+    return train
+
+
+def test_an_inserted_layer_stands_in_the_run_file(trained):
+    model = {"name": "mlp", "hidden_nodes": "7-5"}
+    found = trained(model, {"name": "layer_insertion", "insert_at": 1, "choice": "position", "position": 0})
+    assert found["depth"].shape == (3, len(found["step"]))
+    before = found["step"] <= 4
+    assert (found["depth"] == np.where(before, 2, 3)).all()
+    assert (found["width"][:, -1] == [7, 7, 5]).all() and np.isnan(found["width"][:, 0, 2]).all()
+    assert found["event_seed"].tolist() == [0, 1, 2] and set(found["event_kind"]) == {"inserted"}
+    assert found["event_step"].tolist() == [4] * 3 and found["event_position"].tolist() == [1] * 3
+    assert "layer_step" not in found and "horizon" not in found
+
+
+def test_steps_of_layers_stand_in_the_run_file_and_their_sum_is_the_horizon(trained):
+    model = {"name": "time_resnet", "num_layers": 4, "num_nodes": 6, "l1_penalty": 0.5}
+    structure = {"name": "layer_pruning", "threshold": 0.2}
+    found = trained(model, structure, optimizer="sgd", learning_rate=0.05)
+    assert found["layer_step"].shape == (3, len(found["step"]), 4)
+    np.testing.assert_allclose(np.nansum(found["layer_step"], 2), found["horizon"], rtol=1e-6)
+    assert (np.isfinite(found["layer_step"]).sum(2) == found["depth"]).all()
+    assert set(found["event_kind"]) == {"pruned"}
+
+
+def test_a_static_network_with_steps_has_no_depth_and_no_events(trained):
+    found = trained({"name": "fractional_dnn", "num_layers": 3, "num_nodes": 6}, {"name": "static"})
+    assert "depth" not in found and "event_step" not in found
+    assert found["layer_step"].shape[2] == 3 and (found["training_total_loss"] == found["training_loss"]).all()
+
+
+def test_what_never_happened_is_said_at_the_end(trained, capsys):
+    model = {"name": "time_resnet", "num_layers": 3, "num_nodes": 6}
+    found = trained(model, {"name": "layer_pruning", "threshold": 1e-6})
+    assert "event_step" not in found
+    assert "no share of a time step fell below threshold: 1e-06 in 3 run(s)" in capsys.readouterr().err
