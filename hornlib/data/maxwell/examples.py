@@ -3,9 +3,11 @@
 import fcntl
 import json
 import os
+import secrets
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -57,11 +59,14 @@ def ensure(path: Path, cells_a_side: int, num_train: int, num_test: int) -> None
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.with_name(f".{path.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        with suppress(
+            OSError
+        ):  # a folder without locks: both make the same file, and the last one replaces the first
+            fcntl.flock(lock, fcntl.LOCK_EX)
         if path.exists():
             return
         examples = make(cells_a_side, num_train, num_test, _reporter(path.stem))
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
         try:
             with temporary.open("wb") as file:
                 np.savez_compressed(
