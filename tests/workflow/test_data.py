@@ -1,4 +1,4 @@
-"""The data rule, on files that are computed: made once for all datasets that share them, and anew when they are gone."""
+"""The data rule, on computed files: made once for all datasets that share them, and anew when they are gone."""
 
 import re
 
