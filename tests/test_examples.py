@@ -1,4 +1,4 @@
-"""The example runs as a stranger would run it, and what it prints is what was planted in the results."""
+"""The examples run as a stranger would run them; what the analyst's prints is what was planted in the results."""
 
 import contextlib
 import io
@@ -11,11 +11,13 @@ import pytest
 
 from hornlib.grid import read_grid
 from hornlib.results.gather import gather
-from hornlib.results.run_file import CURVES, RunRecord, write_run_file
+from hornlib.results.run_file import RunRecord, write_run_file
+from hornlib.results.run_variables import CURVES
 from hornlib.statistics.settings import StatisticsSettings
 from hornlib.statistics.write import write_statistics
 
-EXAMPLE = Path(__file__).parents[1] / "examples" / "analyse.py"
+EXAMPLES = Path(__file__).parents[1] / "examples"
+EXAMPLE = EXAMPLES / "analyse.py"
 
 SEEDS = 8
 
@@ -123,3 +125,59 @@ def test_the_headline_ratio_is_the_planted_one_and_the_answer_is_printed(compute
     assert ratio["num_pairs"].item() == SEEDS and ratio["contender"].values.tolist() == ["horn_cnn"]
     assert ratio["ratio_bound"].sel(bound="low") < expected < ratio["ratio_bound"].sel(bound="high") < 1
     assert f"{expected:.3f} times the samples of cnn" in computed["printed"]
+
+
+def run(name, argument):
+    """Run an example with one argument; return what it has computed, and what it has printed under `printed`."""
+    printed = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(printed):
+        patch.setattr(sys, "argv", [name, argument])
+        return runpy.run_path(str(EXAMPLES / f"{name}.py"), run_name="__main__") | {
+            "printed": printed.getvalue()
+        }
+
+
+@pytest.mark.parametrize("name", ["fnn_sine", "cnn_digits"])
+def test_a_learning_problem_is_trained_for_the_steps_asked_for(name):
+    computed = run(name, "4")
+    assert computed["chunk"].step == 4
+    assert "step 4: " in computed["printed"]
+    assert computed["chunk"].curves["test_metric"][:, -1].isfinite().all()
+
+
+def test_the_depth_sweep_holds_fixed_horizons_and_moves_learned_ones():
+    computed = run("resnet_depth", "2")
+    horizons = computed["horizons"]
+    for depth in (2, 4, 8, 16):
+        assert horizons[depth, "fixed, T = 1"] == pytest.approx(1, rel=1e-6)
+        assert horizons[depth, "fixed, T = L"] == pytest.approx(depth, rel=1e-6)
+        assert horizons[depth, "learned"] != 1
+    assert computed["printed"].count("median test accuracy") == 16
+
+
+def test_the_fractional_network_keeps_fixed_steps_and_learns_the_others():
+    computed = run("fractional_peaks", "2")
+    for (_, kind), steps in computed["layer_steps"].items():
+        assert (steps == 0.25).all() == (kind == "fixed")
+        assert (steps >= 1e-4).all()
+    assert np.isfinite(list(computed["errors"].values())).all()
+
+
+def test_three_recurrent_units_read_the_rows():
+    computed = run("rnn_rows", "2")
+    assert list(computed["accuracies"]) == ["tanh", "gru", "lstm"]
+    assert "lstm (5706 parameters)" in computed["printed"]
+
+
+def test_the_four_descents_see_equally_many_examples():
+    computed = run("descent", "1")
+    num_train = computed["problem"].data.num_train
+    by_64 = -(-num_train // 64)
+    assert computed["updates"] == {
+        "gradient descent": 1, "stochastic": num_train, "mini-batch": by_64, "Adam": by_64
+    }  # fmt: skip
+
+
+def test_every_example_is_run_here():
+    told = {"analyse", "fnn_sine", "cnn_digits", "resnet_depth", "fractional_peaks", "rnn_rows", "descent"}
+    assert {path.stem for path in EXAMPLES.glob("*.py")} == told
