@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hornlib.dynamics.oscillator import coefficients
-from hornlib.dynamics.probes.units import FirstOrder, Gru, Lstm, Oscillators, States, Unit
+from hornlib.dynamics.probes.units import FirstOrder, Gru, Lstm, Oscillators, States, Step, Unit
 from hornlib.dynamics.probes.walking import Trace, feed_forward, walk
 from hornlib.models.cnn.network import Cnn
 from hornlib.models.cnn_horn.network import CnnHorn
@@ -19,6 +19,7 @@ from hornlib.models.leaky_cnn.network import LeakyCnn, LeakyStage
 from hornlib.models.mlp.network import Mlp
 from hornlib.models.recurrent_cnn import RecurrentCnn, RecurrentStage
 from hornlib.models.rnn.network import RecurrentLayer, Rnn
+from hornlib.models.time_variable.network import FractionalDnn, TimeDensenet, TimeResnet, TimeVariableNetwork
 
 __all__ = ["Nudges", "Traces", "is_traced", "trace"]
 
@@ -136,6 +137,23 @@ def _mlp(network: Mlp, inputs: Tensor, nudges: Nudges) -> tuple[Tensor, Traces]:
     return network.readout(features), found
 
 
+def _time_variable(network: TimeVariableNetwork, inputs: Tensor, nudges: Nudges) -> tuple[Tensor, Traces]:
+    def nudge(layer: int, change: Tensor) -> Tensor:
+        own = nudges.get(f"layer_{layer + 1}")
+        return change if own is None else change + own[0][0]
+
+    found = {}
+    for number, advance in enumerate(network.advances(inputs, nudge), start=1):
+        grows = advance.state.shape != advance.change.shape  # z_l, to which the layer has appended its change
+        step = Step(
+            advance.argument,
+            network.activation(advance.argument),
+            (advance.change if grows else advance.state,),
+        )
+        found[f"layer_{number}"] = Trace(None, None, [step])
+    return network.read_out(advance.state), found
+
+
 def _cnn(network: Cnn, inputs: Tensor, nudges: Nudges) -> tuple[Tensor, Traces]:
     maps, found = _convolutions(network, inputs, nudges)
     return network.readout(maps.mean((2, 3))), found
@@ -169,4 +187,7 @@ TRACERS: dict[type[nn.Module], Callable[..., tuple[Tensor, Traces]]] = {
     Cnn: _cnn,
     Mlp: _mlp,
     CnnHorn: _cnn_horn,
+    TimeResnet: _time_variable,
+    TimeDensenet: _time_variable,
+    FractionalDnn: _time_variable,
 }

@@ -43,6 +43,10 @@ class StructureParameters(Parameters):
         """
         return []
 
+    def deepest(self, model: ModelParameters) -> ModelParameters:
+        """Return the model with the most layers that the structure may make of one."""
+        return model
+
     def remarks(self, events: int, runs: int) -> list[str]:
         """Return what a job says at its end about what never happened.
 

@@ -15,6 +15,7 @@ from hornlib.dynamics.probes.units import States
 from hornlib.dynamics.probes.walking import Trace
 from hornlib.models.build import build_network
 from hornlib.models.tracing import is_traced, trace
+from hornlib.parameters import ModelParameters, Task
 from hornlib.randomness import generator
 from hornlib.results.dynamics_file import LayerRecord
 from hornlib.training.evaluation import LOSSES
@@ -48,7 +49,8 @@ class Plan(NamedTuple):
         settings: how much is recorded.
         steps: training steps of the probes.
         num_inputs: examples of a probe.
-        layers: from the input on; none of a network whose inside cannot be seen.
+        layers: from the input on, of the deepest network that a structure may make; none of a network whose inside
+            cannot be seen.
         run_on_steps: steps beyond the last time step; 0 where no layer has time.
     """
 
@@ -74,16 +76,20 @@ def make_plan(cell: Cell, settings: ProbeSettings) -> Plan:
     task = cell.task()
     steps = probe_steps(cell.training.evaluation_steps(cell.data.num_train), settings.moments)
     num_inputs = min(settings.inputs, cell.data.num_validation or cell.data.num_train)
-    network = build_network(cell.model, task, 0).eval()
-    if not is_traced(network):
-        return Plan(settings, steps, num_inputs, [], 0)
-    with torch.no_grad():
-        _, traces = trace(network, torch.zeros(2, *task.input_shape))
-    layers = [_layer(name, found) for name, found in traces.items()]
-    timesteps = max(layer.timesteps for layer in layers)
-    in_time = any(found.unit is not None for found in traces.values())
+    layers = _layers(cell.structure.deepest(cell.model), task)
+    timesteps = max((layer.timesteps for layer in layers), default=1)
+    in_time = any(layer.kind != "feed_forward" for layer in layers)
     length = run_on_steps(cell.model, task, timesteps, settings.run_on_cycles) if in_time else 0
     return Plan(settings, steps, num_inputs, layers, length)
+
+
+def _layers(model: ModelParameters, task: Task) -> list[LayerRecord]:
+    network = build_network(model, task, 0).eval()
+    if not is_traced(network):
+        return []
+    with torch.no_grad():
+        _, traces = trace(network, torch.zeros(2, *task.input_shape))
+    return [_layer(name, found) for name, found in traces.items()]
 
 
 def _layer(name: str, found: Trace) -> LayerRecord:
@@ -111,16 +117,23 @@ class Probe:
         cell: what is trained; lanes that differ in constants have them in their buffers.
         plan: what is recorded.
         splits: the data.
+        model: what the networks are; None: the cell's.
     """
 
-    def __init__(self, cell: Cell, plan: Plan, splits: Splits) -> None:
-        self.plan = plan
+    def __init__(self, cell: Cell, plan: Plan, splits: Splits, model: ModelParameters | None = None) -> None:
+        self.plan, self._cell, self._splits = plan, cell, splits
+        self.model = cell.model if model is None else model
         self.inputs, self.targets = probe_inputs(cell, splits, plan.num_inputs)
-        network = build_network(cell.model, cell.task(), 0).to(self.inputs.device)
+        network = build_network(self.model, cell.task(), 0).to(self.inputs.device)
+        self.layers = _layers(self.model, cell.task())
         self._norms = [module for module in network.modules() if isinstance(module, BATCH_NORM)]
         self._loss = cell.data.loss
-        self._inside = Inside(network, plan.layers, plan.settings, plan.num_inputs, plan.run_on_steps).eval()
+        self._inside = Inside(network, self.layers, plan.settings, plan.num_inputs, plan.run_on_steps).eval()
         self._bare = Named(network)
+
+    def of(self, model: ModelParameters) -> "Probe":
+        """Return the probe of networks that a structure has changed."""
+        return self if model == self.model else Probe(self._cell, self.plan, self._splits, model)
 
     def record(self, lanes: LaneGroup, step: int) -> dict[str, Tensor]:
         """Return every measured number, `<layer>/<variable>` or `probe_loss`, with the lanes' axis in front.
@@ -132,14 +145,14 @@ class Probe:
         buffers = dict(lanes.buffers)
         if step == 0 and self._norms:
             buffers = self._with_statistics(parameters, buffers)
-        nudges = {layer.name: self._nudges(layer, len(lanes)) for layer in self.plan.layers}
+        nudges = {layer.name: self._nudges(layer, len(lanes)) for layer in self.layers}
         logits, found = over_lanes(self._inside, parameters, buffers, self.inputs, nudges)
         # outside of vmap: there a loss would load torch's symbolic shapes, which costs more than many probes
         targets = self.targets.expand(len(lanes), *self.targets.shape)
         losses = LOSSES[self._loss](logits, targets).sum(1)
         flat = {
             (layer.name, part): nudge
-            for layer in self.plan.layers
+            for layer in self.layers
             for part, nudge in zip(layer.parts, nudges[layer.name], strict=True)
         }
         gradients = torch.autograd.grad(losses.sum(), list(flat.values()), allow_unused=True)

@@ -59,7 +59,7 @@ class Recorder:
         plan = probe.plan
         moment, rows = plan.steps.index(step), group.lanes.rows
         places = {layer.name: place for place, layer in enumerate(plan.layers)}
-        for key, values in probe.record(group.lanes, step).items():
+        for key, values in probe.of(group.model).record(group.lanes, step).items():
             layer, _, name = key.rpartition("/")
             if name == "states":
                 self.numbers[f"states_{layer}"][rows, moment] = values
@@ -103,12 +103,17 @@ def dynamics_record(
     )
 
 
-def refuse_too_large(plan: Plan, num_seeds: int) -> None:
+def refuse_too_large(plan: Plan, num_seeds: int, structure: str = "static") -> None:
     """Refuse full states that would not fit.
 
     Raises:
-        ResourceError: they are larger than the setting allows.
+        ResourceError: they are larger than the setting allows, or of networks that a structure changes.
     """
+    if plan.settings.states == "full" and structure != "static":
+        raise ResourceError(
+            f"probes.states: full needs networks that keep their shape, and structure: {structure} changes them; "
+            "give none"
+        )
     megabytes = plan.full_bytes(num_seeds) / 1e6
     if plan.settings.states == "full" and megabytes > plan.settings.most_megabytes:
         raise ResourceError(

@@ -39,7 +39,7 @@ def train_job(cell: Cell, seeds: Range, output: Path, options: TrainOptions) -> 
     runs = [Lane(cell, seed) for seed in seeds.seeds()]
     plan = None if options.probes is None else make_plan(cell, options.probes)
     if plan is not None:
-        refuse_too_large(plan, len(runs))
+        refuse_too_large(plan, len(runs), cell.structure.name)
     assignment = Assignment(output.stem, [runs], cell.specification(), (seeds.first, seeds.last))
 
     def write(finished: list[ChunkRows], attributes: Attributes) -> Path:

@@ -25,6 +25,20 @@ CASES = [
     ("rnn", {"unit": "lstm", "num_nodes": 5}, ROWS),
     ("cnn", {"channels": (4, 6), "activation": "tanh", "activation_gain": 0.5}, IMAGE),
     ("mlp", {"hidden_nodes": (8, 6), "normalisation": "batch", "dropout": 0.3}, IMAGE),
+    ("cnn", {"channels": (4, 6), "convolutions": (2, 1)}, IMAGE),
+    ("time_resnet", {"num_layers": 3, "num_nodes": 5, "activation": "tanh"}, IMAGE),
+    (
+        "time_resnet",
+        {"num_layers": 3, "num_nodes": 4, "block": "two_weight", "layer_type": "convolutional"},
+        IMAGE,
+    ),
+    ("time_densenet", {"num_layers": 3, "num_nodes": 5, "activation": "tanh"}, IMAGE),
+    (
+        "time_densenet",
+        {"num_layers": 3, "num_nodes": 5, "connection": "concatenating", "activation": "tanh"},
+        IMAGE,
+    ),
+    ("fractional_dnn", {"num_layers": 4, "num_nodes": 5, "activation": "tanh"}, IMAGE),
     ("cnn_horn", {"channels": (4, 6), "num_nodes": 5}, IMAGE),
     ("cnn_horn", {"channels": (4,), "num_nodes": 5, "unit": "gap_mlp"}, IMAGE),
 ]

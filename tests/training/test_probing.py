@@ -39,6 +39,8 @@ CASES = {
     "cnn": ({"name": "cnn", "channels": "4-6"}, IMAGE),
     "mlp": ({"name": "mlp", "hidden_nodes": "8-6", "normalisation": "batch", "dropout": 0.2}, IMAGE),
     "cnn_horn": ({"name": "cnn_horn", "channels": "4-6", "num_nodes": 5}, IMAGE),
+    "time_resnet": ({"name": "time_resnet", "num_layers": 3, "num_nodes": 5}, IMAGE),
+    "fractional_dnn": ({"name": "fractional_dnn", "num_layers": 3, "num_nodes": 5}, IMAGE),
 }
 
 
@@ -237,3 +239,34 @@ def test_a_network_whose_inside_is_not_seen_leaves_a_file_that_says_so(tmp_path)
     cell = cell_of({"name": "resnet", "channels": "4"}, IMAGE, {**TRAINING, "steps": 2})
     ds = read_dynamics_file(dynamics_path(trained(cell, tmp_path, seeds=Range(0, 0))))
     assert not ds.data_vars and "not probed" in ds.attrs["absent"]
+
+
+def test_probes_follow_a_network_that_grows_and_one_that_shrinks(tmp_path):
+    insertion = {"name": "layer_insertion", "insert_at": 1, "choice": "position", "position": 0}
+    grown = parse_specification(
+        {
+            "data": IMAGE,
+            "model": {"name": "mlp", "hidden_nodes": "8-6"},
+            "structure": insertion,
+            "training": {"epochs": 3, "batch_size": 20, "learning_rate": 0.01},
+        }
+    )
+    found = read_dynamics_file(dynamics_path(trained(grown, tmp_path / "grown")))
+    rms = found["state_rms"].isel(layer=2)
+    before = found["probe_step"] <= 5
+    assert rms.where(before, drop=True).isnull().all() and rms.where(~before, drop=True).notnull().any()
+    resnet = {"name": "time_resnet", "num_layers": 4, "num_nodes": 5, "l1_penalty": 0.5}
+    shrunk = parse_specification(
+        {
+            "data": IMAGE,
+            "model": resnet,
+            "structure": {"name": "layer_pruning", "threshold": 0.2},
+            "training": {"epochs": 3, "batch_size": 20, "learning_rate": 0.05, "optimizer": "sgd"},
+        }
+    )
+    found = read_dynamics_file(dynamics_path(trained(shrunk, tmp_path / "shrunk")))
+    last = found["state_rms"].isel(layer=3)
+    assert last.isel({found["probe_step"].dims[0]: 0}).notnull().any()
+    assert last.isel({found["probe_step"].dims[0]: -1}).isnull().all()
+    with pytest.raises(ResourceError, match="layer_pruning changes them"):
+        trained(shrunk, tmp_path / "full", probes=SMALL.model_copy(update={"states": "full"}))

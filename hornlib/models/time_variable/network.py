@@ -1,7 +1,7 @@
 """Networks whose layers are time steps: ResNet, DenseNet and Fractional-DNN."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import ClassVar, NamedTuple
 
 import torch
@@ -20,7 +20,16 @@ from hornlib.models.time_variable.parameters import (
 from hornlib.models.time_variable.steps import LayerSteps
 from hornlib.parameters import Task
 
-__all__ = ["Advance", "FractionalDnn", "TimeDensenet", "TimeResnet", "TimeVariableNetwork", "TwoWeights"]
+__all__ = [
+    "Advance",
+    "FractionalDnn",
+    "Opening",
+    "TimeDensenet",
+    "TimeResnet",
+    "TimeVariableNetwork",
+    "TwoWeights",
+    "as_it_is",
+]
 
 
 class Advance(NamedTuple):
@@ -30,10 +39,28 @@ class Advance(NamedTuple):
         state: y_l, or all of z_l where a DenseNet appends.
         change: what the layer has added or appended, y_1 for the opening layer. A gradient with respect to it is
             dL / dy_l with all that follows from y_l, a fractional network's later history included.
+        argument: K y + b, what stands within the nonlinearity.
     """
 
     state: Tensor
     change: Tensor
+    argument: Tensor
+
+
+class Opening(NamedTuple):
+    """The opening layer before its time step: K_0 u + b_0, and f of it, pooled."""
+
+    argument: Tensor
+    output: Tensor
+
+
+Nudge = Callable[[int, Tensor], Tensor]
+"""From a layer's number and its change to what is handed on in its place."""
+
+
+def as_it_is(layer: int, change: Tensor) -> Tensor:
+    """Return the change."""
+    return change
 
 
 class TimeVariableNetwork(nn.Module):
@@ -74,15 +101,21 @@ class TimeVariableNetwork(nn.Module):
         """Return the logits of the last state."""
         return self.readout(state.mean((2, 3)) if self.is_convolutional else state)
 
-    def advances(self, inputs: Tensor) -> Iterator[Advance]:
-        """Yield state and change of every layer, (batch, nodes) or (batch, channels, height, width)."""
-        opened = self.activation(self.layers[0](inputs if self.is_convolutional else inputs.flatten(1)))
+    def advances(self, inputs: Tensor, nudge: Nudge = as_it_is) -> Iterator[Advance]:
+        """Yield what every layer does, (batch, nodes) or (batch, channels, height, width).
+
+        Args:
+            inputs: as the forward pass takes them.
+            nudge: takes every change before it is added or appended; for probes.
+        """
+        argument = self.layers[0](inputs if self.is_convolutional else inputs.flatten(1))
+        opened = self.activation(argument)
         if self.opening_pool > 1:
             opened = nn.functional.avg_pool2d(opened, self.opening_pool)
-        yield from self.propagate(opened, self.steps())
+        yield from self.propagate(Opening(argument, opened), self.steps(), nudge)
 
-    def propagate(self, opened: Tensor, steps: Tensor) -> Iterator[Advance]:
-        """Yield state and change of every layer, from f(K_0 u + b_0) and the steps tau on."""
+    def propagate(self, opening: Opening, steps: Tensor, nudge: Nudge) -> Iterator[Advance]:
+        """Yield what every layer does, from the opening one and the steps tau on."""
         raise NotImplementedError
 
     def layer_steps(self) -> Tensor:
@@ -106,10 +139,13 @@ class TimeVariableNetwork(nn.Module):
     def _block(self, parameters: TimeVariableParameters, block: int) -> nn.Module:
         return _layer(parameters, parameters.num_inputs(block))
 
-    def _opening_and_blocks(self, opened: Tensor, factors: Tensor) -> tuple[Tensor, list[Tensor]]:
+    def _opening_and_blocks(
+        self, opened: Tensor, factors: Tensor, nudge: Nudge
+    ) -> tuple[Tensor, list[Tensor]]:
         """Return y_1, and the factors of the layers after it, each a number."""
         each = list(factors.unbind())
-        return (each[0] * opened, each[1:]) if self.has_opening_step else (opened, each)
+        first, of_blocks = (each[0] * opened, each[1:]) if self.has_opening_step else (opened, each)
+        return nudge(0, first), of_blocks
 
 
 class TimeResnet(TimeVariableNetwork):
@@ -135,36 +171,34 @@ class TimeResnet(TimeVariableNetwork):
         else:
             zero, identity = torch.zeros(nodes, nodes), torch.eye(nodes)
         if not self.has_two_weights:
-            return NeutralLayer({f"{name}.weight": zero, f"{name}.bias": torch.zeros(nodes)}, f"{name}.weight")
+            return NeutralLayer(
+                {f"{name}.weight": zero, f"{name}.bias": torch.zeros(nodes)}, f"{name}.weight"
+            )
         inner = {f"{name}.inner.weight": scale * identity, f"{name}.inner.bias": torch.zeros(nodes)}
         return NeutralLayer({**inner, f"{name}.outer.weight": zero}, f"{name}.outer.weight")
 
-    def propagate(self, opened: Tensor, steps: Tensor) -> Iterator[Advance]:
+    def propagate(self, opening: Opening, steps: Tensor, nudge: Nudge) -> Iterator[Advance]:
         """Yield explicit Euler steps."""
-        state, block_steps = self._opening_and_blocks(opened, steps)
-        yield Advance(state, state)
-        for layer, step in zip(self.layers[1:], block_steps, strict=True):
-            rate = layer(state)
-            change = step * (rate if isinstance(layer, TwoWeights) else self.activation(rate))
+        state, block_steps = self._opening_and_blocks(opening.output, steps, nudge)
+        yield Advance(state, state, opening.argument)
+        for number, (layer, step) in enumerate(zip(self.layers[1:], block_steps, strict=True), start=1):
+            argument = layer.inner(state) if isinstance(layer, TwoWeights) else layer(state)
+            rate = self.activation(argument)
+            change = nudge(number, step * (layer.outer(rate) if isinstance(layer, TwoWeights) else rate))
             state = state + change
-            yield Advance(state, change)
+            yield Advance(state, change, argument)
 
     def _block(self, parameters: TimeVariableParameters, block: int) -> nn.Module:
         return TwoWeights(parameters) if self.has_two_weights else super()._block(parameters, block)
 
 
 class TwoWeights(nn.Module):
-    """W f(K y + b), the residual of a block with two weights: K and b are `inner`, W is `outer`."""
+    """The weights of a residual W f(K y + b): K and b are `inner`, W is `outer`."""
 
     def __init__(self, parameters: TimeVariableParameters) -> None:
         super().__init__()
         self.inner = _layer(parameters, parameters.num_nodes)
         self.outer = _layer(parameters, parameters.num_nodes, bias=False)
-        self.activation = ACTIVATIONS[parameters.activation]
-
-    def forward(self, state: Tensor) -> Tensor:
-        """Return the residual, in the shape of the state."""
-        return self.outer(self.activation(self.inner(state)))
 
 
 class TimeDensenet(TimeVariableNetwork):
@@ -174,16 +208,17 @@ class TimeDensenet(TimeVariableNetwork):
         super().__init__(parameters, task, generator)
         self.is_additive = parameters.connection == "additive"
 
-    def propagate(self, opened: Tensor, steps: Tensor) -> Iterator[Advance]:
+    def propagate(self, opening: Opening, steps: Tensor, nudge: Nudge) -> Iterator[Advance]:
         """Yield y_l where layers add, z_l where they append."""
-        state, block_steps = self._opening_and_blocks(opened, steps)
+        state, block_steps = self._opening_and_blocks(opening.output, steps, nudge)
         every = state
-        yield Advance(state, state)
-        for layer, step in zip(self.layers[1:], block_steps, strict=True):
-            change = step * self.activation(layer(every))
+        yield Advance(state, state, opening.argument)
+        for number, (layer, step) in enumerate(zip(self.layers[1:], block_steps, strict=True), start=1):
+            argument = layer(every)
+            change = nudge(number, step * self.activation(argument))
             state = state + change if self.is_additive else change
             every = torch.cat([every, state], 1)
-            yield Advance(state if self.is_additive else every, change)
+            yield Advance(state if self.is_additive else every, change, argument)
 
 
 class FractionalDnn(TimeVariableNetwork):
@@ -193,19 +228,22 @@ class FractionalDnn(TimeVariableNetwork):
         super().__init__(parameters, task, generator)
         self.fractional_order = parameters.fractional_order
 
-    def propagate(self, opened: Tensor, steps: Tensor) -> Iterator[Advance]:
+    def propagate(self, opening: Opening, steps: Tensor, nudge: Nudge) -> Iterator[Advance]:
         """Yield the steps of the explicit L1 scheme."""
         weights = history_weights(steps, self.fractional_order).unbind()
-        state, factors = self._opening_and_blocks(opened, force_weights(steps, self.fractional_order))
+        forces = force_weights(steps, self.fractional_order)
+        state, factors = self._opening_and_blocks(opening.output, forces, nudge)
         increments = [state] if self.has_opening_step else []
-        yield Advance(state, state)
-        for layer, factor in zip(self.layers[1:], factors, strict=True):
-            increment = factor * self.activation(layer(state))
+        yield Advance(state, state, opening.argument)
+        for number, (layer, factor) in enumerate(zip(self.layers[1:], factors, strict=True), start=1):
+            argument = layer(state)
+            increment = factor * self.activation(argument)
             for weight, past in zip(weights[len(increments)].unbind(), increments, strict=False):
                 increment = torch.addcmul(increment, weight, past, value=-1)
+            increment = nudge(number, increment)
             increments.append(increment)
             state = state + increment
-            yield Advance(state, increment)
+            yield Advance(state, increment, argument)
 
 
 def _layer(parameters: TimeVariableParameters, num_inputs: int, *, bias: bool = True) -> nn.Module:

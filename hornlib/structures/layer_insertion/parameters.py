@@ -1,7 +1,7 @@
 """Parameters of layer insertion by sensitivity, free of torch."""
 
 import re
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, cast
 
 from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema, model_validator
 
@@ -129,6 +129,13 @@ class LayerInsertionParameters(StructureParameters):
                 "layer_insertion: trigger: plateau looks at the validation loss, and validation: 0 leaves none"
             )
         return found
+
+    def deepest(self, model: ModelParameters) -> ModelParameters:
+        """Return the model with all insertions."""
+        deepest = cast(LayeredParameters, model)
+        for _ in range(self.insertions if self.choice != "nowhere" else 0):
+            deepest = deepest.with_layer(len(deepest.layer_widths()) - 1)
+        return deepest
 
     def remarks(self, events: int, runs: int) -> list[str]:
         """Say that the trigger never fired."""
