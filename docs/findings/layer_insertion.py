@@ -1,0 +1,196 @@
+"""Layer insertion against its rivals: losses at equal epochs and at equal FLOPs, where and when, as tables and a figure.
+
+python docs/findings/layer_insertion.py results/layer_insertion/results.nc --out docs/findings/layer_insertion.md
+"""
+
+import argparse
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import xarray as xr
+from scipy.stats import binomtest, wilcoxon
+
+from hornlib import open_results
+
+SPIRALS = {
+    "fnn_5": "FNN [5], full batch",
+    "resnet_3_3": "ResNet [3, 3], two weights, tanh",
+    "fnn_5_batches": "FNN [5], batches of 45",
+    "fnn_4_4": "FNN [4, 4], full batch",
+    "resnet_3_3_3": "ResNet [3, 3, 3], learning rate times 0.7 at insertion",
+    "fnn_10_10_batches": "FNN [10, 10], batches of 45, learning rate doubled at insertion",
+}
+WHEN = {
+    "when_fnn_5": "FNN [5], learning rate times 0.8 at insertion",
+    "when_fnn_10_10": "FNN [10, 10], batches of 45",
+}
+ARMS = ("inserted", "smallest", "random", "reset", "small", "large", "large_virtual")
+RIVALS = ("small", "reset", "large", "large_virtual")
+
+
+def final(ds: xr.Dataset, variable: str, arm: str) -> np.ndarray:
+    """Return the last value of every seed of an arm, (seeds,); infinity for a run that diverged."""
+    own = ds.isel(cell=int(np.flatnonzero(ds["arm"].values == arm)[0]))
+    found = own[variable].values[:, np.flatnonzero(own["samples"].notnull().values)[-1]]
+    return np.where(own["status"].values == "diverged", np.inf, found)
+
+
+def at_flops(ds: xr.Dataset, arm: str, budget: np.ndarray) -> np.ndarray:
+    """Return each seed's training loss at its last evaluation within its budget of FLOPs, (seeds,)."""
+    own = ds.isel(cell=int(np.flatnonzero(ds["arm"].values == arm)[0]))
+    loss, flops = own["training_loss"].values, own["training_flops"].values
+    within = np.isfinite(loss) & (flops <= budget[:, None])
+    last = np.where(within, np.arange(loss.shape[1]), -1).max(1)
+    found = np.where(last >= 0, loss[np.arange(len(loss)), last], np.inf)
+    return np.where(own["status"].values == "diverged", np.inf, found)
+
+
+def spread(values: np.ndarray, digits: int = 3) -> str:
+    """Write 'median [quartiles]'."""
+    low, middle, high = np.quantile(values, [0.25, 0.5, 0.75], method="nearest")
+    return f"{middle:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
+
+
+def share(better: np.ndarray) -> str:
+    """Write a share of seeds with its exact 95 % interval."""
+    won, number = int(better.sum()), len(better)
+    interval = binomtest(won, number).proportion_ci(0.95)
+    return f"{won}/{number} = {won / number:.0%} [{interval.low:.0%}, {interval.high:.0%}]"
+
+
+def paired(first: np.ndarray, second: np.ndarray) -> str:
+    """Write the two-sided p-value of Wilcoxon's signed ranks of paired losses; a divergence counts as the largest."""
+    largest = np.nanmax(np.where(np.isfinite(np.r_[first, second]), np.r_[first, second], np.nan))
+    one, other = (np.where(np.isfinite(part), part, 2 * largest) for part in (first, second))
+    return "1" if np.array_equal(one, other) else f"{wilcoxon(one, other).pvalue:.2g}"
+
+
+def of_setting(ds: xr.Dataset, name: str) -> Iterator[str]:
+    """Yield the tables of one setting."""
+    arms = [arm for arm in ARMS if arm in ds["arm"].values]
+    losses = {arm: final(ds, "training_loss", arm) for arm in arms}
+    yield from (
+        f"### {name}",
+        f"n = {ds.sizes['seed']} seeds.",
+        "",
+        "| arm | final training loss, median [quartiles] | test error, % | diverged | training MFLOP |",
+        "|---|---:|---:|---:|---:|",
+    )
+    for arm in arms:
+        error, flops = 100 * (1 - final(ds, "test_metric", arm)), final(ds, "training_flops", arm)
+        error = np.where(np.isfinite(error), error, 50.0)
+        gone = int(np.isinf(losses[arm]).sum())
+        cost = np.median(flops[np.isfinite(flops)]) / 1e6
+        yield f"| {arm} | {spread(losses[arm])} | {spread(error, 1)} | {gone} | {cost:,.0f} |"
+    yield from (
+        "",
+        "| inserted against | lower final loss at equal epochs | p | at equal FLOPs | lower or equal test error |",
+        "|---|---:|---:|---:|---:|",
+    )
+    errors = {arm: final(ds, "test_metric", arm) for arm in arms}
+    for rival in (arm for arm in RIVALS if arm in arms):
+        budget = final(ds, "training_flops", rival)
+        equal = share(at_flops(ds, "inserted", budget) < at_flops(ds, rival, budget))
+        lower, p = share(losses["inserted"] < losses[rival]), paired(losses["inserted"], losses[rival])
+        yield f"| {rival} | {lower} | {p} | {equal} | {share(errors['inserted'] >= errors[rival])} |"
+    if "smallest" in arms:
+        yield ""
+        for first, second in (("inserted", "smallest"), ("inserted", "random"), ("smallest", "random")):
+            words = {"inserted": "largest"}
+            wins = share(losses[first] <= losses[second])
+            yield (
+                f"- {words.get(first, first)} at most {second}: {wins}, p = {paired(losses[first], losses[second])}"
+            )
+    yield ""
+
+
+def of_moments(ds: xr.Dataset, name: str) -> Iterator[str]:
+    """Yield the table of the moments of insertion."""
+    yield from (f"### {name}", f"n = {ds.sizes['seed']} seeds.", "")
+    yield "| inserted after epoch | final training loss, median [quartiles] | lower than small | lower than large |"
+    yield "|---|---:|---:|---:|"
+    small, large = (final(ds, "training_loss", arm) for arm in ("small", "large"))
+    for cell in np.flatnonzero(ds["arm"].values == "inserted"):
+        own = final(ds.isel(cell=[cell]), "training_loss", "inserted")
+        epoch = ds["insert_at"].values[cell]
+        yield f"| {epoch} | {spread(own)} | {share(own < small)} | {share(own < large)} |"
+    yield from (
+        f"| never (small) | {spread(small)} | | |",
+        f"| large from scratch | {spread(large)} | | |",
+        "",
+    )
+
+
+def of_cnn(ds: xr.Dataset) -> Iterator[str]:
+    """Yield the table of the convolutional setting."""
+    yield from (
+        "### CNN of 8, 16 and 32 channels, ten photographs",
+        f"n = {ds.sizes['seed']} seeds, 16x16 pixels, 2,000 training patches, 20 epochs, Adam; insertion after epoch 10, "
+        "three by threshold after epochs 5, 10 and 15.",
+        "",
+        "| arm | final training loss, median [quartiles] | test accuracy, % | parameters at the end | lower loss than small |",
+        "|---|---:|---:|---:|---:|",
+    )
+    small = final(ds, "training_loss", "small")
+    for arm in ds["arm"].values:
+        loss, accuracy = final(ds, "training_loss", arm), 100 * final(ds, "test_metric", arm)
+        parameters = final(ds, "num_parameters", arm)
+        wins = "" if arm == "small" else share(loss < small)
+        yield f"| {arm} | {spread(loss)} | {spread(accuracy, 1)} | {spread(parameters, 0)} | {wins} |"
+    yield ""
+
+
+def draw(path: Path, results: Path, sweeps: Sequence[str]) -> None:
+    """Draw the median training loss over training FLOPs, one panel a setting."""
+    styles = {
+        "inserted": ("#d55e00", "-"),
+        "smallest": ("#e69f00", "--"),
+        "random": ("#e69f00", ":"),
+        "small": ("#0072b2", "-"),
+        "large": ("#009e73", "-"),
+        "large_virtual": ("#009e73", "--"),
+        "reset": ("#0072b2", "--"),
+    }
+    figure, axes = plt.subplots(2, 3, figsize=(11, 6.2), constrained_layout=True)
+    for panel, sweep in zip(axes.flat, sweeps, strict=False):
+        ds = open_results(results, sweep=sweep).load()
+        for arm in (arm for arm in ARMS if arm in ds["arm"].values):
+            own = ds.isel(cell=int(np.flatnonzero(ds["arm"].values == arm)[0]))
+            colour, line = styles[arm]
+            loss, flops = own["training_loss"].median("seed"), own["training_flops"].median("seed") / 1e6
+            panel.plot(flops, loss, color=colour, linestyle=line, label=arm.replace("_", ", "))
+        panel.set_title(SPIRALS[sweep].split(", learning")[0], fontsize=9)
+        panel.set(xscale="log", yscale="log", xlabel="training MFLOP", ylabel="training loss")
+    axes.flat[4].legend(fontsize=7, frameon=False)
+    plt.rcParams["svg.hashsalt"] = "hornlib"
+    figure.savefig(path, metadata={"Date": None})
+
+
+def main() -> None:
+    """Read the results and write tables and figure."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("results", type=Path)
+    parser.add_argument("--out", type=Path, required=True)
+    arguments = parser.parse_args()
+    found = open_results(arguments.results)
+    there = {str(name).removeprefix("in_") for name in found.coords if str(name).startswith("in_")}
+    lines = ["## Where and whether: the settings on two spirals", ""]
+    for sweep, name in SPIRALS.items():
+        if sweep in there:
+            lines += of_setting(open_results(arguments.results, sweep=sweep).load(), name)
+    lines += ["## When", ""]
+    for sweep, name in WHEN.items():
+        if sweep in there:
+            lines += of_moments(open_results(arguments.results, sweep=sweep).load(), name)
+    if "cnn" in there:
+        lines += ["## Convolutions", "", *of_cnn(open_results(arguments.results, sweep="cnn").load())]
+    text = arguments.out.read_text() if arguments.out.exists() else "# Layer insertion\n\n"
+    head = text.split("\n## Where and whether")[0].rstrip()
+    arguments.out.write_text(head + "\n\n" + "\n".join(lines))
+    draw(arguments.out.with_suffix(".svg"), arguments.results, [sweep for sweep in SPIRALS if sweep in there])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,150 @@
+"""The statistics of a sweep as Markdown and CSV: verdicts, ratios of the subject to every rival, what each arm reaches.
+
+python docs/findings/verdicts.py results/horn/statistics.nc horn --out docs/findings/horn.md --csv docs/findings/horn.csv
+"""
+
+import argparse
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from hornlib.statistics.write import open_statistics
+
+SELECTIONS = {"": "default", "time_to_target": "tuned for speed", "final_metric": "tuned for accuracy"}
+MARK = "<!-- below: made by docs/findings/verdicts.py -->"
+
+
+def ratios(ds: xr.Dataset) -> pd.DataFrame:
+    """Return the subject's ratio to every rival at the headline's target, one row a comparison and axis."""
+    subject = ds.sel(target=float(ds.attrs["target"]))
+    rows = []
+    for contender in np.flatnonzero(ds["arm"].values == ds.attrs["subject"]):
+        own = subject.isel(contender=contender)
+        for rival in range(ds.sizes["rival"]):
+            found = own.isel(rival=rival)
+            for axis in ds["axis"].values:
+                ratio = float(found["ratio"].sel(axis=axis))
+                if not np.isfinite(ratio):
+                    continue
+                low, high = found["ratio_bound"].sel(axis=axis).values
+                rows.append(
+                    {
+                        "dataset": str(own["contender_dataset"].item()),
+                        "values": SELECTIONS.get(str(own["selected_for"].item()), ""),
+                        "rival": str(ds["rival"].values[rival]),
+                        "axis": str(axis),
+                        "ratio": ratio,
+                        "low": float(low),
+                        "high": float(high),
+                        "p": float(found["p_value"].sel(axis=axis)),
+                        "p_holm": float(found["p_holm"]) if axis == "samples" else np.nan,
+                        "pairs": int(found["num_pairs"]),
+                        "conclusion": str(found["conclusion"].sel(axis=axis).item()),
+                    }
+                )
+    return pd.DataFrame(rows).drop_duplicates()
+
+
+def arms(ds: xr.Dataset) -> pd.DataFrame:
+    """Return what every contender reaches and costs, one row a contender."""
+    at = ds.sel(target=float(ds.attrs["target"]))
+    columns = {
+        "dataset": ds["contender_dataset"].values,
+        "values": [SELECTIONS.get(name, "") for name in ds["selected_for"].values.astype(str)],
+        "arm": ds["arm"].values,
+        "n": ds["num_seeds"].values,
+        "diverged": ds["num_diverged"].values,
+        "samples": at["restricted_mean"].sel(axis="samples").values,
+        "samples_low": at["restricted_mean_bound"].sel(axis="samples").values[:, 0],
+        "samples_high": at["restricted_mean_bound"].sel(axis="samples").values[:, 1],
+        "reached": at["reached_rate"].values,
+        "accuracy": ds["final_metric_mean"].values,
+        "accuracy_low": ds["final_metric_bound"].values[:, 0],
+        "accuracy_high": ds["final_metric_bound"].values[:, 1],
+        "parameters": ds["cost_parameters"].values,
+        "forward_flops": ds["cost_forward_flops"].values,
+        "training_flops": ds["cost_training_flops"].values,
+        "seconds": ds["cost_seconds"].values,
+        "peak_memory": ds["cost_peak_memory"].values,
+        "learning_rate": ds["learning_rate"].values,
+    }
+    columns |= {
+        name: ds[name].values for name in ("num_cycles", "damping_ratio", "leak_rate") if name in ds.coords
+    }
+    return pd.DataFrame(columns)
+
+
+def markdown(ds: xr.Dataset) -> Iterator[str]:
+    """Yield the lines of the tables."""
+    yield from ("## The verdicts", "", f"> {ds.attrs['answer']}", "")
+    compared, reached = ratios(ds), arms(ds)
+    level = f"{100 * float(ds.attrs['target']):g} %"
+    for axis, words in (("samples", "samples"), ("training_flops", "training FLOPs"), ("seconds", "seconds")):
+        own = compared[compared["axis"] == axis]
+        if own.empty:
+            continue
+        rivals = list(dict.fromkeys(own["rival"]))
+        yield from (
+            f"### {words[0].upper() + words[1:]} to the {level} level: {ds.attrs['subject']} over its rival",
+            "Paired ratio of restricted means [95 % interval]; above 1 the subject needs more; * the interval excludes 1.",
+            "",
+            "| dataset | values | " + " | ".join(f"`{rival}`" for rival in rivals) + " |",
+            "|---|---|" + "---:|" * len(rivals),
+        )
+        for (dataset, values), rows in own.groupby(["dataset", "values"], sort=False):
+            cells = [_ratio(rows[rows["rival"] == rival]) for rival in rivals]
+            yield f"| {dataset} | {values} | " + " | ".join(cells) + " |"
+        yield ""
+    yield from (
+        "### Every arm",
+        f"Samples to the {level} level (restricted mean), and final test accuracy, both with 95 % intervals.",
+        "",
+        "| dataset | values | arm | n | learning rate | samples | accuracy, % | parameters | training GFLOP |",
+        "|---|---|---|---:|---:|---:|---:|---:|---:|",
+    )
+    for row in reached.to_dict("records"):
+        yield (
+            f"| {row['dataset']} | {row['values']} | `{row['arm']}` | {row['n']:.0f} | {row['learning_rate']:.2g} | "
+            f"{row['samples']:,.0f} [{row['samples_low']:,.0f}, {row['samples_high']:,.0f}] | "
+            f"{100 * row['accuracy']:.2f} [{100 * row['accuracy_low']:.2f}, {100 * row['accuracy_high']:.2f}] | "
+            f"{row['parameters']:,.0f} | {row['training_flops'] / 1e9:,.1f} |"
+        )
+    yield from ("", "### What limits these statements", "")
+    yield from (f"- {limit}" for limit in json.loads(str(ds.attrs.get("limits", "[]"))))
+
+
+def _ratio(rows: pd.DataFrame) -> str:
+    if rows.empty:
+        return ""
+    row = rows.iloc[0]
+    clear = "*" if row["low"] > 1 or row["high"] < 1 else ""
+    return f"{row['ratio']:.2f} [{row['low']:.2f}, {row['high']:.2f}]{clear}"
+
+
+def main() -> None:
+    """Read the statistics and write both files; what stands above the mark in the Markdown is kept."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("statistics", type=Path)
+    parser.add_argument("sweep")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--csv", type=Path, required=True)
+    arguments = parser.parse_args()
+    ds = open_statistics(arguments.statistics, arguments.sweep)
+    compared = ratios(ds).assign(table="ratio")
+    reached = arms(ds).assign(table="arm")
+    pd.concat([compared, reached]).to_csv(arguments.csv, index=False, float_format="%.6g")
+    text = (
+        arguments.out.read_text()
+        if arguments.out.exists()
+        else f"# The sweep `{arguments.sweep}`\n\n{MARK}\n"
+    )
+    head = text.split(MARK)[0]
+    arguments.out.write_text(head + MARK + "\n" + "\n".join(markdown(ds)) + "\n")
+
+
+if __name__ == "__main__":
+    main()
