@@ -1,4 +1,4 @@
-"""Layer insertion against its rivals: losses at equal epochs and at equal FLOPs, where and when, as tables and a figure.
+"""Layer insertion against its rivals: losses at equal epochs and equal FLOPs, where, when; as tables and a figure.
 
 python docs/findings/layer_insertion.py results/layer_insertion/results.nc --out docs/findings/layer_insertion.md
 """
@@ -127,10 +127,11 @@ def of_cnn(ds: xr.Dataset) -> Iterator[str]:
     """Yield the table of the convolutional setting."""
     yield from (
         "### CNN of 8, 16 and 32 channels, ten photographs",
-        f"n = {ds.sizes['seed']} seeds, 16x16 pixels, 2,000 training patches, 20 epochs, Adam; insertion after epoch 10, "
-        "three by threshold after epochs 5, 10 and 15.",
+        f"n = {ds.sizes['seed']} seeds, 16x16 pixels, 2,000 training patches, 20 epochs, Adam; insertion after epoch "
+        "10, three by threshold after epochs 5, 10 and 15.",
         "",
-        "| arm | final training loss, median [quartiles] | test accuracy, % | parameters at the end | lower loss than small |",
+        "| arm | final training loss, median [quartiles] | test accuracy, % | parameters at the end | "
+        "lower loss than small |",
         "|---|---:|---:|---:|---:|",
     )
     small = final(ds, "training_loss", "small")

@@ -1,6 +1,6 @@
-"""The statistics of a sweep as Markdown and CSV: verdicts, ratios of the subject to every rival, what each arm reaches.
+"""The statistics of a sweep as Markdown and CSV: verdicts, ratios of the subject to rivals, what each arm reaches.
 
-python docs/findings/verdicts.py results/horn/statistics.nc horn --out docs/findings/horn.md --csv docs/findings/horn.csv
+cd docs/findings && python verdicts.py ../../results/horn/statistics.nc horn --out horn.md --csv horn.csv
 """
 
 import argparse
@@ -90,7 +90,7 @@ def markdown(ds: xr.Dataset) -> Iterator[str]:
         rivals = list(dict.fromkeys(own["rival"]))
         yield from (
             f"### {words[0].upper() + words[1:]} to the {level} level: {ds.attrs['subject']} over its rival",
-            "Paired ratio of restricted means [95 % interval]; above 1 the subject needs more; * the interval excludes 1.",
+            "Paired ratio of restricted means [95 % interval]; above 1 the subject needs more; * excludes 1.",
             "",
             "| dataset | values | " + " | ".join(f"`{rival}`" for rival in rivals) + " |",
             "|---|---|" + "---:|" * len(rivals),
