@@ -1,0 +1,154 @@
+"""Gradients through depth: ||dL/dy_1|| / ||dL/dy_L|| of plain, residual and fractional networks.
+
+python docs/findings/gradient_flow.py
+"""
+
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+
+from hornlib.cell import Cell, parse_specification
+from hornlib.data.loading import Splits, load
+from hornlib.mechanism.gradient_flow import gradient_flow, network_of_lane
+from hornlib.training.chunk import start_chunk
+from hornlib.training.lanes import LaneGroup
+from hornlib.training.loop import train_chunk
+
+DEPTHS, SEEDS, STEPS, WIDTH = (6, 16, 32, 64), range(7), 200, 32
+TRAINING = {
+    "steps": STEPS,
+    "batch_size": 64,
+    "optimizer": "adamw",
+    "learning_rate": 1e-3,
+    "schedule": "constant",
+}
+NUM_EXAMPLES = 256
+
+HEAD = f"""# Gradients through depth
+||dL/dy_1|| / ||dL/dy_L||: how much of the gradient at the last layer arrives at the first. Below 1 it vanishes, above
+it explodes. Handwritten digits, {WIDTH} nodes a layer, relu, no normalisation, L layers, the loss the mean
+cross-entropy of {NUM_EXAMPLES} training examples. Median (quartiles) over {len(SEEDS)} seeds, at the first weights
+and after {STEPS} steps of Adam (batch {TRAINING["batch_size"]}, learning rate {TRAINING["learning_rate"]:g}); the
+last column is the test accuracy then, median over the seeds that did not diverge. "diverged": so many seeds have no
+ratio. In a Fractional-DNN (gamma = 0.5) the derivative with respect to y_l takes in what y_l does to later steps
+through the history. Made by `python docs/findings/gradient_flow.py`.
+
+![ratio of gradient norms over depth](gradient_flow.svg)
+"""
+
+
+def arms(depth: int) -> dict[str, dict[str, object]]:
+    """Return the compared models at one depth, by label."""
+    shared = {"num_nodes": WIDTH, "num_layers": depth, "readout_norm": "none"}
+    found: dict[str, dict[str, object]] = {
+        "FNN": {"name": "mlp", "hidden_nodes": "-".join([str(WIDTH)] * depth), "readout_norm": "none"}
+    }
+    for label, name, learned in (
+        ("ResNet", "time_resnet", "learned"),
+        ("Fractional-DNN", "fractional_dnn", "projected"),
+    ):
+        found[f"{label}, tau fixed, T = 1"] = {"name": name, "layer_steps": "fixed", **shared}
+        found[f"{label}, tau fixed, T = L"] = {
+            "name": name,
+            "layer_steps": "fixed",
+            "initial_horizon": float(depth),
+            **shared,
+        }
+        found[f"{label}, tau learned from T = 1"] = {"name": name, "layer_steps": learned, **shared}
+    return found
+
+
+def measure(cell: Cell, splits: Splits) -> dict[str, np.ndarray]:
+    """Return the ratio of every seed before and after training, NaN where it diverged, and the test accuracies."""
+    chunk = start_chunk(cell, list(SEEDS), torch.device("cpu"))
+    before = ratios(chunk.lanes, cell, splits)
+    train_chunk(chunk, splits)
+    after = ratios(chunk.lanes, cell, splits) if chunk.training_rows else np.full(len(SEEDS), np.nan)
+    return {"before": before, "after": after, "accuracy": chunk.curves["test_metric"][:, -1].numpy()}
+
+
+def ratios(lanes: LaneGroup, cell: Cell, splits: Splits) -> np.ndarray:
+    """Return the ratio of every seed that still trains, in the seeds' places."""
+    inputs, targets = splits.train.inputs[:NUM_EXAMPLES].double(), splits.train.targets[:NUM_EXAMPLES]
+    found = np.full(len(SEEDS), np.nan)
+    for lane, row in enumerate(lanes.rows):
+        network = network_of_lane(
+            lanes, lane, cell.model, cell.task()
+        ).double()  # so small ones do not underflow
+        found[row] = gradient_flow(network, inputs, targets)
+    return found
+
+
+def spread(values: np.ndarray) -> str:
+    """Write median (lower quartile to upper quartile) of the finite values, and how many are not."""
+    finite = values[np.isfinite(values)]
+    diverged = len(values) - len(finite)
+    if not len(finite):
+        return f"{diverged} diverged"
+    low, middle, high = np.percentile(finite, (25, 50, 75))
+    return f"{middle:.2g} ({low:.2g} to {high:.2g})" + (f"; {diverged} diverged" if diverged else "")
+
+
+def table(found: dict[tuple[str, int], dict[str, np.ndarray]]) -> str:
+    """Write a row a model and depth."""
+    lines = [
+        "| network | depth | at the start | after training | test accuracy |",
+        "|---|---:|---:|---:|---:|",
+    ]
+    for (label, depth), own in found.items():
+        accuracy = np.nanmedian(own["accuracy"]) if np.isfinite(own["accuracy"]).any() else np.nan
+        reached = f"{accuracy:.3f}" if np.isfinite(accuracy) else "-"
+        lines.append(f"| {label} | {depth} | {spread(own['before'])} | {spread(own['after'])} | {reached} |")
+    return "\n".join(lines) + "\n"
+
+
+def draw(found: dict[tuple[str, int], dict[str, np.ndarray]]) -> Figure:
+    """Draw medians with quartiles over depth, before and after training."""
+    figure = Figure(figsize=(9, 4), layout="constrained")
+    labels = list(dict.fromkeys(label for label, _ in found))
+    for axes, when, title in zip(
+        figure.subplots(1, 2, sharey=True),
+        ("before", "after"),
+        ("at the start", f"after {STEPS} steps"),
+        strict=True,
+    ):
+        for number, label in enumerate(labels):
+            shown = [found[label, depth][when] for depth in DEPTHS]
+            quartiles = np.array([np.nanpercentile(own, (25, 50, 75)) for own in shown])
+            low, middle, high = quartiles.T
+            place = np.array(DEPTHS) * 1.02 ** (number - 3)  # side by side, so that bars can be told apart
+            style = "-" if "ResNet" in label else "--" if "Fractional" in label else ":"
+            axes.errorbar(
+                place, middle, (middle - low, high - middle), fmt=f"o{style}", label=label, capsize=2
+            )
+        axes.axhline(1, color="black", linewidth=0.6)
+        axes.set(xscale="log", yscale="log", xlabel="layers", title=title, xticks=DEPTHS)
+        axes.set_xticks(DEPTHS, [str(depth) for depth in DEPTHS])
+        axes.minorticks_off()
+    figure.axes[0].set_ylabel("||dL/dy_1|| / ||dL/dy_L||")
+    figure.legend(
+        *figure.axes[0].get_legend_handles_labels(), loc="outside right center", fontsize=8, frameon=False
+    )
+    return figure
+
+
+def main() -> None:
+    """Train, measure, and write table and figure beside this file."""
+    torch.set_num_threads(1)
+    here, found = Path(__file__), {}
+    for depth in DEPTHS:
+        for label, model in arms(depth).items():
+            cell = parse_specification({"data": {"name": "digits"}, "model": model, "training": TRAINING})
+            found[label, depth] = measure(cell, load(cell.data, "cpu"))
+            print(label, depth, spread(found[label, depth]["after"]), flush=True)
+    found = dict(sorted(found.items(), key=lambda item: list(arms(1)).index(item[0][0])))
+    here.with_suffix(".md").write_text(f"{HEAD}\n{table(found)}")
+    with matplotlib.rc_context({"svg.hashsalt": "hornlib", "svg.fonttype": "none", "font.size": 9}):
+        draw(found).savefig(here.with_suffix(".svg"), metadata={"Date": None})
+
+
+if __name__ == "__main__":
+    main()
