@@ -120,7 +120,7 @@ def digits(ds: xr.Dataset) -> Iterator[str]:
     fixed = _times(reached, ds, "fixed")
     yield from (
         "## Handwritten digits, 4,000 steps of gradient descent, learning rate 0.05",
-        f"n = {ds.sizes['seed']} seeds. Steps to 90 % validation accuracy (a run that never gets there counts as 4,000), "
+        f"n = {ds.sizes['seed']} seeds. Steps to 90 % validation accuracy (4,000 for a run that never does), "
         "their "
         "ratio to those of fixed steps with T = 1, final test accuracy, horizon and layers at the end.",
         "",
@@ -147,7 +147,7 @@ def digits(ds: xr.Dataset) -> Iterator[str]:
         difference = 100 * (pruned["final_test_metric"] - whole["final_test_metric"]).values
         depth = int(np.median(pruned["final_depth"].values))
         yield from (
-            f"Pruning leaves {spread(pruned['final_depth'].values, 0)} of 6 layers; test accuracy less that of the same "
+            f"Pruning leaves {spread(pruned['final_depth'].values, 0)} of 6 layers; accuracy less that of the same "
             "training "
             f"without pruning: {spread(difference, 2)} points, paired by seed.",
             forward_times(depth),

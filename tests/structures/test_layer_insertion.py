@@ -284,11 +284,11 @@ def test_control_arms_choose_as_they_say():
 
 
 def test_a_plateau_fires_once_the_validation_loss_has_stopped_falling():
-    still = {"trigger": "plateau", "patience": 1, "tolerance": 0.0}
+    still = {"trigger": "plateau", "patience": 1, "least_improvement": 0.0}
     falling = trained(
         cell_of("mlp", {**still}, learning_rate=1e-3, optimizer="sgd", momentum=0.0, acceleration="none")
     )
-    stopped = trained(cell_of("mlp", {**still, "tolerance": 0.5}, learning_rate=1e-9))
+    stopped = trained(cell_of("mlp", {**still, "least_improvement": 0.5}, learning_rate=1e-9))
     assert not falling.events
     assert [event.kind for event in stopped.events] == ["inserted"] * 3
 

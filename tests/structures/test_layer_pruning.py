@@ -85,9 +85,7 @@ def test_the_function_is_that_of_the_network_without_the_step():
 
 
 def test_the_opening_layer_stays_and_lanes_of_unequal_depth_train_on_apart():
-    _, chunk = looked(
-        [[1e-5, 1.0, 1.0, 1.0, 1.0], [1.0, 1.0, 1.0, 1e-5, 1.0], [1.0, 1.0, 1.0, 1.0, 1.0]]
-    )
+    _, chunk = looked([[1e-5, 1.0, 1.0, 1.0, 1.0], [1.0, 1.0, 1.0, 1e-5, 1.0], [1.0, 1.0, 1.0, 1.0, 1.0]])
     assert [(event.row, event.position) for event in chunk.events] == [(1, 3)]
     assert {len(group.model.layer_widths()): group.lanes.rows for group in chunk.groups} == {
         5: [0, 2],

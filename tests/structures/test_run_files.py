@@ -59,7 +59,9 @@ def test_steps_of_layers_stand_in_the_run_file_and_their_sum_is_the_horizon(trai
 def test_a_static_network_with_steps_has_no_depth_and_no_events(trained):
     found = trained({"name": "fractional_dnn", "num_layers": 3, "num_nodes": 6}, {"name": "static"})
     assert "depth" not in found and "event_step" not in found
-    assert found["layer_step"].shape[2] == 3 and (found["training_total_loss"] == found["training_loss"]).all()
+    assert (
+        found["layer_step"].shape[2] == 3 and (found["training_total_loss"] == found["training_loss"]).all()
+    )
 
 
 def test_what_never_happened_is_said_at_the_end(trained, capsys):

@@ -80,7 +80,7 @@ class LayerInsertion:
         edge = view.step - self.parameters.patience * steps_per_epoch
         before = [loss for step, loss in losses if step <= edge]
         recent = [loss for step, loss in losses if step > edge]
-        return bool(before) and min(recent) > min(before) * (1 - self.parameters.tolerance)
+        return bool(before) and min(recent) > min(before) * (1 - self.parameters.least_improvement)
 
     def _chosen(self, view: View, lane: int, found: Sensitivity | None) -> tuple[int, float] | None:
         """Return position and score; position -1 for nowhere, None for not now."""

@@ -57,8 +57,8 @@ class LayerInsertionParameters(StructureParameters):
     insertions: int = Field(default=1, ge=1)
     """Most layers inserted into one network."""
     patience: int | None = Field(default=None, ge=1)
-    """plateau: epochs over which the validation loss has not fallen by `tolerance`."""
-    tolerance: float = Field(default=0.01, ge=0, lt=1)
+    """plateau: epochs over which the validation loss has not fallen by `least_improvement`."""
+    least_improvement: float = Field(default=0.01, ge=0, lt=1)
     """plateau: share of the validation loss that counts as falling."""
     choice: Literal["largest", "smallest", "random", "position", "nowhere"] = "largest"
     """Where: at the largest or the smallest score, at random, at `position`; or nowhere, the control that resets
