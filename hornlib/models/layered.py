@@ -56,14 +56,15 @@ def with_layer(
         network: whose they are.
         position: of the layer before the new one.
         new: of the new layer, by the names that they will have.
-        entry: of the new layer in a vector: the mean of the others, or 0.
+        entry: of the new layer in a vector: the mean of the others, or 0. A new time step changes no function, but
+            the horizon, and so what a penalty of it adds to the loss.
     """
     layer = position + 1
     moved = {}
     for name, tensor in tensors.items():
         found = of_layer(name, network)
         if name in network.layer_vectors:
-            place = layer - network.layer_vectors[name]
+            place = _place(layer, name, network)
             mean = tensor.mean(-1, keepdim=True)
             own = mean if entry == "mean" else torch.zeros_like(mean)
             moved[name] = torch.cat([tensor[..., :place], own, tensor[..., place:]], -1)
@@ -80,7 +81,7 @@ def without_layer(tensors: Mapping[str, Tensor], network: LayeredNetwork, layer:
     for name, tensor in tensors.items():
         found = of_layer(name, network)
         if name in network.layer_vectors:
-            place = layer - network.layer_vectors[name]
+            place = _place(layer, name, network)
             moved[name] = torch.cat([tensor[..., :place], tensor[..., place + 1 :]], -1)
         elif found is None or found < layer:
             moved[name] = tensor
@@ -93,6 +94,16 @@ def of_layer(name: str, network: LayeredNetwork) -> int | None:
     """Return the layer that a tensor belongs to, or None."""
     match = re.match(rf"({'|'.join(network.layer_lists)})\.(\d+)\.", name)
     return None if match is None else int(match[2])
+
+
+def _place(layer: int, name: str, network: LayeredNetwork) -> int:
+    """Return the entry of a layer in a vector."""
+    place = layer - network.layer_vectors[name]
+    if place < 0:
+        raise ValueError(
+            f"layer {layer} has no entry in {name}, whose first is of {network.layer_vectors[name]}"
+        )
+    return place
 
 
 def _renumbered(name: str, network: LayeredNetwork, layer: int) -> str:

@@ -52,8 +52,8 @@ class Change(NamedTuple):
 
     Attributes:
         kind: what is done: inserted, pruned, ...; one word, kept in the run file.
-        position: of the layer that is concerned, from 0 at the input; -1 for none.
-        score: what decided; NaN where nothing did.
+        layers: position, from 0 at the input, and score of every layer that is concerned; the position is -1 where
+            none is, the score NaN where nothing decided.
         model: what the network is from now on.
         parameters: its trained tensors.
         buffers: its fixed and running tensors; those that are missing start as a new network's.
@@ -64,8 +64,7 @@ class Change(NamedTuple):
     """
 
     kind: str
-    position: int
-    score: float
+    layers: Sequence[tuple[int, float]]
     model: ModelParameters
     parameters: Tensors
     buffers: Tensors

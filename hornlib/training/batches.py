@@ -24,6 +24,7 @@ class Batches:
     def __init__(self, chunk: Chunk, train: Split) -> None:
         self.chunk, self.train = chunk, train
         self.epoch: int | None = None
+        self.places: dict[tuple[int, ...], Tensor] = {}
 
     def at(self, step: int, rows: Sequence[int]) -> tuple[Tensor, Tensor]:
         """Return inputs (lanes, batch, ...) and targets of a training step of these rows, counted from 0."""
@@ -51,13 +52,18 @@ class Batches:
             yield self._taken(orders[:, batch * size : (batch + 1) * size], draws, rows)
 
     def _taken(self, index: Tensor, draws: Draws | None, rows: Sequence[int]) -> tuple[Tensor, Tensor]:
-        everybody = len(rows) == len(index)
-        index = index if everybody else index[list(rows)]
+        lane = self._on_device(rows, index.device).unsqueeze(1)
+        index = index if len(rows) == len(index) else index[lane[:, 0]]
         inputs, targets = self.train.inputs[index], self.train.targets[index]
         if draws is not None:
-            lane = torch.tensor(list(rows), device=index.device).unsqueeze(1)
             inputs = crop_flip(inputs, draws.offsets[lane, index], draws.flips[lane, index])
         return inputs, targets
+
+    def _on_device(self, rows: Sequence[int], device: torch.device) -> Tensor:
+        """Return the rows as an index, copied to the device once: a copy at every step would be waited for."""
+        if tuple(rows) not in self.places:
+            self.places[tuple(rows)] = torch.tensor(list(rows), device=device)
+        return self.places[tuple(rows)]
 
     def _draws(self, epoch: int) -> Draws | None:
         if self.chunk.cell.data.augmentation != "crop_flip":

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from hornlib.data.loading import Splits
 from hornlib.models.layered_parameters import LayeredParameters
+from hornlib.models.time_variable.steps_parameters import LayerStepsParameters
 from hornlib.training.chunk import Chunk, Group
 from hornlib.training.divergence import drop_empty_groups, take_out
 from hornlib.training.evaluation import evaluate
@@ -65,9 +66,14 @@ def _write_curves(chunk: Chunk, group: Group, splits: Splits, column: int) -> Te
 def _write_profiles(chunk: Chunk, group: Group, column: int) -> None:
     """Write the layers' time steps and widths where the network has them, or where they may change."""
     steps = group.lanes.layer_steps()
-    if steps is not None:
-        _fill(chunk, "layer_step", group, column, steps.double().cpu())
-        _curve(chunk, "horizon")[group.lanes.rows, column] = steps.double().sum(1).cpu()
+    if steps is not None and isinstance(group.model, LayerStepsParameters):
+        steps = steps.double().cpu()
+        without = (
+            group.model.num_layers - steps.shape[1]
+        )  # an opening layer may have none: an index is a layer's
+        by_layer = torch.nn.functional.pad(steps, (without, 0), value=torch.nan)
+        _fill(chunk, "layer_step", group, column, by_layer)
+        _curve(chunk, "horizon")[group.lanes.rows, column] = steps.sum(1)
     if chunk.cell.structure.name != "static" and isinstance(group.model, LayeredParameters):
         widths = torch.tensor(group.model.layer_widths(), dtype=torch.float64)
         _fill(chunk, "width", group, column, widths.expand(len(group.lanes), -1))

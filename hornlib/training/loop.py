@@ -33,8 +33,8 @@ def train_chunk(
 ) -> None:
     """Train the chunk to its last step, from wherever it stands.
 
-    Before the first step and after each one, a structure may change the networks; runs whose networks differ in
-    shape from then on go on in groups of their own.
+    Before each step a structure may change the networks; runs whose networks differ in shape from then on go on in
+    groups of their own. What is evaluated, probed and saved after a step is the network before the change.
 
     Args:
         chunk: changed in place.
@@ -49,11 +49,16 @@ def train_chunk(
     in_between = splits._replace(validation=thin[0], test=thin[1])
     batches, structure = Batches(chunk, splits.train), structure_of(chunk.cell)
     _count_flops(chunk)
-    if structure is not None and chunk.step == 0 and structure.is_due(0, per_epoch, evaluated=False):
-        restructure(chunk, structure, batches)
     while chunk.step < total_steps and chunk.training_rows:
+        if structure is not None and structure.is_due(chunk.step, per_epoch, chunk.step in evaluation_steps):
+            started = time.perf_counter()
+            read_losses(chunk)
+            if chunk.training_rows:
+                restructure(chunk, structure, batches)
+            chunk.seconds += time.perf_counter() - started
+            _count_flops(chunk)
         started = time.perf_counter()
-        for group in chunk.groups:
+        for group in (group for group in chunk.groups if len(group.lanes)):
             inputs, targets = batches.at(chunk.step, group.lanes.rows)
             train_step(chunk, group, inputs, targets, total_steps)
             chunk.flops[group.lanes.rows] += _step_flops(chunk, group, targets.shape[1])
@@ -67,13 +72,6 @@ def train_chunk(
             evaluate_chunk(chunk, splits if chunk.step == total_steps else in_between, column)
             if chunk.training_rows:
                 report(summary(chunk, column, total_steps))
-        unfinished = chunk.step < total_steps
-        if structure is not None and unfinished and structure.is_due(chunk.step, per_epoch, evaluating):
-            started = time.perf_counter()
-            read_losses(chunk)
-            restructure(chunk, structure, batches)
-            _count_flops(chunk)
-            chunk.seconds += time.perf_counter() - started
         after_step(chunk)
 
 

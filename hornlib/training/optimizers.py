@@ -34,6 +34,8 @@ class AdamW:
 
     m <- b1 m + (1 - b1) g;  v <- b2 v + (1 - b2) g^2;
     w <- w (1 - rate decay) - rate (m / (1 - b1^t)) / (sqrt(v / (1 - b2^t)) + 1e-8).
+
+    t is the number of updates, or each number's own where the state has `age`.
     """
 
     def __init__(self, tensors: list[Tensor], training: TrainingParameters) -> None:
@@ -48,10 +50,18 @@ class AdamW:
         torch._foreach_mul_(second, beta2)
         torch._foreach_addcmul_(second, gradients, gradients, 1 - beta2)
         denominator = torch._foreach_sqrt(second)
-        torch._foreach_div_(denominator, (1 - beta2**step) ** 0.5)
-        torch._foreach_add_(denominator, EPSILON)
-        updates = torch._foreach_div(first, denominator)
-        torch._foreach_mul_(updates, 1 / (1 - beta1**step))
+        if "age" in self.state:  # numbers that a structure has put in are younger than the others
+            torch._foreach_add_(self.state["age"], 1)
+            roots = [(1 - beta2**age).sqrt() for age in self.state["age"]]
+            torch._foreach_div_(denominator, roots)
+            torch._foreach_add_(denominator, EPSILON)
+            updates = torch._foreach_div(first, denominator)
+            torch._foreach_div_(updates, [1 - beta1**age for age in self.state["age"]])
+        else:
+            torch._foreach_div_(denominator, (1 - beta2**step) ** 0.5)
+            torch._foreach_add_(denominator, EPSILON)
+            updates = torch._foreach_div(first, denominator)
+            torch._foreach_mul_(updates, 1 / (1 - beta1**step))
         if self.training.weight_decay:
             torch._foreach_add_(updates, tensors, alpha=self.training.weight_decay)
         torch._foreach_mul_(updates, _by_lane(rates, tensors))

@@ -33,7 +33,7 @@ def restructure(chunk: Chunk, structure: Structure, batches: Batches) -> None:
     groups: list[Group] = []
     for group in chunk.groups:
         found = structure.look(view_of(chunk, group, batches))
-        chunk.flops[group.lanes.rows] += torch.tensor(found.flops)
+        chunk.flops[group.lanes.rows] += torch.tensor(found.flops, dtype=torch.int64)
         kept = [lane for lane, change in enumerate(found.changes) if change is None]
         if len(kept) == len(found.changes):
             groups.append(group)
@@ -43,7 +43,8 @@ def restructure(chunk: Chunk, structure: Structure, batches: Batches) -> None:
         for lane, change in enumerate(found.changes):
             if change is not None:
                 row = group.lanes.rows[lane]
-                chunk.events.append(EventRecord(row, chunk.step, change.kind, change.position, change.score))
+                for position, score in change.layers:
+                    chunk.events.append(EventRecord(row, chunk.step, change.kind, position, score))
                 groups.append(_changed(chunk, group.keep([lane]), change))
     chunk.groups = _merged(chunk, groups)
 
@@ -79,13 +80,18 @@ def _changed(chunk: Chunk, alone: Group, change: Change) -> Group:
     parameters = {name: change.parameters[name] for name in trained if name in change.parameters}
     fresh = make_optimizer([], chunk.cell.training)
     names = [name.removeprefix(PREFIX) for name in alone.lanes.parameters]
-    for moment, tensors in alone.optimizer.state.items():
+    for moment in alone.optimizer.state.keys() - {"age"}:
+        tensors = alone.optimizer.state[moment]
         old = {name: tensor[0] for name, tensor in zip(names, tensors, strict=True)}
         inherited = change.inherit(old)
         fresh.state[moment] = [
             (torch.zeros_like(tensor) if change.fresh_optimizer else inherited[name]).unsqueeze(0)
             for name, tensor in parameters.items()
         ]
+    ages = _ages(chunk.step - alone.since, names, alone, change)
+    carried = chunk.cell.training.optimizer == "adamw" and not change.fresh_optimizer
+    if carried and any((age == 0).any() for age in ages.values()):
+        fresh.state["age"] = [ages[name].unsqueeze(0) for name in parameters]
     lanes = LaneGroup(
         template,
         alone.lanes.seeds,
@@ -104,15 +110,24 @@ def _changed(chunk: Chunk, alone: Group, change: Change) -> Group:
     )
 
 
+def _ages(updates: int, names: Sequence[str], alone: Group, change: Change) -> dict[str, Tensor]:
+    """Return how many updates every number has had: its moments are corrected by that; new numbers have had none."""
+    if "age" in alone.optimizer.state:
+        ages = [age[0] for age in alone.optimizer.state["age"]]
+    else:
+        ages = [torch.full_like(tensor[0], updates) for tensor in alone.lanes.parameters.values()]
+    return change.inherit({name: age.detach() for name, age in zip(names, ages, strict=True)})
+
+
 def _stacked(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {PREFIX + name: tensor.detach().unsqueeze(0) for name, tensor in tensors.items()}
 
 
 def _merged(chunk: Chunk, groups: Sequence[Group]) -> list[Group]:
-    """Return one group for each model and beginning of the optimiser, its lanes in the order of their rows."""
-    alike: dict[tuple[object, int], list[Group]] = {}
+    """Return one group for each model and kind of optimiser state, its lanes in the order of their rows."""
+    alike: dict[tuple[object, int, bool], list[Group]] = {}
     for group in groups:
-        alike.setdefault((group.model, group.since), []).append(group)
+        alike.setdefault((group.model, group.since, "age" in group.optimizer.state), []).append(group)
     return [_joined(chunk, own) for own in alike.values()]
 
 

@@ -179,7 +179,7 @@ def test_lanes_that_grow_at_different_times_are_each_what_they_are_alone():
     }  # fmt: skip
     cell = cell_of("mlp", structure)
     together = trained(cell)
-    assert len({event.step for event in together.events} | {None} if len(together.events) < 3 else {0, 1}) > 1
+    assert len({tuple(event.step for event in together.events if event.row == row) for row in range(3)}) > 1
     for row, seed in enumerate(together.seeds):
         alone = trained(cell, [seed])
         assert [event[1:4] for event in alone.events] == [
@@ -312,6 +312,18 @@ def test_a_plateau_fires_once_the_validation_loss_has_stopped_falling():
         ),
         ({"name": "mlp", "hidden_nodes": "5"}, {"insert_at": 3}, "training ends after 3 epochs"),
         ({"name": "mlp", "hidden_nodes": "5"}, {"insert_at": "1-2"}, "insertions: 1"),
+        ({"name": "mlp", "hidden_nodes": "5"}, {"insert_at": 1, "insertions": 3}, "insertions: 3"),
+        ({"name": "mlp", "hidden_nodes": "5"}, {"insert_at": 1, "score_batches": 9}, "an epoch has 4"),
+        (
+            {**MODELS["two_weight"], "num_layers": 3, "layer_steps": "partly_fixed"},
+            {"insert_at": 1},
+            "take over the step that is fixed",
+        ),
+        (
+            {**MODELS["two_weight"], "num_layers": 1, "opening_step": "with"},
+            {"trigger": "relative_threshold", "threshold": 1.0, "insert_at": 1},
+            "needs a block to compare with",
+        ),
     ],
 )
 def test_what_cannot_be_inserted_is_refused_before_training(model, structure, words):
@@ -342,3 +354,69 @@ def test_a_trigger_that_never_fired_is_said():
     parameters = LayerInsertionParameters(insert_at=(1,))
     assert parameters.remarks(1, 3) == [] and "never fired in 3 run(s)" in parameters.remarks(0, 3)[0]
     assert make_structure(parameters) is not None and View is not None
+
+
+def test_the_first_updates_of_an_inserted_weight_are_as_large_as_a_new_network_s():
+    """Adam's first step is the learning rate in the gradient's direction, however old the other weights are."""
+    kept = {}
+
+    def look(chunk):
+        kept[chunk.step] = {
+            name: tensor.detach().clone() for name, tensor in chunk.groups[0].lanes.parameters.items()
+        }
+
+    cell = cell_of("mlp", {"insert_at": 2, "choice": "position", "position": 0}, learning_rate=1e-3)
+    trained(cell, [0], look)
+    neutral = torch.eye(7)
+    update = (kept[9]["network.linears.1.weight"][0] - neutral).abs()
+    moved = update[update > 0]
+    torch.testing.assert_close(moved, torch.full_like(moved, 1e-3), rtol=0.01, atol=0)
+    old = (kept[9]["network.linears.0.weight"] - kept[8]["network.linears.0.weight"]).abs()
+    assert not torch.allclose(old[old > 0], torch.full_like(old[old > 0], 1e-3), rtol=0.01, atol=0)
+
+
+def test_a_lane_pays_for_its_own_looks_alone():
+    structure = {"trigger": "plateau", "patience": 1, "least_improvement": 0.02}
+    cell = cell_of("mlp", structure, epochs=8, learning_rate=0.03)
+    together = trained(cell, range(6))
+    assert len({event.step for event in together.events}) > 1
+    for row, seed in enumerate(together.seeds):
+        alone = trained(cell, [seed])
+        assert [event.step for event in alone.events] == [e.step for e in together.events if e.row == row]
+        assert together.flops[row] == alone.flops[0]
+
+
+def test_lanes_that_diverge_around_an_event_are_taken_out_and_the_others_grow():
+    def poison(chunk):
+        if chunk.step == 3:
+            with torch.no_grad():
+                next(iter(chunk.groups[0].lanes.parameters.values()))[1] = torch.nan
+
+    chunk = trained(cell_of("mlp"), [0, 1, 2], poison)
+    assert sorted(event.row for event in chunk.events) == [0, 2]
+    assert chunk.diverged_at.nan_to_num(-1).tolist() == [-1, 4, -1]
+
+    def poison_all(chunk):
+        if chunk.step == 3:
+            with torch.no_grad():
+                next(iter(chunk.groups[0].lanes.parameters.values()))[:] = torch.nan
+
+    gone = trained(cell_of("mlp"), [0, 1], poison_all)
+    assert gone.diverged_at.tolist() == [4, 4] and not gone.events
+
+
+def test_a_block_with_two_weights_is_inserted_where_there_was_none():
+    model = {**MODELS["two_weight"], "num_layers": 1, "opening_step": "with"}
+    chunk = trained(cell_of(model), [0])
+    assert [event.position for event in chunk.events] == [1]
+
+
+def test_the_spectral_score_of_a_convolutional_resnet_is_that_on_its_maps():
+    cell = cell_of("convolutional", {"insert_at": 1, "score": "squared_spectral_norm", "score_batches": 1})
+    plain = cell_of("convolutional", {"insert_at": 1, "score_batches": 1})
+    seen = view(cell, [0])
+    spectral, squared = (sensitivity(seen, own.structure).virtual for own in (cell, plain))
+    assert cell.model.map_size(0, cell.task()) == (8, 8) and cell.model.map_size(1, cell.task()) == (4, 4)
+    assert (
+        spectral > squared / 4
+    ).all()  # nine taps, of which a map of one pixel would see the middle one alone

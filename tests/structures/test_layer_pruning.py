@@ -120,6 +120,7 @@ def test_several_layers_may_leave_at_once_but_never_the_last(at_once, left):
     small = 1e-6
     _, chunk = looked([[1.0, small, 2 * small, 3 * small, 1.0]], layers_at_once=at_once)
     assert len(steps_of(chunk, 0)) == left
+    assert [event.position for event in chunk.events] == [1, 2, 3][: 5 - left]
     _, chunk = looked([[1.0, small, small, small, small]], layers_at_once=8)
     assert len(steps_of(chunk, 0)) == 1
 
@@ -151,7 +152,7 @@ def test_penalised_steps_shrink_until_layers_leave_in_training():
         ({"layer_steps": "simplex"}, {}, "simplex"),
         ({"last_step": "dependent"}, {}, "dependent"),
         ({"num_layers": 1}, {}, "leaves nothing to take out"),
-        ({}, {"prune_every": 9}, "training ends after 3 epochs"),
+        ({}, {"prune_every": 3}, "training ends after 3 epochs"),
     ],
 )
 def test_what_cannot_be_pruned_is_refused_before_training(model, structure, words):

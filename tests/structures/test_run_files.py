@@ -56,6 +56,17 @@ def test_steps_of_layers_stand_in_the_run_file_and_their_sum_is_the_horizon(trai
     assert set(found["event_kind"]) == {"pruned"}
 
 
+def test_an_opening_layer_without_a_step_leaves_its_place_empty(trained):
+    model = {
+        "name": "time_resnet", "num_layers": 2, "num_nodes": 4, "block": "two_weight", "layer_steps": "fixed",
+        "opening_step": "without", "activation": "tanh",
+    }  # fmt: skip
+    found = trained(model, {"name": "layer_insertion", "insert_at": 1, "choice": "random"})
+    assert np.isnan(found["layer_step"][:, :, 0]).all()
+    assert (found["layer_step"][:, -1, 1:] == 1).all() and found["width"].shape == found["layer_step"].shape
+    assert (found["horizon"][:, -1] == 2).all()
+
+
 def test_a_static_network_with_steps_has_no_depth_and_no_events(trained):
     found = trained({"name": "fractional_dnn", "num_layers": 3, "num_nodes": 6}, {"name": "static"})
     assert "depth" not in found and "event_step" not in found

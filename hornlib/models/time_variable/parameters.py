@@ -135,9 +135,21 @@ class TimeResnetParameters(TimeVariableParameters, LayeredParameters):
         remains = self.num_layers > 1 and not self.without_layer(1).steps_problems()
         return list(range(first, self.num_layers)) if remains else []
 
+    def map_size(self, layer: int, task: Task) -> tuple[int, int]:
+        """Return height and width of the maps, pooled behind the opening layer, pixels; (1, 1) of dense layers."""
+        if self.layer_type == "dense":
+            return (1, 1)
+        _, height, width = task.input_shape
+        return (height, width) if layer == 0 else (height // self.opening_pool, width // self.opening_pool)
+
     def insertion_problems(self) -> list[str]:
         """A block whose weight is zero adds nothing; its gradient must not be zero too."""
         found = []
+        if self.layer_steps == "partly_fixed" and self.opening_step == "without":
+            found.append(
+                "layer_steps: partly_fixed with opening_step: without: a layer behind the opening one would take over "
+                "the step that is fixed"
+            )
         if self.layer_steps == "simplex" or self.last_step == "dependent":
             kept = "layer_steps: simplex" if self.layer_steps == "simplex" else "last_step: dependent"
             found.append(f"{kept}: the step of an inserted layer would change those of the others")

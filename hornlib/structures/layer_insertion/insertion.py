@@ -58,7 +58,7 @@ class LayerInsertion:
         found = None
         if self.parameters.choice in ("largest", "smallest"):
             found = sensitivity(view, self.parameters)
-            flops = [found.flops] * len(view.lanes)
+            flops = [found.flops if lane in due else 0 for lane in range(len(view.lanes))]
         for lane in due:
             chosen = self._chosen(view, lane, found)
             if chosen is not None:
@@ -94,12 +94,10 @@ class LayerInsertion:
             return int(torch.randint(len(model.layer_widths()), (), generator=draws)), math.nan
         scores = found.virtual[lane]
         position = int(scores.argmin() if choice == "smallest" else scores.argmax())
-        limits = {
-            "relative_threshold": float(found.existing[lane].mean()),
-            "absolute_threshold": 1.0,
-        }
-        limit = (self.parameters.threshold or 0.0) * limits.get(self.parameters.trigger, 0.0)
-        if self.parameters.trigger in limits and not scores[position] > limit:
+        limit = self.parameters.threshold
+        if limit is not None and self.parameters.trigger == "relative_threshold":
+            limit *= float(found.existing[lane].mean())
+        if limit is not None and not scores[position] > limit:
             return None
         return position, float(scores[position])
 
@@ -108,7 +106,7 @@ class LayerInsertion:
         factor, fresh = self.parameters.rate_factor, self.parameters.optimizer_state == "fresh"
         if position < 0:
             own = tensors.parameters, tensors.buffers
-            return Change("reset", -1, score, view.model, *own, lambda moments: moments, factor, fresh)
+            return Change("reset", [(-1, score)], view.model, *own, lambda moments: moments, factor, fresh)
         neutral = _neutral(network, position, self.parameters.inner_scale, view.lanes.device)
 
         def inherit(moments: Tensors) -> Tensors:
@@ -117,8 +115,7 @@ class LayerInsertion:
 
         return Change(
             "inserted",
-            position + 1,
-            score,
+            [(position + 1, score)],
             cast(LayeredParameters, view.model).with_layer(position),
             with_layer(tensors.parameters, network, position, neutral),
             with_layer(tensors.buffers, network, position, {}),
@@ -193,4 +190,4 @@ def _at_layer(name: str, layer: int) -> str:
 
 
 def _table(columns: Sequence[Sequence[float]]) -> Tensor:
-    return torch.tensor(columns, dtype=torch.float64).T
+    return torch.tensor(columns, dtype=torch.float64).T if columns else torch.empty(0, 0, dtype=torch.float64)

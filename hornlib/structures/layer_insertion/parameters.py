@@ -6,6 +6,7 @@ from typing import Annotated, ClassVar, Literal, cast
 from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema, model_validator
 
 from hornlib.models.layered_parameters import LayeredParameters
+from hornlib.models.time_variable.parameters import TimeResnetParameters
 from hornlib.parameters import ModelParameters, Task
 from hornlib.structures.parameters import Course, StructureParameters
 
@@ -119,10 +120,22 @@ class LayerInsertionParameters(StructureParameters):
             found.append(
                 f"layer_insertion: insert_at: epoch {beyond[0]}, but training ends after {course.epochs:g} epochs"
             )
-        if self.trigger == "epochs" and self.insert_at and len(self.insert_at) > self.insertions:
+        moments = len(self.insert_at or ())
+        if self.insert_at and (
+            moments < self.insertions or (self.trigger == "epochs" and moments > self.insertions)
+        ):
             found.append(
-                f"layer_insertion: insert_at names {len(self.insert_at)} epochs and insertions: {self.insertions}; "
-                "give as many insertions"
+                f"layer_insertion: insert_at names {moments} epochs, and insertions: {self.insertions}; give as many"
+            )
+        if self.score_batches is not None and self.score_batches > course.steps_per_epoch:
+            found.append(
+                f"layer_insertion: score_batches: {self.score_batches}, but an epoch has {course.steps_per_epoch}; "
+                "leave it out"
+            )
+        nothing_there = isinstance(model, TimeResnetParameters) and model.block == "two_weight" and depth == 1
+        if self.trigger == "relative_threshold" and nothing_there:
+            found.append(
+                "layer_insertion: trigger: relative_threshold needs a block to compare with; give num_layers: 2"
             )
         if self.trigger == "plateau" and not course.num_validation:
             found.append(
@@ -134,7 +147,8 @@ class LayerInsertionParameters(StructureParameters):
         """Return the model with all insertions."""
         deepest = cast(LayeredParameters, model)
         for _ in range(self.insertions if self.choice != "nowhere" else 0):
-            deepest = deepest.with_layer(len(deepest.layer_widths()) - 1)
+            last = len(deepest.layer_widths()) - 1
+            deepest = deepest.with_layer(last if self.position is None else self.position)
         return deepest
 
     def remarks(self, events: int, runs: int) -> list[str]:

@@ -45,7 +45,7 @@ class LayerPruningParameters(StructureParameters):
             found.append(
                 f"layer_pruning: num_layers: {model.num_layers} leaves nothing to take out; give more layers"
             )
-        if course.epochs < self.prune_every:
+        if course.epochs <= self.prune_every:
             found.append(
                 f"layer_pruning: prune_every: {self.prune_every}, but training ends after {course.epochs:g} epochs"
             )

@@ -1,6 +1,5 @@
 """Pruning by the time step: which layers leave, and what remains."""
 
-import math
 from typing import cast
 
 from torch import Tensor
@@ -40,27 +39,22 @@ class LayerPruning:
         network = cast(LayeredNetwork, view.lanes.network)
         first = len(model.layer_widths()) - len(magnitudes)
         shares = magnitudes / magnitudes.sum()
-        gone: list[int] = []
-        position, score = -1, math.nan
+        gone: list[tuple[int, float]] = []
         tensors = view.lanes.tensors(lane)
         while len(gone) < self.parameters.layers_at_once and model.removable():
-            left = [layer for layer in range(len(shares) + first) if layer not in gone]
+            left = [layer for layer in range(len(shares) + first) if layer not in dict(gone)]
             candidates = [(float(shares[left[place] - first]), place) for place in model.removable()]
             share, place = min(candidates)
             if not share < self.parameters.threshold:
                 break
-            if not gone:
-                position, score = left[place], share
-            gone.append(left[place])
+            gone.append((left[place], share))
             model = model.without_layer(place)
         if not gone:
             return None
 
         def without(named: Tensors) -> Tensors:
-            for layer in sorted(gone, reverse=True):
+            for layer in sorted(dict(gone), reverse=True):
                 named = without_layer(named, network, layer)
             return named
 
-        return Change(
-            "pruned", position, score, model, without(tensors.parameters), without(tensors.buffers), without
-        )
+        return Change("pruned", gone, model, without(tensors.parameters), without(tensors.buffers), without)
