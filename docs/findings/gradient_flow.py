@@ -1,8 +1,11 @@
 """Gradients through depth: ||dL/dy_1|| / ||dL/dy_L|| of plain, residual and fractional networks.
 
-python docs/findings/gradient_flow.py
+python docs/findings/gradient_flow.py            # some minutes
+python docs/findings/gradient_flow.py --figure   # the figure alone, from the table
 """
 
+import re
+import sys
 from pathlib import Path
 
 import matplotlib
@@ -26,6 +29,8 @@ TRAINING = {
     "schedule": "constant",
 }
 NUM_EXAMPLES = 256
+SHOWN = (1e-3, 1e6)
+"""Ratios in the figure; those of the plain network leave it, and would squeeze the rest into a line."""
 
 HEAD = f"""# Gradients through depth
 ||dL/dy_1|| / ||dL/dy_L||: how much of the gradient at the last layer arrives at the first. Below 1 it vanishes, above
@@ -34,9 +39,12 @@ cross-entropy of {NUM_EXAMPLES} training examples. Median (quartiles) over {len(
 and after {STEPS} steps of Adam (batch {TRAINING["batch_size"]}, learning rate {TRAINING["learning_rate"]:g}); the
 last column is the test accuracy then, median over the seeds that did not diverge. "diverged": so many seeds have no
 ratio. In a Fractional-DNN (gamma = 0.5) the derivative with respect to y_l takes in what y_l does to later steps
-through the history. Made by `python docs/findings/gradient_flow.py`.
+through the history. One learning rate for all: a description of these runs, no verdict on the networks. Made by
+`python docs/findings/gradient_flow.py`.
 
 ![ratio of gradient norms over depth](gradient_flow.svg)
+
+The plain network's ratios leave the figure at its lower edge; they stand in the table.
 """
 
 
@@ -105,49 +113,62 @@ def table(found: dict[tuple[str, int], dict[str, np.ndarray]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def draw(found: dict[tuple[str, int], dict[str, np.ndarray]]) -> Figure:
+def read(text: str) -> dict[str, dict[int, list[tuple[float, ...]]]]:
+    """Return (median, quartiles) at the start and after training, by network and depth, from the table."""
+    found: dict[str, dict[int, list[tuple[float, ...]]]] = {}
+    for label, depth, *spreads in re.findall(r"^\| (.+?) \| (\d+) \| (.+?) \| (.+?) \|", text, re.MULTILINE):
+        numbers = [re.match(r"(\S+) \((\S+) to (\S+)\)", told) for told in spreads]
+        found.setdefault(label, {})[int(depth)] = [
+            (np.nan,) * 3 if told is None else tuple(map(float, told.groups())) for told in numbers
+        ]
+    return found
+
+
+def draw(found: dict[str, dict[int, list[tuple[float, ...]]]]) -> Figure:
     """Draw medians with quartiles over depth, before and after training."""
     figure = Figure(figsize=(9, 4), layout="constrained")
-    labels = list(dict.fromkeys(label for label, _ in found))
-    for axes, when, title in zip(
-        figure.subplots(1, 2, sharey=True),
-        ("before", "after"),
-        ("at the start", f"after {STEPS} steps"),
-        strict=True,
-    ):
-        for number, label in enumerate(labels):
-            shown = [found[label, depth][when] for depth in DEPTHS]
-            quartiles = np.array([np.nanpercentile(own, (25, 50, 75)) for own in shown])
-            low, middle, high = quartiles.T
-            place = np.array(DEPTHS) * 1.02 ** (number - 3)  # side by side, so that bars can be told apart
+    titles = "at the start", f"after {STEPS} steps"
+    for when, (axes, title) in enumerate(zip(figure.subplots(1, 2, sharey=True), titles, strict=True)):
+        for number, (label, by_depth) in enumerate(found.items()):
+            middle, low, high = np.array([spreads[when] for spreads in by_depth.values()]).T
+            place = np.array(list(by_depth)) * 1.02 ** (
+                number - 3
+            )  # side by side, so that bars can be told apart
             style = "-" if "ResNet" in label else "--" if "Fractional" in label else ":"
             axes.errorbar(
                 place, middle, (middle - low, high - middle), fmt=f"o{style}", label=label, capsize=2
             )
         axes.axhline(1, color="black", linewidth=0.6)
-        axes.set(xscale="log", yscale="log", xlabel="layers", title=title, xticks=DEPTHS)
+        axes.set(xscale="log", yscale="log", xlabel="layers", title=title, ylim=SHOWN)
         axes.set_xticks(DEPTHS, [str(depth) for depth in DEPTHS])
         axes.minorticks_off()
     figure.axes[0].set_ylabel("||dL/dy_1|| / ||dL/dy_L||")
-    figure.legend(
-        *figure.axes[0].get_legend_handles_labels(), loc="outside right center", fontsize=8, frameon=False
-    )
+    handles = figure.axes[0].get_legend_handles_labels()
+    figure.legend(*handles, loc="outside right center", fontsize=8, frameon=False)
     return figure
 
 
-def main() -> None:
-    """Train, measure, and write table and figure beside this file."""
+def measure_all() -> str:
+    """Train and measure every network; return the text with the table."""
     torch.set_num_threads(1)
-    here, found = Path(__file__), {}
+    found = {}
     for depth in DEPTHS:
         for label, model in arms(depth).items():
             cell = parse_specification({"data": {"name": "digits"}, "model": model, "training": TRAINING})
             found[label, depth] = measure(cell, load(cell.data, "cpu"))
             print(label, depth, spread(found[label, depth]["after"]), flush=True)
-    found = dict(sorted(found.items(), key=lambda item: list(arms(1)).index(item[0][0])))
-    here.with_suffix(".md").write_text(f"{HEAD}\n{table(found)}")
+    order = list(arms(1))
+    return f"{HEAD}\n{table(dict(sorted(found.items(), key=lambda item: order.index(item[0][0]))))}"
+
+
+def main() -> None:
+    """Write table and figure beside this file."""
+    table_path = Path(__file__).with_suffix(".md")
+    if sys.argv[1:] != ["--figure"]:
+        table_path.write_text(measure_all())
     with matplotlib.rc_context({"svg.hashsalt": "hornlib", "svg.fonttype": "none", "font.size": 9}):
-        draw(found).savefig(here.with_suffix(".svg"), metadata={"Date": None})
+        figure = draw(read(table_path.read_text()))
+        figure.savefig(table_path.with_suffix(".svg"), metadata={"Date": None})
 
 
 if __name__ == "__main__":
