@@ -157,6 +157,18 @@ def test_cells_that_differ_in_layers_and_times_are_padded_with_nan(tmp_path):
         assert variable.attrs["units"] and variable.attrs["long_name"], name
 
 
+def test_a_cell_whose_inside_is_not_probed_has_no_layers_alone_or_beside_others(tmp_path):
+    written(tmp_path, cell=cell_of(8))
+    written(tmp_path, cell=cell_of(4), layers=[], run_on_steps=0, steps=(0, 5))
+    unseen, seen = cell_of(4).name, cell_of(8).name
+    alone = open_dynamics(tmp_path, [unseen])
+    assert alone.sizes["layer"] == 0 and alone["seed"].size
+    for names in ([unseen, seen], [seen, unseen]):
+        ds = open_dynamics(tmp_path, names)
+        assert ds.sizes["layer"] == 3 and (ds["layer_kind"].sel(cell=unseen) == "").all()
+        assert ds["energy"].sel(cell=unseen).isnull().all() and ds["energy"].sel(cell=seen).notnull().any()
+
+
 def test_a_cell_without_a_file_is_told_with_the_nearest_name(tmp_path):
     with pytest.raises(ResultsError, match="there are no dynamics files"):
         open_dynamics(tmp_path)

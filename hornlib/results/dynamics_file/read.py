@@ -83,12 +83,27 @@ def open_dynamics(
     if not wanted:
         raise ResultsError(f"{folder}: there are no dynamics files")
     each = [xr.concat(list(_parts(files[name])), "seed", join="outer", **_PLAIN) for name in wanted]
-    each = [ds.assign_coords(cell=name).drop_attrs(deep=False) for ds, name in zip(each, wanted, strict=True)]
+    each = [
+        _with_layers(ds).assign_coords(cell=name).drop_attrs(deep=False)
+        for ds, name in zip(each, wanted, strict=True)
+    ]
     together = xr.concat(each, "cell", join="outer", coords=["layer_kind", "num_units"], **_NEW)
     kinds = together["layer_kind"]
     together["layer_kind"] = kinds.where(kinds.notnull(), "").astype(object).assign_attrs(kinds.attrs)
     together["cell"].attrs = {"units": "1", "long_name": "cell"}
     return together.assign_attrs(schema_version=SCHEMA_VERSION)
+
+
+def _with_layers(ds: "xr.Dataset") -> "xr.Dataset":
+    """Return what was seen of a network, with no layers where its inside is not probed."""
+    if "layer" in ds.dims:
+        return ds
+    import numpy as np
+
+    empty = np.array([], object)
+    return ds.assign_coords(
+        layer=empty, layer_kind=("layer", empty), num_units=("layer", np.array([], float))
+    )
 
 
 _PLAIN: dict[str, Any] = {
