@@ -60,7 +60,11 @@ def sentences(
             continue
         word = summary["overall_verdict"].sel(claim=claim).item()
         parts = [f"{dataset}: {_lower(told[dataset, claim])}" for dataset in datasets]
-        overall.append(f"{_capital(word)} over {len(datasets)} datasets. {_capital(' '.join(parts))}")
+        by_word: dict[str, list[str]] = {}
+        for dataset in datasets:
+            by_word.setdefault(verdict[dataset, claim] or "not measured", []).append(dataset)
+        each = "; ".join(f"{own} on {', '.join(found)}" for own, found in by_word.items())
+        overall.append(f"{_capital(word)} over {len(datasets)} datasets: {each}. {_capital(' '.join(parts))}")
     about = {"units": "1", "long_name": "verdict in words"}
     by_dataset = np.array([[told[dataset, claim] for claim in CLAIMS] for dataset in datasets], object)
     return xr.Dataset(
