@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import xarray as xr
@@ -125,6 +126,44 @@ def _ratio(rows: pd.DataFrame) -> str:
     return f"{row['ratio']:.2f} [{row['low']:.2f}, {row['high']:.2f}]{clear}"
 
 
+def draw(path: Path, ds: xr.Dataset) -> None:
+    """Draw the subject's ratio in samples and in training FLOPs to every rival, one panel a dataset."""
+    compared = ratios(ds)
+    tuned = [name for name in ("tuned for speed", "default") if name in set(compared["values"])]
+    compared = compared[compared["values"] == tuned[0]]
+    datasets, rivals = (list(dict.fromkeys(compared[name])) for name in ("dataset", "rival"))
+    figure, axes = plt.subplots(
+        1,
+        len(datasets),
+        figsize=(9.5, 0.42 * len(rivals) + 1.3),
+        sharey=True,
+        squeeze=False,
+        constrained_layout=True,
+    )
+    for panel, dataset in zip(axes[0], datasets, strict=True):
+        for axis, colour, marker, shift in (
+            ("samples", "#0072b2", "o", -0.13),
+            ("training_flops", "#d55e00", "s", 0.13),
+        ):
+            own = compared[(compared["dataset"] == dataset) & (compared["axis"] == axis)]
+            places = np.array([rivals.index(rival) for rival in own["rival"]]) + shift
+            spans = np.abs(own[["low", "high"]].to_numpy().T - own["ratio"].to_numpy())
+            label = "samples" if axis == "samples" else "training FLOPs"
+            panel.errorbar(
+                own["ratio"], places, xerr=spans, fmt=marker, color=colour, markersize=4, label=label
+            )
+        panel.axvline(1, color="#888888", linewidth=0.8, linestyle="--")
+        panel.set(title=dataset.replace("_", "-"), xscale="log", xlabel=f"{ds.attrs['subject']} : rival")
+        ticks = [0.1, 0.25, 0.5, 1, 2, 4]
+        panel.set_xticks(ticks, [f"{tick:g}" for tick in ticks], minor=False)
+        panel.set_xticks([], minor=True)
+    axes[0][0].set_yticks(range(len(rivals)), [rival.replace("_", " ") for rival in rivals])
+    axes[0][0].invert_yaxis()
+    axes[0][-1].legend(fontsize=7, frameon=False, loc="lower left")
+    plt.rcParams["svg.hashsalt"] = "hornlib"
+    figure.savefig(path, metadata={"Date": None})
+
+
 def main() -> None:
     """Read the statistics and write both files; what stands above the mark in the Markdown is kept."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -137,6 +176,7 @@ def main() -> None:
     compared = ratios(ds).assign(table="ratio")
     reached = arms(ds).assign(table="arm")
     pd.concat([compared, reached]).to_csv(arguments.csv, index=False, float_format="%.6g")
+    draw(arguments.out.with_suffix(".svg"), ds)
     text = (
         arguments.out.read_text()
         if arguments.out.exists()

@@ -11,6 +11,7 @@ from hornlib.report.evidence import Evidence, SweepEvidence
 from hornlib.report.sections.by_sweep import by_sweep, no_results, no_statistics
 from hornlib.report.tables import Row, table
 from hornlib.report.wording import AXES, counted_range, slug
+from hornlib.statistics.verdicts import judged_selection
 
 __all__ = ["answer"]
 
@@ -67,6 +68,9 @@ def _card(sweep: SweepEvidence, claim: str) -> Card:
     ds, settings = sweep.statistics, sweep.settings
     assert ds is not None
     at_target = headline(ds, settings)
+    judged = judged_selection(ds["selected_for"].values.astype(str)) if "selected_for" in ds else ""
+    if "selected_for" in ds:  # a verdict is about these cells alone
+        at_target = at_target.isel(contender=np.flatnonzero(at_target["selected_for"].values == judged))
     found = [
         pair
         for axis in AXES_OF[claim]
