@@ -8,10 +8,10 @@ import torch
 
 from hornlib.data.loading import load
 from hornlib.mechanism.contenders import Contender, Study, contender_coordinates
-from hornlib.mechanism.effects import Effect, paired_ratio, rank_correlation, said
+from hornlib.mechanism.effects import Effect, paired_ratio, said
 from hornlib.mechanism.initialisation import features, first_batch, layer_of, loss_of, untrained
-from hornlib.mechanism.outcomes import outcome_variables, outcomes, typical_steps
-from hornlib.mechanism.record import Entry, axis, effect_variables, finished, variable
+from hornlib.mechanism.record import Entry, axis, finished, variable
+from hornlib.mechanism.relation import relation
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -115,20 +115,9 @@ def _own_norms(study: Study) -> list[str]:
 
 def _relation(study: Study, numbers: dict[str, np.ndarray]) -> tuple[dict[str, Entry], str]:
     """Correlate sizes with steps to the target over contenders, each with the read-out that it was trained with."""
-    reached = outcomes(study)
     own = [NORMS.index(norm) for norm in _own_norms(study)]
-    steps = typical_steps(reached)
-    effects = [
-        rank_correlation(np.log(numbers[name][np.arange(len(own)), own]).mean(1), steps)
-        for name in QUANTITIES
-    ]
-    variables = outcome_variables(reached) | effect_variables(
-        "relation",
-        ("quantity",),
-        effects,
-        "rank correlation of size at the first step and steps to the target",
-        "Spearman over contenders, geometric means over seeds",
-    )
+    sizes = {name: numbers[name][np.arange(len(own)), own] for name in QUANTITIES}
+    variables, effects = relation(study, sizes, "quantity", "size at the first step")
     parts = [
         f"{name.replace('_', ' ')} {said(effect, 'contenders')}"
         for name, effect in zip(QUANTITIES, effects, strict=True)

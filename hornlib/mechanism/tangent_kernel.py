@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from hornlib.cell import Cell
 from hornlib.data.loading import Split, load
 from hornlib.mechanism.contenders import Study, contender_coordinates
-from hornlib.mechanism.effects import rank_correlation, said
+from hornlib.mechanism.effects import said
 from hornlib.mechanism.initialisation import first_batch, hold_statistics_, untrained
-from hornlib.mechanism.outcomes import outcome_variables, outcomes, typical_steps
-from hornlib.mechanism.record import Entry, axis, effect_variables, finished, variable
+from hornlib.mechanism.record import Entry, axis, finished, variable
+from hornlib.mechanism.relation import relation
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -185,20 +185,8 @@ def _decay_time(rates: np.ndarray, energy: np.ndarray) -> float:
 
 
 def _relation(study: Study, variables: dict[str, Entry]) -> tuple[dict[str, Entry], str]:
-    reached = outcomes(study)
-    steps = typical_steps(reached)
-    effects = [
-        rank_correlation(np.log(np.minimum(variables[name][1], LATEST)).mean(1), steps)
-        for name in PREDICTIONS
-    ]
-    known = outcome_variables(reached) | effect_variables(
-        "relation",
-        ("prediction",),
-        effects,
-        "rank correlation of predicted time and steps to the target",
-        "Spearman over contenders, geometric means over seeds",
-    )
-    size, shape = effects
+    times = {name: np.minimum(variables[name][1], LATEST) for name in PREDICTIONS}
+    known, (size, shape) = relation(study, times, "prediction", "predicted time")
     parts = f"{said(size, 'contenders')} for the whole kernel, {said(shape, 'contenders')} for its shape"
     if size.low > 0 or shape.low > 0:
         verdict = "the kernel at initialisation predicts the order"

@@ -2,11 +2,14 @@
 
 from collections.abc import Callable
 
+import xarray as xr
+
 from hornlib.report.blocks import Block, Heading, Missing, Section
+from hornlib.report.comparisons import headline
 from hornlib.report.evidence import Evidence, SweepEvidence
 from hornlib.report.wording import slug
 
-__all__ = ["by_sweep", "no_results", "no_statistics"]
+__all__ = ["by_headline", "by_sweep", "no_results", "no_statistics"]
 
 
 def by_sweep(
@@ -19,6 +22,22 @@ def by_sweep(
             blocks.append(Heading(f"Sweep {sweep.name}", slug(anchor, sweep.name)))
         blocks += blocks_of(sweep)
     return Section(anchor, title, blocks)
+
+
+def by_headline(
+    evidence: Evidence,
+    anchor: str,
+    title: str,
+    blocks_of: Callable[[xr.Dataset, SweepEvidence], list[Block]],
+) -> Section:
+    """Return a section of every sweep's statistics at the headline's target, or what makes them."""
+
+    def blocks(sweep: SweepEvidence) -> list[Block]:
+        if sweep.statistics is None:
+            return [no_statistics(sweep)]
+        return blocks_of(headline(sweep.statistics, sweep.settings), sweep)
+
+    return by_sweep(evidence, anchor, title, blocks)
 
 
 def no_results(sweep: SweepEvidence) -> Missing:

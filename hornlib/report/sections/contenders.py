@@ -6,9 +6,8 @@ import numpy as np
 import xarray as xr
 
 from hornlib.report.blocks import Block, Missing, Section
-from hornlib.report.comparisons import headline
 from hornlib.report.evidence import Evidence, SweepEvidence
-from hornlib.report.sections.by_sweep import by_sweep, no_statistics
+from hornlib.report.sections.by_sweep import by_headline
 from hornlib.report.series import datasets, datasets_of
 from hornlib.report.tables import Number, table
 from hornlib.report.wording import bounded, counted_range, percentage, slug
@@ -32,13 +31,10 @@ SHARES = ("reached_rate", "divergence_rate")
 
 def contenders(evidence: Evidence) -> Section:
     """Return the section with the numbers of every contender."""
-    return by_sweep(evidence, "contenders", "All contenders", _blocks)
+    return by_headline(evidence, "contenders", "All contenders", _blocks)
 
 
-def _blocks(sweep: SweepEvidence) -> list[Block]:
-    if sweep.statistics is None:
-        return [no_statistics(sweep)]
-    ds = headline(sweep.statistics, sweep.settings)
+def _blocks(ds: xr.Dataset, sweep: SweepEvidence) -> list[Block]:
     if "axis" in ds.dims:
         ds = ds.sel(axis="samples")
     if not ds.sizes.get("contender"):

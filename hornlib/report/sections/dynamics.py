@@ -11,9 +11,8 @@ from hornlib.jobs import parse_run_name
 from hornlib.report.blocks import Block, Chart, Missing, Paragraph, Section, Swatch
 from hornlib.report.charts.lines import Line, lines_chart, thinned
 from hornlib.report.charts.style import Scale
-from hornlib.report.comparisons import headline
 from hornlib.report.evidence import Evidence, SweepEvidence
-from hornlib.report.sections.by_sweep import by_sweep, no_statistics
+from hornlib.report.sections.by_sweep import by_headline
 from hornlib.report.series import datasets, drawn, series_of, swatches
 from hornlib.report.wording import counted_range, slug
 from hornlib.results.dynamics_file import open_dynamics
@@ -54,13 +53,12 @@ def dynamics(evidence: Evidence) -> Section:
     if not evidence.dynamics:
         missing = Missing("No probe recorded the states of these networks.", "snakemake --cores 2")
         return Section("dynamics", "Dynamics", [missing])
-    return by_sweep(evidence, "dynamics", "Dynamics", lambda sweep: _blocks(sweep, evidence.dynamics))
+    return by_headline(
+        evidence, "dynamics", "Dynamics", lambda ds, sweep: _blocks(ds, sweep, evidence.dynamics)
+    )
 
 
-def _blocks(sweep: SweepEvidence, files: Sequence[Path]) -> list[Block]:
-    if sweep.statistics is None:
-        return [no_statistics(sweep)]
-    ds = headline(sweep.statistics, sweep.settings)
+def _blocks(ds: xr.Dataset, sweep: SweepEvidence, files: Sequence[Path]) -> list[Block]:
     probed = {job.cell for path in files if (job := parse_run_name(path.name))}
     legend = swatches(series_of(ds))
     blocks: list[Block] = []

@@ -5,9 +5,8 @@ import xarray as xr
 
 from hornlib.report.blocks import Block, Chart, Missing, Section, Swatch
 from hornlib.report.charts.pareto import Candidate, pareto_chart
-from hornlib.report.comparisons import headline
 from hornlib.report.evidence import Evidence, SweepEvidence
-from hornlib.report.sections.by_sweep import by_sweep, no_statistics
+from hornlib.report.sections.by_sweep import by_headline
 from hornlib.report.sections.speed import pairs_blocks
 from hornlib.report.series import datasets, datasets_of, drawn, series_of, swatches
 from hornlib.report.wording import counted_range, slug
@@ -28,16 +27,13 @@ MOST_POINTS = 150
 
 def efficiency(evidence: Evidence) -> Section:
     """Return the section on cost."""
-    return by_sweep(evidence, "efficiency", "Efficiency", _blocks)
+    return by_headline(evidence, "efficiency", "Efficiency", _blocks)
 
 
-def _blocks(sweep: SweepEvidence) -> list[Block]:
-    if sweep.statistics is None:
-        return [no_statistics(sweep)]
+def _blocks(ds: xr.Dataset, sweep: SweepEvidence) -> list[Block]:
     blocks = [
         block for axis in ("training_flops", "seconds") for block in pairs_blocks(sweep, axis, "efficiency")
     ]
-    ds = headline(sweep.statistics, sweep.settings)
     legend = swatches(series_of(ds))
     for cost, words in COSTS.items():
         charts = [_pareto(ds, dataset, cost, legend, sweep.name) for dataset in datasets(ds)]

@@ -6,9 +6,8 @@ import numpy as np
 import xarray as xr
 
 from hornlib.report.blocks import Block, Missing, Section
-from hornlib.report.comparisons import headline
 from hornlib.report.evidence import Evidence, SweepEvidence
-from hornlib.report.sections.by_sweep import by_sweep, no_statistics
+from hornlib.report.sections.by_sweep import by_headline
 from hornlib.report.tables import Number, Row, table
 from hornlib.report.wording import bounded, counted_range, sentence, slug
 
@@ -17,13 +16,10 @@ __all__ = ["final"]
 
 def final(evidence: Evidence) -> Section:
     """Return the section on what speed costs: metrics at the end, and early in training."""
-    return by_sweep(evidence, "final", "Final and early metrics", _blocks)
+    return by_headline(evidence, "final", "Final and early metrics", _blocks)
 
 
-def _blocks(sweep: SweepEvidence) -> list[Block]:
-    if sweep.statistics is None:
-        return [no_statistics(sweep)]
-    ds = headline(sweep.statistics, sweep.settings)
+def _blocks(ds: xr.Dataset, sweep: SweepEvidence) -> list[Block]:
     blocks = [*_differences(ds, sweep), *_early(ds, sweep), *_arms(ds, sweep)]
     return blocks or [Missing(f"No run of the sweep {sweep.name} has a metric to compare.")]
 
