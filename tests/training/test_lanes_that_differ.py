@@ -22,12 +22,16 @@ VALUES = {
     "recurrence_gain": (0.5, 1.5),
     "leak_rate": (0.2, 0.7),
     "constant_drive_gain": (0.5, 1.5),
+    "horizon_penalty": (0.0, 20.0),
+    "l1_penalty": (0.0, 0.5),
+    "l2_penalty": (0.0, 0.5),
 }
 SMALL = {
     "horn": {"num_nodes": 6, "timesteps": 4},
     "horn_cnn": {"num_nodes": 2, "num_stages": 2, "timesteps": 4},
     "leaky_cnn": {"num_nodes": 2, "num_stages": 2, "timesteps": 4},
     "cnn_horn": {"channels": "2-4", "num_nodes": 6},
+    **dict.fromkeys(("time_resnet", "time_densenet", "fractional_dnn"), {"num_layers": 3, "num_nodes": 6}),
 }
 
 
