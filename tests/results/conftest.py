@@ -24,6 +24,7 @@ class Toy(ModelParameters):
 
     network = "nowhere:Toy"
     presentations = ("image",)
+    per_lane = ("damping_ratio",)
 
     name: Literal["toy"] = "toy"
     num_nodes: int = Field(default=8, ge=1)
