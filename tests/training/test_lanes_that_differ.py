@@ -31,7 +31,7 @@ SMALL = {
     "horn_cnn": {"num_nodes": 2, "num_stages": 2, "timesteps": 4},
     "leaky_cnn": {"num_nodes": 2, "num_stages": 2, "timesteps": 4},
     "cnn_horn": {"channels": "2-4", "num_nodes": 6},
-    **dict.fromkeys(("time_resnet", "time_densenet", "fractional_dnn"), {"num_layers": 3, "num_nodes": 6}),
+    **{key: {"num_layers": 3, "num_nodes": 6} for key in ("time_resnet", "time_densenet", "fractional_dnn")},
 }
 
 
