@@ -3,10 +3,11 @@
 from collections.abc import Mapping, Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from hornlib.cell import Cell
 from hornlib.flops import gradient_flops
+from hornlib.parameters import ModelParameters
 from hornlib.structures.interface import Change, Structure, View, make_structure
 from hornlib.training.batches import Batches
 from hornlib.training.chunk import Chunk, EventRecord, Group
@@ -31,6 +32,7 @@ def restructure(chunk: Chunk, structure: Structure, batches: Batches) -> None:
         batches: the chunk's.
     """
     groups: list[Group] = []
+    templates = _Templates(chunk)
     for group in chunk.groups:
         found = structure.look(view_of(chunk, group, batches))
         chunk.flops[group.lanes.rows] += torch.tensor(found.flops, dtype=torch.int64)
@@ -45,8 +47,8 @@ def restructure(chunk: Chunk, structure: Structure, batches: Batches) -> None:
                 row = group.lanes.rows[lane]
                 for position, score in change.layers:
                     chunk.events.append(EventRecord(row, chunk.step, change.kind, position, score))
-                groups.append(_changed(chunk, group.keep([lane]), change))
-    chunk.groups = _merged(chunk, groups)
+                groups.append(_changed(chunk, group.keep([lane]), change, templates))
+    chunk.groups = _merged(chunk, groups, templates)
 
 
 def view_of(chunk: Chunk, group: Group, batches: Batches) -> View:
@@ -73,9 +75,23 @@ def view_of(chunk: Chunk, group: Group, batches: Batches) -> View:
     )
 
 
-def _changed(chunk: Chunk, alone: Group, change: Change) -> Group:
+class _Templates:
+    """The module of every model of an event, built once however many lanes become it."""
+
+    def __init__(self, chunk: Chunk) -> None:
+        self.task, self.device = chunk.cell.task(), chunk.groups[0].sums.device
+        self.built: dict[ModelParameters, nn.Module] = {}
+
+    def of(self, model: ModelParameters) -> nn.Module:
+        """Return the module; lanes bring their own tensors."""
+        if model not in self.built:
+            self.built[model] = make_template(model, self.task, self.device)
+        return self.built[model]
+
+
+def _changed(chunk: Chunk, alone: Group, change: Change, templates: _Templates) -> Group:
     """Return the group of one lane, changed."""
-    template = make_template(change.model, chunk.cell.task(), alone.sums.device)
+    template = templates.of(change.model)
     trained = [name.removeprefix(PREFIX) for name, _ in template.named_parameters()]
     parameters = {name: change.parameters[name] for name in trained if name in change.parameters}
     fresh = make_optimizer([], chunk.cell.training)
@@ -120,18 +136,19 @@ def _ages(updates: int, names: Sequence[str], alone: Group, change: Change) -> d
 
 
 def _stacked(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {PREFIX + name: tensor.detach().unsqueeze(0) for name, tensor in tensors.items()}
+    """Return copies as one lane's: the tensors of a template serve several lanes, and training writes into them."""
+    return {PREFIX + name: tensor.detach().unsqueeze(0).clone() for name, tensor in tensors.items()}
 
 
-def _merged(chunk: Chunk, groups: Sequence[Group]) -> list[Group]:
+def _merged(chunk: Chunk, groups: Sequence[Group], templates: _Templates) -> list[Group]:
     """Return one group for each model and kind of optimiser state, its lanes in the order of their rows."""
     alike: dict[tuple[object, int, bool], list[Group]] = {}
     for group in groups:
         alike.setdefault((group.model, group.since, "age" in group.optimizer.state), []).append(group)
-    return [_joined(chunk, own) for own in alike.values()]
+    return [_joined(chunk, own, templates) for own in alike.values()]
 
 
-def _joined(chunk: Chunk, groups: Sequence[Group]) -> Group:
+def _joined(chunk: Chunk, groups: Sequence[Group], templates: _Templates) -> Group:
     if len(groups) == 1:
         return groups[0]
     first = groups[0]
@@ -144,7 +161,7 @@ def _joined(chunk: Chunk, groups: Sequence[Group]) -> Group:
 
     seeds = [seed for group in groups for seed in group.lanes.seeds]
     lanes = LaneGroup(
-        make_template(first.model, chunk.cell.task(), first.sums.device),
+        templates.of(first.model),
         [seeds[lane] for lane in order],
         {name: joined([own.lanes.parameters[name] for own in groups]) for name in first.lanes.parameters},
         {name: joined([own.lanes.buffers[name] for own in groups]) for name in first.lanes.buffers},
