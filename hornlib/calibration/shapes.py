@@ -3,17 +3,22 @@
 import hashlib
 import json
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from hornlib.cell import Cell
+from hornlib.parameters import ModelParameters
+from hornlib.structures.static.parameters import StaticParameters
 
-__all__ = ["WAYS", "describe_shape", "distinct_shapes", "shape_name"]
+__all__ = ["WAYS", "as_model", "describe_shape", "distinct_shapes", "shape_name"]
 
 WAYS = ("preset", "heterogeneity_draw", "gain")
 """How an oscillator's constants are come by; with what lanes may differ in (`per_lane`), the parameters of a model that
 are numbers within the network: the same kernels run whatever they are."""
 
 Shape = dict[str, dict[str, Any]]
+
+STATIC = StaticParameters().canonical()
 
 
 def describe_shape(cell: Cell) -> Shape:
@@ -32,7 +37,7 @@ def describe_shape(cell: Cell) -> Shape:
             "augmentation": data.augmentation,
         },
         "model": {key: value for key, value in cell.model.canonical().items() if key not in without},
-        "structure": cell.structure.canonical(),
+        "structure": STATIC,  # what changes a network between steps has no part in a step
         "training": {
             "batch_size": min(training.batch_size, data.num_train),
             "optimizer": training.optimizer,
@@ -52,11 +57,18 @@ def shape_name(cell: Cell) -> str:
 
 
 def distinct_shapes(cells: Iterable[Cell]) -> dict[str, Cell]:
-    """Return one cell of every shape, the first, by the shape's name."""
+    """Return one cell of every shape, the first, by the shape's name; also of those that structures may make."""
     shapes: dict[str, Cell] = {}
     for cell in cells:
-        shapes.setdefault(shape_name(cell), cell)
+        for model in [cell.model, *cell.structure.reachable(cell.model)]:
+            became = as_model(cell, model)
+            shapes.setdefault(shape_name(became), became)
     return shapes
+
+
+def as_model(cell: Cell, model: ModelParameters) -> Cell:
+    """Return the cell with what its network has become; its name stays."""
+    return cell if model == cell.model else replace(cell, model=model, structure=StaticParameters())
 
 
 def _used(value: float) -> str:

@@ -10,6 +10,7 @@ from hornlib.report.charts.lines import Line, lines_chart, thinned
 from hornlib.report.curves import DATA, Panel, panels
 from hornlib.report.series import series_of, swatches
 from hornlib.report.wording import AXES, counted_range, slug
+from hornlib.results.calibrated_seconds import seconds_on
 
 __all__ = ["curve_charts"]
 
@@ -85,8 +86,4 @@ def _calibrated(ds: xr.Dataset) -> tuple[xr.Dataset, str]:
     whole = np.flatnonzero(ds["step_time"].notnull().all("cell"))
     if not len(whole):
         return ds, ""
-    step_time = ds["step_time"].isel(calibration_device=whole[0])
-    seconds = (step_time * ds["step"]).where(ds["samples"].notnull())
-    return ds.assign(seconds=seconds.drop_vars("calibration_device")), str(
-        step_time["calibration_device"].item()
-    )
+    return ds.assign(seconds=seconds_on(ds, whole[0])), str(ds["calibration_device"].values[whole[0]])

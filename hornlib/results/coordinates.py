@@ -46,7 +46,7 @@ RESERVED = frozenset(
     }  # keywords of sel, dimensions
     | set(VARIABLES)
     | {f"final_{curve}" for curve in CURVES}
-    | {"device", "calibration_device", "step_time", "step_time_bound", "peak_memory"}
+    | {"device", "calibration_device", "calibrated_seconds", "step_time", "step_time_bound", "peak_memory"}
 )
 """Words that xarray takes for itself (ds.sel(method=...) selects nothing, silently), and variables."""
 

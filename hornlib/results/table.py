@@ -13,6 +13,7 @@ from hornlib.cell import Cell
 from hornlib.config import SECTIONS
 from hornlib.grid import Grid
 from hornlib.provenance import commit
+from hornlib.results.calibrated_seconds import LONG_NAME, calibrated_seconds
 from hornlib.results.calibration import (
     CALIBRATED,
     EXPLAINED,
@@ -180,6 +181,19 @@ class Table:
             values = np.array([[_calibrated(own, shape, name) for own in found] for shape in shapes], float)
             attributes = {"units": units, "long_name": long_name, **EXPLAINED[name]}
             _write(file, name, ("cell", "calibration_device", *dims[1:]), values, attributes)
+        self._write_calibrated_seconds(file, found)
+
+    def _write_calibrated_seconds(self, file: "netCDF4.Dataset", calibrations: list[Calibration]) -> None:
+        """Write the seconds of every run by device, where networks may change; elsewhere step times say it."""
+        if not any(cell.structure.reachable(cell.model) for cell in self.grid.cells.values()):
+            return
+        by_device = [self._filled(DIMENSIONS, partial(self._seconds, own)) for own in calibrations]
+        attributes = {"units": "s", "long_name": LONG_NAME}
+        dims = (*DIMENSIONS, "calibration_device")
+        _write(file, "calibrated_seconds", dims, np.stack(by_device, -1), attributes)
+
+    def _seconds(self, calibration: Calibration, run: RunFile) -> np.ndarray:
+        return calibrated_seconds(run, self.grid.cells[run.job.cell], calibration)
 
     def _write_choices(self, file: "netCDF4.Dataset") -> None:
         """Write what tuning found; nothing, not even the dimension, where nothing was tuned."""

@@ -222,12 +222,12 @@ def _of_rivals(runs: xr.DataArray, pairs: xr.DataArray) -> xr.DataArray:
 def _fronts(ds: xr.Dataset, final: xr.DataArray) -> xr.Dataset:
     """Return each contender's costs, and whether it is on the front of final metric against each."""
     bare = ds.reset_coords(drop=True)
-    whole = bare["training_flops"].max("step").mean("seed")
+    seconds = bare["seconds"].max("step")
     costs = {
         "parameters": ds["num_parameters"].reset_coords(drop=True).astype(float),
         "forward_flops": ds["forward_flops"].reset_coords(drop=True).astype(float),
-        "training_flops": whole,
-        "seconds": bare["seconds"].max("step"),
+        "training_flops": bare["training_flops"].max("step").mean("seed"),
+        "seconds": seconds.mean("seed") if "seed" in seconds.dims else seconds,
         "peak_memory": bare["peak_memory"],
     }
     quality = final.mean("seed") * _sign(ds)

@@ -6,6 +6,7 @@ import numpy as np
 import xarray as xr
 
 from hornlib.data.parameters import DataParameters
+from hornlib.results.calibrated_seconds import seconds_on
 from hornlib.results.coordinates import coordinate_name
 from hornlib.results.opening import axes_of
 
@@ -32,8 +33,9 @@ def contenders(ds: xr.Dataset) -> xr.Dataset:
         The variables of `ds`, with these differences. Coordinates on `contender`: `cell_name`, `arm`,
         `dataset` (with what else of the data varies), `presentation`, `selected_for` ("" where nothing was),
         `num_parameters` (the largest that any run had) and every parameter. `seconds` is
-        calibrated, step x step time of a lone lane on the device that has measured most contenders (the
-        attribute `calibration_device`), NaN without one; a run's share of its job's clock is `job_seconds`.
+        calibrated, every step at the step time of a lone lane on the device that has measured most
+        contenders (the attribute `calibration_device`; with a seed dimension where networks may change),
+        NaN without one; a run's share of its job's clock is `job_seconds`.
         `num_parameters` over steps is `num_parameters_over_steps`.
     """
     ds = ds.load()
@@ -169,23 +171,24 @@ def _told(name: str, value: object) -> str:
 
 def _calibrated(ds: xr.Dataset) -> xr.Dataset:
     """Take one device's step times and memory, and make seconds of them."""
-    device, nothing = "", xr.DataArray(np.full(ds.sizes["cell"], np.nan), dims="cell")
+    device, seconds, nothing = "", None, xr.DataArray(np.full(ds.sizes["cell"], np.nan), dims="cell")
     measured = {name: nothing for name in ("step_time", "peak_memory")}
     if "step_time" in ds and ds.sizes.get("calibration_device"):
         best = int(ds["step_time"].notnull().sum("cell").argmax("calibration_device"))
-        device = str(ds["calibration_device"].values[best])
+        device, seconds = str(ds["calibration_device"].values[best]), seconds_on(ds, best)
         measured |= {
             name: ds[name].isel(calibration_device=best, drop=True) for name in measured if name in ds
         }
-    ds = ds.drop_vars(["calibration_device", *measured], errors="ignore").drop_dims(
-        "calibration_device", errors="ignore"
-    )
+    known = ["calibration_device", "calibrated_seconds", *measured]
+    ds = ds.drop_vars(known, errors="ignore").drop_dims("calibration_device", errors="ignore")
     units = {"step_time": "s", "peak_memory": "byte"}
     for name, values in measured.items():
         ds[name] = ("cell", values.values, _about(name) | {"units": units[name]})
-    seconds = (ds["step_time"] * ds["step"]).where(ds["samples"].notnull()).transpose("cell", "step")
+    if seconds is None:
+        seconds = xr.full_like(ds["samples"], np.nan)
+    seconds = seconds.transpose("cell", ..., "step")
     described = {"units": "s", "long_name": f"training time of a lone lane on {device or 'no device'}"}
-    ds["seconds"] = (("cell", "step"), seconds.values, described)
+    ds["seconds"] = (seconds.dims, seconds.values, described)
     return ds.assign_attrs(calibration_device=device)
 
 

@@ -79,7 +79,7 @@ ABOUT = {
     "cost_parameters": _About("trained parameters"),
     "cost_forward_flops": _About("forward FLOPs of an example", units="FLOP"),
     "cost_training_flops": _About("training FLOPs of a run", "mean over seeds", units="FLOP"),
-    "cost_seconds": _About("seconds of a run", "steps x calibrated step time", units="s"),
+    "cost_seconds": _About("seconds of a run", "calibrated step time, summed over steps", units="s"),
     "cost_peak_memory": _About("peak memory of training", units="byte"),
     **{
         f"pareto_{name}": _About(

@@ -1,5 +1,6 @@
 """The base of every structure's parameters; free of torch."""
 
+from collections.abc import Sequence
 from typing import ClassVar, NamedTuple
 
 from hornlib.parameters import ModelParameters, Parameters, Task
@@ -45,6 +46,19 @@ class StructureParameters(Parameters):
 
     def deepest(self, model: ModelParameters) -> ModelParameters:
         """Return the model with the most layers that the structure may make of one."""
+        return model
+
+    def reachable(self, model: ModelParameters) -> list[ModelParameters]:
+        """Return every other model that the structure may make of one; empty if it changes no shape."""
+        return []
+
+    def replayed(self, model: ModelParameters, events: Sequence[tuple[str, int]]) -> ModelParameters:
+        """Return what a model became by the events of one moment.
+
+        Args:
+            model: before them.
+            events: kind and position of each, in the order of the run file.
+        """
         return model
 
     def remarks(self, events: int, runs: int) -> list[str]:

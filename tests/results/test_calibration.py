@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hornlib.calibration.shapes import shape_name
+from hornlib.cell import parse_specification
 from hornlib.errors import ResultsError
 from hornlib.results import open_results
 from hornlib.results.calibration import (
@@ -135,3 +136,18 @@ def test_a_damaged_calibration_is_told_by_gather(gathered):
     write(results, "cpu x", {shape_name(cells[0]): KNOWN}).write_bytes(b"broken")
     with pytest.raises(ResultsError, match=r"cpu-x\.nc: damaged"):
         gather(made)
+
+
+def test_results_have_calibrated_seconds_where_networks_may_change(grid, write_run, tmp_path):
+    """Without an event a grown network's seconds are its small network's."""
+    given = {"data": {"name": "digits"}, "model": {"name": "mlp", "hidden_nodes": "4"}}
+    small = parse_specification(given)
+    grown = parse_specification({**given, "structure": {"name": "layer_insertion", "insert_at": 1}})
+    for own in (small, grown):
+        write_run(own, 0, 1)
+    write(tmp_path, "cpu x", {shape_name(small): KNOWN})
+    with gather(grid({"one": ({"small": [small], "grown": [grown]}, range(2))})) as ds:
+        assert ds["calibrated_seconds"].dims == ("cell", "seed", "step", "calibration_device")
+        np.testing.assert_allclose(
+            ds["calibrated_seconds"][..., 0], 0.2 * ds["step"].broadcast_like(ds["test_loss"])
+        )

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import xarray as xr
 
 from hornlib.statistics.contenders import contenders, rivals_of, subject_of
 
@@ -87,3 +88,13 @@ def test_the_subject_is_the_arm_named_or_the_first_with_oscillators(results):
     assert subject_of(ds, None) == "horn_cnn"
     assert subject_of(ds, "cnn") == "cnn"
     assert subject_of(ds, "absent") == ""
+
+
+def test_seconds_of_networks_that_change_are_each_runs_own(results):
+    ds = results({"horn_cnn": [10, 12], "cnn": [20, 22]})
+    ds["step_time"] = (("cell", "calibration_device"), [[0.5], [0.25]])
+    own = (ds["seed"] + 1.0) * ds["step"] * xr.ones_like(ds["validation_metric"])
+    ds["calibrated_seconds"] = own.expand_dims("calibration_device", -1)
+    ds = contenders(ds.assign_coords(calibration_device=["new"]))
+    assert ds["seconds"].dims == ("contender", "seed", "step")
+    assert ds["seconds"].sel(contender="cnn", seed=1, step=10).item() == 20

@@ -1,6 +1,7 @@
 """Parameters of layer insertion by sensitivity, free of torch."""
 
 import re
+from collections.abc import Sequence
 from typing import Annotated, ClassVar, Literal, cast
 
 from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema, model_validator
@@ -150,6 +151,29 @@ class LayerInsertionParameters(StructureParameters):
             last = len(deepest.layer_widths()) - 1
             deepest = deepest.with_layer(last if self.position is None else self.position)
         return deepest
+
+    def reachable(self, model: ModelParameters) -> list[ModelParameters]:
+        """Return the models with 1, 2, ... layers more, wherever those may stand."""
+        found: dict[ModelParameters, None] = {}
+        current = [cast(LayeredParameters, model)]
+        for _ in range(self.insertions if self.choice != "nowhere" else 0):
+            current = list(
+                dict.fromkeys(
+                    own.with_layer(position) for own in current for position in self._positions(own)
+                )
+            )
+            found |= dict.fromkeys(current)
+        return list(found)
+
+    def _positions(self, model: LayeredParameters) -> list[int]:
+        return [self.position] if self.position is not None else list(range(len(model.layer_widths())))
+
+    def replayed(self, model: ModelParameters, events: Sequence[tuple[str, int]]) -> ModelParameters:
+        """Return the model with what was inserted; the run file names the new layer's own place."""
+        for kind, place in events:
+            if kind == "inserted":
+                model = cast(LayeredParameters, model).with_layer(place - 1)
+        return model
 
     def remarks(self, events: int, runs: int) -> list[str]:
         """Say that the trigger never fired."""

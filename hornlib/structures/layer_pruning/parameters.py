@@ -1,9 +1,11 @@
 """Parameters of pruning by the time step, free of torch."""
 
-from typing import ClassVar, Literal
+from collections.abc import Sequence
+from typing import ClassVar, Literal, cast
 
 from pydantic import Field
 
+from hornlib.models.layered_parameters import LayeredParameters
 from hornlib.models.time_variable.parameters import TimeResnetParameters
 from hornlib.parameters import ModelParameters, Task
 from hornlib.structures.parameters import Course, StructureParameters
@@ -50,6 +52,23 @@ class LayerPruningParameters(StructureParameters):
                 f"layer_pruning: prune_every: {self.prune_every}, but training ends after {course.epochs:g} epochs"
             )
         return found
+
+    def reachable(self, model: ModelParameters) -> list[ModelParameters]:
+        """Return the models with 1, 2, ... layers less."""
+        found: dict[ModelParameters, None] = {}
+        current = [cast(LayeredParameters, model)]
+        while current:
+            current = list(
+                dict.fromkeys(own.without_layer(layer) for own in current for layer in own.removable())
+            )
+            found |= dict.fromkeys(current)
+        return list(found)
+
+    def replayed(self, model: ModelParameters, events: Sequence[tuple[str, int]]) -> ModelParameters:
+        """Return the model without what was taken out; layers are counted as before the moment."""
+        for _, layer in sorted(events, key=lambda event: -event[1]):
+            model = cast(LayeredParameters, model).without_layer(layer)
+        return model
 
     def remarks(self, events: int, runs: int) -> list[str]:
         """Say that no step fell below the threshold."""
