@@ -13,7 +13,7 @@ from hornlib.training.lanes import LaneGroup
 __all__ = ["Change", "Found", "Structure", "Tensors", "View", "make_structure"]
 
 Tensors = dict[str, Tensor]
-"""Name within the network of one lane -> tensor."""
+"""Name within the network -> tensor."""
 
 
 class View(NamedTuple):
@@ -48,23 +48,25 @@ class View(NamedTuple):
 
 
 class Change(NamedTuple):
-    """What becomes of one lane.
+    """What becomes of some lanes: they all become the same model, in the same way.
 
     Attributes:
+        lanes: of the view, ascending.
         kind: what is done: inserted, pruned, ...; one word, kept in the run file.
-        layers: position, from 0 at the input, and score of every layer that is concerned; the position is -1 where
-            none is, the score NaN where nothing decided.
-        model: what the network is from now on.
-        parameters: its trained tensors.
-        buffers: its fixed and running tensors; those that are missing start as a new network's.
-        inherit: from the old network's names to the new one's, applied to each moment of the optimiser: tensors that
-            live on keep theirs, new ones get zeros.
+        layers: of every lane, position (from 0 at the input) and score of every layer that is concerned; the position
+            is -1 where none is, the score NaN where nothing decided.
+        model: what the networks are from now on.
+        parameters: their trained tensors, (lanes, ...).
+        buffers: their fixed and running tensors; those that are missing start as a new network's.
+        inherit: from the old networks' names to the new ones', tensors (lanes, ...), applied to each moment of the
+            optimiser: tensors that live on keep theirs, new ones get zeros.
         rate_factor: on the learning rate from now on.
         fresh_optimizer: whether the optimiser's state begins anew.
     """
 
+    lanes: Sequence[int]
     kind: str
-    layers: Sequence[tuple[int, float]]
+    layers: Sequence[Sequence[tuple[int, float]]]
     model: ModelParameters
     parameters: Tensors
     buffers: Tensors
@@ -74,9 +76,9 @@ class Change(NamedTuple):
 
 
 class Found(NamedTuple):
-    """What a structure decided: a change or None for each lane, and what looking has cost each, FLOPs."""
+    """What a structure decided: changes, no lane in two of them, and what looking has cost each lane, FLOPs."""
 
-    changes: Sequence[Change | None]
+    changes: Sequence[Change]
     flops: Sequence[int]
 
 
@@ -87,7 +89,7 @@ class Structure(Protocol):
         """Return whether lanes are to be looked at after so many steps; `evaluated`: whether they just were."""
 
     def look(self, view: View) -> Found:
-        """Return what becomes of each lane: a pure function of what is seen, so that a resumed run decides alike."""
+        """Return what becomes of the lanes: a pure function of what is seen, so that a resumed run decides alike."""
 
 
 def make_structure(parameters: StructureParameters) -> Structure | None:

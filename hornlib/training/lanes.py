@@ -117,6 +117,11 @@ class LaneGroup:
         """Return the tensors of one lane, by their names within the network."""
         return NetworkTensors(*map(_unprefixed, (_nth(self.parameters, lane), _nth(self.buffers, lane))))
 
+    def stacked(self, lanes: Sequence[int]) -> NetworkTensors:
+        """Return copies of the tensors of some lanes, (lanes, ...), by their names within the network."""
+        kept = self.keep(lanes)
+        return NetworkTensors(_unprefixed(kept.parameters), _unprefixed(kept.buffers))
+
     def project_(self) -> None:
         """Project every lane back onto its constraints, if its network has some; call without gradients."""
         project_ = getattr(self.network, "project_", None)

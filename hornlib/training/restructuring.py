@@ -32,22 +32,23 @@ def restructure(chunk: Chunk, structure: Structure, batches: Batches) -> None:
         batches: the chunk's.
     """
     groups: list[Group] = []
+    events: list[EventRecord] = []
     templates = _Templates(chunk)
     for group in chunk.groups:
         found = structure.look(view_of(chunk, group, batches))
         chunk.flops[group.lanes.rows] += torch.tensor(found.flops, dtype=torch.int64)
-        kept = [lane for lane, change in enumerate(found.changes) if change is None]
-        if len(kept) == len(found.changes):
-            groups.append(group)
-            continue
+        changed = {lane for change in found.changes for lane in change.lanes}
+        kept = [lane for lane in range(len(group.lanes)) if lane not in changed]
         if kept:
-            groups.append(group.keep(kept))
-        for lane, change in enumerate(found.changes):
-            if change is not None:
+            groups.append(group.keep(kept) if changed else group)
+        for change in found.changes:
+            for lane, layers in zip(change.lanes, change.layers, strict=True):
                 row = group.lanes.rows[lane]
-                for position, score in change.layers:
-                    chunk.events.append(EventRecord(row, chunk.step, change.kind, position, score))
-                groups.append(_changed(chunk, group.keep([lane]), change, templates))
+                events += [
+                    EventRecord(row, chunk.step, change.kind, position, score) for position, score in layers
+                ]
+            groups.append(_changed(chunk, group.keep(change.lanes), change, templates))
+    chunk.events += sorted(events, key=lambda event: event.row)
     chunk.groups = _merged(chunk, groups, templates)
 
 
@@ -76,7 +77,7 @@ def view_of(chunk: Chunk, group: Group, batches: Batches) -> View:
 
 
 class _Templates:
-    """The module of every model of an event, built once however many lanes become it."""
+    """The module of every model of an event, built once however many groups become it."""
 
     def __init__(self, chunk: Chunk) -> None:
         self.task, self.device = chunk.cell.task(), chunk.groups[0].sums.device
@@ -89,55 +90,56 @@ class _Templates:
         return self.built[model]
 
 
-def _changed(chunk: Chunk, alone: Group, change: Change, templates: _Templates) -> Group:
-    """Return the group of one lane, changed."""
+def _changed(chunk: Chunk, group: Group, change: Change, templates: _Templates) -> Group:
+    """Return the group of the lanes that a change is about, changed."""
     template = templates.of(change.model)
     trained = [name.removeprefix(PREFIX) for name, _ in template.named_parameters()]
     parameters = {name: change.parameters[name] for name in trained if name in change.parameters}
     fresh = make_optimizer([], chunk.cell.training)
-    names = [name.removeprefix(PREFIX) for name in alone.lanes.parameters]
-    for moment in alone.optimizer.state.keys() - {"age"}:
-        tensors = alone.optimizer.state[moment]
-        old = {name: tensor[0] for name, tensor in zip(names, tensors, strict=True)}
-        inherited = change.inherit(old)
+    names = [name.removeprefix(PREFIX) for name in group.lanes.parameters]
+    for moment in group.optimizer.state.keys() - {"age"}:
+        inherited = change.inherit(dict(zip(names, group.optimizer.state[moment], strict=True)))
         fresh.state[moment] = [
-            (torch.zeros_like(tensor) if change.fresh_optimizer else inherited[name]).unsqueeze(0)
+            torch.zeros_like(tensor) if change.fresh_optimizer else inherited[name].contiguous()
             for name, tensor in parameters.items()
         ]
-    ages = _ages(chunk.step - alone.since, names, alone, change)
+    ages = _ages(chunk.step - group.since, names, group, change)
     carried = chunk.cell.training.optimizer == "adamw" and not change.fresh_optimizer
     if carried and any((age == 0).any() for age in ages.values()):
-        fresh.state["age"] = [ages[name].unsqueeze(0) for name in parameters]
+        fresh.state["age"] = [ages[name].contiguous() for name in parameters]
+    own = {
+        name: tensor.expand(len(group.lanes), *tensor.shape)
+        for name, tensor in template_tensors(template).buffers.items()
+    }
     lanes = LaneGroup(
         template,
-        alone.lanes.seeds,
-        _stacked(parameters),
-        _stacked({**template_tensors(template).buffers, **change.buffers}),
-        alone.lanes.rows,
+        group.lanes.seeds,
+        _copied(parameters),
+        _copied({**own, **change.buffers}),
+        group.lanes.rows,
     )
     return Group(
         model=change.model,
         lanes=lanes,
         optimizer=fresh,
-        since=chunk.step if change.fresh_optimizer else alone.since,
-        rate_factors=alone.rate_factors * change.rate_factor,
-        first_loss=alone.first_loss,
-        sums=alone.sums,
+        since=chunk.step if change.fresh_optimizer else group.since,
+        rate_factors=group.rate_factors * change.rate_factor,
+        first_loss=group.first_loss,
+        sums=group.sums,
     )
 
 
-def _ages(updates: int, names: Sequence[str], alone: Group, change: Change) -> dict[str, Tensor]:
+def _ages(updates: int, names: Sequence[str], group: Group, change: Change) -> dict[str, Tensor]:
     """Return how many updates every number has had: its moments are corrected by that; new numbers have had none."""
-    if "age" in alone.optimizer.state:
-        ages = [age[0] for age in alone.optimizer.state["age"]]
-    else:
-        ages = [torch.full_like(tensor[0], updates) for tensor in alone.lanes.parameters.values()]
+    ages = group.optimizer.state.get(
+        "age", [torch.full_like(tensor, updates) for tensor in group.lanes.parameters.values()]
+    )
     return change.inherit({name: age.detach() for name, age in zip(names, ages, strict=True)})
 
 
-def _stacked(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return copies as one lane's: the tensors of a template serve several lanes, and training writes into them."""
-    return {PREFIX + name: tensor.detach().unsqueeze(0).clone() for name, tensor in tensors.items()}
+def _copied(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return copies, every lane with memory of its own: training writes into them."""
+    return {PREFIX + name: tensor.detach().clone() for name, tensor in tensors.items()}
 
 
 def _merged(chunk: Chunk, groups: Sequence[Group], templates: _Templates) -> list[Group]:

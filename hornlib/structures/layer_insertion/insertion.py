@@ -51,19 +51,22 @@ class LayerInsertion:
     def look(self, view: View) -> Found:
         """Return where each lane gets a layer."""
         due = [lane for lane in range(len(view.lanes)) if self._may_insert(view, lane)]
-        changes: list[Change | None] = [None] * len(view.lanes)
         flops = [0] * len(view.lanes)
         if not due:
-            return Found(changes, flops)
+            return Found([], flops)
         found = None
         if self.parameters.choice in ("largest", "smallest"):
             found = sensitivity(view, self.parameters)
             flops = [found.flops if lane in due else 0 for lane in range(len(view.lanes))]
+        alike: dict[int, list[tuple[int, float]]] = {}
         for lane in due:
             chosen = self._chosen(view, lane, found)
             if chosen is not None:
-                changes[lane] = self._change(view, lane, *chosen)
-        return Found(changes, flops)
+                position, score = chosen
+                alike.setdefault(position, []).append((lane, score))
+        return Found(
+            [self._change(view, position, *zip(*own, strict=True)) for position, own in alike.items()], flops
+        )
 
     def _may_insert(self, view: View, lane: int) -> bool:
         if len(view.events[lane]) >= self.parameters.insertions:
@@ -101,21 +104,23 @@ class LayerInsertion:
             return None
         return position, float(scores[position])
 
-    def _change(self, view: View, lane: int, position: int, score: float) -> Change:
-        network, tensors = cast(LayeredNetwork, view.lanes.network), view.lanes.tensors(lane)
+    def _change(self, view: View, position: int, lanes: Sequence[int], scores: Sequence[float]) -> Change:
+        network, tensors = cast(LayeredNetwork, view.lanes.network), view.lanes.stacked(lanes)
         factor, fresh = self.parameters.rate_factor, self.parameters.optimizer_state == "fresh"
         if position < 0:
+            layers = [[(-1, score)] for score in scores]
             own = tensors.parameters, tensors.buffers
-            return Change("reset", [(-1, score)], view.model, *own, lambda moments: moments, factor, fresh)
-        neutral = _neutral(network, position, self.parameters.inner_scale, view.lanes.device)
+            return Change(lanes, "reset", layers, view.model, *own, lambda moments: moments, factor, fresh)
+        neutral = _neutral(network, position, self.parameters.inner_scale, view.lanes.device, len(lanes))
 
         def inherit(moments: Tensors) -> Tensors:
             new = {name: torch.zeros_like(tensor) for name, tensor in neutral.items()}
             return with_layer(moments, network, position, new, entry="zero")
 
         return Change(
+            lanes,
             "inserted",
-            [(position + 1, score)],
+            [[(position + 1, score)] for score in scores],
             cast(LayeredParameters, view.model).with_layer(position),
             with_layer(tensors.parameters, network, position, neutral),
             with_layer(tensors.buffers, network, position, {}),
@@ -141,9 +146,8 @@ def sensitivity(view: View, parameters: LayerInsertionParameters) -> Sensitivity
     trained = {name.removeprefix(PREFIX): tensor.detach() for name, tensor in view.lanes.parameters.items()}
     fixed = {name.removeprefix(PREFIX): tensor for name, tensor in view.lanes.buffers.items()}
     for position in reversed(range(depth)):  # from the last, so that positions before it stay what they are
-        neutral = _neutral(network, position, parameters.inner_scale, view.lanes.device)
-        stacked = {name: tensor.expand(len(view.lanes), *tensor.shape) for name, tensor in neutral.items()}
-        trained = with_layer(trained, network, position, stacked)
+        neutral = _neutral(network, position, parameters.inner_scale, view.lanes.device, len(view.lanes))
+        trained = with_layer(trained, network, position, neutral)
         fixed = with_layer(fixed, network, position, {})
         extended = extended.with_layer(position)
     lanes = _group(view, extended, trained, fixed)
@@ -157,7 +161,7 @@ def sensitivity(view: View, parameters: LayerInsertionParameters) -> Sensitivity
         torch._foreach_add_(sums, gradients)
         batches += 1
     scores = {
-        layer: [SCORES[parameters.score](own / batches, extended.map_size(layer, view.task)) for own in total]
+        layer: SCORES[parameters.score](total / batches, extended.map_size(layer, view.task))
         for layer, total in zip(there, sums, strict=True)
     }
     return Sensitivity(
@@ -167,9 +171,12 @@ def sensitivity(view: View, parameters: LayerInsertionParameters) -> Sensitivity
     )
 
 
-def _neutral(network: LayeredNetwork, position: int, scale: float, device: torch.device) -> Tensors:
+def _neutral(
+    network: LayeredNetwork, position: int, scale: float, device: torch.device, num_lanes: int
+) -> Tensors:
+    """Return a neutral layer's tensors, the same for every lane, (lanes, ...)."""
     neutral = network.neutral_layer(position, scale).parameters
-    return {name: tensor.to(device) for name, tensor in neutral.items()}
+    return {name: tensor.to(device).expand(num_lanes, *tensor.shape) for name, tensor in neutral.items()}
 
 
 def _group(view: View, model: LayeredParameters, trained: Tensors, fixed: Tensors) -> LaneGroup:
@@ -189,5 +196,5 @@ def _at_layer(name: str, layer: int) -> str:
     return name.replace(".1.", f".{layer}.", 1)
 
 
-def _table(columns: Sequence[Sequence[float]]) -> Tensor:
-    return torch.tensor(columns, dtype=torch.float64).T if columns else torch.empty(0, 0, dtype=torch.float64)
+def _table(columns: Sequence[Tensor]) -> Tensor:
+    return torch.stack(list(columns), 1).cpu() if columns else torch.empty(0, 0, dtype=torch.float64)

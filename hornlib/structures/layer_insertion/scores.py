@@ -10,19 +10,19 @@ from torch import Tensor
 __all__ = ["SCORES", "spectral_norm", "squared_norm", "squared_norm_per_number", "squared_spectral_norm"]
 
 
-def squared_norm(gradient: Tensor, map_size: tuple[int, int]) -> float:
-    """Return ||G||_F^2."""
-    return float(gradient.double().square().sum())
+def squared_norm(gradients: Tensor, map_size: tuple[int, int]) -> Tensor:
+    """Return ||G||_F^2 of every lane, (lanes,), float64."""
+    return gradients.double().square().flatten(1).sum(1)
 
 
-def squared_norm_per_number(gradient: Tensor, map_size: tuple[int, int]) -> float:
-    """Return ||G||_F^2 / number of entries."""
-    return squared_norm(gradient, map_size) / gradient.numel()
+def squared_norm_per_number(gradients: Tensor, map_size: tuple[int, int]) -> Tensor:
+    """Return ||G||_F^2 / number of entries of every lane, (lanes,), float64."""
+    return squared_norm(gradients, map_size) / gradients[0].numel()
 
 
-def squared_spectral_norm(gradient: Tensor, map_size: tuple[int, int]) -> float:
-    """Return the largest singular value squared."""
-    return spectral_norm(gradient, map_size) ** 2
+def squared_spectral_norm(gradients: Tensor, map_size: tuple[int, int]) -> Tensor:
+    """Return the largest singular value squared of every lane, (lanes,), float64."""
+    return torch.tensor([spectral_norm(own, map_size) ** 2 for own in gradients], dtype=torch.float64)
 
 
 def spectral_norm(weight: Tensor, map_size: tuple[int, int]) -> float:
@@ -59,7 +59,7 @@ def spectral_norm(weight: Tensor, map_size: tuple[int, int]) -> float:
     return float(svds(operator, k=1, v0=start, return_singular_vectors=False, tol=1e-8)[0])
 
 
-SCORES: dict[str, Callable[[Tensor, tuple[int, int]], float]] = {
+SCORES: dict[str, Callable[[Tensor, tuple[int, int]], Tensor]] = {
     "squared_norm": squared_norm,
     "squared_norm_per_number": squared_norm_per_number,
     "squared_spectral_norm": squared_spectral_norm,

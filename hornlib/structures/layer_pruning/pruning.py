@@ -1,5 +1,6 @@
 """Pruning by the time step: which layers leave, and what remains."""
 
+from collections.abc import Sequence
 from typing import cast
 
 from torch import Tensor
@@ -31,16 +32,23 @@ class LayerPruning:
         steps = view.lanes.layer_steps()
         if steps is None:
             raise TypeError(f"{view.model.name} has no time steps")
-        changes = [self._change(view, lane, own) for lane, own in enumerate(steps.abs().cpu())]
-        return Found(changes, [0] * len(changes))
+        gone = [self._gone(view, own) for own in steps.abs().cpu()]
+        alike: dict[tuple[int, ...], list[int]] = {}
+        for lane, own in enumerate(gone):
+            if own:
+                alike.setdefault(tuple(sorted(layer for layer, _ in own)), []).append(lane)
+        changes = [
+            self._change(view, lanes, layers, [gone[lane] for lane in lanes])
+            for layers, lanes in alike.items()
+        ]
+        return Found(changes, [0] * len(gone))
 
-    def _change(self, view: View, lane: int, magnitudes: Tensor) -> Change | None:
+    def _gone(self, view: View, magnitudes: Tensor) -> list[tuple[int, float]]:
+        """Return the layers that leave a lane, with their shares, the smallest first."""
         model = cast(LayeredParameters, view.model)
-        network = cast(LayeredNetwork, view.lanes.network)
         first = len(model.layer_widths()) - len(magnitudes)
         shares = magnitudes / magnitudes.sum()
         gone: list[tuple[int, float]] = []
-        tensors = view.lanes.tensors(lane)
         while len(gone) < self.parameters.layers_at_once and model.removable():
             left = [layer for layer in range(len(shares) + first) if layer not in dict(gone)]
             candidates = [(float(shares[left[place] - first]), place) for place in model.removable()]
@@ -49,12 +57,25 @@ class LayerPruning:
                 break
             gone.append((left[place], share))
             model = model.without_layer(place)
-        if not gone:
-            return None
+        return gone
+
+    def _change(
+        self,
+        view: View,
+        lanes: Sequence[int],
+        layers: Sequence[int],
+        gone: Sequence[Sequence[tuple[int, float]]],
+    ) -> Change:
+        model, network = cast(LayeredParameters, view.model), cast(LayeredNetwork, view.lanes.network)
+        for layer in reversed(layers):
+            model = model.without_layer(layer)
 
         def without(named: Tensors) -> Tensors:
-            for layer in sorted(dict(gone), reverse=True):
+            for layer in reversed(layers):
                 named = without_layer(named, network, layer)
             return named
 
-        return Change("pruned", gone, model, without(tensors.parameters), without(tensors.buffers), without)
+        tensors = view.lanes.stacked(lanes)
+        return Change(
+            lanes, "pruned", gone, model, without(tensors.parameters), without(tensors.buffers), without
+        )
