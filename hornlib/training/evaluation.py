@@ -23,11 +23,12 @@ __all__ = [
     "thinned",
 ]
 
-EVALUATION_NUMBERS = {"cpu": 256}
-"""Examples times lanes evaluated at once, by kind of device: on a CPU, more leave the cache and cost thrice as much."""
+CPU_NUMBERS = 2**17
+"""Numbers of all inputs evaluated at once on a CPU: more leave the cache and cost up to thrice as much, and fewer make
+many small kernels, whose start is most of their time where networks are small."""
 
-ACCELERATOR_NUMBERS = 8192
-"""The same on an accelerator, where few and large kernels are fast."""
+LEAST_AT_ONCE, MOST_AT_ONCE = 256, 8192
+"""Examples times lanes evaluated at once; on an accelerator, where few and large kernels are fast, always the most."""
 
 
 class Scores(NamedTuple):
@@ -122,7 +123,7 @@ def evaluate(lanes: LaneGroup, split: Split, loss: str, metric: str) -> Scores:
     ratio = METRICS[metric]
     shares = (LOSSES[loss], ratio.part, ratio.whole)
     sums = torch.zeros(len(shares), len(lanes), dtype=torch.float64, device=inputs.device)
-    at_once = max(1, EVALUATION_NUMBERS.get(inputs.device.type, ACCELERATOR_NUMBERS) // len(lanes))
+    at_once = max(1, _examples_at_once(inputs) // len(lanes))
     for start in range(0, len(targets), at_once):
         batch = slice(start, start + at_once)
         logits = lanes.forward(inputs[batch], training=False).logits
@@ -131,3 +132,9 @@ def evaluate(lanes: LaneGroup, split: Split, loss: str, metric: str) -> Scores:
             total += share(logits, expected).sum(1, dtype=torch.float64)
     losses, part, whole = sums.cpu()
     return Scores(losses / len(targets), (part / whole) ** ratio.power)
+
+
+def _examples_at_once(inputs: Tensor) -> int:
+    if inputs.device.type != "cpu":
+        return MOST_AT_ONCE
+    return min(max(CPU_NUMBERS // inputs[0].numel(), LEAST_AT_ONCE), MOST_AT_ONCE)
