@@ -10,7 +10,9 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import xarray as xr
+from matplotlib.ticker import NullFormatter, ScalarFormatter
 from scipy.stats import binomtest, wilcoxon
+from tables import opened, spread, write_below_mark
 
 from hornlib import open_results
 
@@ -27,6 +29,15 @@ WHEN = {
     "when_fnn_10_10": "FNN [10, 10], batches of 45",
 }
 ARMS = ("inserted", "smallest", "random", "reset", "small", "large", "large_virtual")
+WORDS = {
+    "inserted": "inserted at the largest score",
+    "smallest": "at the smallest",
+    "random": "at random",
+    "reset": "small, same change of learning rate",
+    "small": "small",
+    "large": "large from scratch",
+    "large_virtual": "large, inserted before the first step",
+}
 RIVALS = ("small", "reset", "large", "large_virtual")
 
 
@@ -45,12 +56,6 @@ def at_flops(ds: xr.Dataset, arm: str, budget: np.ndarray) -> np.ndarray:
     last = np.where(within, np.arange(loss.shape[1]), -1).max(1)
     found = np.where(last >= 0, loss[np.arange(len(loss)), last], np.inf)
     return np.where(own["status"].values == "diverged", np.inf, found)
-
-
-def spread(values: np.ndarray, digits: int = 3) -> str:
-    """Write 'median [quartiles]'."""
-    low, middle, high = np.quantile(values, [0.25, 0.5, 0.75], method="nearest")
-    return f"{middle:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
 
 
 def share(better: np.ndarray) -> str:
@@ -75,26 +80,34 @@ def of_setting(ds: xr.Dataset, name: str) -> Iterator[str]:
         f"### {name}",
         f"n = {ds.sizes['seed']} seeds.",
         "",
-        "| arm | final training loss, median [quartiles] | test error, % | diverged | training MFLOP |",
-        "|---|---:|---:|---:|---:|",
+        "| arm | final training loss, median [quartiles] | test error, % | diverged | training MFLOP | "
+        "seconds of a run alone |",
+        "|---|---:|---:|---:|---:|---:|",
     )
     for arm in arms:
         error, flops = 100 * (1 - final(ds, "test_metric", arm)), final(ds, "training_flops", arm)
         error = np.where(np.isfinite(error), error, 50.0)
         gone = int(np.isinf(losses[arm]).sum())
         cost = np.median(flops[np.isfinite(flops)]) / 1e6
-        yield f"| {arm} | {spread(losses[arm])} | {spread(error, 1)} | {gone} | {cost:,.0f} |"
+        seconds = np.median(final(ds, "seconds", arm))
+        yield (
+            f"| {arm} | {spread(losses[arm])} | {spread(error, 1)} | {gone} | {cost:,.0f} | {seconds:.2f} |"
+        )
     yield from (
         "",
-        "| inserted against | lower final loss at equal epochs | p | at equal FLOPs | lower or equal test error |",
-        "|---|---:|---:|---:|---:|",
+        "| inserted against | lower final loss at equal epochs | p | at equal FLOPs | p | lower test error | higher |",
+        "|---|---:|---:|---:|---:|---:|---:|",
     )
     errors = {arm: final(ds, "test_metric", arm) for arm in arms}
     for rival in (arm for arm in RIVALS if arm in arms):
-        budget = final(ds, "training_flops", rival)
-        equal = share(at_flops(ds, "inserted", budget) < at_flops(ds, rival, budget))
+        budget = np.minimum(*(final(ds, "training_flops", arm) for arm in ("inserted", rival)))
+        ours, theirs = (at_flops(ds, arm, budget) for arm in ("inserted", rival))
         lower, p = share(losses["inserted"] < losses[rival]), paired(losses["inserted"], losses[rival])
-        yield f"| {rival} | {lower} | {p} | {equal} | {share(errors['inserted'] >= errors[rival])} |"
+        better, worse = (
+            (errors[one] > errors[other]).mean() for one, other in (("inserted", rival), (rival, "inserted"))
+        )
+        equal = f"{share(ours < theirs)} | {paired(ours, theirs)}"
+        yield f"| {rival} | {lower} | {p} | {equal} | {better:.0%} | {worse:.0%} |"
     if "smallest" in arms:
         yield ""
         for first, second in (("inserted", "smallest"), ("inserted", "random"), ("smallest", "random")):
@@ -154,17 +167,25 @@ def draw(path: Path, results: Path, sweeps: Sequence[str]) -> None:
         "large_virtual": ("#009e73", "--"),
         "reset": ("#0072b2", "--"),
     }
-    figure, axes = plt.subplots(2, 3, figsize=(11, 6.2), constrained_layout=True)
+    figure, axes = plt.subplots(2, 3, figsize=(11, 6.8), layout="constrained")
+    shown = {}
     for panel, sweep in zip(axes.flat, sweeps, strict=False):
         ds = open_results(results, sweep=sweep).load()
         for arm in (arm for arm in ARMS if arm in ds["arm"].values):
             own = ds.isel(cell=int(np.flatnonzero(ds["arm"].values == arm)[0]))
             colour, line = styles[arm]
             loss, flops = own["training_loss"].median("seed"), own["training_flops"].median("seed") / 1e6
-            panel.plot(flops, loss, color=colour, linestyle=line, label=arm.replace("_", ", "))
+            (shown[WORDS[arm]],) = panel.plot(flops, loss, color=colour, linestyle=line)
         panel.set_title(SPIRALS[sweep].split(", learning")[0], fontsize=9)
         panel.set(xscale="log", yscale="log", xlabel="training MFLOP", ylabel="training loss")
-    axes.flat[4].legend(fontsize=7, frameon=False)
+        panel.xaxis.set_major_formatter(ScalarFormatter())
+        panel.yaxis.set_major_formatter(ScalarFormatter())
+        panel.yaxis.set_minor_formatter(NullFormatter())
+    for panel in list(axes.flat)[len(sweeps) :]:
+        panel.set_visible(False)
+    figure.legend(
+        shown.values(), shown.keys(), fontsize=8, frameon=False, loc="outside lower center", ncols=4
+    )
     plt.rcParams["svg.hashsalt"] = "hornlib"
     figure.savefig(path, metadata={"Date": None})
 
@@ -180,16 +201,14 @@ def main() -> None:
     lines = ["## Where and whether: the settings on two spirals", ""]
     for sweep, name in SPIRALS.items():
         if sweep in there:
-            lines += of_setting(open_results(arguments.results, sweep=sweep).load(), name)
+            lines += of_setting(opened(arguments.results, sweep), name)
     lines += ["## When", ""]
     for sweep, name in WHEN.items():
         if sweep in there:
             lines += of_moments(open_results(arguments.results, sweep=sweep).load(), name)
     if "cnn" in there:
         lines += ["## Convolutions", "", *of_cnn(open_results(arguments.results, sweep="cnn").load())]
-    text = arguments.out.read_text() if arguments.out.exists() else "# Layer insertion\n\n"
-    head = text.split("\n## Where and whether")[0].rstrip()
-    arguments.out.write_text(head + "\n\n" + "\n".join(lines))
+    write_below_mark(arguments.out, "Layer insertion", "docs/findings/layer_insertion.py", lines)
     draw(arguments.out.with_suffix(".svg"), arguments.results, [sweep for sweep in SPIRALS if sweep in there])
 
 

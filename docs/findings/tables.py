@@ -1,0 +1,46 @@
+"""What the scripts of the findings share: sweeps in calibrated seconds, spreads, pages with a head of their own."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+from hornlib import open_results
+from hornlib.results.calibrated_seconds import seconds_on
+
+__all__ = ["opened", "spread", "write_below_mark"]
+
+
+def opened(results: Path, sweep: str) -> xr.Dataset:
+    """Return a sweep, its seconds calibrated; NaN where nothing was."""
+    ds = open_results(results, sweep=sweep).load()
+    if "step_time" not in ds:
+        return ds.assign(seconds=xr.full_like(ds["training_flops"], np.nan))
+    return ds.assign(seconds=seconds_on(ds, 0).broadcast_like(ds["training_flops"]))
+
+
+def spread(values: np.ndarray, digits: int = 3) -> str:
+    """Write 'median [quartiles]', from order statistics; NaN is left out, infinity is a run that diverged."""
+    values = np.asarray(values, float)
+    values = values[~np.isnan(values)]
+    if not len(values):
+        return "-"
+    low, middle, high = np.quantile(values, [0.25, 0.5, 0.75], method="nearest")
+    return f"{middle:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
+
+
+def write_below_mark(path: Path, title: str, script: str, lines: Iterable[str]) -> None:
+    """Write the lines below the mark that names the script; what stands above it is kept.
+
+    Args:
+        path: of the page.
+        title: of a page that does not exist yet.
+        script: that makes the lines.
+        lines: Markdown.
+    """
+    mark = f"<!-- below: made by {script} -->"
+    text = path.read_text() if path.exists() else f"# {title}\n\n{mark}\n"
+    if mark not in text:
+        raise SystemExit(f"{path}: the line {mark!r} is missing; put it where the tables begin")
+    path.write_text(text.split(mark)[0] + mark + "\n\n" + "\n".join(lines).rstrip() + "\n")
