@@ -10,7 +10,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import xarray as xr
-from matplotlib.ticker import NullFormatter, ScalarFormatter
+from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
 from scipy.stats import binomtest, wilcoxon
 from tables import opened, spread, write_below_mark
 
@@ -38,6 +38,9 @@ WORDS = {
     "large": "large from scratch",
     "large_virtual": "large, inserted before the first step",
 }
+LOSSES = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
+"""Marked on the axis."""
+
 RIVALS = ("small", "reset", "large", "large_virtual")
 
 
@@ -177,10 +180,10 @@ def draw(path: Path, results: Path, sweeps: Sequence[str]) -> None:
             loss, flops = own["training_loss"].median("seed"), own["training_flops"].median("seed") / 1e6
             (shown[WORDS[arm]],) = panel.plot(flops, loss, color=colour, linestyle=line)
         panel.set_title(SPIRALS[sweep].split(", learning")[0], fontsize=9)
-        panel.set(xscale="log", yscale="log", xlabel="training MFLOP", ylabel="training loss")
-        panel.xaxis.set_major_formatter(ScalarFormatter())
-        panel.yaxis.set_major_formatter(ScalarFormatter())
-        panel.yaxis.set_minor_formatter(NullFormatter())
+        panel.set(yscale="log", xlabel="training MFLOP", ylabel="training loss")
+        panel.yaxis.set_major_locator(FixedLocator(LOSSES))
+        panel.yaxis.set_minor_locator(NullLocator())
+        panel.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     for panel in list(axes.flat)[len(sweeps) :]:
         panel.set_visible(False)
     figure.legend(

@@ -16,7 +16,7 @@ from tables import opened, spread, write_below_mark
 from hornlib.data import MAXWELL
 from hornlib.data.loading import load
 from hornlib.data.maxwell.baselines import linear_regression, ridge_regression, tikhonov_inverse
-from hornlib.data.maxwell.examples import field_error
+from hornlib.data.maxwell.examples import NUM_MODES, field_error
 from hornlib.data.maxwell.loaders import examples_of
 from hornlib.data.parameters import DataParameters
 
@@ -43,7 +43,7 @@ def forward(ds: xr.Dataset, linear: float, floor: float) -> Iterator[str]:
     goal = max(0.05, 1.5 * floor)
     yield from (
         "## (A) From parameters to the field",
-        f"n = {ds.sizes['seed']} seeds, medians [quartiles]. Error of the {MAXWELL.num_modes} POD coefficients, and of "
+        f"n = {ds.sizes['seed']} seeds, medians [quartiles]. Error of the {NUM_MODES} POD coefficients, and of "
         f"the whole field with the POD floor of {100 * floor:.2f} % in it: sqrt(e^2 (1 - floor^2) + floor^2). Linear "
         f"regression: {linear:.3f}, the field {field_error(linear, floor):.3f}. Wanted: the field within "
         f"{100 * goal:.1f} % and a third of linear regression's error.",

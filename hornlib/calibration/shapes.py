@@ -12,9 +12,9 @@ from hornlib.structures.static.parameters import StaticParameters
 
 __all__ = ["WAYS", "as_model", "describe_shape", "distinct_shapes", "shape_name"]
 
-WAYS = ("preset", "heterogeneity_draw", "gain")
-"""How an oscillator's constants are come by; with what lanes may differ in (`per_lane`), the parameters of a model that
-are numbers within the network: the same kernels run whatever they are."""
+WAYS = ("preset", "heterogeneity_draw", "gain", "initial_horizon", "initial_steps")
+"""How an oscillator's constants, or a layer's first time step, are come by; with what lanes may differ in (`per_lane`),
+the parameters of a model that are numbers within the network: the same kernels run whatever they are."""
 
 Shape = dict[str, dict[str, Any]]
 

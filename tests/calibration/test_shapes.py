@@ -71,10 +71,12 @@ def test_every_constant_is_a_parameter_of_a_model():
         ("horn_cnn", {"gain": "reference", "recurrence_gain": 0.5}),
         ("leaky_cnn", {"leak_rate": 0.5, "constant_drive_gain": 0.4}),
         ("leaky_cnn", {"num_cycles": 0.5, "damping_ratio": 0.3, "dc_gain": 2.0}),
+        ("time_resnet", {"initial_horizon": 6.0, "initial_steps": "uniform"}),
     ],
 )
 def test_constants_change_neither_the_tensors_of_a_network_nor_its_work(name, changes):
-    plain, other = (MODELS[name](num_nodes=4, timesteps=3, **more) for more in ({}, changes))
+    sizes = {"num_nodes": 4, **({} if name == "time_resnet" else {"timesteps": 3})}
+    plain, other = (MODELS[name](**sizes, **more) for more in ({}, changes))
     task = Task((1, 8, 8), 10)
     tensors = [
         {key: tensor.shape for key, tensor in build_network(model, task, 0).state_dict().items()}
