@@ -195,38 +195,6 @@ def test_lanes_that_grow_at_different_times_are_each_what_they_are_alone():
         assert together.flops[row] == alone.flops[0]
 
 
-@pytest.mark.parametrize("at", [3, 4, 5])
-def test_a_chunk_restored_around_an_insertion_ends_bit_identical(at):
-    cell, saved = cell_of("mlp", {"insert_at": 1, "rate_factor": 0.5}), {}
-
-    def save(chunk):
-        if chunk.step == at:
-            saved.update(copied(chunk.state()))
-
-    undisturbed = trained(cell, at=save)
-    resumed = start_chunk(cell, [0, 1, 2], CPU)
-    resumed.restore_(saved, CPU)
-    train_chunk(resumed, load(cell.data, CPU))
-    assert resumed.events == undisturbed.events and len(resumed.events) == 3
-    assert len(undisturbed.groups) == len(resumed.groups)
-    for own, other in zip(undisturbed.groups, resumed.groups, strict=True):
-        assert own.lanes.seeds == other.lanes.seeds
-        for name, tensor in own.lanes.parameters.items():
-            assert torch.equal(tensor, other.lanes.parameters[name]), name
-    for name, curve in undisturbed.curves.items():
-        if name != "seconds":
-            assert torch.equal(curve.nan_to_num(-1), resumed.curves[name].nan_to_num(-1)), name
-
-
-def copied(state):
-    import io
-
-    buffer = io.BytesIO()
-    torch.save(state, buffer)
-    buffer.seek(0)
-    return torch.load(buffer, weights_only=True)
-
-
 def test_flops_count_the_epoch_of_gradients_and_the_larger_network():
     plain, grown, nowhere = (
         trained(cell_of("mlp", structure)).flops[0]
