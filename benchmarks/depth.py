@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from autograd_memory import kept_megabytes
 from torch import Tensor, nn
 
 from hornlib.models.build import build_network
@@ -49,21 +50,6 @@ def seconds(loss: Loss) -> float:
     start = time.perf_counter()
     loss().backward()
     return time.perf_counter() - start
-
-
-def kept_megabytes(loss: Loss) -> float:
-    """Size of what autograd keeps between the two passes, parameters and inputs included."""
-    storages: dict[int, int] = {}
-
-    def note(tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        storages[storage.data_ptr()] = storage.nbytes()
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-        value = loss()
-    value.backward()
-    return sum(storages.values()) / 1e6
 
 
 def row(depth: int, lanes: int) -> str:

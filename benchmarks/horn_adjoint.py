@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from autograd_memory import kept_megabytes
 from torch import Tensor, nn
 
 from hornlib.models.horn.network import HORN
@@ -77,21 +78,6 @@ def seconds(loss: Loss) -> tuple[float, float]:
     middle = time.perf_counter()
     value.backward()
     return middle - start, time.perf_counter() - middle
-
-
-def kept_megabytes(loss: Loss) -> float:
-    """Size of what autograd keeps between the two passes, parameters and inputs included."""
-    storages: dict[int, int] = {}
-
-    def note(tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        storages[storage.data_ptr()] = storage.nbytes()
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-        value = loss()
-    value.backward()
-    return sum(storages.values()) / 1e6
 
 
 def measure(arms: dict[str, Loss], rounds: int) -> dict[str, list[tuple[float, float]]]:
