@@ -36,11 +36,12 @@ def contenders(ds: xr.Dataset) -> xr.Dataset:
         calibrated, every step at the step time of a lone lane on the device that has measured most
         contenders (the attribute `calibration_device`; with a seed dimension where networks may change),
         NaN without one; a run's share of its job's clock is `job_seconds`.
-        `num_parameters` over steps is `num_parameters_over_steps`.
+        `num_parameters` over steps is `num_parameters_over_steps`. A cell without a validation part has its
+        test metric in `validation_metric`, and says so in `judged_on`.
     """
     ds = ds.load()
     ds = ds.drop_vars([name for name in ds.coords if str(name).startswith("in_")])
-    ds = ds.rename(num_parameters="num_parameters_over_steps", seconds="job_seconds")
+    ds = _judged(ds.rename(num_parameters="num_parameters_over_steps", seconds="job_seconds"))
     num_parameters = ds["num_parameters_over_steps"].max(("step", "seed"))
     words = {name: _text(ds, name) for name in ("selected_for", "presentation")}
     ds = ds.assign_coords(
@@ -167,6 +168,22 @@ def _told(name: str, value: object) -> str:
     if isinstance(value, str):
         return f"{name}={value}" if value else ""
     return "" if np.isnan(value) else f"{name}={value:g}"  # type: ignore[call-overload, str-format]
+
+
+def _judged(ds: xr.Dataset) -> xr.Dataset:
+    """Let a cell without a validation part be judged on the test part: its speed is better known so than not at all."""
+    runs = ("seed", "step")
+    without = ds["validation_metric"].isnull().all(runs) & ds["test_metric"].notnull().any(runs)
+    words = np.where(without, "test", "validation").astype(object)
+    described = {"units": "1", "long_name": "part of the data that targets are reached on"}
+    return ds.assign(
+        {
+            f"{prefix}validation_metric": ds[f"{prefix}validation_metric"].where(
+                ~without, ds[f"{prefix}test_metric"]
+            )
+            for prefix in ("", "final_")
+        }
+    ).assign_coords(judged_on=("cell", words, described))
 
 
 def _calibrated(ds: xr.Dataset) -> xr.Dataset:

@@ -89,11 +89,17 @@ def _levels(ds: xr.Dataset, summary: xr.Dataset, given: bool, settings: Statisti
             "they were not fixed before the evaluation."
         )
     for dataset in summary["dataset"].values.tolist():
+        parts = ds["judged_on"].values[ds["dataset"].values == dataset]
+        if (parts == "test").any():
+            yield (
+                f"{dataset}: without a validation part, targets and early metrics are those of the test part, and so "
+                "not independent of the final metric."
+            )
         if summary["level"].sel(dataset=dataset).notnull().any():
             continue
         own = ds.isel(contender=np.flatnonzero(ds["dataset"].values == dataset))
         if own["validation_metric"].isnull().all() and not _all_diverged(own):
-            yield f"{dataset}: there is no validation metric, and so no target and no time to it."
+            yield f"{dataset}: there is no metric, and so no target and no time to it."
         elif not given and settings.baseline not in own["arm"].values:
             yield (
                 f"{dataset}: no arm {settings.baseline} sets the targets' levels; `statistics: baseline:` takes "

@@ -42,6 +42,13 @@ def without_validation(results, arms):
     return ds
 
 
+def without_metric(results, arms):
+    ds = without_validation(results, arms)
+    for name in ("test_metric", "final_test_metric"):
+        ds[name] = xr.full_like(ds[name], np.nan)
+    return ds
+
+
 def one_arm(results, arms):
     return results({"horn_cnn": arms()["horn_cnn"]})
 
@@ -91,7 +98,12 @@ def partly_calibrated(results, arms):
         (nothing_reaches, "no better than chance", "not measured"),
         (all_diverged, "All runs of horn_cnn, cnn, leaky_cnn diverged", "not measured"),
         (full_of_nan, "evaluations without a number", "not distinguished"),
-        (without_validation, "no validation metric", "not measured"),
+        (
+            without_validation,
+            "without a validation part, targets and early metrics are those of the test",
+            "yes",
+        ),
+        (without_metric, "there is no metric", "not measured"),
         (one_arm, "nothing to compare it with", "not measured"),
         (no_baseline, "no arm cnn sets the targets' levels", "not measured"),
         (no_subject, "no arm with oscillators", "not measured"),
