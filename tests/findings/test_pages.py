@@ -1,0 +1,93 @@
+"""The scripts of the findings make their pages from a sweep's results; what they find is nobody's assertion."""
+
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from ruamel.yaml import YAML
+
+from hornlib.grid import read_grid
+from hornlib.results.gather import gather
+from hornlib.training.job import TrainOptions
+from hornlib.training.train import train_job
+
+torch.set_num_threads(1)
+REPOSITORY = Path(__file__).resolve().parents[2]
+FINDINGS = REPOSITORY / "docs" / "findings"
+
+
+@pytest.fixture
+def swept(tmp_path):
+    """Return a function that trains some sweeps of a ready configuration in small, and gives the path of results.nc."""
+
+    def sweep(name, sweeps, shrink):
+        yaml = YAML()
+        content = yaml.load((REPOSITORY / "config" / f"{name}.yaml").read_text())
+        content |= {"results": str(tmp_path / "results"), "seeds": 2, "per_job": 2, "device": "cpu"}
+        content["sweeps"] = {key: content["sweeps"][key] for key in sweeps}
+        for own in content["sweeps"].values():
+            own.pop("seeds", None)
+            shrink(own)
+        config = tmp_path / "config.yaml"
+        yaml.dump(content, config)
+        grid = read_grid([config])
+        for job in grid.jobs({}):
+            options = TrainOptions(2, 1, "cpu", tmp_path / "checkpoints", 300.0)
+            train_job(grid.cells[job.cell], job.range, grid.run_path(job), options)
+        gather(grid).close()
+        return tmp_path / "results" / "results.nc"
+
+    return sweep
+
+
+def run(script, *arguments):
+    """Run a script as `python docs/findings/<script> ...` does."""
+    before = sys.argv, list(sys.path)
+    try:
+        sys.argv, sys.path = [script, *map(str, arguments)], [str(FINDINGS), *sys.path]
+        runpy.run_path(str(FINDINGS / script), run_name="__main__")
+    finally:
+        sys.argv, sys.path = before
+
+
+def rows(text):
+    """Return the first entries of all rows of all tables."""
+    return [line.split("|")[1].strip() for line in text.splitlines() if line.startswith("| ")]
+
+
+def test_layer_insertion_has_a_row_for_every_arm_and_keeps_its_head(swept, tmp_path):
+    def shrink(sweep):
+        sweep["training"]["epochs"] = 8
+        for model in sweep["model"]:
+            if model.get("structure", {}).get("insert_at"):
+                at = model["structure"]["insert_at"]
+                model["structure"]["insert_at"] = [2, 4] if isinstance(at, list) else 2
+
+    results = swept("layer_insertion", ["fnn_5", "resnet_3_3_3", "when_fnn_5"], shrink)
+    page = tmp_path / "layer_insertion.md"
+    run("layer_insertion.py", results, "--out", page)
+    text = page.read_text()
+    assert {"inserted", "smallest", "random", "reset", "small", "large", "large_virtual", "2", "4"} <= set(
+        rows(text)
+    )
+    assert "inf" not in text and page.with_suffix(".svg").stat().st_size > 10_000
+    page.write_text(text.replace("# Layer insertion", "# A head\nof my own"))
+    run("layer_insertion.py", results, "--out", page)
+    assert page.read_text() == text.replace("# Layer insertion", "# A head\nof my own")
+
+
+def test_time_variable_has_a_row_for_every_arm(swept, tmp_path):
+    def shrink(sweep):
+        sweep["data"]["train_subset"] = 200
+        for key in ("steps", "epochs"):
+            if key in sweep["training"]:
+                sweep["training"][key] = {"steps": 12, "epochs": 2}[key]
+
+    results = swept("time_variable", ["digits", "regressions"], shrink)
+    page = tmp_path / "time_variable.md"
+    run("time_variable.py", results, "--out", page)
+    found = set(rows(page.read_text()))
+    assert {"fixed", "learned", "simplex", "densenet_learned", "fractional_learned", "peaks", "sine"} <= found
+    assert page.with_suffix(".svg").stat().st_size > 10_000
