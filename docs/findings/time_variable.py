@@ -8,45 +8,17 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import numpy as np
 import torch
 import xarray as xr
 from tables import opened, spread, write_below_mark
+from time_variable_figures import draw, draw_published
+from time_variable_published import EPOCHS, PUBLISHED, at_epoch, of_cell
 
 from hornlib import open_results, time_to_target
 from hornlib.models.build import build_network
 from hornlib.models.time_variable.parameters import TimeResnetParameters
 from hornlib.parameters import Task
-
-EPOCHS = (2, 5, 10, 25, 50, 100, 200)
-PUBLISHED = {
-    ("mnist", "partly_fixed"): (0.454, 0.718, 0.841, 0.901, 0.922, 0.942, 0.963),
-    ("mnist", "learned"): (0.854, 0.937, 0.962, 0.977, 0.981, 0.981, 0.981),
-    ("mnist", "fractional_fixed"): (0.29, 0.596, 0.792, 0.897, 0.931, 0.959, 0.971),
-    ("mnist", "fractional_learned"): (0.58, 0.897, 0.933, 0.971, 0.977, 0.977, 0.977),
-    ("fashion_mnist", "partly_fixed"): (0.50, 0.636, 0.694, 0.800, 0.826, 0.844, 0.864),
-    ("fashion_mnist", "learned"): (0.78, 0.833, 0.854, 0.874, 0.877, 0.890, 0.891),
-    ("fashion_mnist", "fractional_fixed"): (0.28, 0.574, 0.682, 0.792, 0.831, 0.854, 0.876),
-    ("fashion_mnist", "fractional_learned"): (0.61, 0.788, 0.833, 0.863, 0.874, 0.879, 0.885),
-}
-"""Test accuracy of one run each, read off the figure of 2306.16111's repository to +- .004, T = 1, no penalty. Its
-ResNet with "fixed" steps trained all but the first one: the arm `partly_fixed`."""
-
-EXAMPLES = 60_000
-"""Of an epoch of either dataset, without a validation part."""
-
-READING = 0.005
-"""Added to three standard deviations of a single further run: what the figure could be read to."""
-
-
-def of_cell(ds: xr.Dataset, **wanted: object) -> xr.Dataset | None:
-    """Return the one cell with these values; None where there is none."""
-    chosen = np.ones(ds.sizes["cell"], bool)
-    for name, value in wanted.items():
-        chosen &= ds[name].values == value
-    place = np.flatnonzero(chosen)
-    return ds.isel(cell=int(place[0])) if len(place) else None
 
 
 def published(ds: xr.Dataset) -> Iterator[str]:
@@ -63,21 +35,18 @@ def published(ds: xr.Dataset) -> Iterator[str]:
     for dataset in dict.fromkeys(ds["dataset"].values):
         for arm in ("fixed", "partly_fixed", "learned", "fractional_fixed", "fractional_learned"):
             own = of_cell(ds, dataset=dataset, arm=arm, **plain)
-            if own is None:
+            if own is None or not own["final_test_metric"].notnull().any():
                 continue
             cells, number = [], int((own["status"] == "complete").sum())
             for place, epoch in enumerate(EPOCHS):
-                ended = np.flatnonzero(own["samples"].values == epoch * EXAMPLES)
-                if not len(ended):
+                at = at_epoch(own, epoch)
+                if at is None:
                     cells.append("")
                     continue
-                found = own["test_metric"].values[:, ended[0]]
-                found = found[np.isfinite(found)]
-                mean, sd = found.mean(), found.std(ddof=1)
+                mean, sd, allowed = at
                 told = PUBLISHED.get((dataset, arm))
                 words = f"{mean:.3f} ± {sd:.3f}"
                 if told is not None:
-                    allowed = 3 * sd * np.sqrt((number + 1) / number) + READING
                     words += f" ({told[place]:.3f}{'' if abs(told[place] - mean) <= allowed else ' **'})"
                 cells.append(words)
             yield f"| {dataset} | {arm} | {number} | " + " | ".join(cells) + " |"
@@ -93,16 +62,15 @@ def grid(ds: xr.Dataset) -> Iterator[str]:
         "| dataset | arm | T | l1 | horizon penalty | structure | test accuracy | horizon | layers |",
         "|---|---|---:|---:|---:|---|---:|---:|---:|",
     )
-    for row in range(ds.sizes["cell"]):
+    for row in np.flatnonzero(ds["final_test_metric"].notnull().any("seed")):
         own = ds.isel(cell=row)
-        layers = own["final_depth"].values if "final_depth" in ds else np.full(1, np.nan)
-        depth = spread(layers, 0) if np.isfinite(layers).any() else f"{own['num_layers'].item():.0f}"
         yield (
             f"| {own['dataset'].item()} | {own['arm'].item()} | {own['initial_horizon'].item():g} | "
             f"{own['l1_penalty'].item():g} | {own['horizon_penalty'].item():g} | {own['structure'].item()} | "
-            f"{spread(own['final_test_metric'].values)} | {spread(own['final_horizon'].values, 2)} | {depth} |"
+            f"{spread(own['final_test_metric'].values)} | {spread(own['final_horizon'].values, 2)} | {layers_of(own)} |"
         )
-    yield ""
+    untrained = int((~ds["final_test_metric"].notnull().any("seed")).sum())
+    yield from ("", f"{untrained} further cells were not trained here." if untrained else "", "")
 
 
 def digits(ds: xr.Dataset) -> Iterator[str]:
@@ -148,7 +116,7 @@ def pruning(ds: xr.Dataset, reached: dict[str, xr.DataArray]) -> Iterator[str]:
     if pruned is None or whole is None:
         return
     difference = 100 * (pruned["final_test_metric"] - whole["final_test_metric"]).values
-    depth = int(np.median(pruned["final_depth"].values))
+    depth = int(np.quantile(pruned["final_depth"].values, 0.5, method="nearest"))
     yield from (
         f"Pruning leaves {spread(pruned['final_depth'].values, 0)} of 6 layers; accuracy less that of the same "
         f"training without pruning: {spread(difference, 2)} points, paired by seed.",
@@ -205,7 +173,7 @@ def regressions(ds: xr.Dataset) -> Iterator[str]:
         "| dataset | arm | mean squared error | relative L2 | horizon |",
         "|---|---|---:|---:|---:|",
     )
-    for place in range(ds.sizes["cell"]):
+    for place in np.argsort(ds["dataset"].values, kind="stable"):
         own = ds.isel(cell=place)
         errors = f"{spread(own['final_test_loss'].values, 5)} | {spread(own['final_test_metric'].values, 4)}"
         yield (
@@ -241,34 +209,6 @@ def _of_arm(values: xr.DataArray, ds: xr.Dataset, arm: str) -> np.ndarray:
     return values.values[place].astype(float)
 
 
-def draw(path: Path, ds: xr.Dataset) -> None:
-    """Draw accuracy over steps, the horizon over steps, and the layers' steps of learned and pruned networks."""
-    figure, axes = plt.subplots(1, 3, figsize=(11, 3.6), layout="constrained")
-    styles = {
-        "fixed": ("#0072b2", "-", "fixed, T = 1"),
-        "fixed_unit_steps": ("#0072b2", "--", "fixed, T = 6"),
-        "learned": ("#d55e00", "-", "learned, T = 1"),
-        "horizon_penalty": ("#009e73", "-", "learned, held to T = 1"),
-        "pruned": ("#cc79a7", "-", "learned, L1, pruned"),
-    }
-    for arm, (colour, line, words) in styles.items():
-        own = of_cell(ds, arm=arm)
-        if own is None:
-            continue
-        steps = own["step"].values
-        accuracy, horizon = own["validation_metric"].median("seed"), own["horizon"].median("seed")
-        axes[0].plot(steps, accuracy, color=colour, linestyle=line, label=words)
-        axes[1].plot(steps, horizon, color=colour, linestyle=line)
-        if arm in ("learned", "pruned") and "depth" in own:
-            axes[2].plot(steps, own["depth"].mean("seed"), color=colour, linestyle=line)
-    axes[0].set(xscale="log", xlabel="training steps", ylabel="validation accuracy")
-    axes[1].set(xscale="log", xlabel="training steps", ylabel="sum of the time steps")
-    axes[2].set(xscale="log", xlabel="training steps", ylabel="layers left, mean over seeds", ylim=(0, None))
-    axes[0].legend(fontsize=8, frameon=False)
-    plt.rcParams["svg.hashsalt"] = "hornlib"
-    figure.savefig(path, metadata={"Date": None})
-
-
 def main() -> None:
     """Read the results and write the tables; what stands above the mark is kept."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -290,6 +230,9 @@ def main() -> None:
     write_below_mark(arguments.out, "Learned time steps", "docs/findings/time_variable.py", lines)
     if "digits" in there:
         draw(arguments.out.with_suffix(".svg"), opened(arguments.results, "digits"))
+    if "published" in there:
+        drawn = arguments.out.with_name(f"{arguments.out.stem}_published.svg")
+        draw_published(drawn, opened(arguments.results, "published"))
 
 
 if __name__ == "__main__":
