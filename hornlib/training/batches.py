@@ -28,8 +28,11 @@ class Batches:
 
     def at(self, step: int, rows: Sequence[int]) -> tuple[Tensor, Tensor]:
         """Return inputs (lanes, batch, ...) and targets of a training step of these rows, counted from 0."""
-        training = self.chunk.cell.training
-        epoch, batch = divmod(step, training.steps_per_epoch(self.chunk.cell.data.num_train))
+        training, num_train = self.chunk.cell.training, self.chunk.cell.data.num_train
+        if training.batch_size >= num_train and self.chunk.cell.data.augmentation == "none":
+            inputs, targets = self.train  # the mean over all examples has no order
+            return inputs.expand(len(rows), *inputs.shape), targets.expand(len(rows), *targets.shape)
+        epoch, batch = divmod(step, training.steps_per_epoch(num_train))
         if epoch != self.epoch:
             self.epoch = epoch
             self.orders = self._stacked(epoch_order, epoch)
