@@ -12,7 +12,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
 from scipy.stats import binomtest, wilcoxon
-from tables import opened, spread, write_below_mark
+from tables import final, opened, spread, write_below_mark
 
 from hornlib import open_results
 
@@ -44,26 +44,40 @@ LOSSES = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
 RIVALS = ("small", "reset", "large", "large_virtual")
 
 
-def final(ds: xr.Dataset, variable: str, arm: str) -> np.ndarray:
-    """Return the last value of every seed of an arm, (seeds,); infinity for a run that diverged."""
-    own = ds.isel(cell=int(np.flatnonzero(ds["arm"].values == arm)[0]))
-    found = own[variable].values[:, np.flatnonzero(own["samples"].notnull().values)[-1]]
-    return np.where(own["status"].values == "diverged", np.inf, found)
+def of_arm(ds: xr.Dataset, arm: str) -> xr.Dataset:
+    """Return the one cell of an arm."""
+    return ds.isel(cell=int(np.flatnonzero(ds["arm"].values == arm)[0]))
 
 
-def at_flops(ds: xr.Dataset, arm: str, budget: np.ndarray) -> np.ndarray:
-    """Return each seed's training loss at its last evaluation within its budget of FLOPs, (seeds,)."""
-    own = ds.isel(cell=int(np.flatnonzero(ds["arm"].values == arm)[0]))
-    loss, flops = own["training_loss"].values, own["training_flops"].values
-    within = np.isfinite(loss) & (flops <= budget[:, None])
-    last = np.where(within, np.arange(loss.shape[1]), -1).max(1)
-    found = np.where(last >= 0, loss[np.arange(len(loss)), last], np.inf)
-    return np.where(own["status"].values == "diverged", np.inf, found)
+def windows(ds: xr.Dataset, arm: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return the FLOPs and the training loss of every seed, (seeds, evaluations).
+
+    A loss is the mean since the evaluation before, and so stands at the middle of what was spent in between.
+    """
+    own = of_arm(ds, arm)
+    own = own.isel(step=np.flatnonzero(own["samples"].notnull()))
+    spent = own["training_flops"].values
+    before = np.concatenate([np.zeros((len(spent), 1)), spent[:, :-1]], 1)
+    return (before + spent) / 2, own["training_loss"].values
 
 
-def share(better: np.ndarray) -> str:
-    """Write a share of seeds with its exact 95 % interval."""
+def at_equal_flops(ds: xr.Dataset, first: str, second: str) -> list[np.ndarray]:
+    """Return both arms' training losses where the cheaper one ends, between evaluations interpolated, (seeds,) each."""
+    arms = [windows(ds, arm) for arm in (first, second)]
+    budget = np.nanmin([np.nanmax(middle, 1) for middle, _ in arms], 0)
+    found = []
+    for arm, (middle, loss) in zip((first, second), arms, strict=True):
+        values = [np.interp(*own) for own in zip(budget, middle, loss, strict=True)]
+        found.append(np.where(of_arm(ds, arm)["status"].values == "diverged", np.inf, values))
+    return found
+
+
+def share(better: np.ndarray, counted: np.ndarray | None = None) -> str:
+    """Write a share of seeds, or of those that count, with its exact 95 % interval."""
+    better = better if counted is None else better[counted]
     won, number = int(better.sum()), len(better)
+    if not number:
+        return "-"
     interval = binomtest(won, number).proportion_ci(0.95)
     return f"{won}/{number} = {won / number:.0%} [{interval.low:.0%}, {interval.high:.0%}]"
 
@@ -78,7 +92,8 @@ def paired(first: np.ndarray, second: np.ndarray) -> str:
 def of_setting(ds: xr.Dataset, name: str) -> Iterator[str]:
     """Yield the tables of one setting."""
     arms = [arm for arm in ARMS if arm in ds["arm"].values]
-    losses = {arm: final(ds, "training_loss", arm) for arm in arms}
+    losses = {arm: final(of_arm(ds, arm), "training_loss") for arm in arms}
+    errors = {arm: 1 - final(of_arm(ds, arm), "test_metric", diverged=0.5) for arm in arms}
     yield from (
         f"### {name}",
         f"n = {ds.sizes['seed']} seeds.",
@@ -88,36 +103,36 @@ def of_setting(ds: xr.Dataset, name: str) -> Iterator[str]:
         "|---|---:|---:|---:|---:|---:|",
     )
     for arm in arms:
-        error, flops = 100 * (1 - final(ds, "test_metric", arm)), final(ds, "training_flops", arm)
-        error = np.where(np.isfinite(error), error, 50.0)
-        gone = int(np.isinf(losses[arm]).sum())
-        cost = np.median(flops[np.isfinite(flops)]) / 1e6
-        seconds = np.median(final(ds, "seconds", arm))
+        flops, seconds = (np.median(final(of_arm(ds, arm), name)) for name in ("training_flops", "seconds"))
         yield (
-            f"| {arm} | {spread(losses[arm])} | {spread(error, 1)} | {gone} | {cost:,.0f} | {seconds:.2f} |"
+            f"| {arm} | {spread(losses[arm])} | {spread(100 * errors[arm], 1)} | {int(np.isinf(losses[arm]).sum())} | "
+            f"{flops / 1e6:,.0f} | {seconds:.2f} |"
         )
     yield from (
         "",
         "| inserted against | lower final loss at equal epochs | p | at equal FLOPs | p | lower test error | higher |",
         "|---|---:|---:|---:|---:|---:|---:|",
     )
-    errors = {arm: final(ds, "test_metric", arm) for arm in arms}
     for rival in (arm for arm in RIVALS if arm in arms):
-        budget = np.minimum(*(final(ds, "training_flops", arm) for arm in ("inserted", rival)))
-        ours, theirs = (at_flops(ds, arm, budget) for arm in ("inserted", rival))
+        ours, theirs = at_equal_flops(ds, "inserted", rival)
         lower, p = share(losses["inserted"] < losses[rival]), paired(losses["inserted"], losses[rival])
         better, worse = (
-            (errors[one] > errors[other]).mean() for one, other in (("inserted", rival), (rival, "inserted"))
+            (errors[one] < errors[other]).mean() for one, other in (("inserted", rival), (rival, "inserted"))
         )
         equal = f"{share(ours < theirs)} | {paired(ours, theirs)}"
         yield f"| {rival} | {lower} | {p} | {equal} | {better:.0%} | {worse:.0%} |"
     if "smallest" in arms:
-        yield ""
+        yield from (
+            "",
+            "| place | against | lower | same | higher | lower among those that differ | p |",
+            "|---|---|---:|---:|---:|---:|---:|",
+        )
         for first, second in (("inserted", "smallest"), ("inserted", "random"), ("smallest", "random")):
             words = {"inserted": "largest"}
-            wins = share(losses[first] <= losses[second])
+            one, other = losses[first], losses[second]
             yield (
-                f"- {words.get(first, first)} at most {second}: {wins}, p = {paired(losses[first], losses[second])}"
+                f"| {words.get(first, first)} | {second} | {(one < other).sum()} | {(one == other).sum()} | "
+                f"{(one > other).sum()} | {share(one < other, one != other)} | {paired(one, other)} |"
             )
     yield ""
 
@@ -127,9 +142,9 @@ def of_moments(ds: xr.Dataset, name: str) -> Iterator[str]:
     yield from (f"### {name}", f"n = {ds.sizes['seed']} seeds.", "")
     yield "| inserted after epoch | final training loss, median [quartiles] | lower than small | lower than large |"
     yield "|---|---:|---:|---:|"
-    small, large = (final(ds, "training_loss", arm) for arm in ("small", "large"))
+    small, large = (final(of_arm(ds, arm), "training_loss") for arm in ("small", "large"))
     for cell in np.flatnonzero(ds["arm"].values == "inserted"):
-        own = final(ds.isel(cell=[cell]), "training_loss", "inserted")
+        own = final(ds.isel(cell=cell), "training_loss")
         epoch = ds["insert_at"].values[cell]
         yield f"| {epoch} | {spread(own)} | {share(own < small)} | {share(own < large)} |"
     yield from (
@@ -150,10 +165,11 @@ def of_cnn(ds: xr.Dataset) -> Iterator[str]:
         "lower loss than small |",
         "|---|---:|---:|---:|---:|",
     )
-    small = final(ds, "training_loss", "small")
+    small = final(of_arm(ds, "small"), "training_loss")
     for arm in ds["arm"].values:
-        loss, accuracy = final(ds, "training_loss", arm), 100 * final(ds, "test_metric", arm)
-        parameters = final(ds, "num_parameters", arm)
+        own = of_arm(ds, arm)
+        loss, accuracy = final(own, "training_loss"), 100 * final(own, "test_metric", diverged=0.1)
+        parameters = final(own, "num_parameters")
         wins = "" if arm == "small" else share(loss < small)
         yield f"| {arm} | {spread(loss)} | {spread(accuracy, 1)} | {spread(parameters, 0)} | {wins} |"
     yield ""
@@ -175,10 +191,9 @@ def draw(path: Path, results: Path, sweeps: Sequence[str]) -> None:
     for panel, sweep in zip(axes.flat, sweeps, strict=False):
         ds = open_results(results, sweep=sweep).load()
         for arm in (arm for arm in ARMS if arm in ds["arm"].values):
-            own = ds.isel(cell=int(np.flatnonzero(ds["arm"].values == arm)[0]))
             colour, line = styles[arm]
-            loss, flops = own["training_loss"].median("seed"), own["training_flops"].median("seed") / 1e6
-            (shown[WORDS[arm]],) = panel.plot(flops, loss, color=colour, linestyle=line)
+            flops, loss = (np.nanmedian(part, 0) for part in windows(ds, arm))
+            (shown[WORDS[arm]],) = panel.plot(flops / 1e6, loss, color=colour, linestyle=line)
         panel.set_title(SPIRALS[sweep].split(", learning")[0], fontsize=9)
         panel.set(yscale="log", xlabel="training MFLOP", ylabel="training loss")
         panel.yaxis.set_major_locator(FixedLocator(LOSSES))

@@ -9,7 +9,7 @@ import xarray as xr
 from hornlib import open_results
 from hornlib.results.calibrated_seconds import seconds_on
 
-__all__ = ["opened", "spread", "write_below_mark"]
+__all__ = ["final", "opened", "spread", "write_below_mark"]
 
 
 def opened(results: Path, sweep: str) -> xr.Dataset:
@@ -18,6 +18,12 @@ def opened(results: Path, sweep: str) -> xr.Dataset:
     if "step_time" not in ds:
         return ds.assign(seconds=xr.full_like(ds["training_flops"], np.nan))
     return ds.assign(seconds=seconds_on(ds, 0).broadcast_like(ds["training_flops"]))
+
+
+def final(own: xr.Dataset, variable: str, diverged: float = np.inf) -> np.ndarray:
+    """Return a variable at a cell's last evaluation, (seeds,), a run that diverged as `diverged`."""
+    values = own[variable].values[:, np.flatnonzero(own["samples"].notnull())[-1]]
+    return np.where(own["status"].values == "diverged", diverged, values)
 
 
 def spread(values: np.ndarray, digits: int = 3) -> str:
