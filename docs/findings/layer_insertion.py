@@ -96,7 +96,7 @@ def of_setting(ds: xr.Dataset, name: str) -> Iterator[str]:
     errors = {arm: 1 - final(of_arm(ds, arm), "test_metric", diverged=0.5) for arm in arms}
     yield from (
         f"### {name}",
-        f"n = {ds.sizes['seed']} seeds.",
+        f"n = {ds.sizes['seed']} seeds; seconds are calibrated on {ds.attrs['device']}, of a lone run's steps.",
         "",
         "| arm | final training loss, median [quartiles] | test error, % | diverged | training MFLOP | "
         "seconds of a run alone |",

@@ -7,17 +7,20 @@ import numpy as np
 import xarray as xr
 
 from hornlib import open_results
-from hornlib.results.calibrated_seconds import seconds_on
+from hornlib.results.calibrated_seconds import best_device
 
 __all__ = ["final", "opened", "spread", "write_below_mark"]
 
 
 def opened(results: Path, sweep: str) -> xr.Dataset:
-    """Return a sweep, its seconds calibrated; NaN where nothing was."""
+    """Return a sweep, its seconds calibrated, with the device in the attribute `device`; NaN where none was."""
     ds = open_results(results, sweep=sweep).load()
-    if "step_time" not in ds:
-        return ds.assign(seconds=xr.full_like(ds["training_flops"], np.nan))
-    return ds.assign(seconds=seconds_on(ds, 0).broadcast_like(ds["training_flops"]))
+    best = best_device(ds)
+    if best is None:
+        return ds.assign(seconds=xr.full_like(ds["training_flops"], np.nan)).assign_attrs(device="no device")
+    device, seconds = best
+    name = str(ds["calibration_device"].values[device])
+    return ds.assign(seconds=seconds.broadcast_like(ds["training_flops"])).assign_attrs(device=name)
 
 
 def final(own: xr.Dataset, variable: str, diverged: float = np.inf) -> np.ndarray:
@@ -29,7 +32,7 @@ def final(own: xr.Dataset, variable: str, diverged: float = np.inf) -> np.ndarra
 def spread(values: np.ndarray, digits: int = 3) -> str:
     """Write 'median [quartiles]', from order statistics; NaN is left out, infinity is a run that diverged."""
     values = np.asarray(values, float)
-    values = values[~np.isnan(values)]
+    values = values[~np.isnan(values)]  # what a cell has not, be it a depth or a missing run
     if not len(values):
         return "-"
     low, middle, high = np.quantile(values, [0.25, 0.5, 0.75], method="nearest")

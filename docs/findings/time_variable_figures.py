@@ -9,7 +9,7 @@ from time_variable_published import EPOCHS, PUBLISHED, at_epoch, of_cell
 
 
 def draw(path: Path, ds: xr.Dataset) -> None:
-    """Draw accuracy over steps, the horizon over steps, and the layers' steps of learned and pruned networks."""
+    """Draw accuracy over steps, the horizon over steps, and the layers that pruning leaves."""
     figure, axes = plt.subplots(1, 3, figsize=(11, 3.6), layout="constrained")
     styles = {
         "fixed": ("#0072b2", "-", "fixed, T = 1"),
@@ -26,7 +26,7 @@ def draw(path: Path, ds: xr.Dataset) -> None:
         accuracy, horizon = own["validation_metric"].median("seed"), own["horizon"].median("seed")
         axes[0].plot(steps, accuracy, color=colour, linestyle=line, label=words)
         axes[1].plot(steps, horizon, color=colour, linestyle=line)
-        if arm in ("learned", "pruned") and "depth" in own:
+        if arm == "pruned" and "depth" in own:
             axes[2].plot(steps, own["depth"].mean("seed"), color=colour, linestyle=line)
     axes[0].set(xscale="log", xlabel="training steps", ylabel="validation accuracy")
     axes[1].set(xscale="log", xlabel="training steps", ylabel="sum of the time steps")

@@ -10,7 +10,7 @@ from hornlib.report.charts.lines import Line, lines_chart, thinned
 from hornlib.report.curves import DATA, Panel, panels
 from hornlib.report.series import series_of, swatches
 from hornlib.report.wording import AXES, counted_range, slug
-from hornlib.results.calibrated_seconds import seconds_on
+from hornlib.results.calibrated_seconds import best_device
 
 __all__ = ["curve_charts"]
 
@@ -81,9 +81,12 @@ def _chart(panel: Panel, legend: list[Swatch], sweep: str, axis: str, label: str
 
 def _calibrated(ds: xr.Dataset) -> tuple[xr.Dataset, str]:
     """Take seconds from the calibration where one device has measured every cell; return the device, or ""."""
-    if "step_time" not in ds or not ds.sizes.get("calibration_device"):
+    best = best_device(ds)
+    if best is None:
         return ds, ""
-    whole = np.flatnonzero(ds["step_time"].notnull().all("cell"))
-    if not len(whole):
+    device, seconds = best
+    trained = ds["status"].isin(("complete", "diverged")).any("seed")
+    known = seconds.notnull().any([dim for dim in seconds.dims if dim != "cell"])
+    if not known.where(trained, True).all():
         return ds, ""
-    return ds.assign(seconds=seconds_on(ds, whole[0])), str(ds["calibration_device"].values[whole[0]])
+    return ds.assign(seconds=seconds), str(ds["calibration_device"].values[device])

@@ -14,7 +14,7 @@ from hornlib.results.run_file import RunFile
 if TYPE_CHECKING:
     import xarray
 
-__all__ = ["LONG_NAME", "calibrated_seconds", "models_over_time", "seconds_on"]
+__all__ = ["LONG_NAME", "best_device", "calibrated_seconds", "models_over_time"]
 
 LONG_NAME = (
     "training time of a lone lane so far, every step at the calibrated time of the shape it was made as"
@@ -47,21 +47,32 @@ def calibrated_seconds(run: RunFile, cell: Cell, calibration: Calibration) -> np
     return seconds
 
 
-def seconds_on(ds: "xarray.Dataset", device: int) -> "xarray.DataArray":
-    """Return the calibrated seconds of results.nc at every evaluation, s.
+def best_device(ds: "xarray.Dataset") -> tuple[int, "xarray.DataArray"] | None:
+    """Return the calibration device on which the seconds of most cells are known, and those seconds; None without one.
 
     Args:
-        ds: with `step_time`; `calibrated_seconds` is there where a network may change its shape.
-        device: which calibration device, by its position.
+        ds: from `open_results`.
 
     Returns:
-        (cell, seed, step) where a network may change its shape, else (cell, step).
+        The device's position, and the seconds at every evaluation: (cell, seed, step) where a network may change its
+        shape, else (cell, step). Of a cell of which some run has become what was not measured there, nothing is
+        known: a run whose clock stops would seem never to have arrived.
     """
-    if "calibrated_seconds" in ds:
-        seconds = ds["calibrated_seconds"].isel(calibration_device=device, drop=True)
-    else:
-        seconds = ds["step_time"].isel(calibration_device=device, drop=True) * ds["step"]
-    return seconds.where(ds["samples"].notnull())
+    if "step_time" not in ds:
+        return None
+    found = [_seconds_on(ds, device) for device in range(ds.sizes.get("calibration_device", 0))]
+    known = [int(own.notnull().any([dim for dim in own.dims if dim != "cell"]).sum()) for own in found]
+    return max(enumerate(found), key=lambda own: known[own[0]]) if found else None
+
+
+def _seconds_on(ds: "xarray.Dataset", device: int) -> "xarray.DataArray":
+    evaluated = ds["samples"].notnull()
+    if "calibrated_seconds" not in ds:
+        return (ds["step_time"].isel(calibration_device=device, drop=True) * ds["step"]).where(evaluated)
+    seconds = ds["calibrated_seconds"].isel(calibration_device=device, drop=True).where(evaluated)
+    trained = ds["status"].isin(("complete", "diverged"))
+    unknown = (trained & evaluated & seconds.isnull()).any(("seed", "step"))
+    return seconds.where(~unknown)
 
 
 def models_over_time(run: RunFile, cell: Cell, seed: int) -> Iterator[tuple[int, ModelParameters]]:

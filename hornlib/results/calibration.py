@@ -55,7 +55,8 @@ EXPLAINED: dict[str, dict[str, str]] = {
     "step_time": {"estimator": "median over blocks of steps, the shapes' blocks in random order"},
     "step_time_bound": {"interval": f"order statistics of the blocks, at least {COVERAGE:.0%}"},
     "peak_memory": {
-        "estimator": "largest of three steps: CUDA, torch's allocator; CPU, resident memory of a fresh process above "
+        "estimator": "largest of three steps, of all shapes that a structure may make: CUDA, torch's allocator; "
+        "CPU, resident memory of a fresh process above "
         "what it had with torch and the data, but without the network"
     },
 }

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hornlib import __version__
-from hornlib.calibration.shapes import shape_name
+from hornlib.calibration.shapes import as_model, shape_name
 from hornlib.cell import Cell
 from hornlib.config import SECTIONS
 from hornlib.grid import Grid
@@ -178,7 +178,14 @@ class Table:
             file.createDimension(name, len(axes[name]))
             _write(file, name, (name,), axes[name], {"units": "1", "long_name": long_name})
         for name, (dims, units, long_name) in CALIBRATED.items():
-            values = np.array([[_calibrated(own, shape, name) for own in found] for shape in shapes], float)
+            if name == "peak_memory":
+                values = np.array(
+                    [[self._peak_memory(own, cell) for own in found] for cell in self.axes["cell"]]
+                )
+            else:
+                values = np.array(
+                    [[_calibrated(own, shape, name) for own in found] for shape in shapes], float
+                )
             attributes = {"units": units, "long_name": long_name, **EXPLAINED[name]}
             _write(file, name, ("cell", "calibration_device", *dims[1:]), values, attributes)
         self._write_calibrated_seconds(file, found)
@@ -191,6 +198,13 @@ class Table:
         attributes = {"units": "s", "long_name": LONG_NAME}
         dims = (*DIMENSIONS, "calibration_device")
         _write(file, "calibrated_seconds", dims, np.stack(by_device, -1), attributes)
+
+    def _peak_memory(self, calibration: Calibration, name: str) -> float:
+        """Return the most that a cell's networks may need, whatever they become; NaN unless all are measured."""
+        cell = self.grid.cells[name]
+        models = [cell.model, *cell.structure.reachable(cell.model)]
+        shapes = {shape_name(as_model(cell, model)) for model in models}
+        return float(np.max([calibration.shapes.get(shape, NOT_MEASURED).peak_memory for shape in shapes]))
 
     def _seconds(self, calibration: Calibration, run: RunFile) -> np.ndarray:
         return calibrated_seconds(run, self.grid.cells[run.job.cell], calibration)

@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 
 from hornlib.data.parameters import DataParameters
-from hornlib.results.calibrated_seconds import seconds_on
+from hornlib.results.calibrated_seconds import best_device
 from hornlib.results.coordinates import coordinate_name
 from hornlib.results.opening import axes_of
 
@@ -188,21 +188,21 @@ def _judged(ds: xr.Dataset) -> xr.Dataset:
 
 def _calibrated(ds: xr.Dataset) -> xr.Dataset:
     """Take one device's step times and memory, and make seconds of them."""
-    device, seconds, nothing = "", None, xr.DataArray(np.full(ds.sizes["cell"], np.nan), dims="cell")
+    nothing = xr.DataArray(np.full(ds.sizes["cell"], np.nan), dims="cell")
     measured = {name: nothing for name in ("step_time", "peak_memory")}
-    if "step_time" in ds and ds.sizes.get("calibration_device"):
-        best = int(ds["step_time"].notnull().sum("cell").argmax("calibration_device"))
-        device, seconds = str(ds["calibration_device"].values[best]), seconds_on(ds, best)
+    device, seconds = "", xr.full_like(ds["samples"], np.nan)
+    best = best_device(ds)
+    if best is not None:
+        place, seconds = best
+        device = str(ds["calibration_device"].values[place])
         measured |= {
-            name: ds[name].isel(calibration_device=best, drop=True) for name in measured if name in ds
+            name: ds[name].isel(calibration_device=place, drop=True) for name in measured if name in ds
         }
     known = ["calibration_device", "calibrated_seconds", *measured]
     ds = ds.drop_vars(known, errors="ignore").drop_dims("calibration_device", errors="ignore")
     units = {"step_time": "s", "peak_memory": "byte"}
     for name, values in measured.items():
         ds[name] = ("cell", values.values, _about(name) | {"units": units[name]})
-    if seconds is None:
-        seconds = xr.full_like(ds["samples"], np.nan)
     seconds = seconds.transpose("cell", ..., "step")
     described = {"units": "s", "long_name": f"training time of a lone lane on {device or 'no device'}"}
     ds["seconds"] = (seconds.dims, seconds.values, described)

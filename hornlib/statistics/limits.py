@@ -92,8 +92,8 @@ def _levels(ds: xr.Dataset, summary: xr.Dataset, given: bool, settings: Statisti
         parts = ds["judged_on"].values[ds["dataset"].values == dataset]
         if (parts == "test").any():
             yield (
-                f"{dataset}: without a validation part, targets and early metrics are those of the test part, and so "
-                "not independent of the final metric."
+                f"{dataset}: without a validation part, targets, early metrics and the learning rates of the "
+                "parameters' influence are those of the test part, and so not independent of the final metric."
             )
         if summary["level"].sel(dataset=dataset).notnull().any():
             continue
@@ -163,8 +163,11 @@ def _outcomes(ds: xr.Dataset, summary: xr.Dataset, settings: StatisticsSettings)
 
 
 def _seconds(ds: xr.Dataset) -> Iterator[str]:
-    unmeasured = ds["step_time"].isnull().values
-    if unmeasured.all():
+    seconds = ds["seconds"]
+    trained = ds["status"].isin(("complete", "diverged")).any("seed")
+    known = seconds.notnull().any([dim for dim in seconds.dims if dim != "contender"])
+    unmeasured = (trained & ~known).values
+    if not known.any():
         yield "Seconds were not measured: `hornlib calibrate` times every cell's step on one device."
     elif unmeasured.any():
         labels = ds["contender"].values[unmeasured].tolist()

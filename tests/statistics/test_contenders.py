@@ -98,3 +98,18 @@ def test_seconds_of_networks_that_change_are_each_runs_own(results):
     ds = contenders(ds.assign_coords(calibration_device=["new"]))
     assert ds["seconds"].dims == ("contender", "seed", "step")
     assert ds["seconds"].sel(contender="cnn", seed=1, step=10).item() == 20
+
+
+def test_a_cell_that_became_what_was_not_measured_has_no_seconds_and_a_complete_device_is_preferred(results):
+    ds = results({"horn_cnn": [10, 12], "cnn": [20, 22]})
+    ds["step_time"] = (("cell", "calibration_device"), [[0.5, 0.5], [0.25, 0.25]])
+    own = ds["step"] * xr.ones_like(ds["validation_metric"])
+    grown = (ds["arm"] == "cnn") & (ds["seed"] == 1) & (ds["step"] > 20)
+    ds["calibrated_seconds"] = xr.concat([own.where(~grown), own], "calibration_device").transpose(
+        ..., "calibration_device"
+    )
+    both = contenders(ds.assign_coords(calibration_device=["partly", "whole"]))
+    assert both.attrs["calibration_device"] == "whole" and both["seconds"].notnull().all()
+    one = contenders(ds.isel(calibration_device=[0]).assign_coords(calibration_device=["partly"]))
+    assert one["seconds"].sel(contender="cnn").isnull().all()
+    assert one["seconds"].sel(contender="horn_cnn").notnull().all()

@@ -100,7 +100,7 @@ def partly_calibrated(results, arms):
         (full_of_nan, "evaluations without a number", "not distinguished"),
         (
             without_validation,
-            "without a validation part, targets and early metrics are those of the test",
+            "without a validation part, targets, early metrics and the learning rates",
             "yes",
         ),
         (without_metric, "there is no metric", "not measured"),
