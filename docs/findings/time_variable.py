@@ -13,7 +13,7 @@ import torch
 import xarray as xr
 from tables import final, opened, spread, write_below_mark
 from time_variable_figures import draw, draw_published
-from time_variable_published import EPOCHS, EXAMPLES, PUBLISHED, at_epoch, of_cell
+from time_variable_published import EPOCHS, EXAMPLES, PUBLISHED, PUBLISHED_AS, at_epoch, of_cell
 
 from hornlib import open_results, time_to_target
 from hornlib.models.build import build_network
@@ -45,7 +45,7 @@ def published(ds: xr.Dataset) -> Iterator[str]:
                     cells.append("")
                     continue
                 mean, sd, allowed = at
-                told = PUBLISHED.get((dataset, arm))
+                told = PUBLISHED.get((dataset, PUBLISHED_AS.get(arm, arm)))
                 words = f"{mean:.3f} ± {sd:.3f}"
                 if told is not None:
                     words += f" ({told[place]:.3f}{'' if abs(told[place] - mean) <= allowed else ' **'})"

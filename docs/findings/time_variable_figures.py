@@ -40,8 +40,8 @@ def draw_published(path: Path, ds: xr.Dataset) -> None:
     """Draw our mean accuracies with the range of one further run, and the published values as dots."""
     datasets = {"mnist": "MNIST", "fashion_mnist": "Fashion-MNIST"}
     styles = {
-        "fixed": ("#7f7f7f", "fixed"),
-        "partly_fixed": ("#0072b2", "fixed as released: all but the first learned"),
+        "fixed": ("#0072b2", "fixed"),
+        "partly_fixed": ("#7f7f7f", "fixed as released: all but the first learned"),
         "learned": ("#d55e00", "learned"),
         "fractional_fixed": ("#009e73", "Fractional-DNN, fixed"),
         "fractional_learned": ("#cc79a7", "Fractional-DNN, learned"),
