@@ -239,10 +239,10 @@ def main() -> None:
     write_below_mark(arguments.out, "Learned time steps", "docs/findings/time_variable.py", lines)
     if "digits" in there:
         draw(arguments.out.with_suffix(".svg"), opened(arguments.results, "digits"))
-    long = next((sweep for sweep in ("published_long", "published") if sweep in there), None)
-    if long:
-        drawn = arguments.out.with_name(f"{arguments.out.stem}_published.svg")
-        draw_published(drawn, opened(arguments.results, long))
+    for sweep in (sweep for sweep in ("published", "published_long") if sweep in there):
+        ds = opened(arguments.results, sweep)
+        if ds["final_test_metric"].notnull().any():  # the longer one last, over the shorter
+            draw_published(arguments.out.with_name(f"{arguments.out.stem}_published.svg"), ds)
 
 
 if __name__ == "__main__":

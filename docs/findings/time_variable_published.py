@@ -17,7 +17,7 @@ PUBLISHED = {
 """Test accuracy of one run each, read off the figure of 2306.16111's repository to +- .004, T = 1, no penalty."""
 
 PUBLISHED_AS = {"partly_fixed": "fixed"}
-"""The released code trains all steps but the first where fixed ones are asked for, so both may be what was published."""
+"""The released code trains all steps but the first where fixed ones are asked for: either may be what was published."""
 
 EXAMPLES = 60_000
 """Of an epoch of either dataset, without a validation part."""
