@@ -24,8 +24,11 @@ def opened(results: Path, sweep: str) -> xr.Dataset:
 
 
 def final(own: xr.Dataset, variable: str, diverged: float = np.inf) -> np.ndarray:
-    """Return a variable at a cell's last evaluation, (seeds,), a run that diverged as `diverged`."""
-    values = own[variable].values[:, np.flatnonzero(own["samples"].notnull())[-1]]
+    """Return a variable at a cell's last evaluation, (seeds,), a run that diverged as `diverged`; NaN if missing."""
+    evaluated = np.flatnonzero(own["samples"].notnull())
+    if not len(evaluated):
+        return np.full(own.sizes["seed"], np.nan)
+    values = own[variable].values[:, evaluated[-1]]
     return np.where(own["status"].values == "diverged", diverged, values)
 
 
