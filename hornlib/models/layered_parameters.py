@@ -33,7 +33,7 @@ class LayeredParameters(ModelParameters):
 
     def without_layer(self, layer: int) -> Self:
         """Return the model without a layer that `removable` names."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{self.name} names no layer that can be taken out")
 
     def removable(self) -> list[int]:
         """Return the layers that can be taken out: they change no width, and what remains is a network."""

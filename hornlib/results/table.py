@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hornlib import __version__
-from hornlib.calibration.shapes import as_model, shape_name
+from hornlib.calibration.shapes import distinct_shapes
 from hornlib.cell import Cell
 from hornlib.config import SECTIONS
 from hornlib.grid import Grid
@@ -163,8 +163,9 @@ class Table:
     def _write_calibrations(self, file: "netCDF4.Dataset") -> None:
         """Write step time and peak memory by device; nothing, not even the dimension, where none is calibrated."""
         known = read_calibrations(self.grid.settings.results)
-        shapes = [shape_name(self.grid.cells[cell]) for cell in self.axes["cell"]] if known else []
-        found = [own for own in known if not set(shapes).isdisjoint(own.shapes)]
+        cells = [self.grid.cells[cell] for cell in self.axes["cell"]] if known else []
+        shapes = [list(distinct_shapes([cell])) for cell in cells]  # its own first, then what it may become
+        found = [own for own in known if not {first for first, *_ in shapes}.isdisjoint(own.shapes)]
         if not found:
             return
         axes = {
@@ -178,33 +179,18 @@ class Table:
             file.createDimension(name, len(axes[name]))
             _write(file, name, (name,), axes[name], {"units": "1", "long_name": long_name})
         for name, (dims, units, long_name) in CALIBRATED.items():
-            if name == "peak_memory":
-                values = np.array(
-                    [[self._peak_memory(own, cell) for own in found] for cell in self.axes["cell"]]
-                )
-            else:
-                values = np.array(
-                    [[_calibrated(own, shape, name) for own in found] for shape in shapes], float
-                )
+            values = np.array([[_calibrated(own, those, name) for own in found] for those in shapes], float)
             attributes = {"units": units, "long_name": long_name, **EXPLAINED[name]}
             _write(file, name, ("cell", "calibration_device", *dims[1:]), values, attributes)
-        self._write_calibrated_seconds(file, found)
+        if any(len(those) > 1 for those in shapes):  # elsewhere step times say it
+            self._write_calibrated_seconds(file, found)
 
     def _write_calibrated_seconds(self, file: "netCDF4.Dataset", calibrations: list[Calibration]) -> None:
-        """Write the seconds of every run by device, where networks may change; elsewhere step times say it."""
-        if not any(cell.structure.reachable(cell.model) for cell in self.grid.cells.values()):
-            return
+        """Write the seconds of every run by device."""
         by_device = [self._filled(DIMENSIONS, partial(self._seconds, own)) for own in calibrations]
         attributes = {"units": "s", "long_name": LONG_NAME}
         dims = (*DIMENSIONS, "calibration_device")
         _write(file, "calibrated_seconds", dims, np.stack(by_device, -1), attributes)
-
-    def _peak_memory(self, calibration: Calibration, name: str) -> float:
-        """Return the most that a cell's networks may need, whatever they become; NaN unless all are measured."""
-        cell = self.grid.cells[name]
-        models = [cell.model, *cell.structure.reachable(cell.model)]
-        shapes = {shape_name(as_model(cell, model)) for model in models}
-        return float(np.max([calibration.shapes.get(shape, NOT_MEASURED).peak_memory for shape in shapes]))
 
     def _seconds(self, calibration: Calibration, run: RunFile) -> np.ndarray:
         return calibrated_seconds(run, self.grid.cells[run.job.cell], calibration)
@@ -240,10 +226,12 @@ class Table:
         return array
 
 
-def _calibrated(calibration: Calibration, shape: str, name: str) -> float | tuple[float, float]:
-    """Return one of `CALIBRATED` of a shape, NaN where it was not measured."""
-    own = calibration.shapes.get(shape, NOT_MEASURED)
-    return median_bounds(own.block_times) if name == "step_time_bound" else getattr(own, name)
+def _calibrated(calibration: Calibration, shapes: list[str], name: str) -> float | tuple[float, float]:
+    """Return one of `CALIBRATED` of a cell's first shape, of memory the most of all; NaN where one was not measured."""
+    own, *_ = measured = [calibration.shapes.get(shape, NOT_MEASURED) for shape in shapes]
+    if name == "peak_memory":
+        return float(np.max([each.peak_memory for each in measured]))
+    return median_bounds(own.block_times) if name == "step_time_bound" else own.step_time
 
 
 def _described(cells: Mapping[Cell, CellValues]) -> dict[str, Coordinate]:
