@@ -5,7 +5,6 @@ import pytest
 import torch
 
 from hornlib.calibration.shapes import as_model, distinct_shapes, shape_name
-from hornlib.cell import parse_specification
 from hornlib.jobs import Job, Range
 from hornlib.results.calibrated_seconds import calibrated_seconds, models_over_time
 from hornlib.results.calibration import Calibration, Measurement
@@ -25,23 +24,6 @@ CHANGING = [
 ]
 
 
-def cell_of(model, structure):
-    return parse_specification(
-        {
-            "data": {"name": "digits", "train_subset": 100, "validation": 0.2},
-            "model": model,
-            "structure": structure,
-            "training": {
-                "epochs": 3,
-                "batch_size": 25,
-                "schedule": "constant",
-                "optimizer": "sgd",
-                "learning_rate": 0.05,
-            },
-        }
-    )
-
-
 @pytest.fixture
 def trained(tmp_path):
     """Return a function that trains seeds 0 to 3 of a cell and reads their run file."""
@@ -56,8 +38,8 @@ def trained(tmp_path):
 
 
 @pytest.mark.parametrize(("model", "structure"), CHANGING, ids=str)
-def test_events_replayed_give_the_widths_that_were_recorded(trained, model, structure):
-    cell = cell_of(model, structure)
+def test_events_replayed_give_the_widths_that_were_recorded(trained, short_cell, model, structure):
+    cell = short_cell(model, structure)
     run = trained(cell)
     assert len(run.variables["event_seed"])
     for row, seed in enumerate(run.variables["seed"]):
@@ -70,8 +52,8 @@ def test_events_replayed_give_the_widths_that_were_recorded(trained, model, stru
 
 
 @pytest.mark.parametrize(("model", "structure"), CHANGING, ids=str)
-def test_whatever_a_network_becomes_is_among_the_shapes_to_calibrate(trained, model, structure):
-    cell = cell_of(model, structure)
+def test_whatever_a_network_becomes_is_among_the_shapes_to_calibrate(trained, short_cell, model, structure):
+    cell = short_cell(model, structure)
     run = trained(cell)
     became = {
         shape_name(as_model(cell, model))
@@ -81,9 +63,11 @@ def test_whatever_a_network_becomes_is_among_the_shapes_to_calibrate(trained, mo
     assert len(became) > 1 and became <= set(distinct_shapes([cell]))
 
 
-def test_seconds_are_the_steps_of_each_shape_times_its_step_time(trained):
+def test_seconds_are_the_steps_of_each_shape_times_its_step_time(trained, short_cell):
     """mlp 7-5 becomes 7-7-5 after 4 steps and 7-7-7-5 or 7-7-5-5 after 8 of 12."""
-    cell = cell_of({"name": "mlp", "hidden_nodes": "7-5"}, {**INSERTION, "choice": "position", "position": 0})
+    cell = short_cell(
+        {"name": "mlp", "hidden_nodes": "7-5"}, {**INSERTION, "choice": "position", "position": 0}
+    )
     times = {(7, 5): 1.0, (7, 7, 5): 10.0, (7, 7, 7, 5): 100.0}
     shapes = {
         name: Measurement("{}", "", (times[shape.model.hidden_nodes],))
@@ -100,11 +84,11 @@ def test_seconds_are_the_steps_of_each_shape_times_its_step_time(trained):
     assert (np.isnan(unknown) == (steps > 8)).all()
 
 
-def test_a_structured_cell_shares_the_shape_of_its_model_alone():
+def test_a_structured_cell_shares_the_shape_of_its_model_alone(short_cell):
     model = {"name": "mlp", "hidden_nodes": "5"}
     small, grown = (
-        cell_of(model, {"name": "static"}),
-        cell_of(model, {**INSERTION, "insert_at": 1, "insertions": 1}),
+        short_cell(model, {"name": "static"}),
+        short_cell(model, {**INSERTION, "insert_at": 1, "insertions": 1}),
     )
-    large = cell_of({"name": "mlp", "hidden_nodes": "5-5"}, {"name": "static"})
+    large = short_cell({"name": "mlp", "hidden_nodes": "5-5"}, {"name": "static"})
     assert set(distinct_shapes([grown])) == {shape_name(small), shape_name(large)}

@@ -5,7 +5,6 @@ import io
 import pytest
 import torch
 
-from hornlib.cell import parse_specification
 from hornlib.data.loading import load
 from hornlib.training.chunk import start_chunk
 from hornlib.training.loop import train_chunk
@@ -42,22 +41,8 @@ def copied(state):
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_wherever_it_was_interrupted_a_chunk_ends_bit_identical(name):
-    model, structure, optimizer, learning_rate = CASES[name]
-    cell = parse_specification(
-        {
-            "data": {"name": "digits", "train_subset": 100, "validation": 0.2},
-            "model": model,
-            "structure": structure,
-            "training": {
-                "epochs": 3,
-                "batch_size": 25,
-                "schedule": "constant",
-                "optimizer": optimizer,
-                "learning_rate": learning_rate,
-            },
-        }
-    )
+def test_wherever_it_was_interrupted_a_chunk_ends_bit_identical(short_cell, name):
+    cell = short_cell(*CASES[name])
     splits, saved = load(cell.data, CPU), {}
     undisturbed = start_chunk(cell, [0, 1, 2], CPU)
     train_chunk(undisturbed, splits, lambda chunk: saved.update({chunk.step: copied(chunk.state())}))

@@ -386,3 +386,18 @@ def test_dropout_gets_a_new_key_a_lane_and_step():
 
     train_chunk(chunk, load(cell.data, CPU), record)
     assert len(seen) == 2 * 4
+
+
+def test_a_full_batch_holds_every_example_once_for_every_lane_and_smaller_ones_each_lane_s_own():
+    cell = parse_specification(
+        {"data": DATA, "model": MODELS[4], "training": {"batch_size": 500, "epochs": 2}}
+    )
+    chunk, train = start_chunk(cell, [0, 1, 2], CPU), load(cell.data, CPU).train
+    inputs, targets = Batches(chunk, train).at(1, [0, 2])
+    assert inputs.shape == (2, *train.inputs.shape) and targets.shape == (2, len(train.targets))
+    for lane in range(2):
+        torch.testing.assert_close(inputs[lane].sum(0), train.inputs.sum(0))
+        assert torch.equal(targets[lane].sort().values, train.targets.sort().values)
+    smaller = parse_specification({"data": DATA, "model": MODELS[4], "training": {"batch_size": 50}})
+    _, targets = Batches(start_chunk(smaller, [0, 1], CPU), train).at(0, [0, 1])
+    assert targets.shape == (2, 50) and not torch.equal(targets[0], targets[1])

@@ -116,7 +116,7 @@ class TimeVariableNetwork(nn.Module):
 
     def propagate(self, opening: Opening, steps: Tensor, nudge: Nudge) -> Iterator[Advance]:
         """Yield what every layer does, from the opening one and the steps tau on."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} does not say how its state advances")
 
     def layer_steps(self) -> Tensor:
         """Return the time steps in force, (num_steps,): their sum is the horizon."""
