@@ -17,6 +17,7 @@ from hornlib.cell import Cell, parse_specification
 from hornlib.data.loading import Splits, load
 from hornlib.mechanism.gradient_flow import gradient_flow, network_of_lane
 from hornlib.training.chunk import start_chunk
+from hornlib.training.evaluation import evaluated_lanes
 from hornlib.training.lanes import LaneGroup
 from hornlib.training.loop import train_chunk
 
@@ -82,6 +83,7 @@ def ratios(lanes: LaneGroup, cell: Cell, splits: Splits) -> np.ndarray:
     """Return the ratio of every seed that still trains, in the seeds' places."""
     inputs, targets = splits.train.inputs[:NUM_EXAMPLES].double(), splits.train.targets[:NUM_EXAMPLES]
     found = np.full(len(SEEDS), np.nan)
+    lanes = evaluated_lanes(lanes, cell.training, splits.train)
     for lane, row in enumerate(lanes.rows):
         network = network_of_lane(
             lanes, lane, cell.model, cell.task()

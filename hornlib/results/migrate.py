@@ -21,7 +21,15 @@ __all__ = ["MIGRATIONS", "Migration", "Outcome", "migrate"]
 Migration = Callable[[Contents], Contents]
 """From one schema version to the next: a pure function of specification, variables and attributes."""
 
-MIGRATIONS: dict[int, Migration] = {}
+
+def _name_batch_norm_statistics(contents: Contents) -> Contents:
+    """Version 1 to 2: `running_average` is called `batch_norm_statistics`, whose default is no longer `recent`."""
+    training = dict(contents.specification["training"])
+    training["batch_norm_statistics"] = training.pop("running_average", "recent")
+    return contents._replace(specification={**contents.specification, "training": training})
+
+
+MIGRATIONS: dict[int, Migration] = {1: _name_batch_norm_statistics}
 """By the version that it starts from. A field that is renamed or removed, or a variable that changes its
 meaning, raises SCHEMA_VERSION and is entered here; a new field or a changed default needs no entry."""
 

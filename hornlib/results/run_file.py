@@ -28,7 +28,7 @@ __all__ = [
     "write_run_file",
 ]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Of run files and of results.nc; a change of it needs an entry in `hornlib.results.migrate.MIGRATIONS`."""
 
 

@@ -15,7 +15,7 @@ from hornlib.results.atomic import written_atomically
 
 __all__ = ["Choice", "read_choice", "read_choices", "references", "write_choice"]
 
-SELECTION_SCHEMA_VERSION = 1
+SELECTION_SCHEMA_VERSION = 2
 """Of the files in `selected/`."""
 
 
@@ -26,9 +26,12 @@ class Choice(NamedTuple):
         cell: the tuned cell's name.
         selection: the trial and its values.
         at_edge: parameters whose chosen value is the smallest or largest tried.
-        scores: of every trial: restricted mean samples to the target, or the mean last validation metric.
+        scores: of every trial, over the seeds of the first stage: restricted mean samples to the target, or the
+            mean last validation metric.
         reference: the baseline's median final validation metric over its tuning seeds; NaN for final_metric.
-        cost: what all trials of the arm used: samples, training_flops, seconds (the job's own clock).
+        cost: what all trials and finalists of the arm used: samples, training_flops, seconds (the job's own clock).
+        finalists: trials that were trained again before the choice, ascending; empty without a second stage.
+        finalist_scores: of every finalist, over the seeds of both stages.
     """
 
     cell: str
@@ -37,6 +40,8 @@ class Choice(NamedTuple):
     scores: list[float]
     reference: float
     cost: dict[str, float]
+    finalists: tuple[int, ...] = ()
+    finalist_scores: tuple[float, ...] = ()
 
 
 def write_choice(path: Path, choice: Choice) -> None:
@@ -66,6 +71,8 @@ def read_choice(path: Path) -> Choice:
         body: dict[str, Any] = json.loads(path.read_text())
         sound = body.pop("digest") == _digest(body) and body.pop("schema_version") == SELECTION_SCHEMA_VERSION
         selection = Selection(**body.pop("selection"))
+        for key in ("finalists", "finalist_scores"):
+            body[key] = tuple(body.get(key, ()))
         body["reference"] = np.nan if body["reference"] is None else body["reference"]
         choice = Choice(selection=selection, **body)
     except FileNotFoundError:

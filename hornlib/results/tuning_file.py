@@ -1,7 +1,7 @@
 """The tuning file: the curves of every trial of an arm, written whole or not at all, verified when it is read."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -12,24 +12,26 @@ from hornlib.results.atomic import written_atomically
 from hornlib.results.run_file import digest, samples_seen
 from hornlib.results.run_variables import CURVES, VARIABLES
 from hornlib.tuning.arms import TunedArm
+from hornlib.tuning.finalists import FinalistStage
 
 if TYPE_CHECKING:
     import xarray as xr
 
 __all__ = ["TUNING_SCHEMA_VERSION", "TrialRecord", "read_trials", "write_trials"]
 
-TUNING_SCHEMA_VERSION = 1
+TUNING_SCHEMA_VERSION = 2
 """Of tuning files."""
 
 DIMENSIONS = ("trial", "seed", "step")
 
-AGAIN = "Delete it and give the same command again: only that arm is tuned"
+AGAIN = "Delete it and give the same command again: only this file is made anew"
 
 
 class TrialRecord(NamedTuple):
     """What a tuning job found.
 
     Attributes:
+        trials: number of every trial: 0 to N - 1, or the finalists among them.
         chosen: `section.parameter` -> its value in every trial.
         steps: evaluations, (step,).
         curves: name -> (trial, seed, step).
@@ -37,6 +39,7 @@ class TrialRecord(NamedTuple):
         attributes: provenance.
     """
 
+    trials: Sequence[int]
     chosen: Mapping[str, list[float]]
     steps: np.ndarray
     curves: Mapping[str, np.ndarray]
@@ -44,8 +47,8 @@ class TrialRecord(NamedTuple):
     attributes: Mapping[str, str | int | float]
 
 
-def write_trials(path: Path, arm: TunedArm, record: TrialRecord) -> None:
-    """Write an arm's trials.
+def write_trials(path: Path, stage: TunedArm | FinalistStage, record: TrialRecord) -> None:
+    """Write an arm's trials, or its finalists.
 
     Raises:
         ResultsError: the disk is full or cannot be written.
@@ -56,12 +59,12 @@ def write_trials(path: Path, arm: TunedArm, record: TrialRecord) -> None:
         name: (DIMENSIONS, np.asarray(curve, np.float64)) for name, curve in record.curves.items()
     }
     variables["diverged_at_step"] = (DIMENSIONS[:2], np.asarray(record.diverged_at_step, np.float64))
-    variables["samples"] = ("step", samples_seen(arm.cell, np.asarray(record.steps, np.int64)))
+    variables["samples"] = ("step", samples_seen(stage.cell, np.asarray(record.steps, np.int64)))
     ds = xr.Dataset(
         variables,
         {
-            "trial": np.arange(arm.trials),
-            "seed": np.array(arm.all_seeds()),
+            "trial": np.array(record.trials, np.int64),
+            "seed": np.array(stage.all_seeds()),
             "step": np.asarray(record.steps, np.int64),
             **{key: ("trial", np.array(values)) for key, values in record.chosen.items()},
         },
@@ -73,10 +76,10 @@ def write_trials(path: Path, arm: TunedArm, record: TrialRecord) -> None:
     ds.attrs.update(
         record.attributes,
         schema_version=TUNING_SCHEMA_VERSION,
-        arm=arm.name,
-        document=json.dumps(arm.document()),
-        direction=arm.cell.data.direction,
-        chance_level=float(arm.cell.data.chance),
+        arm=stage.name,
+        document=json.dumps(stage.document()),
+        direction=stage.cell.data.direction,
+        chance_level=float(stage.cell.data.chance),
         digest=_digest(ds),
     )
     with written_atomically(path) as temporary:
@@ -84,7 +87,7 @@ def write_trials(path: Path, arm: TunedArm, record: TrialRecord) -> None:
 
 
 def read_trials(path: Path) -> "xr.Dataset":
-    """Read an arm's trials, all in memory; `direction` and `chance_level` are coordinates.
+    """Read an arm's trials, or its finalists, all in memory; `direction` and `chance_level` are coordinates.
 
     Raises:
         ResultsError: the file is not there, damaged, of another schema, or of another arm.

@@ -10,7 +10,7 @@ from hornlib.models.layered_parameters import LayeredParameters
 from hornlib.models.time_variable.steps_parameters import LayerStepsParameters
 from hornlib.training.chunk import Chunk, Group
 from hornlib.training.divergence import drop_empty_groups, take_out
-from hornlib.training.evaluation import evaluate
+from hornlib.training.evaluation import evaluate, evaluated_lanes
 
 __all__ = ["Evaluation", "evaluate_chunk", "summary"]
 
@@ -51,16 +51,27 @@ def _write_curves(chunk: Chunk, group: Group, splits: Splits, column: int) -> Te
         "seconds": chunk.seconds / len(chunk.seeds),
     }
     exploded = torch.zeros(len(rows), dtype=torch.bool)
+    lanes = evaluated_lanes(group.lanes, chunk.cell.training, splits.train)
+    if lanes is not group.lanes:
+        values["statistics_flops"] = _statistics_flops(chunk, group, splits, column)
     for part, split in (("validation", splits.validation), ("test", splits.test)):
-        scores = evaluate(group.lanes, split, data.loss, data.metric)
+        scores = evaluate(lanes, split, data.loss, data.metric)
         values |= {f"{part}_loss": scores.loss, f"{part}_metric": scores.metric}
         if len(split.targets):
             exploded |= ~torch.isfinite(scores.loss)
     bad = [row for row, gone in zip(rows, exploded, strict=True) if gone]
     for name, found in values.items():
-        chunk.curves[name][rows, column] = torch.as_tensor(found, dtype=torch.float64)
+        _curve(chunk, name)[rows, column] = torch.as_tensor(found, dtype=torch.float64)
         chunk.curves[name][bad, column] = torch.nan
     return exploded
+
+
+def _statistics_flops(chunk: Chunk, group: Group, splits: Splits, column: int) -> Tensor:
+    """Return the FLOPs of all forward passes so far that computed batch norm's statistics, (lanes,)."""
+    examples = min(chunk.cell.training.precise_examples, len(splits.train.targets))
+    before = _curve(chunk, "statistics_flops")[group.lanes.rows, :column].nan_to_num()
+    so_far = before.amax(1) if column else torch.zeros(len(group.lanes), dtype=torch.float64)
+    return so_far + examples * group.model.forward_flops(chunk.cell.task()).total
 
 
 def _write_profiles(chunk: Chunk, group: Group, column: int) -> None:

@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from hornlib.data.loading import Split
 from hornlib.training.lanes import LaneGroup
+from hornlib.training.parameters import TrainingParameters
 
 __all__ = [
     "LOSSES",
@@ -18,6 +19,7 @@ __all__ = [
     "accuracy",
     "cross_entropy",
     "evaluate",
+    "evaluated_lanes",
     "mean_squared_error",
     "relative_l2",
     "thinned",
@@ -111,6 +113,28 @@ def thinned(split: Split, limit: int | None) -> Split:
         return split
     index = torch.linspace(0, len(split.targets) - 1, limit, device=split.targets.device).round().long()
     return Split(split.inputs[index], split.targets[index])
+
+
+def evaluated_lanes(lanes: LaneGroup, training: TrainingParameters, train: Split) -> LaneGroup:
+    """Return the networks that an evaluation judges: the lanes with batch norm's statistics as `training` asks.
+
+    Under `batch_norm_statistics: precise` the result depends on the weights and on the training split alone, neither
+    on earlier weights nor on the seed's batches. As many lanes are run at once as the cache holds.
+
+    Args:
+        lanes: not changed.
+        training: says which statistics, and of how many examples.
+        train: the training split.
+    """
+    if training.batch_norm_statistics != "precise" or not lanes.has_batch_norm:
+        return lanes
+    inputs = thinned(train, training.precise_examples).inputs
+    at_once = max(1, _examples_at_once(inputs) // len(inputs))
+    parts = [
+        lanes.keep(range(start, min(start + at_once, len(lanes)))).with_statistics_of(inputs).buffers
+        for start in range(0, len(lanes), at_once)
+    ]
+    return lanes.with_buffers({name: torch.cat([part[name] for part in parts]) for name in lanes.buffers})
 
 
 @torch.no_grad()

@@ -16,24 +16,13 @@ from hornlib.models.tracing import trace
 from hornlib.randomness import generator
 from hornlib.results.dynamics_file import LayerRecord
 
-__all__ = ["Inside", "Named", "over_lanes"]
+__all__ = ["Inside", "over_lanes"]
 
 _NUMBERS_AT_ONCE = 65536
 """Of a part of the state of one lane; lanes side by side have as many times more."""
 
 
-class Named(nn.Module):
-    """A network under the name that lanes give it."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, inputs: Tensor, nudges: Any) -> Tensor:
-        return self.network(inputs)
-
-
-class Inside(Named):
+class Inside(nn.Module):
     """One lane's probe: its logits, and everything but the loss and its gradients.
 
     Args:
@@ -52,7 +41,8 @@ class Inside(Named):
         num_inputs: int,
         run_on_steps: int,
     ) -> None:
-        super().__init__(network)
+        super().__init__()
+        self.network = network  # under the name that lanes give it
         self.settings, self.run_on_steps = settings, run_on_steps
         self.directions = {
             layer.name: _direction(layer, min(settings.run_on_inputs, num_inputs))

@@ -104,6 +104,61 @@ class LaneGroup:
             norm.momentum = momentum
 
     @property
+    def has_batch_norm(self) -> bool:
+        """Whether evaluations depend on batch norm's statistics."""
+        return bool(self._norms)
+
+    def with_buffers(self, buffers: dict[str, Tensor]) -> "LaneGroup":
+        """Return the group with the same parameters, in the same memory, and other buffers."""
+        return LaneGroup(self._template, self.seeds, self.parameters, buffers, self.rows)
+
+    @torch.no_grad()
+    def with_statistics_of(self, inputs: Tensor) -> "LaneGroup":
+        """Return the same networks with batch norm's statistics those of `inputs` under the present weights.
+
+        One forward pass with only the norms in training mode (nothing is dropped): every layer is normalised by the
+        statistics of its own inputs, and keeps their mean and variance, the mean squared deviation over all examples
+        and positions. The result in evaluation mode on `inputs` equals that pass.
+
+        Args:
+            inputs: (batch, ...), the same for all lanes.
+
+        Returns:
+            A group with the same parameters and its own buffers.
+
+        Reference:
+            Wu and Johnson, Rethinking "Batch" in BatchNorm, arXiv 2105.07576, section 3 (PreciseBN).
+        """
+        buffers = {name: tensor.clone() for name, tensor in self.buffers.items()}
+        for (
+            name,
+            tensor,
+        ) in buffers.items():  # a value that is not finite would survive the average: 0 inf is NaN
+            if name.endswith(("running_mean", "running_var")):
+                tensor.fill_(float(name.endswith("running_var")))
+        group = self.with_buffers(buffers)
+        numbers: dict[nn.Module, int] = {}
+
+        def count(module: nn.Module, given: tuple[Tensor, ...], output: Tensor) -> None:
+            numbers[module] = output.numel() // output.shape[1]
+
+        self._template.eval()
+        handles = []
+        for norm in self._norms:
+            norm.train()
+            norm.momentum = 1.0
+            handles.append(norm.register_forward_hook(count))
+        try:
+            group._run(inputs, shared=True)
+        finally:
+            for handle in handles:
+                handle.remove()
+        names = {module: name for name, module in self._template.named_modules()}
+        for module, number in numbers.items():  # torch keeps the variance over number - 1
+            group.buffers[f"{names[module]}.running_var"] *= (number - 1) / number
+        return group
+
+    @property
     def device(self) -> torch.device:
         """Where the lanes live."""
         return next(iter(self.parameters.values())).device
@@ -150,13 +205,17 @@ class LaneGroup:
             training: training mode (batch statistics, dropout), or evaluation mode.
         """
         self._template.train(training)
+        return self._run(inputs, shared=not training)
+
+    def _run(self, inputs: Tensor, shared: bool) -> Output:
+        """Call the template, whose modules' modes are set, for every lane; `shared` inputs have no lanes' axis."""
         if len(self) == 1:
             # a lone lane is spared vmap's overhead, so that lanes are never slower than one by one
             alone = self._call(
-                _nth(self.parameters, 0), _nth(self.buffers, 0), inputs[0] if training else inputs
+                _nth(self.parameters, 0), _nth(self.buffers, 0), inputs if shared else inputs[0]
             )
             return Output(alone[0].unsqueeze(0), alone[1].unsqueeze(0))
-        axes = (0, 0, 0 if training else None)
+        axes = (0, 0, None if shared else 0)
         run = torch.vmap(self._call, in_dims=axes, randomness="different")
         return Output(*run(self.parameters, self.buffers, inputs))
 

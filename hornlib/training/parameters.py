@@ -11,7 +11,7 @@ __all__ = ["TrainingParameters"]
 
 
 LEAST_MOMENTUM = 0.1
-"""Of batch norm's running statistics; torch's default."""
+"""Smallest share of the newest batch in batch norm's running statistics; torch's default."""
 
 
 class TrainingParameters(Parameters):
@@ -47,10 +47,15 @@ class TrainingParameters(Parameters):
     """Share of the target spread evenly over the classes; in the training loss only."""
     precision: Literal["fp32", "tf32", "bf16"] = "fp32"
     """Arithmetic of forward and backward: fp32; tf32 products (CUDA); bf16 autocast. Weights stay fp32."""
-    running_average: Literal["recent", "exponential"] = "recent"
-    """Of batch norm's statistics, which evaluations use. exponential: torch's momentum of 0.1 from mean 0 and
-    variance 1, which in the first thirty steps shows its own lag and not what was learned; recent: a momentum of
-    max(0.1, 9 / (step + 8)), unbiased from the first step, over about the last tenth of training."""
+    batch_norm_statistics: Literal["precise", "recent", "exponential"] = "precise"
+    """Mean and variance that batch norm uses in evaluations; training is the same under all three. precise: those of
+    `precise_examples` training examples under the present weights, computed anew at every evaluation (Wu and Johnson,
+    Rethinking "Batch" in BatchNorm, arXiv 2105.07576, section 3), so that an evaluation depends on the weights alone.
+    The other two are averages over past batches, which older weights have processed: early accuracy then shows the
+    lag of the average and not what the weights compute. recent: momentum max(0.1, 9 / (step + 8)); from step 82 on
+    the batches are 9 steps old on average. exponential: torch's momentum of 0.1 from mean 0 and variance 1."""
+    precise_examples: int = Field(default=512, ge=2)
+    """Training examples of the precise statistics, evenly spaced, the same for all seeds; all if there are fewer."""
     evaluate_at_epochs: Widths | None = None
     """Further evaluations at the end of these epochs, written 1-2-5; besides steps round(10^(k/12)) and the last."""
     evaluation_examples: int | None = Field(default=None, ge=1)
@@ -67,6 +72,10 @@ class TrainingParameters(Parameters):
                 raise ValueError(
                     f"{key} means nothing to optimizer: {self.optimizer}; leave it out (its default is {default})"
                 )
+        if self.batch_norm_statistics != "precise" and self.precise_examples != 512:
+            raise ValueError(
+                f"precise_examples means nothing to batch_norm_statistics: {self.batch_norm_statistics}; leave it out"
+            )
         if self.acceleration == "nesterov" and self.optimizer == "sgd" and self.momentum == 0:
             raise ValueError("acceleration: nesterov needs a momentum above 0")
         return self
@@ -75,11 +84,12 @@ class TrainingParameters(Parameters):
         """Return the share of the newest batch in batch norm's running statistics; `step` is 1 for the first.
 
         Polynomial decay, momentum = (eta + 1) / (step + eta) with eta = 8, until torch's 0.1 is reached at step 82.
+        Under `precise` the running statistics are kept in the same way, and no evaluation uses them.
 
         Reference:
             Shamir and Zhang, Stochastic gradient descent for non-smooth optimization, ICML 2013, section 3.
         """
-        if self.running_average == "exponential":
+        if self.batch_norm_statistics == "exponential":
             return LEAST_MOMENTUM
         return max(LEAST_MOMENTUM, 9 / (step + 8))
 

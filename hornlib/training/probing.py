@@ -1,6 +1,5 @@
 """Probes of a chunk of lanes: a fixed set of inputs is run, and what happens inside the networks is recorded."""
 
-from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
@@ -18,9 +17,10 @@ from hornlib.models.tracing import is_traced, trace
 from hornlib.parameters import ModelParameters, Task
 from hornlib.randomness import generator
 from hornlib.results.dynamics_file import LayerRecord
-from hornlib.training.evaluation import LOSSES
-from hornlib.training.inside import Inside, Named, over_lanes
-from hornlib.training.lanes import BATCH_NORM, LaneGroup
+from hornlib.training.evaluation import LOSSES, evaluated_lanes
+from hornlib.training.inside import Inside, over_lanes
+from hornlib.training.lanes import LaneGroup
+from hornlib.training.parameters import TrainingParameters
 
 __all__ = ["Plan", "Probe", "make_plan", "probe_inputs"]
 
@@ -126,10 +126,8 @@ class Probe:
         self.inputs, self.targets = probe_inputs(cell, splits, plan.num_inputs)
         network = build_network(self.model, cell.task(), 0).to(self.inputs.device)
         self.layers = _layers(self.model, cell.task())
-        self._norms = [module for module in network.modules() if isinstance(module, BATCH_NORM)]
         self._loss = cell.data.loss
         self._inside = Inside(network, self.layers, plan.settings, plan.num_inputs, plan.run_on_steps).eval()
-        self._bare = Named(network)
 
     def of(self, model: ModelParameters) -> "Probe":
         """Return the probe of networks that a structure has changed."""
@@ -138,13 +136,15 @@ class Probe:
     def record(self, lanes: LaneGroup, step: int) -> dict[str, Tensor]:
         """Return every measured number, `<layer>/<variable>` or `probe_loss`, with the lanes' axis in front.
 
-        Before the first step the running statistics of batch norm have seen nothing: those of the probe's own
-        inputs stand in.
+        Batch norm's statistics are those of evaluations. Before the first step running averages have seen nothing:
+        there they are those of the evaluation's training examples.
         """
+        training = self._cell.training
+        if step == 0 and training.batch_norm_statistics != "precise":
+            training = TrainingParameters()
+        lanes = evaluated_lanes(lanes, training, self._splits.train)
         parameters = {name: tensor.detach() for name, tensor in lanes.parameters.items()}
         buffers = dict(lanes.buffers)
-        if step == 0 and self._norms:
-            buffers = self._with_statistics(parameters, buffers)
         nudges = {layer.name: self._nudges(layer, len(lanes)) for layer in self.layers}
         logits, found = over_lanes(self._inside, parameters, buffers, self.inputs, nudges)
         # outside of vmap: there a loss would load torch's symbolic shapes, which costs more than many probes
@@ -173,16 +173,3 @@ class Probe:
         else:
             laid = (torch.zeros(num_lanes, *shape, *layer.shape, device=device) for _ in layer.parts)
         return tuple(nudge.requires_grad_() for nudge in laid)
-
-    def _with_statistics(
-        self, parameters: Mapping[str, Tensor], buffers: Mapping[str, Tensor]
-    ) -> dict[str, Tensor]:
-        copies = {name: tensor.clone() for name, tensor in buffers.items()}
-        for norm in self._norms:
-            norm.train()
-            norm.momentum = 1.0
-        with torch.no_grad():
-            over_lanes(self._bare, parameters, copies, self.inputs, {})
-        for norm in self._norms:
-            norm.eval()
-        return copies

@@ -89,7 +89,7 @@ def dynamics_record(
         "probe_inputs": plan.num_inputs,
         "run_on_inputs": min(plan.settings.run_on_inputs, plan.num_inputs),
         "run_on": "every layer by itself from its state at T, its drive of the last time step held",
-        "normalisation": "running statistics; at step 0, when there are none, those of the probe's inputs",
+        "normalisation": "batch norm statistics of evaluations (training.batch_norm_statistics)",
     }
     if not plan.layers:
         settings["absent"] = "the inside of this network is not probed"

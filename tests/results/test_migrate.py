@@ -22,7 +22,7 @@ from hornlib.results.dynamics_file import (
 )
 from hornlib.results.gather import gather
 from hornlib.results.migrate import MIGRATIONS, migrate
-from hornlib.results.run_file import read_contents, read_run_file
+from hornlib.results.run_file import read_contents, read_run_file, write_contents
 
 
 @pytest.fixture
@@ -123,13 +123,18 @@ def test_a_new_field_is_written_into_the_old_file(tables, enter, cell, write_run
 def test_a_renamed_field_takes_a_migration(tables, cell, write_run, tmp_path, monkeypatch):
     path = write_run(cell(tables(num_nodes=4)), 0, 4)
     stored = read_contents(path)
-    monkeypatch.setattr(run_file, "SCHEMA_VERSION", 2)
+    present = run_file.SCHEMA_VERSION
+    monkeypatch.setattr(run_file, "SCHEMA_VERSION", present + 1)
     with pytest.raises(
-        run_file.ResultsError, match="schema version 1, this hornlib reads 2; run `hornlib migrate`"
+        run_file.ResultsError,
+        match=f"schema version {present}, this hornlib reads {present + 1}; run `hornlib migrate`",
     ):
         read_run_file(path)
     refused = migrate(tmp_path, report=silent)
-    assert refused[0].action == "refused" and "no way from schema version 1 to 2" in refused[0].reason
+    assert (
+        refused[0].action == "refused"
+        and f"no way from schema version {present} to {present + 1}" in refused[0].reason
+    )
 
     def widened(contents):
         model = {
@@ -138,12 +143,35 @@ def test_a_renamed_field_takes_a_migration(tables, cell, write_run, tmp_path, mo
         }
         return contents._replace(specification={**contents.specification, "model": model})
 
-    monkeypatch.setitem(MIGRATIONS, 1, widened)
+    monkeypatch.setitem(MIGRATIONS, present, widened)
     assert [outcome.action for outcome in migrate(tmp_path, report=silent)] == ["renamed"]
     now = cell(tables(num_nodes=8))
     run = read_run_file(tmp_path / "runs" / f"{now.name}.seeds-0-4.nc", now)
     np.testing.assert_array_equal(run.variables["test_loss"], stored.variables["test_loss"])
     assert [outcome.action for outcome in migrate(tmp_path, report=silent)] == ["unchanged"]
+
+
+@pytest.mark.parametrize("average", [None, "recent", "exponential"])
+def test_runs_of_version_1_keep_the_statistics_they_were_evaluated_with(
+    tables, cell, write_run, tmp_path, monkeypatch, average
+):
+    path = write_run(cell(), 0, 4)
+    stored = read_contents(path)
+    training = {
+        key: value
+        for key, value in stored.specification["training"].items()
+        if key not in ("batch_norm_statistics", "precise_examples")
+    }
+    training |= {} if average is None else {"running_average": average}
+    old = stored._replace(specification={**stored.specification, "training": training})
+    present = run_file.SCHEMA_VERSION
+    monkeypatch.setattr(run_file, "SCHEMA_VERSION", 1)
+    path.unlink()
+    write_contents(path, parse_run_name(path.name), old)
+    monkeypatch.setattr(run_file, "SCHEMA_VERSION", present)
+    assert [outcome.action for outcome in migrate(tmp_path, report=silent)] == ["renamed"]
+    (new,) = (tmp_path / "runs").iterdir()
+    assert read_run_file(new).specification["training"]["batch_norm_statistics"] == (average or "recent")
 
 
 def test_a_file_of_another_run_is_never_overwritten(

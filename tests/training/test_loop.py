@@ -300,7 +300,7 @@ def test_evaluation_leaves_no_trace_in_the_network():
 
 @pytest.mark.parametrize("average", ["recent", "exponential"])
 def test_running_statistics_are_the_weighted_mean_of_the_batches_seen(average):
-    cell = cell_of(MODELS[0], steps=4, running_average=average)
+    cell = cell_of(MODELS[0], steps=4, batch_norm_statistics=average)
     chunk = start_chunk(cell, [0, 1], CPU)
     features, expected, found = [], torch.zeros(2, 8), []
     normalised = type(chunk.lanes._template.network.readout.norm)

@@ -11,6 +11,7 @@ from hornlib.dynamics.probes import measures
 from hornlib.dynamics.probes.parameters import ProbeSettings
 from hornlib.errors import ResourceError
 from hornlib.jobs import Range
+from hornlib.models.build import build_network
 from hornlib.models.tracing import trace
 from hornlib.results.dynamics_file import read_dynamics_file
 from hornlib.training import job
@@ -56,6 +57,22 @@ def trained(cell, folder, seeds=SEEDS, **given):
     output = folder / "runs" / f"{cell.name}.seeds-{seeds.first}-{seeds.last}.nc"
     train_job(cell, seeds, output, options(folder, **given))
     return output
+
+
+def with_training_statistics(network, cell):
+    """Return the network in evaluation mode, its norms with the moments of all training examples."""
+    for module in network.modules():
+        if isinstance(module, (torch.nn.BatchNorm1d, torch.nn.BatchNorm2d)):
+            module.momentum = 1.0
+            module.register_forward_hook(over_all_examples)
+    network.train()(load(cell.data, "cpu").train.inputs)
+    return network.eval()
+
+
+def over_all_examples(norm, given, output):
+    number = output.numel() / output.shape[1]
+    if norm.training:
+        norm.running_var *= (number - 1) / number
 
 
 def probe_of(cell, settings=SMALL):
@@ -135,9 +152,7 @@ def test_numbers_of_a_lane_are_those_of_its_network_by_plain_autograd():
     cell = cell_of(*CASES["horn"])
     probe, chunk = probe_of(cell), start_chunk(cell, [3], torch.device("cpu"))
     found = probe.record(chunk.lanes, 1)
-    from hornlib.models.build import build_network
-
-    network = build_network(cell.model, cell.task(), 3).eval()
+    network = with_training_statistics(build_network(cell.model, cell.task(), 3), cell)
     logits, traces = trace(network, probe.inputs)
     losses = torch.nn.functional.cross_entropy(logits, probe.targets, reduction="none")
     torch.testing.assert_close(found["probe_loss"][0], losses.mean().detach())
@@ -152,25 +167,21 @@ def test_numbers_of_a_lane_are_those_of_its_network_by_plain_autograd():
     assert found["horn/velocity_gradient_norm"][0, -1] == 0
 
 
-def test_before_the_first_step_norms_take_the_statistics_of_the_probe_s_inputs():
-    cell = cell_of(*CASES["cnn"])
+@pytest.mark.parametrize("statistics", ["precise", "recent"])
+def test_a_probe_sees_the_networks_that_an_evaluation_judges(statistics):
+    cell = cell_of(*CASES["cnn"], TRAINING | {"batch_norm_statistics": statistics})
     probe, lanes = probe_of(cell), start_chunk(cell, [0], torch.device("cpu")).lanes
-    from hornlib.models.build import build_network
-
-    network = build_network(cell.model, cell.task(), 0)
-    for module in network.modules():
-        if isinstance(module, (torch.nn.BatchNorm1d, torch.nn.BatchNorm2d)):
-            module.momentum = 1.0
-    network.train()(probe.inputs)
-    logits, traces = trace(network.eval(), probe.inputs)
+    network = with_training_statistics(build_network(cell.model, cell.task(), 0), cell)
+    logits, traces = trace(network, probe.inputs)
     expected = torch.nn.functional.cross_entropy(logits, probe.targets).detach()
-    found = probe.record(lanes, 0)
+    found = probe.record(lanes, 0)  # a running average has seen nothing yet
     torch.testing.assert_close(found["probe_loss"][0], expected)
     torch.testing.assert_close(
         found["convolution_2/state_rms"][0],
         measures.root_mean_square(traces["convolution_2"].states[0]).detach(),
     )
-    assert probe.record(lanes, 1)["probe_loss"][0] != found["probe_loss"][0]
+    later = probe.record(lanes, 1)["probe_loss"][0]
+    assert (later == found["probe_loss"][0]) == (statistics == "precise")
 
 
 def test_lanes_that_have_diverged_are_nan_and_the_others_are_not():
