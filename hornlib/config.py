@@ -11,7 +11,7 @@ from hornlib.errors import ConfigError, nearest
 from hornlib.parameters import Parameters
 from hornlib.settings import Settings
 from hornlib.statistics.settings import StatisticsSettings
-from hornlib.tuning.protocol import TuningParameters
+from hornlib.tuning.protocol import FinalistParameters, TuningParameters
 from hornlib.validation import describe_validation_error, said
 from hornlib.yaml_file import KeyPath, Lines, dotted, locate, read_yaml
 
@@ -21,7 +21,7 @@ FIRST_TUNING_SEED = 1000
 """Tuning draws its seeds from here on, so that no seed of a sweep was ever used to choose anything."""
 
 RESERVED_SWEEPS = (
-    *("all", "data", "train", "tune", "select", "calibrate", "gather", "figures"),
+    *("all", "data", "train", "tune", "finalists", "select", "calibrate", "gather", "figures"),
     *("stability", "statistics", "mechanism", "report"),
 )
 """Names of rules: a sweep is a target of the same name space."""
@@ -193,8 +193,7 @@ def _check(document: dict[str, Any], lines: Lines, files: tuple[Path, ...]) -> C
         place = ("sweeps", name, "statistics") if own else ("statistics",)
         sweep["statistics"] = _rules(StatisticsSettings, (shared, own), place, draft)
         if "tuning" in sweep:
-            here = ("sweeps", name, "tuning")
-            sweep["tuning"] = _rules(TuningParameters, (sweep["tuning"],), here, draft)
+            sweep["tuning"] = _tuning(sweep["tuning"], ("sweeps", name, "tuning"), draft)
     return draft._replace(settings=settings, seeds=seeds, sweeps=resolved)
 
 
@@ -226,6 +225,21 @@ def _rules(kind: type[Rules], parts: Sequence[object], path: KeyPath, draft: Con
         fields = tuple(kind.model_fields)
         place, message = next(describe_validation_error(error, fields, str(path[-1])))
         raise draft.error((*path, *place), message) from None
+
+
+def _tuning(content: object, path: KeyPath, draft: Config) -> TuningParameters:
+    """Return the protocol; a mistake in `finalists` is reported with the line of its own key."""
+    if not isinstance(content, dict) or content.get("finalists") is None:
+        return _rules(TuningParameters, (content,), path, draft)
+    here = (*path, "finalists")
+    finalists = _rules(FinalistParameters, (content["finalists"],), here, draft)
+    first = _rules(TuningParameters, ({**content, "finalists": None},), path, draft)
+    if finalists.trials > first.trials:
+        raise draft.error(
+            (*here, "trials") if "trials" in content["finalists"] else here,
+            f"got {finalists.trials} finalists of {first.trials} trials; valid: 1 to {first.trials}",
+        )
+    return _rules(TuningParameters, ({**content, "finalists": finalists},), path, draft)
 
 
 def _seeds(value: object, path: KeyPath, draft: Config) -> tuple[int, ...]:

@@ -13,6 +13,7 @@ from hornlib.matching import Match
 from hornlib.settings import Settings
 from hornlib.statistics.settings import StatisticsSettings
 from hornlib.tuning.arms import ONE_ENTRY, TunedArm, check_ends, ranges_of, tuned_arm, tuned_cells
+from hornlib.tuning.finalists import FinalistStage, finalist_stage
 from hornlib.tuning.protocol import Ranges, TuningParameters
 from hornlib.yaml_file import KeyPath
 
@@ -42,6 +43,7 @@ class Grid:
         matches: how near each matched rival came to its target.
         warnings: predictions of trouble, of each cell once a sweep.
         tuned_arms: by name, what is tuned before the tuned cells are trained.
+        finalist_stages: by name, the second stages of tuning.
     """
 
     settings: Settings
@@ -52,6 +54,7 @@ class Grid:
     matches: list[Match] = field(default_factory=list)
     warnings: list[Caution] = field(default_factory=list)
     tuned_arms: dict[str, TunedArm] = field(default_factory=dict)
+    finalist_stages: dict[str, FinalistStage] = field(default_factory=dict)
 
     def jobs(self, present: Mapping[str, Sequence[Range]], cells: Iterable[str] | None = None) -> list[Job]:
         """Return the jobs whose run files together hold the wanted seeds (of `cells`, or of all).
@@ -70,10 +73,16 @@ class Grid:
     def describe(self, cell: str) -> str:
         """Return a cell in the words of the configuration: sweep, arm, dataset, and what differs from the defaults.
 
-        Of a tuned arm's name, what its cell by default is, and its trials.
+        For the name of a tuned arm or of its finalists, describe its default cell and its trials.
         """
         if cell in self.tuned_arms:
             return self._describe_arm(self.tuned_arms[cell])
+        if cell in self.finalist_stages:
+            stage = self.finalist_stages[cell]
+            finalists = f"best {stage.trials} of {stage.arm.trials} trials x {stage.seeds} seeds"
+            return " ".join(
+                [self.describe(stage.cell.name), finalists, "for", " and ".join(stage.objectives)]
+            )
         found = self.cells[cell]
         sweep = next(sweep for sweep in self.sweeps.values() if cell in sweep.arms)
         sections = (
@@ -99,10 +108,11 @@ class Grid:
         folder = "tuning" if isinstance(job, TuningJob) else "runs"
         return Path(self.settings.results) / folder / job.file_name
 
-    def tuning_job(self, arm: str) -> TuningJob:
-        """Return the job that tunes an arm."""
-        seeds = self.tuned_arms[arm].all_seeds()
-        return TuningJob(arm, Range(seeds[0], seeds[-1]))
+    def tuning_job(self, name: str) -> TuningJob:
+        """Return the job that tunes an arm, or that trains its finalists."""
+        stage = self.finalist_stages[name] if name in self.finalist_stages else self.tuned_arms[name]
+        seeds = stage.all_seeds()
+        return TuningJob(name, Range(seeds[0], seeds[-1]))
 
     def selection_path(self, cell: str) -> Path:
         """Return where the choice for a tuned cell belongs."""
@@ -128,7 +138,7 @@ def expand(config: Config) -> Grid:
         members = expansion.members()
         if content.get("tuning"):
             ranges = ranges_of(config, name)
-            members = _tuned_members(config, name, list(members), ranges, grid.tuned_arms)
+            members = _tuned_members(config, name, list(members), ranges, grid)
         for arm, cell, path in members:
             arms[cell.name] = arm
             try:
@@ -148,9 +158,9 @@ def _tuned_members(
     sweep: str,
     members: Sequence[Member],
     ranges: Mapping[KeyPath, Ranges],
-    tuned_arms: dict[str, TunedArm],
+    grid: Grid,
 ) -> Iterator[Member]:
-    """Yield each arm's cell by default, then those that are tuned; note in `tuned_arms` what that takes."""
+    """Yield each arm's default cell, then its tuned cells; add what must be tuned to the grid."""
     content = config.sweeps[sweep]
     protocol, rules = content["tuning"], content["statistics"]
     arms: dict[tuple[str, str], TunedArm] = {}
@@ -173,7 +183,15 @@ def _tuned_members(
                 f"there is no arm {rules.baseline!r} on {member.cell.data.name}, and targets are shares of the "
                 f"baseline's gain; arms: {labels}",
             )
-        tuned_arms[arm.name] = arm
+        grid.tuned_arms[arm.name] = arm
         yield member
-        for cell in tuned_cells(arm, baseline, protocol, rules.target, rules.confirm):
+        names = []
+        if protocol.finalists is not None:
+            stages = [
+                finalist_stage(own, baseline, protocol, rules.target, rules.confirm)
+                for own in (arm, baseline)
+            ]
+            grid.finalist_stages.update({stage.name: stage for stage in stages})
+            names = [stage.name for stage in stages]
+        for cell in tuned_cells(arm, baseline, protocol, rules.target, rules.confirm, *names):
             yield Member(member.arm, cell, member.path)

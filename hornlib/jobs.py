@@ -35,11 +35,11 @@ class Job(NamedTuple):
 
 
 class TuningJob(Job):
-    """The trials of a tuned arm, whose name stands in `cell`; they leave one tuning file."""
+    """The trials of a tuned arm, or its finalists, whose name stands in `cell`; they leave one tuning file."""
 
     @property
     def file_name(self) -> str:
-        """<arm>.nc"""
+        """<arm>.nc or <stage>.finalists.nc"""
         return f"{self.cell}.nc"
 
 

@@ -12,6 +12,8 @@ from hornlib.grid import Grid
 from hornlib.jobs import Job, Range, TuningJob
 from hornlib.matching import Match, count
 from hornlib.selection import Selected
+from hornlib.tuning.arms import TunedArm
+from hornlib.tuning.finalists import FinalistStage
 
 __all__ = ["Plan", "Row"]
 
@@ -68,20 +70,44 @@ class Plan:
 
     @cached_property
     def tuning_jobs(self) -> list[TuningJob]:
-        """What has to be tuned before the tuned cells among the chosen ones can be trained, done or not."""
+        """Jobs that tune the arms of the chosen cells, then those that train finalists, done or not."""
         tuned = [cell.tuned for cell in self.cells.values() if cell.tuned is not None]
-        names = [*(own.arm for own in tuned), *(own.baseline for own in tuned if own.baseline)]
-        return [self.grid.tuning_job(name) for name in dict.fromkeys(names)]
+        first = [*(own.arm for own in tuned), *(own.baseline for own in tuned)]
+        second = [*(own.finalists for own in tuned), *(own.baseline_finalists for own in tuned)]
+        stages = [self.grid.finalist_stages[name] for name in second if name]
+        # the finalists of an arm may be shared with another objective, which needs the baseline's trials
+        first += [name for stage in stages for name in (stage.arm.name, stage.baseline)]
+        return [self.grid.tuning_job(name) for name in dict.fromkeys([*first, *second]) if name]
+
+    @property
+    def tuned_arms(self) -> list[TuningJob]:
+        """The jobs of the first stage of tuning."""
+        return [job for job in self.tuning_jobs if job.cell in self.grid.tuned_arms]
+
+    @property
+    def finalists(self) -> list[TuningJob]:
+        """The jobs of the second stage of tuning."""
+        return [job for job in self.tuning_jobs if job.cell in self.grid.finalist_stages]
 
     @cached_property
     def to_tune(self) -> list[TuningJob]:
-        """Those of which the trials are not there."""
+        """Tuning jobs whose file does not exist yet."""
         return [job for job in self.tuning_jobs if not self.grid.run_path(job).exists()]
 
     def num_trials(self, jobs: Iterable[TuningJob]) -> int:
-        """Return the runs of all trials of these jobs."""
-        arms = [self.grid.tuned_arms[job.cell] for job in jobs]
-        return sum(arm.trials * arm.seeds for arm in arms)
+        """Return the runs of these jobs; of finalists the most, since objectives may choose the same trials."""
+        return sum(self._num_runs(job) for job in jobs)
+
+    def _num_runs(self, job: TuningJob) -> int:
+        if job.cell in self.grid.finalist_stages:
+            stage = self.grid.finalist_stages[job.cell]
+            return stage.most_trials * stage.seeds
+        arm = self.grid.tuned_arms[job.cell]
+        return arm.trials * arm.seeds
+
+    def _default_cell(self, job: TuningJob) -> Cell:
+        stages: Mapping[str, TunedArm | FinalistStage] = {**self.grid.tuned_arms, **self.grid.finalist_stages}
+        return stages[job.cell].cell
 
     def paths(self) -> list[Path]:
         """Return the run files of the jobs, each a target of Snakemake."""
@@ -106,7 +132,7 @@ class Plan:
         trials = [
             _cost(
                 self.num_trials([job]),
-                self.estimates.run_seconds(self.grid.tuned_arms[job.cell].cell),
+                self.estimates.run_seconds(self._default_cell(job)),
             )
             for job in self.to_tune
         ]

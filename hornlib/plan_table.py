@@ -93,10 +93,14 @@ def hours_text(seconds: float | None) -> str:
 def _totals(plan: Plan) -> Iterator[str]:
     cells, runs = counted(len(plan.cells), "cell"), counted(sum(map(len, plan.seeds.values())), "run")
     yield f"{cells}, {runs} ({plan.done:,} done); {counted(len(plan.to_train), 'job')} to train"
-    if plan.tuning_jobs:
-        done = len(plan.tuning_jobs) - len(plan.to_tune)
-        trials = counted(plan.num_trials(plan.tuning_jobs), "run")
-        yield f"{counted(len(plan.tuning_jobs), 'arm')} to be tuned first ({done} done), {trials} of trials in all"
+    if arms := plan.tuned_arms:
+        done = sum(job not in plan.to_tune for job in arms)
+        trials = counted(plan.num_trials(arms), "run")
+        yield f"{counted(len(arms), 'arm')} to be tuned first ({done} done), {trials} of trials in all"
+    if finalists := plan.finalists:
+        done = sum(job not in plan.to_tune for job in finalists)
+        runs = counted(plan.num_trials(finalists), "run")
+        yield f"finalists of {counted(len(finalists), 'arm')} to be trained next ({done} done), at most {runs} in all"
     if plan.to_train or plan.to_tune:
         measured = counted(plan.estimates.num_files, "earlier run file")
         source = (

@@ -7,7 +7,7 @@ import typer
 
 from hornlib import __version__
 from hornlib.cli.evidence import figures, gather, mechanism, migrate, report, stability, statistics
-from hornlib.cli.jobs import calibrate, data, select, train, tune
+from hornlib.cli.jobs import calibrate, data, finalists, select, train, tune
 from hornlib.cli.sweeps import cancel, check, plan, schema, status
 from hornlib.errors import HornlibError
 from hornlib.training.interruption import EXIT_INTERRUPTED, Interrupted
@@ -21,7 +21,7 @@ app.add_typer(config_app, name="config")
 
 COMMANDS = (
     *(plan, status, cancel),
-    *(data, tune, select, train, calibrate),
+    *(data, tune, finalists, select, train, calibrate),
     *(gather, figures, stability, statistics, mechanism, report, migrate),
 )
 """In the order of the help: looking at sweeps, computing, evidence."""

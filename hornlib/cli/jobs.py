@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,8 +15,9 @@ from hornlib.errors import ConfigError
 
 if TYPE_CHECKING:
     from hornlib.training.job import TrainOptions
+    from hornlib.tuning.selection import TuningRuns
 
-__all__ = ["calibrate", "data", "select", "train", "tune"]
+__all__ = ["calibrate", "data", "finalists", "select", "train", "tune"]
 
 Lanes = Annotated[str, typer.Option(help="Runs trained side by side: auto, or a number.")]
 Threads = Annotated[int, typer.Option(min=1, help="CPU threads.")]
@@ -106,6 +108,40 @@ def tune(
         tune_arm(asked, output, options)
 
 
+def finalists(
+    output: Annotated[Path, typer.Argument(help="The finalists' file: <stage>.nc")],
+    stage: Annotated[str, typer.Option(help="Arm, objectives, number of finalists and seeds as JSON.")],
+    trials: Annotated[Path, typer.Option(help="The tuning file of the arm.")],
+    baseline: Annotated[
+        Path | None, typer.Option(help="The tuning file of the baseline, for time_to_target.")
+    ] = None,
+    lanes: Lanes = "auto",
+    threads: Threads = 1,
+    device: Device = "auto",
+    checkpoints: Checkpoints = None,
+    checkpoint_minutes: CheckpointMinutes = 5.0,
+    log: Log = None,
+) -> None:
+    """Train an arm's best trials again with fresh seeds. The same command goes on from its checkpoint."""
+    from hornlib.results.tuning_file import read_trials
+    from hornlib.tuning.finalists import FinalistStage
+    from hornlib.tuning.selection import pick_finalists
+
+    asked = FinalistStage.parse(_parse_json(stage, "--stage"))
+    if output.name != f"{asked.name}.nc":
+        raise ConfigError(f"{output.name!r}: the finalists' file of this arm is called {asked.name}.nc")
+    if (asked.baseline == "") != (baseline is None):
+        raise ConfigError("--baseline belongs to the objective time_to_target, and only to it")
+    picked = pick_finalists(asked, read_trials(trials), None if baseline is None else read_trials(baseline))
+    options = _options(output, lanes, threads, device, checkpoints, checkpoint_minutes)
+    from hornlib.training.tune import train_finalists
+
+    with _logged(log):
+        for objective, numbers in picked.items():
+            print(f"finalists for {objective}: trials {', '.join(map(str, numbers))}", file=sys.stderr)
+        train_finalists(asked, sorted(set().union(*picked.values())), output, options)
+
+
 def select(
     output: Annotated[Path, typer.Argument(help="The selection file: <cell>.json")],
     cell: Annotated[str, typer.Option(help="The tuned cell's specification as JSON.")],
@@ -113,11 +149,16 @@ def select(
     baseline: Annotated[
         Path | None, typer.Option(help="The tuning file of the baseline, for time_to_target.")
     ] = None,
+    finalists: Annotated[
+        Path | None, typer.Option(help="The file of the arm's finalists, where there is a second stage.")
+    ] = None,
+    baseline_finalists: Annotated[
+        Path | None, typer.Option(help="The file of the baseline's finalists, for time_to_target.")
+    ] = None,
 ) -> None:
     """Choose the best trial for a tuned cell, on validation."""
     from hornlib.cell import parse_specification
     from hornlib.results.selection_file import write_choice
-    from hornlib.results.tuning_file import read_trials
     from hornlib.tuning.selection import choose
 
     asked = parse_specification(_parse_json(cell, "--cell"))
@@ -125,11 +166,28 @@ def select(
         raise ConfigError(f"{output.name!r}: the selection of this cell is called {asked.name}.json")
     if (asked.tuned.baseline == "") != (baseline is None):
         raise ConfigError("--baseline belongs to the objective time_to_target, and only to it")
-    choice = choose(asked, read_trials(trials), None if baseline is None else read_trials(baseline))
+    if (asked.tuned.finalists == "") != (finalists is None):
+        raise ConfigError("--finalists belongs to a cell with a second stage, and only to it")
+    if (asked.tuned.baseline_finalists == "") != (baseline_finalists is None):
+        raise ConfigError(
+            "--baseline-finalists belongs to time_to_target with a second stage, and only to it"
+        )
+    choice = choose(
+        asked,
+        _tuning_runs(trials, finalists),
+        None if baseline is None else _tuning_runs(baseline, baseline_finalists),
+    )
     write_choice(output, choice)
     values = ", ".join(f"{key} = {value:g}" for key, value in choice.selection.chosen.items())
     edge = f"; at the edge of its range: {', '.join(choice.at_edge)}" if choice.at_edge else ""
     print(f"{output}: trial {choice.selection.trial} for {asked.selected_for}: {values}{edge}")
+
+
+def _tuning_runs(trials: Path, finalists: Path | None) -> "TuningRuns":
+    from hornlib.results.tuning_file import read_trials
+    from hornlib.tuning.selection import TuningRuns
+
+    return TuningRuns(read_trials(trials), None if finalists is None else read_trials(finalists))
 
 
 def _parse_json(text: str, option: str) -> Any:

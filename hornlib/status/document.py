@@ -29,6 +29,7 @@ def to_document(survey: Survey, only_failed: bool = False) -> dict[str, Any]:
             for row in survey.rows()
         ],
         "tuning": {state.value: count for state, count in survey.tuning().items()},
+        "finalists": {state.value: count for state, count in survey.finalists().items()},
         "strays": survey.strays,
         "jobs": [_job(survey, standing, only_failed) for standing in standings],
     }

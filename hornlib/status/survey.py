@@ -89,7 +89,11 @@ class Survey:
 
     def tuning(self) -> Counter[State]:
         """Return how many arms that are tuned first are in each state."""
-        return Counter(self.standings[job].state for job in self.plan.tuning_jobs)
+        return Counter(self.standings[job].state for job in self.plan.tuned_arms)
+
+    def finalists(self) -> Counter[State]:
+        """Return how many jobs that train an arm's finalists are in each state."""
+        return Counter(self.standings[job].state for job in self.plan.finalists)
 
     def rows(self) -> list[Row]:
         """Return the counts of every arm on every dataset, in the order of the configuration."""

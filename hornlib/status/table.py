@@ -178,6 +178,8 @@ def _totals(survey: Survey) -> Iterator[str]:
     )
     if tuning := survey.tuning():
         yield f"{counted(sum(tuning.values()), 'arm')} to be tuned first: {_states(tuning)}"
+    if finalists := survey.finalists():
+        yield f"finalists of {counted(sum(finalists.values()), 'arm')}: {_states(finalists)}"
     yield f"{counted(sum(counts.jobs.values()), 'job')}: {_states(counts.jobs)}"
 
 

@@ -1,5 +1,6 @@
-"""One tuning job: all trials and seeds of an arm, side by side as lanes, written to its tuning file."""
+"""One tuning job: the trials of an arm, or its finalists, side by side as lanes, written to a tuning file."""
 
+from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
 
@@ -12,9 +13,10 @@ from hornlib.training.chunk import Lane
 from hornlib.training.job import Assignment, Attributes, TrainOptions, run_assignment
 from hornlib.training.rows import ChunkRows, stacked
 from hornlib.tuning.arms import TunedArm
+from hornlib.tuning.finalists import FinalistStage
 from hornlib.tuning.sampler import trial_cells, trial_values
 
-__all__ = ["tune_arm"]
+__all__ = ["train_finalists", "tune_arm"]
 
 
 def tune_arm(arm: TunedArm, output: Path, options: TrainOptions) -> None:
@@ -30,13 +32,36 @@ def tune_arm(arm: TunedArm, output: Path, options: TrainOptions) -> None:
     Raises:
         DataError, CheckpointError, ResultsError, ResourceError, Interrupted: as `run_assignment` does.
     """
-    seeds = arm.all_seeds()
-    runs = [Lane(cell, seed) for cell in trial_cells(arm) for seed in seeds]
+    _train(arm, arm, range(arm.trials), output, options)
+
+
+def train_finalists(stage: FinalistStage, trials: Sequence[int], output: Path, options: TrainOptions) -> None:
+    """Train an arm's finalists with fresh seeds; an interrupted job goes on from its checkpoint.
+
+    Args:
+        stage: the second stage.
+        trials: the finalists, ascending; each is trained once, whichever objectives chose it.
+        output: `<stage>.nc`.
+        options: how to run here.
+
+    Raises:
+        DataError, CheckpointError, ResultsError, ResourceError, Interrupted: as `run_assignment` does.
+    """
+    _train(stage, stage.arm, trials, output, options)
+
+
+def _train(
+    stage: TunedArm | FinalistStage, arm: TunedArm, trials: Sequence[int], output: Path, options: TrainOptions
+) -> None:
+    seeds, cells = stage.all_seeds(), trial_cells(arm)
+    runs = [Lane(cells[trial], seed) for trial in trials for seed in seeds]
     groups = [list(group) for _, group in groupby(runs, key=lambda run: _shared(arm, run.cell))]
-    assignment = Assignment(arm.name, groups, arm.document(), (seeds[0], seeds[-1]))
+    # the finalists follow from other files: a checkpoint of other finalists must not be resumed
+    asked = stage.document() if stage is arm else {**stage.document(), "finalists": list(trials)}
+    assignment = Assignment(stage.name, groups, asked, (seeds[0], seeds[-1]))
 
     def write(finished: list[ChunkRows], attributes: Attributes) -> Path:
-        write_trials(output, arm, _record(arm, finished, attributes))
+        write_trials(output, stage, _record(arm, trials, len(seeds), finished, attributes))
         return output
 
     run_assignment(assignment, options, write)
@@ -50,12 +75,15 @@ def _shared(arm: TunedArm, cell: Cell) -> str:
     return str([getattr(sections[section], parameter) for section, _, parameter in own])
 
 
-def _record(arm: TunedArm, finished: list[ChunkRows], attributes: Attributes) -> TrialRecord:
+def _record(
+    arm: TunedArm, trials: Sequence[int], num_seeds: int, finished: list[ChunkRows], attributes: Attributes
+) -> TrialRecord:
     rows = stacked(finished)
     values = trial_values(arm.ranges, arm.trials)
-    shape = (arm.trials, arm.seeds)
+    shape = (len(trials), num_seeds)
     return TrialRecord(
-        chosen={key: [trial[key] for trial in values] for key in arm.ranges},
+        trials=trials,
+        chosen={key: [values[trial][key] for trial in trials] for key in arm.ranges},
         steps=np.array(arm.cell.training.evaluation_steps(arm.cell.data.num_train)),
         curves={name: curve.reshape(*shape, -1).numpy() for name, curve in rows.curves.items()},
         diverged_at_step=torch.reshape(rows.diverged_at, shape).numpy(),

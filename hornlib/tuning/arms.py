@@ -79,9 +79,25 @@ def tuned_arm(cell: Cell, ranges: Ranges, protocol: TuningParameters) -> TunedAr
 
 
 def tuned_cells(
-    arm: TunedArm, baseline: TunedArm, protocol: TuningParameters, target: float, confirm: int
+    arm: TunedArm,
+    baseline: TunedArm,
+    protocol: TuningParameters,
+    target: float,
+    confirm: int,
+    finalists: str = "",
+    baseline_finalists: str = "",
 ) -> Iterator[Cell]:
-    """Yield the arm's tuned cells, one an objective."""
+    """Yield the arm's tuned cells, one an objective.
+
+    Args:
+        arm: the arm's first stage.
+        baseline: the baseline's first stage.
+        protocol: trials, seeds, objectives and finalists.
+        target: share of the baseline's gain over chance.
+        confirm: evaluations in a row that must reach the target.
+        finalists, baseline_finalists: names of the second stages; "" where there is none.
+    """
+    second = protocol.finalists
     for objective in protocol.objectives:
         timed = objective == "time_to_target"
         yield make_tuned(
@@ -95,6 +111,10 @@ def tuned_cells(
                 baseline=baseline.name if timed else "",
                 target=target if timed else 0.0,
                 confirm=confirm if timed else 0,
+                finalist_trials=second.trials if second else 0,
+                finalist_seeds=second.seeds if second else 0,
+                finalists=finalists,
+                baseline_finalists=baseline_finalists if timed else "",
             ),
         )
 

@@ -40,12 +40,17 @@ def tuned_grid(tmp_path):
 
 @pytest.fixture
 def write_arm():
-    """Write trials with given validation metrics, (trial, seed, step), and diverged steps; the rest is made up."""
+    """Write trials with given validation metrics, (trial, seed, step), and diverged steps; the rest is made up.
 
-    def write(path, arm, metric, diverged=None):
+    Of a second stage, `trials` are the finalists.
+    """
+
+    def write(path, stage, metric, diverged=None, trials=None):
+        arm = getattr(stage, "arm", stage)
+        trials = range(arm.trials) if trials is None else trials
         steps = np.array(arm.cell.training.evaluation_steps(arm.cell.data.num_train))
         metric = np.asarray(metric, float)
-        shape = (arm.trials, arm.seeds, len(steps))
+        shape = (len(trials), stage.seeds, len(steps))
         assert metric.shape == shape
         curves = {
             name: np.broadcast_to(steps * 10.0, shape).copy()
@@ -62,9 +67,7 @@ def write_arm():
         }
         curves["validation_metric"] = metric
         at = np.full(shape[:2], np.nan) if diverged is None else np.asarray(diverged, float)
-        rates = {
-            key: [found.at(k / arm.trials) for k in range(arm.trials)] for key, found in arm.ranges.items()
-        }
-        write_trials(path, arm, TrialRecord(rates, steps, curves, at, {"device": "cpu"}))
+        rates = {key: [found.at(k / arm.trials) for k in trials] for key, found in arm.ranges.items()}
+        write_trials(path, stage, TrialRecord(trials, rates, steps, curves, at, {"device": "cpu"}))
 
     return write

@@ -9,7 +9,7 @@ from hornlib.cell import Selection
 from hornlib.errors import ResultsError
 from hornlib.results.selection_file import Choice, read_choice, read_choices, references, write_choice
 from hornlib.results.tuning_file import read_trials
-from hornlib.tuning.selection import baseline_metric, choose
+from hornlib.tuning.selection import TuningRuns, baseline_metric, choose
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def chosen(arms, tmp_path, write_arm):
         paths = tmp_path / f"{horn.name}.nc", tmp_path / f"{cnn.name}.nc"
         write_arm(paths[0], horn, metric, diverged)
         write_arm(paths[1], cnn, reaching(cnn, [5] * 4, [0.5, 0.9, 0.8, 0.7]))
-        trials, baseline = map(read_trials, paths)
+        trials, baseline = (TuningRuns(read_trials(path)) for path in paths)
         return choose(cells[objective], trials, baseline if objective == "time_to_target" else None)
 
     return run

@@ -1,6 +1,11 @@
 """A tuned sweep through the workflow: trials, choices, fresh runs, results.nc; and what makes it train anew."""
 
+import contextlib
 import json
+import os
+import signal
+import subprocess
+import time
 
 import xarray as xr
 
@@ -46,3 +51,61 @@ def test_a_tuned_sweep_selects_trains_and_gathers_and_a_touched_trial_retrains_n
     again = project.snakemake("results/results.nc")
     assert again.returncode == 0, again.stderr
     assert project.runs() == runs
+
+
+def stopped_inside_the_finalists(project):
+    """Kill the sweep as soon as a job of the second stage has saved a checkpoint."""
+    sweep = subprocess.Popen(
+        project.command("--cores", "1", "results/results.nc"),
+        cwd=project.folder,
+        env=project.environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        deadline = time.monotonic() + 200
+        while time.monotonic() < deadline and sweep.poll() is None:
+            if list((project.folder / "results").glob("checkpoints/*.finalists.checkpoint")):
+                return True
+            time.sleep(0.02)
+        return False
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(sweep.pid, signal.SIGKILL)
+        sweep.wait()
+
+
+def test_a_sweep_with_finalists_that_is_killed_goes_on_and_chooses_among_them(project):
+    project.configure(
+        CONFIG.replace("trials: 2, seeds: 2", "trials: 3, seeds: 1, finalists: {trials: 2, seeds: 2}")
+        .replace("per_job: 2", "per_job: 2\ncheckpoint_minutes: 0.001")
+        .replace("steps: 8", "steps: 60")
+    )
+    assert stopped_inside_the_finalists(project)
+    results = project.folder / "results"
+    assert not list((results / "selected").glob("*.json"))
+    first_stage = {path: path.stat().st_mtime_ns for path in (results / "tuning").glob("*[0-9a-f].nc")}
+    done = project.snakemake("results/results.nc")
+    assert done.returncode == 0, done.stderr
+    assert {path: path.stat().st_mtime_ns for path in first_stage} == first_stage
+    assert not list((results / "checkpoints").iterdir())
+    stages = list((results / "tuning").glob("*.finalists.nc"))
+    assert len(stages) == 2
+    choices = [json.loads(path.read_text()) for path in (results / "selected").iterdir()]
+    assert len(choices) == 4
+    for choice in choices:
+        assert choice["selection"]["trial"] in choice["finalists"] and len(choice["finalists"]) == 2
+        assert len(choice["finalist_scores"]) == 2 and len(choice["scores"]) == 3
+    with xr.open_dataset(results / "results.nc") as file:
+        assert (file["status"] == "complete").all()
+    assert "finalists of 2 arms" in project.hornlib("plan").stdout
+
+    runs = project.runs()
+    for path in (results / "tuning").iterdir():
+        path.touch()
+    again = project.snakemake("results/results.nc")
+    assert again.returncode == 0, again.stderr
+    assert project.runs() == runs and {path.name for path in stages} == {
+        path.name for path in (results / "tuning").glob("*.finalists.nc")
+    }

@@ -39,12 +39,73 @@ rule tune:
         " >> {log:q} 2>&1"
 
 
+rule finalists:
+    """Train the best trials of one arm again with fresh seeds, side by side as lanes."""
+    input:
+        data=lambda wildcards: ancient(
+            READY.get(
+                (
+                    GRID.finalist_stages[wildcards.stage].cell.data.name,
+                    GRID.finalist_stages[wildcards.stage].cell.data.root_path(),
+                ),
+                [],
+            )
+            if wildcards.stage in GRID.finalist_stages
+            else f"(the configuration has no finalists {wildcards.stage})"
+        ),
+        # `ancient`: trials that were touched retrain nothing; `select` checks that the finalists follow from them
+        trials=lambda wildcards: ancient(
+            f"{RESULTS}/tuning/{GRID.finalist_stages[wildcards.stage].arm.name}.nc"
+        ),
+        baseline=lambda wildcards: (
+            ancient(f"{RESULTS}/tuning/{GRID.finalist_stages[wildcards.stage].baseline}.nc")
+            if GRID.finalist_stages[wildcards.stage].baseline
+            else []
+        ),
+    output:
+        finalists=f"{RESULTS}/tuning/{{stage}}.nc",
+    log:
+        f"{RESULTS}/logs/tune/{{stage}}.log",
+    wildcard_constraints:
+        stage="[a-z0-9_]+(-[a-z0-9_]+)*-[0-9a-f]{12}[.]finalists",
+    threads: SETTINGS.threads
+    params:
+        stage=lambda wildcards: json.dumps(
+            GRID.finalist_stages[wildcards.stage].document(), separators=(",", ":")
+        ),
+        baseline=lambda wildcards, input: (
+            f"--baseline {shlex.quote(input.baseline)}" if input.baseline else ""
+        ),
+        lanes=SETTINGS.lanes,
+        device=SETTINGS.device,
+        checkpoints=lambda wildcards, resources: checkpoints_folder(resources),
+        checkpoint=lambda wildcards, resources: f"{checkpoints_folder(resources)}/{wildcards.stage}.checkpoint",
+        label=lambda wildcards: GRID.describe(wildcards.stage),
+        minutes=SETTINGS.checkpoint_minutes,
+    message:
+        "train finalists of {params.label} ({wildcards.stage})"
+    shell:
+        "hornlib finalists {output.finalists:q} --stage {params.stage:q} --trials {input.trials:q} {params.baseline}"
+        " --lanes {params.lanes:q} --threads {threads} --device {params.device:q}"
+        " --checkpoints {params.checkpoints:q} --checkpoint-minutes {params.minutes} >> {log:q} 2>&1"
+
+
 rule select:
     """Choose the best trial for a tuned cell, on validation."""
     input:
         trials=lambda wildcards: f"{RESULTS}/tuning/{TUNED[wildcards.cell].arm}.nc",
         baseline=lambda wildcards: (
             f"{RESULTS}/tuning/{TUNED[wildcards.cell].baseline}.nc" if TUNED[wildcards.cell].baseline else []
+        ),
+        finalists=lambda wildcards: (
+            f"{RESULTS}/tuning/{TUNED[wildcards.cell].finalists}.nc"
+            if TUNED[wildcards.cell].finalists
+            else []
+        ),
+        baseline_finalists=lambda wildcards: (
+            f"{RESULTS}/tuning/{TUNED[wildcards.cell].baseline_finalists}.nc"
+            if TUNED[wildcards.cell].baseline_finalists
+            else []
         ),
     output:
         selected=f"{RESULTS}/selected/{{cell}}.json",
@@ -57,11 +118,13 @@ rule select:
         cell=lambda wildcards: json.dumps(
             GRID.cells[wildcards.cell].job_specification(), separators=(",", ":")
         ),
-        baseline=lambda wildcards, input: (
-            f"--baseline {shlex.quote(input.baseline)}" if input.baseline else ""
+        others=lambda wildcards, input: " ".join(
+            f"--{option.replace('_', '-')} {shlex.quote(input[option])}"
+            for option in ("baseline", "finalists", "baseline_finalists")
+            if input[option]
         ),
     message:
         "choose for {wildcards.cell}"
     shell:
-        "hornlib select {output.selected:q} --cell {params.cell:q} --trials {input.trials:q} {params.baseline}"
+        "hornlib select {output.selected:q} --cell {params.cell:q} --trials {input.trials:q} {params.others}"
         " > {log:q} 2>&1"
