@@ -4,7 +4,7 @@ VENV ?= .venv
 CORES ?= 2
 BIN := $(VENV)/bin
 export PATH := $(abspath $(BIN)):$(PATH)
-# One thread a process: Snakemake runs processes side by side, and results are bit-identical only at equal threads.
+# One thread a process: Snakemake runs processes side by side, and results are bit-identical only at equal threads and lanes.
 export OMP_NUM_THREADS ?= 1
 
 .PHONY: help install sweep test test-slow testbed testbed-down lint format schema lock clean

@@ -20,9 +20,8 @@ from hornlib.data.loading import load
 from hornlib.grid import Grid, read_grid
 from hornlib.results.calibration import Calibration, median_bounds, read_calibration
 from hornlib.training.chunk import Lane, start_chunk
-from hornlib.training.job import set_precision
+from hornlib.training.job import set_precision, warm_up
 from hornlib.training.loop import train_chunk
-from hornlib.training.width import warm_up
 
 
 def calibrated(grid: Grid) -> Calibration:

@@ -1,4 +1,4 @@
-"""Seeds trained side by side against the same seeds one after another, in one process.
+"""The time of a training step a lane, by the number of lanes, beside the number that `lanes: auto` takes.
 
 python benchmarks/lanes.py [--quick]   writes benchmarks/lanes.md
 """
@@ -12,89 +12,111 @@ import torch
 
 from hornlib.cell import Cell, parse_specification
 from hornlib.data.loading import load
-from hornlib.training.chunk import Lane, start_chunk
+from hornlib.training.chunk import start_chunk
 from hornlib.training.loop import train_step
-from hornlib.training.width import fastest_width
+from hornlib.training.width import LEAST_LANES, NUMBERS_AT_ONCE, chunk_width, numbers_a_step
 
-SEEDS = list(range(16))
+NUM_RUNS = 16
+WIDTHS = [1, 2, 4, 7, 16]
+SECONDS = 8.0
+"""Processor time spent on a case, at most (but three rounds are always measured)."""
+
 HORN_CNN = {"name": "horn_cnn", "num_nodes": 8, "timesteps": 8}
-CASES = [
-    ("HORN-CNN, C = (8, 16, 32), T = 8", "digits 8x8", HORN_CNN, {"name": "digits"}),
-    ("MLP 64-64", "digits 8x8", {"name": "mlp", "hidden_nodes": "64-64"}, {"name": "digits"}),
-    ("HORN by rows, 32 nodes", "digits 8x8", {"name": "horn"}, {"name": "digits", "presentation": "rows"}),
-    (
-        "HORN-CNN, C = (8, 16, 32), T = 8",
-        "digits resized to 14x14",
-        HORN_CNN,
-        {"name": "digits", "image_size": 14},
-    ),
-    (
-        "HORN-CNN, C = (8, 16, 32), T = 8",
-        "digits resized to 28x28",
-        HORN_CNN,
-        {"name": "digits", "image_size": 28},
-    ),
+CNN = {"name": "cnn", "channels": "8-16-32"}
+WIDE_CNN = {"name": "cnn", "channels": "32-64-128"}
+ROWS = {"presentation": "rows"}
+CASES: list[tuple[str, dict, dict, int]] = [
+    ("MLP 64-64", {"name": "mlp", "hidden_nodes": "64-64"}, {}, 64),
+    ("MLP 256-256", {"name": "mlp", "hidden_nodes": "256-256"}, {}, 64),
+    ("MLP 1024-1024", {"name": "mlp", "hidden_nodes": "1024-1024"}, {}, 64),
+    ("HORN by rows, 32 nodes", {"name": "horn"}, ROWS, 64),
+    ("HORN by rows, 256 nodes", {"name": "horn", "num_nodes": 256}, ROWS, 64),
+    ("HORN by pixels, 784 steps", {"name": "horn"}, {"image_size": 28, "presentation": "pixels"}, 64),
+    ("GRU by rows", {"name": "rnn", "unit": "gru"}, ROWS, 64),
+    ("CNN 8-16-32", CNN, {}, 64),
+    ("CNN 8-17-33", {"name": "cnn", "channels": "8-17-33"}, {}, 64),
+    ("CNN 8-16-32", CNN, {"image_size": 28}, 64),
+    ("CNN 32-64-128", WIDE_CNN, {}, 64),
+    ("CNN 32-64-128", WIDE_CNN, {"image_size": 28}, 64),
+    ("HORN-CNN, C = (8, 16, 32), T = 8", HORN_CNN, {}, 64),
+    ("the same, batch 256", HORN_CNN, {}, 256),
+    ("the same, T = 32", {**HORN_CNN, "timesteps": 32}, {}, 64),
+    ("the same, C = (32, 64, 128)", {**HORN_CNN, "num_nodes": 32}, {}, 64),
+    ("HORN-CNN, C = (8, 16, 32), T = 8", HORN_CNN, {"image_size": 14}, 64),
+    ("HORN-CNN, C = (8, 16, 32), T = 8", HORN_CNN, {"image_size": 20}, 64),
+    ("HORN-CNN, C = (8, 16, 32), T = 8", HORN_CNN, {"image_size": 28}, 64),
+    ("the same, batch 16", HORN_CNN, {"image_size": 28}, 16),
+    ("ResNet", {"name": "resnet"}, {}, 64),
+    ("MobileNetV3", {"name": "mobilenet_v3"}, {}, 64),
 ]
 
 
-def cell_of(model: dict, data: dict) -> Cell:
-    return parse_specification({"data": data, "model": model, "training": {"batch_size": 64}})
+class Timed:
+    """A chunk in training, of which single steps are timed by the processor time of this process."""
+
+    def __init__(self, cell: Cell, width: int) -> None:
+        splits, self.width = load(cell.data, "cpu"), width
+        self.chunk = start_chunk(cell, range(width), torch.device("cpu"))
+        index = torch.arange(cell.training.batch_size).expand(width, -1)
+        self.inputs, self.targets = splits.train.inputs[index], splits.train.targets[index]
+        self.step()  # the first step warms caches up
+
+    def step(self) -> float:
+        """Return the seconds of one training step, divided by the number of lanes."""
+        started = time.process_time()
+        train_step(self.chunk, self.chunk.groups[0], self.inputs, self.targets, 1000)
+        return (time.process_time() - started) / self.width
 
 
-def seconds(cell: Cell, groups: list[list[int]], steps: int) -> float:
-    """Time `steps` training steps of every seed, chunk after chunk; set-up and a first step are not counted."""
-    splits = load(cell.data, "cpu")
-    total = 0.0
-    for group in groups:
-        chunk = start_chunk(cell, group, torch.device("cpu"))
-        index = torch.arange(cell.training.batch_size).expand(len(group), -1)
-        inputs, targets = splits.train.inputs[index], splits.train.targets[index]
-        train_step(chunk, chunk.groups[0], inputs, targets, 1000)
-        started = time.perf_counter()
-        for _ in range(steps):
-            train_step(chunk, chunk.groups[0], inputs, targets, 1000)
-        total += time.perf_counter() - started
-    return total / steps / len(SEEDS)
+def seconds_a_lane(cell: Cell, widths: list[int], quick: bool) -> dict[int, float]:
+    """Return the median time of a step a lane for each width, seconds; the widths take turns."""
+    chunks = [Timed(cell, width) for width in widths]
+    times: dict[int, list[float]] = {width: [] for width in widths}
+    started, rounds = time.process_time(), 0
+    while rounds < (1 if quick else 3) or (
+        not quick and time.process_time() - started < SECONDS and rounds < 20
+    ):
+        for chunk in chunks:
+            times[chunk.width].append(chunk.step())
+        rounds += 1
+    return {width: statistics.median(measured) for width, measured in times.items()}
 
 
 def main() -> None:
     quick = "--quick" in sys.argv
-    repetitions, steps = (1, 2) if quick else (5, 4)
-    torch.set_num_threads(2)
+    torch.set_num_threads(1)
     lines = [
-        "# Lanes: 16 seeds at once against one after another",
+        "# Lanes: time of a training step a lane, by the number of lanes",
         "",
-        f"`python benchmarks/lanes.py`; torch {torch.__version__}, CPU, {torch.get_num_threads()} threads, batch 64; "
-        f"medians of {repetitions} interleaved repetitions of {steps} steps. Times are milliseconds a lane and step.",
+        f"`python benchmarks/lanes.py`; torch {torch.__version__}, CPU, 1 thread, digits of 8x8 pixels or resized. "
+        "Processor time, medians of up to 20 steps, widths in turn. N: `hornlib.training.width.numbers_a_step`. "
+        f"`auto` takes {NUMBERS_AT_ONCE['cpu'] / 1e6:.0f} million / N lanes, one where this is below {LEAST_LANES}, "
+        f"and never more than the runs of a job (here {NUM_RUNS}).",
         "",
-        "| model | data | alone | 16 lanes | ratio | width that `auto` takes | `auto` / alone |",
-        "|---|---|---|---|---|---|---|",
+        "| model | pixels | N, million | alone, ms | 2 lanes / alone | 4 | 7 | 16 | `auto` | `auto` / alone |",
+        "|---|---|---|---|---|---|---|---|---|---|",
     ]
-    for label, data_label, model, data in CASES:
-        cell = cell_of(model, data)
-        width = fastest_width([Lane(cell, seed) for seed in SEEDS], load(cell.data, "cpu"))
-        ways = {
-            "alone": [[seed] for seed in SEEDS],
-            "together": [SEEDS],
-            "auto": [SEEDS[start : start + width] for start in range(0, len(SEEDS), width)],
-        }
-        times: dict[str, list[float]] = {way: [] for way in ways}
-        for _ in range(repetitions):
-            for way, groups in ways.items():
-                times[way].append(seconds(cell, groups, steps))
-        medians = {way: statistics.median(found) for way, found in times.items()}
-        ratio = {
-            way: statistics.median(a / b for a, b in zip(times[way], times["alone"], strict=True))
-            for way in ways
-        }
+    for label, model, data, batch_size in CASES:
+        cell = parse_specification(
+            {
+                "data": {"name": "digits", **data},
+                "model": model,
+                "training": {"batch_size": batch_size},
+            }
+        )
+        auto = chunk_width("auto", cell, NUM_RUNS, "cpu")
+        seconds = seconds_a_lane(cell, sorted({*WIDTHS, auto}), quick)
+        ratios = " | ".join(f"{seconds[width] / seconds[1]:.2f}" for width in WIDTHS[1:])
+        size = data.get("image_size", 8)
         lines.append(
-            f"| {label} | {data_label} | {1e3 * medians['alone']:.2f} | {1e3 * medians['together']:.2f} "
-            f"| {ratio['together']:.2f} | {width} | {ratio['auto']:.2f} |"
+            f"| {label} | {size}x{size} | {numbers_a_step(cell) / 1e6:.2f} | {1e3 * seconds[1]:.2f} | {ratios} "
+            f"| {auto} | {seconds[auto] / seconds[1]:.2f} |"
         )
         print(lines[-1], flush=True)
     lines += [
         "",
-        "The larger the maps, the less lanes save on a CPU: one lane's kernels already fill it.",
+        "Lanes share the calls of small kernels. They save nothing where one lane's kernels fill the processor "
+        "already: large maps, wide products.",
     ]
     if not quick:
         (Path(__file__).parent / "lanes.md").write_text("\n".join(lines) + "\n")

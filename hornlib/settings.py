@@ -72,7 +72,8 @@ class Settings(Parameters):
     per_job: int = Field(default=5, ge=1)
     """Most seeds of one job; a job trains its seeds side by side as lanes."""
     lanes: Lanes = "auto"
-    """Lanes trained at once: an integer from 1, or auto, the fastest by a timed trial."""
+    """Lanes trained at once: an integer from 1, or auto, a number that follows from the network's shape, the batch size
+    and the type of the device. Results are bit-identical only at equal lanes."""
     threads: int = Field(default=1, ge=1)
     """CPU threads of one job; results are bit-identical only at equal threads."""
     device: str = Field(default="auto", json_schema_extra={"pattern": f"^({DEVICE})$"})

@@ -24,8 +24,7 @@ from hornlib.results.calibration import (
     read_calibration,
     write_calibration,
 )
-from hornlib.training.job import resolve_device, set_precision
-from hornlib.training.width import is_out_of_memory
+from hornlib.training.job import is_out_of_memory, resolve_device, set_precision
 
 __all__ = ["ROUNDS", "calibrate", "device_name"]
 

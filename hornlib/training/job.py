@@ -18,20 +18,22 @@ from hornlib.errors import CheckpointError, ConfigError, ResourceError
 from hornlib.provenance import commit
 from hornlib.training.chunk import Chunk, Lane, start_lanes
 from hornlib.training.interruption import Interrupted, StopRequest
-from hornlib.training.loop import train_chunk
+from hornlib.training.loop import train_chunk, train_step
 from hornlib.training.probing import Plan, Probe
 from hornlib.training.progress import Reporter
 from hornlib.training.recording import Numbers, Recorder
 from hornlib.training.rows import ChunkRows
-from hornlib.training.width import chunk_width, is_out_of_memory, warm_up
+from hornlib.training.width import chunk_width
 
 __all__ = [
     "Assignment",
     "Attributes",
     "TrainOptions",
+    "is_out_of_memory",
     "resolve_device",
     "run_assignment",
     "set_precision",
+    "warm_up",
 ]
 
 Attributes = dict[str, str | int | float]
@@ -78,6 +80,11 @@ class Assignment(NamedTuple):
         """What all runs share."""
         return self.groups[0][0].cell
 
+    def width(self, lanes: int | str, device_type: str) -> int:
+        """Return the lanes trained at once: as the costliest group allows, and as the largest group needs."""
+        num_runs = max(map(len, self.groups))
+        return min(chunk_width(lanes, group[0].cell, num_runs, device_type) for group in self.groups)
+
     def chunks(self, width: int) -> Iterator[Sequence[Lane]]:
         """Yield the runs that train together, at most `width`, in their order."""
         for group in self.groups:
@@ -112,7 +119,7 @@ def run_assignment(
     Raises:
         DataError: the data are not there.
         CheckpointError, ResultsError: a folder is full or cannot be written; what was trained is kept.
-        ResourceError: the memory does not hold even the lanes that were asked for.
+        ResourceError: the memory does not hold the lanes. Fewer are not tried: they would give other numbers.
         Interrupted: a signal asked to stop; the checkpoint is saved.
     """
     try:
@@ -145,7 +152,7 @@ def _run(
         reporter.say(f"{assignment.name} on {device}, {options.threads} thread(s)")
         saved = _resume(checkpoint, assignment, reporter)
         if saved is None:
-            width = chunk_width(options.lanes, assignment.groups[0], splits)
+            width = assignment.width(options.lanes, device.type)
             saved = _Saved(width, [], None, {}, [__version__])
         elif saved.versions[-1] != __version__:
             saved.versions.append(__version__)
@@ -258,6 +265,22 @@ def _resume(path: Path, assignment: Assignment, reporter: Reporter) -> _Saved | 
         return None
     finished = [ChunkRows(**rows) for rows in state["finished"]]
     return _Saved(state["width"], finished, state["current"], state["probes"], state["versions"])
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Return whether torch ran out of memory; on a CPU it raises a plain RuntimeError."""
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+
+
+def warm_up(rows: Sequence[Lane], splits: Splits) -> None:
+    """Make one step on lanes that are thrown away, so that no run's clock pays for first calls and caches."""
+    device = splits.train.targets.device
+    chunk = start_lanes(rows, device)
+    batch = torch.arange(min(chunk.cell.training.batch_size, len(splits.train.targets)), device=device)
+    index = batch.expand(len(rows), -1)
+    (group,) = chunk.groups
+    train_step(chunk, group, splits.train.inputs[index], splits.train.targets[index], total_steps=1_000_000)
+    group.window.pop().cpu()  # waits for the device
 
 
 def resolve_device(device: str) -> torch.device:

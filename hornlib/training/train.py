@@ -33,7 +33,7 @@ def train_job(cell: Cell, seeds: Range, output: Path, options: TrainOptions) -> 
     Raises:
         DataError: the data are not there.
         CheckpointError, ResultsError: a folder is full or cannot be written; what was trained is kept.
-        ResourceError: the memory does not hold even the lanes that were asked for.
+        ResourceError: the memory does not hold the lanes.
         Interrupted: a signal asked to stop; the checkpoint is saved.
     """
     runs = [Lane(cell, seed) for seed in seeds.seeds()]

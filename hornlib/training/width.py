@@ -1,82 +1,47 @@
-"""How many lanes to train at once: the fastest by a timed trial, never slower than one by one."""
+"""How many lanes to train at once: a function of the shapes and the kind of device, never of a clock or a memory."""
 
-import time
-from collections.abc import Sequence
+from hornlib.cell import Cell
 
-import torch
+__all__ = ["LEAST_LANES", "NUMBERS_AT_ONCE", "chunk_width", "numbers_a_step"]
 
-from hornlib.data.loading import Splits
-from hornlib.training.chunk import Chunk, Lane, start_lanes
-from hornlib.training.loop import train_step
+NUMBERS_AT_ONCE = {"cpu": 170e6, "mps": 1.7e9, "cuda": 2.7e9}
+"""Numbers that the steps of all lanes of a chunk may handle together, by the type of the device.
 
-__all__ = ["chunk_width", "fastest_width", "is_out_of_memory", "seconds_a_lane_step", "warm_up"]
+cpu: measured, benchmarks/lanes.md; a chunk of networks small and large took 0.3 to 3 bytes a number there, so at most
+0.5 GB. mps and cuda: not measured, but chosen so that a chunk takes at most 5 or 8 GB at 3 bytes a number.
+"""
 
-GAIN = 0.95
-"""A width is taken only if its time falls below this share of the best so far: a trial is noisy."""
-
-GIVE_UP = 1.5
-"""Wider chunks are not tried once one was slower than the best by this factor."""
-
-PATIENCE = 2.0
-"""Seconds of trial steps at one width, at most (but two steps are always timed)."""
+LEAST_LANES = 3
+"""Fewer lanes are not worth it: on a CPU two lanes are up to a fifth slower than one after the other."""
 
 
-def chunk_width(lanes: int | str, rows: Sequence[Lane], splits: Splits) -> int:
-    """Return the number of lanes trained at once: as asked for, or by trial for `auto`."""
+def chunk_width(lanes: int | str, cell: Cell, num_runs: int, device_type: str) -> int:
+    """Return the number of lanes trained at once.
+
+    A lane saves the calls that its kernels share with other lanes. It saves nothing where one lane's kernels fill
+    the device already. `auto` therefore takes NUMBERS_AT_ONCE / `numbers_a_step` lanes, and one lane where this is
+    below LEAST_LANES. Other widths round differently, so the width must not depend on how fast or how large the
+    machine is: equal jobs then have equal results.
+
+    Args:
+        lanes: what the configuration asks for: a number, or auto.
+        cell: what all runs share.
+        num_runs: runs that may train side by side; there are never more lanes.
+        device_type: cpu, cuda or mps.
+    """
     if isinstance(lanes, int):
-        return min(lanes, len(rows))
-    return fastest_width(rows, splits)
+        return min(lanes, num_runs)
+    width = int(NUMBERS_AT_ONCE[device_type] / numbers_a_step(cell))
+    return min(width, num_runs) if width >= LEAST_LANES else 1
 
 
-def fastest_width(rows: Sequence[Lane], splits: Splits) -> int:
-    """Return the width with the least time a lane and step, among 1, 2, 4, ... and all runs."""
-    widths = sorted({1, len(rows), *(2**k for k in range(1, len(rows).bit_length()) if 2**k < len(rows))})
-    best, least = 1, float("inf")
-    for width in widths:
-        try:
-            seconds = seconds_a_lane_step(rows[:width], splits)
-        except RuntimeError as error:
-            if width == 1 or not is_out_of_memory(error):
-                raise
-            break
-        if seconds < least * GAIN:
-            best, least = width, seconds
-        elif seconds > least * GIVE_UP:
-            break
-    return best
+def numbers_a_step(cell: Cell) -> float:
+    """Return about how many numbers one lane's kernels handle in a training step: N = B (E + P / 16) + 100 p.
 
-
-def is_out_of_memory(error: RuntimeError) -> bool:
-    """Return whether torch ran out of memory; on a CPU it raises a plain RuntimeError."""
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
-
-
-def seconds_a_lane_step(rows: Sequence[Lane], splits: Splits, repetitions: int = 5) -> float:
-    """Return the shortest time of a training step on real batches, seconds, divided by the number of lanes."""
-    chunk, inputs, targets = _trial(rows, splits)
-    times: list[float] = []
-    while len(times) < 2 or (len(times) <= repetitions and sum(times) < PATIENCE):
-        times.append(_timed_step(chunk, inputs, targets))
-    return min(times[1:]) / len(rows)  # the first step warms caches up
-
-
-def warm_up(rows: Sequence[Lane], splits: Splits) -> None:
-    """Make one step on lanes that are thrown away, so that no run's clock pays for first calls and caches."""
-    _timed_step(*_trial(rows, splits))
-
-
-def _trial(rows: Sequence[Lane], splits: Splits) -> tuple[Chunk, torch.Tensor, torch.Tensor]:
-    device = splits.train.targets.device
-    chunk = start_lanes(rows, device)
-    batch = torch.arange(min(chunk.cell.training.batch_size, len(splits.train.targets)), device=device)
-    index = batch.expand(len(rows), -1)
-    return chunk, splits.train.inputs[index], splits.train.targets[index]
-
-
-def _timed_step(chunk: Chunk, inputs: torch.Tensor, targets: torch.Tensor) -> float:
-    started = time.perf_counter()
-    (group,) = chunk.groups
-    train_step(chunk, group, inputs, targets, total_steps=1_000_000)
-    chunk.step += 1
-    group.window.pop().cpu()  # waits for the device
-    return time.perf_counter() - started
+    B: examples of a batch. E, P: elementwise operations and operations of products for one example, forward. p:
+    trained parameters. The weights 1/16 and 100 are fitted to the times of benchmarks/lanes.md.
+    """
+    task = cell.task()
+    forward = cell.model.forward_flops(task)
+    batch_size = min(cell.training.batch_size, cell.data.num_train)
+    return batch_size * (forward.elementwise + forward.products / 16) + 100 * cell.model.num_parameters(task)
