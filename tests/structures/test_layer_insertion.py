@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from scipy.sparse.linalg import ArpackError
 
 from hornlib.cell import parse_specification
 from hornlib.data.loading import load
@@ -11,6 +12,7 @@ from hornlib.models.build import build_network
 from hornlib.models.layered import with_layer
 from hornlib.refusals import refusals
 from hornlib.structures.interface import View, make_structure
+from hornlib.structures.layer_insertion import scores
 from hornlib.structures.layer_insertion.insertion import sensitivity
 from hornlib.structures.layer_insertion.parameters import LayerInsertionParameters
 from hornlib.structures.layer_insertion.scores import spectral_norm
@@ -141,6 +143,42 @@ def test_the_spectral_norm_of_a_convolution_is_that_of_its_dense_operator(channe
     dense = torch.nn.functional.conv2d(basis, weight.double(), padding=1).flatten(1).T
     assert spectral_norm(weight, pixels) == pytest.approx(
         float(torch.linalg.matrix_norm(dense, ord=2)), rel=1e-4
+    )
+
+
+@pytest.mark.parametrize("kernel", [1, 3])
+def test_the_spectral_norm_of_a_multiple_of_the_identity_is_its_factor(kernel):
+    """ARPACK gives up for a few of these, where the operator's one singular value leaves no new direction."""
+    for seed in range(200):
+        weight = torch.zeros(1, 1, kernel, kernel)
+        weight[0, 0, kernel // 2, kernel // 2] = torch.randn(
+            (), generator=torch.Generator().manual_seed(seed)
+        )
+        assert spectral_norm(weight, (7, 7)) == pytest.approx(float(weight.abs().max()), rel=1e-12)
+
+
+@pytest.mark.parametrize("channels", [(1, 2), (2, 1), (3, 3), (2, 5), (5, 2)])
+def test_the_spectral_norm_of_a_kernel_of_one_pixel_is_that_of_its_matrix(channels):
+    """Its operator has at most as many distinct singular values as channels; some of them are 0 or equal."""
+    for seed in range(40):
+        weight = torch.randn(*channels, 1, 1, generator=torch.Generator().manual_seed(seed))
+        if seed % 2:
+            weight[0] = 0
+        expected = float(torch.linalg.matrix_norm(weight[:, :, 0, 0].double(), ord=2))
+        assert spectral_norm(weight, (7, 7)) == pytest.approx(expected, rel=1e-7)
+
+
+@pytest.mark.parametrize("shape", [(12, 7), (7, 12), (9, 9)])
+def test_where_arpack_gives_up_the_norm_is_still_that_of_the_operator(monkeypatch, shape):
+    def gives_up(*arguments, **options):
+        raise ArpackError(3)
+
+    monkeypatch.setattr(scores, "svds", gives_up)
+    weight = torch.randn(*shape, 3, 3, generator=torch.Generator().manual_seed(0))
+    basis = torch.eye(shape[1] * 12, dtype=torch.float64).view(-1, shape[1], 3, 4)
+    dense = torch.nn.functional.conv2d(basis, weight.double(), padding=1).flatten(1)
+    assert spectral_norm(weight, (3, 4)) == pytest.approx(
+        float(torch.linalg.matrix_norm(dense, ord=2)), rel=1e-9
     )
 
 

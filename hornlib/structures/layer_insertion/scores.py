@@ -4,10 +4,13 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from scipy.sparse.linalg import LinearOperator, svds
+from scipy.sparse.linalg import ArpackError, LinearOperator, svds
 from torch import Tensor
 
 __all__ = ["SCORES", "spectral_norm", "squared_norm", "squared_norm_per_number", "squared_spectral_norm"]
+
+COMPLETE = 1e-10
+"""A direction that is new by less than this share of the operator squared is taken for rounding."""
 
 
 def squared_norm(gradients: Tensor, map_size: tuple[int, int]) -> Tensor:
@@ -53,10 +56,36 @@ def spectral_norm(weight: Tensor, map_size: tuple[int, int]) -> float:
 
     shape = (num_outputs * pixels, num_inputs * pixels)
     operator = LinearOperator(shape, matvec=forward, rmatvec=transposed, dtype=np.float64)
-    if min(shape) < 3:  # Lanczos needs room
-        return float(np.linalg.norm(operator @ np.eye(shape[1]), ord=2))
     start = np.random.default_rng(0).standard_normal(min(shape))
-    return float(svds(operator, k=1, v0=start, return_singular_vectors=False, tol=1e-8)[0])
+    if min(shape) >= 3:  # Lanczos needs room
+        try:
+            return float(svds(operator, k=1, v0=start, return_singular_vectors=False, tol=1e-8)[0])
+        except ArpackError:  # few distinct singular values: the start and its images span too small a space
+            pass
+    return _norm_on_krylov_space(operator if shape[1] <= shape[0] else operator.T, start)
+
+
+def _norm_on_krylov_space(operator: LinearOperator, start: np.ndarray) -> float:
+    """Return the largest singular value of A on the span of s, A^T A s, (A^T A)^2 s, ...
+
+    With a random s it is that of A. The span has as many dimensions as A has distinct singular values.
+
+    Args:
+        operator: A, (outputs, inputs).
+        start: s, (inputs,).
+    """
+    basis = start[None] / np.linalg.norm(start)
+    scale = 0.0
+    for _ in range(len(start) - 1):
+        direction = operator.rmatvec(operator.matvec(basis[-1]))
+        scale = max(scale, float(np.linalg.norm(direction)))
+        for _ in range(2):  # once leaves rounding errors of the size of what is subtracted
+            direction = direction - (basis @ direction) @ basis
+        length = float(np.linalg.norm(direction))
+        if length <= COMPLETE * scale:
+            break
+        basis = np.vstack([basis, direction / length])
+    return float(np.linalg.norm(operator.matmat(basis.T), ord=2))
 
 
 SCORES: dict[str, Callable[[Tensor, tuple[int, int]], Tensor]] = {
