@@ -15,6 +15,7 @@ from scipy.stats import binomtest, wilcoxon
 from tables import final, opened, spread, write_below_mark
 
 from hornlib import open_results
+from hornlib.statistics.holm import holm
 
 SPIRALS = {
     "fnn_5": "FNN [5], full batch",
@@ -82,15 +83,26 @@ def share(better: np.ndarray, counted: np.ndarray | None = None) -> str:
     return f"{won}/{number} = {won / number:.0%} [{interval.low:.0%}, {interval.high:.0%}]"
 
 
-def paired(first: np.ndarray, second: np.ndarray) -> str:
-    """Write the two-sided p-value of Wilcoxon's signed ranks of paired losses; a divergence counts as the largest."""
+def paired(first: np.ndarray, second: np.ndarray) -> float:
+    """Return the two-sided p-value of Wilcoxon's signed ranks of paired losses; a divergence counts as the largest."""
     largest = np.nanmax(np.where(np.isfinite(np.r_[first, second]), np.r_[first, second], np.nan))
     one, other = (np.where(np.isfinite(part), part, 2 * largest) for part in (first, second))
-    return "1" if np.array_equal(one, other) else f"{wilcoxon(one, other).pvalue:.2g}"
+    return 1.0 if np.array_equal(one, other) else float(wilcoxon(one, other).pvalue)
 
 
-def of_setting(ds: xr.Dataset, name: str) -> Iterator[str]:
-    """Yield the tables of one setting."""
+def after_correction(p_values: Sequence[float], alpha: float = 0.05) -> str:
+    """Say which of a page's p-values stay at or below alpha after Holm's correction over all of them."""
+    pairs = zip(p_values, holm(np.array(p_values)), strict=True)
+    rejected = [p for p, adjusted in pairs if adjusted <= alpha]
+    largest = f", which are those up to {max(rejected):.2g}" if rejected else ""
+    return (
+        f"These tables have {len(p_values)} p-values. After Holm's correction over all of them {len(rejected)} are at "
+        f"most {alpha:g}{largest}."
+    )
+
+
+def of_setting(ds: xr.Dataset, name: str, p_values_: list[float]) -> Iterator[str]:
+    """Yield the tables of one setting, and append their p-values to `p_values_`."""
     arms = [arm for arm in ARMS if arm in ds["arm"].values]
     losses = {arm: final(of_arm(ds, arm), "training_loss") for arm in arms}
     errors = {arm: 1 - final(of_arm(ds, arm), "test_metric", diverged=0.5) for arm in arms}
@@ -115,12 +127,13 @@ def of_setting(ds: xr.Dataset, name: str) -> Iterator[str]:
     )
     for rival in (arm for arm in RIVALS if arm in arms):
         ours, theirs = at_equal_flops(ds, "inserted", rival)
-        lower, p = share(losses["inserted"] < losses[rival]), paired(losses["inserted"], losses[rival])
+        p_values_ += [paired(losses["inserted"], losses[rival]), paired(ours, theirs)]
+        lower = share(losses["inserted"] < losses[rival])
         better, worse = (
             (errors[one] < errors[other]).mean() for one, other in (("inserted", rival), (rival, "inserted"))
         )
-        equal = f"{share(ours < theirs)} | {paired(ours, theirs)}"
-        yield f"| {rival} | {lower} | {p} | {equal} | {better:.0%} | {worse:.0%} |"
+        equal = f"{p_values_[-2]:.2g} | {share(ours < theirs)} | {p_values_[-1]:.2g}"
+        yield f"| {rival} | {lower} | {equal} | {better:.0%} | {worse:.0%} |"
     if "smallest" in arms:
         yield from (
             "",
@@ -130,9 +143,10 @@ def of_setting(ds: xr.Dataset, name: str) -> Iterator[str]:
         for first, second in (("inserted", "smallest"), ("inserted", "random"), ("smallest", "random")):
             words = {"inserted": "largest"}
             one, other = losses[first], losses[second]
+            p_values_.append(paired(one, other))
             yield (
                 f"| {words.get(first, first)} | {second} | {(one < other).sum()} | {(one == other).sum()} | "
-                f"{(one > other).sum()} | {share(one < other, one != other)} | {paired(one, other)} |"
+                f"{(one > other).sum()} | {share(one < other, one != other)} | {p_values_[-1]:.2g} |"
             )
     yield ""
 
@@ -216,11 +230,11 @@ def main() -> None:
     arguments = parser.parse_args()
     found = open_results(arguments.results)
     there = {str(name).removeprefix("in_") for name in found.coords if str(name).startswith("in_")}
-    lines = ["## Where and whether: the settings on two spirals", ""]
+    lines, p_values = ["## Where and whether: the settings on two spirals", ""], []
     for sweep, name in SPIRALS.items():
         if sweep in there:
-            lines += of_setting(opened(arguments.results, sweep), name)
-    lines += ["## When", ""]
+            lines += of_setting(opened(arguments.results, sweep), name, p_values)
+    lines += [after_correction(p_values), "", "## When", "Shares with 95 % intervals, without tests.", ""]
     for sweep, name in WHEN.items():
         if sweep in there:
             lines += of_moments(open_results(arguments.results, sweep=sweep).load(), name)
