@@ -19,6 +19,7 @@ from hornlib.data.maxwell.baselines import linear_regression, ridge_regression, 
 from hornlib.data.maxwell.examples import NUM_MODES, field_error
 from hornlib.data.maxwell.loaders import examples_of
 from hornlib.data.parameters import DataParameters
+from hornlib.statistics.holm import holm
 
 PAIRS = (("learned", "fixed"), ("learned", "fixed_unit_steps"), ("densenet_learned", "densenet_fixed"),
          ("fractional_learned", "fractional_fixed"))  # fmt: skip
@@ -30,16 +31,26 @@ def error_of(ds: xr.Dataset, arm: str) -> np.ndarray:
     return final(own, "test_metric", diverged=1.0)
 
 
-def compared(ds: xr.Dataset) -> Iterator[str]:
-    """Yield learned against fixed steps, paired by seed."""
-    for learned, fixed in PAIRS:
+def p_values(ds: xr.Dataset) -> np.ndarray:
+    """Return the p-values of learned against fixed steps, paired t-tests of log errors, one for each of `PAIRS`."""
+    errors = [[np.log(error_of(ds, arm)) for arm in pair] for pair in PAIRS]
+    return np.array([float(ttest_rel(learned, fixed).pvalue) for learned, fixed in errors])
+
+
+def compared(ds: xr.Dataset, adjusted: np.ndarray) -> Iterator[str]:
+    """Yield learned against fixed steps, paired by seed.
+
+    Args:
+        ds: one problem at one noise.
+        adjusted: its p-values after Holm's correction over all of the page.
+    """
+    for (learned, fixed), p, corrected in zip(PAIRS, p_values(ds), adjusted, strict=True):
         ratio = error_of(ds, learned) / error_of(ds, fixed)
-        p = ttest_rel(np.log(error_of(ds, learned)), np.log(error_of(ds, fixed))).pvalue
-        yield f"- {learned} over {fixed}: error times {spread(ratio)}, p = {p:.2g}"
+        yield f"- {learned} over {fixed}: error times {spread(ratio)}, p = {p:.2g}, Holm {corrected:.2g}"
     yield ""
 
 
-def forward(ds: xr.Dataset, linear: float, floor: float) -> Iterator[str]:
+def forward(ds: xr.Dataset, linear: float, floor: float, adjusted: np.ndarray) -> Iterator[str]:
     """Yield the table of the forward map."""
     goal = max(0.05, 1.5 * floor)
     yield from (
@@ -59,12 +70,12 @@ def forward(ds: xr.Dataset, linear: float, floor: float) -> Iterator[str]:
             f"| {arm} | {spread(error, 4)} | {spread(field, 2)} | {spread(linear / error, 1)} | "
             f"{own['final_num_parameters'].max().item():,.0f} | {spread(own['final_horizon'].values, 2)} |"
         )
-    yield from ("", *compared(ds))
+    yield from ("", *compared(ds, adjusted))
 
 
-def inverse(ds: xr.Dataset, root: str) -> Iterator[str]:
-    """Yield the table of the inverse problem, noise by noise."""
-    noises = sorted(set(ds["noise"].values.tolist()))
+def inverse(ds: xr.Dataset, root: str, adjusted: np.ndarray) -> Iterator[str]:
+    """Yield the table of the inverse problem, noise by noise; `adjusted` has one row a noise."""
+    noises = noises_of(ds)
     arms = list(dict.fromkeys(ds["arm"].values))
     yield from (
         "## (B) From noisy sensors on one face back to the parameters",
@@ -82,8 +93,13 @@ def inverse(ds: xr.Dataset, root: str) -> Iterator[str]:
         found = [spread(error_of(at(ds, noise), arm)) for noise in noises]
         yield f"| {arm} | " + " | ".join(found) + " |"
     yield ""
-    for noise in noises:
-        yield from (f"At {100 * noise:g} % noise:", "", *compared(at(ds, noise)))
+    for noise, corrected in zip(noises, adjusted, strict=True):
+        yield from (f"At {100 * noise:g} % noise:", "", *compared(at(ds, noise), corrected))
+
+
+def noises_of(ds: xr.Dataset) -> list[float]:
+    """Return the noises of the inverse problem, the smallest first."""
+    return sorted(set(ds["noise"].values.tolist()))
 
 
 def at(ds: xr.Dataset, noise: float) -> xr.Dataset:
@@ -94,7 +110,7 @@ def at(ds: xr.Dataset, noise: float) -> xr.Dataset:
 def draw(path: Path, sweeps: dict[str, xr.Dataset]) -> None:
     """Draw the test error over epochs: the forward map, and the inverse at every noise."""
     inverse_of = sweeps["inverse"]
-    noises = sorted(set(inverse_of["noise"].values.tolist()))
+    noises = noises_of(inverse_of)
     panels = {
         "(A) forward": sweeps["forward"],
         **{f"(B) inverse, {100 * n:g} % noise": at(inverse_of, n) for n in noises},
@@ -133,7 +149,13 @@ def main() -> None:
     sweeps = {sweep: opened(arguments.results, sweep) for sweep in ("forward", "inverse")}
     floor = float(examples_of(MAXWELL, arguments.root).pod_floor)
     linear = linear_regression(load(DataParameters(name="maxwell_forward", root=root), "cpu")).test
-    lines = [*forward(sweeps["forward"], linear, floor), *inverse(sweeps["inverse"], root)]
+    problems = [sweeps["forward"], *(at(sweeps["inverse"], noise) for noise in noises_of(sweeps["inverse"]))]
+    raw = np.array([p_values(problem) for problem in problems])
+    adjusted = holm(raw.ravel()).reshape(raw.shape)
+    lines = [
+        *forward(sweeps["forward"], linear, floor, adjusted[0]),
+        *inverse(sweeps["inverse"], root, adjusted[1:]),
+    ]
     write_below_mark(arguments.out, "A Maxwell problem", "docs/findings/maxwell.py", lines)
     draw(arguments.out.with_suffix(".svg"), sweeps)
 
