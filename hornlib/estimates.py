@@ -11,7 +11,7 @@ from hornlib.cell import Cell, parse_specification
 from hornlib.errors import ConfigError
 from hornlib.grid import Grid
 from hornlib.jobs import Job, Range
-from hornlib.matching import count
+from hornlib.matching import forward_flops
 
 __all__ = ["Estimates", "training_forward_flops"]
 
@@ -25,9 +25,8 @@ FILE_BYTES, EVALUATION_BYTES = 18_000, 80
 def training_forward_flops(cell: Cell) -> float:
     """Return examples times forward FLOPs of a whole training; seconds grow with it within one model."""
     steps = cell.training.total_steps(cell.data.num_train)
-    return (
-        steps * min(cell.training.batch_size, cell.data.num_train) * count(cell.model, cell.task(), "flops")
-    )
+    examples = min(cell.training.batch_size, cell.data.num_train)
+    return steps * examples * forward_flops(cell.model, cell.task())
 
 
 @dataclass

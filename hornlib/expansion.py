@@ -13,9 +13,11 @@ from hornlib.errors import ConfigError
 from hornlib.matching import (
     Match,
     MatchRequest,
+    Network,
     Sizes,
     count,
     nearest_width,
+    network_of,
     parse_match,
     request_order,
     target_sizes,
@@ -230,20 +232,21 @@ class Expansion:
                     cell.data.name if cell.data.image_size is None else f"{cell.data.name} at that image_size"
                 )
                 raise self._error(path, f"the arm {arm.match.to!r} has no cell on {data}")
-            for size in sizes[where(cell)]:
+            for target in sizes[where(cell)].values():
                 try:
-                    match = self._nearest(label, arm.match, cell, size)
+                    match = self._nearest(label, arm.match, cell, target)
                 except ValueError as error:
                     raise self._error(path, str(error)) from None
                 self.matches[match] = None
                 model = cell.model.with_width(match.width)
                 yield make_cell(cell.data, model, cell.structure, cell.training)
 
-    def _nearest(self, label: str, request: MatchRequest, cell: Cell, size: int) -> Match:
-        task = cell.task()
-        width = nearest_width(cell.model, task, request.by, size)
-        reached = count(cell.model.with_width(width), task, request.by)
-        return Match(self.sweep, cell.data.name, label, request.to, request.by, width, size, reached)
+    def _nearest(self, label: str, request: MatchRequest, cell: Cell, target: Network) -> Match:
+        network, wanted = network_of(cell), count(target, request.by)
+        width = nearest_width(network, request.by, wanted)
+        rival = network.with_width(width)
+        reached = count(rival, request.by)
+        return Match(self.sweep, cell.data.name, label, *request, width, wanted, reached, target, rival)
 
     def _check_presentations(
         self, data: Sequence[Parameters], models: Sequence[Parameters], path: KeyPath

@@ -10,7 +10,7 @@ from hornlib.estimates import Estimates
 from hornlib.expansion import Caution
 from hornlib.grid import Grid
 from hornlib.jobs import Job, Range, TuningJob
-from hornlib.matching import Match, count
+from hornlib.matching import Match, count, forward_flops, network_of
 from hornlib.selection import Selected
 from hornlib.tuning.arms import TunedArm
 from hornlib.tuning.finalists import FinalistStage
@@ -151,8 +151,8 @@ class Plan:
         sweep, dataset, arm = key
         seeds = self.grid.sweeps[sweep].seeds
         done = {cell.name: self._done(cell.name, seeds) for cell in cells}
-        parameters = [count(cell.model, cell.task(), "parameters") for cell in cells]
-        flops = [count(cell.model, cell.task(), "flops") for cell in cells]
+        parameters = [count(network_of(cell), "parameters") for cell in cells]
+        flops = [forward_flops(cell.model, cell.task()) for cell in cells]
         widths = {cell.model.width() for cell in cells}
         return Row(
             sweep,

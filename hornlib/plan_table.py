@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from hornlib.expansion import Caution
-from hornlib.matching import TOLERANCE, largest_deviations
+from hornlib.matching import QUANTITIES, TOLERANCE, Match, Quantity, largest_deviations
 from hornlib.plan import Plan, Row
 from hornlib.validation import counted
 
@@ -15,6 +15,10 @@ __all__ = ["compact", "hours_text", "print_plan"]
 
 PLAIN_WIDTH = 400
 """Columns where the output is no terminal: a file or a pipe has no edge to break lines at."""
+
+MOST_COUNTED = 8
+"""Matches of an arm whose training FLOPs are counted beside their forward FLOPs; the first count of a network takes
+up to half a second."""
 
 
 def print_plan(plan: Plan, console: Console) -> None:
@@ -72,11 +76,27 @@ def _span(counts: tuple[int, int]) -> str:
 
 
 def _nearness(row: Row) -> str:
-    deviations = [match.deviation for match in row.matches]
-    low, high = f"{min(deviations):+.1%}", f"{max(deviations):+.1%}"
-    near = low if low == high else f"{low} to {high}"
+    """Return how near an arm came to its target in what it is matched by, and in the other kind of FLOPs."""
+    first, deviations = row.matches[0], [match.deviation for match in row.matches]
     flag = " (!)" if max(map(abs, deviations)) > TOLERANCE else ""
-    return f"{row.arm} is matched to {row.matches[0].to} by {row.matches[0].by}: {near}{flag}"
+    words = f"{row.arm} is matched to {first.to} by {QUANTITIES[first.by]}: {_percentages(deviations)}{flag}"
+    beside = _beside(row.matches)
+    if beside is None:
+        return words
+    other = _percentages([match.deviation_in(beside) for match in row.matches])
+    return f"{words}; {QUANTITIES[beside]} {other}"
+
+
+def _beside(matches: Sequence[Match]) -> Quantity | None:
+    """Return the kind of FLOPs to print beside the one that was matched; None without FLOPs, or if it costs much."""
+    if matches[0].by == "training_flops":
+        return "forward_flops"
+    return "training_flops" if matches[0].by == "forward_flops" and len(matches) <= MOST_COUNTED else None
+
+
+def _percentages(deviations: Sequence[float]) -> str:
+    low, high = f"{min(deviations):+.1%}", f"{max(deviations):+.1%}"
+    return low if low == high else f"{low} to {high}"
 
 
 def hours_text(seconds: float | None) -> str:
@@ -113,8 +133,8 @@ def _far_matches(rows: Sequence[Row]) -> Iterator[str]:
     for match in largest_deviations(match for row in rows for match in row.matches):
         yield (
             f"warning: {match.sweep}, {match.dataset}: {match.arm} at width {match.width} has "
-            f"{match.reached:,} {match.by}, {match.deviation:+.1%} from the {match.target:,} of {match.to}; "
-            "no width comes nearer"
+            f"{match.reached:,} {QUANTITIES[match.by]}, {match.deviation:+.1%} from the {match.target:,} of "
+            f"{match.to}; no width comes nearer"
         )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from hornlib.axes import ENTRY_KEYS, OVERRIDES
 from hornlib.config import FIRST_TUNING_SEED, RESERVED_SWEEPS, SECTIONS
 from hornlib.data.parameters import DataParameters
+from hornlib.matching import SPELLINGS
 from hornlib.models import MODELS
 from hornlib.parameters import Parameters
 from hornlib.settings import Settings
@@ -43,7 +44,12 @@ MATCH: Schema = {
     "type": "object",
     "properties": {
         "to": {"type": "string", "description": "Label of the arm to be matched to."},
-        "by": {"enum": ["parameters", "flops"]},
+        "by": {
+            "description": "What is made equal: trained parameters, FLOPs of a forward pass, or FLOPs of a training "
+            "step (forward, loss, backward, update; counted with torch). `flops` is the older spelling of "
+            "`forward_flops`.",
+            "enum": list(SPELLINGS),
+        },
     },
     "required": ["to", "by"],
     "additionalProperties": False,

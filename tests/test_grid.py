@@ -7,7 +7,7 @@ import pytest
 
 from hornlib.grid import read_grid
 from hornlib.jobs import Job, Range
-from hornlib.matching import count
+from hornlib.matching import count, network_of
 
 
 def cells(grid, sweep="one"):
@@ -178,10 +178,10 @@ def test_a_matched_rival_gets_the_nearest_width_and_identical_rivals_merge(grid_
     rivals = [c for c in cells(grid) if c.model.name == "cnn"]
     assert (len(horns), len(rivals)) == (6, 2)  # timesteps cost no parameters
     for match, rival in zip(grid.matches, rivals, strict=True):
-        reached = count(rival.model, rival.task(), "parameters")
+        reached = count(network_of(rival), "parameters")
         assert (match.width, match.reached) == (rival.model.width(), reached)
         for other in (match.width - 1, match.width + 1):
-            far = count(rival.model.with_width(other), rival.task(), "parameters")
+            far = count(network_of(rival).with_width(other), "parameters")
             assert abs(far - match.target) >= abs(reached - match.target)
 
 
@@ -209,6 +209,18 @@ def test_a_match_by_flops_differs_from_one_by_parameters(grid_from):
     )
     by_arm = {arm: [m for m in grid.matches if m.arm == arm] for arm in ("as_large", "as_costly")}
     assert [len(found) for found in by_arm.values()] == [1, 2]
+
+
+@pytest.mark.parametrize("quantity", ["forward_flops", "training_flops"])
+def test_the_spelling_of_a_match_is_in_no_name(grid_from, quantity, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    model = """
+      - {{name: horn_cnn, num_nodes: 4, timesteps: 16}}
+      - {{name: cnn, channels: 8-16, match: {{to: horn_cnn, by: {by}}}}}"""
+    older, newer = (grid_from(one(model.format(by=by))) for by in ("flops", quantity))
+    assert (list(older.cells) == list(newer.cells)) == (quantity == "forward_flops")
+    (match,) = newer.matches
+    assert match.by == quantity and abs(match.deviation) < 0.05
 
 
 def test_a_match_that_finds_another_arms_cell_leaves_it_there_and_says_so(grid_from):

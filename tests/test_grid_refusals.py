@@ -56,7 +56,7 @@ def test_two_arms_with_the_same_cell_are_refused(grid_from):
             "there is no arm 'horn' (did you mean 'horn_cnn'?); valid: horn_cnn",
         ),
         ("[{name: mlp}, {name: cnn, match: {to: mlp, by: seconds}}]", "by: unknown 'seconds'"),
-        ("[{name: mlp}, {name: cnn, match: mlp}]", "expected {to: <arm>, by: parameters | flops}"),
+        ("[{name: mlp}, {name: cnn, match: mlp}]", "expected {to: <arm>, by: parameters | forward_flops"),
         (
             "[{name: mlp}, {name: cnn, data: {name: mnist}, match: {to: mlp, by: flops}}]",
             "the arm 'mlp' has no cell on mnist",

@@ -171,6 +171,47 @@ def test_a_file_gets_plain_lines_that_break_nowhere(grid):
     assert "4 cells, 12 runs (0 done); 9 jobs to train" in text
 
 
+@pytest.mark.parametrize(
+    ("by", "first", "other"),
+    [
+        ("flops", "forward FLOPs", "training FLOPs"),
+        ("training_flops", "training FLOPs", "forward FLOPs"),
+    ],
+)
+def test_a_match_by_flops_tells_which_and_the_deviation_in_the_other(
+    grid_from, by, first, other, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    grid = grid_from(f"""
+        seeds: 1
+        sweeps:
+          one:
+            data: {{name: digits}}
+            model:
+              - {{name: horn_cnn, num_nodes: 8, timesteps: 16}}
+              - {{name: cnn, match: {{to: horn_cnn, by: {by}}}}}
+    """)
+    (match,) = grid.matches
+    text = printed(plan_of(grid, present={}))
+    beside = match.deviation_in("training_flops" if by == "flops" else "forward_flops")
+    assert f"cnn is matched to horn_cnn by {first}: {match.deviation:+.1%}; {other} {beside:+.1%}" in text
+    assert abs(beside) > 0.05 > abs(match.deviation)
+
+
+def test_many_matches_by_forward_flops_cost_no_torch(grid_from):
+    grid = grid_from("""
+        seeds: 1
+        sweeps:
+          one:
+            data: {name: digits}
+            model:
+              - {name: horn_cnn, num_nodes: [1, 2, 3, 4, 5, 6, 7, 8, 9], timesteps: 4}
+              - {name: cnn, match: {to: horn_cnn, by: forward_flops}}
+    """)
+    text = printed(plan_of(grid, present={}))
+    assert re.search(r"cnn is matched to horn_cnn by forward FLOPs: \S+ to \S+( \(!\))?$", text, re.MULTILINE)
+
+
 @pytest.mark.parametrize("width", [80, 160])
 def test_tables_fit_a_terminal(grid, width):
     text = printed(plan_of(grid), width)

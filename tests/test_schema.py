@@ -73,7 +73,10 @@ def document(**changes):
         document(model={"name": "cnn", "channels": [5, "8-16"]}),
         document(model={"name": ["cnn", "mlp"]}),
         document(model={"timesteps": 3}),  # the name may come from `extends` or `defaults`
-        document(model=[{"name": "cnn"}, {"name": "mlp", "match": {"to": "cnn", "by": "flops"}}]),
+        *(
+            document(model=[{"name": "cnn"}, {"name": "mlp", "match": {"to": "cnn", "by": by}}])
+            for by in ("flops", "forward_flops", "training_flops")
+        ),
         document(model={"name": "rnn", "data": {"presentation": "rows"}, "training": {"epochs": [1, 2]}}),
         document(model={"name": "cnn", "arm": "tanh, wide"}),
         document(data=[{"name": ["mnist", "digits"]}, {"name": "cifar10", "image_size": None}]),

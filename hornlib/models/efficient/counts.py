@@ -2,8 +2,6 @@
 
 import hashlib
 import json
-import os
-import tempfile
 from functools import lru_cache
 from importlib.metadata import version
 from importlib.resources import files
@@ -11,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from hornlib.parameters import ModelParameters, Task
+from hornlib.remembered_counts import cache_path, read_counts, remember_counts
 
 __all__ = ["Counts", "cache_file", "counts"]
 
@@ -24,20 +23,19 @@ class Counts(NamedTuple):
 
 
 def cache_file() -> Path:
-    """Return `hornlib/counts.json` in the user's cache folder: XDG_CACHE_HOME, or ~/.cache."""
-    folder = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(folder) / "hornlib" / "counts.json"
+    """Return `hornlib/counts.json` in the user's cache folder."""
+    return cache_path("counts.json")
 
 
 @lru_cache(maxsize=4096)
 def counts(parameters: ModelParameters, task: Task) -> Counts:
     """Return the counts of the network that these parameters build, from the cache if they stand there."""
     key = _key(parameters, task)
-    known = _read().get(key)
-    if isinstance(known, list) and len(known) == 3 and all(isinstance(number, int) for number in known):
-        return Counts(*known)
+    remembered = read_counts(cache_file(), _code(), len(Counts._fields)).get(key)
+    if remembered is not None:
+        return Counts(*remembered)
     counted = _count(parameters, task)
-    _remember(key, counted)
+    remember_counts(cache_file(), _code(), key, counted)
     return counted
 
 
@@ -63,25 +61,3 @@ def _code() -> str:
 
 def _key(parameters: ModelParameters, task: Task) -> str:
     return json.dumps([parameters.canonical(), task.input_shape, task.num_outputs], sort_keys=True)
-
-
-def _read() -> dict[str, object]:
-    """Return what is remembered; a file that is missing, damaged or of other code remembers nothing."""
-    try:
-        known = json.loads(cache_file().read_text(encoding="utf-8"))
-        return dict(known["counts"]) if known["code"] == _code() else {}
-    except (OSError, ValueError, KeyError, TypeError):
-        return {}
-
-
-def _remember(key: str, counted: Counts) -> None:
-    """Add an entry and replace the file as a whole; where none can be written, the next call counts again."""
-    path = cache_file()
-    entries = {"code": _code(), "counts": {**_read(), key: list(counted)}}
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=path.parent, suffix=".json", delete=False) as file:
-            json.dump(entries, file)
-        os.replace(file.name, path)
-    except OSError:
-        return

@@ -1,0 +1,49 @@
+"""Counts that only a built network tells, kept on disk so that the next process needs no torch."""
+
+import json
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+__all__ = ["cache_path", "read_counts", "remember_counts"]
+
+
+def cache_path(name: str) -> Path:
+    """Return the file of that name in hornlib's part of the user's cache folder: XDG_CACHE_HOME, or ~/.cache."""
+    folder = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(folder) / "hornlib" / name
+
+
+def read_counts(path: Path, code: str, length: int) -> dict[str, list[int]]:
+    """Return the counts in a cache file, by key; nothing from a file that is missing, damaged or of other code.
+
+    Args:
+        path: from `cache_path`.
+        code: digest of the code that decides the counts.
+        length: numbers that one entry has; entries of another form are skipped.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        entries = dict(content["counts"]) if content["code"] == code else {}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+    return {
+        key: numbers
+        for key, numbers in entries.items()
+        if isinstance(numbers, list)
+        and len(numbers) == length
+        and all(isinstance(number, int) for number in numbers)
+    }
+
+
+def remember_counts(path: Path, code: str, key: str, numbers: Sequence[int]) -> None:
+    """Add an entry and replace the file as a whole; where no file can be written, the next process counts again."""
+    entries = {**read_counts(path, code, len(numbers)), key: list(numbers)}
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile("w", dir=path.parent, suffix=".json", delete=False) as file:
+            json.dump({"code": code, "counts": entries}, file)
+        os.replace(file.name, path)
+    except OSError:
+        return
