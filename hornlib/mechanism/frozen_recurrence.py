@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 __all__ = ["measure"]
 
 QUESTION = (
-    "Does early speed need recurrent weights that learn? If the dynamics as drawn are what helps, freezing them "
-    "changes nothing; if their learning is, the frozen arms need more steps."
+    "Does early speed need recurrent weights that learn? If their learning is what helps, the frozen arms need more "
+    "steps; if the dynamics as drawn are, frozen and learned arms need about as many."
 )
 
 
@@ -33,7 +33,7 @@ def measure(study: Study) -> "xr.Dataset":
         )
     found = contrasted(study, pairs)
     sentence = found.sentence(
-        "freezing makes it faster, so what the recurrence learns early is of no use to it",
+        "freezing makes it faster, so what the recurrence learns early costs it steps",
         "freezing makes it slower, so part of its speed is learned recurrence",
     )
     return finished("frozen_recurrence", QUESTION, study, found.variables, sentence, **found.axes)

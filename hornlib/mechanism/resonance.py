@@ -119,7 +119,8 @@ def _sentence(study: Study, arms: dict[str, list[int]], relations: list[Effect],
         elif effect.low > 0:
             parts.append(f"{arm}: {said(effect, 'cells')}: more resonance goes with more steps")
         else:
-            parts.append(f"{arm}: {said(effect, 'cells')}: no relation is distinguished")
+            words = "no relation is distinguished, so resonance is neither shown nor ruled out"
+            parts.append(f"{arm}: {said(effect, 'cells')}: {words}")
     relation = (
         f"Rank correlation of the resonant share of the input with steps to the target. {'; '.join(parts)}."
     )

@@ -144,4 +144,7 @@ def _spread_sentence(study: Study, deviations: np.ndarray) -> str:
         ratio = paired_ratio(values[high], values[low])
         names = f"{study.contenders[high].label} over {study.contenders[low].label}"
         parts.append(f"{said(ratio)} with the {norm} read-out ({names})")
-    return f"Logits at the first step differ between the furthest two contenders by a factor of {' and '.join(parts)}."
+    return (
+        f"Logits at the first step differ between the furthest two contenders by a factor of {' and '.join(parts)}; "
+        "the two were chosen by these numbers, so that the factor is too large on average."
+    )

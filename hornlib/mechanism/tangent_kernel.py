@@ -189,11 +189,11 @@ def _relation(study: Study, variables: dict[str, Entry]) -> tuple[dict[str, Entr
     known, (size, shape) = relation(study, times, "prediction", "predicted time")
     parts = f"{said(size, 'contenders')} for the whole kernel, {said(shape, 'contenders')} for its shape"
     if size.low > 0 or shape.low > 0:
-        verdict = "the kernel at initialisation predicts the order"
+        verdict = "longer predicted times go with slower learning, as the kernel would have it"
     elif size.high < 0 or shape.high < 0:
-        verdict = "the prediction goes the wrong way"
+        verdict = "longer predicted times go with faster learning, against the kernel as the cause"
     else:
-        verdict = "no relation is distinguished"
+        verdict = "no relation is distinguished, so the kernel is neither shown nor ruled out"
     return known, f"Rank correlation of predicted time with steps to the target: {parts}; {verdict}."
 
 
