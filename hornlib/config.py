@@ -1,6 +1,7 @@
 """The configuration: files united and checked, defaults merged, mistakes told with file and line."""
 
 import re
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeGuard, TypeVar
@@ -10,7 +11,7 @@ from pydantic import ValidationError
 from hornlib.errors import ConfigError, nearest
 from hornlib.parameters import Parameters
 from hornlib.settings import Settings
-from hornlib.statistics.settings import StatisticsSettings
+from hornlib.statistics.settings import OLD_KEYS, Claim, StatisticsSettings, migrated
 from hornlib.tuning.protocol import FinalistParameters, TuningParameters
 from hornlib.validation import describe_validation_error, said
 from hornlib.yaml_file import KeyPath, Lines, dotted, locate, read_yaml
@@ -58,6 +59,15 @@ class Config(NamedTuple):
         places = (place for place in self._origins(path) if place in self.lines)
         where = locate(self.lines, next(places, path)) or f"{', '.join(map(str, self.files))}: "
         return ConfigError(f"{where}{dotted(path)}: {message}")
+
+    def is_given(self, path: KeyPath) -> bool:
+        """Return whether a key stands in the files, in its sweep or where the sweep inherits it from."""
+        return any(place in self.lines for place in self._origins(path))
+
+    def statistics_key(self, sweep: str, key: str) -> KeyPath | None:
+        """Return where a key of the statistics of a sweep stands, None if nobody gives it."""
+        places = (*self._origins(("sweeps", sweep, "statistics", key)), ("statistics", key))
+        return next((place for place in places if place in self.lines), None)
 
     def _origins(self, path: KeyPath) -> Iterator[KeyPath]:
         """Yield where a key may really stand: in the sweep, in what the sweep extends, or in the defaults."""
@@ -183,17 +193,19 @@ def _check(document: dict[str, Any], lines: Lines, files: tuple[Path, ...]) -> C
         _check_sections(sweep, ("sweeps", name), draft, valid=SWEEP_KEYS)
     draft = draft._replace(parents=_parents(sweeps, draft))
     resolved = {name: merge(defaults, _extended(name, sweeps, draft.parents)) for name in sweeps}
+    deprecations: dict[str, None] = {}
     for name, sweep in resolved.items():
         sweep["seeds"] = (
             _seeds(sweep["seeds"], ("sweeps", name, "seeds"), draft) if "seeds" in sweep else seeds
         )
         if "model" not in sweep:
             raise draft.error(("sweeps", name), "a sweep needs a `model:`")
-        shared, own = document.get("statistics", {}), sweep.get("statistics", {})
-        place = ("sweeps", name, "statistics") if own else ("statistics",)
-        sweep["statistics"] = _rules(StatisticsSettings, (shared, own), place, draft)
+        parts = document.get("statistics", {}), sweep.get("statistics", {})
+        sweep["statistics"] = _statistics(parts, name, draft, deprecations)
         if "tuning" in sweep:
             sweep["tuning"] = _tuning(sweep["tuning"], ("sweeps", name, "tuning"), draft)
+    for sentence in deprecations:
+        print(f"warning: {sentence}", file=sys.stderr)
     return draft._replace(settings=settings, seeds=seeds, sweeps=resolved)
 
 
@@ -212,6 +224,18 @@ def _settings(document: Mapping[str, Any], draft: Config) -> Settings:
 
 def _rules(kind: type[Rules], parts: Sequence[object], path: KeyPath, draft: Config) -> Rules:
     """Return settings whose later parts replace the earlier ones key by key."""
+    united = _united(kind, parts, path, draft)
+    try:
+        return kind(**united)
+    except ValidationError as error:
+        fields = tuple(kind.model_fields)
+        mistakes = list(describe_validation_error(error, fields, str(path[-1])))
+        # a misspelt key first: it also explains why another key is missing
+        place, message = next((each for each in mistakes if each[1].startswith("unknown")), mistakes[0])
+        raise draft.error((*path, *place), message) from None
+
+
+def _united(kind: type[Parameters], parts: Sequence[object], path: KeyPath, draft: Config) -> dict[str, Any]:
     united: dict[str, Any] = {}
     for part in parts:
         if not isinstance(part, dict):
@@ -219,12 +243,56 @@ def _rules(kind: type[Rules], parts: Sequence[object], path: KeyPath, draft: Con
                 path, f"expected keys such as {next(iter(kind.model_fields))}, found {said(part)}"
             )
         united |= part
+    return united
+
+
+def _statistics(
+    parts: Sequence[object], sweep: str, draft: Config, deprecations: dict[str, None]
+) -> StatisticsSettings:
+    """Return the rules of a sweep; keys of the sweep replace those of the whole configuration.
+
+    Keys of earlier versions are migrated; a sentence about them is added to `deprecations`, once for each place.
+    """
+    place = ("sweeps", sweep, "statistics") if parts[1] else ("statistics",)
+    united = _united(StatisticsSettings, parts, place, draft)
+    keys = {key: draft.statistics_key(sweep, key) or (*place, key) for key in (*united, "claims")}
+    if old := [key for key in OLD_KEYS if key in united]:
+        keys["claims"] = keys[old[0]]
+        if "claims" in united:
+            raise draft.error(keys["claims"], "the key `claims` replaces this key; take one of them out")
+        united = migrated(united)
+        deprecations[str(draft.error(keys["claims"], _new_spelling(old, united["claims"])))] = None
+    for name, claim in _claims(united, keys["claims"], draft).items():
+        _rules(Claim, (claim,), (*keys["claims"], name), draft)
     try:
-        return kind(**united)
+        return StatisticsSettings(**united)
     except ValidationError as error:
-        fields = tuple(kind.model_fields)
-        place, message = next(describe_validation_error(error, fields, str(path[-1])))
-        raise draft.error((*path, *place), message) from None
+        fields = tuple(StatisticsSettings.model_fields)
+        key, message = next(describe_validation_error(error, fields, "statistics"))
+        raise draft.error(keys.get(str(key[0]), (*place, *key)) if key else place, message) from None
+
+
+def _claims(content: Mapping[str, Any], path: KeyPath, draft: Config) -> Mapping[str, object]:
+    claims = content.get("claims", {})
+    if not isinstance(claims, dict):
+        raise draft.error(
+            path, f"expected claims such as {{faster: {{rivals: [cnn]}}}}, found {said(claims)}"
+        )
+    return claims
+
+
+def _new_spelling(old: Sequence[str], claims: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return a sentence with the claims that say what keys of earlier versions said."""
+
+    def spelled(value: object) -> str:
+        return f"[{', '.join(map(str, value))}]" if isinstance(value, list | tuple) else str(value)
+
+    told = ", ".join(
+        f"{name}: {{{', '.join(f'{key}: {spelled(value)}' for key, value in claim.items())}}}"
+        for name, claim in claims.items()
+    )
+    keys = f"this key and `{old[1]}` are" if len(old) > 1 else "this key is"
+    return f"{keys} deprecated; write `claims: {{{told}}}`"
 
 
 def _tuning(content: object, path: KeyPath, draft: Config) -> TuningParameters:

@@ -7,14 +7,16 @@ from typing import NamedTuple
 
 from hornlib.cell import Cell, add_cell, changed_json
 from hornlib.config import Config, read_config
+from hornlib.errors import nearest
 from hornlib.expansion import Caution, Expansion, Member
 from hornlib.jobs import Job, Range, TuningJob, covering_ranges
 from hornlib.matching import Match
 from hornlib.settings import Settings
-from hornlib.statistics.settings import StatisticsSettings
+from hornlib.statistics.settings import StatisticsSettings, default_subject
 from hornlib.tuning.arms import ONE_ENTRY, TunedArm, check_ends, ranges_of, tuned_arm, tuned_cells
 from hornlib.tuning.finalists import FinalistStage, finalist_stage
 from hornlib.tuning.protocol import Ranges, TuningParameters
+from hornlib.validation import counted
 from hornlib.yaml_file import KeyPath
 
 __all__ = ["Grid", "Sweep", "expand", "read_grid"]
@@ -150,7 +152,78 @@ def expand(config: Config) -> Grid:
         grid.matches.extend(expansion.matches)
         grid.warnings.extend(expansion.cautions)
     grid.seeds.update({name: tuple(sorted(seeds)) for name, seeds in wanted.items()})
+    _check_labels(config, grid)
+    grid.warnings.extend(_too_few_seeds(config, grid))
     return grid
+
+
+def _check_labels(config: Config, grid: Grid) -> None:
+    """Refuse a label in `statistics` that names no arm of any sweep to which the key applies.
+
+    Raises:
+        ConfigError: with the arms that exist; or a claim whose subject is among its own rivals.
+    """
+    arms_at: dict[KeyPath, dict[str, None]] = {}
+    labels_at: dict[KeyPath, str] = {}
+    for sweep in grid.sweeps.values():
+        arms = dict.fromkeys(sweep.arms.values())
+        for key, label in sweep.statistics.labels():
+            place = _statistics_place(config, sweep.name, key)
+            if place is not None:
+                labels_at[place] = label
+                arms_at.setdefault(place, {}).update(arms)
+    for place, label in labels_at.items():
+        if label not in arms_at[place]:
+            valid = list(arms_at[place])
+            raise config.error(
+                place, f"there is no arm {label!r}{nearest(label, valid)}; valid: {', '.join(valid)}"
+            )
+    for sweep in grid.sweeps.values():
+        subject = default_subject({arm: grid.cells[cell].model.name for cell, arm in sweep.arms.items()})
+        for key, label in sweep.statistics.labels():
+            place = _statistics_place(config, sweep.name, key)
+            claim = sweep.statistics.claims[str(key[1])] if key[0] == "claims" else None
+            if place is None or claim is None or sweep.statistics.subject_of(claim) is not None:
+                continue
+            if label == subject and key[2] != "subject":
+                raise config.error(
+                    place,
+                    f"{label!r} is the subject of this claim, as the first arm with oscillators of the sweep "
+                    f"{sweep.name}; name another rival, or another `subject`",
+                )
+
+
+def _statistics_place(config: Config, sweep: str, key: KeyPath) -> KeyPath | None:
+    """Return where a key of the statistics of a sweep stands, None if nobody gives it."""
+    place = config.statistics_key(sweep, str(key[0]))
+    if place is not None:
+        return (*place, *key[1:])
+    if key[0] != "claims":
+        return None
+    old = "oscillation_controls" if key[2] == "controls" else "faster_than"
+    place = config.statistics_key(sweep, old)
+    return None if place is None else (*place, *key[3:])
+
+
+def _too_few_seeds(config: Config, grid: Grid) -> Iterator[Caution]:
+    """Yield a warning for each sweep whose claims compare arms with fewer seeds than a verdict needs."""
+    for sweep in grid.sweeps.values():
+        rules, cells = sweep.statistics, {arm: cell for cell, arm in reversed(sweep.arms.items())}
+        first = default_subject({arm: grid.cells[cell].model.name for cell, arm in sweep.arms.items()})
+        subjects = [
+            rules.subject_of(claim) or first
+            for claim in rules.asked().values()
+            if any(label in cells for label in claim.must_beat())
+        ]
+        judged = [subject for subject in subjects if subject in cells]
+        if judged and len(sweep.seeds) < rules.min_seeds:
+            path = ("sweeps", sweep.name, "seeds")
+            place = str(config.error(path if config.is_given(path) else ("seeds",), sweep.name))
+            sentence = (
+                f"{counted(len(sweep.seeds), 'seed')} of each arm, and a verdict needs at least {rules.min_seeds} "
+                "(statistics.min_seeds)"
+            )
+            yield Caution(sweep.name, judged[0], cells[judged[0]], place, sentence)
 
 
 def _tuned_members(

@@ -161,7 +161,12 @@ def test_a_misused_option_is_exit_status_2(hornlib, words):
 
 
 def test_config_check_says_where_a_mistake_is(hornlib, config_file):
-    assert hornlib("config", "check") == Answer(0, "ok: 1 sweep, 4 cells, 12 runs\n", "")
+    answer = hornlib("config", "check")
+    assert (answer.status, answer.out) == (0, "ok: 1 sweep, 4 cells, 12 runs\n")
+    assert answer.err == (
+        "warning: config.yaml:2: seeds: one: 3 seeds of each arm, and a verdict needs at least 7 "
+        "(statistics.min_seeds)\n"
+    )
     config_file("sweeps:\n  one:\n    model: {name: cnn}\n    data: {name: digts}\n", "wrong.yaml")
     answer = hornlib("config", "check", "wrong.yaml")
     assert answer.status == 1

@@ -24,14 +24,14 @@ __all__ = [
 QUESTIONS = {
     "faster": "Does it learn faster?",
     "because_of_oscillation": "Because of oscillation?",
-    "more_efficient": "Is it more efficient?",
+    "cheaper": "Is it more efficient?",
 }
 """Claim -> its question."""
 
 AXES_OF = {
     "faster": ("samples",),
     "because_of_oscillation": ("samples",),
-    "more_efficient": ("training_flops", "seconds"),
+    "cheaper": ("training_flops", "seconds"),
 }
 """Claim -> the axes that its ratios are on."""
 
@@ -128,7 +128,7 @@ def about(
     claim: str, found: Iterable[Comparison], subject: str, settings: StatisticsSettings
 ) -> list[Comparison]:
     """Return the pairs that a claim rests on: the subject against the arms that the settings name."""
-    wanted = settings.oscillation_controls if claim == "because_of_oscillation" else settings.must_beat()
+    wanted = settings.claims[claim].must_beat() if claim in settings.claims else ()
     return [pair for pair in found if pair.arm == subject and pair.rival_arm in wanted]
 
 

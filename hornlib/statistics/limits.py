@@ -62,15 +62,6 @@ def _rivals(ds: xr.Dataset, summary: xr.Dataset, subject: str, settings: Statist
     arms = set(ds["arm"].values.tolist())
     if absent := [arm for arm in settings.rivals() if arm not in arms]:
         yield f"The sweep lacks rivals that the settings name: {_some(absent)}."
-    if settings.faster_than is None:
-        yield (
-            f'"Faster" is judged against {settings.baseline} alone: `statistics: faster_than:` names no rivals '
-            "matched in parameters and in FLOPs."
-        )
-    if not settings.oscillation_controls:
-        yield (
-            "Whether oscillation is the cause was not asked: `statistics: oscillation_controls:` names no arm."
-        )
     own = (ds["arm"].values == subject) & (
         ds["selected_for"].values == judged_selection(ds["selected_for"].values)
     )

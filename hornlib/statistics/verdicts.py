@@ -19,7 +19,8 @@ __all__ = [
     "verdicts",
 ]
 
-CLAIMS = ("faster", "because_of_oscillation", "more_efficient")
+CLAIMS = ("faster", "because_of_oscillation", "cheaper")
+"""Names of the claims about oscillators; a configuration may name others."""
 
 WORDS = ("yes", "no", "mixed", "not enough data", "not measured", "not distinguished")
 
@@ -53,18 +54,8 @@ class Evidence(NamedTuple):
 
 
 def claims(settings: StatisticsSettings) -> dict[str, Claim]:
-    """Return the three claims.
-
-    Faster: fewer samples than every arm of `faster_than`. Because of oscillation: than the controls without
-    oscillation too, none of which may be lacking. More efficient: fewer training FLOPs and seconds than every
-    arm of `faster_than`.
-    """
-    controls = settings.oscillation_controls
-    return {
-        "faster": Claim(settings.must_beat(), ("samples",)),
-        "because_of_oscillation": Claim(settings.rivals() if controls else (), ("samples",)),
-        "more_efficient": Claim(settings.must_beat(), ("training_flops", "seconds")),
-    }
+    """Return the claims that are asked, by name."""
+    return {name: Claim(claim.must_beat(), claim.axes) for name, claim in settings.asked().items()}
 
 
 def conclusions(compared: xr.Dataset, settings: StatisticsSettings) -> xr.DataArray:
@@ -159,19 +150,20 @@ def verdicts(
     """
     found = {(dataset, claim): rests for dataset, claim, rests in evidence(conclusion, subject, settings)}
     datasets = list(dict.fromkeys(dataset for dataset, _ in found))
-    words = [[_over_cells(found[dataset, claim]) for claim in CLAIMS] for dataset in datasets]
-    overall = [_shared(row[index] for row in words) for index in range(len(CLAIMS))]
+    names = list(settings.asked())
+    words = [[_over_cells(found[dataset, claim]) for claim in names] for dataset in datasets]
+    overall = [_shared(row[index] for row in words) for index in range(len(names))]
     described = {"units": "1", "long_name": "verdict on the claim about the subject"}
     result = xr.Dataset(
         {
-            "verdict": (("dataset", "claim"), np.array(words, object).reshape(-1, len(CLAIMS)), described),
+            "verdict": (("dataset", "claim"), np.array(words, object).reshape(-1, len(names)), described),
             "overall_verdict": (
                 "claim",
                 np.array(overall, object),
                 described | {"long_name": "verdict over all datasets"},
             ),
         },
-        coords={"dataset": np.array(datasets, object), "claim": np.array(CLAIMS, object)},
+        coords={"dataset": np.array(datasets, object), "claim": np.array(names, object)},
     )
     return result, found
 

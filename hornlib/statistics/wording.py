@@ -4,14 +4,14 @@ import numpy as np
 import xarray as xr
 
 from hornlib.statistics.settings import StatisticsSettings
-from hornlib.statistics.verdicts import CLAIMS, Evidence, claims, judged_selection
+from hornlib.statistics.verdicts import Evidence, claims, judged_selection
 
 __all__ = ["answer", "sentence_of", "sentences"]
 
 QUESTIONS = {
     "faster": "Does {subject} learn faster?",
     "because_of_oscillation": "Because of its oscillation?",
-    "more_efficient": "Is it more efficient?",
+    "cheaper": "Is it more efficient?",
 }
 
 COSTS = {"samples": "samples", "training_flops": "training FLOPs", "seconds": "seconds", "step": "steps"}
@@ -40,8 +40,8 @@ def answer(summary: xr.Dataset, subject: str, settings: StatisticsSettings) -> s
     if not subject:
         return "There is no verdict: the sweep has no arm that the claims could be about."
     parts = [
-        f"{QUESTIONS[claim].format(subject=subject)} {summary['overall_sentence'].sel(claim=claim).item()}"
-        for claim in CLAIMS
+        f"{QUESTIONS.get(claim, claim).format(subject=subject)} {summary['overall_sentence'].sel(claim=claim).item()}"
+        for claim in settings.asked()
     ]
     return " ".join([*parts, *notes(summary, subject, settings)])
 
@@ -54,7 +54,7 @@ def sentences(
     verdict = {key: summary["verdict"].sel(dataset=key[0], claim=key[1]).item() for key in rests}
     told = {key: sentence_of(summary, verdict[key], key, rests[key], settings) for key in rests}
     overall = []
-    for claim in CLAIMS:
+    for claim in settings.asked():
         if len(datasets) == 1:
             overall.append(told[datasets[0], claim])
             continue
@@ -66,10 +66,12 @@ def sentences(
         each = "; ".join(f"{own} on {', '.join(found)}" for own, found in by_word.items())
         overall.append(f"{_capital(word)} over {len(datasets)} datasets: {each}. {_capital(' '.join(parts))}")
     about = {"units": "1", "long_name": "verdict in words"}
-    by_dataset = np.array([[told[dataset, claim] for claim in CLAIMS] for dataset in datasets], object)
+    by_dataset = np.array(
+        [[told[dataset, claim] for claim in settings.asked()] for dataset in datasets], object
+    )
     return xr.Dataset(
         {
-            "verdict_sentence": (("dataset", "claim"), by_dataset.reshape(-1, len(CLAIMS)), about),
+            "verdict_sentence": (("dataset", "claim"), by_dataset.reshape(-1, len(settings.asked())), about),
             "overall_sentence": ("claim", np.array(overall, object), about),
         }
     )
@@ -99,7 +101,7 @@ def notes(summary: xr.Dataset, subject: str, settings: StatisticsSettings) -> li
     judged = judged_selection(summary["selected_for"].values)
     own = (summary["arm"].values == subject) & (summary["selected_for"].values == judged)
     labels = summary["contender"].values
-    columns = [index for index, arm in enumerate(summary["rival"].values) if arm in settings.must_beat()]
+    columns = [index for index, arm in enumerate(summary["rival"].values) if arm in settings.rivals()]
     rivals, end, faster = (
         values.transpose("contender", "rival").values
         for values in (
