@@ -14,6 +14,7 @@ from hornlib.matching import Match, count, forward_flops, network_of
 from hornlib.selection import Selected
 from hornlib.tuning.arms import TunedArm
 from hornlib.tuning.finalists import FinalistStage
+from hornlib.tuning.protocol import Tuned
 
 __all__ = ["Plan", "Row"]
 
@@ -26,6 +27,7 @@ class Row(NamedTuple):
         parameters, flops: smallest and largest count of its cells; FLOPs of one forward pass of one example.
         matches: how near its cells came to the arm they are matched to.
         seconds: device seconds of what is still to be trained; None where no such run was ever measured.
+        tuned: how its values are found; None where nothing is tuned.
     """
 
     sweep: str
@@ -39,6 +41,7 @@ class Row(NamedTuple):
     flops: tuple[int, int]
     matches: tuple[Match, ...]
     seconds: float | None
+    tuned: Tuned | None = None
 
 
 class Plan:
@@ -165,6 +168,7 @@ class Plan:
             parameters=(min(parameters), max(parameters)),
             flops=(min(flops), max(flops)),
             matches=tuple(match for match in matches if match.width in widths),
+            tuned=next((cell.tuned for cell in cells if cell.tuned is not None), None),
             seconds=_total(
                 _cost(len(seeds) - done[cell.name], self.estimates.run_seconds(cell)) for cell in cells
             ),

@@ -32,6 +32,7 @@ def print_plan(plan: Plan, console: Console) -> None:
         console.print(f"\nsweep [bold]{sweep}[/bold] on [bold]{dataset}[/bold], {seeds}", highlight=False)
         console.print(_table(group))
         _print_lines(console, (_nearness(row) for row in group if row.matches))
+        _print_lines(console, _tuning(group))
     console.print()
     _print_lines(console, (*_totals(plan), *_far_matches(rows), *_cautions(plan.cautions())))
 
@@ -108,6 +109,22 @@ def hours_text(seconds: float | None) -> str:
         return "<0.01"
     digits = 0 if hours == 0 or hours >= 10 else 1 if hours >= 1 else 2
     return f"{hours:,.{digits}f}"
+
+
+def _tuning(rows: Sequence[Row]) -> Iterator[str]:
+    """Yield how the arms of a sweep are tuned, with the trials per tuned parameter of each."""
+    tuned = {row.arm: row.tuned for row in rows if row.tuned is not None}
+    if not tuned:
+        return
+    first = next(iter(tuned.values()))
+    stages = f"{counted(first.trials, 'trial')} x {counted(first.seeds, 'seed')}"
+    if first.finalists:
+        stages += f", then the best {first.finalist_trials} x {counted(first.finalist_seeds, 'fresh seed')}"
+    shares = (
+        f"{arm} {own.trials / len(own.ranges):.3g} ({counted(len(own.ranges), 'parameter')})"
+        for arm, own in tuned.items()
+    )
+    yield f"tuning of every arm: {stages}; trials per tuned parameter: {', '.join(shares)}"
 
 
 def _totals(plan: Plan) -> Iterator[str]:

@@ -279,6 +279,28 @@ TUNED = """
 """
 
 
+def test_finalists_are_counted_and_their_cost_is_part_of_the_plan(grid_from, tmp_path):
+    finalists = "trials: 4, seeds: 3, finalists: {{trials: 2, seeds: 5}}"
+    grid = grid_from(TUNED.replace("trials: 4, seeds: 3", finalists).format(results=tmp_path / "out"))
+    plan = plan_of(grid)
+    # an arm has at most the 4 trials there are: 2 finalists for each of two objectives
+    assert "finalists of 2 arms to be trained next (0 done), at most 40 runs in all" in printed(plan)
+    told = "tuning of every arm: 4 trials x 3 seeds, then the best 2 x 5 fresh seeds; trials per tuned parameter: "
+    assert told + "cnn 4 (1 parameter), mlp 4 (1 parameter)" in printed(plan)
+    plan.estimates.rates = {(model, ""): 1e-12 for model in ("cnn", "mlp")}
+    before = plan.seconds()
+    stage = grid.tuning_job(next(iter(grid.finalist_stages)))
+    grid.run_path(stage).parent.mkdir(parents=True)
+    grid.run_path(stage).touch()
+    done = plan_of(grid)
+    done.estimates.rates = plan.estimates.rates
+    one_run = plan.estimates.run_seconds(grid.finalist_stages[stage.cell].cell)
+    assert before - done.seconds() == pytest.approx(20 * one_run)
+    assert "finalists of 2 arms to be trained next (1 done)" in printed(done)
+    # finalists are shared by both objectives, and those for time need the baseline's trials
+    assert len(plan_of(grid, "arm=mlp", "selected_for=final_metric").tuning_jobs) == 3
+
+
 def test_what_is_tuned_first_is_counted_with_what_is_done_of_it(grid_from, tmp_path):
     grid = grid_from(TUNED.format(results=tmp_path / "out"))
     assert "2 arms to be tuned first (0 done), 24 runs of trials in all" in printed(plan_of(grid))

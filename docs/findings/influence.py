@@ -4,12 +4,14 @@ python docs/findings/influence.py results/influence/statistics.nc influence --ou
 """
 
 import argparse
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import xarray as xr
 
+from hornlib.statistics.influence_table import OUTCOMES as LIMITED
 from hornlib.statistics.write import open_statistics
 
 MARK = "<!-- below: made by docs/findings/influence.py -->"
@@ -51,6 +53,14 @@ def effects(own: xr.Dataset, is_ratio: bool) -> Iterator[str]:
     yield f"\nInteractions whose interval leaves out no effect: {found}.\n"
 
 
+def edges(ds: xr.Dataset, dataset: str, outcome: str) -> Iterator[str]:
+    """Yield a warning where cells are best at the smallest or largest learning rate that was tried."""
+    for limit in json.loads(str(ds.attrs.get("limits", "[]"))):
+        if limit.startswith(f"{dataset}, {LIMITED[outcome]}: ") and "smallest or largest" in limit:
+            told = limit.partition(": ")[2].partition(": widen it")[0]
+            yield f"**† {told}**: their best learning rate may lie beyond, and they may do better with a wider range."
+
+
 def _told(own: xr.Dataset, name: str, place: dict[str, str], is_ratio: bool) -> str:
     middle = float(own[name].sel(place))
     low, high = own[f"{name}_bound"].sel(place).values
@@ -77,6 +87,7 @@ def main() -> None:
             lines += [
                 f"## {words}, {dataset}",
                 f"{cells} cells at their own best learning rate, n = {seeds} seeds each.",
+                *edges(ds, str(dataset), outcome),
                 "",
             ]
             lines += [*shares(own), *effects(own, is_ratio)]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import xarray as xr
+from tables import EDGE_NOTE, edge_mark
 
 from hornlib import open_results, time_to_target
 from hornlib.results.opening import axes_of
@@ -36,9 +37,16 @@ def label_of(results: xr.Dataset, row: int) -> str:
         axis for axis in axes_of(arm, str(cell["model"].item())) if len(np.unique(arm[axis].values)) > 1
     ]
     numbers = [axis for axis in varying if arm[axis].dtype.kind == "f"]
-    values = [f"{axis.replace('_', ' ')} {cell[axis].item():g}" for axis in numbers]
+    values = [f"{axis.replace('_', ' ')} {cell[axis].item():g}{edge_mark(cell, axis)}" for axis in numbers]
     values += [f"{axis.replace('_', ' ')} {cell[axis].item()}" for axis in varying if axis not in numbers]
     return ", ".join([str(cell["arm"].item()), *values])
+
+
+def _tuning_of(results: xr.Dataset) -> str:
+    """Say whether anything was tuned, and explain the mark of values at an edge."""
+    if "at_edge" not in results:
+        return "One setting an arm, nothing tuned"
+    return f"Some cells have tuned values, chosen on validation data ({EDGE_NOTE.rstrip('.')})"
 
 
 def main() -> None:
@@ -56,8 +64,8 @@ def main() -> None:
         "",
         "Final test accuracy, %, and steps to "
         f"{100 * arguments.level:g} % validation accuracy (confirmed over two evaluations, the right end of the "
-        "evaluation interval): median (smallest to largest) over n seeds. One setting an arm, nothing tuned: "
-        "a description of these runs, no verdict.",
+        f"evaluation interval): median (smallest to largest) over n seeds. {_tuning_of(results)}: a description of "
+        "these runs, no verdict.",
         "",
         "| arm | dataset | parameters | n | test accuracy, % | steps |",
         "|---|---|---:|---:|---:|---:|",

@@ -9,7 +9,19 @@ import xarray as xr
 from hornlib import open_results
 from hornlib.results.calibrated_seconds import best_device
 
-__all__ = ["final", "opened", "spread", "write_below_mark"]
+__all__ = ["EDGE_NOTE", "edge_mark", "final", "opened", "spread", "write_below_mark"]
+
+EDGE_NOTE = (
+    "† The chosen value is the smallest or largest that was tried: the best value may lie beyond, and the arm may do "
+    "better with a wider range."
+)
+"""Explains the mark of `edge_mark`; belongs below every table that has it."""
+
+
+def edge_mark(own: xr.Dataset, parameter: str) -> str:
+    """Return a mark where a cell's chosen value of a parameter is the smallest or largest tried, else nothing."""
+    edges = str(own["at_edge"].item()) if "at_edge" in own else ""
+    return " †" if parameter in edges.split() else ""
 
 
 def opened(results: Path, sweep: str) -> xr.Dataset:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import xarray as xr
-from tables import final, opened, spread, write_below_mark
+from tables import EDGE_NOTE, edge_mark, final, opened, spread, write_below_mark
 from time_variable_figures import draw, draw_published
 from time_variable_published import EPOCHS, EXAMPLES, PUBLISHED, PUBLISHED_AS, at_epoch, of_cell
 
@@ -151,8 +151,8 @@ def tuned(ds: xr.Dataset) -> Iterator[str]:
     reached = time_to_target(ds, target=0.9, on="step")["time"]
     yield from (
         "## Digits, every arm at a learning rate of its own",
-        f"16 trials between 0.005 and 5 with two seeds each, chosen on validation data; then n = {ds.sizes['seed']} "
-        "fresh seeds.",
+        "16 trials of one parameter, the learning rate, between 0.005 and 5 with two seeds each, chosen on validation "
+        f"data; then n = {ds.sizes['seed']} fresh seeds. {EDGE_NOTE}",
         "",
         "| arm | chosen for | learning rate | steps to 90 % | ratio to fixed, T = 1 | test accuracy |",
         "|---|---|---:|---:|---:|---:|",
@@ -163,7 +163,8 @@ def tuned(ds: xr.Dataset) -> Iterator[str]:
         for place in chosen:
             own, times = ds.isel(cell=place), reached.values[place].astype(float)
             yield (
-                f"| {own['arm'].item()} | {words} | {own['learning_rate'].item():.3g} | {spread(times, 0)} | "
+                f"| {own['arm'].item()} | {words} | "
+                f"{own['learning_rate'].item():.3g}{edge_mark(own, 'learning_rate')} | {spread(times, 0)} | "
                 f"{spread(times / reached.values[fixed])} | {spread(accuracy_of(own))} |"
             )
     yield ""

@@ -73,6 +73,11 @@ def arms(ds: xr.Dataset) -> pd.DataFrame:
         "peak_memory": ds["cost_peak_memory"].values,
         "learning_rate": ds["learning_rate"].values,
     }
+    if "at_edge" in ds:
+        columns["at_edge"] = ds["at_edge"].values.astype(str)
+    for name in ("tuning_trials", "tuned_parameters", "tuning_finalists"):
+        if name in ds:
+            columns[name] = ds[name].values
     columns |= {
         name: ds[name].values for name in ("num_cycles", "damping_ratio", "leak_rate") if name in ds.coords
     }
@@ -102,20 +107,40 @@ def markdown(ds: xr.Dataset) -> Iterator[str]:
         yield ""
     yield from (
         "### Every arm",
-        f"Samples to the {level} level (restricted mean), and final test accuracy, both with 95 % intervals.",
+        f"Samples to the {level} level (restricted mean), and final test accuracy, both with 95 % intervals. "
+        "Trials per tuned parameter: an arm with fewer is tuned less thoroughly. † names the parameters whose chosen "
+        "value is the smallest or largest tried: the best value may lie beyond, and the arm may do better with a wider "
+        "range.",
         "",
-        "| dataset | values | arm | n | learning rate | samples | accuracy, % | parameters | training GFLOP |",
-        "|---|---|---|---:|---:|---:|---:|---:|---:|",
+        "| dataset | values | arm | n | learning rate | samples | accuracy, % | parameters | training GFLOP | "
+        "trials per tuned parameter | at the edge |",
+        "|---|---|---|---:|---:|---:|---:|---:|---:|---|---|",
     )
     for row in reached.to_dict("records"):
         yield (
             f"| {row['dataset']} | {row['values']} | `{row['arm']}` | {row['n']:.0f} | {row['learning_rate']:.2g} | "
             f"{row['samples']:,.0f} [{row['samples_low']:,.0f}, {row['samples_high']:,.0f}] | "
             f"{100 * row['accuracy']:.2f} [{100 * row['accuracy_low']:.2f}, {100 * row['accuracy_high']:.2f}] | "
-            f"{row['parameters']:,.0f} | {row['training_flops'] / 1e9:,.1f} |"
+            f"{row['parameters']:,.0f} | {row['training_flops'] / 1e9:,.1f} | {_trials(row)} | {_edges(row)} |"
         )
     yield from ("", "### What limits these statements", "")
     yield from (f"- {limit}" for limit in json.loads(str(ds.attrs.get("limits", "[]"))))
+
+
+def _trials(row: dict[str, float]) -> str:
+    """Write the trials of an arm per tuned parameter, and its finalists; nothing where nothing is tuned."""
+    trials, parameters = row.get("tuning_trials", np.nan), row.get("tuned_parameters", np.nan)
+    if not np.isfinite(trials) or not parameters:
+        return ""
+    finalists = row["tuning_finalists"]
+    more = f", {finalists:.0f} finalists" if finalists else ""
+    return f"{trials / parameters:.3g} ({trials:.0f} / {parameters:.0f}{more})"
+
+
+def _edges(row: dict[str, str]) -> str:
+    """Write the parameters whose chosen value stands at an edge of those tried."""
+    edges = row.get("at_edge", "").split()
+    return f"† {', '.join(edges)}" if edges else ""
 
 
 def _ratio(rows: pd.DataFrame) -> str:

@@ -23,7 +23,7 @@ from hornlib.training.loop import train_chunk
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["measure", "relative_updates", "steps_at"]
+__all__ = ["best_is_at_edge", "measure", "relative_updates", "steps_at"]
 
 QUESTION = (
     "Is early speed only a larger effective learning rate? If it is, arms differ at one learning rate, and no longer "
@@ -124,7 +124,8 @@ def measure(study: Study) -> "xr.Dataset":
             variables[name] = (dims, shaped, attributes)
         axes |= axis("pair", [name for name, _ in pairs], "subject over rival")
         axes |= axis("comparison", list(COMPARISONS), "how learning rates are paired")
-        sentence = _sentence(pairs)
+        curves = _curves(study, reached["steps_to_target"].values, _groups(study))
+        sentence = " ".join([_sentence(pairs), *_edge_warning(curves)])
     return finished("effective_rate", QUESTION, study, variables, sentence, **axes)
 
 
@@ -170,11 +171,8 @@ def _measured_updates(study: Study) -> dict[str, dict[str, Entry]]:
 
 def _pairs(study: Study, steps: np.ndarray, gain: np.ndarray) -> Iterator[tuple[str, dict[str, Effect]]]:
     """Yield the first group of contenders against every other of its dataset: alike but for the learning rate."""
-    groups: dict[str, list[int]] = {}
-    for index, contender in enumerate(study.contenders):
-        varies = [name for name in contender.varies if name != "learning_rate"]
-        groups.setdefault(label(contender.arm, contender.cell, varies), []).append(index)
-    curves = {name: _curve(study, steps, rows) for name, rows in groups.items()}
+    groups = _groups(study)
+    curves = _curves(study, steps, groups)
     gains = {name: float(np.exp(np.log(gain[rows[0]]).mean())) for name, rows in groups.items()}
     first: dict[str, str] = {}
     for name, rows in groups.items():
@@ -184,6 +182,19 @@ def _pairs(study: Study, steps: np.ndarray, gain: np.ndarray) -> Iterator[tuple[
                 f"{subject} over {name}",
                 compare(curves[subject], curves[name], gains[subject] / gains[name]),
             )
+
+
+def _groups(study: Study) -> dict[str, list[int]]:
+    """Return the places of the contenders that are alike but for the learning rate, by their common label."""
+    groups: dict[str, list[int]] = {}
+    for index, contender in enumerate(study.contenders):
+        varies = [name for name in contender.varies if name != "learning_rate"]
+        groups.setdefault(label(contender.arm, contender.cell, varies), []).append(index)
+    return groups
+
+
+def _curves(study: Study, steps: np.ndarray, groups: dict[str, list[int]]) -> dict[str, Curve]:
+    return {name: _curve(study, steps, rows) for name, rows in groups.items()}
 
 
 def _curve(study: Study, steps: np.ndarray, rows: list[int]) -> Curve:
@@ -209,6 +220,24 @@ def _best(curve: Curve) -> np.ndarray:
     return curve[1][chosen, np.arange(curve[1].shape[1])]
 
 
+def best_is_at_edge(curve: Curve) -> bool:
+    """Return whether all seeds together are fastest at the smallest or largest learning rate that was tried."""
+    known = np.isfinite(curve[1])
+    logarithms = np.where(known, np.log(np.where(known, curve[1], 1)), 0)
+    means = np.where(known.any(1), logarithms.sum(1) / np.maximum(known.sum(1), 1), np.inf)
+    return bool(np.isfinite(means).any()) and int(means.argmin()) in (0, len(means) - 1)
+
+
+def _edge_warning(curves: dict[str, Curve]) -> Iterator[str]:
+    """Yield which contenders' best learning rate is the smallest or largest tried."""
+    names = [name for name, curve in curves.items() if best_is_at_edge(curve)]
+    if names:
+        yield (
+            f"† Best at the smallest or largest learning rate tried: {', '.join(names)}. Their best rate may lie "
+            "beyond, and they may be faster with a wider range."
+        )
+
+
 def _over_rates(pairs: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
     """Return each seed's geometric means over the learning rates at which both arms are known."""
     first, second = (np.log(np.stack(part)) for part in zip(*pairs, strict=True))
@@ -220,7 +249,7 @@ def _over_rates(pairs: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray,
 
 
 def _sentence(pairs: list[tuple[str, dict[str, Effect]]]) -> str:
-    """Say for each pair whether rescaling makes the difference vanish."""
+    """Say for each pair at which rates a difference is shown; whether the differences change is not tested."""
     if not pairs:
         return "There is one arm only, so nothing can be compared."
     parts = []
@@ -235,11 +264,11 @@ def _verdict(same: Effect, rescaled: Effect, best: Effect) -> str:
     if same.num < MIN_SEEDS:
         return f"not enough data (n = {same.num}, at least {MIN_SEEDS} are needed)"
     if not same.differs(1):
-        return "no difference to be explained is distinguished"
+        return "no difference to be explained is shown"
     if rescaled.num < MIN_SEEDS:
         return "the rates that would make up for the gains were not trained"
     if rescaled.differs(1) and best.differs(1):
-        return "a difference stays, so that the effective learning rate does not explain it"
+        return "a difference stays, so that the effective learning rate does not explain all of it"
     if not rescaled.differs(1) and not best.differs(1):
-        return "it is no longer distinguished, as a larger effective learning rate would have it"
-    return "the two ways of equalling the rates disagree"
+        return "no difference is shown at equalled rates, so that the effective learning rate may explain it"
+    return "a difference is shown by one way of equalling the rates and not by the other"

@@ -22,7 +22,16 @@ class ChosenVariable(NamedTuple):
 CHOSEN: dict[str, ChosenVariable] = {
     "selected_trial": ChosenVariable(("cell",), "1", "trial that was chosen"),
     "chosen": ChosenVariable(("cell",), "1", "values that were chosen"),
-    "at_edge": ChosenVariable(("cell",), "1", "tuned parameters chosen at the edge of their range"),
+    "at_edge": ChosenVariable(
+        ("cell",), "1", "tuned parameters whose chosen value is the smallest or largest tried"
+    ),
+    "tuning_trials": ChosenVariable(("cell",), "1", "number of trials of the arm"),
+    "tuned_parameters": ChosenVariable(
+        ("cell",), "1", "number of parameters that the trials of the arm vary"
+    ),
+    "tuning_finalists": ChosenVariable(
+        ("cell",), "1", "number of trials that were trained again with fresh seeds before the choice"
+    ),
     "reference_metric": ChosenVariable(
         ("cell",), "1", "median final validation metric of the baseline over its tuning seeds"
     ),
@@ -57,6 +66,9 @@ def chosen_variables(
             row[: len(choice.scores)] = choice.scores
     numbers = {
         "selected_trial": [np.nan if choice is None else choice.selection.trial for choice in found],
+        "tuning_trials": [np.nan if choice is None else len(choice.scores) for choice in found],
+        "tuned_parameters": [np.nan if choice is None else len(choice.selection.chosen) for choice in found],
+        "tuning_finalists": [np.nan if choice is None else len(choice.finalists) for choice in found],
         "reference_metric": [np.nan if choice is None else choice.reference for choice in found],
         **{
             f"tuning_{key}": [np.nan if choice is None else choice.cost[key] for choice in found]

@@ -97,6 +97,10 @@ ABOUT = {
     "time_with_tuning": _About(
         "restricted mean time with the cost of tuning", "mean over seeds plus all trials", units=COST
     ),
+    "tuning_trials": _About("trials of the arm"),
+    "tuned_parameters": _About("parameters that the trials of the arm vary"),
+    "tuning_finalists": _About("trials that were trained again with fresh seeds before the choice"),
+    "at_edge": _About("tuned parameters whose chosen value is the smallest or largest tried"),
     "interquartile_mean": _About(
         "interquartile mean of normalised final test metrics",
         "mean of the middle half over datasets and seeds; 0 is chance, 1 the baseline's median",

@@ -8,6 +8,9 @@ import xarray as xr
 
 __all__ = ["Tuning", "expected_best", "time_with_tuning", "tuning_summary"]
 
+PASSED_ON = ("tuning_trials", "tuned_parameters", "tuning_finalists", "at_edge")
+"""Variables of results.nc that describe how each contender was tuned."""
+
 
 class Tuning(Protocol):
     """What is known of the tuning of one cell; `hornlib.tuning.selection.Choice` is one."""
@@ -74,6 +77,9 @@ def tuning_summary(
 ) -> xr.Dataset:
     """Return `expected_best` (contender, num_trials), `tuning_cost` and `time_with_tuning` (contender, axis).
 
+    The number of trials, of tuned parameters and of finalists, and what was chosen at an edge, are passed on from
+    the results.
+
     The seconds of tuning are of the jobs' own clocks, which neighbours share, and those of a training are calibrated:
     they are not added.
 
@@ -100,4 +106,6 @@ def tuning_summary(
     spent = xr.DataArray(cost, {**contender, "axis": axes}, ("contender", "axis"))
     usual = times["restricted_time"].reset_coords(drop=True).sel(target=target, drop=True).mean("seed")
     whole = time_with_tuning(usual, spent).where(spent["axis"] != "seconds")
-    return xr.Dataset({"expected_best": best, "tuning_cost": spent, "time_with_tuning": whole})
+    found = {"expected_best": best, "tuning_cost": spent, "time_with_tuning": whole}
+    passed_on = {name: ds[name].reset_coords(drop=True) for name in PASSED_ON if name in ds}
+    return xr.Dataset(found | passed_on)

@@ -6,7 +6,7 @@ import torch
 
 from hornlib.cell import parse_specification
 from hornlib.data.loading import load
-from hornlib.mechanism.effective_rate import compare, measure, relative_updates, steps_at
+from hornlib.mechanism.effective_rate import best_is_at_edge, compare, measure, relative_updates, steps_at
 from hornlib.models.build import build_network
 from hornlib.training.chunk import start_chunk
 from hornlib.training.loop import train_chunk
@@ -109,6 +109,13 @@ def test_a_rate_whose_runs_are_missing_is_never_the_best():
     holes[0, 3] = np.nan
     found = compare((rates, holes), (rates, steps), 1.0)["own_best_rate"]
     assert found.estimate == pytest.approx(1) and found.num == 8
+
+
+def test_a_best_rate_at_an_end_of_those_tried_is_flagged():
+    rates = np.array([0.01, 0.1, 1.0])
+    assert best_is_at_edge((rates, np.array([[9.0, 9], [7, 8], [5, 4]])))
+    assert not best_is_at_edge((rates, np.array([[9.0, 9], [3, 4], [5, np.nan]])))
+    assert not best_is_at_edge((rates, np.full((3, 2), np.nan)))
 
 
 def test_the_experiment_pairs_the_first_arm_with_the_others(trained, study):

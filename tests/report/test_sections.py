@@ -151,13 +151,13 @@ def test_holms_correction_stands_with_the_axis_that_it_is_made_on(evidence):
     assert all(np.isfinite(row[-1].key) for row in on_flops.rows)
 
 
-def test_tuning_shows_the_expected_best_and_its_cost(evidence):
-    assert isinstance(tuning(evidence).blocks[0], Paragraph)
+def as_tuned(evidence):
+    """Return evidence whose only tuned contender is horn, with three trials."""
     ds = evidence.sweeps[0].statistics
     labels = np.where(ds["contender"].values == "horn", "time_to_target", "")
     best = np.where(labels[:, None] == "", np.nan, [[900.0, 700.0, 650.0]])
     cost = np.where(labels[:, None] == "", np.nan, np.full((1, ds.sizes["axis"]), 1e5))
-    tuned = with_statistics(
+    return with_statistics(
         evidence,
         expected_best=(("contender", "num_trials"), best),
         tuning_cost=(("contender", "axis"), cost),
@@ -165,12 +165,40 @@ def test_tuning_shows_the_expected_best_and_its_cost(evidence):
         num_trials=[1, 2, 3],
         selected_for=("contender", labels.astype(object)),
     )
-    section = tuning(tuned)
+
+
+def test_tuning_shows_the_expected_best_and_its_cost(evidence):
+    assert isinstance(tuning(evidence).blocks[0], Paragraph)
+    section = tuning(as_tuned(evidence))
     (chart,), (costs,) = kinds(section, Chart), kinds(section, Table)
     assert "n = 3 trials" in chart.caption and "650" in chart.alternative
     assert shown(costs, "contender") == ["horn"] and shown(costs, "all trials, training examples seen") == [
         "100,000"
     ]
+
+
+@pytest.mark.parametrize("num_finalists", [4, None])
+def test_tuning_shows_trials_per_tuned_parameter_and_marks_values_at_an_edge(evidence, num_finalists):
+    numbers = {"tuning_trials": 16.0, "tuned_parameters": 3.0}
+    numbers |= {"tuning_finalists": float(num_finalists)} if num_finalists else {}  # older results have none
+    words = {
+        "arm": ["cnn", "horn"],
+        "dataset": ["digits"] * 2,
+        "selected_for": ["", "time_to_target"],
+        "chosen": ["", "learning_rate 0.1, num_cycles 0.7"],
+        "at_edge": ["", "learning_rate num_cycles"],
+    }
+    results = xr.Dataset(
+        {name: ("cell", column) for name, column in words.items()}
+        | {name: ("cell", [np.nan, number]) for name, number in numbers.items()}
+    )
+    (sweep,) = as_tuned(evidence).sweeps
+    tuned = dataclasses.replace(evidence, sweeps=[dataclasses.replace(sweep, results=results)])
+    chosen = kinds(tuning(tuned), Table)[0]
+    assert shown(chosen, "at the edge") == ["† learning_rate, num_cycles"]
+    assert shown(chosen, "trials per tuned parameter") == ["5.33"]
+    assert shown(chosen, "finalists") == [str(num_finalists) if num_finalists else "–"]
+    assert "may do better with a wider range" in chosen.caption
 
 
 def test_an_experiment_is_told_by_its_question_its_sentence_and_its_figure(evidence, monkeypatch, tmp_path):

@@ -16,6 +16,16 @@ __all__ = ["tuning"]
 SCORES = {"time_to_target": "restricted mean samples", "final_metric": "last validation metric"}
 """What trials are selected for -> what they are judged by."""
 
+EDGE_MARK = "† "
+"""Stands before parameters whose chosen value is the smallest or largest tried."""
+
+COUNTS = {
+    "tuning_trials": "trials",
+    "tuned_parameters": "tuned parameters",
+    "tuning_finalists": "finalists",
+}
+"""Variable of results.nc -> its column."""
+
 
 def tuning(evidence: Evidence) -> Section:
     """Return the section on tuning."""
@@ -34,16 +44,37 @@ def _blocks(sweep: SweepEvidence) -> list[Block]:
 
 
 def _choices(sweep: SweepEvidence) -> list[Block]:
-    """Return the table of the values that were chosen, and where one stands at the edge of its range."""
+    """Return the table of each arm's tuning: trials per tuned parameter, chosen values, and values at an edge."""
     found = sweep.results
     if found is None or "chosen" not in found:
         return []
-    names = ("arm", "dataset", "selected_for", "chosen", "at_edge")
-    columns = [found[name].values.astype(str).tolist() for name in names]
-    rows: list[Row] = [list(row) for row in zip(*columns, strict=True) if row[2]]
-    caption = "What was chosen on validation; at the edge of its range the best value may lie beyond it."
-    heads = ["arm", "dataset", "selected for", "chosen", "at the edge"]
+    names = ("arm", "dataset", "selected_for", "chosen")
+    words = zip(*(found[name].values.astype(str).tolist() for name in names), strict=True)
+    numbers = np.stack([_number(found, name) for name in COUNTS], -1)
+    per_parameter = numbers[:, 0] / numbers[:, 1]
+    edges = [
+        EDGE_MARK + edge.replace(" ", ", ") if edge else "" for edge in found["at_edge"].values.astype(str)
+    ]
+    rows: list[Row] = [
+        [*row, edge, *counts[:2], each, counts[2]]
+        for row, edge, counts, each in zip(
+            words, edges, numbers.tolist(), per_parameter.tolist(), strict=True
+        )
+        if row[2]
+    ]
+    caption = (
+        f"What was chosen on validation. {EDGE_MARK}The chosen value is the smallest or largest tried: the best value "
+        "may lie beyond, and the arm may do better with a wider range. Arms with fewer trials per tuned parameter are "
+        "tuned less thoroughly. Finalists are trials that were trained again with fresh seeds before the choice."
+    )
+    heads = ["arm", "dataset", "selected for", "chosen", "at the edge", *COUNTS.values()]
+    heads.insert(-1, "trials per tuned parameter")
     return [table(slug(sweep.name, "chosen"), caption, heads, rows)] if rows else []
+
+
+def _number(found: xr.Dataset, name: str) -> np.ndarray:
+    """Return a variable on `cell`; NaN where the results are older than the variable."""
+    return found[name].values if name in found else np.full(found.sizes["cell"], np.nan)
 
 
 def _chart(ds: xr.Dataset, dataset: str, selected: str, sweep: str) -> Chart | None:
