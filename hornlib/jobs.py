@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -79,11 +79,19 @@ def scan_runs(results: str | Path) -> dict[str, list[Range]]:
     return found
 
 
-def covering_ranges(wanted: Sequence[int], present: Iterable[Range], per_job: int) -> list[Range]:
+def covering_ranges(
+    wanted: Sequence[int], present: Iterable[Range], per_job: int, starts: Collection[int] = ()
+) -> list[Range]:
     """Return the ranges that cover the wanted seeds: what is on disk as it is, each gap cut from its start.
 
     A pure function of its arguments, so that changing `per_job`, or asking for more seeds, retrains nothing.
     Of files that overlap, the one that begins first, and of those the longest, counts.
+
+    Args:
+        wanted: seeds.
+        present: ranges of the run files on disk.
+        per_job: most seeds of a new range.
+        starts: seeds at which a new range begins, so that no job straddles two looks of a sequential sweep.
     """
     kept: list[Range] = []
     for candidate in sorted(present, key=lambda found: (found.first, -found.last)):
@@ -95,7 +103,7 @@ def covering_ranges(wanted: Sequence[int], present: Iterable[Range], per_job: in
     )
     cut: list[Range] = []
     for seed in missing:
-        if cut and cut[-1].last == seed - 1 and seed - cut[-1].first < per_job:
+        if cut and cut[-1].last == seed - 1 and seed - cut[-1].first < per_job and seed not in starts:
             cut[-1] = Range(cut[-1].first, seed)
         else:
             cut.append(Range(seed, seed))

@@ -152,3 +152,18 @@ def test_a_results_folder_that_is_a_file_is_refused(tmp_path):
     (tmp_path / "runs").touch()
     with pytest.raises(ResultsError, match=r"runs: cannot be listed: Not a directory"):
         scan_runs(tmp_path)
+
+
+def test_no_job_straddles_two_looks():
+    looks = {7, 10, 15}
+    assert covering_ranges(range(20), [], 8, looks) == [
+        Range(0, 6),
+        Range(7, 9),
+        Range(10, 14),
+        Range(15, 19),
+    ]
+    assert covering_ranges(range(20), [], 5, looks)[:3] == [Range(0, 4), Range(5, 6), Range(7, 9)]
+
+
+def test_a_run_file_that_straddles_a_look_stays_as_it_is():
+    assert covering_ranges(range(10), [Range(5, 9)], 5, {7}) == [Range(0, 4), Range(5, 9)]

@@ -1,0 +1,54 @@
+"""Several looks at growing data: the constant level of each look at which they err together as often as one test."""
+
+from collections.abc import Sequence
+from functools import cache
+
+import numpy as np
+
+__all__ = ["look_level"]
+
+DRAWS, CHUNK = 1_000_000, 100_000
+"""Simulated sweeps; the standard error of an overall level of .05 is .0002."""
+
+
+def look_level(looks: Sequence[int], alpha: float = 0.05, num_tests: int = 1) -> float:
+    """Return the two-sided level of every look, for an overall level alpha of a family of tests.
+
+    For one test it is the c with P(min over looks of p <= c) = alpha, where p at a look of n seeds is the p-value of
+    the paired t-test of the first n seeds, and there is no difference. For m tests it is m c(alpha / m): Holm's
+    correction divides a look's level by m, m - 1, ..., 1, and c(x) / x rises with x, so that each test that is still
+    open has an overall level of at most alpha over the number of open tests.
+
+    Four looks at 5, 10, 15 and 20 seeds with a known variance have c(.05) = .0182. With the t-test it depends on the
+    seeds of the looks, too: .0179 for looks at 7, 10, 15 and 20.
+
+    Args:
+        looks: seeds at each look, rising, at least 2.
+        alpha: overall two-sided level.
+        num_tests: m, the tests of Holm's family.
+
+    Source: Pocock, Group sequential methods in the design and analysis of clinical trials, Biometrika 64, 1977. For
+    Holm's correction over looks: Ye, Li, Liu and Yao, Statistics in Medicine 32, 2013.
+    """
+    return num_tests * float(np.quantile(_smallest_p(tuple(looks)), alpha / num_tests))
+
+
+@cache
+def _smallest_p(looks: tuple[int, ...]) -> np.ndarray:
+    """Return draws of the smallest p-value over the looks; seeds between two looks enter as their sum and squares."""
+    from scipy.special import stdtr
+
+    generator = np.random.default_rng([*looks, *b"looks"])
+    parts = []
+    for _ in range(DRAWS // CHUNK):
+        total, squares, smallest = np.zeros(CHUNK), np.zeros(CHUNK), np.ones(CHUNK)
+        for number, before in zip(looks, (0, *looks), strict=False):
+            more = number - before
+            part = np.sqrt(more) * generator.standard_normal(CHUNK)
+            total += part
+            squares += part**2 / more + (generator.chisquare(more - 1, CHUNK) if more > 1 else 0.0)
+            variance = (squares - total**2 / number) / (number - 1)
+            t = np.abs(total) / np.sqrt(number * variance)
+            smallest = np.minimum(smallest, 2 * stdtr(number - 1, -t))
+        parts.append(smallest)
+    return np.concatenate(parts)
