@@ -152,7 +152,7 @@ def tuned(ds: xr.Dataset) -> Iterator[str]:
     yield from (
         "## Digits, every arm at a learning rate of its own",
         "16 trials of one parameter, the learning rate, between 0.005 and 5 with two seeds each, chosen on validation "
-        f"data; then n = {ds.sizes['seed']} fresh seeds. {EDGE_NOTE}",
+        f"data; then n = {ds.sizes['seed']} fresh seeds, medians [quartiles]. {EDGE_NOTE}",
         "",
         "| arm | chosen for | learning rate | steps to 90 % | ratio to fixed, T = 1 | test accuracy |",
         "|---|---|---:|---:|---:|---:|",
@@ -175,7 +175,7 @@ def regressions(ds: xr.Dataset) -> Iterator[str]:
     yield from (
         "## Regressions: peaks and sine",
         f"n = {ds.sizes['seed']} seeds, 2,000 examples, 300 epochs of AdamW in batches of 500, tanh, four layers of 32 "
-        "nodes; errors of the test part, targets standardised.",
+        "nodes; errors of the test part, targets standardised, medians [quartiles].",
         "",
         "| dataset | arm | mean squared error | relative L2 | horizon |",
         "|---|---|---:|---:|---:|",
