@@ -39,9 +39,9 @@ it explodes. Handwritten digits, {WIDTH} nodes a layer, relu, no normalisation, 
 cross-entropy of {NUM_EXAMPLES} training examples. Median (quartiles) over {len(SEEDS)} seeds, at the first weights
 and after {STEPS} steps of Adam (batch {TRAINING["batch_size"]}, learning rate {TRAINING["learning_rate"]:g}); the
 last column is the test accuracy then, median over the seeds that did not diverge. "diverged" is the number of seeds
-that have no ratio. In a Fractional-DNN (gamma = 0.5) the derivative with respect to y_l takes in what y_l does to later steps
-through the history. One untuned learning rate for all: a description of these runs, no verdict on the networks. Made by
-`python docs/findings/gradient_flow.py`.
+that have no ratio. In a Fractional-DNN (gamma = 0.5) the derivative with respect to y_l takes in what y_l does to
+later steps through the history. One untuned learning rate for all: a description of these runs, no verdict on the
+networks. Made by `python docs/findings/gradient_flow.py`.
 
 ![ratio of gradient norms over depth](gradient_flow.svg)
 
