@@ -24,17 +24,17 @@ def outcomes(study: Study) -> "xr.Dataset":
     """Return `steps_to_target`, `resolution`, `target_reached` and `final_metric` over (contender, seed).
 
     The target is chance + 0.9 (A - chance), A the median final validation metric of the arm `cnn` (or of the best
-    arm). A run without it counts with its budget, the last common evaluation. NaN where there is no run.
+    arm). A run without it counts with its budget, its last evaluation. NaN where there is no run.
 
     Raises:
         ResultsError: the study has no results.
     """
     from hornlib.statistics.contenders import contenders
-    from hornlib.statistics.restricted_mean import common_steps, restricted_times
+    from hornlib.statistics.restricted_mean import restricted_times
     from hornlib.statistics.settings import StatisticsSettings
 
     settings = StatisticsSettings(target=TARGET, targets=(TARGET,))
-    runs = common_steps(contenders(needs_results(study)))
+    runs = contenders(needs_results(study))
     times = restricted_times(runs, _reference(runs), settings, axes=("step",)).isel(target=0, axis=0)
     diverged = runs["diverged_at_step"].notnull()
     found = {

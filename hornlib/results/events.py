@@ -6,7 +6,7 @@ import xarray as xr
 from hornlib.errors import ResultsError, nearest
 from hornlib.results.run_variables import VARIABLES
 
-__all__ = ["AXES", "time_to_target"]
+__all__ = ["AXES", "final_cost", "time_to_target"]
 
 AXES = ("step", "samples", "training_flops", "seconds")
 """What time can be measured in."""
@@ -24,6 +24,7 @@ def time_to_target(
     metric: str = "validation_metric",
     confirm: int = 2,
     baseline: float | xr.DataArray | None = None,
+    chance: float | xr.DataArray | None = None,
 ) -> xr.Dataset:
     """Return when each run reaches the target, and whether it does: the input of censored statistics.
 
@@ -41,6 +42,7 @@ def time_to_target(
         metric: what must reach the target, by the dataset's direction; a loss must fall to it.
         confirm: consecutive evaluations that must reach it.
         baseline: A, the final metric of a baseline, e.g. its median over seeds and cells, by dataset.
+        chance: where the gain begins; None: the dataset's chance level, which a loss does not have.
 
     Returns:
         `time` (units of `on`), `event` (bool), the `level` and, where there is one, `status`.
@@ -49,7 +51,7 @@ def time_to_target(
         ResultsError: an unknown word, or a target that makes no sense.
     """
     _check(ds, on, metric, confirm)
-    level = _level(ds, target, metric, baseline)
+    level = _level(ds, target, metric, baseline, chance)
     values = ds[metric]
     maximise = ds["direction"] == "maximise" if metric.endswith("_metric") else xr.DataArray(False)
     reached = xr.where(maximise, values >= level - ROUNDING, values <= level + ROUNDING)
@@ -66,7 +68,7 @@ def time_to_target(
     )
     event = first.notnull() & ~diverged
     measured = values.notnull().any("step") | (diverged & evaluated.any("step"))
-    time = xr.where(event, first, _budget(axis, evaluated)).where(measured)
+    time = xr.where(event, first, final_cost(axis, evaluated)).where(measured)
     described = {"units": VARIABLES[on].units, "long_name": f"{VARIABLES[on].long_name} to the target"}
     result = xr.Dataset(
         {
@@ -93,17 +95,23 @@ def _check(ds: xr.Dataset, on: str, metric: str, confirm: int) -> None:
 
 
 def _level(
-    ds: xr.Dataset, target: float | xr.DataArray, metric: str, baseline: float | xr.DataArray | None
+    ds: xr.Dataset,
+    target: float | xr.DataArray,
+    metric: str,
+    baseline: float | xr.DataArray | None,
+    chance: float | xr.DataArray | None,
 ) -> xr.DataArray:
     target = xr.DataArray(target)
     if not np.isfinite(target).all():
         raise ResultsError(f"target: got {target.values}; it is a finite number")
     if baseline is None:
         return target
-    if not metric.endswith("_metric"):
-        raise ResultsError(f"baseline: {metric} has no chance level; give the target alone, as a level")
-    chance = ds["chance_level"]
-    return (chance + target * (baseline - chance)).drop_attrs()
+    if chance is None and not metric.endswith("_metric"):
+        raise ResultsError(
+            f"baseline: {metric} has no chance level; give `chance`, or the target alone, as a level"
+        )
+    start = ds["chance_level"] if chance is None else xr.DataArray(chance)
+    return (start + target * (baseline - start)).drop_attrs()
 
 
 def _first_confirmed(
@@ -127,11 +135,15 @@ def _first_confirmed(
     return first
 
 
-def _budget(axis: xr.DataArray, evaluated: xr.DataArray) -> xr.DataArray:
+def final_cost(axis: xr.DataArray, evaluated: xr.DataArray) -> xr.DataArray:
     """Return x at each cell's last evaluation.
 
     A run that diverged has no x there: it takes its cell's largest, and where all seeds have diverged, the
     last x that any reached, carried on at the same rate a step.
+
+    Args:
+        axis: x, with a dimension `step` and perhaps `seed`; NaN where there is no evaluation.
+        evaluated: whether the cell was evaluated, with a dimension `step`.
     """
     shared = axis.max("seed") if "seed" in axis.dims else axis
     last_step = axis["step"].where(evaluated).max("step")

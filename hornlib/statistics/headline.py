@@ -1,42 +1,163 @@
-"""The headline estimator: the paired ratio of restricted mean times, its interval and its test."""
+"""The headline estimator: the paired geometric ratio of restricted costs, with the interval that inverts its test."""
 
 from typing import NamedTuple
 
 import numpy as np
 import xarray as xr
 
-from hornlib.statistics.holm import holm
+from hornlib.statistics.arrivals import newcombe_interval, newcombe_p
+from hornlib.statistics.holm import agreeing, holm
 from hornlib.statistics.intervals import FEWEST, by_known_columns, log_ratio_interval, resampling_weights
-from hornlib.statistics.paired_t import paired_t_p
+from hornlib.statistics.paired_t import PairedT, paired_t
+from hornlib.statistics.pairs import Pairs, Side
 from hornlib.statistics.settings import StatisticsSettings
 
-__all__ = ["BOUNDS", "compare", "holm_within", "ratio_of", "restricted_means"]
+__all__ = ["BOUNDS", "compare", "restricted_means"]
 
 BOUNDS = ("low", "high")
 
-LAST = ("target", "axis", "seed")
+DIMS = ("contender", "rival", "target", "axis")
+
+TWO_PARTS = 2
+"""Tests of a two-part statement: the share of runs that arrived, and the cost of those that did."""
 
 RATIO = (
-    "ratio of restricted mean times over paired seeds: mean of min(T, budget) of the contender over that of the "
-    "rival; a run that diverges or never reaches the target has T infinite"
+    "paired geometric ratio of restricted costs: exp of the mean over seeds of log(min(T, budget) of the contender / "
+    "min(T, budget) of the rival); a run that diverges or never reaches the target costs the budget of the pair"
 )
-INTERVAL = "studentised bootstrap over pairs on the logarithm, with at least the variance of rounding up to evaluations"
-TEST = "two-sided paired t-test of log restricted times, with at least the variance of rounding up to evaluations"
+INTERVAL = (
+    "t interval of the mean log ratio, which inverts the test; simultaneous over the tests of Holm's family "
+    "(level alpha / m; an end at 1 rests on Holm's test)"
+)
+TEST = "two-sided paired t-test of log restricted costs, with at least the variance of rounding up to evaluations"
+TWO_PART_TEST = (
+    f"{TEST}; where some runs of an arm diverged, twice the smaller p-value of two tests: of the shares of runs that "
+    "arrived (Newcombe), and of the log costs of pairs that both arrived (t); 1 where the two point apart"
+)
 
 
-class _Times(NamedTuple):
-    """Restricted times as plain arrays, (contender, target, axis, seed); NaN where there is no run."""
+class _Comparison(NamedTuple):
+    """What is computed once for an unordered pair, (pair, target, axis); logarithms of first over second.
 
-    restricted: np.ndarray
-    event: np.ndarray
-    resolution: np.ndarray
+    Attributes:
+        whole: of all pairs of runs, restricted.
+        arrived: of the pairs of runs that both arrived.
+        num_first, num_second: arrivals among the pairs of runs.
+        two_part: whether some, but not all, runs of an arm diverged.
+        p_value: of the one test, or of the two parts.
+        favours: -1 where the first is cheaper, 1 where the second is, 0 for neither.
+        log_means: log ratio of arithmetic means, and its interval (.., 2).
+        log_expected: log ratio of expected costs.
+    """
 
-    def pick(self, rows: np.ndarray) -> "_Times":
-        return _Times(*(values[rows].reshape(-1, values.shape[-1]) for values in self))
+    whole: PairedT
+    arrived: PairedT
+    num_first: np.ndarray
+    num_second: np.ndarray
+    two_part: np.ndarray
+    p_value: np.ndarray
+    favours: np.ndarray
+    log_means: np.ndarray
+    log_means_bound: np.ndarray
+    log_expected: np.ndarray
+
+
+def compare(
+    pairs: Pairs,
+    rivals: xr.DataArray,
+    families: np.ndarray,
+    axes: tuple[str, ...],
+    settings: StatisticsSettings,
+) -> xr.Dataset:
+    """Return the ratio of every contender to each of its rivals, with interval and test.
+
+    ratio = exp(mean_i log(R_i / R'_i)) with R_i = min(T_i, budget of the pair) over the seeds i that both have; below
+    1 the contender is cheaper. NaN where neither arm reaches the target in any seed.
+
+    Args:
+        pairs: from `pairs_on`.
+        rivals: from `rivals_of`.
+        families: label of each contender; those of one label are one family of Holm's correction against each rival
+            arm. An arm's cells on all datasets are one: each is a further chance to find a difference.
+        axes: of cost, those of `pairs`.
+        settings: targets, draws, alpha.
+
+    Returns:
+        On (contender, rival, target, axis):
+        `ratio`, `ratio_bound`, `p_value`, `p_holm`; intervals are NaN below five pairs of runs, and where `two_part`.
+        `pair_budget`, `arrived`, `rival_arrived` (runs that reached the target within it), `arrival_difference`
+        and its bound (difference of the shares), `ratio_if_arrived` and its bound (of pairs that both arrived).
+        `two_part`: 1 where some, but not all, runs of an arm diverged; there two statements stand for one interval.
+        `favours`: 1 where the evidence favours the contender, -1 the rival, 0 neither.
+        As sensitivity: `ratio_of_means` of restricted costs, with a bootstrap interval of this pair alone, and
+        `ratio_of_expected_cost`, each arm's cost of all runs over its arrivals, up to its own budget.
+        At the headline's target: `num_pairs` (contender, rival), the pairs known, in samples where they are, and
+        `log_ratio` (contender, rival, axis, seed), the logarithm whose mean `ratio` is.
+    """
+    found = _comparison(pairs, settings)
+    contender, column = np.nonzero(rivals.values >= 0)
+    rival = rivals.values[contender, column]
+    place = {pair: index for index, pair in enumerate(map(tuple, pairs.rows.T.tolist()))}
+    ordered = np.sort([contender, rival], axis=0).T.tolist()
+    pair = np.array([place[one, other] for one, other in ordered], int)
+    sign = np.where(contender < rival, 1.0, -1.0)[:, None, None]
+    p_value = found.p_value[pair]
+    p_holm, family_size = _corrected(p_value, families[contender], column)
+    enough = found.whole.number[pair] >= FEWEST
+    low, high = _ordered(found.whole, pair, sign).interval(settings.alpha / family_size)
+    low, high = agreeing(low, high, p_holm <= settings.alpha)
+    whole_interval = enough & ~found.two_part[pair]
+    given, in_parts = _ordered(found.arrived, pair, sign), settings.alpha / (TWO_PARTS * family_size)
+    own, other = found.num_first[pair], found.num_second[pair]
+    own, other = np.where(sign > 0, own, other), np.where(sign > 0, other, own)
+    number = found.whole.number[pair]
+    means = found.log_means_bound[pair]
+    means = np.where(sign[..., None] > 0, means, -means[..., ::-1])
+    informative = own + other > 0
+    values = {
+        "ratio": np.where(informative, np.exp(sign * found.whole.mean[pair]), np.nan),
+        "ratio_bound": _bounds(low, high, whole_interval & informative),
+        "p_value": p_value,
+        "p_holm": p_holm,
+        "pair_budget": pairs.budget[pair],
+        "arrived": np.where(number > 0, own, np.nan),
+        "rival_arrived": np.where(number > 0, other, np.nan),
+        "arrival_difference": (own - other) / np.where(number > 0, number, np.nan),
+        "arrival_difference_bound": newcombe_interval(own, other, number, in_parts),
+        "ratio_if_arrived": np.exp(given.mean),
+        "ratio_if_arrived_bound": _bounds(*given.interval(in_parts), given.number >= FEWEST),
+        "two_part": found.two_part[pair].astype(np.int8),
+        "favours": np.where(informative, -sign * found.favours[pair], 0).astype(np.int8),
+        "ratio_of_means": np.exp(sign * found.log_means[pair]),
+        "ratio_of_means_bound": _exp(means),
+        "ratio_of_expected_cost": np.exp(sign * found.log_expected[pair]),
+    }
+    coords = {
+        **{name: rivals[name] for name in ("contender", "rival")},
+        "target": ("target", np.array(settings.all_targets()), {"units": "1"}),
+        "axis": list(axes),
+        "bound": np.array(BOUNDS, object),
+    }
+    result = xr.Dataset(
+        {name: _spread(rivals, contender, column, name, numbers) for name, numbers in values.items()}, coords
+    )
+    headline = settings.all_targets().index(settings.target)
+    result["num_pairs"] = _spread(
+        rivals, contender, column, "num_pairs", number[:, headline].max(1, initial=0)
+    )
+    with np.errstate(divide="ignore", invalid="ignore"):
+        logs = np.log(pairs.first.restricted[pair, headline]) - np.log(
+            pairs.second.restricted[pair, headline]
+        )
+    logs = np.where(informative[:, headline, :, None], sign * logs, np.nan)
+    dense = np.full((*rivals.shape, *logs.shape[1:]), np.nan)
+    dense[contender, column] = logs
+    result["log_ratio"] = (("contender", "rival", "axis", "seed"), dense, ABOUT["log_ratio"])
+    return result.assign_coords(rival_contender=rivals["rival_contender"])
 
 
 def restricted_means(times: xr.Dataset, settings: StatisticsSettings) -> xr.Dataset:
-    """Return every contender's restricted mean time and its interval.
+    """Return every contender's restricted mean cost and its interval, up to the budget of its own arm.
 
     Args:
         times: from `restricted_times`.
@@ -46,149 +167,214 @@ def restricted_means(times: xr.Dataset, settings: StatisticsSettings) -> xr.Data
         `restricted_mean` (contender, target, axis), `restricted_mean_bound` (.., bound), NaN below five runs,
         and `num_seeds` (contender): runs that count on the axis of samples.
     """
-    plain = _plain(times)
-    rows = plain.pick(np.arange(len(plain.restricted)))
-    nobody = _Times(np.ones_like(rows.restricted), np.ones_like(rows.event), np.zeros_like(rows.resolution))
-    mean, bounds, _, num = _ratios(rows, nobody, settings)
-    shape = plain.restricted.shape[:-1]
-    coords = {name: times[name] for name in ("contender", "target", "axis")}
-    result = _labelled(mean.reshape(shape), bounds.reshape(*shape, 2), coords, "restricted_mean")
-    described = {"units": "1", "long_name": "runs that count"}
-    most = num.reshape(shape).max((1, 2), initial=0).astype(float)
-    result["num_seeds"] = ("contender", most, described)
-    return result
-
-
-def compare(times: xr.Dataset, rivals: xr.DataArray, settings: StatisticsSettings) -> xr.Dataset:
-    """Return the ratio of every contender to each of its rivals, with interval and test.
-
-    ratio = mean_i min(T_i, budget) / mean_i min(T'_i, budget) over the seeds i that both have; below 1 the
-    contender is faster. NaN where neither arm reaches the target in any seed: both means are the budget then.
-
-    Args:
-        times: from `restricted_times`.
-        rivals: from `rivals_of`.
-        settings: draws, alpha, seed.
-
-    Returns:
-        `ratio`, `ratio_bound`, `p_value` on (contender, rival, target, axis), intervals below five pairs NaN;
-        `num_pairs` (contender, rival), the pairs known at the headline's target, in samples where they are.
-    """
-    plain = _plain(times)
-    first, columns = np.nonzero(rivals.values >= 0)
-    second = rivals.values[first, columns]
-    unordered, which = np.unique(np.sort([first, second], axis=0), axis=1, return_inverse=True)
-    swapped = (first > second)[:, None, None]
-    a, b = (plain.pick(rows) for rows in unordered)
-    ratio, bounds, p_value, num = _ratios(a, b, settings)
-    shape = (unordered.shape[1], *plain.restricted.shape[1:-1])
-    ratio, bounds = ratio.reshape(shape)[which.ravel()], bounds.reshape(*shape, 2)[which.ravel()]
-    ratio = np.where(swapped, 1 / ratio, ratio)
-    bounds = np.where(swapped[..., None], 1 / bounds[..., ::-1], bounds)
-    own = {name: times[name] for name in ("target", "axis")}
-    coords = {**{name: rivals[name] for name in ("contender", "rival")}, **own}
-
-    def spread(values: np.ndarray) -> np.ndarray:
-        dense = np.full((*rivals.shape, *values.shape[1:]), np.nan)
-        dense[first, columns] = values
-        return dense
-
-    result = _labelled(spread(ratio), spread(bounds), coords, "ratio")
-    described = {"units": "1", "long_name": "p-value", "estimator": TEST}
-    dims = ("contender", "rival", "target", "axis")
-    result["p_value"] = (dims, spread(p_value.reshape(shape)[which.ravel()]), described)
-    known = num.reshape(shape)[which.ravel()][:, list(times["target"].values).index(settings.target)].max(1)
-    described = {"units": "1", "long_name": "pairs of runs with the same seed"}
-    result["num_pairs"] = (dims[:2], np.nan_to_num(spread(known)).astype(np.int64), described)
-    return result.assign_coords(rival_contender=rivals["rival_contender"])
-
-
-def ratio_of(restricted: xr.DataArray, rivals: xr.DataArray) -> xr.DataArray:
-    """Return the ratio of restricted mean times alone, (contender, rival).
-
-    Args:
-        restricted: restricted times, (contender, seed).
-        rivals: from `rivals_of`.
-    """
-    values = restricted.transpose("contender", "seed").values
-    own, other = np.broadcast_arrays(values[:, None], values[rivals.values])
-    known = np.isfinite(own) & np.isfinite(other) & (rivals.values >= 0)[..., None]
-    total, other_total = (np.where(known, part, 0).sum(-1) for part in (own, other))
-    ratio = np.divide(total, other_total, out=np.full(rivals.shape, np.nan), where=other_total > 0)
-    return xr.DataArray(
-        ratio, {name: rivals[name] for name in ("contender", "rival")}, ("contender", "rival")
+    names = ("restricted_time", "event", "resolution")
+    cost, event, resolution = (times[name].transpose(*DIMS[:1], *DIMS[2:], "seed").values for name in names)
+    shape = cost.shape[:-1]
+    nobody = np.where(np.isfinite(cost), 1.0, np.nan)
+    informative = (event * np.isfinite(cost)).any(-1)
+    log_mean, bound = _log_ratio_of_means(
+        cost, nobody, resolution, np.zeros_like(resolution), informative, settings
+    )
+    about = {
+        "units": "see the attribute axis_units",
+        "long_name": "restricted mean cost",
+        "estimator": "mean over seeds of min(T, budget of the arm)",
+    }
+    confident = {
+        **about,
+        "long_name": "restricted mean cost, bounds",
+        "interval": "studentised bootstrap on the logarithm, with at least the variance of rounding up to evaluations",
+    }
+    dims = ("contender", "target", "axis")
+    most = np.isfinite(cost).sum(-1).reshape(len(cost), -1).max(1, initial=0).astype(float)
+    return xr.Dataset(
+        {
+            "restricted_mean": (dims, np.exp(log_mean).reshape(shape), about),
+            "restricted_mean_bound": ((*dims, "bound"), _exp(bound).reshape(*shape, 2), confident),
+            "num_seeds": ("contender", most, {"units": "1", "long_name": "runs that count"}),
+        },
+        coords={**{name: times[name] for name in dims}, "bound": np.array(BOUNDS, object)},
     )
 
 
-def holm_within(p_values: xr.DataArray, *families: np.ndarray) -> xr.DataArray:
-    """Return Holm's p-values, corrected within each family of contenders against each rival arm.
+def _comparison(pairs: Pairs, settings: StatisticsSettings) -> _Comparison:
+    first, second = pairs.first, pairs.second
+    with np.errstate(divide="ignore", invalid="ignore"):
+        differences = np.log(first.restricted) - np.log(second.restricted)
+        errors = (first.resolution / first.restricted) ** 2 + (second.resolution / second.restricted) ** 2
+    known = np.isfinite(differences)
+    number = known.sum(-1)
+    whole = paired_t(differences, _rounding(errors, known))
+    both = first.arrived & second.arrived
+    arrived = paired_t(np.where(both, differences, np.nan), _rounding(errors, both))
+    num_first, num_second = first.arrived.sum(-1), second.arrived.sum(-1)
+    two_part = _some_diverged(first, number) | _some_diverged(second, number)
+    p_parts, favoured_parts = _two_part_test(arrived, num_first, num_second, number)
+    informative = num_first + num_second > 0
+    p_value = np.where(informative, np.where(two_part, p_parts, whole.p_value()), np.nan)
+    favours = np.where(two_part, favoured_parts, np.nan_to_num(np.sign(whole.mean)))
+    headline = settings.all_targets().index(settings.target)
+    at_headline = np.zeros(informative.shape, bool)
+    at_headline[:, headline] = True
+    log_means, bounds = _log_ratio_of_means(
+        first.restricted,
+        second.restricted,
+        first.resolution,
+        second.resolution,
+        informative,
+        settings,
+        at_headline,
+    )
+    with np.errstate(divide="ignore", invalid="ignore"):
+        expected = [np.log(np.nansum(side.spent, -1) / side.hit.sum(-1)) for side in (first, second)]
+        log_expected = expected[0] - expected[1]
+    return _Comparison(
+        whole, arrived, num_first, num_second, two_part, p_value, favours, log_means, bounds, log_expected
+    )
 
-    Args:
-        p_values: (contender, rival).
-        families: labels of the contenders; those that agree in all make up a family. An arm's cells on all
-            datasets are one: each is a further chance to find a difference.
-    """
-    adjusted = np.full(p_values.shape, np.nan)
-    members: dict[tuple[str, ...], list[int]] = {}
-    for index, key in enumerate(zip(*families, strict=True)):
+
+def _some_diverged(side: Side, number: np.ndarray) -> np.ndarray:
+    diverged = side.diverged.sum(-1)
+    return (diverged > 0) & (diverged < number)
+
+
+def _two_part_test(
+    arrived: PairedT, num_first: np.ndarray, num_second: np.ndarray, number: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the p-value of shares and costs together, and which side they favour (-1 first, 1 second, 0 neither)."""
+    p_share, p_cost = newcombe_p(num_first, num_second, number), np.nan_to_num(arrived.p_value(), nan=1.0)
+    by_share = np.sign(num_second - num_first)
+    by_cost = np.where(arrived.number > 1, np.sign(np.nan_to_num(arrived.mean)), 0.0)
+    opposed = by_share * by_cost < 0
+    p_value = np.where(opposed, 1.0, np.minimum(1.0, TWO_PARTS * np.fmin(p_share, p_cost)))
+    favours = np.where(opposed, 0.0, np.where(by_share != 0, by_share, by_cost))
+    return np.where(number > 0, p_value, np.nan), favours
+
+
+def _log_ratio_of_means(
+    first: np.ndarray,
+    second: np.ndarray,
+    first_resolution: np.ndarray,
+    second_resolution: np.ndarray,
+    informative: np.ndarray,
+    settings: StatisticsSettings,
+    with_interval: np.ndarray | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return log(mean a / mean b) over known pairs (...) and its bootstrap interval (..., 2), where it is wanted."""
+    shape = first.shape[:-1]
+    flat = [
+        values.reshape(-1, values.shape[-1])
+        for values in (first, second, first_resolution, second_resolution)
+    ]
+    a, b, resolution_a, resolution_b = flat
+    known = np.isfinite(a) & np.isfinite(b)
+    log_ratio, bounds = np.full(len(a), np.nan), np.full((len(a), 2), np.nan)
+    wanted = np.ones(len(a), bool) if with_interval is None else with_interval.ravel()
+    candidates = np.flatnonzero(informative.ravel() & known.any(1))
+    for rows, columns in by_known_columns(known[candidates]):
+        rows = candidates[rows]
+        here = np.ix_(rows, columns)
+        log_ratio[rows] = np.log(a[here].mean(1) / b[here].mean(1))
+        rows = rows[wanted[rows]]
+        if len(columns) < FEWEST or not len(rows):
+            continue
+        here = np.ix_(rows, columns)
+        rounding = _rounding_of_mean(resolution_a[here], a[here]) + _rounding_of_mean(
+            resolution_b[here], b[here]
+        )
+        weights = resampling_weights(settings.bootstrap, len(columns), settings.seed)
+        bounds[rows] = log_ratio_interval(a[here], b[here], weights, settings.alpha, rounding)
+    return log_ratio.reshape(shape), bounds.reshape(*shape, 2)
+
+
+def _rounding(errors: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Return the variance of a mean log cost if each event lies anywhere in its interval: (r / T)^2 / 12 each."""
+    number = known.sum(-1)
+    return np.where(known, errors, 0.0).sum(-1) / 12 / np.maximum(number, 1) ** 2
+
+
+def _rounding_of_mean(resolution: np.ndarray, costs: np.ndarray) -> np.ndarray:
+    """Return the variance of the log of a mean cost if each event lies anywhere in its interval: r^2 / 12 each."""
+    return (resolution**2).sum(1) / 12 / costs.sum(1) ** 2
+
+
+def _ordered(found: PairedT, pair: np.ndarray, sign: np.ndarray) -> PairedT:
+    return PairedT(sign * found.mean[pair], found.error[pair], found.number[pair])
+
+
+def _corrected(
+    p_value: np.ndarray, families: np.ndarray, column: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return Holm's p-values and the number of tests of each family, at least 1; both (comparison, target, axis)."""
+    adjusted, size = np.full(p_value.shape, np.nan), np.ones(p_value.shape)
+    members: dict[tuple[str, int], list[int]] = {}
+    for index, key in enumerate(zip(families.tolist(), column.tolist(), strict=True)):
         members.setdefault(key, []).append(index)
     for rows in members.values():
-        for column in range(p_values.shape[1]):
-            adjusted[rows, column] = holm(p_values.values[rows, column])
-    return p_values.copy(data=adjusted).assign_attrs(
-        units="1", long_name="p-value after Holm's correction over datasets and cells", estimator=TEST
-    )
+        adjusted[rows] = holm(p_value[rows])
+        size[rows] = np.maximum(np.isfinite(p_value[rows]).sum(0), 1)
+    return adjusted, size
 
 
-def _plain(times: xr.Dataset) -> _Times:
-    names = ("restricted_time", "event", "resolution")
-    return _Times(*(times[name].transpose("contender", *LAST).values for name in names))
+def _bounds(low: np.ndarray, high: np.ndarray, given: np.ndarray) -> np.ndarray:
+    """Return the two ends of intervals of ratios, (..., 2), NaN where none is given."""
+    return np.where(given[..., None], _exp(np.stack([low, high], axis=-1)), np.nan)
 
 
-def _ratios(
-    first: _Times, second: _Times, settings: StatisticsSettings
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Return ratio (row,), bounds (row, 2), p-value (row,) and number of pairs (row,)."""
-    known = np.isfinite(first.restricted) & np.isfinite(second.restricted)
-    ratio, p_value = np.full(len(known), np.nan), np.full(len(known), np.nan)
-    bounds = np.full((len(known), 2), np.nan)
-    informative = known.any(1) & ((first.event + second.event) * known).any(1)
-    candidates = np.flatnonzero(informative)
-    for rows, columns in by_known_columns(known[candidates]):
-        here = np.ix_(candidates[rows], columns)
-        a, b = first.restricted[here], second.restricted[here]
-        ratio[here[0].ravel()] = a.mean(1) / b.mean(1)
-        num_pairs = len(columns)
-        if num_pairs > 1:
-            error = (first.resolution[here] / a) ** 2 + (second.resolution[here] / b) ** 2
-            p_value[here[0].ravel()] = paired_t_p(np.log(a) - np.log(b), error.sum(1) / 12 / num_pairs**2)
-        if num_pairs >= FEWEST:
-            rounding = _rounding(first.resolution[here], a) + _rounding(second.resolution[here], b)
-            weights = resampling_weights(settings.bootstrap, num_pairs, settings.seed)
-            bounds[here[0].ravel()] = np.exp(log_ratio_interval(a, b, weights, settings.alpha, rounding))
-    return ratio, bounds, p_value, known.sum(1)
+def _exp(logarithms: np.ndarray) -> np.ndarray:
+    """Return e^x; an end of an interval that is too large for a number is infinite."""
+    with np.errstate(over="ignore"):
+        return np.exp(logarithms)
 
 
-def _rounding(resolution: np.ndarray, times: np.ndarray) -> np.ndarray:
-    """Return the variance of the log mean if each event lies anywhere in its interval: r^2 / 12 each."""
-    return (resolution**2).sum(1) / 12 / times.sum(1) ** 2
+def _spread(
+    rivals: xr.DataArray, contender: np.ndarray, column: np.ndarray, name: str, values: np.ndarray
+) -> xr.Variable:
+    """Lay values of comparisons out on (contender, rival, ...)."""
+    whole = values.dtype.kind == "i"
+    dense = np.full((*rivals.shape, *values.shape[1:]), 0 if whole else np.nan, values.dtype)
+    dense[contender, column] = values
+    dims = DIMS[: min(dense.ndim, len(DIMS))] + ("bound",) * (dense.ndim > len(DIMS))
+    return xr.Variable(dims, dense, ABOUT[name])
 
 
-def _labelled(
-    values: np.ndarray, bounds: np.ndarray, coords: dict[str, xr.DataArray], name: str
-) -> xr.Dataset:
-    """Return an estimate and its bounds as variables."""
-    dims = tuple(coords)
-    if name == "ratio":
-        about = {"units": "1", "long_name": "ratio of restricted mean times", "estimator": RATIO}
-    else:
-        about = {
-            "units": "see the attribute axis_units",
-            "long_name": "restricted mean time",
-            "estimator": "mean over seeds of min(T, budget)",
-        }
-    confident = {**about, "long_name": f"{about['long_name']}, bounds", "interval": INTERVAL}
-    return xr.Dataset(
-        {name: (dims, values, about), f"{name}_bound": ((*dims, "bound"), bounds, confident)},
-        coords={**coords, "bound": ("bound", np.array(BOUNDS, object))},
-    )
+def _about(long_name: str, **more: str) -> dict[str, str]:
+    return {"units": "1", "long_name": long_name, **more}
+
+
+ABOUT = {
+    "ratio": _about("ratio of costs to the target", estimator=RATIO),
+    "ratio_bound": _about("ratio of costs to the target, bounds", estimator=RATIO, interval=INTERVAL),
+    "p_value": _about("p-value", estimator=TWO_PART_TEST),
+    "p_holm": _about("p-value after Holm's correction over datasets and cells", estimator=TWO_PART_TEST),
+    "pair_budget": {
+        "units": "see the attribute axis_units",
+        "long_name": "cost to which both arms of the pair are restricted",
+    },
+    "arrived": _about("paired runs of the contender that reached the target within the budget"),
+    "rival_arrived": _about("paired runs of the rival that reached the target within the budget"),
+    "arrival_difference": _about("share of runs that arrived, less that of the rival"),
+    "arrival_difference_bound": _about(
+        "share of runs that arrived, less that of the rival, bounds",
+        interval="Newcombe's, at level alpha / (2 m): simultaneous with the ratio of pairs that arrived",
+    ),
+    "ratio_if_arrived": _about("geometric ratio of costs over the pairs of runs that both arrived"),
+    "ratio_if_arrived_bound": _about(
+        "geometric ratio of costs over the pairs of runs that both arrived, bounds",
+        interval="t interval of the mean log ratio at level alpha / (2 m)",
+    ),
+    "two_part": _about(
+        "whether some, but not all, runs of an arm diverged: two statements stand for one interval"
+    ),
+    "favours": _about("1 where the evidence favours the contender, -1 the rival, 0 neither"),
+    "ratio_of_means": _about("ratio of restricted arithmetic mean costs, a sensitivity check"),
+    "ratio_of_means_bound": _about(
+        "ratio of restricted arithmetic mean costs, bounds",
+        interval="studentised bootstrap over pairs on the logarithm, of this pair alone; headline target only",
+    ),
+    "ratio_of_expected_cost": _about(
+        "ratio of expected costs, each the cost of all runs over the number that arrived, up to each arm's own budget"
+    ),
+    "log_ratio": _about("log ratio of restricted costs of a pair of runs, at the headline target"),
+    "num_pairs": _about("pairs of runs with the same seed"),
+}

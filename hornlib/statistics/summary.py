@@ -7,13 +7,22 @@ import numpy as np
 import xarray as xr
 
 from hornlib.statistics.appendix import Tuning, appendix
+from hornlib.statistics.conclusions import conclusions
 from hornlib.statistics.contenders import contenders, rivals_of, subject_of
 from hornlib.statistics.final import non_inferior
-from hornlib.statistics.headline import compare, holm_within, ratio_of, restricted_means
+from hornlib.statistics.headline import compare, restricted_means
 from hornlib.statistics.limits import limits
-from hornlib.statistics.restricted_mean import UNITS, baseline_metric, common_steps, restricted_times
+from hornlib.statistics.pairs import pairs_of, pairs_on
+from hornlib.statistics.restricted_mean import (
+    UNITS,
+    axes_of_cost,
+    baseline_metric,
+    events_on,
+    labelled_times,
+    references_of,
+)
 from hornlib.statistics.settings import StatisticsSettings
-from hornlib.statistics.verdicts import conclusions, verdicts
+from hornlib.statistics.verdicts import verdicts
 from hornlib.statistics.wording import answer, sentences
 
 __all__ = ["core", "summarise"]
@@ -51,19 +60,17 @@ def summarise(
     """
     found = contenders(ds)
     subject = subject_of(found, settings.subject)
-    shared = common_steps(found)
     given = reference is not None
     if reference is None:
-        reference = baseline_metric(shared, settings.baseline)
+        reference = baseline_metric(found, settings.baseline)
     reference = reference.reindex(
         dataset=np.array(list(dict.fromkeys(found["dataset"].values.tolist())), object)
     )
-    times = restricted_times(shared, reference, settings)
-    result = core(shared, times, reference, settings)
+    result = core(found, reference, settings)
     judged, rests = verdicts(result["conclusion"], subject, settings)
     result = result.merge(judged)
     result = result.merge(sentences(result, rests, settings))
-    beside, told = appendix(shared, times, settings, tunings)
+    beside, told = appendix(found, result, settings, tunings)
     beside = beside.rename({name: new for name, new in APART.items() if name in beside.dims})
     result = result.merge(beside.drop_vars([name for name in result.data_vars if name in beside]))
     # not `dataset`, which is a dimension here
@@ -84,52 +91,37 @@ def summarise(
 
 def core(
     ds: xr.Dataset,
-    times: xr.Dataset,
     reference: xr.DataArray,
     settings: StatisticsSettings,
     apart: tuple[str, ...] = ("arm", "selected_for"),
+    axes: tuple[str, ...] | None = None,
 ) -> xr.Dataset:
     """Return times, ratios, tests and conclusions: everything that verdicts are made of.
 
     Args:
-        ds: from `common_steps(contenders(...))`.
-        times: from `restricted_times`.
+        ds: from `contenders`.
         reference: A by dataset.
-        settings: whom the claims are about, against whom, how certain.
+        settings: targets, baseline, how certain.
         apart: coordinates of contenders by which Holm's correction tells families apart.
+        axes: of cost; None: all that the results have.
     """
+    axes = axes_of_cost(ds) if axes is None else axes
+    references = references_of(ds, reference, settings.baseline)
+    events = events_on(ds, references, settings, axes)
+    times = labelled_times(ds, references, events, settings, axes)
     rivals = rivals_of(ds)
-    result = times.merge(compare(times, rivals, settings)).merge(restricted_means(times, settings))
-    p_value = result["p_value"].sel(target=settings.target, axis="samples", drop=True)
-    result["p_holm"] = holm_within(p_value, *(ds[name].values for name in apart))
+    families = np.array(
+        ["\0".join(key) for key in zip(*(ds[name].values for name in apart), strict=True)], object
+    )
+    pairs = pairs_on(ds, references, events, pairs_of(rivals), settings, axes)
+    compared = compare(pairs, rivals, families, axes, settings).assign_coords(seed=ds["seed"])
+    result = times.merge(compared).merge(restricted_means(times, settings))
     result = result.assign_coords({name: ("contender", ds[name].values, ds[name].attrs) for name in ABOUT})
     result["conclusion"] = conclusions(result, settings)
     result["num_diverged"] = _described((ds["status"] == "diverged").sum("seed"), "runs that diverged")
-    result["ratio_if_hit"] = _ratio_if_hit(ds, times, reference, rivals, settings)
     end = non_inferior(_gain(ds, rivals), settings.margin, settings.alpha, settings.min_seeds)
     result["non_inferior"] = _described(end, "whether the final test metric is at most the margin worse")
     return result
-
-
-def _ratio_if_hit(
-    ds: xr.Dataset,
-    times: xr.Dataset,
-    reference: xr.DataArray,
-    rivals: xr.DataArray,
-    settings: StatisticsSettings,
-) -> xr.DataArray:
-    """Return the headline's ratio if runs that reached the target and then diverged were hits."""
-    at = {"target": settings.target, "axis": "samples"}
-    restricted = times["restricted_time"].sel(at, drop=True)
-    if ds["diverged_at_step"].notnull().any():
-        spared = ds.assign(diverged_at_step=xr.full_like(ds["diverged_at_step"], np.nan))
-        alone = settings.model_copy(update={"targets": ()})
-        spared_times = restricted_times(spared, reference, alone, ("samples",))["restricted_time"]
-        restricted = spared_times.sel(at, drop=True).fillna(restricted)
-    return _described(
-        ratio_of(restricted, rivals),
-        "ratio of restricted mean samples if reached and then diverged were a hit",
-    )
 
 
 def _gain(ds: xr.Dataset, rivals: xr.DataArray) -> xr.DataArray:

@@ -6,8 +6,8 @@ import numpy as np
 import xarray as xr
 
 from hornlib.statistics.contenders import contenders
-from hornlib.statistics.restricted_mean import baseline_metric, common_steps, restricted_times
-from hornlib.statistics.settings import StatisticsSettings
+from hornlib.statistics.restricted_mean import baseline_metric
+from hornlib.statistics.settings import Claim, StatisticsSettings
 from hornlib.statistics.summary import core
 from hornlib.statistics.verdicts import CLAIMS, verdicts
 
@@ -22,8 +22,11 @@ WORLD_SETTINGS = StatisticsSettings(
     subject=SUBJECT,
     baseline="cnn",
     targets=(),
-    faster_than=RIVALS,
-    oscillation_controls=CONTROLS,
+    claims={
+        "faster": Claim(rivals=RIVALS),
+        "because_of_oscillation": Claim(what="its oscillation", rivals=RIVALS, controls=CONTROLS),
+        "cheaper": Claim(axes=("training_flops", "seconds"), rivals=RIVALS),
+    },
     alpha=0.02,
     bootstrap=2000,
 )
@@ -64,7 +67,7 @@ WORLDS: dict[str, World] = {
         wanted={
             ("faster", "yes"): NEARLY_ALWAYS,
             ("because_of_oscillation", "yes"): (0.9, 1.0),  # all five rivals at once: less power
-            ("more_efficient", "yes"): NEARLY_ALWAYS,
+            ("cheaper", "yes"): NEARLY_ALWAYS,
         },
     ),
     "equal": World(
@@ -77,7 +80,7 @@ WORLDS: dict[str, World] = {
     "faster in samples, slower in FLOPs": World(
         speed={SUBJECT: 1.5},
         cost=3.0,
-        wanted={("faster", "yes"): NEARLY_ALWAYS, ("more_efficient", "yes"): HARDLY_EVER},
+        wanted={("faster", "yes"): NEARLY_ALWAYS, ("cheaper", "yes"): HARDLY_EVER},
     ),
     "early fast, equal at the target, lower end": World(
         end=0.95, shape=0.5, wanted={(claim, "yes"): HARDLY_EVER for claim in CLAIMS}
@@ -126,10 +129,10 @@ def judge(ds: xr.Dataset, settings: StatisticsSettings = WORLD_SETTINGS) -> xr.D
 
     Beside it, on (dataset): `lower_end` and `diverged`, whether the report would tell so of the subject.
     """
-    shared = common_steps(contenders(ds))
-    reference = baseline_metric(shared, settings.baseline)
-    times = restricted_times(shared, reference, settings, ("samples", "training_flops", "seconds"))
-    result = core(shared, times, reference, settings, apart=("arm", "selected_for", "dataset"))
+    runs = contenders(ds)
+    reference = baseline_metric(runs, settings.baseline)
+    axes = ("samples", "training_flops", "seconds")
+    result = core(runs, reference, settings, ("arm", "selected_for", "dataset"), axes)
     judged, _ = verdicts(result["conclusion"], SUBJECT, settings)
     own = result.isel(contender=np.flatnonzero(result["arm"] == SUBJECT)).swap_dims(contender="dataset")
     judged["lower_end"] = own["non_inferior"].sel(rival=RIVALS[0], drop=True) == "no"

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from hornlib.errors import ResultsError
 from hornlib.results.gather import gather
-from hornlib.results.run_file import read_run_file
+from hornlib.results.run_file import SCHEMA_VERSION, read_run_file
 from hornlib.results.run_variables import CURVES
 
 REQUIRED = [name for name, curve in CURVES.items() if not curve.optional]
@@ -74,7 +74,11 @@ def test_everything_has_units_and_a_long_name_and_no_object_or_boolean_parameter
         if variable.dims == ("cell",) and name not in ("cell", "samples"):
             assert name in ds.coords
             assert variable.dtype == np.float64 or variable.dtype.kind in "bU"
-    assert ds.attrs["hornlib_version"] and ds.attrs["hornlib_commit"] and ds.attrs["schema_version"] == 1
+    assert (
+        ds.attrs["hornlib_version"]
+        and ds.attrs["hornlib_commit"]
+        and ds.attrs["schema_version"] == SCHEMA_VERSION
+    )
     assert ds.num_nodes.attrs["description"] == "Units of the recurrent layer; the width."
 
 

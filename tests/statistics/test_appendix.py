@@ -11,7 +11,7 @@ from scipy import stats
 
 from hornlib.statistics.appendix import appendix, final_metric
 from hornlib.statistics.contenders import contenders
-from hornlib.statistics.restricted_mean import baseline_metric, common_steps, restricted_times
+from hornlib.statistics.restricted_mean import baseline_metric, restricted_times
 from hornlib.statistics.student import student_interval
 from hornlib.statistics.survival import fraction_reached, log_rank
 
@@ -24,7 +24,7 @@ def inputs(settings):
 
     def make(ds, **values):
         rules = settings(**values)
-        ds = common_steps(contenders(ds))
+        ds = contenders(ds)
         return ds, restricted_times(ds, baseline_metric(ds, rules.baseline), rules), rules
 
     return make

@@ -6,7 +6,7 @@ import pytest
 from hornlib.statistics.appendix import final_metric
 from hornlib.statistics.by_arm import by_arm
 from hornlib.statistics.contenders import contenders
-from hornlib.statistics.restricted_mean import baseline_metric, common_steps, restricted_times
+from hornlib.statistics.restricted_mean import baseline_metric, restricted_times
 
 
 @pytest.fixture
@@ -14,7 +14,7 @@ def told(results, settings):
     """A function that gives what is said of the arms of simulated times."""
 
     def tell(times, **how):
-        ds = common_steps(contenders(results(times, **how)))
+        ds = contenders(results(times, **how))
         rules = settings()
         times = restricted_times(ds, baseline_metric(ds, rules.baseline), rules)
         return by_arm(ds, final_metric(ds), times, rules)

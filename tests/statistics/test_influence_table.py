@@ -8,7 +8,7 @@ import pytest
 from hornlib.statistics.appendix import final_metric
 from hornlib.statistics.contenders import contenders
 from hornlib.statistics.influence_table import influence_table
-from hornlib.statistics.restricted_mean import baseline_metric, common_steps, restricted_times
+from hornlib.statistics.restricted_mean import baseline_metric, restricted_times
 
 RATES = (0.001, 0.01, 0.1)
 
@@ -33,7 +33,7 @@ def sweep(results, settings):
         ds = results(cells, dataset=dataset, **dict(zip(names, columns, strict=True)), **how)
         for name in names:
             ds[name].attrs["kind"] = "number"
-        ds = common_steps(contenders(ds))
+        ds = contenders(ds)
         rules = settings()
         times = restricted_times(ds, baseline_metric(ds, rules.baseline), rules)
         return influence_table(ds, final_metric(ds), times, rules)
@@ -105,7 +105,7 @@ def test_without_an_axis_of_learning_rates_effects_are_at_the_one_given(sweep):
 
 
 def test_a_sweep_without_a_grid_says_nothing(results, settings):
-    ds = common_steps(contenders(results({"cnn": [100] * 7, "horn": [50] * 7})))
+    ds = contenders(results({"cnn": [100] * 7, "horn": [50] * 7}))
     times = restricted_times(ds, baseline_metric(ds, "cnn"), settings())
     found, told = influence_table(ds, final_metric(ds), times, settings())
     assert not found.data_vars and not told

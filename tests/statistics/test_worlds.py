@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from hornlib.statistics.contenders import contenders
-from hornlib.statistics.restricted_mean import baseline_metric, common_steps, restricted_times
+from hornlib.statistics.restricted_mean import baseline_metric, restricted_times
 from hornlib.statistics.verdicts import CLAIMS
 from hornlib.statistics.worlds import ARMS, WORLD_SETTINGS, WORLDS, World, judge, simulate
 
@@ -17,7 +17,7 @@ def shares(world, num_sweeps):
 
 
 def test_planted_times_are_those_that_the_statistics_find():
-    ds = common_steps(contenders(simulate(World(speed={ARMS[0]: 1.5}), 40)))
+    ds = contenders(simulate(World(speed={ARMS[0]: 1.5}), 40))
     times = restricted_times(ds, baseline_metric(ds, "cnn"), WORLD_SETTINGS, ("step",))
     log_time = np.log(times["restricted_time"].squeeze())
     arm = ds["arm"].values

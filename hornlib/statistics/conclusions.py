@@ -1,0 +1,38 @@
+"""What each comparison of a contender with a rival lets one conclude, in one word."""
+
+import xarray as xr
+
+from hornlib.statistics.settings import StatisticsSettings
+
+__all__ = ["conclusions"]
+
+
+def conclusions(compared: xr.Dataset, settings: StatisticsSettings) -> xr.DataArray:
+    """Return what each comparison at the headline's target says: (contender, rival, axis) words.
+
+    `not measured`: no pair of runs, no level to reach, or no common measure of the axis.
+    `not enough data`: fewer than `min_seeds` pairs of runs.
+    `too few arrivals`: fewer than `min_seeds` runs of both arms together reached the target within the budget.
+    `yes` (the contender is cheaper) and `no` (the rival is): the test rejects at alpha after Holm's correction, on
+    every axis. Else `not distinguished`: that two arms are equal is never concluded.
+
+    Args:
+        compared: from `hornlib.statistics.headline.compare`.
+        settings: target, alpha, min_seeds.
+    """
+    at = compared.sel(target=settings.target, drop=True)
+    arrivals = at["arrived"] + at["rival_arrived"]
+    rejected = at["p_holm"] <= settings.alpha
+    word = xr.where(
+        rejected & (at["favours"] > 0),
+        "yes",
+        xr.where(rejected & (at["favours"] < 0), "no", "not distinguished"),
+    )
+    word = xr.where(arrivals >= settings.min_seeds, word, "too few arrivals")
+    word = xr.where(compared["num_pairs"] < settings.min_seeds, "not enough data", word)
+    word = xr.where(arrivals.notnull(), word, "not measured").transpose("contender", "rival", "axis")
+    described = {
+        "units": "1",
+        "long_name": "whether the contender reaches the target at less cost than the rival",
+    }
+    return word.astype(object).assign_attrs(described)
