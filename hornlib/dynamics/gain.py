@@ -1,7 +1,8 @@
-"""Gains of recurrent units under a constant drive; free of torch."""
+"""What recurrent units do under a constant drive, and at most under any; free of torch."""
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Literal
 
 from hornlib.dynamics.parameters import Integrator, Oscillator, OscillatorParameters
@@ -9,6 +10,7 @@ from hornlib.dynamics.parameters import Integrator, Oscillator, OscillatorParame
 __all__ = [
     "TimeReadout",
     "constant_drive_gain",
+    "largest_displacement",
     "leaky_step_response",
     "read_out",
     "reference_gain",
@@ -44,6 +46,25 @@ def step_response(oscillator: Oscillator, integrator: Integrator, timesteps: int
         x += h * (velocity_before if integrator == "explicit_euler" else y)
         response.append(x)
     return [x if math.isfinite(x) else math.inf for x in response]  # far from stable, inf - inf is nan
+
+
+def largest_displacement(oscillator: Oscillator, integrator: Integrator, timesteps: int) -> float:
+    """Return the largest |x_t|, t <= T, to which any force within [-1, 1] drives an oscillator at rest.
+
+    It is the sum of |x_t - x_{t-1}| over the step response: the differences are the impulse response r, the force
+    moves x_T to the sum of r_t f_{T+1-t}, and f_{T+1-t} = sign r_t moves it furthest. Fine steps and a long horizon
+    approach (alpha / omega^2) coth(pi zeta / (2 sqrt(1 - zeta^2))) for a damping ratio zeta below 1, and
+    alpha / omega^2 from 1 on; at light damping this is (4 / pi) alpha / (2 damping omega).
+
+    Args:
+        oscillator: the constants.
+        integrator: the update rule.
+        timesteps: T, the number of steps.
+    """
+    response = [0.0, *step_response(oscillator, integrator, timesteps)]
+    if not math.isfinite(sum(response)):
+        return math.inf
+    return math.fsum(abs(after - before) for before, after in pairwise(response))
 
 
 def leaky_step_response(leak_rate: float, timesteps: int) -> list[float]:

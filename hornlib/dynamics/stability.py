@@ -4,6 +4,7 @@ import math
 from itertools import product
 from typing import NamedTuple
 
+from hornlib.dynamics.gain import largest_displacement
 from hornlib.dynamics.parameters import Integrator, Oscillator, OscillatorParameters
 
 __all__ = [
@@ -30,8 +31,7 @@ class Prediction(NamedTuple):
         damping_ratio: damping / omega.
         dc_gain: alpha / omega^2, displacement under a constant unit force.
         resonance_gain: alpha / (2 damping omega), amplitude under a unit sine at resonance; inf if undamped.
-        bound: (4 / pi) resonance_gain, near the largest displacement that any force within [-1, 1] reaches
-            at light damping.
+        bound: the largest displacement that any force within [-1, 1] reaches from rest within the horizon.
         gradient_proxy: factor by which a gradient shrinks over the horizon: (1 - 2 damping h)^(T / 2) where
             the symplectic step oscillates, rho^T elsewhere.
     """
@@ -124,7 +124,7 @@ def predict(oscillator: Oscillator, integrator: Integrator, timesteps: int) -> P
         damping_ratio=oscillator.damping_ratio,
         dc_gain=oscillator.dc_gain,
         resonance_gain=resonance_gain,
-        bound=4 / math.pi * resonance_gain,
+        bound=largest_displacement(oscillator, integrator, timesteps),
         gradient_proxy=_power(1 - 2 * damping * h, timesteps / 2)
         if symplectic_band
         else _power(rho, timesteps),

@@ -91,7 +91,7 @@ OF_CELL: dict[str, tuple[str, str]] = {
     "damping_ratio": ("1", "damping over omega"),
     "dc_gain": ("1", "displacement under a constant unit force"),
     "resonance_gain": ("1", "amplitude under a unit sine at resonance"),
-    "bound": ("1", "near the largest displacement that any force within alpha reaches, at light damping"),
+    "bound": ("1", "largest displacement that any force within alpha reaches from rest within the horizon"),
     "gradient_proxy": ("1", "factor by which a gradient shrinks over the horizon"),
 }
 """Variable on `cell` -> units and long name."""

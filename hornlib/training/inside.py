@@ -96,7 +96,12 @@ def _over_time(found: Trace) -> dict[str, Tensor]:
     at_once = max(1, _NUMBERS_AT_ONCE // found.outputs[0].numel())
     starts = range(0, len(found.steps), at_once)
     parts = [_measured(found._replace(steps=found.steps[start : start + at_once])) for start in starts]
-    return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+    numbers = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+    if isinstance(found.unit, Oscillators):
+        bound = measures.largest_displacement(found.unit, len(found.steps))
+        shares = [measures.bound_share(step.state[0].unsqueeze(0), bound) for step in found.steps]
+        numbers["bound_share"] = torch.cat(shares)
+    return numbers
 
 
 def _measured(found: Trace) -> dict[str, Tensor]:
@@ -113,7 +118,6 @@ def _measured(found: Trace) -> dict[str, Tensor]:
         numbers |= {
             "velocity_rms": measures.root_mean_square(velocity),
             "energy": measures.energy(position, velocity, found.unit.constants.omega),
-            "bound_share": measures.bound_share(position, found.unit.constants),
         }
     return numbers
 

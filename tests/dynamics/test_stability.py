@@ -97,12 +97,13 @@ def test_no_force_within_one_drives_the_public_cell_beyond_its_bound():
         total += abs(state[0])
         state = matrix @ state
     assert total == pytest.approx(11.37, abs=0.01)
-    assert stability.predict(PUBLIC, "symplectic_euler", 784).bound == pytest.approx(total, rel=0.01)
+    assert stability.predict(PUBLIC, "symplectic_euler", 4000).bound == pytest.approx(total, rel=1e-9)
 
 
 def test_undamped_cell_has_infinite_resonance_and_memory():
     prediction = stability.predict(PUBLIC._replace(damping=0.0), "symplectic_euler", 784)
-    assert prediction.resonance_gain == prediction.bound == prediction.time_constant == math.inf
+    assert prediction.resonance_gain == prediction.time_constant == math.inf
+    assert math.isfinite(prediction.bound)  # within 784 steps
     assert prediction.gradient_proxy == 1 and not prediction.stable
 
 

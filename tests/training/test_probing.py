@@ -107,6 +107,17 @@ def test_a_probe_takes_no_random_number_and_changes_no_lane():
         assert torch.equal(tensor, before[name]), name
 
 
+@pytest.mark.parametrize("damping_ratio", [0.0, 0.1, 2.0])
+def test_no_displacement_exceeds_its_bound_whatever_the_damping(damping_ratio):
+    """Recurrence and drive are so strong that forces are all but +-1."""
+    strong = {"recurrence_gain": 100.0, "num_cycles": 0.5, "timesteps": 16, "damping_ratio": damping_ratio}
+    cell = cell_of({**CNN, **strong}, IMAGE)
+    numbers = probe_of(cell).record(start_chunk(cell, [0, 1], torch.device("cpu")).lanes, 0)
+    shares = np.stack([values for name, values in numbers.items() if name.endswith("bound_share")])
+    assert shares.shape[-1] == 16
+    assert 0.3 < shares.max() <= 1 + 1e-5
+
+
 @pytest.mark.parametrize("stop_at", [1, 5, 12])
 def test_an_interrupted_job_that_goes_on_writes_the_same_file_bit_for_bit(stop_at, tmp_path, monkeypatch):
     cell = cell_of(*CASES["horn_cnn"])

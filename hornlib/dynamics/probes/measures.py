@@ -1,17 +1,17 @@
 """Numbers that sum up the states of a layer at each time step."""
 
-import math
-
 import torch
 from torch import Tensor
 
-from hornlib.dynamics.oscillator import Constants
+from hornlib.dynamics.oscillator import State, step
+from hornlib.dynamics.probes.units import Oscillators
 
 __all__ = [
     "SATURATED",
     "bound_share",
     "energy",
     "gradient_norm",
+    "largest_displacement",
     "magnitude",
     "participation_ratio",
     "root_mean_square",
@@ -50,17 +50,34 @@ def energy(position: Tensor, velocity: Tensor, omega: Tensor) -> Tensor:
     return twice.mean(_all_but_time(twice)) / 2
 
 
-def bound_share(position: Tensor, constants: Constants) -> Tensor:
-    """Return max |x| / ((4 / pi) alpha / (2 damping omega)) over examples and units, (T,).
-
-    The divisor is near the largest displacement that any force within [-1, 1] reaches at light damping.
+def bound_share(position: Tensor, bound: Tensor) -> Tensor:
+    """Return max |x| / bound over examples and units, (T,).
 
     Args:
         position: x, (T, batch, *units).
-        constants: broadcast to (*units,).
+        bound: of |x|, such as `largest_displacement`; broadcast to (*units,).
     """
-    bound = 4 / math.pi * constants.alpha / (2 * constants.damping * constants.omega)
     return (position.abs() / bound).amax(_all_but_time(position))
+
+
+def largest_displacement(unit: Oscillators, timesteps: int) -> Tensor:
+    """Return the largest |x_t|, t <= T, that any force within [-1, 1] reaches from rest, as the constants' shape.
+
+    The sum of |r_t|, r the response to a force of 1 in the first step and 0 later; it holds for any damping, integrator
+    and stability. See `hornlib.dynamics.gain.largest_displacement`, which is the same for numbers.
+
+    Args:
+        unit: its recurrence does not matter.
+        timesteps: T, the number of steps.
+    """
+    force = torch.ones_like(unit.coefficients.force)
+    state = State(torch.zeros_like(force), torch.zeros_like(force))
+    total = torch.zeros_like(force)
+    for _ in range(timesteps):
+        state = step(state, force, unit.coefficients, unit.integration_step, unit.integrator)
+        total = total + state.x.abs()
+        force = torch.zeros_like(force)
+    return total
 
 
 def participation_ratio(states: Tensor) -> Tensor:

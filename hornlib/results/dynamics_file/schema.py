@@ -63,7 +63,7 @@ VARIABLES: dict[str, Probed] = {
     ),
     "saturation": Probed(_TIME, "1", "share of pre-activations beyond +-2"),
     "bound_share": Probed(
-        _TIME, "1", "largest |x| over its bound (4/pi) alpha / (2 damping omega)", _NO_VELOCITY
+        _TIME, "1", "largest |x| over the largest that a force within alpha reaches in T steps", _NO_VELOCITY
     ),
     "energy": Probed(_TIME, "1", "energy (y^2 + omega^2 x^2) / 2, mean over units", _NO_VELOCITY),
     "participation_ratio": Probed(

@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from hornlib.dynamics.oscillator import Constants
+from hornlib.dynamics import gain
+from hornlib.dynamics.oscillator import Constants, State, coefficients, step
+from hornlib.dynamics.parameters import Oscillator
 from hornlib.dynamics.probes import measures
+from hornlib.dynamics.probes.units import Oscillators
 
 
 def draw(*shape, seed=0):
@@ -54,17 +57,59 @@ def test_sums_over_examples_and_units_are_numpy_s():
     np.testing.assert_allclose(measures.gradient_norm(x), lengths)
 
 
-def test_a_resonant_square_wave_comes_near_the_bound_and_not_beyond():
-    omega, damping, alpha = (torch.tensor([value], dtype=torch.float64) for value in (0.2244, 0.01, 0.04))
-    x = y = torch.zeros(1, dtype=torch.float64)
-    states = []
-    for _ in range(1000):
-        force = torch.where(y >= 0, 1.0, -1.0)  # always with the motion: the worst force
-        y = y + alpha * force - omega**2 * x - 2 * damping * y
-        x = x + y
-        states.append(x)
-    shares = measures.bound_share(torch.stack(states).view(-1, 1, 1), Constants(omega, damping, alpha))
-    assert 0.9 < float(shares.max()) < 1.1
-    assert measures.bound_share(torch.ones(1, 1, 1).double(), Constants(omega, damping, alpha)).item() == (
-        pytest.approx(1 / (4 / math.pi * 0.04 / (2 * 0.01 * 0.2244)))
+OSCILLATORS = [(0.2244, 0.01), (0.785, 0.0), (0.785, 0.3), (0.785, 0.7), (0.5, 1.0), (0.4, 1.2), (2.4, 0.01)]
+"""omega h and damping ratio; the last one is unstable for two of the integrators."""
+
+
+def oscillators(omega, damping_ratio, integrator, h=1.0, alpha=0.04):
+    omega, damping, alpha, h = (
+        torch.tensor([value], dtype=torch.float64) for value in (omega, damping_ratio * omega, alpha, h)
     )
+    constants = Constants(omega, damping, alpha)
+    return Oscillators(constants, coefficients(constants, h, integrator), h, integrator, None, None, True)
+
+
+def driven(unit, forces):
+    """Return x_1 .. x_T, (T, forces, 1), under forces of shape (T, forces)."""
+    state, positions = State(*(torch.zeros(forces.shape[1], 1).double() for _ in range(2))), []
+    for force in forces:
+        state = step(state, force.unsqueeze(1), unit.coefficients, unit.integration_step, unit.integrator)
+        positions.append(state.x)
+    return torch.stack(positions)
+
+
+@pytest.mark.parametrize("integrator", ["symplectic_euler", "explicit_euler", "implicit_damping"])
+@pytest.mark.parametrize(("omega", "damping_ratio"), OSCILLATORS)
+def test_the_worst_force_reaches_the_bound_and_no_force_exceeds_it(omega, damping_ratio, integrator):
+    timesteps = 40
+    unit = oscillators(omega, damping_ratio, integrator)
+    bound = measures.largest_displacement(unit, timesteps)
+    impulse = torch.zeros(timesteps, 1, dtype=torch.float64)
+    impulse[0] = 1
+    worst = driven(unit, impulse).squeeze(-1).flip(0).sign()
+    assert float(measures.bound_share(driven(unit, worst), bound)[-1]) == pytest.approx(1)
+    constant = torch.ones(timesteps, 1, dtype=torch.float64)
+    forces = torch.cat([draw(timesteps, 500).clamp(-1, 1), draw(timesteps, 500, seed=1).sign(), constant], 1)
+    assert float(measures.bound_share(driven(unit, forces), bound).max()) <= 1 + 1e-12
+    oscillator = Oscillator(omega, damping_ratio * omega, 0.04, 1.0)
+    assert float(bound) == pytest.approx(gain.largest_displacement(oscillator, integrator, timesteps))
+
+
+def test_a_constant_force_drives_an_overdamped_unit_to_its_bound():
+    """alpha / omega^2; the bound at light damping, (4 / pi) alpha / (2 damping omega), is a third of it."""
+    unit = oscillators(0.2, 2.0, "symplectic_euler")
+    share = measures.bound_share(
+        driven(unit, torch.ones(400, 1, dtype=torch.float64)), measures.largest_displacement(unit, 400)
+    )
+    assert float(share[-1]) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("damping_ratio", [0.02, 0.1, 0.7, 0.99, 1.0, 2.0])
+def test_fine_steps_reach_what_the_flow_reaches(damping_ratio):
+    """The integral of |impulse response|, omega = 1: coth(pi zeta / (2 sqrt(1 - zeta^2))) below zeta = 1, else 1."""
+    ringing = math.sqrt(max(1 - damping_ratio**2, 0))
+    expected = 1 / math.tanh(math.pi * damping_ratio / (2 * ringing)) if ringing else 1.0
+    oscillator = Oscillator(1.0, damping_ratio, 1.0, 1e-3)
+    steps = round(40 / damping_ratio if damping_ratio < 1 else 80 * damping_ratio) * 1000 // 2
+    found = gain.largest_displacement(oscillator, "symplectic_euler", steps)
+    assert found == pytest.approx(expected, rel=2e-3)
