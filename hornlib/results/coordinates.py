@@ -46,6 +46,7 @@ RESERVED = frozenset(
     }  # keywords of sel, dimensions
     | set(VARIABLES)
     | {f"final_{curve}" for curve in CURVES}
+    | {"final_forward_flops"}
     | {"device", "calibration_device", "calibrated_seconds", "step_time", "step_time_bound", "peak_memory"}
 )
 """Words that xarray takes for itself (ds.sel(method=...) selects nothing, silently), and variables."""

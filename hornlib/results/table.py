@@ -31,6 +31,7 @@ from hornlib.results.coordinates import (
     coordinate_values,
     coordinates_of,
 )
+from hornlib.results.final_network import FORWARD_FLOPS, final_forward_flops, may_change
 from hornlib.results.run_file import SCHEMA_VERSION, RunFile
 from hornlib.results.run_variables import CURVES, VARIABLES
 
@@ -159,6 +160,11 @@ class Table:
         _write(file, "device", DIMENSIONS[:2], device, attributes)
         attributes = {"units": "1", "long_name": "how the run ended: complete, diverged, missing or unwanted"}
         _write(file, "status", DIMENSIONS[:2], self._status(), attributes)
+        if any(may_change(cell) for cell in self.grid.cells.values()):  # elsewhere `forward_flops` says it
+            flops = self._filled(
+                DIMENSIONS[:2], lambda run: final_forward_flops(run, self.grid.cells[run.job.cell])
+            )
+            _write(file, "final_forward_flops", DIMENSIONS[:2], flops, FORWARD_FLOPS)
 
     def _write_calibrations(self, file: "netCDF4.Dataset") -> None:
         """Write step time and peak memory by device; nothing, not even the dimension, where none is calibrated."""

@@ -9,13 +9,12 @@ from hornlib.data.parameters import DataParameters
 from hornlib.results.calibrated_seconds import best_device
 from hornlib.results.coordinates import coordinate_name
 from hornlib.results.opening import axes_of
+from hornlib.statistics.settings import default_subject
 
 __all__ = ["SELECTED_FOR", "contenders", "rivals_of", "subject_of"]
 
 SELECTED_FOR = {"": "", "time_to_target": "tuned for speed", "final_metric": "tuned for accuracy"}
 """What a tuned cell's values were selected for -> what its label says."""
-
-OSCILLATORS = ("horn_cnn", "horn", "cnn_horn")
 
 DATA = [coordinate_name("data", name) for name in DataParameters.model_fields if name not in ("name", "root")]
 
@@ -30,33 +29,35 @@ def contenders(ds: xr.Dataset) -> xr.Dataset:
         ds: from `open_results(path, sweep=...)`.
 
     Returns:
-        The variables of `ds`, with these differences. Coordinates on `contender`: `cell_name`, `arm`,
-        `dataset` (with what else of the data varies), `presentation`, `selected_for` ("" where nothing was),
-        `num_parameters` (the largest that any run had) and every parameter. `seconds` is
-        calibrated, every step at the step time of a lone lane on the device that has measured most
-        contenders (the attribute `calibration_device`; with a seed dimension where networks may change),
-        NaN without one; a run's share of its job's clock is `job_seconds`.
-        `num_parameters` over steps is `num_parameters_over_steps`. A cell without a validation part has its
-        test metric in `validation_metric`, and says so in `judged_on`.
+        The variables of `ds`, with these differences.
+        - Coordinates on `contender`: `cell_name`, `arm`, `dataset` (with what else of the data varies),
+          `presentation`, `selected_for` ("" where nothing was) and every parameter.
+        - `num_parameters` and `forward_flops` are those of the network that training ended with: the median over the
+          complete runs (over the diverged ones, at their last evaluation, where no run is complete).
+          `largest_num_parameters` is the largest that any run had at an evaluation, `first_forward_flops` the FLOPs
+          of the network before the first step. They differ only where a structure changes networks.
+        - `num_parameters` over steps is `num_parameters_over_steps`.
+        - `seconds` is calibrated, every step at the step time of a lone lane on the device that has measured most
+          contenders (the attribute `calibration_device`; with a seed dimension where networks may change), NaN
+          without one. A run's share of its job's clock is `job_seconds`.
+        - A cell without a validation part has its test metric in `validation_metric`; `judged_on` says so.
     """
     ds = ds.load()
     ds = ds.drop_vars([name for name in ds.coords if str(name).startswith("in_")])
-    ds = _judged(ds.rename(num_parameters="num_parameters_over_steps", seconds="job_seconds"))
-    num_parameters = ds["num_parameters_over_steps"].max(("step", "seed"))
+    ds = ds.rename(num_parameters="num_parameters_over_steps", seconds="job_seconds")
+    ds = _with_sizes(_with_judged_metric(ds))
     words = {name: _text(ds, name) for name in ("selected_for", "presentation")}
     ds = ds.assign_coords(
-        {name: ("cell", text, _about(name)) for name, text in words.items()}
+        {name: ("cell", text, _attributes(name)) for name, text in words.items()}
         | {
             "cell_name": ("cell", ds["cell"].values, {"units": "1", "long_name": "name of the cell"}),
-            "num_parameters": ("cell", num_parameters.values, _about("num_parameters")),
-            "forward_flops": ("cell", ds["forward_flops"].values.astype(float), ds["forward_flops"].attrs),
-            "dataset": ("cell", _dataset_labels(ds), _about("dataset")),
+            "dataset": ("cell", _dataset_labels(ds), _attributes("dataset")),
         }
     )
     labels = _labels(ds)
-    ds = _calibrated(ds).drop_vars("cell").rename(cell="contender")
-    described = {"units": "1", "long_name": "what is compared"}
-    return ds.assign_coords(contender=("contender", labels, described))
+    ds = _with_calibrated_costs(ds).drop_vars("cell").rename(cell="contender")
+    attributes = {"units": "1", "long_name": "what is compared"}
+    return ds.assign_coords(contender=("contender", labels, attributes))
 
 
 def rivals_of(ds: xr.Dataset) -> xr.DataArray:
@@ -64,7 +65,8 @@ def rivals_of(ds: xr.Dataset) -> xr.DataArray:
 
     A rival learns the same data in the same presentation (a pixel-serial network has less to go by) and was
     selected for the same. Of several cells of an arm it is the nearest in parameters; among equals the
-    nearest in forward FLOPs, then the one that shares most parameters' values, then the first.
+    nearest in forward FLOPs, then the one that shares most parameters' values, then the first. Parameters and FLOPs
+    are those of the networks that training ended with.
 
     Args:
         ds: from `contenders`.
@@ -74,17 +76,17 @@ def rivals_of(ds: xr.Dataset) -> xr.DataArray:
         coordinate `rival_contender` ("" where there is none).
     """
     arms = list(dict.fromkeys(ds["arm"].values.tolist()))
-    found = np.full((ds.sizes["contender"], len(arms)), -1)
-    alike = (ds[name].values for name in ("dataset", "presentation", "selected_for"))
-    for group in _groups(zip(*alike, strict=True)):
-        own_arms = ds["arm"].values[group]
+    positions = np.full((ds.sizes["contender"], len(arms)), -1)
+    comparable = (ds[name].values for name in ("dataset", "presentation", "selected_for"))
+    for group in _groups(zip(*comparable, strict=True)):
+        group_arms = ds["arm"].values[group]
         for column, arm in enumerate(arms):
-            theirs, ours = group[own_arms == arm], group[own_arms != arm]
-            if len(theirs) and len(ours):
-                found[ours, column] = theirs[_nearest(ds, ours, theirs)]
-    labels = np.append(ds["contender"].values, "")[found].astype(object)
+            candidates, others = group[group_arms == arm], group[group_arms != arm]
+            if len(candidates) and len(others):
+                positions[others, column] = candidates[_nearest(ds, others, candidates)]
+    labels = np.append(ds["contender"].values, "")[positions].astype(object)
     return xr.DataArray(
-        found,
+        positions,
         dims=("contender", "rival"),
         coords={
             "contender": ds["contender"],
@@ -104,13 +106,62 @@ def subject_of(ds: xr.Dataset, subject: str | None) -> str:
     arms, models = ds["arm"].values.tolist(), ds["model"].values.tolist()
     if subject is not None:
         return subject if subject in arms else ""
-    first = (
-        arm for wanted in OSCILLATORS for arm, model in zip(arms, models, strict=True) if model == wanted
-    )
-    return next(first, "")
+    first_models: dict[str, str] = {}
+    for arm, model in zip(arms, models, strict=True):
+        first_models.setdefault(arm, model)
+    return default_subject(first_models)
 
 
-def _about(name: str) -> dict[str, str]:
+def _with_sizes(ds: xr.Dataset) -> xr.Dataset:
+    """Add parameters and forward FLOPs of the networks that training ended with, and the largest and first ones."""
+    over_steps = ds["num_parameters_over_steps"]
+    first_flops = ds["forward_flops"].reset_coords(drop=True).astype(float)
+    last_flops = first_flops
+    if "final_forward_flops" in ds:  # results.nc has it where a structure may change networks
+        last_flops = _of_ended_runs(ds["final_forward_flops"], ds["status"]).fillna(first_flops)
+    sizes = {
+        "num_parameters": (
+            _of_ended_runs(_at_last_evaluation(over_steps), ds["status"]),
+            "trained parameters of the last evaluation, median over complete runs",
+        ),
+        "largest_num_parameters": (
+            over_steps.max(("step", "seed")),
+            "largest number of trained parameters that any run had at an evaluation",
+        ),
+        "forward_flops": (
+            last_flops,
+            "forward FLOPs of an example by the network that training ended with, median over complete runs",
+        ),
+        "first_forward_flops": (
+            first_flops,
+            "forward FLOPs of an example by the network before the first step",
+        ),
+    }
+    replaced = {"forward_flops": ds["forward_flops"].attrs}  # among the cell's parameters, `kind` says so
+    coordinates = {}
+    for name, (values, long_name) in sizes.items():
+        units = "FLOP" if name.endswith("flops") else "1"
+        attributes = {**replaced.get(name, {}), "units": units, "long_name": long_name}
+        coordinates[name] = ("cell", values.values, attributes)
+    return ds.assign_coords(coordinates)
+
+
+def _at_last_evaluation(curves: xr.DataArray) -> xr.DataArray:
+    """Return the last value of every run that is no NaN, (cell, seed)."""
+    curves = curves.transpose("cell", "seed", "step")
+    known = curves.notnull().values
+    last = known.shape[-1] - 1 - known[..., ::-1].argmax(-1)  # the last step where nothing is known: NaN
+    values = np.take_along_axis(curves.values, last[..., None], -1)[..., 0]
+    return curves.isel(step=0, drop=True).copy(data=values)
+
+
+def _of_ended_runs(values: xr.DataArray, status: xr.DataArray) -> xr.DataArray:
+    """Return the median over the complete runs of a cell; over the diverged ones where no run is complete."""
+    complete = values.where(status == "complete").median("seed")
+    return complete.fillna(values.where(status == "diverged").median("seed"))
+
+
+def _attributes(name: str) -> dict[str, str]:
     return {"units": "1", "long_name": name.replace("num_", "number of ").replace("_", " ")}
 
 
@@ -121,21 +172,21 @@ def _text(ds: xr.Dataset, name: str) -> np.ndarray:
 
 def _groups(keys: Iterable[object]) -> list[np.ndarray]:
     """Return the positions of equal keys, in the order of their first."""
-    found: dict[object, list[int]] = {}
+    positions: dict[object, list[int]] = {}
     for index, key in enumerate(keys):
-        found.setdefault(key, []).append(index)
-    return [np.array(positions) for positions in found.values()]
+        positions.setdefault(key, []).append(index)
+    return [np.array(group) for group in positions.values()]
 
 
 def _dataset_labels(ds: xr.Dataset) -> np.ndarray:
     """Return the datasets, each with those of its other parameters that vary: another subset is another task."""
     labels = ds["dataset"].values.astype(object)
-    known = {name: ds[name].values for name in DATA if name != "presentation" and name in ds.coords}
+    parameters = {name: ds[name].values for name in DATA if name != "presentation" and name in ds.coords}
     for group in _groups(ds["dataset"].values):
-        varying = {name: values for name, values in known.items() if len(np.unique(values[group])) > 1}
+        varying = {name: values for name, values in parameters.items() if len(np.unique(values[group])) > 1}
         for index in group:
-            told = [_told(name, values[index]) for name, values in varying.items()]
-            labels[index] = " ".join([labels[index], *filter(None, told)])
+            assignments = [_assignment(name, values[index]) for name, values in varying.items()]
+            labels[index] = " ".join([labels[index], *filter(None, assignments)])
     return labels
 
 
@@ -145,10 +196,10 @@ def _labels(ds: xr.Dataset) -> np.ndarray:
     several = len(set(datasets)) > 1
     for group in _groups(zip(arms, datasets, selected, strict=True)):
         axes = axes_of(ds.isel(cell=group), str(ds["model"].values[group[0]])) if len(group) > 1 else []
-        values = {axis: ds[axis].values for axis in axes}
+        columns = {axis: ds[axis].values for axis in axes}
         for index in group:
-            told = [_told(axis, own[index]) for axis, own in values.items()]
-            label = " ".join([str(arms[index]), *filter(None, told)])
+            assignments = [_assignment(axis, column[index]) for axis, column in columns.items()]
+            label = " ".join([str(arms[index]), *filter(None, assignments)])
             label += f" on {datasets[index]}" if several else ""
             word = SELECTED_FOR.get(selected[index], f"selected for {selected[index]}")
             labels[index] = f"{label}, {word}" if word else label
@@ -163,19 +214,19 @@ def _unique(labels: np.ndarray, cells: np.ndarray) -> np.ndarray:
     return labels
 
 
-def _told(name: str, value: object) -> str:
+def _assignment(name: str, value: object) -> str:
     """Return `name=value`, or nothing for a parameter that the cell has not."""
     if isinstance(value, str):
         return f"{name}={value}" if value else ""
     return "" if np.isnan(value) else f"{name}={value:g}"  # type: ignore[call-overload, str-format]
 
 
-def _judged(ds: xr.Dataset) -> xr.Dataset:
-    """Let a cell without a validation part be judged on the test part: its speed is better known so than not at all."""
+def _with_judged_metric(ds: xr.Dataset) -> xr.Dataset:
+    """For cells without a validation part, use the test metric instead; `judged_on` records this."""
     runs = ("seed", "step")
     without = ds["validation_metric"].isnull().all(runs) & ds["test_metric"].notnull().any(runs)
     words = np.where(without, "test", "validation").astype(object)
-    described = {"units": "1", "long_name": "part of the data that targets are reached on"}
+    attributes = {"units": "1", "long_name": "part of the data that targets are reached on"}
     return ds.assign(
         {
             f"{prefix}validation_metric": ds[f"{prefix}validation_metric"].where(
@@ -183,10 +234,10 @@ def _judged(ds: xr.Dataset) -> xr.Dataset:
             )
             for prefix in ("", "final_")
         }
-    ).assign_coords(judged_on=("cell", words, described))
+    ).assign_coords(judged_on=("cell", words, attributes))
 
 
-def _calibrated(ds: xr.Dataset) -> xr.Dataset:
+def _with_calibrated_costs(ds: xr.Dataset) -> xr.Dataset:
     """Take one device's step times and memory, and make seconds of them."""
     nothing = xr.DataArray(np.full(ds.sizes["cell"], np.nan), dims="cell")
     measured = {name: nothing for name in ("step_time", "peak_memory")}
@@ -198,36 +249,36 @@ def _calibrated(ds: xr.Dataset) -> xr.Dataset:
         measured |= {
             name: ds[name].isel(calibration_device=place, drop=True) for name in measured if name in ds
         }
-    known = ["calibration_device", "calibrated_seconds", *measured]
-    ds = ds.drop_vars(known, errors="ignore").drop_dims("calibration_device", errors="ignore")
+    of_devices = ["calibration_device", "calibrated_seconds", *measured]
+    ds = ds.drop_vars(of_devices, errors="ignore").drop_dims("calibration_device", errors="ignore")
     units = {"step_time": "s", "peak_memory": "byte"}
     for name, values in measured.items():
-        ds[name] = ("cell", values.values, _about(name) | {"units": units[name]})
+        ds[name] = ("cell", values.values, _attributes(name) | {"units": units[name]})
     seconds = seconds.transpose("cell", ..., "step")
-    described = {"units": "s", "long_name": f"training time of a lone lane on {device or 'no device'}"}
-    ds["seconds"] = (seconds.dims, seconds.values, described)
+    attributes = {"units": "s", "long_name": f"training time of a lone lane on {device or 'no device'}"}
+    ds["seconds"] = (seconds.dims, seconds.values, attributes)
     return ds.assign_attrs(calibration_device=device)
 
 
-def _nearest(ds: xr.Dataset, ours: np.ndarray, theirs: np.ndarray) -> np.ndarray:
-    """Return for each of ours the position, within theirs, of its rival."""
-    if len(theirs) == 1:
-        return np.zeros(len(ours), int)
+def _nearest(ds: xr.Dataset, others: np.ndarray, candidates: np.ndarray) -> np.ndarray:
+    """Return for each of the others the position, within the candidates, of its rival."""
+    if len(candidates) == 1:
+        return np.zeros(len(others), int)
     parameters, flops = (
-        _distance(ds[name].values[ours], ds[name].values[theirs])
+        _distance(ds[name].values[others], ds[name].values[candidates])
         for name in ("num_parameters", "forward_flops")
     )
-    unlike = np.zeros(parameters.shape)
+    num_differing = np.zeros(parameters.shape)
     for values in ds.coords.values():
         if values.dims == ("contender",) and "kind" in values.attrs:
             codes = np.unique(values.values, return_inverse=True)[1]
-            unlike += codes[ours][:, None] != codes[theirs][None, :]
-    order = np.lexsort((unlike, flops, parameters), axis=1)
+            num_differing += codes[others][:, None] != codes[candidates][None, :]
+    order = np.lexsort((num_differing, flops, parameters), axis=1)
     return order[:, 0]
 
 
-def _distance(ours: np.ndarray, theirs: np.ndarray) -> np.ndarray:
+def _distance(counts: np.ndarray, candidates: np.ndarray) -> np.ndarray:
     """Return |log ratio| of counts, rounded so that equal ones tie; an unknown count is farthest."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        distance = np.abs(np.log(ours[:, None] / theirs[None, :]))
+        distance = np.abs(np.log(counts[:, None] / candidates[None, :]))
     return np.where(np.isnan(distance), np.inf, np.round(distance, 9))

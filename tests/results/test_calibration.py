@@ -151,3 +151,11 @@ def test_results_have_calibrated_seconds_where_networks_may_change(grid, write_r
         np.testing.assert_allclose(
             ds["calibrated_seconds"][..., 0], 0.2 * ds["step"].broadcast_like(ds["test_loss"])
         )
+        flops = small.model.forward_flops(small.task()).total
+        np.testing.assert_array_equal(ds["final_forward_flops"], np.full((2, 2), flops))
+        assert ds["final_forward_flops"].attrs["units"] == "FLOP"
+
+
+def test_results_of_networks_that_cannot_change_have_no_forward_flops_over_runs(gathered):
+    with gather(gathered[1]) as ds:
+        assert "final_forward_flops" not in ds and "forward_flops" in ds

@@ -113,3 +113,54 @@ def test_a_cell_that_became_what_was_not_measured_has_no_seconds_and_a_complete_
     one = contenders(ds.isel(calibration_device=[0]).assign_coords(calibration_device=["partly"]))
     assert one["seconds"].sel(contender="cnn").isnull().all()
     assert one["seconds"].sel(contender="horn_cnn").notnull().all()
+
+
+def changing(results, parameters, **how):
+    """Return a sweep of one arm with three runs whose networks have these parameters, (seed, three phases)."""
+    ds = results({"horn_cnn": [10, 11, 12]}, **how)
+    phases = np.array_split(np.arange(ds.sizes["step"]), 3)
+    curves = ds["num_parameters"].values
+    for seed, values in enumerate(parameters):
+        for phase, value in zip(phases, values, strict=True):
+            curves[0, seed, phase] = np.where(np.isnan(curves[0, seed, phase]), np.nan, value)
+    return ds
+
+
+def test_parameters_are_those_of_the_last_evaluation_and_the_largest_stand_beside(results):
+    ds = contenders(changing(results, [(100, 200, 300), (100, 900, 500), (100, 100, 400)]))
+    assert ds["num_parameters"].item() == 400  # the median of 300, 500 and 400
+    assert ds["largest_num_parameters"].item() == 900
+    assert "last evaluation" in ds["num_parameters"].attrs["long_name"]
+    assert "median" in ds["num_parameters"].attrs["long_name"]
+
+
+def test_a_diverged_run_has_no_say_in_the_last_size_unless_all_diverged(results):
+    sizes = [(100, 200, 300), (100, 50, 7), (100, 200, 300)]
+    ds = contenders(changing(results, sizes, diverged=[(0, 1, 500)]))
+    assert ds["num_parameters"].item() == 300
+    everywhere = [(0, seed, 500) for seed in range(3)]
+    ds = contenders(changing(results, sizes, diverged=everywhere))
+    assert ds["num_parameters"].item() == 300  # the median of 300, 7 and 300, as evaluated last
+
+
+def test_forward_flops_are_those_of_the_last_network_where_the_results_have_them(results):
+    ds = results({"horn_cnn": [10, 12, 11], "cnn": [20, 22, 21]}, forward_flops=[1000, 3000])
+    plain = contenders(ds)
+    np.testing.assert_array_equal(plain["forward_flops"], [1000, 3000])
+    np.testing.assert_array_equal(plain["first_forward_flops"], [1000, 3000])
+    ds["final_forward_flops"] = (("cell", "seed"), [[4000.0, 6000.0, 5000.0], [np.nan] * 3])
+    grown = contenders(ds)
+    np.testing.assert_array_equal(grown["forward_flops"], [5000, 3000])
+    np.testing.assert_array_equal(grown["first_forward_flops"], [1000, 3000])
+
+
+def test_the_rival_is_nearest_to_what_a_grown_network_has_become(results):
+    ds = results([("horn_cnn", [10]), ("cnn", [20]), ("cnn", [20])])
+    steps = ds.sizes["step"]
+    ds["num_parameters"][0, 0] = np.where(np.arange(steps) < steps - 1, 900.0, 100.0)  # pruned at the end
+    ds["num_parameters"][1], ds["num_parameters"][2] = 100.0, 900.0
+    assert rivals_of(contenders(ds)).sel(rival="cnn").values[0] == 1
+    ds["num_parameters"][0] = 500.0
+    ds["num_parameters"][1], ds["num_parameters"][2] = 500.0, 500.0
+    ds["final_forward_flops"] = (("cell", "seed"), [[7000.0], [1000.0], [7000.0]])
+    assert rivals_of(contenders(ds)).sel(rival="cnn").values[0] == 2
