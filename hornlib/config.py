@@ -202,6 +202,7 @@ def _check(document: dict[str, Any], lines: Lines, files: tuple[Path, ...]) -> C
             raise draft.error(("sweeps", name), "a sweep needs a `model:`")
         parts = document.get("statistics", {}), sweep.get("statistics", {})
         sweep["statistics"] = _statistics(parts, name, draft, deprecations)
+        _check_looks(sweep["statistics"].sequential, len(sweep["seeds"]), name, draft)
         if "tuning" in sweep:
             sweep["tuning"] = _tuning(sweep["tuning"], ("sweeps", name, "tuning"), draft)
     for sentence in deprecations:
@@ -270,6 +271,17 @@ def _statistics(
         fields = tuple(StatisticsSettings.model_fields)
         key, message = next(describe_validation_error(error, fields, "statistics"))
         raise draft.error(keys.get(str(key[0]), (*place, *key)) if key else place, message) from None
+
+
+def _check_looks(looks: Sequence[int], num_seeds: int, sweep: str, draft: Config) -> None:
+    """Refuse looks at more seeds than a sweep trains."""
+    if looks and looks[-1] > num_seeds:
+        place = draft.statistics_key(sweep, "sequential") or ("sweeps", sweep, "statistics", "sequential")
+        raise draft.error(
+            place,
+            f"a look at {looks[-1]} seeds, but the sweep {sweep} has {num_seeds}; valid: looks up to {num_seeds}, or "
+            f"`seeds: {looks[-1]}`",
+        )
 
 
 def _claims(content: Mapping[str, Any], path: KeyPath, draft: Config) -> Mapping[str, object]:

@@ -31,6 +31,10 @@ class Sweep(NamedTuple):
     statistics: StatisticsSettings = StatisticsSettings()
     tuning: TuningParameters | None = None
 
+    def first_seeds(self, number: int) -> tuple[int, ...]:
+        """Return the seeds that a look at so many counts."""
+        return self.seeds[:number]
+
 
 @dataclass(frozen=True)
 class Grid:
@@ -65,12 +69,25 @@ class Grid:
             present: the run files there are, as `hornlib.jobs.scan_runs` finds them; they stay as they are.
             cells: names of cells.
         """
-        per_job = self.settings.per_job
+        per_job, starts = self.settings.per_job, self._starts()
         return [
             Job(name, seeds)
             for name in (self.cells if cells is None else cells)
-            for seeds in covering_ranges(self.seeds[name], present.get(name, ()), per_job)
+            for seeds in covering_ranges(
+                self.seeds[name], present.get(name, ()), per_job, starts.get(name, ())
+            )
         ]
+
+    def _starts(self) -> dict[str, set[int]]:
+        """Return the seeds at which a job begins, since a look of a sequential sweep ends before them, by cell."""
+        starts: dict[str, set[int]] = {}
+        for sweep in self.sweeps.values():
+            if begun := {
+                seed for look in sweep.statistics.sequential for seed in sweep.seeds[look : look + 1]
+            }:
+                for name in sweep.arms:
+                    starts.setdefault(name, set()).update(begun)
+        return starts
 
     def describe(self, cell: str) -> str:
         """Return a cell in the words of the configuration: sweep, arm, dataset, and what differs from the defaults.

@@ -345,3 +345,33 @@ def test_an_error_in_an_inherited_key_names_the_line_where_it_stands(config_file
     assert line("sweeps", "child", "training", "batch_size") == 9
     assert line("sweeps", "child", "model", 0, "name") == 7
     assert line("sweeps", "child", "model", 0, "unknown") == 10  # nowhere: the nearest key above
+
+
+@pytest.mark.parametrize(
+    ("looks", "seeds", "told"),
+    [
+        ("[7, 15, 10, 20]", 20, "a look at 10 seeds follows one at 15"),
+        ("[7, 10, 10]", 20, "a look at 10 seeds follows one at 10"),
+        ("[5, 10]", 20, "`min_seeds` is 7; valid: looks from 7 on"),
+        ("[7, 10, 15, 20]", 15, "a look at 20 seeds, but the sweep one has 15; valid: looks up to 15"),
+        ("[7, ten]", 20, "valid: numbers of seeds from 2 on"),
+        ("[7.0, 10]", 20, "valid: numbers of seeds from 2 on"),
+        ("10", 20, "got 10; valid: numbers of seeds from 2 on, such as [7, 10, 15, 20]"),
+    ],
+)
+@pytest.mark.parametrize("own", [True, False])
+def test_looks_that_decide_nothing_are_refused_with_line_and_key(config_file, looks, seeds, told, own):
+    here = f"statistics:\n      sequential: {looks}"
+    text = (
+        f"sweeps:\n  one:\n    model: {{name: cnn}}\n    seeds: {seeds}\n    {here}\n"
+        if own
+        else f"statistics:\n  sequential: {looks}\nsweeps: {{one: {{model: {{name: cnn}}, seeds: {seeds}}}}}\n"
+    )
+    said = refusal(config_file(text))
+    place = ("6", "sweeps.one.statistics.sequential") if own else ("2", "statistics.sequential")
+    assert f"config.yaml:{place[0]}: {place[1]}" in said and told in said
+
+
+def test_looks_may_end_before_the_last_seed_and_their_least_may_be_lowered(config_file):
+    text = "statistics: {sequential: [3, 6], min_seeds: 3}\nseeds: 8\n" + MODEL
+    assert read_config([config_file(text)]).sweeps["one"]["statistics"].sequential == (3, 6)

@@ -301,3 +301,29 @@ def test_planning_loads_neither_torch_nor_xarray_nor_plotting(module):
     command = f"import sys, {module}; print([name for name in {heavy!r} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+# looks
+
+
+def test_jobs_end_where_a_look_of_any_of_their_sweeps_ends(grid_from):
+    text = """
+        seeds: 20
+        per_job: 5
+        sweeps:
+          one: {model: {name: cnn}, data: {name: digits}, statistics: {sequential: [7, 10, 15, 20]}}
+          two: {extends: one, statistics: {sequential: [12]}}
+          three: {model: {name: mlp}, data: {name: digits}}
+        """
+    grid = grid_from(text)
+    ranges = {name: [job.range for job in grid.jobs({}, [name])] for name in grid.cells}
+    (both,), (plain,) = grid.sweeps["one"].arms, grid.sweeps["three"].arms
+    assert ranges[both] == [
+        Range(0, 4),
+        Range(5, 6),
+        Range(7, 9),
+        Range(10, 11),
+        Range(12, 14),
+        Range(15, 19),
+    ]
+    assert ranges[plain] == [Range(0, 4), Range(5, 9), Range(10, 14), Range(15, 19)]

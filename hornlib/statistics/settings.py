@@ -2,9 +2,17 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from itertools import pairwise
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BeforeValidator, Field, WithJsonSchema, field_validator, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
 
 from hornlib.errors import nearest
 from hornlib.parameters import Parameters
@@ -48,6 +56,13 @@ def _as_axes(value: object) -> object:
     return axes
 
 
+def _as_looks(value: object) -> object:
+    looks = _as_tuple(value)
+    if not isinstance(looks, tuple) or not all(type(look) is int and look >= 2 for look in looks):
+        raise ValueError("valid: numbers of seeds from 2 on, such as [7, 10, 15, 20]")
+    return looks
+
+
 Labels = Annotated[
     tuple[Annotated[str, Field(min_length=1)], ...],
     BeforeValidator(_as_tuple),
@@ -73,6 +88,12 @@ Shares = Annotated[
     WithJsonSchema(
         {"type": "array", "items": {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1}}
     ),
+]
+
+Looks = Annotated[
+    tuple[int, ...],
+    BeforeValidator(_as_looks),
+    WithJsonSchema({"type": "array", "items": {"type": "integer", "minimum": 2}, "uniqueItems": True}),
 ]
 
 
@@ -216,6 +237,9 @@ class StatisticsSettings(Parameters):
     """Seed of the bootstrap's draws."""
     min_seeds: int = Field(default=7, ge=2)
     """Pairs of runs below which nothing is concluded."""
+    sequential: Looks = ()
+    """Looks: numbers of first seeds after which claims are judged, e.g. [7, 10, 15, 20]; a claim that a look decides
+    is not judged again. All looks together err as often as one test at `alpha`. Empty: one look at all seeds."""
 
     @model_validator(mode="before")
     @classmethod
@@ -238,6 +262,21 @@ class StatisticsSettings(Parameters):
                     f"{name!r}: a claim's name is a word of a-z, 0-9 and _ that begins with a letter"
                 )
         return claims
+
+    @field_validator("sequential")
+    @classmethod
+    def _looks_rise(cls, looks: tuple[int, ...], info: ValidationInfo) -> tuple[int, ...]:
+        for before, after in pairwise(looks):
+            if after <= before:
+                raise ValueError(
+                    f"a look at {after} seeds follows one at {before}; looks rise, e.g. [7, 10, 15, 20]"
+                )
+        fewest = info.data.get("min_seeds", 0)
+        if looks and looks[0] < fewest:
+            raise ValueError(
+                f"a look at {looks[0]} seeds decides nothing: `min_seeds` is {fewest}; valid: looks from {fewest} on"
+            )
+        return looks
 
     @model_validator(mode="after")
     def _rivals_are_others(self) -> "StatisticsSettings":
