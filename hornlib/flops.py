@@ -6,17 +6,18 @@ from hornlib.models.build import build_network
 from hornlib.operations import Work, training_work
 from hornlib.parameters import Flops, ModelParameters, Task
 
-__all__ = ["OPTIMIZER_FLOPS", "gradient_flops", "training_step_flops"]
+__all__ = ["UPDATE_FLOPS", "gradient_flops", "training_step_flops"]
 
-OPTIMIZER_FLOPS: dict[str, int] = {"adamw": 14, "sgd": 6}
+UPDATE_FLOPS: dict[str, int] = {"adamw": 14, "sgd_nesterov": 6, "sgd": 5}
 """Operations of one update of one parameter, as `hornlib.training.optimizers` runs it without weight decay.
 
 adamw: first moment 3 (lerp), second 4, corrected root and epsilon 3, quotient and its correction 2, rate and
-difference 2. sgd with Nesterov's momentum: buffer 2, look-ahead 2, rate and difference 2.
+difference 2. sgd_nesterov: buffer 2, look-ahead 2, rate and difference 2. sgd: the same with a factor of 1 for the
+look-ahead.
 """
 
 
-def training_step_flops(model: ModelParameters, task: Task, batch_size: int, optimizer: str) -> Flops:
+def training_step_flops(model: ModelParameters, task: Task, batch_size: int, update_rule: str) -> Flops:
     """Return the work of one training step of one lane: `training_work` of the batch, and the update.
 
     Gradient clipping, weight decay and evaluations are not counted.
@@ -25,10 +26,10 @@ def training_step_flops(model: ModelParameters, task: Task, batch_size: int, opt
         model: the network.
         task: shapes of inputs and outputs.
         batch_size: examples of the step.
-        optimizer: a key of `OPTIMIZER_FLOPS`.
+        update_rule: of the optimiser, a key of `UPDATE_FLOPS`.
     """
     work, num_parameters = _training_work(model, task)
-    return work.of_batch(batch_size) + Flops(0, OPTIMIZER_FLOPS[optimizer] * num_parameters)
+    return work.of_batch(batch_size) + Flops(0, UPDATE_FLOPS[update_rule] * num_parameters)
 
 
 def gradient_flops(model: ModelParameters, task: Task, batch_size: int) -> Flops:

@@ -76,7 +76,7 @@ class Network(NamedTuple):
     model: ModelParameters
     task: Task
     batch_size: int
-    optimizer: str
+    update_rule: str
 
     def with_width(self, width: int) -> "Network":
         """Return the same network at another width."""
@@ -155,7 +155,7 @@ def request_order(
 def network_of(cell: Cell) -> Network:
     """Return the network of a cell as it is before the first step, with what its training step depends on."""
     batch_size = min(cell.training.batch_size, cell.data.num_train)
-    return Network(cell.model, cell.task(), batch_size, cell.training.optimizer)
+    return Network(cell.model, cell.task(), batch_size, cell.training.update_rule)
 
 
 def target_sizes(targets: Sequence[Cell], by: Quantity) -> Sizes:

@@ -28,24 +28,24 @@ def training_cache_file() -> Path:
 
 
 @lru_cache(maxsize=4096)
-def training_flops_per_example(model: ModelParameters, task: Task, batch_size: int, optimizer: str) -> int:
+def training_flops_per_example(model: ModelParameters, task: Task, batch_size: int, update_rule: str) -> int:
     """Return the FLOPs of one training step (forward, loss, backward, update) over its examples, rounded.
 
     Args:
         model: the network, in the shape that it has before the first step.
         task: shapes of inputs and outputs.
         batch_size: examples of the step; the work on the parameters alone is shared among them.
-        optimizer: a key of `hornlib.flops.OPTIMIZER_FLOPS`.
+        update_rule: of the optimiser, a key of `hornlib.flops.UPDATE_FLOPS`.
     """
     key = json.dumps(
-        [model.canonical(), task.input_shape, task.num_outputs, batch_size, optimizer], sort_keys=True
+        [model.canonical(), task.input_shape, task.num_outputs, batch_size, update_rule], sort_keys=True
     )
     remembered = read_counts(training_cache_file(), _code(), 1).get(key)
     if remembered is not None:
         return remembered[0]
     from hornlib.flops import training_step_flops  # loads torch
 
-    counted = round(training_step_flops(model, task, batch_size, optimizer).total / batch_size)
+    counted = round(training_step_flops(model, task, batch_size, update_rule).total / batch_size)
     remember_counts(training_cache_file(), _code(), key, [counted])
     return counted
 

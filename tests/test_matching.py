@@ -112,7 +112,7 @@ def test_parameters_and_forward_flops_are_counted_by_the_closed_forms():
 
 def test_training_flops_are_those_of_a_step_over_its_examples(cache):
     own = cell(training={"batch_size": 16, "optimizer": "sgd"})
-    step = training_step_flops(own.model, own.task(), 16, "sgd").total
+    step = training_step_flops(own.model, own.task(), 16, "sgd_nesterov").total
     assert count(network_of(own), "training_flops") == round(step / 16)
 
 

@@ -111,7 +111,7 @@ def train_step(chunk: Chunk, group: Group, inputs: Tensor, targets: Tensor, tota
 def _step_flops(chunk: Chunk, group: Group, batch_size: int) -> int:
     """Return the FLOPs of a lane's training step."""
     return training_step_flops(
-        group.model, chunk.cell.task(), batch_size, chunk.cell.training.optimizer
+        group.model, chunk.cell.task(), batch_size, chunk.cell.training.update_rule
     ).total
 
 

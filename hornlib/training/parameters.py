@@ -80,6 +80,13 @@ class TrainingParameters(Parameters):
             raise ValueError("acceleration: nesterov needs a momentum above 0")
         return self
 
+    @property
+    def update_rule(self) -> str:
+        """What the optimiser runs, a key of `hornlib.flops.UPDATE_FLOPS`: adamw, sgd_nesterov or sgd."""
+        if self.optimizer == "sgd" and self.acceleration == "nesterov":
+            return "sgd_nesterov"
+        return self.optimizer
+
     def running_momentum(self, step: int) -> float:
         """Return the share of the newest batch in batch norm's running statistics; `step` is 1 for the first.
 
