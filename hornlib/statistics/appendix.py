@@ -16,7 +16,7 @@ from hornlib.statistics.early import EARLY_STEPS, counted_as_chance, metric_at
 from hornlib.statistics.final import share_of_runs
 from hornlib.statistics.influence_table import influence_table
 from hornlib.statistics.pareto import non_dominated
-from hornlib.statistics.power import log_time_sd, seeds_needed
+from hornlib.statistics.restricted_mean import cost_on
 from hornlib.statistics.settings import StatisticsSettings
 from hornlib.statistics.student import student_interval
 from hornlib.statistics.survival import fraction_reached, log_rank
@@ -106,9 +106,8 @@ def _time_points(ds: xr.Dataset, times: xr.Dataset) -> xr.DataArray:
     points = np.full((*budget.shape, NUM_TIME_POINTS), np.nan)
     for row, dataset in enumerate(budget["dataset"].values):
         own = ds.isel(contender=np.flatnonzero(ds["dataset"] == dataset))
-        evaluated = own["samples"].notnull()
         for column, axis in enumerate(budget["axis"].values):
-            cost = (own["step"] if axis == "step" else own[axis]).where(evaluated)
+            cost = cost_on(own, str(axis))
             first = float(cost.where(cost > 0).min())
             last = float(budget.values[row, column])
             if 0 < first <= last < np.inf:
@@ -183,11 +182,6 @@ def _pairs(
     on_samples = times.sel(axis="samples", drop=True)
     time, event = on_samples["restricted_time"], on_samples["event"] == 1
     rival_time, rival_event = _of_rivals(time, pairs), _of_rivals(event.astype(float), pairs) == 1
-    headline = {"target": settings.target}
-    informative = (event | rival_event).any("seed").sel(headline, drop=True)
-    log_ratio = xr.apply_ufunc(np.log, time / rival_time).sel(headline, drop=True).where(informative)
-    sd = log_time_sd(log_ratio)
-    number = times.sizes["dataset"]
     by_target = []
     for target in times["target"].values:  # one at a time: every run of a pair is set against every other
         own, theirs = (
@@ -201,9 +195,6 @@ def _pairs(
             "final_difference_bound": difference["interval"],
             "probability_of_improvement": better["estimate"],
             "probability_of_improvement_bound": better["interval"],
-            "log_time_sd": sd,
-            "seeds_needed": seeds_needed(sd, alpha=settings.alpha),
-            "seeds_needed_holm": seeds_needed(sd, alpha=settings.alpha, num_tests=number),
         }
     )
 
@@ -220,19 +211,25 @@ def _of_rivals(runs: xr.DataArray, pairs: xr.DataArray) -> xr.DataArray:
 
 
 def _fronts(ds: xr.Dataset, final: xr.DataArray) -> xr.Dataset:
-    """Return each contender's costs, and whether it is on the front of final metric against each."""
+    """Return each contender's costs, and whether it is on the front of final metric against each.
+
+    Parameters and forward FLOPs are those of the network that training ended with; the largest number of parameters
+    and the FLOPs of the first network stand beside them.
+    """
     bare = ds.reset_coords(drop=True)
     seconds = bare["seconds"].max("step")
+    sizes = {
+        name: ds[name].reset_coords(drop=True).astype(float)
+        for name in ("num_parameters", "forward_flops", "largest_num_parameters", "first_forward_flops")
+    }
     costs = {
-        "parameters": ds["num_parameters"].reset_coords(drop=True).astype(float),
-        "forward_flops": ds["forward_flops"].reset_coords(drop=True).astype(float),
+        "parameters": sizes.pop("num_parameters"),
+        "forward_flops": sizes.pop("forward_flops"),
         "training_flops": bare["training_flops"].max("step").mean("seed"),
         "seconds": seconds.mean("seed") if "seed" in seconds.dims else seconds,
         "peak_memory": bare["peak_memory"],
     }
     quality = final.mean("seed") * _sign(ds)
     dataset = ds["dataset"].reset_coords(drop=True)
-    found = xr.Dataset({f"cost_{name}": cost for name, cost in costs.items()})
-    return found.assign(
-        {f"pareto_{name}": non_dominated(cost, quality, dataset) for name, cost in costs.items()}
-    )
+    fronts = {f"pareto_{name}": non_dominated(cost, quality, dataset) for name, cost in costs.items()}
+    return xr.Dataset({f"cost_{name}": cost for name, cost in costs.items()} | sizes).assign(fronts)

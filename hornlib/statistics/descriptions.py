@@ -65,19 +65,16 @@ ABOUT = {
         "Mann-Whitney's U over the number of pairs",
         "Newcombe's method 5, arms independent",
     ),
-    "log_time_sd": _About(
-        "standard deviation of log time",
-        "sd over seeds of the paired log ratio of restricted times, over sqrt(2)",
+    "cost_parameters": _About("trained parameters of the last evaluation", "median over complete runs"),
+    "cost_forward_flops": _About(
+        "forward FLOPs of an example by the network that training ended with",
+        "median over complete runs",
+        units="FLOP",
     ),
-    "seeds_needed": _About(
-        "seeds needed to see a ratio of times", "t test on log time, power 90 %, two-sided alpha"
+    "largest_num_parameters": _About("largest number of trained parameters that any run had at an evaluation"),
+    "first_forward_flops": _About(
+        "forward FLOPs of an example by the network before the first step", units="FLOP"
     ),
-    "seeds_needed_holm": _About(
-        "seeds needed to see a ratio of times on every dataset",
-        "t test on log time, power 90 %, two-sided alpha over the number of datasets",
-    ),
-    "cost_parameters": _About("trained parameters"),
-    "cost_forward_flops": _About("forward FLOPs of an example", units="FLOP"),
     "cost_training_flops": _About("training FLOPs of a run", "mean over seeds", units="FLOP"),
     "cost_seconds": _About("seconds of a run", "calibrated step time, summed over steps", units="s"),
     "cost_peak_memory": _About("peak memory of training", units="byte"),
@@ -107,10 +104,11 @@ ABOUT = {
         "bootstrap over seeds within datasets: its standard error, Student's quantile",
     ),
     "performance_profile": _About(
-        "share of datasets on which the arm's time is within the ratio of the best",
+        "share of datasets on which the arm's time is within the ratio of the best of its presentation",
         "of median times over seeds in samples; a miss is infinite",
     ),
     "algoperf_score": _About("AlgoPerf's score", "integral of the performance profile from 1 to 4, over 3"),
+    "algoperf_reason": _About("why the arm has no AlgoPerf score"),
     "at_best_learning_rate": _About(
         "whether the cell is at the learning rate that is best for its other parameters",
         "chosen on validation by all seeds",
@@ -145,7 +143,8 @@ ABOUT = {
 COORDINATES = {
     "axis": _About("axis of cost"),
     "bound": _About("end of the interval"),
-    "effect": _About("ratio of times to be seen"),
+    "effect": _About("true ratio of costs"),
+    "power": _About("chance to show the true ratio"),
     "early_step": _About("training steps"),
     "selection": _About("what the cells were selected for"),
     "ratio_grid": _About("ratio to the best time"),

@@ -1,81 +1,230 @@
-"""How many seeds it would take to see a difference in speed: the power of a t test on log time."""
+"""Power of the paired t-test of log costs: seeds needed, and the ratio that the seeds at hand would have shown.
+
+With d the log ratio of two arms' costs over one seed, and s its standard deviation over n seeds, a comparison is
+shown where mean(d) sqrt(n) / s > t(1 - level / 2; n - 1). If the mean of d is truly delta, the left side has the
+noncentral t distribution with n - 1 degrees of freedom and noncentrality delta sqrt(n) / sd.
+"""
 
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 import xarray as xr
 
-__all__ = ["EFFECTS", "log_time_sd", "seeds_needed"]
+__all__ = [
+    "EFFECTS",
+    "POWERS",
+    "conjunction_detectable",
+    "conjunction_seeds",
+    "detectable_log_ratio",
+    "log_ratio_sd",
+    "sd_scales",
+    "seeds_needed",
+]
 
 EFFECTS = (1.1, 1.2, 1.5)
-"""Ratios of times that the report tells the price of."""
+"""True ratios of costs for which the seeds needed are computed."""
+
+POWERS = (0.8, 0.9)
+"""Chances to show a true ratio."""
+
+LARGEST = 512
+"""Seeds up to which powers are computed; beyond, the detectable log ratio falls with 1 / sqrt(n)."""
+
+DRAWS = 8192
+"""Draws for the power of a conjunction: the standard error of a power of .8 is .0044."""
 
 
-def log_time_sd(log_ratio: xr.DataArray, dim: str = "seed") -> xr.DataArray:
-    """Return the standard deviation over seeds of one arm's log time, from paired log ratios: sd(log ratio) / sqrt(2).
-
-    Both arms are taken to vary alike and independently; where pairing helps, this is smaller than each arm's own.
+def log_ratio_sd(log_ratio: xr.DataArray, dim: str = "seed") -> xr.DataArray:
+    """Return the standard deviation over seeds of paired log ratios; NaN for fewer than two pairs.
 
     Args:
-        log_ratio: log of contender's time over its rival's, by seed; NaN where a run is missing.
+        log_ratio: log of the contender's cost over its rival's, by seed; NaN where a run is missing.
         dim: dimension of the pairs.
-
-    Returns:
-        NaN for fewer than two pairs.
     """
     number = log_ratio.count(dim)
     squares = ((log_ratio - log_ratio.mean(dim)) ** 2).sum(dim)
-    return (squares / (2 * (number - 1).where(number > 1))) ** 0.5
+    return (squares / (number - 1).where(number > 1)) ** 0.5
+
+
+def sd_scales(number: xr.DataArray, alpha: float = 0.05) -> xr.DataArray:
+    """Return the factors that make an interval of a standard deviation of one that was measured on so many pairs.
+
+    sqrt((n - 1) / chi2(1 - alpha / 2; n - 1)) and sqrt((n - 1) / chi2(alpha / 2; n - 1)), for normal log ratios.
+
+    Returns:
+        With a last dimension `bound` (low, high); NaN for fewer than two pairs.
+    """
+    from scipy.special import gammaincinv
+
+    freedom = (number - 1).where(number > 1)
+    tail = xr.DataArray([1 - alpha / 2, alpha / 2], {"bound": np.array(["low", "high"], object)}, "bound")
+    return (freedom / (2 * xr.apply_ufunc(gammaincinv, freedom / 2, tail))) ** 0.5
+
+
+def detectable_log_ratio(
+    sd: xr.DataArray, number: xr.DataArray, level: xr.DataArray | float, power: float = 0.8
+) -> xr.DataArray:
+    """Return the true log ratio that the test of so many pairs would have shown with this power.
+
+    Args:
+        sd: of the paired log ratio.
+        number: pairs of runs.
+        level: two-sided level of the comparison's test; alpha / m within a family of m.
+        power: chance to show it.
+    """
+    return sd * xr.apply_ufunc(_detectable, number.where(number > 1), level, kwargs={"power": power})
 
 
 def seeds_needed(
     sd: xr.DataArray,
     effects: Sequence[float] = EFFECTS,
-    power: float = 0.9,
-    alpha: float = 0.05,
-    num_tests: int = 1,
+    powers: Sequence[float] = POWERS,
+    level: xr.DataArray | float = 0.05,
+    min_seeds: int = 2,
 ) -> xr.DataArray:
-    """Return the fewest seeds an arm with which a t test on log time sees each ratio.
-
-    P(|T| > t(1 - alpha / (2 m); 2 n - 2)) >= power, where T is noncentral t with 2 n - 2 degrees of freedom and the
-    noncentrality sqrt(n / 2) |log ratio| / sd: two arms of n runs each, their seeds' own luck independent. A paired
-    test has half the degrees of freedom and needs one or two seeds more, and fewer where pairing helps.
+    """Return the fewest seeds with which one comparison's test shows each true ratio, in its direction.
 
     Args:
-        sd: of one arm's log time.
-        effects: ratios of times, not 1.
-        power: chance to see the ratio if it is true.
-        alpha: two-sided level of the whole family of tests.
-        num_tests: m, the family; Holm's first step asks alpha / m of the smallest p-value.
+        sd: of the paired log ratio; 0 needs no more than `min_seeds`.
+        effects: true ratios, not 1.
+        powers: chances to show them.
+        level: two-sided level of the test; alpha / m within a family of m, since Holm's first step asks for that.
+        min_seeds: pairs below which nothing is concluded.
 
     Returns:
-        With a last dimension `effect`; at least 2; NaN where the sd is.
+        With last dimensions `effect` and `power`; NaN where the sd is.
     """
-    ratio = xr.DataArray(np.array(effects, float), dims="effect", coords={"effect": list(effects)})
-    return xr.apply_ufunc(
-        _seeds_needed, sd, np.abs(np.log(ratio)), kwargs={"power": power, "level": alpha / num_tests}
-    )
+    ratio = xr.DataArray(np.array(effects, float), {"effect": list(effects)}, "effect")
+    chance = xr.DataArray(np.array(powers, float), {"power": list(powers)}, "power")
+    with np.errstate(divide="ignore"):
+        return xr.apply_ufunc(
+            _fewest, np.abs(np.log(ratio)) / sd, level, chance, kwargs={"min_seeds": min_seeds}
+        ).transpose(*sd.dims, "effect", "power")
 
 
-def _seeds_needed(sd: np.ndarray, log_ratio: np.ndarray, power: float, level: float) -> np.ndarray:
-    """Start from the normal approximation, which never asks for more seeds, and add one until it is enough."""
-    from scipy.stats import norm
+def conjunction_detectable(
+    factor: np.ndarray, number: int, level: float, powers: Sequence[float] = POWERS
+) -> np.ndarray:
+    """Return the log ratio, common to all comparisons, at which so many seeds show every one of them, by power.
 
-    with np.errstate(divide="ignore", invalid="ignore"):
-        distance = np.atleast_1d(log_ratio / (np.sqrt(2) * sd))
-    approximate = ((norm.ppf(1 - level / 2) + norm.ppf(power)) / distance) ** 2
-    number = np.maximum(np.ceil(approximate), 2)
-    open_ = np.isfinite(distance) & np.isfinite(number)
-    while open_.any():
-        open_[open_] = _power(number[open_], distance[open_], level) < power
-        number[open_] += 1
-    return number.reshape(np.broadcast_shapes(np.shape(sd), np.shape(log_ratio)))
+    A draw of mean log ratios e and their standard deviations s over n seeds shows all comparisons as soon as the
+    true log ratio is at least max_k t(1 - level / 2; n - 1) s_k / sqrt(n) - e_k; the quantiles of that are returned.
+    The draws are normal with the given covariance, so that comparisons that share the subject's runs are correlated
+    as they were measured to be. s^2 is the diagonal of a Wishart matrix, from Bartlett's decomposition. The generator
+    is fixed.
+
+    Args:
+        factor: F (comparison, rank) of the covariance F F' of paired log ratios.
+        number: n, at least 2.
+        level: two-sided level of each comparison's test.
+        powers: chances to show all.
+
+    Source: Smith and Hocking, Wishart variate generator, Applied Statistics 21, 1972.
+    """
+    if len(factor) == 1:
+        sd = float(np.linalg.norm(factor))
+        return np.array(
+            [sd * float(_detectable(np.array(number), np.array(level), power)) for power in powers]
+        )
+    rank, freedom = factor.shape[1], number - 1
+    mean, below = _draws(rank)
+    generator = np.random.default_rng([rank, number, *b"power"])
+    squares = np.zeros((DRAWS, len(factor)))
+    for column in range(min(rank, freedom)):
+        part = below[:, :, column].copy()
+        part[:, column] = np.sqrt(generator.chisquare(freedom - column, DRAWS))
+        squares += (part[:, column:] @ factor[:, column:].T) ** 2
+    error = np.sqrt(squares / freedom / number)
+    least = (_critical(number, level) * error - mean @ factor.T / np.sqrt(number)).max(1)
+    return np.quantile(least, powers)
 
 
-def _power(number: np.ndarray, distance: np.ndarray, level: float) -> np.ndarray:
-    from scipy.stats import nct, t
+def conjunction_seeds(
+    factor: np.ndarray,
+    level: float,
+    scales: Sequence[float] = (1.0,),
+    effects: Sequence[float] = EFFECTS,
+    powers: Sequence[float] = POWERS,
+    min_seeds: int = 2,
+) -> np.ndarray:
+    """Return the fewest seeds with which every comparison is shown, if the true ratio is the same in all.
 
-    freedom = 2 * number - 2
-    critical = t.ppf(1 - level / 2, freedom)
-    shift = distance * np.sqrt(number)
-    return nct.sf(critical, freedom, shift) + nct.cdf(-critical, freedom, shift)
+    Args:
+        factor: F (comparison, rank) of the covariance F F' of paired log ratios.
+        level: two-sided level of each comparison's test.
+        scales: factors of all standard deviations together, for the ends of an interval.
+        effects: true ratios.
+        powers: chances to show all.
+        min_seeds: seeds below which nothing is concluded.
+
+    Returns:
+        (scale, effect, power).
+    """
+    detectable: dict[int, np.ndarray] = {}
+
+    def enough(number: int, place: int, target: float) -> bool:
+        if number not in detectable:
+            detectable[number] = conjunction_detectable(factor, number, level, powers)
+        return bool(detectable[number][place] <= target)
+
+    result = np.full((len(scales), len(effects), len(powers)), np.nan)
+    for row, column, place in np.ndindex(result.shape):
+        target = abs(np.log(effects[column])) / scales[row]
+        if not enough(LARGEST, place, target):
+            result[row, column, place] = np.ceil(LARGEST * (detectable[LARGEST][place] / target) ** 2)
+            continue
+        few, many = min_seeds - 1, max(LARGEST, min_seeds)
+        while many - few > 1:
+            middle = (few + many) // 2
+            few, many = (few, middle) if enough(middle, place, target) else (middle, many)
+        result[row, column, place] = many
+    return result
+
+
+def _critical(number: np.ndarray | float, level: np.ndarray | float) -> np.ndarray:
+    from scipy.special import stdtrit
+
+    return stdtrit(np.maximum(np.asarray(number, float) - 1, 1), 1 - np.asarray(level) / 2)
+
+
+def _detectable(number: np.ndarray, level: np.ndarray, power: float) -> np.ndarray:
+    """Return delta / sd with this power: the noncentrality at which T exceeds its critical value, over sqrt(n)."""
+    from scipy.special import nctdtrinc
+
+    shift = nctdtrinc(np.maximum(number - 1, 1), 1 - power, _critical(number, level))
+    return np.where(np.isfinite(number), shift / np.sqrt(number), np.nan)
+
+
+def _fewest(distance: np.ndarray, level: np.ndarray, power: np.ndarray, min_seeds: int) -> np.ndarray:
+    """Return the fewest n whose detectable delta / sd is at most the distance."""
+    distance, level, power = np.broadcast_arrays(distance, level, power)
+    result = np.full(distance.shape, np.nan)
+    for own_level in np.unique(level[np.isfinite(level)]):
+        for own_power in np.unique(power):
+            here = (
+                (level == own_level)
+                & (power == own_power)
+                & np.isfinite(np.where(distance == np.inf, 0, distance))
+            )
+            table = _table(float(own_level), float(own_power))
+            number = np.searchsorted(-table, -distance[here]) + 2.0
+            beyond = distance[here] < table[-1]
+            number[beyond] = np.ceil(LARGEST * (table[-1] / distance[here][beyond]) ** 2)
+            result[here] = np.maximum(number, min_seeds)
+    return result
+
+
+@cache
+def _table(level: float, power: float) -> np.ndarray:
+    """Return the detectable delta / sd of 2, 3, ... seeds; it falls."""
+    number = np.arange(2, LARGEST + 1)
+    return _detectable(number, np.array(level), power)
+
+
+@cache
+def _draws(rank: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return standard normals of means (draw, rank), and those below the diagonal of Bartlett's factor."""
+    generator = np.random.default_rng([rank, *b"power"])
+    mean = generator.standard_normal((DRAWS, rank))
+    return mean, np.tril(generator.standard_normal((DRAWS, rank, rank)), -1)

@@ -114,14 +114,6 @@ def test_rates_count_runs_that_ended(made):
     np.testing.assert_allclose([low, high], [expected.low, expected.high], atol=1e-12)
 
 
-def test_seeds_needed_use_the_measured_spread(made):
-    pair = {"contender": "leaky_cnn", "rival": "cnn"}
-    sd = made.found["log_time_sd"].sel(pair).item()
-    assert 0.08 < sd < 0.35
-    many, few = (made.found["seeds_needed"].sel({**pair, "effect": effect}) for effect in (1.1, 1.5))
-    assert many > few >= 2
-
-
 def test_one_epoch_is_among_the_early_steps_of_a_known_dataset(results, lognormal, inputs):
     ds = results({"cnn": lognormal(100), "horn": lognormal(80)}, batch_size=[64.0, 64.0])
     found, _ = appendix(*inputs(ds))
