@@ -213,18 +213,13 @@ def _of_rivals(runs: xr.DataArray, pairs: xr.DataArray) -> xr.DataArray:
 def _fronts(ds: xr.Dataset, final: xr.DataArray) -> xr.Dataset:
     """Return each contender's costs, and whether it is on the front of final metric against each.
 
-    Parameters and forward FLOPs are those of the network that training ended with; the largest number of parameters
-    and the FLOPs of the first network stand beside them.
+    Parameters and forward FLOPs are those of the network that training ended with.
     """
     bare = ds.reset_coords(drop=True)
     seconds = bare["seconds"].max("step")
-    sizes = {
-        name: ds[name].reset_coords(drop=True).astype(float)
-        for name in ("num_parameters", "forward_flops", "largest_num_parameters", "first_forward_flops")
-    }
     costs = {
-        "parameters": sizes.pop("num_parameters"),
-        "forward_flops": sizes.pop("forward_flops"),
+        "parameters": ds["num_parameters"].reset_coords(drop=True).astype(float),
+        "forward_flops": ds["forward_flops"].reset_coords(drop=True).astype(float),
         "training_flops": bare["training_flops"].max("step").mean("seed"),
         "seconds": seconds.mean("seed") if "seed" in seconds.dims else seconds,
         "peak_memory": bare["peak_memory"],
@@ -232,4 +227,4 @@ def _fronts(ds: xr.Dataset, final: xr.DataArray) -> xr.Dataset:
     quality = final.mean("seed") * _sign(ds)
     dataset = ds["dataset"].reset_coords(drop=True)
     fronts = {f"pareto_{name}": non_dominated(cost, quality, dataset) for name, cost in costs.items()}
-    return xr.Dataset({f"cost_{name}": cost for name, cost in costs.items()} | sizes).assign(fronts)
+    return xr.Dataset({f"cost_{name}": cost for name, cost in costs.items()}).assign(fronts)

@@ -1,16 +1,43 @@
 """Arms over all datasets at once: interquartile mean of final metrics, performance profiles, AlgoPerf's score."""
 
+from typing import NamedTuple
+
 import numpy as np
 import xarray as xr
 
 from hornlib.statistics.aggregate import interquartile_mean, normalised
+from hornlib.statistics.contenders import subject_of
 from hornlib.statistics.profiles import LARGEST_RATIO, algoperf_score, performance_profile, time_ratios
 from hornlib.statistics.restricted_mean import baseline_metric
 from hornlib.statistics.settings import StatisticsSettings
 
-__all__ = ["by_arm"]
+__all__ = ["FEWEST_DATASETS", "by_arm"]
 
 RATIO_GRID = np.linspace(1, LARGEST_RATIO, 61)
+
+FEWEST_DATASETS = 2
+"""Datasets below which there is no profile over datasets: over one, the ratios of times say the same."""
+
+VECTOR = "vector"
+"""The presentation of datasets that hold no images: they have no other."""
+
+SEVERAL_CELLS = "several cells on a dataset"
+SEVERAL_PRESENTATIONS = "several presentations"
+
+
+class _Places(NamedTuple):
+    """Where the cells stand.
+
+    Attributes:
+        positions: (arm, selection, dataset), the arm's only cell there; -1 where it has none, or several.
+        presentations: arm -> the presentations of its cells, each once; "vector", which nobody can choose, only if
+            there is no other.
+        crowded: arms that have several cells on a dataset.
+    """
+
+    positions: xr.DataArray
+    presentations: dict[str, list[str]]
+    crowded: list[str]
 
 
 def by_arm(
@@ -18,73 +45,189 @@ def by_arm(
 ) -> tuple[xr.Dataset, list[str]]:
     """Return what is said of an arm over all datasets, and in sentences what cannot be said.
 
-    An arm with several cells on a dataset takes no part: to choose one of them would be to tune it.
+    An arm with several cells on a dataset takes no part: to choose one of them would be to tune it. Times are compared
+    among arms of the same presentation, a subject of the claims among them, over at least two datasets.
 
     Args:
         ds: from `contenders`.
         final: final test metric of each run, (contender, seed), diverged ones as chance.
         times: from `restricted_times`.
-        settings: baseline, target, draws.
+        settings: subject, baseline, target, draws.
 
     Returns:
         On (arm, selection), `selection` being what the cells were selected for: `interquartile_mean`,
-        `interquartile_mean_bound`, `performance_profile` (.., ratio_grid) and `algoperf_score`.
+        `interquartile_mean_bound`, `performance_profile` (.., ratio_grid), `algoperf_score`, and `algoperf_reason`,
+        which says why an arm has no score ("" where it has one, or has not run).
     """
-    places, told = _places(ds)
+    places = _places(ds)
     chance = ds["chance_level"].reset_coords(drop=True)
     reference = baseline_metric(ds.assign(final_validation_metric=final), settings.baseline)
-    own_reference = reference.sel(dataset=ds["dataset"].reset_coords(drop=True)).drop_vars("dataset")
-    scores = _placed(normalised(final, chance, own_reference), places)
+    cell_reference = reference.sel(dataset=ds["dataset"].reset_coords(drop=True)).drop_vars("dataset")
+    scores = _placed(normalised(final, chance, cell_reference), places.positions)
     middle = interquartile_mean(scores, settings.seed, settings.alpha, settings.bootstrap)
-    headline = times.sel(target=settings.target, axis="samples", drop=True)
-    known = headline["restricted_time"].notnull()
-    usual = headline["time"].where(headline["event"] == 1, np.inf).where(known).median("seed")
-    ratio = time_ratios(_placed(usual, places))
-    compared = int(ratio.notnull().any(["arm", "selection"]).sum())
-    if compared < places.sizes["dataset"]:
-        number = places.sizes["dataset"]
-        told.append(
-            f"Performance profiles cover {compared} of {number} datasets: on the others some arm has not one cell."
-        )
-    found = xr.Dataset(
+    ratio, reasons, sentences = _ratios(ds, _median_times(times, settings.target), places, settings)
+    arms = xr.Dataset(
         {
             "interquartile_mean": middle["estimate"],
             "interquartile_mean_bound": middle["interval"],
             "performance_profile": performance_profile(ratio, RATIO_GRID.tolist()),
             "algoperf_score": algoperf_score(ratio),
+            "algoperf_reason": reasons,
         }
     )
-    return found, told
+    if places.crowded:
+        arms_in_words = ", ".join(sorted(places.crowded))
+        sentences.insert(0, f"{arms_in_words}: {SEVERAL_CELLS}, and so in no aggregate over datasets.")
+    return arms, sentences
 
 
-def _places(ds: xr.Dataset) -> tuple[xr.DataArray, list[str]]:
-    """Return the position of each arm's only cell on (arm, selection, dataset); -1 where it has none, or several."""
+def _median_times(times: xr.Dataset, target: float) -> xr.DataArray:
+    """Return the median over seeds of the samples to the target, (contender,); infinite where most runs miss."""
+    headline = times.sel(target=target, axis="samples", drop=True)
+    is_known = headline["restricted_time"].notnull()
+    reached = headline["restricted_time"].where(headline["event"] == 1, np.inf)
+    return reached.where(is_known).median("seed")
+
+
+def _ratios(
+    ds: xr.Dataset, median_times: xr.DataArray, places: _Places, settings: StatisticsSettings
+) -> tuple[xr.DataArray, xr.DataArray, list[str]]:
+    """Return the ratios to the best time within each presentation, why an arm has none, and sentences.
+
+    Returns:
+        ratios: (arm, selection, dataset), NaN where nothing may be compared.
+        reasons: (arm, selection), "" where there are ratios, or where the arm has no cell.
+        sentences: what the reasons come to, for the limits of the page.
+    """
+    placed = _placed(median_times, places.positions)
+    ratios = xr.full_like(placed, np.nan)
+    reasons = _own_reasons(ds, placed, places)
+    subjects = _subjects(ds, settings)
+    sentences = []
+    single = {arm: own[0] for arm, own in places.presentations.items() if len(own) == 1}
+    for presentation in dict.fromkeys(single.values()):
+        members = [arm for arm, own in single.items() if own == presentation]
+        for selection in placed["selection"].values:
+            at = {"arm": members, "selection": selection}
+            group = placed.sel(at)
+            runs = group.notnull().any("dataset")
+            if not runs.any():
+                continue
+            group_ratios = time_ratios(group)
+            num_compared = int(group_ratios.notnull().any("arm").sum())
+            reason = _reason(group_ratios, subjects, places.crowded, num_compared)
+            if reason:
+                unexplained = runs & (reasons.sel(at) == "")
+                reasons.loc[at] = reasons.sel(at).where(~unexplained, reason)
+                continue
+            ratios.loc[at] = group_ratios
+            if num_compared < group.sizes["dataset"]:
+                sentences.append(
+                    f"Performance profiles{_where(presentation, str(selection))} cover {num_compared} of "
+                    f"{group.sizes['dataset']} datasets: on the others some arm has not one cell."
+                )
+    return ratios, reasons, list(dict.fromkeys([*sentences, *_without_score(reasons)]))
+
+
+def _own_reasons(ds: xr.Dataset, placed: xr.DataArray, places: _Places) -> xr.DataArray:
+    """Return why an arm by itself can have no score, (arm, selection)."""
+    words = np.full((placed.sizes["arm"], placed.sizes["selection"]), "", object)
+    reasons = xr.DataArray(words, {name: placed[name] for name in ("arm", "selection")}, ("arm", "selection"))
+    cells = set(zip(ds["arm"].values.tolist(), ds["selected_for"].values.tolist(), strict=True))
+    for arm, selection in cells:
+        at = {"arm": arm, "selection": selection}
+        if len(places.presentations[arm]) > 1:
+            reasons.loc[at] = SEVERAL_PRESENTATIONS
+        elif arm in places.crowded and placed.sel(at).isnull().all():
+            reasons.loc[at] = SEVERAL_CELLS
+    return reasons
+
+
+def _reason(ratios: xr.DataArray, subjects: list[str], crowded: list[str], num_compared: int) -> str:
+    """Return why the arms of one presentation and selection have no score, "" if they have one.
+
+    Args:
+        ratios: from `time_ratios`, (arm, dataset).
+        subjects: of the claims.
+        crowded: arms with several cells on a dataset.
+        num_compared: datasets on which all of these arms can be compared.
+    """
+    members = ratios["arm"].values.tolist()
+    own_subjects = [arm for arm in subjects if arm in members]
+    if not own_subjects:
+        return "no subject of a claim has this presentation"
+    if ratios.sizes["dataset"] < FEWEST_DATASETS:
+        return "one dataset, and a score over datasets needs two"
+    if ratios.sel(arm=own_subjects).isnull().all():
+        why = SEVERAL_CELLS if set(own_subjects) & set(crowded) else "no dataset that all arms have"
+        return f"the subject {', '.join(own_subjects)} has no score: {why}"
+    if num_compared < FEWEST_DATASETS:
+        return "one dataset that all arms have, and a score over datasets needs two"
+    if int(ratios.notnull().any("dataset").sum()) < 2:
+        return "no other arm to compare with"
+    return ""
+
+
+def _subjects(ds: xr.Dataset, settings: StatisticsSettings) -> list[str]:
+    """Return the arms that the claims are about, each once."""
+    labels = [settings.subject, *(settings.subject_of(claim) for claim in settings.claims.values())]
+    return [arm for arm in dict.fromkeys(subject_of(ds, label) for label in labels) if arm]
+
+
+def _without_score(reasons: xr.DataArray) -> list[str]:
+    """Return a sentence for every reason, with the arms that have no score for it."""
+    arms: dict[str, dict[str, None]] = {}
+    for arm, row in zip(reasons["arm"].values, reasons.values, strict=True):
+        for reason in filter(None, row):
+            arms.setdefault(str(reason), {})[str(arm)] = None
+    return [f"No AlgoPerf score for {', '.join(labels)}: {reason}." for reason, labels in arms.items()]
+
+
+def _where(presentation: str, selection: str) -> str:
+    words = [
+        f"of arms that read {presentation}" if presentation else "",
+        f"selected for {selection}" if selection else "",
+    ]
+    return "".join(f" {word}" for word in words if word)
+
+
+def _places(ds: xr.Dataset) -> _Places:
+    """Return the position of each arm's only cell, and what arms read."""
     labels = {
         name: list(dict.fromkeys(ds[name].values.tolist())) for name in ("arm", "selected_for", "dataset")
     }
-    places = np.full(tuple(map(len, labels.values())), -1)
-    several = set()
+    positions = np.full(tuple(map(len, labels.values())), -1)
+    crowded_places = set()
     keys = zip(*(ds[name].values.tolist() for name in labels), strict=True)
     for index, key in enumerate(keys):
-        place = tuple(own.index(value) for own, value in zip(labels.values(), key, strict=True))
-        if places[place] != -1:
-            several.add(place)
-        places[place] = index
-    for place in several:
-        places[place] = -1
-    arms = sorted({labels["arm"][place[0]] for place in several})
-    told = (
-        [f"{', '.join(arms)}: several cells on a dataset, and so in no aggregate over datasets."]
-        if arms
-        else []
-    )
+        place = tuple(values.index(value) for values, value in zip(labels.values(), key, strict=True))
+        if positions[place] != -1:
+            crowded_places.add(place)
+        positions[place] = index
+    for place in crowded_places:
+        positions[place] = -1
+    presentations: dict[str, list[str]] = {arm: [] for arm in labels["arm"]}
+    for arm, presentation in zip(ds["arm"].values.tolist(), ds["presentation"].values.tolist(), strict=True):
+        if presentation not in presentations[arm]:
+            presentations[arm].append(presentation)
+    chosen = {
+        arm: [word for word in words if word != VECTOR] or words for arm, words in presentations.items()
+    }
     coords = dict(
-        zip(("arm", "selection", "dataset"), (np.array(own, object) for own in labels.values()), strict=True)
+        zip(
+            ("arm", "selection", "dataset"),
+            (np.array(values, object) for values in labels.values()),
+            strict=True,
+        )
     )
-    return xr.DataArray(places, coords, tuple(coords)), told
+    return _Places(
+        xr.DataArray(positions, coords, tuple(coords)),
+        chosen,
+        [labels["arm"][index] for index in dict.fromkeys(place[0] for place in crowded_places)],
+    )
 
 
-def _placed(values: xr.DataArray, places: xr.DataArray) -> xr.DataArray:
+def _placed(values: xr.DataArray, positions: xr.DataArray) -> xr.DataArray:
     """Return values on (arm, selection, dataset) in place of `contender`."""
-    own = values.reset_coords(drop=True).drop_vars("contender")
-    return own.isel(contender=places.clip(min=0)).where(places >= 0)
+    by_contender = values.reset_coords(drop=True).drop_vars("contender")
+    return by_contender.isel(contender=positions.clip(min=0)).where(positions >= 0)

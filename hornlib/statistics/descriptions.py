@@ -71,10 +71,6 @@ ABOUT = {
         "median over complete runs",
         units="FLOP",
     ),
-    "largest_num_parameters": _About("largest number of trained parameters that any run had at an evaluation"),
-    "first_forward_flops": _About(
-        "forward FLOPs of an example by the network before the first step", units="FLOP"
-    ),
     "cost_training_flops": _About("training FLOPs of a run", "mean over seeds", units="FLOP"),
     "cost_seconds": _About("seconds of a run", "calibrated step time, summed over steps", units="s"),
     "cost_peak_memory": _About("peak memory of training", units="byte"),

@@ -22,11 +22,11 @@ def non_dominated(
     Returns:
         int8, 1 on the front and 0 elsewhere.
     """
-    known = cost.notnull() & quality.notnull()
+    is_known = cost.notnull() & quality.notnull()
     other = {dim: f"other_{dim}"}
     cheaper, better, same = (
         values.drop_vars(dim, errors="ignore").rename(other) for values in (cost, quality, group)
     )
     no_worse = (cheaper <= cost) & (better >= quality) & (same == group)
     beaten = (no_worse & ((cheaper < cost) | (better > quality))).any(other[dim])
-    return (known & ~beaten).astype(np.int8)
+    return (is_known & ~beaten).astype(np.int8)

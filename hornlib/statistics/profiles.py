@@ -21,9 +21,9 @@ def time_ratios(time: xr.DataArray, arm: str = "arm", workload: str = "dataset")
         workload: dimension of the workloads.
     """
     ratio = (time / time.min(arm)).where(np.isfinite(time), np.inf)
-    there = time.notnull()
-    compared = (there | ~there.any(workload)).all(arm)
-    return ratio.where(compared & there).transpose(*time.dims)
+    was_run = time.notnull()
+    is_comparable = (was_run | ~was_run.any(workload)).all(arm)
+    return ratio.where(is_comparable & was_run).transpose(*time.dims)
 
 
 def performance_profile(ratio: xr.DataArray, at: Sequence[float], workload: str = "dataset") -> xr.DataArray:

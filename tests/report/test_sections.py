@@ -12,6 +12,7 @@ from hornlib.report.blocks import Chart, Heading, Missing, Paragraph, Picture, T
 from hornlib.report.evidence import collect
 from hornlib.report.sections import mechanism as mechanism_section
 from hornlib.report.sections import stability as stability_section
+from hornlib.report.sections.contenders import contenders
 from hornlib.report.sections.dynamics import VIEWS, dynamics
 from hornlib.report.sections.efficiency import efficiency
 from hornlib.report.sections.final import final
@@ -95,6 +96,38 @@ def test_final_metrics_are_compared_with_n_and_margin(evidence):
     assert set(shown(differences, "rival")) == {"cnn", "leaky"}
     assert set(shown(differences, "at most 0.01 worse")) <= {"yes", "no", "undecided"}
     assert "n = 8 seeds" in differences.caption and {"thesis-early", "thesis-arms"} <= set(tables)
+
+
+def test_one_dataset_hides_algoperfs_score_and_says_why(evidence):
+    arms = {block.name: block for block in kinds(final(evidence), Table)}["thesis-arms"]
+    assert list(arms.columns) == ["arm", "interquartile mean"]
+    assert "No AlgoPerf score for horn, cnn, leaky: one dataset" in arms.caption
+
+
+def test_scores_stand_with_what_they_are_among_and_with_who_has_none(evidence):
+    statistics = evidence.sweeps[0].statistics
+    dims = statistics["algoperf_score"].dims
+    scored = with_statistics(
+        evidence,
+        algoperf_score=(dims, np.array([[0.9], [0.4], [np.nan]])),
+        algoperf_reason=(dims, np.array([[""], [""], ["several presentations"]], object)),
+    )
+    arms = {block.name: block for block in kinds(final(scored), Table)}["thesis-arms"]
+    assert sorted(shown(arms, "AlgoPerf's score")) == ["0.4", "0.9", "–"]
+    assert "among arms of the same presentation" in arms.caption
+    assert f"No AlgoPerf score for {statistics[dims[0]].values[2]}: several presentations." in arms.caption
+
+
+def test_sizes_of_networks_that_change_stand_beside_the_last_and_of_others_do_not(evidence):
+    (plain,) = kinds(contenders(evidence), Table)
+    assert "parameters" in plain.columns and "largest parameters" not in plain.columns
+    last = evidence.sweeps[0].statistics["num_parameters"]
+    grown = with_statistics(evidence).sweeps[0].statistics
+    grown = grown.assign_coords(largest_num_parameters=("contender", last.values + np.array([0, 1000, 0])))
+    changed = dataclasses.replace(evidence.sweeps[0], statistics=grown)
+    (both,) = kinds(contenders(dataclasses.replace(evidence, sweeps=[changed])), Table)
+    assert "largest parameters" in both.columns and "of the last evaluation" in both.caption
+    assert shown(both, "largest parameters") != shown(both, "parameters")
 
 
 def grid_statistics():

@@ -107,6 +107,17 @@ def test_final_metrics_are_paired_by_seed_and_a_diverged_run_is_chance(made):
     np.testing.assert_allclose(made.found["final_difference_bound"].sel(pair), expected["interval"])
 
 
+def test_fronts_are_of_the_parameters_that_training_ended_with(results, inputs):
+    """Pruned to the size of its rival and as good, an arm stands on the front beside it."""
+    ds = results({"cnn": [60] * 7, "horn": [60] * 7})
+    last = np.arange(ds.sizes["step"]) == ds.sizes["step"] - 1
+    ds["num_parameters"][1] = np.where(last, 500.0, 900.0)
+    contender, times, rules = inputs(ds)
+    found, _ = appendix(contender, times, rules)
+    assert found["cost_parameters"].values.tolist() == [500, 500]
+    assert found["pareto_parameters"].values.tolist() == [1, 1]
+
+
 def test_rates_count_runs_that_ended(made):
     assert made.found["divergence_rate"].sel(contender="horn").item() == pytest.approx(0.1)
     low, high = made.found["divergence_rate_bound"].sel(contender="cnn").values

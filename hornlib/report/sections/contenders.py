@@ -16,7 +16,9 @@ __all__ = ["contenders"]
 
 COLUMNS = {
     "num_parameters": "parameters",
+    "largest_num_parameters": "largest parameters",
     "forward_flops": "forward FLOPs",
+    "first_forward_flops": "forward FLOPs before training",
     "num_seeds": "n",
     "reached_rate": "reached target",
     "restricted_mean": "restricted mean samples",
@@ -25,6 +27,9 @@ COLUMNS = {
     "divergence_rate": "diverged",
 }
 """Variable -> heading; with its interval where it has one."""
+
+BESIDE = {"largest_num_parameters": "num_parameters", "first_forward_flops": "forward_flops"}
+"""Columns of networks that change while they train -> what they stand beside; left out where both are equal."""
 
 SHARES = ("reached_rate", "divergence_rate")
 
@@ -44,17 +49,33 @@ def _blocks(ds: xr.Dataset, sweep: SweepEvidence) -> list[Block]:
 
 def _table(ds: xr.Dataset, dataset: str, sweep: SweepEvidence) -> Block:
     ds = ds.isel(contender=np.flatnonzero(datasets_of(ds) == dataset))
-    names = [name for name in COLUMNS if name in ds.variables]
+    names = [name for name in COLUMNS if name in ds.variables and _differs(ds, name)]
     columns = [[str(label) for label in ds["contender"].values], [str(model) for model in ds["model"].values]]
     rows = list(zip(*columns, *(_column(ds, name) for name in names), strict=True))
     order = names.index("restricted_mean") + 2 if "restricted_mean" in names else 0
     rows.sort(key=lambda row: (row[order] != row[order], row[order]))
     caption = (
         f"{dataset}: every contender, the fastest first. Target {sweep.settings.target:g}; in brackets intervals, as "
-        f"told under estimators. n = {counted_range(ds['num_seeds'].values) if 'num_seeds' in ds else '0'} seeds."
+        f"told under estimators. {_of_changing(names)}"
+        f"n = {counted_range(ds['num_seeds'].values) if 'num_seeds' in ds else '0'} seeds."
     )
     headings = ["contender", "model", *(COLUMNS[name] for name in names)]
     return table(slug(sweep.name, dataset, "contenders"), caption, headings, rows)
+
+
+def _differs(ds: xr.Dataset, name: str) -> bool:
+    """Return whether a column says anything that the one beside it does not."""
+    if name not in BESIDE:
+        return True
+    values, beside = (ds[which].values.astype(float) for which in (name, BESIDE[name]))
+    return not np.array_equal(values, beside, equal_nan=True)
+
+
+def _of_changing(names: list[str]) -> str:
+    """Return what parameters and FLOPs are of where networks change."""
+    if not set(BESIDE) & set(names):
+        return ""
+    return "Parameters and forward FLOPs: of the last evaluation, the median over complete runs. "
 
 
 def _column(ds: xr.Dataset, name: str) -> list[float]:

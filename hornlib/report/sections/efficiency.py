@@ -14,8 +14,8 @@ from hornlib.report.wording import counted_range, slug
 __all__ = ["efficiency"]
 
 COSTS = {
-    "parameters": "trained parameters",
-    "forward_flops": "FLOPs of a forward pass",
+    "parameters": "trained parameters of the last evaluation",
+    "forward_flops": "FLOPs of a forward pass, last network",
     "training_flops": "FLOPs of the whole training",
     "seconds": "calibrated seconds of the whole training",
     "peak_memory": "bytes of peak memory in training",
@@ -37,8 +37,7 @@ def _blocks(ds: xr.Dataset, sweep: SweepEvidence) -> list[Block]:
     legend = swatches(series_of(ds))
     for cost, words in COSTS.items():
         charts = [_pareto(ds, dataset, cost, legend, sweep.name) for dataset in datasets(ds)]
-        known = [chart for chart in charts if chart is not None]
-        blocks += known or [_unknown(cost, words)]
+        blocks += [chart for chart in charts if chart is not None] or [_unknown(cost, words)]
     return blocks
 
 
@@ -52,36 +51,36 @@ def _pareto(ds: xr.Dataset, dataset: str, cost: str, legend: list[Swatch], sweep
         return None
     costs, metric = ds[f"cost_{cost}"].values, ds["final_metric_mean"].values
     front = ds[f"pareto_{cost}"].values == 1 if f"pareto_{cost}" in ds else np.zeros(len(costs), bool)
-    known = (datasets_of(ds) == dataset) & np.isfinite(costs) & (costs > 0) & np.isfinite(metric)
-    if not known.any():
+    is_known = (datasets_of(ds) == dataset) & np.isfinite(costs) & (costs > 0) & np.isfinite(metric)
+    if not is_known.any():
         return None
     names, labels = series_of(ds), ds["contender"].values.astype(str)
-    chosen = _chosen(ds, dataset, known, front)
-    found = [
-        Candidate(labels[i], str(names[i]), float(costs[i]), float(metric[i]), bool(front[i])) for i in chosen
+    places = _chosen(ds, dataset, is_known, front)
+    candidates = [
+        Candidate(labels[i], str(names[i]), float(costs[i]), float(metric[i]), bool(front[i])) for i in places
     ]
-    best = [candidate.label for candidate in found if candidate.on_front]
+    best = [candidate.label for candidate in candidates if candidate.on_front]
     caption = (
-        f"Mean final test metric over n = {counted_range(ds['num_seeds'].values[chosen])} seeds a contender; line "
+        f"Mean final test metric over n = {counted_range(ds['num_seeds'].values[places])} seeds a contender; line "
         "and full colour: the front, which no other contender beats in both."
     )
-    if len(chosen) < known.sum():
-        caption += f" {len(chosen)} of {known.sum()} contenders are drawn, all of the front among them."
+    if len(places) < is_known.sum():
+        caption += f" {len(places)} of {is_known.sum()} contenders are drawn, all of the front among them."
     return Chart(
         slug(sweep, dataset, "pareto", cost),
         f"Final metric against {COSTS[cost]}, {dataset}",
         caption,
         f"Final metric against {COSTS[cost]} on {dataset}. On the front: {', '.join(best[:12]) or 'none'}.",
-        pareto_chart(found, legend, (COSTS[cost], "final test metric")),
-        [swatch for swatch in legend if any(swatch.label == candidate.series for candidate in found)],
+        pareto_chart(candidates, legend, (COSTS[cost], "final test metric")),
+        [swatch for swatch in legend if any(swatch.label == candidate.series for candidate in candidates)],
         marked=True,
     )
 
 
-def _chosen(ds: xr.Dataset, dataset: str, known: np.ndarray, front: np.ndarray) -> list[int]:
+def _chosen(ds: xr.Dataset, dataset: str, is_known: np.ndarray, front: np.ndarray) -> list[int]:
     """Return the contenders that are drawn, in their order."""
-    places = np.flatnonzero(known)
-    first = {*np.flatnonzero(known & front).tolist(), *(i for i in drawn(ds, dataset) if known[i])}
+    places = np.flatnonzero(is_known)
+    first = {*np.flatnonzero(is_known & front).tolist(), *(i for i in drawn(ds, dataset) if is_known[i])}
     others = [int(i) for i in places if i not in first]
     room = max(0, MOST_POINTS - len(first))
     if len(others) > room:

@@ -1,6 +1,6 @@
 """How good in the end, and early on: final test metrics against rivals, early metrics, and arms over all datasets."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 
 import numpy as np
 import xarray as xr
@@ -84,29 +84,51 @@ def _early(ds: xr.Dataset, sweep: SweepEvidence) -> list[Block]:
 
 
 def _arms(ds: xr.Dataset, sweep: SweepEvidence) -> list[Block]:
-    """Return the table of arms over all datasets."""
+    """Return the table of arms over all datasets; AlgoPerf's score only where there is one, else the reason."""
     if "interquartile_mean" not in ds:
         return []
     dims = ds["interquartile_mean"].dims
     middle = _bounded(ds, "interquartile_mean", (str(dims[0]), str(dims[1])))
     scores = ds["algoperf_score"].transpose(*dims).values
     arms, selections = (ds[dim].values for dim in dims)
+    has_scores = bool(np.isfinite(scores).any())
     rows: list[Row] = [
-        [f"{arms[place[0]]} {selections[place[1]]}".strip(), middle(place), float(scores[place])]
+        [
+            f"{arms[place[0]]} {selections[place[1]]}".strip(),
+            middle(place),
+            *([float(scores[place])] if has_scores else []),
+        ]
         for place in np.ndindex(scores.shape)
         if np.isfinite(middle(place)) or np.isfinite(scores[place])
     ]
     if not rows:
         return []
     rows.sort(key=lambda row: -float(row[1]))
+    num_datasets = ds.sizes["dataset"]
+    over = "on the one dataset" if num_datasets == 1 else f"over all datasets ({num_datasets})"
     caption = (
-        f"Arms over all datasets ({ds.sizes['dataset']}). Interquartile mean: "
-        f"{ds['interquartile_mean'].attrs.get('estimator', 'of normalised final metrics')}. AlgoPerf's score: "
-        f"{ds['algoperf_score'].attrs.get('estimator', 'of the performance profile')}. n = "
-        f"{counted_range(ds['num_seeds'].values)} seeds a contender."
+        f"Arms {over}. Interquartile mean: "
+        f"{ds['interquartile_mean'].attrs.get('estimator', 'of normalised final metrics')}. "
     )
-    columns = ["arm", "interquartile mean", "AlgoPerf's score"]
+    if has_scores:
+        how = ds["algoperf_score"].attrs.get("estimator", "of the performance profile")
+        caption += f"AlgoPerf's score, among arms of the same presentation: {how}. "
+    caption += _without_score(ds, dims) + f"n = {counted_range(ds['num_seeds'].values)} seeds a contender."
+    columns = ["arm", "interquartile mean", *(["AlgoPerf's score"] if has_scores else [])]
     return [table(slug(sweep.name, "arms"), caption, columns, rows)]
+
+
+def _without_score(ds: xr.Dataset, dims: tuple[Hashable, ...]) -> str:
+    """Return which arms have no score of AlgoPerf, and why, as the end of a caption."""
+    if "algoperf_reason" not in ds:
+        return ""
+    reasons = ds["algoperf_reason"].transpose(*dims)
+    arms: dict[str, dict[str, None]] = {}
+    for arm, row in zip(reasons[dims[0]].values, reasons.values, strict=True):
+        for reason in filter(None, row):
+            arms.setdefault(str(reason), {})[str(arm)] = None
+    words = [f"{', '.join(labels)}: {reason}" for reason, labels in arms.items()]
+    return f"No AlgoPerf score for {'; '.join(words)}. " if words else ""
 
 
 def _bounded(
