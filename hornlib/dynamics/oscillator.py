@@ -47,7 +47,15 @@ def coefficients(constants: Constants, h: float | Tensor, integrator: Integrator
 
 
 def step(state: State, force: Tensor, c: Coefficients, h: float | Tensor, integrator: Integrator) -> State:
-    """Advance the state by h under `force` = tanh(drive + recurrence); pure, for shapes that broadcast."""
+    """Advance the state by h under `force` = tanh(drive + recurrence); pure, for shapes that broadcast.
+
+    `hornlib.dynamics.adjoint.displacements` runs instead in `horn` and `cnn_horn`, the stage of
+    `hornlib.models.horn_cnn.network` in `horn_cnn`. tests/dynamics/test_adjoint.py and tests/models/test_horn_cnn.py
+    hold them equal to this step. Both take tanh(a) / 2 as sigma(2 a) - 1/2, in a third of the time of tanh on a CPU.
+    In float32 this difference has an absolute error of up to 8e-8, so that a force has a relative error of about
+    1e-7 / |a|: with inputs near 1e-3, states and the gradient of the recurrence are 1e-4 off; a plain tanh would leave
+    1e-6.
+    """
     y = c.velocity * state.y - c.position * state.x + c.force * force
     x = state.x + h * (state.y if integrator == "explicit_euler" else y)
     return State(x, y)

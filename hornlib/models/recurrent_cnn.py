@@ -94,7 +94,10 @@ class RecurrentCnn(nn.Module):
 
 
 def half_tanh(doubled: Tensor) -> Tensor:
-    """Return tanh(a) / 2 of 2 a, as sigma(2 a) - 1/2: on a CPU a quarter of the time of `torch.tanh`."""
+    """Return tanh(a) / 2 of 2 a, as sigma(2 a) - 1/2: on a CPU a third of the time of `torch.tanh`.
+
+    In float32 its absolute error is up to 8e-8, and its relative error about 1e-7 / |a| where |a| is small.
+    """
     return torch.sigmoid(doubled) - 0.5
 
 

@@ -11,6 +11,7 @@ from hornlib.models.horn_cnn.network import HornCnn
 from hornlib.models.horn_cnn.parameters import HornCnnParameters
 from hornlib.models.leaky_cnn.network import LeakyCnn
 from hornlib.models.leaky_cnn.parameters import LeakyCnnParameters
+from hornlib.models.recurrent_cnn import half_tanh
 from hornlib.parameters import Task
 
 BOTH = [(HornCnnParameters, HornCnn), (LeakyCnnParameters, LeakyCnn)]
@@ -182,3 +183,10 @@ def test_too_many_stages_for_the_image_are_a_problem(parameter_class, network_cl
     assert parameter_class(num_stages=3).problems(task) == []
     (problem,) = parameter_class(num_stages=4).problems(task)
     assert "at most 3" in problem
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-2, 1e-3, 1e-4])
+def test_half_a_tanh_errs_by_less_than_1e_7_so_that_small_arguments_lose_digits(scale):
+    arguments = scale * torch.linspace(0.5, 1, 1000)
+    error = half_tanh(2 * arguments).double() - torch.tanh(arguments.double()) / 2
+    assert error.abs().max() <= 1e-7

@@ -39,7 +39,8 @@ class HornParameters(ModelParameters, OscillatorParameters):
     readout: TimeReadout = "last"
     """What is read of the displacements x_1 .. x_T: the last one, their mean or their root mean square."""
     readout_norm: ReadoutNorm = "batch"
-    """Normalisation of the features before the last layer, over the batch, or none, as in the public code."""
+    """Normalisation of the features before the last layer, over the batch, or none, as in the public code. Neither
+    normalises the drives: inputs far below 1 lose digits there, see `hornlib.dynamics.oscillator.step`."""
     preset: Literal["public", "unit_gain"] = "public"
     """Where the constants that are not given come from; see `OscillatorParameters`."""
     fast_path: Literal["adjoint", "autograd"] = Field(default="adjoint", json_schema_extra={"in_name": False})
