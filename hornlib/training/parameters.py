@@ -1,7 +1,7 @@
 """Parameters of training, and the steps that follow from them; free of torch."""
 
 import math
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -62,6 +62,15 @@ class TrainingParameters(Parameters):
     """Most validation, and most test, examples of an evaluation in between; the last evaluation takes all."""
     divergence_factor: float = Field(default=1e3, gt=1)
     """A lane whose training loss is not finite, or above this multiple of its first loss (and of 1), has diverged."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _renamed(cls, values: Any) -> Any:
+        if isinstance(values, dict) and "running_average" in values:
+            raise ValueError(
+                "running_average is now called batch_norm_statistics; valid: precise (the default), recent, exponential"
+            )
+        return values
 
     @model_validator(mode="after")
     def _consistent(self) -> "TrainingParameters":

@@ -189,3 +189,8 @@ def test_so_many_training_examples_count_or_all_there_are(examples):
 def test_examples_without_precise_statistics_are_refused():
     with pytest.raises(Exception, match="precise_examples means nothing to batch_norm_statistics: recent"):
         cell_of(MODELS[0], batch_norm_statistics="recent", precise_examples=100)
+
+
+def test_the_old_name_is_refused_with_the_new_one():
+    with pytest.raises(Exception, match="running_average is now called batch_norm_statistics"):
+        cell_of(MODELS[0], running_average="recent")
