@@ -86,6 +86,30 @@ def test_a_virtual_layer_leaves_the_function_as_it_is(name, position):
     assert len(larger.state_dict()) > len(network.state_dict())
 
 
+def slopes(cell, seen, position):
+    """Return the slopes of the mean loss as the virtual weight moves along its gradient, and against it."""
+    network, tensors = seen.lanes.network, seen.lanes.tensors(0)
+    batches = list(seen.batches(2))
+    neutral = network.neutral_layer(position, 0.8)
+    larger = build_network(cell.model.with_layer(position), cell.task(), 0).double()
+    values = with_layer({**tensors.parameters, **tensors.buffers}, network, position, neutral.parameters)
+    values = {
+        key: tensor.double() if tensor.is_floating_point() else tensor for key, tensor in values.items()
+    }
+
+    def loss(weight):
+        own = {**values, neutral.scored: weight}
+        outputs = [torch.func.functional_call(larger, own, (inputs[0].double(),)) for inputs, _ in batches]
+        of_batches = zip(outputs, batches, strict=True)
+        return sum(torch.nn.functional.cross_entropy(out, targets[0]) for out, (_, targets) in of_batches) / 2
+
+    weight = values[neutral.scored].clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(loss(weight), weight)
+    with torch.no_grad():
+        h = 1e-5 / gradient.norm()
+        return [float((loss(weight + side * h * gradient) - loss(weight)) / (side * h)) for side in (1, -1)]
+
+
 @pytest.mark.parametrize("name", MODELS)
 def test_a_score_is_the_finite_difference_of_the_loss_along_the_gradient(name):
     """||G||_F^2 is the derivative of the mean loss as the virtual weight moves along G."""
@@ -98,33 +122,19 @@ def test_a_score_is_the_finite_difference_of_the_loss_along_the_gradient(name):
         if key.endswith("bias") and "readout" not in key and cell.model.activation == "relu":
             tensor.data += 20
     found = sensitivity(seen, cell.structure)
-    network, tensors = seen.lanes.network, seen.lanes.tensors(0)
-    batches = list(seen.batches(2))
     for position in range(found.virtual.shape[1]):
-        neutral = network.neutral_layer(position, 0.8)
-        larger = build_network(cell.model.with_layer(position), cell.task(), 0).double()
-        values = with_layer({**tensors.parameters, **tensors.buffers}, network, position, neutral.parameters)
-        values = {
-            key: tensor.double() if tensor.is_floating_point() else tensor for key, tensor in values.items()
-        }
+        slope = sum(slopes(cell, seen, position)) / 2
+        assert found.virtual[0, position] == pytest.approx(slope, rel=2e-3)
 
-        def loss(weight, values=values, larger=larger, scored=neutral.scored):
-            own = {**values, scored: weight}
-            outputs = [
-                torch.func.functional_call(larger, own, (inputs[0].double(),)) for inputs, _ in batches
-            ]
-            of_batches = zip(outputs, batches, strict=True)
-            return (
-                sum(torch.nn.functional.cross_entropy(out, targets[0]) for out, (_, targets) in of_batches)
-                / 2
-            )
 
-        weight = values[neutral.scored].clone().requires_grad_()
-        (gradient,) = torch.autograd.grad(loss(weight), weight)
-        with torch.no_grad():
-            h = 1e-5 / gradient.norm()
-            slope = (loss(weight + h * gradient) - loss(weight - h * gradient)) / (2 * h)
-        assert found.virtual[0, position] == pytest.approx(float(slope), rel=2e-3)
+def test_at_the_kinks_of_relu_the_loss_has_no_derivative_and_the_score_is_none():
+    """Dead units leave zeros, and the virtual relu layer's pre-activations are these zeros."""
+    cell = cell_of({**MODELS["cnn"], "readout_norm": "none"}, {"insert_at": 1, "score_batches": 2})
+    seen = view(cell, [5])
+    score = float(sensitivity(seen, cell.structure).virtual[0, 0])
+    along, against = slopes(cell, seen, 0)
+    assert along > 1.5 * against
+    assert abs(score / ((along + against) / 2) - 1) > 0.2
 
 
 def test_scores_of_a_lane_are_those_it_has_alone():

@@ -134,7 +134,8 @@ def sensitivity(view: View, parameters: LayerInsertionParameters) -> Sensitivity
     """Return the scores of a virtual layer at every position, and of the layers that exist, for every lane.
 
     All virtual layers are there at once: behind layer l of the network stands its own, as layer 2 l + 1 of the
-    virtual network, whose layers 2 l are the existing ones.
+    virtual network, whose layers 2 l are the existing ones. At the kinks of relu, where the zeros of dead units put a
+    virtual layer, autograd's gradient is not the derivative of the loss: see `LayerInsertionParameters`.
 
     Args:
         view: of the lanes.

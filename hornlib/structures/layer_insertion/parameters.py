@@ -42,6 +42,11 @@ class LayerInsertionParameters(StructureParameters):
     gradient of the loss with respect to them, averaged over batches, is the Lagrange multiplier of the constraint
     that holds them there; the layer with the largest score S_p is inserted, freed, and trained with the rest.
 
+    S_p is a slope of the loss where the loss has a derivative: with smooth activations, and away from the kinks of
+    relu. A virtual relu layer hands on the zeros of dead units, so that its pre-activations lie on the kink. There the
+    gradient takes 0 for the slope of relu, as the public code does, while a step may revive the unit: the slopes of
+    the loss along G and against it then differ from S_p and from each other, by a third and more in small networks.
+
     Source: Sensitivity-Based Layer Insertion for Residual and Feedforward Neural Networks (SensLI), 2023 and 2025.
     """
 

@@ -1,4 +1,4 @@
-"""Scores of virtual layers: norms of the gradients of their weights."""
+"""Scores of virtual layers: norms of the gradients of their weights, as autograd gives them."""
 
 from collections.abc import Callable
 
