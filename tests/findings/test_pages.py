@@ -1,11 +1,14 @@
 """The scripts of the findings make their pages from a sweep's results; what they find is nobody's assertion."""
 
+import json
 import runpy
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+import xarray as xr
 from ruamel.yaml import YAML
 
 from hornlib.grid import read_grid
@@ -91,3 +94,48 @@ def test_time_variable_has_a_row_for_every_arm(swept, tmp_path):
     found = set(rows(page.read_text()))
     assert {"fixed", "learned", "simplex", "densenet_learned", "fractional_learned", "peaks", "sine"} <= found
     assert page.with_suffix(".svg").stat().st_size > 10_000
+
+
+def script(name):
+    """Return the functions of a script, which is not run."""
+    before = list(sys.path)
+    try:
+        sys.path = [str(FINDINGS), *sys.path]
+        return runpy.run_path(str(FINDINGS / name))
+    finally:
+        sys.path = before
+
+
+def test_a_tuned_rate_that_is_the_largest_tried_is_marked_and_the_mark_is_explained():
+    cells, seeds, steps = 2, 2, 3
+    curves = np.ones((cells, seeds, steps))
+    words = {
+        "arm": ["fixed", "fixed"],
+        "selected_for": ["time_to_target", "final_metric"],
+        "at_edge": ["learning_rate", ""],
+        "direction": ["maximise"] * cells,
+    }
+    ds = xr.Dataset(
+        {name: (("cell", "seed", "step"), curves) for name in ("validation_metric", "test_metric")}
+        | {"status": (("cell", "seed"), np.full((cells, seeds), "complete", object))}
+        | {"diverged_at_step": (("cell", "seed"), np.full((cells, seeds), np.nan))}
+        | {"samples": (("cell", "step"), np.array([[1.0, 2, 3]] * cells))}
+        | {"learning_rate": ("cell", [3.77, 0.28]), "chance_level": ("cell", [0.1, 0.1])}
+        | {name: ("cell", column) for name, column in words.items()},
+        {"step": [1, 2, 3]},
+    )
+    lines = list(script("time_variable.py")["tuned"](ds))
+    assert [line.split("|")[3].strip() for line in lines if line.startswith("| fixed")] == ["3.77 †", "0.28"]
+    assert any("† The chosen value is the smallest or largest that was tried" in line for line in lines)
+    assert script("tables.py")["edge_mark"](xr.Dataset(), "learning_rate") == ""
+
+
+def test_influence_marks_cells_that_are_best_at_the_smallest_or_largest_rate():
+    edge = "digits, final test metric: 3 of 27 cells are best at the smallest or largest learning_rate: widen it."
+    ds = xr.Dataset(attrs={"limits": json.dumps(["Something else.", edge])})
+    edges = script("influence.py")["edges"]
+    (line,) = edges(ds, "digits", "final_metric")
+    assert line.startswith(
+        "**† 3 of 27 cells are best at the smallest or largest learning_rate**: their best"
+    )
+    assert not list(edges(ds, "digits", "log_time")) and not list(edges(ds, "mnist", "final_metric"))

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from hornlib.grid import read_grid
 from hornlib.status.document import to_document
 from hornlib.status.standing import State
 from hornlib.status.submissions import parse_duration
@@ -44,6 +45,38 @@ def test_at_most_twenty_jobs_are_listed_and_the_rest_counted(bench_in, tmp_path)
     shown = bench.printed(print_status, bench.survey())
     assert shown.count("exit code 1") == 20
     assert "7 more failed" in shown
+
+
+TUNED = """
+    results: {results}
+    defaults:
+      data: {{name: digits}}
+    sweeps:
+      tuned:
+        model: [{{name: cnn, channels: 4}}, {{name: mlp}}]
+        training: {{learning_rate: {{tune: {{low: 1e-3, high: 1e-1, scale: log}}}}}}
+        tuning: {{trials: 4, seeds: 3, finalists: {{trials: 2, seeds: 5}}}}
+"""
+
+
+def test_finalists_are_counted_apart_from_the_arms_that_are_tuned_first(bench, tmp_path):
+    (tmp_path / "config.yaml").write_text(TUNED.format(results=tmp_path / "out"))
+    bench.grid = grid = read_grid([tmp_path / "config.yaml"])
+    first, _ = (grid.tuning_job(name) for name in grid.finalist_stages)
+    for arm in grid.tuned_arms:
+        bench.write_run(grid.tuning_job(arm))
+    bench.write_log(first, "error: no data")
+    survey = bench.survey()
+    assert survey.tuning() == {State.DONE: 2}
+    assert survey.finalists() == {State.FAILED: 1, State.OPEN: 1}
+    shown = bench.printed(print_status, survey)
+    assert "2 arms to be tuned first: 2 done" in shown
+    assert "finalists of 2 arms: 1 failed, 1 not submitted" in shown
+    assert "best 2 of 4 trials x 5 seeds for time_to_target and final_metric" in shown
+    document = to_document(survey)
+    assert document["finalists"] == {"failed": 1, "not submitted": 1}
+    (failed,) = [job for job in document["jobs"] if job["state"] == "failed"]
+    assert (failed["first_seed"], failed["last_seed"]) == (1003, 1007)
 
 
 @pytest.mark.parametrize("width", [80, 160])

@@ -12,9 +12,10 @@ from hornlib.training.chunk import Lane, start_lanes
 from hornlib.training.interruption import Interrupted
 from hornlib.training.job import TrainOptions
 from hornlib.training.loop import train_chunk
-from hornlib.training.tune import tune_arm
+from hornlib.training.tune import train_finalists, tune_arm
 from hornlib.tuning.arms import tuned_arm
-from hornlib.tuning.protocol import TuneRange, TuningParameters
+from hornlib.tuning.finalists import finalist_stage
+from hornlib.tuning.protocol import FinalistParameters, TuneRange, TuningParameters
 from hornlib.tuning.sampler import trial_cells
 
 RATE = {"training.learning_rate": TuneRange(low=1e-3, high=1e-1, scale="log")}
@@ -61,6 +62,50 @@ def test_trials_that_cannot_share_a_network_train_in_chunks_of_their_own(tmp_pat
     assert trials.attrs["lanes"] == 2  # the seeds of one trial
     losses = trials["validation_loss"].isel(step=-1)
     assert np.isfinite(losses).all() and len(np.unique(losses)) == 6
+
+
+def stage_of(arm):
+    second = FinalistParameters(trials=2, seeds=3)
+    protocol = TuningParameters(trials=arm.trials, seeds=arm.seeds, finalists=second)
+    return finalist_stage(arm, arm, protocol, 0.9, 2)
+
+
+def test_a_finalist_is_its_trial_with_the_fresh_seeds(tmp_path):
+    arm = arm_of()
+    stage = stage_of(arm)
+    train_finalists(stage, [0, 2], tmp_path / f"{stage.name}.nc", options(tmp_path))
+    finalists = read_trials(tmp_path / f"{stage.name}.nc")
+    assert finalists["trial"].values.tolist() == [0, 2]
+    assert finalists["seed"].values.tolist() == [1002, 1003, 1004]
+    for trial in (0, 2):
+        cell = trial_cells(arm)[trial]
+        assert finalists["training.learning_rate"].sel(trial=trial) == cell.training.learning_rate
+        chunk = start_lanes([Lane(cell, 1003)], torch.device("cpu"))
+        train_chunk(chunk, load(cell.data, "cpu"))
+        np.testing.assert_allclose(
+            finalists["validation_loss"].sel(trial=trial, seed=1003),
+            chunk.curves["validation_loss"][0],
+            rtol=1e-3,
+            atol=1e-5,
+        )
+
+
+def test_a_checkpoint_of_other_finalists_is_set_aside(tmp_path, monkeypatch):
+    stage = stage_of(arm_of())
+    output = tmp_path / f"{stage.name}.nc"
+
+    def stop(keeper, chunk):
+        keeper.stop.signal_name = "SIGTERM"
+        after_step(keeper, chunk)
+
+    after_step = job._Keeper.after_step
+    monkeypatch.setattr(job._Keeper, "after_step", stop)
+    with pytest.raises(Interrupted):
+        train_finalists(stage, [0, 2], output, options(tmp_path))
+    monkeypatch.setattr(job._Keeper, "after_step", after_step)
+    train_finalists(stage, [1, 2], output, options(tmp_path))
+    assert read_trials(output)["trial"].values.tolist() == [1, 2]
+    assert len(list((tmp_path / "checkpoints").iterdir())) == 1  # the one that was set aside
 
 
 def test_a_tuning_job_that_is_stopped_goes_on_where_it_was(tmp_path, monkeypatch):

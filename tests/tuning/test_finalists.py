@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from hornlib.errors import ConfigError, ResultsError
+from hornlib.results.choices import chosen_variables
 from hornlib.results.selection_file import read_choice, write_choice
 from hornlib.results.tuning_file import read_trials
 from hornlib.tuning.finalists import FinalistStage
@@ -107,6 +108,19 @@ def test_the_cost_of_tuning_holds_both_stages(tuned, baseline):
     one = choose(cell, TuningRuns(first, second), None).cost
     assert one["samples"] == 64 * 20 * (4 * 2 + 2 * 3)
     assert one["training_flops"] == 200 * (4 * 2 + 2 * 3)
+
+
+def test_results_tell_how_many_trials_parameters_and_finalists_an_arm_had(tuned, baseline):
+    grid, runs = tuned
+    stage, cell = stage_of(grid, "horn_cnn"), cells_of(grid, "horn_cnn")["final_metric"]
+    arm = TuningRuns(
+        runs(stage.arm, [12, 3, 8, 15], [0.95, 0.85, 0.9, 0.99]),
+        runs(stage, [12, 15], [0.9, 0.9], trials=[0, 3]),
+    )
+    found = chosen_variables(["untuned", cell.name], {cell.name: choose(cell, arm, None)})
+    numbers = {"tuning_trials": 4, "tuned_parameters": 2, "tuning_finalists": 2}
+    for name, number in numbers.items():
+        np.testing.assert_array_equal(found[name][1], [np.nan, number])
 
 
 def test_finalists_that_do_not_follow_from_the_trials_are_refused(tuned, baseline):
