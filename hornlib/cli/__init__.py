@@ -8,7 +8,7 @@ import typer
 from hornlib import __version__
 from hornlib.cli.evidence import figures, gather, mechanism, migrate, report, stability, statistics
 from hornlib.cli.jobs import calibrate, data, finalists, select, train, tune
-from hornlib.cli.sweeps import cancel, check, plan, schema, status
+from hornlib.cli.sweeps import cancel, check, looks, plan, schema, status
 from hornlib.errors import HornlibError
 from hornlib.training.interruption import EXIT_INTERRUPTED, Interrupted
 
@@ -20,7 +20,7 @@ config_app = typer.Typer(no_args_is_help=True, help="Check config.yaml, or print
 app.add_typer(config_app, name="config")
 
 COMMANDS = (
-    *(plan, status, cancel),
+    *(plan, looks, status, cancel),
     *(data, tune, finalists, select, train, calibrate),
     *(gather, figures, stability, statistics, mechanism, report, migrate),
 )

@@ -77,6 +77,7 @@ def statistics(configfile: ConfigFiles = None, results: Results = None, output: 
         settings,
         choices,
         references(grid, choices),
+        grid.files,
     )
     for sweep, paragraph in told.items():
         print(f"{sweep}: {paragraph}")

@@ -14,7 +14,7 @@ from hornlib.validation import counted
 if TYPE_CHECKING:
     from hornlib.status.survey import Survey
 
-__all__ = ["cancel", "check", "plan", "schema", "status"]
+__all__ = ["cancel", "check", "looks", "plan", "schema", "status"]
 
 
 def plan(
@@ -50,6 +50,40 @@ def plan(
         print("\n".join(map(str, chosen.paths())))
     else:
         print_plan(chosen, Console())
+
+
+def looks(
+    configfile: ConfigFiles = None,
+    sweep: OneSweep = None,
+    paths: Annotated[
+        bool,
+        typer.Option("--paths", help="Print run files that the next look needs, done or not, one a line."),
+    ] = False,
+) -> None:
+    """Print where the claims of sequential sweeps stand, and the commands that train and judge their next look."""
+    from hornlib.grid import read_grid
+    from hornlib.jobs import scan_runs
+    from hornlib.statistics.due import due_jobs, judged_looks, sequential_sweeps
+    from hornlib.statistics.next_look import commands, standings
+
+    grid = read_grid(configfile or [DEFAULT_CONFIG])
+    folder, present = Path(grid.settings.results), scan_runs(grid.settings.results)
+    for own in sequential_sweeps(grid, sweep):
+        summary = judged_looks(folder / "statistics.nc", own)
+        jobs = due_jobs(grid, own, summary, present)
+        if paths:
+            print("\n".join(str(grid.run_path(job)) for job in jobs))
+            continue
+        print(f"{own.name}: looks at {', '.join(map(str, own.statistics.sequential))} seeds")
+        told = [f"no look is judged yet, first look at {own.statistics.sequential[0]} seeds"]
+        told = list(standings(summary)) if summary is not None else told
+        print("\n".join(f"  {line}" for line in told))
+        train, judge = commands(own.name, folder, grid.files)
+        missing = sum(job.range not in present.get(job.cell, ()) for job in jobs)
+        if missing:
+            print(f"  {counted(missing, 'job')} to train: {train}")
+        elif summary is None or summary["next_look"].notnull().any():
+            print(f"  trained; judge them: {judge}")
 
 
 def status(

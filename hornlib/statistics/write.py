@@ -1,7 +1,7 @@
 """Statistics of all sweeps as one file, statistics.nc: one netCDF group a sweep, written whole or not at all."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,8 @@ from hornlib.provenance import commit
 from hornlib.results.atomic import written_atomically
 from hornlib.results.opening import open_results
 from hornlib.statistics.appendix import Tuning
+from hornlib.statistics.next_look import with_next_command
+from hornlib.statistics.sequential import summarise_looks
 from hornlib.statistics.settings import StatisticsSettings
 from hornlib.statistics.summary import summarise
 
@@ -30,6 +32,7 @@ def write_statistics(
     settings: Mapping[str, StatisticsSettings],
     tunings: Mapping[str, Tuning] | None = None,
     references: Mapping[str, Mapping[str, float]] | None = None,
+    files: Sequence[Path] = (),
 ) -> dict[str, str]:
     """Write the statistics of sweeps.
 
@@ -40,6 +43,7 @@ def write_statistics(
         tunings: what is known of the tuning of tuned cells, by the cell's name.
         references: sweep -> dataset -> A, the baseline's final validation metric on tuning seeds; of a sweep that
             is not named, A is the median of the baseline's runs.
+        files: of the configuration, for the commands that statistics of sequential sweeps name.
 
     Returns:
         Sweep -> the paragraph that answers its question.
@@ -61,7 +65,12 @@ def write_statistics(
         xr.Dataset(attrs=root).to_netcdf(temporary, mode="w", engine="netcdf4")
         for sweep, own in settings.items():
             reference = _by_dataset((references or {}).get(sweep))
-            summary = summarise(open_results(results, sweep=sweep), own, reference, tunings)
+            ds = open_results(results, sweep=sweep)
+            if own.sequential:
+                summary = summarise_looks(ds, own, reference, tunings)
+                summary = with_next_command(summary, sweep, results, files)
+            else:
+                summary = summarise(ds, own, reference, tunings)
             told[sweep] = summary.attrs["answer"]
             summary.to_netcdf(temporary, mode="a", group=sweep, engine="netcdf4", encoding=_encoding(summary))
     return told

@@ -1,0 +1,42 @@
+"""First seeds: which looks at a sequential sweep are complete, and the results as a look sees them."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import xarray as xr
+
+__all__ = ["finished_looks", "first_seeds"]
+
+ABSENT = {"O": "", "U": "", "b": False}
+"""What stands for no value, by kind of dtype; NaN for numbers."""
+
+
+def finished_looks(ds: xr.Dataset, looks: Sequence[int]) -> np.ndarray:
+    """Return, for each cell, the largest look all of whose seeds have ended; 0 for none.
+
+    Args:
+        ds: from `open_results(path, sweep=...)`.
+        looks: rising numbers of first seeds.
+    """
+    ended = ds["status"].isin(["complete", "diverged"]).transpose("cell", "seed").values
+    leading = np.cumprod(ended, axis=1).sum(1)
+    steps = np.array([0, *looks])
+    return steps[np.searchsorted(steps, leading, side="right") - 1]
+
+
+def first_seeds(ds: xr.Dataset, number: np.ndarray) -> xr.Dataset:
+    """Return the results with only the first seeds of each cell; later runs have the status `unwanted`, and no values.
+
+    Args:
+        ds: from `open_results(path, sweep=...)`.
+        number: of seeds, by cell.
+    """
+    kept = xr.DataArray(np.arange(ds.sizes["seed"]) < number[:, None], dims=("cell", "seed"))
+    masked = {
+        name: variable.where(kept, ABSENT.get(variable.dtype.kind, np.nan)).transpose(*variable.dims)
+        for name, variable in ds.data_vars.items()
+        if {"cell", "seed"} <= set(variable.dims)
+    }
+    masked["status"] = ds["status"].where(kept, "unwanted")
+    masked["samples"] = ds["samples"].where(xr.DataArray(number > 0, dims="cell"))
+    return ds.assign(masked)
