@@ -129,8 +129,8 @@ def markdown(ds: xr.Dataset) -> Iterator[str]:
         "### Every arm",
         f"Samples to the {level} level (restricted mean, up to the arm's own budget), and final test accuracy, both "
         "with 95 % intervals. Trials per tuned parameter: an arm with fewer is tuned less thoroughly. † names the "
-        "parameters whose chosen value is the smallest or largest tried: the best value may lie beyond, and the arm may "
-        "do better with a wider range.",
+        "parameters whose chosen value is the smallest or largest tried: the best value may lie beyond, and the arm "
+        "may do better with a wider range.",
         "",
         "| dataset | values | arm | n | learning rate | samples | accuracy, % | parameters | training GFLOP | "
         "trials per tuned parameter | at the edge |",
