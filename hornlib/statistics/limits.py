@@ -5,8 +5,10 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import xarray as xr
 
+from hornlib.models import MODELS
+from hornlib.models.efficient.parameters import EfficientParameters
 from hornlib.statistics.settings import StatisticsSettings
-from hornlib.statistics.verdicts import judged_selection
+from hornlib.statistics.verdicts import judged_selection, subjects_of
 from hornlib.validation import counted
 
 __all__ = ["limits"]
@@ -23,7 +25,7 @@ def limits(
     Args:
         ds: from `contenders`, with all of its steps.
         summary: levels, restricted times, ratios, on the same contenders.
-        subject: the arm that claims are about; "" where there is none.
+        subject: the arm that claims without a subject of their own are about; "" where there is none.
         given: whether the baseline's metric A was fixed before these runs (on tuning seeds).
         settings: rivals and seeds.
     """
@@ -34,6 +36,8 @@ def limits(
         *_levels(ds, summary, given, settings),
         *_grids(ds),
         *_outcomes(ds, summary, settings),
+        *_ends(summary, subject, settings),
+        *_lagging_statistics(ds, subject, settings),
         *_seconds(ds),
         *_edges(ds),
     ]
@@ -53,24 +57,37 @@ def _arms(ds: xr.Dataset, subject: str, settings: StatisticsSettings) -> Iterato
     arms = list(dict.fromkeys(ds["arm"].values.tolist()))
     if len(arms) < 2:
         yield f"The sweep has only the arm {', '.join(arms)}: there is nothing to compare it with."
-    if not subject:
+    subjects = subjects_of(subject, settings)
+    if not all(subjects.values()):
         what = f"no arm {settings.subject}" if settings.subject else "no arm with oscillators"
         yield f"The sweep has {what}; `statistics: subject:` takes one of {_some(arms)}."
+    absent = {own: name for name, own in subjects.items() if own and own not in arms}
+    for own, name in absent.items():
+        yield f"The sweep has no arm {own}, which the claim `{name}` is about."
+    if judged_selection(ds["selected_for"].values):
+        yield (
+            "Claims are about the values that were tuned for speed. The tables also have the ratios of default values "
+            "and of those tuned for accuracy; they may differ."
+        )
 
 
 def _rivals(ds: xr.Dataset, summary: xr.Dataset, subject: str, settings: StatisticsSettings) -> Iterator[str]:
     arms = set(ds["arm"].values.tolist())
     if absent := [arm for arm in settings.rivals() if arm not in arms]:
-        yield f"The sweep lacks rivals that the settings name: {_some(absent)}."
-    own = (ds["arm"].values == subject) & (
-        ds["selected_for"].values == judged_selection(ds["selected_for"].values)
-    )
-    for arm in settings.rivals():
-        if arm in arms and subject:
+        yield f"The sweep lacks rivals that the claims name: {_some(absent)}."
+    judged = ds["selected_for"].values == judged_selection(ds["selected_for"].values)
+    subjects = subjects_of(subject, settings)
+    sentences: dict[str, None] = {}
+    for name, claim in settings.asked().items():
+        own = judged & (ds["arm"].values == subjects[name])
+        for arm in (arm for arm in claim.must_beat() if arm in arms):
             without = own & (summary["rival_contender"].sel(rival=arm).values == "")
             if without.any():
-                labels = ds["contender"].values[without].tolist()
-                yield f"{arm} has no cell that learns the same data in the same presentation as {_some(labels)}."
+                labels = _some(ds["contender"].values[without].tolist())
+                sentences[
+                    f"{arm} has no cell that learns the same data in the same presentation as {labels}."
+                ] = None
+    yield from sentences
 
 
 def _levels(ds: xr.Dataset, summary: xr.Dataset, given: bool, settings: StatisticsSettings) -> Iterator[str]:
@@ -109,18 +126,14 @@ def _grids(ds: xr.Dataset) -> Iterator[str]:
         own = evaluated[(ds["dataset"].values == dataset) & np.any(evaluated, axis=1)]
         if not len(own):
             continue
-        shared, ever = np.all(own, axis=0), np.any(own, axis=0)
-        if not shared.any():
-            yield f"{dataset}: the contenders share no evaluation, so that no times can be compared."
-            continue
-        if shared.sum() < ever.sum():
+        if not np.all(own == own[0]):
             yield (
-                f"{dataset}: the contenders were evaluated at different steps; only the {shared.sum()} of "
-                f"{ever.sum()} that all share count, the last of them step {steps[shared][-1]:g}."
+                f"{dataset}: the contenders were evaluated at different steps. Each pair is judged on the evaluations "
+                "that both have; a pair that shares none is not measured."
             )
-        if steps[shared][0] > 1:
-            first = f"{dataset}: the first common evaluation is step {steps[shared][0]:g}"
-            yield f"{first}; what was reached before is dated there."
+        first = steps[np.argmax(own, axis=1).max()]
+        if first > 1:
+            yield f"{dataset}: some first evaluation is step {first:g}; what was reached before is dated there."
 
 
 def _outcomes(ds: xr.Dataset, summary: xr.Dataset, settings: StatisticsSettings) -> Iterator[str]:
@@ -151,6 +164,55 @@ def _outcomes(ds: xr.Dataset, summary: xr.Dataset, settings: StatisticsSettings)
     if (known & ~reached).any():
         never = labels[known & ~reached].tolist()
         yield f"No run of {_some(never)} reaches the target {settings.target:g} within the budget."
+
+
+def _ends(summary: xr.Dataset, subject: str, settings: StatisticsSettings) -> Iterator[str]:
+    """Yield which subjects end behind their rivals, and how many of their runs diverged."""
+    judged = summary["selected_for"].values == judged_selection(summary["selected_for"].values)
+    rivals: dict[str, list[str]] = {}
+    for name, claim in settings.asked().items():
+        rivals.setdefault(subjects_of(subject, settings)[name], []).extend(claim.rivals)
+    labels, diverged = summary["contender"].values, summary["num_diverged"].values
+    for own, arms in rivals.items():
+        cells = np.flatnonzero(judged & (summary["arm"].values == own))
+        for arm in (arm for arm in dict.fromkeys(arms) if arm in summary["rival"].values):
+            behind = cells[summary["non_inferior"].sel(rival=arm).values[cells] == "no"]
+            if len(behind):
+                yield (
+                    f"At the end of training the final test metric of {_some(labels[behind].tolist())} is worse than "
+                    f"that of {arm} by more than the margin of {settings.margin:g}."
+                )
+        for cell in cells[diverged[cells] > 0]:
+            number = counted(int(diverged[cell]), "run")
+            yield f"{number} of {labels[cell]} diverged, which counts as never reaching the target."
+
+
+def _lagging_statistics(ds: xr.Dataset, subject: str, settings: StatisticsSettings) -> Iterator[str]:
+    """Yield which contenders of the claims were evaluated with batch norm statistics of older weights."""
+    if "batch_norm_statistics" not in ds.coords:
+        return
+    arms = {*subjects_of(subject, settings).values(), *settings.rivals()}
+    kinds = ds["batch_norm_statistics"].values.astype(str)
+    lagging = np.isin(ds["arm"].values.astype(str), list(arms)) & ~np.isin(kinds, ("precise", ""))
+    lagging &= _may_have_batch_norm(ds)
+    for kind in dict.fromkeys(kinds[lagging].tolist()):
+        labels = ds["contender"].values[lagging & (kinds == kind)].tolist()
+        yield (
+            f"{_some(labels)}: evaluated with `batch_norm_statistics: {kind}`, which lag behind the weights. Early "
+            "metrics then show the lag, too, and the verdicts may be about the lag; `precise` has none."
+        )
+
+
+def _may_have_batch_norm(ds: xr.Dataset) -> np.ndarray:
+    """Return which contenders may have batch norm: all but those whose parameters rule it out."""
+    unknown = np.full(ds.sizes["contender"], "")
+    norms, readouts = (
+        ds[name].values.astype(str) if name in ds.coords else unknown
+        for name in ("normalisation", "readout_norm")
+    )
+    always = [name for name, model in MODELS.items() if issubclass(model, EfficientParameters)]
+    models = ds["model"].values.astype(str)
+    return (norms == "batch") | (readouts != "none") | np.isin(models, always)
 
 
 def _seconds(ds: xr.Dataset) -> Iterator[str]:

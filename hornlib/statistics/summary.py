@@ -13,6 +13,7 @@ from hornlib.statistics.final import non_inferior
 from hornlib.statistics.headline import compare, restricted_means
 from hornlib.statistics.limits import limits
 from hornlib.statistics.pairs import pairs_of, pairs_on
+from hornlib.statistics.planning import planned
 from hornlib.statistics.restricted_mean import (
     UNITS,
     axes_of_cost,
@@ -67,8 +68,9 @@ def summarise(
         dataset=np.array(list(dict.fromkeys(found["dataset"].values.tolist())), object)
     )
     result = core(found, reference, settings)
-    judged, rests = verdicts(result["conclusion"], subject, settings)
+    judged, rests = verdicts(result, subject, settings)
     result = result.merge(judged)
+    result = result.merge(planned(result, rests, settings))
     result = result.merge(sentences(result, rests, settings))
     beside, told = appendix(found, result, settings, tunings)
     beside = beside.rename({name: new for name, new in APART.items() if name in beside.dims})
@@ -86,7 +88,7 @@ def summarise(
         "axis_units": json.dumps(UNITS),
         "limits": json.dumps([*limits(found, result, subject, given, settings), *told]),
     }
-    return result.assign_attrs(answer=answer(result, subject, settings))
+    return result.assign_attrs(answer=answer(result, settings))
 
 
 def core(

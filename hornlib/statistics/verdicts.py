@@ -1,40 +1,41 @@
-"""Verdicts: what the comparisons with named rivals let one say, and what not."""
+"""Verdicts: what the comparisons that a claim rests on let one say about it, in one word."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import xarray as xr
 
-from hornlib.statistics.settings import StatisticsSettings
+from hornlib.statistics.settings import Claim, StatisticsSettings
 
 __all__ = [
-    "CLAIMS",
+    "CONCLUSIONS",
+    "VERDICTS",
     "Evidence",
-    "claims",
+    "by_cell",
     "combine",
-    "conclusions",
+    "corrected_against",
     "evidence",
     "judged_selection",
+    "subjects_of",
     "verdicts",
 ]
 
-CLAIMS = ("faster", "because_of_oscillation", "cheaper")
-"""Names of the claims about oscillators; a configuration may name others."""
+CONCLUSIONS = {
+    "not enough data": "not enough data",
+    "not measured": "not measured",
+    "too few arrivals": "too few arrivals",
+    "not distinguished": "not shown",
+    "no": "not shown",
+}
+"""What one comparison says -> what a claim says that misses a yes for it, the least that is known first.
 
-WORDS = ("yes", "no", "mixed", "not enough data", "not measured", "not distinguished")
+A `no` of one comparison that does not survive the correction over the comparisons of its claim shows nothing about
+the claim.
+"""
 
-
-class Claim(NamedTuple):
-    """What must be beaten, on which axes, for a claim to hold: a conjunction.
-
-    Attributes:
-        rivals: labels of arms.
-        axes: of cost.
-    """
-
-    rivals: tuple[str, ...]
-    axes: tuple[str, ...]
+VERDICTS = ("yes", "no", "mixed", *dict.fromkeys(CONCLUSIONS.values()))
+"""Every word that a claim may get. No word says that two arms are equal."""
 
 
 class Evidence(NamedTuple):
@@ -44,48 +45,17 @@ class Evidence(NamedTuple):
         contender: position of the subject's cell.
         rival: label of the rival arm.
         axis: of cost.
-        word: of `WORDS`.
+        word: yes, no, not distinguished, too few arrivals, not enough data or not measured.
+        p_holm: p-value of the comparison after Holm's correction over datasets and cells; NaN where there is no test.
+        against: whether the numbers favour the rival.
     """
 
     contender: int
     rival: str
     axis: str
     word: str
-
-
-def claims(settings: StatisticsSettings) -> dict[str, Claim]:
-    """Return the claims that are asked, by name."""
-    return {name: Claim(claim.must_beat(), claim.axes) for name, claim in settings.asked().items()}
-
-
-def conclusions(compared: xr.Dataset, settings: StatisticsSettings) -> xr.DataArray:
-    """Return what each comparison at the headline's target says: (contender, rival, axis) words.
-
-    `not measured`: no pair of runs, nobody reached the target, or no common measure of the axis.
-    `not enough data`: fewer than `min_seeds` pairs. `yes` (the contender is faster) and `no` (the rival is):
-    the interval excludes 1 and the test rejects at alpha, on samples after Holm's correction. Else
-    `not distinguished`: that two arms are equal is never concluded.
-
-    Args:
-        compared: `ratio`, `ratio_bound`, `p_value`, `p_holm`, `num_pairs`.
-        settings: target, alpha, min_seeds.
-    """
-    at = {"target": settings.target}
-    dims = ("contender", "rival", "axis")
-    p_value = compared["p_value"].sel(at)
-    p_value = xr.where(compared["axis"] == "samples", compared["p_holm"], p_value).transpose(*dims)
-    bound = compared["ratio_bound"].sel(at)
-    rejected = p_value <= settings.alpha
-    faster = rejected & (bound.sel(bound="high", drop=True) < 1)
-    slower = rejected & (bound.sel(bound="low", drop=True) > 1)
-    word = xr.where(faster, "yes", xr.where(slower, "no", "not distinguished"))
-    word = xr.where(compared["num_pairs"] < settings.min_seeds, "not enough data", word)
-    word = xr.where(compared["ratio"].sel(at).notnull(), word, "not measured").transpose(*dims)
-    described = {
-        "units": "1",
-        "long_name": "whether the contender reaches the target at less cost than the rival",
-    }
-    return word.drop_vars("target", errors="ignore").astype(object).assign_attrs(described)
+    p_holm: float = np.nan
+    against: bool = False
 
 
 def judged_selection(selected: Iterable[str]) -> str:
@@ -93,92 +63,140 @@ def judged_selection(selected: Iterable[str]) -> str:
     return "time_to_target" if "time_to_target" in set(selected) else ""
 
 
-def evidence(
-    conclusion: xr.DataArray, subject: str, settings: StatisticsSettings
-) -> Iterator[tuple[str, str, list[Evidence]]]:
-    """Yield (dataset, claim, what it rests on), for every dataset.
+def subjects_of(subject: str, settings: StatisticsSettings) -> dict[str, str]:
+    """Return the arm that each claim is about, by the claim's name.
 
     Args:
-        conclusion: from `conclusions`, with `arm`, `dataset`, `selected_for` on contender.
-        subject: the arm that claims are about.
-        settings: the rivals.
+        subject: the arm that claims without a subject of their own are about.
+        settings: the claims.
     """
-    arms, datasets, selected = (conclusion[name].values for name in ("arm", "dataset", "selected_for"))
-    columns = {str(arm): index for index, arm in enumerate(conclusion["rival"].values)}
-    axes = {str(axis): index for index, axis in enumerate(conclusion["axis"].values)}
-    words = conclusion.transpose("contender", "rival", "axis").values
-    judged = judged_selection(selected)
-    own: dict[str, list[int]] = {dataset: [] for dataset in datasets.tolist()}
-    for index in np.flatnonzero((arms == subject) & (selected == judged)):
-        own[datasets[index]].append(int(index))
-    for dataset, cells in own.items():
-        for name, claim in claims(settings).items():
-            yield (
-                dataset,
-                name,
-                [
-                    Evidence(cell, rival, axis, _word(words, cell, columns.get(rival), axes.get(axis)))
-                    for cell in cells
-                    for rival in claim.rivals
-                    for axis in claim.axes
-                ],
-            )
+    return {name: claim.subject or subject for name, claim in settings.asked().items()}
 
 
-def combine(words: Iterable[str]) -> str:
-    """Return the verdict of a conjunction: `yes` if all are, `no` as soon as one is and none is `yes`.
+def evidence(
+    compared: xr.Dataset, subject: str, settings: StatisticsSettings
+) -> Iterator[tuple[str, str, list[Evidence]]]:
+    """Yield (dataset, claim, the comparisons that it rests on), for every dataset.
 
-    Where nothing is refuted, the least that is known decides; where some rivals are beaten and others win, the
-    verdict is `mixed`. Nothing to go by is `not measured`.
+    Args:
+        compared: `conclusion` (contender, rival, axis), `p_holm` and `favours` (contender, rival, target, axis), with
+            `arm`, `dataset` and `selected_for` on contender.
+        subject: the arm that claims without a subject of their own are about.
+        settings: the claims, the target.
     """
-    found = set(words)
-    if {"yes", "no"} <= found or "mixed" in found:
-        return "mixed"
-    for word in ("no", "not enough data", "not measured", "not distinguished", "yes"):
-        if word in found:
-            return word
-    return "not measured"
+    arms, datasets, selected = (compared[name].values for name in ("arm", "dataset", "selected_for"))
+    columns = {str(arm): index for index, arm in enumerate(compared["rival"].values)}
+    axes = {str(axis): index for index, axis in enumerate(compared["axis"].values)}
+    at_target = compared.sel(target=settings.target)
+    words, p_holm, favours = (
+        at_target[name].transpose("contender", "rival", "axis").values
+        for name in ("conclusion", "p_holm", "favours")
+    )
+    cells: dict[tuple[str, str], list[int]] = {}
+    for index in np.flatnonzero(selected == judged_selection(selected)).tolist():
+        cells.setdefault((arms[index], datasets[index]), []).append(index)
+
+    def item(cell: int, rival: str, axis: str) -> Evidence:
+        if rival not in columns or axis not in axes:
+            return Evidence(cell, rival, axis, "not measured")
+        place = cell, columns[rival], axes[axis]
+        return Evidence(cell, rival, axis, str(words[place]), float(p_holm[place]), bool(favours[place] < 0))
+
+    subjects = subjects_of(subject, settings)
+    for dataset in dict.fromkeys(datasets.tolist()):
+        for name, claim in settings.asked().items():
+            own = cells.get((subjects[name], dataset), ())
+            yield dataset, name, [item(cell, *pair) for cell in own for pair in _pairs(claim)]
+
+
+def by_cell(items: Iterable[Evidence]) -> Mapping[int, list[Evidence]]:
+    """Return the comparisons of each cell of the subject, by the cell's position."""
+    cells: dict[int, list[Evidence]] = {}
+    for item in items:
+        cells.setdefault(item.contender, []).append(item)
+    return cells
+
+
+def corrected_against(items: Sequence[Evidence]) -> float:
+    """Return the p-value against a conjunction: of its comparisons in favour of rivals, corrected over all of them.
+
+    A claim fails as soon as one of its comparisons does. Each comparison is a chance to refute it by accident, so that
+    the smallest p-value is multiplied by their number (Bonferroni). NaN where no comparison favours a rival.
+    """
+    p_values = [item.p_holm for item in items if item.against and item.word == "no"]
+    return min(1.0, len(items) * min(p_values)) if p_values else np.nan
+
+
+def combine(items: Sequence[Evidence], alpha: float) -> str:
+    """Return the verdict of a conjunction about one cell of the subject.
+
+    `yes`: every comparison says yes; no correction is needed, since all must hold. Refuted: `corrected_against` is at
+    most alpha. A claim that is refuted is `mixed` where some comparison says yes, else `no`. Otherwise the least that
+    is known decides; nothing to go by is `not measured`.
+    """
+    words = {item.word for item in items}
+    if words == {"yes"}:
+        return "yes"
+    if corrected_against(items) <= alpha:
+        return "mixed" if "yes" in words else "no"
+    return next((told for word, told in CONCLUSIONS.items() if word in words), "not measured")
 
 
 def verdicts(
-    conclusion: xr.DataArray, subject: str, settings: StatisticsSettings
+    compared: xr.Dataset, subject: str, settings: StatisticsSettings
 ) -> tuple[xr.Dataset, dict[tuple[str, str], list[Evidence]]]:
     """Return `verdict` (dataset, claim) and `overall_verdict` (claim), and the evidence of each.
 
     A verdict over several cells of the subject, or over several datasets, is the one word that all share, else
-    `mixed`.
+    `mixed`. Datasets on which the subject has no cell are `not measured` and do not count.
+
+    Args:
+        compared: as `evidence` takes it.
+        subject: the arm that claims without a subject of their own are about.
+        settings: the claims, alpha.
+
+    Returns:
+        The Dataset also has the coordinate `claim_subject` (claim). It is empty if no claim is asked.
     """
-    found = {(dataset, claim): rests for dataset, claim, rests in evidence(conclusion, subject, settings)}
-    datasets = list(dict.fromkeys(dataset for dataset, _ in found))
+    rests = {(dataset, claim): items for dataset, claim, items in evidence(compared, subject, settings)}
     names = list(settings.asked())
-    words = [[_over_cells(found[dataset, claim]) for claim in names] for dataset in datasets]
-    overall = [_shared(row[index] for row in words) for index in range(len(names))]
-    described = {"units": "1", "long_name": "verdict on the claim about the subject"}
+    if not names:
+        return xr.Dataset(), rests
+    datasets = list(dict.fromkeys(compared["dataset"].values.tolist()))
+    words = [[_over_cells(rests[dataset, name], settings.alpha) for name in names] for dataset in datasets]
+    overall = [
+        _shared(words[row][column] for row, dataset in enumerate(datasets) if rests[dataset, name])
+        for column, name in enumerate(names)
+    ]
+    described = {"units": "1", "long_name": "verdict on the claim about its subject"}
+    about = {
+        "claim": {"units": "1", "long_name": "claim"},
+        "claim_subject": {"units": "1", "long_name": "arm that the claim is about"},
+        "overall_verdict": described | {"long_name": "verdict over all datasets"},
+    }
+    subjects = np.array(list(subjects_of(subject, settings).values()), object)
     result = xr.Dataset(
         {
-            "verdict": (("dataset", "claim"), np.array(words, object).reshape(-1, len(names)), described),
-            "overall_verdict": (
-                "claim",
-                np.array(overall, object),
-                described | {"long_name": "verdict over all datasets"},
-            ),
+            "verdict": (("dataset", "claim"), np.array(words, object), described),
+            "overall_verdict": ("claim", np.array(overall, object), about["overall_verdict"]),
         },
-        coords={"dataset": np.array(datasets, object), "claim": np.array(names, object)},
+        coords={
+            "dataset": np.array(datasets, object),
+            "claim": ("claim", np.array(names, object), about["claim"]),
+            "claim_subject": ("claim", subjects, about["claim_subject"]),
+        },
     )
-    return result, found
+    return result, rests
 
 
-def _word(words: np.ndarray, cell: int, column: int | None, axis: int | None) -> str:
-    return "not measured" if column is None or axis is None else str(words[cell, column, axis])
+def _pairs(claim: Claim) -> list[tuple[str, str]]:
+    return [(rival, axis) for rival in claim.must_beat() for axis in claim.axes]
 
 
-def _over_cells(rests: list[Evidence]) -> str:
-    by_cell: dict[int, list[str]] = {}
-    for item in rests:
-        by_cell.setdefault(item.contender, []).append(item.word)
-    return _shared(combine(words) for words in by_cell.values())
+def _over_cells(items: Sequence[Evidence], alpha: float) -> str:
+    return _shared(combine(own, alpha) for own in by_cell(items).values())
 
 
 def _shared(words: Iterable[str]) -> str:
-    found = set(words)
-    return found.pop() if len(found) == 1 else "mixed" if found else "not measured"
+    distinct = set(words)
+    return distinct.pop() if len(distinct) == 1 else "mixed" if distinct else "not measured"

@@ -1,229 +1,229 @@
-"""Wording: verdicts as sentences that say no more than the numbers do."""
+"""Wording: questions, and verdicts as sentences that say no more than the numbers do."""
+
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import xarray as xr
 
-from hornlib.statistics.settings import StatisticsSettings
-from hornlib.statistics.verdicts import Evidence, claims, judged_selection
+from hornlib.statistics.phrases import COSTS, p_words, phrase
+from hornlib.statistics.settings import Claim, StatisticsSettings
+from hornlib.statistics.verdicts import Evidence, by_cell, combine, corrected_against
 
-__all__ = ["answer", "sentence_of", "sentences"]
+__all__ = ["answer", "question_of", "sentences"]
 
-QUESTIONS = {
-    "faster": "Does {subject} learn faster?",
-    "because_of_oscillation": "Because of its oscillation?",
-    "cheaper": "Is it more efficient?",
-}
+CHEAP = {"training_flops", "seconds"}
 
-COSTS = {"samples": "samples", "training_flops": "training FLOPs", "seconds": "seconds", "step": "steps"}
+NAMED = 3
+"""Labels named in a sentence before the rest is only counted."""
 
-SHOWN, SPELLED_CELLS = 8, 2
-"""Most comparisons, and most cells of the subject, that one sentence spells out; beyond, it counts."""
-
-COUNTED = {
-    "yes": "fewer than those of {rival}",
-    "no": "more than those of {rival}",
-    "not distinguished": "not distinguished from those of {rival}",
-    "not enough data": "not compared with those of {rival}, too few seeds being shared,",
-    "not measured": "not measured beside those of {rival}",
-}
-"""What a comparison says -> how it is counted."""
+Item = tuple[str, Evidence]
+"""A comparison with its dataset."""
 
 
-def answer(summary: xr.Dataset, subject: str, settings: StatisticsSettings) -> str:
-    """Return the paragraph that a report begins with: each question, its verdict, and what belongs to it.
+def question_of(claim: Claim, subject: str) -> str:
+    """Return the question that a claim answers, in the words of the configuration or made from its axes and cause."""
+    if claim.question is not None:
+        return claim.question
+    subject = subject or "the subject"
+    because = f" because of {claim.what}" if claim.what else ""
+    if claim.axes == ("samples",):
+        return f"Does {subject} learn faster{because}?"
+    if claim.axes == ("training_loss",):
+        return f"Does {subject} lower its training loss faster{because}?"
+    if set(claim.axes) <= CHEAP:
+        return f"Is {subject} cheaper to train{because}?"
+    return f"Does {subject} need fewer {' and '.join(COSTS[axis] for axis in claim.axes)}{because}?"
+
+
+def answer(summary: xr.Dataset, settings: StatisticsSettings) -> str:
+    """Return the answer of a sweep: on one line each, every question with its verdict and the decisive evidence.
 
     Args:
-        summary: with `overall_sentence`, and what `notes` reads.
-        subject: the arm that claims are about; "" where there is none.
-        settings: the rivals, the margin.
+        summary: with `question` and `overall_sentence`.
+        settings: the claims.
     """
-    if not subject:
-        return "There is no verdict: the sweep has no arm that the claims could be about."
-    parts = [
-        f"{QUESTIONS.get(claim, claim).format(subject=subject)} {summary['overall_sentence'].sel(claim=claim).item()}"
-        for claim in settings.asked()
-    ]
-    return " ".join([*parts, *notes(summary, subject, settings)])
+    if not settings.asked():
+        return "No question is asked: `statistics: claims:` names no claim that can be judged."
+    lines = zip(summary["question"].values, summary["overall_sentence"].values, strict=True)
+    return "\n".join(f"{question} {sentence}" for question, sentence in lines)
 
 
 def sentences(
-    summary: xr.Dataset, rests: dict[tuple[str, str], list[Evidence]], settings: StatisticsSettings
+    summary: xr.Dataset, rests: Mapping[tuple[str, str], Sequence[Evidence]], settings: StatisticsSettings
 ) -> xr.Dataset:
-    """Return `verdict_sentence` (dataset, claim) and `overall_sentence` (claim)."""
-    datasets = summary["dataset"].values.tolist()
-    verdict = {key: summary["verdict"].sel(dataset=key[0], claim=key[1]).item() for key in rests}
-    told = {key: sentence_of(summary, verdict[key], key, rests[key], settings) for key in rests}
-    overall = []
-    for claim in settings.asked():
-        if len(datasets) == 1:
-            overall.append(told[datasets[0], claim])
-            continue
-        word = summary["overall_verdict"].sel(claim=claim).item()
-        parts = [f"{dataset}: {_lower(told[dataset, claim])}" for dataset in datasets]
-        by_word: dict[str, list[str]] = {}
-        for dataset in datasets:
-            by_word.setdefault(verdict[dataset, claim] or "not measured", []).append(dataset)
-        each = "; ".join(f"{own} on {', '.join(found)}" for own, found in by_word.items())
-        overall.append(f"{_capital(word)} over {len(datasets)} datasets: {each}. {_capital(' '.join(parts))}")
+    """Return `verdict_sentence` (dataset, claim), `overall_sentence` (claim) and the coordinate `question` (claim).
+
+    A sentence gives the verdict, and the numbers of the comparison that decides it; all comparisons stand in the
+    report's table.
+
+    Args:
+        summary: `verdict`, `overall_verdict`, and what `hornlib.statistics.headline.compare` returns; the variables
+            `detectable_ratio` (contender, rival, axis) and `non_inferior` (contender, rival) where they exist.
+        rests: (dataset, claim) -> the comparisons that the verdict rests on.
+        settings: the claims, alpha, target, margin, min_seeds.
+    """
+    claims = settings.asked()
+    if not claims:
+        return xr.Dataset()
+    at_target = summary.sel(target=settings.target)
+    datasets = list(dict.fromkeys(dataset for dataset, _ in rests))
+    subjects = dict(zip(claims, summary["claim_subject"].values.tolist(), strict=True))
+    by_dataset = np.empty((len(datasets), len(claims)), object)
+    overall = np.empty(len(claims), object)
+    for column, name in enumerate(claims):
+        by_dataset[:, column] = [
+            _sentence(at_target, subjects[name], {dataset: rests[dataset, name]}, settings)
+            for dataset in datasets
+        ]
+        known = {dataset: rests[dataset, name] for dataset in datasets if rests[dataset, name]}
+        overall[column] = _sentence(at_target, subjects[name], known, settings)
+    questions = np.array([question_of(claim, subjects[name]) for name, claim in claims.items()], object)
     about = {"units": "1", "long_name": "verdict in words"}
-    by_dataset = np.array(
-        [[told[dataset, claim] for claim in settings.asked()] for dataset in datasets], object
-    )
     return xr.Dataset(
         {
-            "verdict_sentence": (("dataset", "claim"), by_dataset.reshape(-1, len(settings.asked())), about),
-            "overall_sentence": ("claim", np.array(overall, object), about),
-        }
+            "verdict_sentence": (("dataset", "claim"), by_dataset, about),
+            "overall_sentence": ("claim", overall, about),
+        },
+        coords={"question": ("claim", questions, {"units": "1", "long_name": "question of the claim"})},
     )
 
 
-def sentence_of(
-    summary: xr.Dataset,
-    verdict: str,
-    key: tuple[str, str],
-    rests: list[Evidence],
+def _sentence(
+    at_target: xr.Dataset,
+    subject: str,
+    rests: Mapping[str, Sequence[Evidence]],
     settings: StatisticsSettings,
 ) -> str:
-    """Return the verdict on one claim on one dataset, with the comparisons that it rests on."""
-    dataset, claim = key
-    if not rests:
-        if not claims(settings)[claim].rivals:
-            return "Not measured: the settings name no control without oscillation."
-        return f"Not measured: the subject has no cell on {dataset}."
-    if len(rests) > SHOWN or len({item.contender for item in rests}) > SPELLED_CELLS:
-        return f"{_capital(verdict)}: {_counted(summary, rests, settings)}."
-    phrases = dict.fromkeys(_phrase(summary, item, settings) for item in rests)
-    return f"{_capital(verdict)}: {'; '.join(phrases)}."
+    """Return the verdict over some datasets in words.
 
-
-def notes(summary: xr.Dataset, subject: str, settings: StatisticsSettings) -> list[str]:
-    """Return what must be said beside a verdict: a worse end, and runs that diverged."""
-    judged = judged_selection(summary["selected_for"].values)
-    own = (summary["arm"].values == subject) & (summary["selected_for"].values == judged)
-    labels = summary["contender"].values
-    columns = [index for index, arm in enumerate(summary["rival"].values) if arm in settings.rivals()]
-    rivals, end, faster = (
-        values.transpose("contender", "rival").values
-        for values in (
-            summary["rival_contender"],
-            summary["non_inferior"],
-            summary["conclusion"].sel(axis="samples") == "yes",
-        )
-    )
-    told = []
-    for cell in np.flatnonzero(own):
-        for rival in columns:
-            told += _note_on_end(
-                labels[cell], rivals[cell, rival], end[cell, rival], faster[cell, rival], settings.margin
-            )
-        if summary["num_diverged"].values[cell]:
-            told.append(_note_on_divergence(summary.isel(contender=cell), labels[cell], settings.target))
-    return told if len(told) <= SHOWN else [*told[:SHOWN], f"And {len(told) - SHOWN} more such remarks."]
-
-
-def _note_on_end(label: str, rival: str, end: str, faster: bool, margin: float) -> list[str]:
-    if end == "no":
-        but = "But at the end" if faster else "At the end"
-        return [
-            f"{but} of training {label} is behind: its final test metric is worse than that of {rival} by more than "
-            f"the margin of {margin:g}."
-        ]
-    if end == "undecided" and faster:
-        return [f"Whether {label} ends within {margin:g} of {rival} in the final test metric is undecided."]
-    return []
-
-
-def _note_on_divergence(cell: xr.Dataset, label: str, target: float) -> str:
-    diverged, num_seeds = int(cell["num_diverged"]), int(cell["num_seeds"])
-    of = (
-        f" of {num_seeds}" if num_seeds >= diverged else ""
-    )  # without a level no run counts, and some diverged
-    told = f"{diverged}{of} runs of {label} diverged and count as misses"
-    headline = cell["ratio"].sel(axis="samples", target=target).values
-    changed = [
-        f"{ratio:.3g} instead of {own:.3g} against {rival}"
-        for ratio, own, rival in zip(
-            cell["ratio_if_hit"].values, headline, cell["rival_contender"].values, strict=True
-        )
-        if np.isfinite(ratio) and abs(ratio - own) > 1e-9
+    Args:
+        at_target: the statistics at the headline target.
+        subject: the arm that the claim is about.
+        rests: dataset -> the comparisons on it.
+        settings: alpha, margin, min_seeds.
+    """
+    items: list[Item] = [(dataset, item) for dataset, own in rests.items() for item in own]
+    if not items:
+        return f"Not measured: {_why_no_cell(subject, list(rests))}."
+    words = [
+        (dataset, combine(own, settings.alpha))
+        for dataset, of_dataset in rests.items()
+        for own in by_cell(of_dataset).values()
     ]
-    if changed:
-        told += f"; were those that had reached the target hits, the ratio would be {', '.join(changed)}"
-    return f"{told}."
+    verdicts = list(dict.fromkeys(word for _, word in words))
+    verdict = verdicts[0] if len(verdicts) == 1 else "mixed"
+    phrases = [
+        phrase(at_target, item, dataset, settings, with_dataset=len(rests) > 1, with_level=place == 0)
+        for place, (dataset, item) in enumerate(_decisive(items, verdict))
+    ]
+    detail = f"{_lead(items, verdict)}{'; '.join(phrases)}{_over_comparisons(rests, settings)}"
+    told = f"{_head(words, verdict, len(rests))}: {detail}."
+    return told[:1].upper() + told[1:] + (_behind(at_target, items, settings) if verdict == "yes" else "")
 
 
-def _phrase(summary: xr.Dataset, item: Evidence, settings: StatisticsSettings) -> str:
-    label = summary["contender"].values[item.contender]
-    if item.rival not in summary["rival"].values:
-        return f"the sweep has no arm {item.rival}"
-    pair = summary.isel(contender=item.contender).sel(
-        rival=item.rival, axis=item.axis, target=settings.target
+def _why_no_cell(subject: str, datasets: Sequence[str]) -> str:
+    if not subject:
+        return "the sweep has no arm that the claim could be about"
+    return f"the subject {subject} has no cell" + (f" on {datasets[0]}" if len(datasets) == 1 else "")
+
+
+def _head(words: Sequence[tuple[str, str]], verdict: str, num_datasets: int) -> str:
+    """Return the verdict, and over several datasets or cells what each of them says.
+
+    Args:
+        words: dataset and verdict of each cell of the subject.
+        verdict: over all of them.
+        num_datasets: number of datasets.
+    """
+    if len(words) == 1:
+        return verdict
+    several = num_datasets > 1
+    over = f"{num_datasets} datasets" if several else f"{len(words)} cells"
+    if len({word for _, word in words}) == 1:
+        return f"{verdict} {'on' if several else 'in'} all {over}"
+    places: dict[str, dict[str, int]] = {}
+    for dataset, word in words:
+        places.setdefault(word, {}).setdefault(dataset, 0)
+        places[word][dataset] += 1
+
+    def told(dataset: str, number: int) -> str:
+        if len(words) == num_datasets:
+            return dataset
+        return f"{dataset} ({_cells(number)})" if several else _cells(number)
+
+    parts = [
+        f"{word} {'on' if several else 'in'} {_some([told(*place) for place in found.items()])}"
+        for word, found in places.items()
+    ]
+    return f"{verdict} over {over} ({'; '.join(parts)})"
+
+
+def _cells(number: int) -> str:
+    return "1 cell" if number == 1 else f"{number} cells"
+
+
+def _decisive(items: Sequence[Item], verdict: str) -> list[Item]:
+    """Return the one or two comparisons that a verdict hangs on.
+
+    Of a yes the least certain comparison, since all must hold; of a no the most certain one for a rival; of a mixed
+    verdict the most certain ones for both sides; else the comparison that is farthest from a yes.
+    """
+    certain = sorted(items, key=lambda each: np.nan_to_num(each[1].p_holm, nan=np.inf))
+    own, other = (
+        [each for each in certain if each[1].word == "yes"],
+        [each for each in certain if each[1].word == "no"],
     )
-    rival, cost = pair["rival_contender"].item(), COSTS[item.axis]
-    num_pairs = int(pair["num_pairs"])
-    if not rival:
-        return f"{item.rival} has no cell that learns the same data as {label}"
-    if item.word == "not enough data":
-        return f"{label} and {rival} share n = {num_pairs} seeds, and {settings.min_seeds} are needed"
-    if item.word == "not measured":
-        return _unmeasured(summary, item, label, rival, num_pairs)
-    low, high = pair["ratio_bound"].values
-    ratio = f"{pair['ratio'].item():.3g}"
-    interval = f"{100 * (1 - settings.alpha):g} % interval {low:.3g} to {high:.3g}"
-    p_value = pair["p_holm" if item.axis == "samples" else "p_value"].item()
-    certain = f"{interval}, n = {num_pairs} pairs, p {_p(p_value)}"
-    if item.word == "not distinguished":
-        return (
-            f"{label} and {rival} are not distinguished in {cost} (ratio {ratio}, n = {num_pairs} pairs, "
-            f"p {_p(p_value)}); ratios outside [{low:.3g}, {high:.3g}] excluded"
-        )
-    return f"{label} needs {ratio} times the {cost} of {rival} ({certain})"
+    if verdict == "yes":
+        return own[-1:]
+    if verdict == "no":
+        return other[:1]
+    if verdict == "mixed" and (own or other):
+        return own[:1] + other[:1]
+    open_items = [each for each in items if each[1].word != "yes"]
+    least_known = ("not enough data", "not measured", "too few arrivals", "no", "not distinguished")
+    first = min(least_known.index(each[1].word) for each in open_items)
+    same = [each for each in open_items if each[1].word == least_known[first]]
+    return [max(same, key=lambda each: np.nan_to_num(each[1].p_holm, nan=0.0))]
 
 
-def _unmeasured(summary: xr.Dataset, item: Evidence, label: str, rival: str, num_pairs: int) -> str:
-    if not num_pairs:
-        return f"{label} and {rival} share no seed with a level to reach"
-    on_samples = summary["ratio"].isel(contender=item.contender).sel(rival=item.rival, axis="samples")
-    if item.axis == "seconds" and on_samples.notnull().any():
-        return f"seconds of {label} and {rival} were not measured on one device"
-    return f"neither {label} nor {rival} reaches the target in any run"
+def _lead(items: Sequence[Item], verdict: str) -> str:
+    """Return how many comparisons hold, where one of several is told."""
+    if len(items) == 1 or verdict == "mixed":
+        return ""
+    if verdict == "yes":
+        return f"all {len(items)} comparisons say so, the least certain that "
+    if verdict == "no":
+        return "the clearest comparison says that "
+    shown = sum(item.word == "yes" for _, item in items)
+    return f"{shown} of {len(items)} comparisons say yes; missing, e.g.: "
 
 
-def _counted(summary: xr.Dataset, rests: list[Evidence], settings: StatisticsSettings) -> str:
-    """Return how many of the subject's cells said what beside each rival on each axis, and between what ratios."""
-    groups: dict[tuple[str, str], list[Evidence]] = {}
-    for item in rests:
-        groups.setdefault((item.rival, item.axis), []).append(item)
-    parts = []
-    for (rival, axis), items in groups.items():
-        counts = {
-            word: sum(item.word == word for item in items) for word in dict.fromkeys(i.word for i in items)
-        }
-        told = ", ".join(
-            f"{COUNTED[word].format(rival=rival)} in {_of(count, len(items))}"
-            for word, count in counts.items()
-        )
-        part = f"{COSTS[axis]} are {told}"
-        if rival in summary["rival"].values:
-            every = summary["ratio"].sel(rival=rival, axis=axis, target=settings.target).values
-            ratios = every[[item.contender for item in items]]
-            if np.isfinite(ratios).any():
-                part += f" (ratios {np.nanmin(ratios):.3g} to {np.nanmax(ratios):.3g})"
-        parts.append(part)
-    return "; ".join(parts)
+def _over_comparisons(rests: Mapping[str, Sequence[Evidence]], settings: StatisticsSettings) -> str:
+    """Return the corrected p-value against a claim of several comparisons, where one comparison alone says no."""
+    own = [items for of_dataset in rests.values() for items in by_cell(of_dataset).values()]
+    against = [(corrected_against(items), len(items)) for items in own if len(items) > 1]
+    known = [pair for pair in against if np.isfinite(pair[0])]
+    if len(own) > 1 or not known:
+        return ""
+    p_value, number = known[0]
+    return f"; against the claim, over its {number} comparisons, p {p_words(p_value, settings.alpha)}"
 
 
-def _of(count: int, number: int) -> str:
-    return f"{count} of {number} cells" if count < number else f"all {number} cells"
+def _behind(at_target: xr.Dataset, items: Sequence[Item], settings: StatisticsSettings) -> str:
+    """Return that the subject of a claim that holds ends behind its rivals, "" where it does not."""
+    if "non_inferior" not in at_target:
+        return ""
+    behind = {
+        item.rival + (f" on {dataset}" if len({name for name, _ in items}) > 1 else "")
+        for dataset, item in items
+        if at_target["non_inferior"].isel(contender=item.contender).sel(rival=item.rival).item() == "no"
+    }
+    if not behind:
+        return ""
+    return f" But its final test metric is worse than that of {_some(sorted(behind))} by more than {settings.margin:g}."
 
 
-def _p(value: float) -> str:
-    return "< 0.001" if value < 0.001 else f"= {value:.2g}"
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
-
-
-def _lower(text: str) -> str:
-    return text[:1].lower() + text[1:]
+def _some(labels: Iterable[str]) -> str:
+    labels = list(labels)
+    more = f" and {len(labels) - NAMED} more" if len(labels) > NAMED else ""
+    return ", ".join(labels[:NAMED]) + more

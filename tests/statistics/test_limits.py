@@ -8,7 +8,13 @@ import xarray as xr
 
 from hornlib.statistics.summary import summarise
 
-NAMED = {"faster_than": ("cnn",), "oscillation_controls": ("leaky_cnn",)}
+NAMED = {
+    "claims": {
+        "faster": {"rivals": ["cnn"]},
+        "because_of_oscillation": {"what": "its oscillation", "rivals": ["cnn"], "controls": ["leaky_cnn"]},
+        "cheaper": {"axes": ["training_flops", "seconds"], "rivals": ["cnn"]},
+    }
+}
 
 
 def verdict(summary, claim="faster"):
@@ -97,7 +103,7 @@ def partly_calibrated(results, arms):
     [
         (nothing_reaches, "no better than chance", "not measured"),
         (all_diverged, "All runs of horn_cnn, cnn, leaky_cnn diverged", "not measured"),
-        (full_of_nan, "evaluations without a number", "not distinguished"),
+        (full_of_nan, "evaluations without a number", "yes"),
         (
             without_validation,
             "without a validation part, targets, early metrics and the learning rates",
@@ -108,7 +114,7 @@ def partly_calibrated(results, arms):
         (no_baseline, "no arm cnn sets the targets' levels", "not measured"),
         (no_subject, "no arm with oscillators", "not measured"),
         (different_grids, "evaluated at different steps", "yes"),
-        (disjoint_grids, "share no evaluation", "not measured"),
+        (disjoint_grids, "a pair that shares none is not measured", "not measured"),
         (other_presentation, "cnn has no cell that learns the same data", "not measured"),
         (mixed_versions, "several versions of hornlib", "yes"),
         (missing_runs, "15 runs of 30 are missing", "not enough data"),
@@ -127,7 +133,8 @@ def test_a_target_that_nobody_reaches_is_not_a_tie(results, settings):
     ds = results({"horn_cnn": never, "cnn": never})
     given = xr.DataArray([1.0], {"dataset": ["digits"]}, "dataset")
     summary = summarise(ds, settings(), given)
-    assert verdict(summary) == "not measured" and summary["ratio"].isnull().all()
+    assert verdict(summary) == "too few arrivals" and summary["ratio"].isnull().all()
+    assert "0 of 10 and 0 of 10 runs arrived, and 7 are needed" in summary.attrs["answer"]
     assert "No run of horn_cnn, cnn reaches the target 0.9" in told(summary)
 
 
@@ -138,3 +145,18 @@ def test_a_choice_at_the_edge_of_its_range_is_told_with_the_arms_it_concerns(res
     (rate,) = [sentence for sentence in told if sentence.startswith("learning_rate of")]
     assert "horn_cnn" in rate and "leaky_cnn" in rate and " cnn" not in rate
     assert any(sentence.startswith("num_cycles of horn_cnn ") for sentence in told)
+
+
+def test_batch_norm_statistics_that_lag_are_told_of_the_arms_that_claims_are_about(results, settings, arms):
+    def lags(**coordinates):
+        ds = results(arms()).assign_coords({name: ("cell", values) for name, values in coordinates.items()})
+        sentences = json.loads(summarise(ds, settings(**NAMED)).attrs["limits"])
+        return [sentence for sentence in sentences if "lag behind the weights" in sentence]
+
+    kinds = ["recent", "recent", "precise"]
+    (sentence,) = lags(batch_norm_statistics=kinds)
+    assert sentence.startswith("horn_cnn, cnn: ") and "`batch_norm_statistics: recent`" in sentence
+    assert len(lags(batch_norm_statistics=["recent", "exponential", "precise"])) == 2
+    assert not lags() and not lags(batch_norm_statistics=["precise"] * 3)
+    assert not lags(batch_norm_statistics=kinds, readout_norm=["none"] * 3, normalisation=["none"] * 3)
+    assert lags(batch_norm_statistics=kinds, readout_norm=["none"] * 3, normalisation=["batch"] * 3)
