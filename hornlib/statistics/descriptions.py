@@ -121,13 +121,27 @@ ABOUT = {
         "share of variance of a parameter alone", "analysis of variance, less seeds' noise"
     ),
     "total_share": _About(
-        "share of variance of a parameter with its interactions", "analysis of variance, less seeds' noise"
+        "share of variance of a parameter with its interactions",
+        "analysis of variance, less seeds' noise",
+        "middle 95 % of the draws of a bootstrap over seeds",
     ),
     "interaction_share": _About(
         "share of variance of a two-way interaction", "analysis of variance, less seeds' noise"
     ),
     "largest_in_draws": _About(
         "share of bootstrap draws in which the parameter's total share is largest", "bootstrap over seeds"
+    ),
+    "difference_p": _About(
+        "p-value of the hypothesis that all cells are alike",
+        "F test of a block design, its distribution by exchange of cells within seeds",
+    ),
+    "difference_p_holm": _About(
+        "p-value of the hypothesis that all cells are alike, corrected over the datasets",
+        "F test by exchange of cells within seeds, Holm's correction",
+    ),
+    "leading_parameter": _About(
+        "parameter that matters most, nothing where none is told apart",
+        "largest total share, if the test of any difference rejects and 95 % of the draws agree",
     ),
     "noise_share": _About(
         "share of a single run's variance that is its seed's", "residual of runs and cells"

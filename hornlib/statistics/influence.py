@@ -7,14 +7,39 @@ from typing import NamedTuple
 import numpy as np
 import xarray as xr
 
+from hornlib.statistics.any_difference import any_difference
 from hornlib.statistics.factorial import Subset, components, full_factorial
 from hornlib.statistics.intervals import FEWEST, mean_interval, resampling_weights
 from hornlib.statistics.student import as_bounds
 
-__all__ = ["Influence", "at_best_learning_rate", "effects", "influence", "shares"]
+__all__ = [
+    "AGREEING_DRAWS",
+    "Influence",
+    "Rates",
+    "at_best_learning_rate",
+    "effects",
+    "influence",
+    "leading_parameter",
+    "shares",
+]
 
 ROUNDING = 1e-24
 """Of the mean square: a variance below it is that of rounding errors."""
+
+AGREEING_DRAWS = 0.95
+"""Share of the bootstrap's draws in which a parameter must lead before an order of parameters is told."""
+
+
+class Rates(NamedTuple):
+    """The runs of a grid at every learning rate: a dimension for each axis, the learning rate, and `seed`.
+
+    Attributes:
+        judged: outcome of the runs.
+        chosen_by: what the rate is chosen by, smaller is better; of the same shape.
+    """
+
+    judged: xr.DataArray
+    chosen_by: xr.DataArray
 
 
 class Influence(NamedTuple):
@@ -26,6 +51,7 @@ class Influence(NamedTuple):
         num_points: cells of the factorial that all this is about.
         num_seeds: seeds that each of them has.
         left_out: sentences: which levels, and which seeds, are not in it.
+        p_difference: p-value of the hypothesis that all cells are alike; NaN where there is nothing to test.
     """
 
     effects: dict[Subset, xr.Dataset]
@@ -33,6 +59,7 @@ class Influence(NamedTuple):
     num_points: int
     num_seeds: int
     left_out: list[str]
+    p_difference: float
 
 
 def at_best_learning_rate(
@@ -56,8 +83,8 @@ def at_best_learning_rate(
     """
     second_half = xr.DataArray(np.arange(judged.sizes["seed"]) % 2 == 1, dims="seed")
     by_all, by_first, by_second = (
-        _at_least(judged, own.mean("seed"), dim)
-        for own in (chosen_by, chosen_by.where(~second_half), chosen_by.where(second_half))
+        _at_least(judged, scores.mean("seed"), dim)
+        for scores in (chosen_by, chosen_by.where(~second_half), chosen_by.where(second_half))
     )
     return (by_all + xr.where(second_half, by_first, by_second)) / 2
 
@@ -82,9 +109,10 @@ def shares(grid: xr.DataArray, axes: Sequence[str], weights: np.ndarray) -> xr.D
         weights: of the seeds in each draw of a bootstrap, (draw, seed), to tell how sure the order of the axes is.
 
     Returns:
-        `first_order` and `total` over `axis_name`; `interaction` over `axis_pair` (labels "a x b"); `noise`, the share
-        of a single run's variance that is its seed's; `largest_in_draws` over `axis_name`, the share of draws in which
-        the axis has the largest total share. NaN where nothing rises above the noise.
+        `first_order` and `total` over `axis_name`; `total_bound` (axis_name, bound), the range of the middle 95 % of
+        the draws; `interaction` over `axis_pair` (labels "a x b"); `noise`, the share of a single run's variance that
+        is its seed's; `largest_in_draws` over `axis_name`, the share of draws in which the axis has the largest total
+        share. NaN where nothing rises above the noise.
     """
     number, points = grid.sizes["seed"], int(np.prod([grid.sizes[axis] for axis in axes]))
     noise = _noise(grid, axes)
@@ -97,10 +125,15 @@ def shares(grid: xr.DataArray, axes: Sequence[str], weights: np.ndarray) -> xr.D
     extra = noise / number * (2 - 1 / number)
     drawn_total = _shares(_variances(components(drawn, axes), extra, points), axes, least)[1]
     leads = (drawn_total == drawn_total.max("axis_name")).mean("draw")
+    low, high = (
+        total.copy(data=np.quantile(drawn_total.transpose("axis_name", "draw").values, end, axis=1))
+        for end in (0.025, 0.975)
+    )
     return xr.Dataset(
         {
             "first_order": first,
             "total": total,
+            "total_bound": as_bounds(low, high).where(total.notnull()),
             "interaction": pairs,
             "noise": noise / (noise + between.clip(min=0)),
             "largest_in_draws": leads.where(total.notnull()),
@@ -119,12 +152,12 @@ def _variances(
     parts: Mapping[Subset, xr.DataArray], noise: xr.DataArray, points: int
 ) -> dict[Subset, xr.DataArray]:
     """Return the mean square of each component but the grand mean, less what noise brings to it."""
-    found = {}
+    variances = {}
     for subset, part in parts.items():
         if subset:
             freedom = int(np.prod([part.sizes[axis] - 1 for axis in subset]))
-            found[subset] = (part**2).mean(subset) - freedom * noise / points
-    return found
+            variances[subset] = (part**2).mean(subset) - freedom * noise / points
+    return variances
 
 
 def _shares(
@@ -147,7 +180,14 @@ def _shares(
     )
 
 
-def influence(grid: xr.DataArray, seed: int, alpha: float = 0.05, draws: int = 2000) -> Influence:
+def influence(
+    grid: xr.DataArray,
+    seed: int,
+    alpha: float = 0.05,
+    draws: int = 2000,
+    rates: Rates | None = None,
+    rate: str = "learning_rate",
+) -> Influence:
     """Return main effects, two-way interactions and shares of variance of one outcome over a grid.
 
     Args:
@@ -155,12 +195,16 @@ def influence(grid: xr.DataArray, seed: int, alpha: float = 0.05, draws: int = 2
         seed: of the draws.
         alpha: 1 - confidence of each effect, two-sided.
         draws: of the bootstrap.
+        rates: the runs that the rates of `grid` were chosen from, so that the test of any difference knows of the
+            choice; None where the rate was given.
+        rate: dimension of the learning rates.
     """
     grid, left_out = full_factorial(grid)
     axes = [str(axis) for axis in grid.dims if axis != "seed" and grid.sizes[axis] > 1]
     if not axes or grid.sizes["seed"] < 2 or not grid.size:
         reason = "no factorial of two levels and two seeds is left: no effect of a parameter can be told"
-        return Influence({}, xr.Dataset(), 0, 0, [*left_out, reason])
+        return Influence({}, xr.Dataset(), 0, 0, [*left_out, reason], np.nan)
+    p_difference = _p_difference(grid, rates, rate, seed)
     grid = grid.squeeze([axis for axis in grid.dims if axis not in (*axes, "seed")], drop=True)
     weights = resampling_weights(draws, grid.sizes["seed"], seed)
     number = grid.sizes["seed"]
@@ -170,7 +214,42 @@ def influence(grid: xr.DataArray, seed: int, alpha: float = 0.05, draws: int = 2
         grid.size // number,
         number,
         left_out,
+        p_difference,
     )
+
+
+def _p_difference(grid: xr.DataArray, rates: Rates | None, rate: str, seed: int) -> float:
+    """Return the p-value of the hypothesis that all cells of a full factorial are alike."""
+    if rates is None:
+        rates = Rates(grid.expand_dims(rate), grid.expand_dims(rate))
+    axes = [str(axis) for axis in grid.dims if axis != "seed"]
+    levels = {axis: grid[axis].values for axis in (*axes, "seed") if axis in grid.coords}
+    judged, chosen_by = (
+        values.sel(levels)
+        .transpose(*axes, rate, "seed")
+        .values.reshape(-1, values.sizes[rate], grid.sizes["seed"])
+        for values in rates
+    )
+    return any_difference(judged, chosen_by, seed)
+
+
+def leading_parameter(shares: xr.Dataset, p_difference: float, alpha: float) -> str:
+    """Return the parameter that matters most, "" where no parameter is told apart from the others.
+
+    An order is told only where the test of any difference among the cells rejects, and where the same parameter leads
+    in `AGREEING_DRAWS` of the bootstrap's draws. The leading one of a single parameter has nobody to lead.
+
+    Args:
+        shares: from `shares`.
+        p_difference: of the hypothesis that all cells are alike, corrected if it is one of several tests.
+        alpha: level of that test.
+    """
+    if "total" not in shares or shares.sizes["axis_name"] < 2 or not p_difference <= alpha:
+        return ""
+    leads = shares["largest_in_draws"].values
+    if not leads.max() >= AGREEING_DRAWS:
+        return ""
+    return str(shares["axis_name"].values[leads.argmax()])
 
 
 def effects(

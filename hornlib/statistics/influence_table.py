@@ -10,7 +10,14 @@ import xarray as xr
 from hornlib.results.opening import axes_of
 from hornlib.statistics.contenders import subject_of
 from hornlib.statistics.factorial import level_label, on_grid
-from hornlib.statistics.influence import Influence, at_best_learning_rate, influence
+from hornlib.statistics.holm import holm
+from hornlib.statistics.influence import (
+    Influence,
+    Rates,
+    at_best_learning_rate,
+    influence,
+    leading_parameter,
+)
 from hornlib.statistics.settings import StatisticsSettings
 
 __all__ = ["OUTCOMES", "influence_table"]
@@ -50,73 +57,101 @@ def influence_table(
     Returns:
         On (dataset, outcome): `main_effect` and `main_effect_bound` over `level` (labels `timesteps=8`, with
         coordinates `level_axis`, `level_place`), `interaction` and `interaction_bound` over `level_pair` (`timesteps=8,
-        num_nodes=16`), `first_order_share`, `total_share` and `largest_in_draws` over `axis_name`,
-        `interaction_share` over `axis_pair`, `noise_share`, `factorial_cells` and `factorial_seeds`; and
-        `at_best_learning_rate` (outcome, contender), 1 for the subject's cells at the rate that all seeds choose. Empty
-        where the subject has no grid.
+        num_nodes=16`), `first_order_share`, `total_share`, `total_share_bound` and `largest_in_draws` over `axis_name`,
+        `interaction_share` over `axis_pair`, `noise_share`, `factorial_cells` and `factorial_seeds`; `difference_p`
+        and `difference_p_holm` of the hypothesis that all cells are alike, the latter corrected over the datasets;
+        `leading_parameter`, the one that matters most, "" where none is told apart; and `at_best_learning_rate`
+        (outcome, contender), 1 for the subject's cells at the rate that all seeds choose. Empty where the subject has
+        no grid.
     """
     subject = subject_of(ds, settings.subject)
-    rows: Rows = {}
-    told: list[str] = []
-    order: dict[str, tuple[str, int]] = {}
+    sentences: list[str] = []
+    influences: dict[tuple[str, str], Influence] = {}
     best = np.zeros((len(OUTCOMES), ds.sizes["contender"]), np.int8)
     outcomes = _outcomes(ds, final, times, settings)
     for dataset in dict.fromkeys(ds["dataset"].values.tolist()):
-        own = np.flatnonzero((ds["arm"] == subject) & (ds["dataset"] == dataset) & (ds["selected_for"] == ""))
-        axes = _axes(ds.isel(contender=own)) if len(own) > 1 else []
+        is_member = (ds["arm"] == subject) & (ds["dataset"] == dataset) & (ds["selected_for"] == "")
+        members = np.flatnonzero(is_member)
+        axes = _axes(ds.isel(contender=members)) if len(members) > 1 else []
         if not [axis for axis in axes if axis != RATE]:
             continue
         if RATE not in axes:
-            told.append(f"{dataset}: learning_rate is no axis of {subject}, so effects are at the one given.")
+            sentences.append(
+                f"{dataset}: learning_rate is no axis of {subject}, so effects are at the one given."
+            )
         for row, runs in enumerate(outcomes.values()):
-            best[row, own[_best(ds, runs, own, axes)]] = 1
-        for outcome, found in _influences(ds, outcomes, settings, own, axes):
-            told += [f"{dataset}, {OUTCOMES[outcome]}: {sentence}." for sentence in found.left_out]
-            _add(rows, (dataset, outcome), found, order)
-    if not rows:
-        return xr.Dataset(), told
-    table = _laid_out(rows, order).reindex(dataset=times["dataset"].values)
+            best[row, members[_best(ds, runs, members, axes)]] = 1
+        for outcome, result in _influences(ds, outcomes, settings, members, axes):
+            sentences += [f"{dataset}, {OUTCOMES[outcome]}: {sentence}." for sentence in result.left_out]
+            influences[dataset, outcome] = result
+    if not influences:
+        return xr.Dataset(), sentences
+    rows: Rows = {}
+    order: dict[str, tuple[str, int]] = {}
+    for key, result in influences.items():
+        _add(rows, key, result, order)
+    table = _with_leaders(_laid_out(rows, order), influences, settings.alpha)
+    table = table.reindex(dataset=times["dataset"].values)
+    table["leading_parameter"] = table["leading_parameter"].where(table["leading_parameter"].notnull(), "")
     labels = {"outcome": list(OUTCOMES), "contender": ds["contender"].values}
     table["at_best_learning_rate"] = xr.DataArray(best, labels, tuple(labels))
-    return table, list(dict.fromkeys(told))
+    return table, list(dict.fromkeys(sentences))
 
 
-def _axes(own: xr.Dataset) -> list[str]:
+def _with_leaders(
+    table: xr.Dataset, influences: Mapping[tuple[str, str], Influence], alpha: float
+) -> xr.Dataset:
+    """Add the corrected p-values, and the parameter that matters most where one is told apart."""
+    p_holm = table["difference_p"].copy(
+        data=holm(table["difference_p"].transpose("dataset", "outcome").values)
+    )
+    leaders = xr.full_like(p_holm, "", object)
+    for (dataset, outcome), result in influences.items():
+        at = {"dataset": dataset, "outcome": outcome}
+        leaders.loc[at] = leading_parameter(result.shares, float(p_holm.sel(at)), alpha)
+    return table.assign(difference_p_holm=p_holm, leading_parameter=leaders)
+
+
+def _axes(cells: xr.Dataset) -> list[str]:
     """Return the parameters that tell the subject's cells apart, all of which every cell has."""
-    names = axes_of(own.rename(contender="cell"), str(own["model"].values[0]))
-    return [name for name in names if not np.isin(own[name].values.astype(str), ("nan", "")).any()]
+    names = axes_of(cells.rename(contender="cell"), str(cells["model"].values[0]))
+    return [name for name in names if not np.isin(cells[name].values.astype(str), ("nan", "")).any()]
 
 
-def _best(ds: xr.Dataset, outcome: _Outcome, own: np.ndarray, axes: list[str]) -> np.ndarray:
+def _best(ds: xr.Dataset, outcome: _Outcome, members: np.ndarray, axes: list[str]) -> np.ndarray:
     """Return which of the subject's cells are at the learning rate that all seeds choose for their point."""
-    score = outcome.chosen_by[own].mean("seed").values
+    score = outcome.chosen_by[members].mean("seed").values
     points: dict[tuple[object, ...], list[int]] = {}
-    for index, key in enumerate(zip(*(ds[axis].values[own] for axis in axes if axis != RATE), strict=True)):
+    for index, key in enumerate(
+        zip(*(ds[axis].values[members] for axis in axes if axis != RATE), strict=True)
+    ):
         points.setdefault(key, []).append(index)
-    known = [np.array(cells)[np.isfinite(score[cells])] for cells in points.values()]
-    return np.array([cells[score[cells].argmin()] for cells in known if len(cells)], int)
+    measured = [np.array(cells)[np.isfinite(score[cells])] for cells in points.values()]
+    return np.array([cells[score[cells].argmin()] for cells in measured if len(cells)], int)
 
 
 def _influences(
     ds: xr.Dataset,
     outcomes: Mapping[str, _Outcome],
     settings: StatisticsSettings,
-    own: np.ndarray,
+    members: np.ndarray,
     axes: list[str],
 ) -> Iterator[tuple[str, Influence]]:
-    coords = {axis: ("contender", ds[axis].values[own]) for axis in axes}
+    coords = {axis: ("contender", ds[axis].values[members]) for axis in axes}
     for name, outcome in outcomes.items():
-        judged, chosen_by = (on_grid(runs[own].assign_coords(coords), axes) for runs in outcome)
-        if RATE in axes:
-            judged = at_best_learning_rate(judged, chosen_by, RATE)
-        found = influence(judged, settings.seed, settings.alpha, settings.bootstrap)
-        edge = _at_edge(chosen_by) if RATE in axes else 0
-        if edge:
-            cells = judged.isel(seed=0).size
-            found.left_out.append(
-                f"{edge} of {cells} cells are best at the smallest or largest {RATE}: widen it"
+        runs = Rates(*(on_grid(values[members].assign_coords(coords), axes) for values in outcome))
+        if RATE not in axes:
+            yield name, influence(runs.judged, settings.seed, settings.alpha, settings.bootstrap)
+            continue
+        judged = at_best_learning_rate(*runs, RATE)
+        result = influence(judged, settings.seed, settings.alpha, settings.bootstrap, runs, RATE)
+        num_at_edge = _num_at_edge(runs.chosen_by)
+        if num_at_edge:
+            num_cells = judged.isel(seed=0).size
+            result.left_out.append(
+                f"{num_at_edge} of {num_cells} cells are best at the smallest or largest {RATE}: widen it"
             )
-        yield name, found
+        yield name, result
 
 
 def _outcomes(
@@ -130,33 +165,34 @@ def _outcomes(
     chance = ds["chance_level"].reset_coords(drop=True)
     sign = xr.where(ds["direction"].reset_coords(drop=True) == "maximise", -1.0, 1.0)
     last = bare["final_validation_metric"].fillna(chance.where(diverged))
-    found = (
+    outcomes = (
         _Outcome(xr.apply_ufunc(np.log, time), time),
         _Outcome(final, sign * last),
         _Outcome(xr.apply_ufunc(np.log, cost), cost),
     )
     return {
         name: _Outcome(*(runs.transpose("contender", "seed") for runs in outcome))
-        for name, outcome in zip(OUTCOMES, found, strict=True)
+        for name, outcome in zip(OUTCOMES, outcomes, strict=True)
     }
 
 
-def _at_edge(chosen_by: xr.DataArray) -> int:
+def _num_at_edge(chosen_by: xr.DataArray) -> int:
     """Return how many points are best at either end of the learning rates; two rates are all edge."""
     score = chosen_by.mean("seed")
     best = score.fillna(np.inf).argmin(RATE)
     return int((((best == 0) | (best == chosen_by.sizes[RATE] - 1)) & score.notnull().any(RATE)).sum())
 
 
-def _add(rows: Rows, key: tuple[str, str], found: Influence, order: dict[str, tuple[str, int]]) -> None:
-    """Add to the rows what was found of one dataset and outcome."""
+def _add(rows: Rows, key: tuple[str, str], result: Influence, order: dict[str, tuple[str, int]]) -> None:
+    """Add to the rows the influence of parameters on one dataset and outcome."""
 
     def put(variable: str, label: str, value: float | list[float]) -> None:
         rows.setdefault(variable, {})[(*key, label)] = value
 
-    put("factorial_cells", "", found.num_points)
-    put("factorial_seeds", "", found.num_seeds)
-    for subset, effect in found.effects.items():
+    put("factorial_cells", "", result.num_points)
+    put("factorial_seeds", "", result.num_seeds)
+    put("difference_p", "", result.p_difference)
+    for subset, effect in result.effects.items():
         name = "main_effect" if len(subset) == 1 else "interaction"
         estimate = effect["estimate"].transpose(*subset)
         interval = effect["interval"].transpose(*subset, "bound")
@@ -168,18 +204,23 @@ def _add(rows: Rows, key: tuple[str, str], found: Influence, order: dict[str, tu
                 order[levels[0]] = subset[0], place[0]
             put(name, ", ".join(levels), float(estimate.values[place]))
             put(f"{name}_bound", ", ".join(levels), interval.values[place].tolist())
-    if not found.effects:
+    if not result.effects:
         return
-    axes = found.shares["axis_name"].values.tolist()
+    axes = result.shares["axis_name"].values.tolist()
     for name, variable in SHARES.items():
-        for axis, value in zip(axes, found.shares[name].values, strict=True):
-            put(variable, axis, float(value))
-    for pair, value in zip(combinations(axes, 2), found.shares["interaction"].values, strict=True):
+        for axis, value in zip(axes, result.shares[name].transpose("axis_name", ...).values, strict=True):
+            put(variable, axis, value.tolist())
+    for pair, value in zip(combinations(axes, 2), result.shares["interaction"].values, strict=True):
         put("interaction_share", " x ".join(pair), float(value))
-    put("noise_share", "", float(found.shares["noise"]))
+    put("noise_share", "", float(result.shares["noise"]))
 
 
-SHARES = {"first_order": "first_order_share", "total": "total_share", "largest_in_draws": "largest_in_draws"}
+SHARES = {
+    "first_order": "first_order_share",
+    "total": "total_share",
+    "total_bound": "total_share_bound",
+    "largest_in_draws": "largest_in_draws",
+}
 
 DIMENSIONS = {
     "main_effect": "level",
@@ -197,26 +238,26 @@ def _laid_out(rows: Rows, order: Mapping[str, tuple[str, int]]) -> xr.Dataset:
     labels: dict[str, dict[str, None]] = {}
     for variable, values in rows.items():
         for dataset, outcome, label in values:
-            for dim, own in (
+            for dim, coordinate in (
                 ("dataset", dataset),
                 ("outcome", outcome),
                 (DIMENSIONS.get(variable, ""), label),
             ):
-                labels.setdefault(dim, {})[own] = None
+                labels.setdefault(dim, {})[coordinate] = None
     labels.pop("", None)
-    found = xr.Dataset(coords={dim: np.array(list(own), object) for dim, own in labels.items()})
+    table = xr.Dataset(coords={dim: np.array(list(words), object) for dim, words in labels.items()})
     for variable, values in rows.items():
         dims = ["dataset", "outcome", *([DIMENSIONS[variable]] if variable in DIMENSIONS else [])]
-        ends = variable.endswith("_bound")
-        array = np.full([*(len(labels[dim]) for dim in dims), *([2] if ends else [])], np.nan)
+        has_ends = variable.endswith("_bound")
+        array = np.full([*(len(labels[dim]) for dim in dims), *([2] if has_ends else [])], np.nan)
         for key, value in values.items():
-            place = tuple(list(labels[dim]).index(own) for dim, own in zip(dims, key, strict=False))
+            place = tuple(list(labels[dim]).index(word) for dim, word in zip(dims, key, strict=False))
             array[place] = value
-        found[variable] = ([*dims, *(["bound"] if ends else [])], array)
+        table[variable] = ([*dims, *(["bound"] if has_ends else [])], array)
     if "level" in labels:
-        told = [order[level] for level in labels["level"]]
-        found = found.assign_coords(
-            level_axis=("level", np.array([axis for axis, _ in told], object)),
-            level_place=("level", np.array([place for _, place in told])),
+        places = [order[level] for level in labels["level"]]
+        table = table.assign_coords(
+            level_axis=("level", np.array([axis for axis, _ in places], object)),
+            level_place=("level", np.array([place for _, place in places])),
         )
-    return found
+    return table

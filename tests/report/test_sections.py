@@ -142,6 +142,10 @@ def grid_statistics():
         ),
         "first_order_share": ((*over, "axis_name"), [[[0.8, 0.0]]]),
         "total_share": ((*over, "axis_name"), [[[0.9, 0.1]]]),
+        "total_share_bound": ((*over, "axis_name", "bound"), [[[[0.8, 0.95], [0.02, 0.2]]]]),
+        "difference_p": (over, [[0.001]]),
+        "difference_p_holm": (over, [[0.002]]),
+        "leading_parameter": (over, np.array([["timesteps"]], object)),
         "largest_in_draws": ((*over, "axis_name"), [[[0.97, 0.03]]]),
         "interaction_share": ((*over, "axis_pair"), [[[0.1]]]),
         "factorial_cells": (over, [[4.0]]),
@@ -156,12 +160,51 @@ def grid_statistics():
 def test_the_parameter_that_matters_most_is_named_with_its_share(evidence):
     section = parameters(with_statistics(evidence, **grid_statistics()))
     effects, shares = kinds(section, Chart)
-    assert "n = 4 cells x 8 seeds" in effects.caption and "timesteps=4, 0.2" in effects.alternative
+    assert "n = 4 cells x 8 seeds" in effects.caption and "timesteps=4, 0.2 [0.1, 0.3]" in effects.alternative
     assert shares.caption.startswith(
-        "timesteps matters most, with 90% of the variance, in 97% of bootstrap draws."
+        "timesteps matters most, with 90% [80%, 95%] of the variance, in 97% of bootstrap draws. The cells differ "
+        "(F test of any difference, p = 0.001, 0.002 after Holm's correction over the datasets)."
     )
     assert shown(kinds(section, Table)[0], "share") == ["0.1"]
     assert isinstance(parameters(evidence).blocks[0], Missing)
+
+
+@pytest.mark.parametrize(
+    ("changed", "sentence"),
+    [
+        (
+            {"largest_in_draws": [[[0.55, 0.45]]]},
+            "No parameter is told apart: timesteps has the largest share, 90% [80%, 95%] of the variance, in 55% of "
+            "bootstrap draws; an order is told from 95% on, and only where the cells differ. The cells differ",
+        ),
+        (
+            {"difference_p": [[0.049]], "difference_p_holm": [[0.098]]},
+            "A difference among the cells is not shown (F test of any difference, p = 0.049, 0.098 after Holm's",
+        ),
+    ],
+)
+def test_without_the_test_or_the_draws_no_parameter_is_told_apart(evidence, changed, sentence):
+    values = grid_statistics() | {"leading_parameter": (("dataset", "outcome"), np.array([[""]], object))}
+    values |= {name: (values[name][0], numbers) for name, numbers in changed.items()}
+    effects, shares = kinds(parameters(with_statistics(evidence, **values)), Chart)
+    assert "matters most" not in shares.caption + shares.alternative
+    assert "No parameter is told apart" in shares.caption and sentence in shares.caption
+    assert ("not shown" in effects.caption) == ("difference_p" in changed)
+
+
+def test_statistics_without_the_test_of_any_difference_name_no_leader(evidence):
+    values = grid_statistics()
+    for name in ("leading_parameter", "difference_p", "difference_p_holm"):
+        del values[name]
+    _, shares = kinds(parameters(with_statistics(evidence, **values)), Chart)
+    assert "matters most" not in shares.caption
+
+
+def test_one_parameter_leads_nobody(evidence):
+    values = grid_statistics() | {"total_share": (("dataset", "outcome", "axis_name"), [[[0.9, np.nan]]])}
+    values["leading_parameter"] = (("dataset", "outcome"), np.array([[""]], object))
+    _, shares = kinds(parameters(with_statistics(evidence, **values)), Chart)
+    assert shares.caption.startswith("timesteps is the only parameter. The cells differ")
 
 
 def test_levels_of_a_real_grid_are_named_and_the_learning_rate_is_not_said_to_be_chosen(folder):

@@ -4,8 +4,15 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from hornlib.statistics.any_difference import any_difference
 from hornlib.statistics.factorial import full_factorial
-from hornlib.statistics.influence import at_best_learning_rate, influence, shares
+from hornlib.statistics.influence import (
+    Rates,
+    at_best_learning_rate,
+    influence,
+    leading_parameter,
+    shares,
+)
 from hornlib.statistics.intervals import resampling_weights
 
 SIGNS = np.array([-1.0, 1.0])
@@ -41,6 +48,68 @@ def test_shares_are_the_squared_coefficients_over_their_sum():
     np.testing.assert_allclose(found["interaction"], np.array([4, 0, 0]) / 14, atol=1e-12)
     assert found["noise"].item() == pytest.approx(0, abs=1e-12)
     np.testing.assert_allclose(found["largest_in_draws"], [1, 0, 0])
+
+
+def leader_of(grid, alpha=0.05):
+    found = influence(grid, seed=0)
+    return leading_parameter(found.shares, found.p_difference, alpha)
+
+
+def test_the_parameter_of_the_largest_effect_leads():
+    assert leader_of(factorial(model(3, 1, 0.5), noise=0.5)) == "a"
+
+
+def test_two_parameters_of_nearly_equal_shares_are_not_put_in_an_order():
+    """Cells differ without doubt, and which of the two matters more is a coin's flip."""
+    found = influence(factorial(model(1, 1, 1.2), noise=0.5), seed=0)
+    assert found.p_difference <= 0.01 and found.shares["largest_in_draws"].max() < 0.95
+    assert leading_parameter(found.shares, found.p_difference, 0.05) == ""
+
+
+def test_noise_has_no_leader():
+    random = np.random.default_rng(6)
+    grids = [factorial(np.zeros((2, 3))).copy(data=random.normal(size=(2, 3, 8))) for _ in range(40)]
+    assert sum(bool(leader_of(grid)) for grid in grids) <= 2
+
+
+def test_a_leader_needs_the_test_and_the_draws_and_somebody_to_lead():
+    shares = influence(factorial(model(3, 1, 0.5), noise=0.5), seed=0).shares
+    assert leading_parameter(shares, 0.05, 0.05) == "a"
+    assert leading_parameter(shares, 0.051, 0.05) == ""
+    assert leading_parameter(shares, np.nan, 0.05) == ""
+    doubted = shares.assign(largest_in_draws=shares["largest_in_draws"] * 0.94)
+    assert leading_parameter(doubted, 0.001, 0.05) == ""
+    alone = influence(factorial([[1.0], [2.0]], noise=0.1), seed=0)
+    assert alone.p_difference <= 0.05 and leading_parameter(alone.shares, 0.001, 0.05) == ""
+    assert leading_parameter(xr.Dataset(), 0.001, 0.05) == ""
+
+
+def test_the_range_of_a_share_over_the_draws_holds_the_share():
+    found = influence(factorial(model(3, 1, 2), seeds=10, noise=2), seed=0).shares
+    low, high = found["total_bound"].transpose("bound", ...)
+    assert (low <= found["total"]).all() and (found["total"] <= high).all() and (low < high).all()
+
+
+def test_the_test_of_any_difference_knows_that_rates_were_chosen():
+    runs = rates(np.zeros((2, 3)), seeds=6)
+    runs = runs + np.random.default_rng(1).normal(size=runs.shape)
+    judged = at_best_learning_rate(runs, runs)
+    known = influence(judged, 0, rates=Rates(runs, runs)).p_difference
+    assert known == any_difference(runs.values, runs.values, 0)
+    assert known != influence(judged, 0).p_difference
+
+
+def test_the_test_of_any_difference_is_of_the_factorial_alone():
+    """A level with gaps and a seed with gaps are left out of the test as they are of the effects."""
+    runs = rates([[3, 1, 2], [1, 2, 3], [5, 5, 5]], seeds=6)
+    runs = runs + 0.5 * np.random.default_rng(1).normal(size=runs.shape)
+    gaps = runs.copy()
+    gaps[2, :, 1:] = np.nan
+    gaps[0, :, 5] = np.nan
+    found = influence(at_best_learning_rate(gaps, gaps), 0, rates=Rates(gaps, gaps))
+    kept = runs.values[:2, :, :5]
+    assert (found.num_points, found.num_seeds) == (2, 5)
+    assert found.p_difference == any_difference(kept, kept, 0)
 
 
 def test_shares_of_many_levels_approach_the_sobol_indices_of_a_polynomial():
@@ -120,7 +189,7 @@ def test_fewer_than_five_seeds_have_effects_without_interval():
 def rates(values, seeds=6):
     """Return runs at two points and some learning rates; `values` (point, rate)."""
     data = np.repeat(np.array(values, float)[..., None], seeds, -1)
-    coords = {"timesteps": [4, 8], "learning_rate": np.arange(data.shape[1])}
+    coords = {"timesteps": 4 * np.arange(1, len(data) + 1), "learning_rate": np.arange(data.shape[1])}
     return xr.DataArray(data, coords, ("timesteps", "learning_rate", "seed")).assign_coords(seed=range(seeds))
 
 

@@ -23,10 +23,13 @@ def time_of(timesteps, num_nodes, rate):
 def sweep(results, settings):
     """A function that gives the table of a planted grid, without some of its cells."""
 
-    def make(without=(), rates=RATES, num_seeds=10, dataset="digits", **how):
+    def make(without=(), rates=RATES, num_seeds=10, dataset="digits", effects=1.0, **how):
         points = [point for point in product((4, 8, 16), (16, 32), rates) if point not in without]
         random = np.random.default_rng(0)
-        cells = [("horn", 2 ** (time_of(*point) + 0.3 * random.normal(size=num_seeds))) for point in points]
+        cells = [
+            ("horn", 2 ** (5 + effects * (time_of(*point) - 5) + 0.3 * random.normal(size=num_seeds)))
+            for point in points
+        ]
         cells.append(("cnn", [200] * num_seeds))
         columns = np.array([*points, (np.nan,) * 3]).T
         names = ("timesteps", "num_nodes", "learning_rate")
@@ -53,6 +56,40 @@ def test_planted_effects_come_out_at_each_cells_own_learning_rate(sweep):
     assert found["largest_in_draws"].sel(outcome="log_time", axis_name="timesteps").item() == 1
     np.testing.assert_allclose(found["interaction"].sel(outcome="log_time"), 0, atol=0.15)
     assert found["factorial_cells"].sel(outcome="log_time").item() == 6
+
+
+def test_the_leader_is_named_where_the_cells_differ_and_the_draws_agree(sweep):
+    found, _ = sweep()
+    at = {"dataset": "digits", "outcome": "log_time"}
+    assert found["leading_parameter"].sel(at).item() == "timesteps"
+    assert found["difference_p"].sel(at).item() == found["difference_p_holm"].sel(at).item() == 0.001
+    share = found[["total_share", "total_share_bound"]].sel({**at, "axis_name": "timesteps"})
+    low, high = share["total_share_bound"].values
+    assert low <= share["total_share"].item() <= high
+
+
+def test_equal_cells_have_no_leader(sweep):
+    found, _ = sweep(effects=0.0)
+    log_time = found.sel(dataset="digits", outcome="log_time")
+    assert log_time["difference_p"].item() > 0.05 and log_time["leading_parameter"].item() == ""
+
+
+def test_the_test_of_any_difference_is_corrected_over_the_datasets(results, settings):
+    times = {4: [60, 66, 72, 63, 69, 75, 61, 64], 8: [66, 60, 80, 70, 72, 83, 61, 75]}
+    points = [(dataset, timesteps) for dataset in ("digits", "mnist") for timesteps in times]
+    cells = [("horn", times[timesteps]) for _, timesteps in points] + [("cnn", [90] * 8)] * 2
+    steps = np.array([*(timesteps for _, timesteps in points), np.nan, np.nan])
+    ds = results(cells, dataset=[*(dataset for dataset, _ in points), "digits", "mnist"], timesteps=steps)
+    ds["timesteps"].attrs["kind"] = "number"
+    ds = contenders(ds)
+    rules = settings()
+    found, _ = influence_table(
+        ds, final_metric(ds), restricted_times(ds, baseline_metric(ds, rules.baseline), rules), rules
+    )
+    raw, corrected = (
+        found[name].sel(outcome="log_time").values for name in ("difference_p", "difference_p_holm")
+    )
+    np.testing.assert_allclose(corrected, np.minimum(1, 2 * raw))
 
 
 def test_the_cells_at_their_best_learning_rate_are_marked(sweep):

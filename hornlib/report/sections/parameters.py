@@ -8,7 +8,8 @@ from hornlib.report.charts.effects import BLUE, SKY, Effect, Share, effects_char
 from hornlib.report.evidence import Evidence, SweepEvidence
 from hornlib.report.sections.by_sweep import by_sweep, no_statistics
 from hornlib.report.tables import Row, table
-from hornlib.report.wording import number, slug
+from hornlib.report.wording import bounded, number, slug
+from hornlib.statistics.influence import AGREEING_DRAWS
 
 __all__ = ["parameters"]
 
@@ -21,10 +22,10 @@ OUTCOMES = {
 
 MISSES = {
     "log_time": " Natural logarithm; a run that misses the target counts with the budget.",
-    "log_training_flops": " Natural logarithm; a run that misses the target counts with the budget, the cost of the "
-    "cheapest cell's whole training.",
+    "log_training_flops": " Natural logarithm; a run that misses the target counts with its budget, the cost of its "
+    "own whole training.",
 }
-"""Outcome -> what must be said of it."""
+"""Outcome -> how its runs that miss the target count."""
 
 LEGEND = [Swatch("alone", BLUE, (), "square"), Swatch("with its interactions", SKY, (), "square")]
 
@@ -50,9 +51,9 @@ def _blocks(sweep: SweepEvidence) -> list[Block]:
     ]
     blocks: list[Block] = []
     for dataset, outcome in places:
-        own = ds.sel(dataset=dataset, outcome=outcome)
-        if own["main_effect"].notnull().any():
-            blocks += _of_outcome(own, dataset, outcome, sweep)
+        influence = ds.sel(dataset=dataset, outcome=outcome)
+        if influence["main_effect"].notnull().any():
+            blocks += _of_outcome(influence, dataset, outcome, sweep)
     blocks += _interactions(ds, places, sweep.name)
     return blocks or [
         Missing(f"No grid of the sweep {sweep.name} has runs enough to tell effects from noise.")
@@ -70,53 +71,91 @@ def _rate(sweep: SweepEvidence) -> str:
     )
 
 
-def _of_outcome(own: xr.Dataset, dataset: str, outcome: str, sweep: SweepEvidence) -> list[Block]:
-    level = str(own["main_effect"].dims[0])
-    bounds = own["main_effect_bound"].transpose(level, "bound").values
+def _of_outcome(influence: xr.Dataset, dataset: str, outcome: str, sweep: SweepEvidence) -> list[Block]:
+    level = str(influence["main_effect"].dims[0])
+    bounds = influence["main_effect_bound"].transpose(level, "bound").values
     effects = [
         Effect(str(label), float(estimate), float(low), float(high))
         for label, estimate, (low, high) in zip(
-            own[level].values, own["main_effect"].values, bounds, strict=True
+            influence[level].values, influence["main_effect"].values, bounds, strict=True
         )
         if np.isfinite(estimate)
     ]
     words = OUTCOMES.get(outcome, outcome.replace("_", " "))
-    n = f"n = {number(float(own['factorial_cells']))} cells x {number(float(own['factorial_seeds']))} seeds"
+    cells, seeds = (number(float(influence[name])) for name in ("factorial_cells", "factorial_seeds"))
+    n = f"n = {cells} cells x {seeds} seeds"
+    difference = _difference(influence, sweep.settings.alpha)
     largest = max(effects, key=lambda effect: abs(effect.estimate))
     chart = Chart(
         slug(sweep.name, dataset, "effects", outcome),
         f"Main effects on {words}, {dataset}",
-        f"Mean over all other parameters, less the grand mean{_rate(sweep)}; interval over seeds; dashed: no effect."
-        f"{MISSES.get(outcome, '')} {n}.",
-        f"Main effects on {words} on {dataset}. The largest: {largest.level}, {largest.estimate:.3g}.",
+        f"Mean over all other parameters, less the grand mean{_rate(sweep)}; interval over seeds, of each effect by "
+        f"itself; dashed: no effect.{MISSES.get(outcome, '')} {difference} {n}.",
+        f"Main effects on {words} on {dataset}. {difference} The largest estimate: {largest.level}, "
+        f"{bounded(largest.estimate, largest.low, largest.high)}.",
         effects_chart(effects, f"effect on {words}"),
     )
-    return [chart, *_shares(own, dataset, outcome, sweep.name, n)]
+    return [chart, *_shares(influence, dataset, outcome, sweep, n)]
 
 
-def _shares(own: xr.Dataset, dataset: str, outcome: str, sweep: str, n: str) -> list[Block]:
-    if "total_share" not in own:
-        return []
-    columns = (
-        own[name].values for name in ("axis_name", "first_order_share", "total_share", "largest_in_draws")
+def _difference(influence: xr.Dataset, alpha: float) -> str:
+    """Return a sentence on whether the cells differ at all; nothing from statistics that did not test it."""
+    if "difference_p" not in influence:
+        return ""
+    raw, corrected = (float(influence[name]) for name in ("difference_p", "difference_p_holm"))
+    if np.isnan(corrected):
+        return "Whether the cells differ at all could not be tested."
+    holm = f", {number(corrected)} after Holm's correction over the datasets" if corrected != raw else ""
+    verdict = "The cells differ" if corrected <= alpha else "A difference among the cells is not shown"
+    return f"{verdict} (F test of any difference, p = {number(raw)}{holm})."
+
+
+def _leader(influence: xr.Dataset, shares: list[Share], alpha: float) -> str:
+    """Return which parameter matters most, or that none is told apart and why."""
+    difference = _difference(influence, alpha)
+    # without the test, in statistics of before, no order is told
+    leader = str(influence["leading_parameter"].item()) if "leading_parameter" in influence else ""
+
+    def share(parameter: str) -> str:
+        total = float(influence["total_share"].sel(axis_name=parameter))
+        if "total_share_bound" not in influence:
+            return f"{total:.0%}"
+        low, high = influence["total_share_bound"].sel(axis_name=parameter).values
+        return f"{total:.0%} [{low:.0%}, {high:.0%}]"
+
+    largest = max(shares, key=lambda entry: entry.total).parameter
+    draws = f"{float(influence['largest_in_draws'].sel(axis_name=leader or largest)):.0%} of bootstrap draws"
+    if leader:
+        return f"{leader} matters most, with {share(leader)} of the variance, in {draws}. {difference}"
+    if len(shares) == 1:
+        return f"{largest} is the only parameter. {difference}"
+    return (
+        f"No parameter is told apart: {largest} has the largest share, {share(largest)} of the variance, in {draws}; "
+        f"an order is told from {AGREEING_DRAWS:.0%} on, and only where the cells differ. {difference}"
     )
-    found = [
-        (Share(str(name), float(alone), float(total)), float(sure))
-        for name, alone, total, sure in zip(*columns, strict=True)
+
+
+def _shares(influence: xr.Dataset, dataset: str, outcome: str, sweep: SweepEvidence, n: str) -> list[Block]:
+    if "total_share" not in influence:
+        return []
+    columns = (influence[name].values for name in ("axis_name", "first_order_share", "total_share"))
+    shares = [
+        Share(str(name), float(alone), float(total))
+        for name, alone, total in zip(*columns, strict=True)
         if np.isfinite(total)
     ]
-    if not found:
+    if not shares:
         return []
     words = OUTCOMES.get(outcome, outcome.replace("_", " "))
-    first, sure = max(found, key=lambda each: each[0].total)
-    told = f"{first.parameter} matters most, with {first.total:.0%} of the variance, in {sure:.0%} of bootstrap draws."
+    leader = _leader(influence, shares, sweep.settings.alpha)
     return [
         Chart(
-            slug(sweep, dataset, "shares", outcome),
+            slug(sweep.name, dataset, "shares", outcome),
             f"Share of the variance of {words}, {dataset}",
-            f"{told} Sobol shares of the factorial, noise taken off, so that the narrow bar may be longer; {n}.",
-            f"{told} " + "; ".join(f"{share.parameter}: {share.total:.0%}" for share, _ in found) + ".",
-            shares_chart([share for share, _ in found]),
+            f"{leader} Sobol shares of the variance between cells, noise taken off, so that the narrow bar may be "
+            f"longer; in brackets the middle 95 % of the draws; {n}.",
+            f"{leader} " + "; ".join(f"{share.parameter}: {share.total:.0%}" for share in shares) + ".",
+            shares_chart(shares),
             LEGEND,
             marked=True,
         )
@@ -137,6 +176,9 @@ def _interactions(ds: xr.Dataset, places: list[tuple[str, str]], sweep: str) -> 
         if np.isfinite(share)
     ]
     rows.sort(key=lambda row: -float(row[-1]))
-    caption = "Two-way interactions: their shares of the variance between cells, noise taken off."
+    caption = (
+        "Two-way interactions: estimates of their shares of the variance between cells, noise taken off. The order of "
+        "this table is not tested."
+    )
     columns = ["dataset", "outcome", "parameters", "share"]
     return [table(slug(sweep, "interactions"), caption, columns, rows)] if rows else []
