@@ -46,7 +46,10 @@ CURVES: dict[str, Variable] = {
     "num_parameters": Variable(BOTH, "1", "trained parameters"),
     "seconds": Variable(BOTH, "s", "a lane's share of the job's own training time so far, not calibrated"),
     "statistics_flops": Variable(
-        BOTH, "FLOP", "FLOPs of batch norm's statistics at evaluations so far, no training FLOPs", optional=True
+        BOTH,
+        "FLOP",
+        "FLOPs of batch norm's statistics at evaluations so far, no training FLOPs",
+        optional=True,
     ),
     "depth": Variable(BOTH, "1", "hidden layers", optional=True),
     "horizon": Variable(BOTH, "1", "sum of the time steps of all layers", optional=True),
