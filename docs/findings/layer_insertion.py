@@ -1,4 +1,4 @@
-"""Layer insertion against its rivals: losses at equal epochs and equal FLOPs, where, when; as tables and a figure.
+"""Layer insertion against its rivals: losses at equal epochs and training FLOPs, where, when; as tables and a figure.
 
 python docs/findings/layer_insertion.py results/layer_insertion/results.nc --out docs/findings/layer_insertion.md
 """
@@ -122,7 +122,8 @@ def of_setting(ds: xr.Dataset, name: str, p_values_: list[float]) -> Iterator[st
         )
     yield from (
         "",
-        "| inserted against | lower final loss at equal epochs | p | at equal FLOPs | p | lower test error | higher |",
+        "| inserted against | lower final loss at equal epochs | p | at equal training FLOPs | p | lower test error "
+        "| higher |",
         "|---|---:|---:|---:|---:|---:|---:|",
     )
     for rival in (arm for arm in RIVALS if arm in arms):
