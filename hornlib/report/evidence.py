@@ -9,6 +9,7 @@ import xarray as xr
 
 from hornlib.errors import ResultsError
 from hornlib.results.opening import open_results, select_sweep
+from hornlib.statistics.looks import without_later_looks
 from hornlib.statistics.settings import StatisticsSettings
 from hornlib.statistics.write import open_statistics, statistics_sweeps
 
@@ -86,10 +87,7 @@ def collect(folder: Path, sweeps: Iterable[str]) -> Evidence:
         folder=folder,
         source=source,
         attributes=dict(results.attrs) if results is not None else {},
-        sweeps=[
-            SweepEvidence(name, _sweep(results, name), _statistics(folder / "statistics.nc", name))
-            for name in sweeps
-        ],
+        sweeps=[_sweep(results, folder / "statistics.nc", name) for name in sweeps],
         stability={
             group: _opened(folder / "stability.nc", group) for group in _groups(folder / "stability.nc")
         },
@@ -98,10 +96,12 @@ def collect(folder: Path, sweeps: Iterable[str]) -> Evidence:
     )
 
 
-def _sweep(results: xr.Dataset | None, name: str) -> xr.Dataset | None:
+def _sweep(results: xr.Dataset | None, statistics: Path, name: str) -> SweepEvidence:
+    summary = _statistics(statistics, name)
     if results is None or f"in_{name}" not in results.coords:
-        return None
-    return select_sweep(results, name)
+        return SweepEvidence(name, None, summary)
+    own = select_sweep(results, name)
+    return SweepEvidence(name, own if summary is None else without_later_looks(own, summary), summary)
 
 
 def _statistics(path: Path, name: str) -> xr.Dataset | None:

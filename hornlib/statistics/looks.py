@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import xarray as xr
 
-__all__ = ["finished_looks", "first_seeds"]
+__all__ = ["finished_looks", "first_seeds", "without_later_looks"]
 
 ABSENT = {"O": "", "U": "", "b": False}
 """What stands for no value, by kind of dtype; NaN for numbers."""
@@ -40,3 +40,18 @@ def first_seeds(ds: xr.Dataset, number: np.ndarray) -> xr.Dataset:
     masked["status"] = ds["status"].where(kept, "unwanted")
     masked["samples"] = ds["samples"].where(xr.DataArray(number > 0, dims="cell"))
     return ds.assign(masked)
+
+
+def without_later_looks(ds: xr.Dataset, summary: xr.Dataset) -> xr.Dataset:
+    """Return the results in which a run that no look has asked for yet is `unwanted` and not `missing`.
+
+    Args:
+        ds: from `open_results(path, sweep=...)`.
+        summary: statistics of the sweep; without looks, nothing changes.
+    """
+    if "seeds_to_train" not in summary:
+        return ds
+    asked = dict(zip(summary["cell_name"].values, summary["seeds_to_train"].values, strict=True))
+    number = np.array([asked.get(cell, ds.sizes["seed"]) for cell in ds["cell"].values])
+    later = xr.DataArray(np.arange(ds.sizes["seed"]) >= number[:, None], dims=("cell", "seed"))
+    return ds.assign(status=ds["status"].where(~(later & (ds["status"] == "missing")), "unwanted"))

@@ -31,6 +31,9 @@ POWERS = (0.8, 0.9)
 LARGEST = 512
 """Seeds up to which powers are computed; beyond, the detectable log ratio falls with 1 / sqrt(n)."""
 
+FAR = 1000.0
+"""Critical value of t beyond which a standard normal is nothing beside it."""
+
 DRAWS = 8192
 """Draws for the power of a conjunction: the standard error of a power of .8 is .0044."""
 
@@ -189,11 +192,16 @@ def _critical(number: np.ndarray | float, level: np.ndarray | float) -> np.ndarr
 
 
 def _detectable(number: np.ndarray, level: np.ndarray, power: float) -> np.ndarray:
-    """Return delta / sd with this power: the noncentrality at which T exceeds its critical value, over sqrt(n)."""
-    from scipy.special import nctdtrinc
+    """Return delta / sd with this power: the noncentrality at which T exceeds its critical value, over sqrt(n).
 
-    shift = nctdtrinc(np.maximum(number - 1, 1), 1 - power, _critical(number, level))
-    return np.where(np.isfinite(number), shift / np.sqrt(number), np.nan)
+    Beyond `FAR` the quantile of the measured deviation alone decides, and scipy's inverse does not come to an end.
+    """
+    from scipy.special import gammaincinv, nctdtrinc
+
+    freedom, critical = np.maximum(number - 1, 1), _critical(number, level)
+    shift = nctdtrinc(freedom, 1 - power, np.minimum(critical, FAR))
+    far = critical * np.sqrt(2 * gammaincinv(freedom / 2, power) / freedom)
+    return np.where(np.isfinite(number), np.where(critical < FAR, shift, far) / np.sqrt(number), np.nan)
 
 
 def _fewest(distance: np.ndarray, level: np.ndarray, power: np.ndarray, min_seeds: int) -> np.ndarray:

@@ -98,6 +98,16 @@ def test_an_unknown_deviation_gives_no_number_and_a_large_one_a_number_beyond_th
     assert needed(sd, 1.1)[0] == pytest.approx((z * sd / np.log(1.1)) ** 2, rel=0.01)
 
 
+def test_very_small_levels_come_to_an_end_and_need_more_seeds():
+    numbers = [needed(0.3, 1.5, level=level)[0] for level in (0.05, 1e-4, 1e-6, 1e-9)]
+    assert numbers == sorted(numbers) and numbers[-1] < 100
+    beyond, below = (
+        float(detectable_log_ratio(xr.DataArray(1.0), xr.DataArray(2), level, 0.8))
+        for level in (6.3e-4, 6.4e-4)
+    )
+    assert beyond == pytest.approx(below * 6.4 / 6.3, rel=1e-3)  # on either side of the switch
+
+
 def test_slower_and_faster_by_the_same_factor_take_the_same_seeds():
     assert needed(0.2, 1.2) == needed(0.2, 1 / 1.2)
 

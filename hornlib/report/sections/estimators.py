@@ -2,14 +2,13 @@
 
 import json
 
-import numpy as np
 import xarray as xr
 
 from hornlib.report.blocks import Block, Facts, Heading, Missing, Paragraph, Section, Sentences
 from hornlib.report.evidence import Evidence, SweepEvidence
 from hornlib.report.sections.by_sweep import by_sweep, no_statistics
-from hornlib.report.tables import Row, table
-from hornlib.report.wording import sentence, slug
+from hornlib.report.sections.planning import looks, seeds_needed
+from hornlib.report.wording import sentence
 
 __all__ = ["estimators"]
 
@@ -34,38 +33,7 @@ def _limits(sweep: SweepEvidence) -> list[Block]:
     blocks: list[Block] = [Paragraph("What cannot be concluded, and why:"), Sentences(limits)]
     if not limits:
         blocks = [Paragraph("The statistics name no limit.")]
-    return [*blocks, *_seeds_needed(sweep, ds)]
-
-
-def _seeds_needed(sweep: SweepEvidence, ds: xr.Dataset) -> list[Block]:
-    """Return how many seeds the subject's pairs would need, at the spread that was measured."""
-    if "seeds_needed" not in ds:
-        return []
-    ds = ds.isel(contender=np.flatnonzero(ds["arm"].values == sweep.subject))
-    needed = ds["seeds_needed"].transpose("contender", "rival", "effect").values
-    counts, spread = (
-        ds[name].transpose("contender", "rival").values for name in ("num_pairs", "log_time_sd")
-    )
-    labels, rivals = ds["contender"].values, ds["rival_contender"].transpose("contender", "rival").values
-    places = [place for place in np.ndindex(spread.shape) if np.isfinite(needed[place]).any()]
-    if not places:
-        return [Paragraph("How many seeds would settle the question is not known: no spread was measured.")]
-    places.sort(key=lambda place: -spread[place])
-    rows: list[Row] = [
-        [
-            str(labels[place[0]]),
-            str(rivals[place]),
-            float(counts[place]),
-            float(spread[place]),
-            *needed[place],
-        ]
-        for place in places
-    ]
-    effects = [f"for {effect:g}x" for effect in ds["effect"].values]
-    columns = ["contender", "rival", "seeds there are", "sd of log time", *effects]
-    how = sentence(str(ds["seeds_needed"].attrs.get("estimator", "")))
-    caption = f"What would change the answer: seeds needed to see a speed-up of so much. {how}"
-    return [table(slug(sweep.name, "seeds-needed"), caption.strip(), columns, rows)]
+    return [*blocks, *looks(sweep), *seeds_needed(sweep)]
 
 
 def _estimators(ds: xr.Dataset) -> list[tuple[str, str]]:

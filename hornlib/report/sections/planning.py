@@ -1,0 +1,138 @@
+"""Planning on the page: seeds needed by claim and by comparison, and the looks at a sequential sweep."""
+
+import numpy as np
+import xarray as xr
+
+from hornlib.report.blocks import Block, Heading, Paragraph
+from hornlib.report.evidence import SweepEvidence
+from hornlib.report.tables import Number, Row, table
+from hornlib.report.wording import bounded, number, sentence, slug
+
+__all__ = ["looks", "seeds_needed"]
+
+POWER = 0.8
+"""Power of the seeds needed by comparison; the statistics have other powers, too."""
+
+
+def seeds_needed(sweep: SweepEvidence) -> list[Block]:
+    """Return what would change the answer: the seeds that claims and their comparisons need."""
+    ds = sweep.statistics
+    if ds is None or "seeds_needed" not in ds:
+        return []
+    blocks = [*_by_claim(ds, sweep.name), *_by_comparison(ds, sweep)]
+    unknown = "How many seeds would settle the question is not known: no deviation was measured."
+    return blocks or [Paragraph(unknown)]
+
+
+def looks(sweep: SweepEvidence) -> list[Block]:
+    """Return at which look each claim was decided, and the commands of the next; nothing without looks."""
+    ds = sweep.statistics
+    if ds is None or "look_verdict" not in ds:
+        return []
+    planned = [int(look) for look in ds["look"].values]
+    columns = ["dataset", "claim", *(f"at {look} seeds" for look in planned), "decided at", "next look"]
+    rows: list[Row] = [
+        [
+            str(dataset),
+            str(claim),
+            *(str(word) or "–" for word in ds["look_verdict"].sel(dataset=dataset, claim=claim).values),
+            *(
+                _seeds(float(ds[name].sel(dataset=dataset, claim=claim)))
+                for name in ("decided_at", "next_look")
+            ),
+        ]
+        for dataset in ds["dataset"].values
+        for claim in ds["claim"].values
+    ]
+    caption = (
+        f"Verdicts at each look. A look uses the first seeds alone, at level {ds.attrs['look_level']:.3g}; all looks "
+        f"together err as often as one test at {ds.attrs['overall_alpha']:g}. A claim that was decided is not judged "
+        "again."
+    )
+    blocks: list[Block] = [
+        Heading("Looks", slug("looks", sweep.name)),
+        table(slug("looks", sweep.name, "table"), caption, columns, rows),
+    ]
+    if train := str(ds.attrs.get("next_command", "")):
+        blocks.append(
+            Paragraph(
+                f"The seeds that the next look needs are trained by: {train}. They are judged by: "
+                f"{ds.attrs['judge_command']}."
+            )
+        )
+    return blocks
+
+
+def _seeds(value: float) -> str:
+    return f"{value:g} seeds" if np.isfinite(value) else "–"
+
+
+def _by_claim(ds: xr.Dataset, name: str) -> list[Block]:
+    if "claim_seeds_needed" not in ds:
+        return []
+    rows: list[Row] = []
+    for dataset in ds["dataset"].values:
+        for claim in ds["claim"].values:
+            own = ds.sel(dataset=dataset, claim=claim)
+            if not np.isfinite(own["claim_seeds_needed"]).any():
+                continue
+            needed = [
+                _bounded(own.sel(effect=effect, power=power), "claim_seeds_needed")
+                for effect in ds["effect"].values
+                for power in ds["power"].values
+            ]
+            there, shown = float(own["claim_num_pairs"]), float(own["claim_detectable_ratio"])
+            rows.append([str(dataset), str(claim), there, shown, *needed])
+    if not rows:
+        return []
+    effects = [
+        f"for {effect:g}x, power {power:g}" for effect in ds["effect"].values for power in ds["power"].values
+    ]
+    columns = ["dataset", "claim", "seeds there are", "ratio shown with power 0.8", *effects]
+    caption = (
+        "What would change the answer: seeds needed to show each claim on one dataset if the true ratio to all of its "
+        f"rivals is so much, and the ratio that the seeds there are would have shown. {_how(ds, 'claim_seeds_needed')}"
+    )
+    return [table(slug(name, "seeds-needed"), caption, columns, rows)]
+
+
+def _by_comparison(ds: xr.Dataset, sweep: SweepEvidence) -> list[Block]:
+    """Return the seeds that each comparison of a claim's subject needs, the largest deviations first."""
+    subjects = set(ds["claim_subject"].values.tolist()) if "claim_subject" in ds.coords else {sweep.subject}
+    ds = ds.isel(contender=np.flatnonzero(np.isin(ds["arm"].values, list(subjects)))).sel(power=POWER)
+    spread = ds["log_ratio_sd"].transpose("contender", "rival", "axis").values
+    places = sorted(np.argwhere(np.isfinite(spread)).tolist(), key=lambda place: -spread[tuple(place)])
+    rows: list[Row] = []
+    for contender, rival, axis in places:
+        pair = ds.isel(contender=contender, rival=rival, axis=axis)
+        rows.append(
+            [
+                str(pair["contender"].item()),
+                str(pair["rival_contender"].item()),
+                str(pair["axis"].item()),
+                float(pair["num_pairs"]),
+                float(pair["log_ratio_sd"]),
+                float(pair["detectable_ratio"]),
+                *(_bounded(pair.sel(effect=effect), "seeds_needed") for effect in ds["effect"].values),
+            ]
+        )
+    if not rows:
+        return []
+    effects = [f"for {effect:g}x" for effect in ds["effect"].values]
+    columns = [
+        *("contender", "rival", "axis", "seeds there are", "sd of log ratio", "ratio shown with power 0.8"),
+        *effects,
+    ]
+    caption = f"Seeds that each comparison needs alone, with power {POWER:g}. {_how(ds, 'seeds_needed')}"
+    return [table(slug(sweep.name, "seeds-by-comparison"), caption, columns, rows)]
+
+
+def _bounded(own: xr.Dataset, name: str) -> Number:
+    value, (low, high) = float(own[name]), own[f"{name}_bound"].values
+    return Number(value, bounded(value, float(low), float(high)) if np.isfinite(value) else number(value))
+
+
+def _how(ds: xr.Dataset, name: str) -> str:
+    interval = str(ds[f"{name}_bound"].attrs.get("interval", ""))
+    told = [str(ds[name].attrs.get("estimator", "")), f"Interval {interval}" if interval else ""]
+    return " ".join(sentence(words) for words in told if words)
