@@ -105,8 +105,8 @@ class Card:
 
     Attributes:
         question: the claim as a question.
-        verdict: the word: yes, no, mixed, not enough data, not distinguished, not measured.
-        sentence: the verdict in a sentence, "" where the card has no room for it.
+        verdict: the word: yes, no, mixed, not shown, too few arrivals, not enough data, not measured.
+        sentence: what decides it, with numbers.
         intervals: what it rests on.
         note: how the intervals were made, with n.
     """

@@ -1,56 +1,54 @@
-"""Pairs of contenders as the report tells them: the ratio of their restricted means, its interval, its test."""
+"""Pairs of contenders as the report shows them: ratio, simultaneous interval, Holm's test, and runs that arrived."""
 
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
 
 from hornlib.report.series import datasets_of
 from hornlib.report.wording import bounded, number
+from hornlib.statistics.contenders import SELECTED_FOR
+from hornlib.statistics.phrases import short_label
 from hornlib.statistics.settings import StatisticsSettings
+from hornlib.statistics.verdicts import evidence, subjects_of
 
 __all__ = [
-    "AXES_OF",
-    "HEADLINE_AXIS",
-    "QUESTIONS",
     "Comparison",
-    "about",
+    "claim_comparisons",
     "comparisons",
     "headline",
+    "intervals_words",
     "strongest",
+    "subjects",
 ]
 
-QUESTIONS = {
-    "faster": "Does it learn faster?",
-    "because_of_oscillation": "Because of oscillation?",
-    "cheaper": "Is it more efficient?",
-}
-"""Claim -> its question."""
+Bounded = tuple[float, float, float]
+"""An estimate, and the low and high end of its interval."""
 
-AXES_OF = {
-    "faster": ("samples",),
-    "because_of_oscillation": ("samples",),
-    "cheaper": ("training_flops", "seconds"),
-}
-"""Claim -> the axes that its ratios are on."""
+UNKNOWN: Bounded = (np.nan, np.nan, np.nan)
 
-
-HEADLINE_AXIS = "samples"
-"""The axis of the headline's test, which Holm's correction is for."""
+DIMS = ("contender", "rival", "axis")
 
 
 class Comparison(NamedTuple):
-    """One contender against one rival on one axis.
+    """One contender against one rival on one axis, at the headline target.
 
     Attributes:
         contender, rival: labels.
         arm, rival_arm: their arms.
         dataset: what both were trained on.
-        axis: step, samples, training_flops or seconds.
-        ratio, low, high: of restricted mean times; below 1 the contender is faster. NaN where not known.
-        p, p_holm: of the test, alone and with Holm's correction, which is made on the headline axis alone.
+        axis: step, samples, training_flops, seconds or training_loss.
+        ratio, low, high: of costs; below 1 the contender needs less. The interval is simultaneous. NaN if not known.
+        p, p_holm: of the test, alone and with Holm's correction.
         num_pairs: seeds that both have.
+        word: what the comparison says: yes, no, not distinguished, too few arrivals, not enough data, not measured.
+        arrived, rival_arrived: paired runs that reached the target within the budget of the pair.
+        two_part: whether two statements, `difference` and `ratio_if_arrived`, replace the interval.
+        difference: share of the contender's runs that arrived, less that of the rival's.
+        ratio_if_arrived: ratio over the pairs of runs that both arrived.
+        ratio_of_means: ratio of restricted arithmetic means, a sensitivity check.
+        ratio_of_expected_cost: cost of all runs over the number that arrived, as a ratio; a sensitivity check.
     """
 
     contender: str
@@ -65,16 +63,45 @@ class Comparison(NamedTuple):
     p: float
     p_holm: float
     num_pairs: float
+    word: str = "not distinguished"
+    arrived: float = np.nan
+    rival_arrived: float = np.nan
+    two_part: bool = False
+    difference: Bounded = UNKNOWN
+    ratio_if_arrived: Bounded = UNKNOWN
+    ratio_of_means: Bounded = UNKNOWN
+    ratio_of_expected_cost: float = np.nan
 
     @property
     def label(self) -> str:
-        """Return "contender : rival"; the dataset, where labels name it, is said once."""
-        return f"{self.contender.replace(f' on {self.dataset}', '', 1)} : {self.rival}"
+        """Return "contender : rival"; what both share, the dataset and what they were tuned for, is said once."""
+        own, rival = self.contender.replace(f" on {self.dataset}", "", 1), self.rival or self.rival_arm
+        tuned = next(
+            (f", {word}" for word in SELECTED_FOR.values() if word and rival.endswith(f", {word}")), ""
+        )
+        return f"{own.removesuffix(tuned)} : {rival}"
+
+    @property
+    def pair(self) -> str:
+        """Return "contender : rival" without dataset and selection, for a table that has them elsewhere."""
+        own, rival = (
+            short_label(label, self.dataset) for label in (self.contender, self.rival or self.rival_arm)
+        )
+        return f"{own} : {rival}"
+
+    @property
+    def has_ratio(self) -> bool:
+        """Whether the ratio may be shown: it is known, and enough runs arrived for it to mean something."""
+        return np.isfinite(self.ratio) and self.ratio > 0 and self.word != "too few arrivals"
 
     @property
     def told(self) -> str:
-        """Return ratio, interval and n in words."""
-        return f"{bounded(self.ratio, self.low, self.high)}, n = {number(self.num_pairs)}"
+        """Return ratio, interval and n in words; how many runs arrived, where some did not."""
+        missed = min(self.arrived, self.rival_arrived) < self.num_pairs
+        arrivals = f", {self.arrived:.0f} and {self.rival_arrived:.0f} arrived" if missed else ""
+        if not self.has_ratio:
+            return f"{self.word}, n = {number(self.num_pairs)}{arrivals}"
+        return f"{bounded(self.ratio, self.low, self.high)}, n = {number(self.num_pairs)}{arrivals}"
 
 
 def headline(ds: xr.Dataset, settings: StatisticsSettings) -> xr.Dataset:
@@ -84,56 +111,134 @@ def headline(ds: xr.Dataset, settings: StatisticsSettings) -> xr.Dataset:
     return ds.isel(target=int(np.abs(ds["target"].values - settings.target).argmin()))
 
 
-def comparisons(ds: xr.Dataset, axis: str) -> list[Comparison]:
-    """Return every pair whose ratio is known on an axis, in the order of the contenders.
+def subjects(ds: xr.Dataset, subject: str, settings: StatisticsSettings) -> list[str]:
+    """Return the arms that claims are about, each once; without claims, the sweep's subject."""
+    own = subjects_of(subject, settings).values() if "claim" in ds.dims else [subject]
+    return [arm for arm in dict.fromkeys(own) if arm]
+
+
+def comparisons(ds: xr.Dataset, axis: str, arms: Iterable[str]) -> list[Comparison]:
+    """Return every pair of some arms with a rival, in the order of the contenders.
 
     Args:
         ds: statistics at one target, as `headline` gives them.
-        axis: step, samples, training_flops or seconds.
+        axis: of cost.
+        arms: of the contenders; rivals are all.
     """
     if "ratio" not in ds or axis not in ds["axis"].values:
         return []
-    dims = ("contender", "rival")
-    ratio = ds["ratio"].sel(axis=axis).transpose(*dims).values
-    low, high = (_pairwise(ds, "ratio_bound", axis, bound=bound) for bound in ("low", "high"))
-    p, p_holm, count = (_pairwise(ds, name, axis) for name in ("p_value", "p_holm", "num_pairs"))
-    if axis != HEADLINE_AXIS:
-        p_holm = np.full_like(p_holm, np.nan)
-    labels, arms = (ds[name].values.astype(str) for name in ("contender", "arm"))
-    rivals, rival_arms = ds["rival_contender"].transpose(*dims).values, ds["rival"].values.astype(str)
-    datasets = datasets_of(ds)
-    return [
-        Comparison(
-            str(labels[row]),
-            str(rivals[row, column]),
-            str(arms[row]),
-            str(rival_arms[column]),
-            str(datasets[row]),
-            axis,
-            *(float(values[row, column]) for values in (ratio, low, high, p, p_holm, count)),
+    read = _Reader(ds)
+    own = np.isin(ds["arm"].values.astype(str), list(arms))
+    known = (read.values["rival_contender"] != "") & own[:, None]
+    return [read(row, column, axis) for row, column in np.argwhere(known).tolist()]
+
+
+def claim_comparisons(
+    ds: xr.Dataset, subject: str, settings: StatisticsSettings
+) -> dict[tuple[str, str], list[Comparison]]:
+    """Return the comparisons that each claim rests on, by (dataset, claim).
+
+    Args:
+        ds: statistics of a sweep, with all targets.
+        subject: the arm that claims without a subject of their own are about.
+        settings: the claims.
+    """
+    read = _Reader(headline(ds, settings))
+    by_contender = {"dataset": ("contender", datasets_of(ds))}
+    compared = ds.drop_dims("dataset", errors="ignore").assign_coords(by_contender)
+    return {
+        (dataset, claim): [read.evidence(item.contender, item.rival, item.axis) for item in items]
+        for dataset, claim, items in evidence(compared, subject, settings)
+    }
+
+
+def strongest(pairs: Iterable[Comparison], most: int) -> list[Comparison]:
+    """Return at most so many pairs, those furthest from 1; the order of those kept is as it was.
+
+    Pairs whose ratio may not be shown are left out.
+    """
+    shown = [pair for pair in pairs if pair.has_ratio]
+    kept = sorted(range(len(shown)), key=lambda index: -abs(np.log(shown[index].ratio)))[:most]
+    return [shown[index] for index in sorted(kept)]
+
+
+def intervals_words(settings: StatisticsSettings) -> str:
+    """Return what every interval of a ratio is."""
+    return f"simultaneous {100 * (1 - settings.alpha):g} % intervals (over datasets and cells, as Holm's p)"
+
+
+class _Reader:
+    """Comparisons from the statistics at the headline target, by their place."""
+
+    def __init__(self, ds: xr.Dataset) -> None:
+        self.labels, self.arms, self.rival_arms = (
+            ds[name].values.astype(str) for name in ("contender", "arm", "rival")
         )
-        for row, column in np.argwhere(np.isfinite(ratio) & (ratio > 0))
-    ]
+        self.datasets = datasets_of(ds)
+        self.axes = {str(axis): place for place, axis in enumerate(ds["axis"].values)}
+        self.columns = {str(arm): place for place, arm in enumerate(self.rival_arms)}
+        self.values = {name: values for name, values in self._arrays(ds)}
 
+    @staticmethod
+    def _arrays(ds: xr.Dataset) -> Iterator[tuple[str, np.ndarray]]:
+        for name, variable in ds.variables.items():
+            if set(DIMS[:2]) <= set(variable.dims):
+                first = [dim for dim in DIMS if dim in variable.dims]
+                yield str(name), variable.transpose(*first, ...).values
 
-def _pairwise(ds: xr.Dataset, name: str, axis: str, **at: str) -> np.ndarray:
-    """Return a variable over pairs, on an axis where it has one; NaN where it is not there."""
-    if name not in ds:
-        return np.full((ds.sizes["contender"], ds.sizes["rival"]), np.nan)
-    found = ds[name].sel({**at, **({"axis": axis} if "axis" in ds[name].dims else {})})
-    return found.transpose("contender", "rival").values
+    def __call__(self, row: int, column: int, axis: str) -> Comparison:
+        place = row, column, self.axes[axis]
 
+        def scalar(name: str, missing: Any = np.nan) -> Any:
+            values = self.values.get(name)
+            return missing if values is None else values[place[: values.ndim]]
 
-def about(
-    claim: str, found: Iterable[Comparison], subject: str, settings: StatisticsSettings
-) -> list[Comparison]:
-    """Return the pairs that a claim rests on: the subject against the arms that the settings name."""
-    wanted = settings.claims[claim].must_beat() if claim in settings.claims else ()
-    return [pair for pair in found if pair.arm == subject and pair.rival_arm in wanted]
+        def triple(name: str) -> Bounded:
+            if name not in self.values or f"{name}_bound" not in self.values:
+                return float(scalar(name)), np.nan, np.nan
+            low, high = self.values[f"{name}_bound"][place]
+            return float(scalar(name)), float(low), float(high)
 
+        ratio, low, high = triple("ratio")
+        return Comparison(
+            contender=str(self.labels[row]),
+            rival=str(self.values["rival_contender"][row, column]),
+            arm=str(self.arms[row]),
+            rival_arm=str(self.rival_arms[column]),
+            dataset=str(self.datasets[row]),
+            axis=axis,
+            ratio=ratio,
+            low=low,
+            high=high,
+            p=float(scalar("p_value")),
+            p_holm=float(scalar("p_holm")),
+            num_pairs=float(scalar("num_pairs")),
+            word=str(scalar("conclusion", "not measured")),
+            arrived=float(scalar("arrived")),
+            rival_arrived=float(scalar("rival_arrived")),
+            two_part=bool(scalar("two_part", 0) == 1),
+            difference=triple("arrival_difference"),
+            ratio_if_arrived=triple("ratio_if_arrived"),
+            ratio_of_means=triple("ratio_of_means"),
+            ratio_of_expected_cost=float(scalar("ratio_of_expected_cost")),
+        )
 
-def strongest(found: Iterable[Comparison], most: int) -> list[Comparison]:
-    """Return at most so many pairs, those furthest from 1; the order of those kept is as it was."""
-    found = list(found)
-    kept = sorted(range(len(found)), key=lambda index: -abs(np.log(found[index].ratio)))[:most]
-    return [found[index] for index in sorted(kept)]
+    def evidence(self, row: int, rival: str, axis: str) -> Comparison:
+        """Return a comparison that a claim asks for, "not measured" where the sweep lacks the arm or the axis."""
+        if rival in self.columns and axis in self.axes:
+            return self(row, self.columns[rival], axis)
+        return Comparison(
+            contender=str(self.labels[row]),
+            rival="",
+            arm=str(self.arms[row]),
+            rival_arm=rival,
+            dataset=str(self.datasets[row]),
+            axis=axis,
+            ratio=np.nan,
+            low=np.nan,
+            high=np.nan,
+            p=np.nan,
+            p_holm=np.nan,
+            num_pairs=np.nan,
+            word="not measured",
+        )

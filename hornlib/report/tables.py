@@ -1,11 +1,12 @@
 """Tables of the page: what is shown is rounded and short, what is downloaded is whole."""
 
 from collections.abc import Sequence
+from typing import Self
 
 from hornlib.report.blocks import Entry, Table
-from hornlib.report.wording import GZIP, csv_address, number
+from hornlib.report.wording import GZIP, bounded, csv_address, number
 
-__all__ = ["Number", "Row", "table"]
+__all__ = ["Estimate", "Number", "Row", "table"]
 
 Row = Sequence[str | float]
 
@@ -23,9 +24,26 @@ class Number(float):
 
     shown: str
 
-    def __new__(cls, value: float, shown: str) -> "Number":
+    def __new__(cls, value: float, shown: str) -> Self:
         made = super().__new__(cls, value)
         made.shown = shown
+        return made
+
+
+class Estimate(Number):
+    """A number with its interval: one column in the page, three in the download.
+
+    Args:
+        value: the number.
+        low, high: ends of its interval; NaN where there is none.
+    """
+
+    low: float
+    high: float
+
+    def __new__(cls, value: float, low: float, high: float) -> Self:  # type: ignore[override]
+        made = super().__new__(cls, value, bounded(value, low, high))
+        made.low, made.high = low, high
         return made
 
 
@@ -40,9 +58,36 @@ def table(name: str, caption: str, columns: Sequence[str], rows: Sequence[Row]) 
     """
     shown = [[_entry(value) for value in row] for row in rows[:MOST_ROWS]]
     hidden = max(0, len(rows) - MOST_ROWS)
-    address = csv_address(columns, rows)
+    address = csv_address(*_download(columns, rows))
     file = f"{name}.csv.gz" if address.startswith(GZIP) else f"{name}.csv"
     return Table(name, caption, columns, shown, address, file, hidden)
+
+
+def _download(columns: Sequence[str], rows: Sequence[Row]) -> tuple[list[str], list[Row]]:
+    """Return the columns and rows of the download, in which an estimate and the ends of its interval stand apart."""
+    bounded_places = {
+        place for place in range(len(columns)) if any(isinstance(row[place], Estimate) for row in rows)
+    }
+    heads = [
+        head
+        for place, column in enumerate(columns)
+        for head in ([column, f"{column}, low", f"{column}, high"] if place in bounded_places else [column])
+    ]
+
+    def cells(row: Row) -> Row:
+        return [
+            cell
+            for place, value in enumerate(row)
+            for cell in (_with_ends(value) if place in bounded_places else [value])
+        ]
+
+    return heads, [cells(row) for row in rows]
+
+
+def _with_ends(value: str | float) -> Row:
+    return (
+        [value, value.low, value.high] if isinstance(value, Estimate) else [value, float("nan"), float("nan")]
+    )
 
 
 def _entry(value: str | float) -> Entry:

@@ -10,6 +10,7 @@ import numpy as np
 
 __all__ = [
     "AXES",
+    "COSTS",
     "GZIP",
     "bounded",
     "counted_range",
@@ -26,6 +27,9 @@ AXES = {
     "training_flops": "training FLOPs",
     "seconds": "calibrated seconds",
 }
+"""Axes of learning curves -> how they are called."""
+
+COSTS = {**AXES, "training_loss": "training examples until the training loss is low enough"}
 """Axes of cost -> how they are called."""
 
 KEPT = ",;:=/()[]*!"

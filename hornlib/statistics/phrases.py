@@ -70,7 +70,8 @@ def phrase(
         return f"the statistics have no axis {item.axis}"
     numbers = _numbers(at_target, item, label, dataset)
     if item.word == "not measured":
-        return _unmeasured(numbers)
+        no_level = bool(np.isnan(at_target["level"].sel(dataset=dataset))) if "level" in at_target else False
+        return f"there is no level to reach on {dataset}" if no_level else _unmeasured(numbers)
     if item.word == "not enough data":
         return f"{label} and {numbers.rival} share n = {numbers.num_pairs} seeds, and {settings.min_seeds} are needed"
     if item.word == "too few arrivals":
@@ -143,7 +144,7 @@ def _unmeasured(numbers: _Numbers) -> str:
     if not rival:
         return f"no cell of the rival learns the same data as {label}"
     if not numbers.num_pairs:
-        return f"{label} and {rival} share no seed with a level to reach"
+        return f"{label} and {rival} share no seed"
     if cost == COSTS["seconds"]:
         return f"seconds of {label} and {rival} were not measured on one device"
     return f"{cost} of {label} and {rival} have no common measure"

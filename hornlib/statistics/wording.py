@@ -124,7 +124,7 @@ def _sentence(
 def _why_no_cell(subject: str, datasets: Sequence[str]) -> str:
     if not subject:
         return "the sweep has no arm that the claim could be about"
-    return f"the subject {subject} has no cell" + (f" on {datasets[0]}" if len(datasets) == 1 else "")
+    return f"the sweep has no cell of {subject}" + (f" on {datasets[0]}" if len(datasets) == 1 else "")
 
 
 def _head(words: Sequence[tuple[str, str]], verdict: str, num_datasets: int) -> str:
@@ -140,7 +140,8 @@ def _head(words: Sequence[tuple[str, str]], verdict: str, num_datasets: int) -> 
     several = num_datasets > 1
     over = f"{num_datasets} datasets" if several else f"{len(words)} cells"
     if len({word for _, word in words}) == 1:
-        return f"{verdict} {'on' if several else 'in'} all {over}"
+        number = num_datasets if several else len(words)
+        return f"{verdict} {'on' if several else 'in'} {_all(number)} {'datasets' if several else 'cells'}"
     places: dict[str, dict[str, int]] = {}
     for dataset, word in words:
         places.setdefault(word, {}).setdefault(dataset, 0)
@@ -158,6 +159,10 @@ def _head(words: Sequence[tuple[str, str]], verdict: str, num_datasets: int) -> 
     return f"{verdict} over {over} ({'; '.join(parts)})"
 
 
+def _all(number: int) -> str:
+    return "both" if number == 2 else f"all {number}"
+
+
 def _cells(number: int) -> str:
     return "1 cell" if number == 1 else f"{number} cells"
 
@@ -166,7 +171,7 @@ def _decisive(items: Sequence[Item], verdict: str) -> list[Item]:
     """Return the one or two comparisons that a verdict hangs on.
 
     Of a yes the least certain comparison, since all must hold; of a no the most certain one for a rival; of a mixed
-    verdict the most certain ones for both sides; else the comparison that is farthest from a yes.
+    verdict the most certain ones of both sides; else the comparison that is farthest from a yes.
     """
     certain = sorted(items, key=lambda each: np.nan_to_num(each[1].p_holm, nan=np.inf))
     own, other = (
@@ -177,9 +182,15 @@ def _decisive(items: Sequence[Item], verdict: str) -> list[Item]:
         return own[-1:]
     if verdict == "no":
         return other[:1]
-    if verdict == "mixed" and (own or other):
-        return own[:1] + other[:1]
     open_items = [each for each in items if each[1].word != "yes"]
+    if verdict == "mixed" and own and other:
+        return own[:1] + other[:1]
+    farthest = _farthest(open_items)
+    return own[:1] + farthest if verdict == "mixed" else farthest
+
+
+def _farthest(open_items: Sequence[Item]) -> list[Item]:
+    """Return the comparison that is farthest from a yes: the least that is known, then the largest p-value."""
     least_known = ("not enough data", "not measured", "too few arrivals", "no", "not distinguished")
     first = min(least_known.index(each[1].word) for each in open_items)
     same = [each for each in open_items if each[1].word == least_known[first]]
@@ -191,7 +202,7 @@ def _lead(items: Sequence[Item], verdict: str) -> str:
     if len(items) == 1 or verdict == "mixed":
         return ""
     if verdict == "yes":
-        return f"all {len(items)} comparisons say so, the least certain that "
+        return f"{_all(len(items))} comparisons say so, the least certain that "
     if verdict == "no":
         return "the clearest comparison says that "
     shown = sum(item.word == "yes" for _, item in items)

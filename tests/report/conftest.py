@@ -9,7 +9,7 @@ import xarray as xr
 
 from hornlib import __version__
 from hornlib.results.run_file import SCHEMA_VERSION
-from hornlib.statistics.settings import StatisticsSettings
+from hornlib.statistics.settings import Claim, StatisticsSettings
 from hornlib.statistics.write import write_statistics
 
 ARMS = {
@@ -38,8 +38,15 @@ SPEEDS = {
 }
 """Scene -> steps in which the subject gets half of its gain, on either dataset; its rivals need 20."""
 
+RIVALS = ("cnn", "cnn_flops")
+
 SETTINGS = StatisticsSettings(
-    faster_than=("cnn", "cnn_flops"), oscillation_controls=("leaky",), bootstrap=1000
+    claims={
+        "faster": Claim(rivals=RIVALS),
+        "because_of_oscillation": Claim(what="its oscillation", rivals=RIVALS, controls=("leaky",)),
+        "cheaper": Claim(axes=("training_flops", "seconds"), rivals=RIVALS),
+    },
+    bootstrap=1000,
 )
 
 

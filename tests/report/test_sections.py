@@ -220,11 +220,44 @@ def test_levels_of_a_real_grid_are_named_and_the_learning_rate_is_not_said_to_be
     assert "at the one learning rate given" in effects.caption and "budget" in effects.caption
 
 
-def test_holms_correction_stands_with_the_axis_that_it_is_made_on(evidence):
-    on_samples = kinds(speed(evidence), Table)[0]
-    on_flops = kinds(efficiency(evidence), Table)[0]
-    assert "p, Holm" in on_samples.columns and "p, Holm" not in on_flops.columns
-    assert all(np.isfinite(row[-1].key) for row in on_flops.rows)
+def test_holms_correction_and_arrivals_stand_with_every_axis(evidence):
+    on_samples, on_flops = (kinds(section(evidence), Table)[0] for section in (speed, efficiency))
+    for found in (on_samples, on_flops):
+        columns = list(found.columns)
+        for name in ("p", "p, Holm", "n", "arrived", "rival arrived"):
+            assert all(np.isfinite(row[columns.index(name)].key) for row in found.rows), name
+        assert shown(found, "needs less") == ["yes", "yes"] and "simultaneous 95 % intervals" in found.caption
+        assert {"ratio if arrived", "ratio of means", "ratio of expected cost"} <= set(columns)
+        assert "difference of shares" not in columns
+
+
+def test_the_training_loss_is_a_control_on_the_page(evidence):
+    statistics = evidence.sweeps[0].statistics
+    measured = with_statistics(evidence, arrived=statistics["arrived"].fillna(8))
+    names = [block.name for block in kinds(speed(measured), Table)]
+    assert names == ["thesis-ratios-samples-table", "thesis-ratios-training-loss-table"]
+
+
+def test_ratios_with_too_few_arrivals_are_not_drawn_and_not_shown(evidence):
+    statistics = evidence.sweeps[0].statistics
+    words = statistics["conclusion"].copy()
+    words.loc[{"contender": "horn", "rival": "cnn", "axis": "samples"}] = "too few arrivals"
+    few = with_statistics(evidence, conclusion=words)
+    found = kinds(speed(few), Table)[0]
+    row = shown(found, "rival").index("cnn")
+    assert shown(found, "ratio")[row] == "–" and shown(found, "needs less")[row] == "too few arrivals"
+    (drawn,) = rows_of(kinds(speed(few), Chart)[0], "ratio")
+    assert drawn["pair"] == "horn : leaky"
+
+
+def test_where_runs_diverged_two_statements_replace_the_interval(evidence):
+    statistics = evidence.sweeps[0].statistics
+    changed = {"two_part": statistics["two_part"] * 0 + 1, "ratio_bound": statistics["ratio_bound"] * np.nan}
+    found = kinds(speed(with_statistics(evidence, **changed)), Table)[0]
+    assert "replace the interval" in found.caption
+    assert all("[" not in ratio for ratio in shown(found, "ratio"))
+    assert all("[" in difference for difference in shown(found, "difference of shares"))
+    assert all("[" in ratio for ratio in shown(found, "ratio if arrived"))
 
 
 def as_tuned(evidence):

@@ -11,7 +11,7 @@ import pytest
 
 from hornlib.report.comparisons import Comparison, strongest
 from hornlib.report.sections.answer import intervals
-from hornlib.report.tables import MOST_ROWS, Number, table
+from hornlib.report.tables import MOST_ROWS, Estimate, Number, table
 from hornlib.report.wording import bounded, counted_range, csv_address, number, percentage, sentence, slug
 
 
@@ -67,10 +67,30 @@ def test_a_download_is_the_whole_table_as_csv():
     )
 
 
-def pair(ratio, low, high):
-    return Comparison(
-        "horn on digits", "cnn on digits", "horn", "cnn", "digits", "samples", ratio, low, high, 0.1, 0.2, 8
+def test_an_estimate_is_one_column_of_the_page_and_three_of_the_download():
+    made = table("name", "caption", ["x", "y"], [["a", Estimate(0.5, 0.25, 1)], ["b", np.nan]])
+    assert [row[1].shown for row in made.rows] == ["0.5 [0.25, 1]", "–"]
+    lines = urllib.parse.unquote(made.csv.partition(",")[2]).splitlines()
+    assert lines == ['x,y,"y, low","y, high"', "a,0.5,0.25,1", "b,,,"]
+
+
+def pair(ratio, low, high, **more):
+    own = "horn on digits", "cnn on digits", "horn", "cnn", "digits", "samples", ratio, low, high, 0.1, 0.2, 8
+    return Comparison(*own, **more)
+
+
+def test_a_pair_says_once_what_both_share():
+    tuned = pair(1, 0.5, 2)._replace(
+        contender="horn on digits, tuned for speed", rival="cnn on digits, tuned for speed"
     )
+    assert tuned.label == "horn : cnn on digits, tuned for speed" and tuned.pair == "horn : cnn"
+
+
+def test_a_pair_tells_how_many_arrived_only_where_some_did_not():
+    assert pair(0.5, 0.2, 0.9, arrived=8, rival_arrived=8).told == "0.5 [0.2, 0.9], n = 8"
+    assert pair(0.5, 0.2, 0.9, arrived=7, rival_arrived=8).told == "0.5 [0.2, 0.9], n = 8, 7 and 8 arrived"
+    few = pair(1, 0.99, 1.01, arrived=2, rival_arrived=1, word="too few arrivals")
+    assert few.told == "too few arrivals, n = 8, 2 and 1 arrived" and not few.has_ratio
 
 
 def test_the_strongest_pairs_are_kept_in_their_order():

@@ -162,7 +162,7 @@ def test_many_cells_of_the_subject_are_counted(results, settings, lognormal):
         ).attrs["answer"]
 
     assert "Mixed over 4 cells (yes in 2 cells; no in 2 cells): horn_cnn timesteps=" in said([*fast, *slow])
-    assert "Yes in all 2 cells: all 2 comparisons say so, the least certain that horn_cnn timesteps=" in said(
+    assert "Yes in both cells: both comparisons say so, the least certain that horn_cnn timesteps=" in said(
         fast
     )
     assert "No in all 3 cells: the clearest comparison says that" in said([*slow, slow[0]])

@@ -23,7 +23,7 @@ BLUE = "#0072B2"
 
 
 def forest_chart(found: Sequence[Comparison], title: str) -> Layered:
-    """Return the forest plot of pairs; below 1 the first of a pair is faster.
+    """Return the forest plot of pairs; below 1 the first of a pair needs less.
 
     Args:
         found: pairs, each with a finite ratio; at least one.

@@ -1,30 +1,21 @@
-"""The answer first: a paragraph, and one card a claim with its verdict and the intervals that it rests on."""
-
-import re
+"""The answer first: one card a claim with its verdict and its intervals, then every comparison in a table."""
 
 import numpy as np
 import xarray as xr
 
 from hornlib.report.blocks import Block, Card, Cards, Heading, Interval, Missing, Paragraph, Section
-from hornlib.report.comparisons import AXES_OF, QUESTIONS, Comparison, about, comparisons, headline, strongest
+from hornlib.report.comparisons import Comparison, claim_comparisons, intervals_words, strongest
 from hornlib.report.evidence import Evidence, SweepEvidence
 from hornlib.report.sections.by_sweep import by_sweep, no_results, no_statistics
-from hornlib.report.tables import Row, table
-from hornlib.report.wording import AXES, counted_range, slug
-from hornlib.statistics.verdicts import judged_selection
+from hornlib.report.tables import Estimate, Row, table
+from hornlib.report.wording import COSTS, counted_range, slug
+from hornlib.statistics.phrases import COSTS as SHORT_COSTS
+from hornlib.statistics.settings import StatisticsSettings
 
-__all__ = ["answer"]
+__all__ = ["answer", "intervals"]
 
 SHOWN = 6
-"""Intervals on a card; the forest plot below has the others."""
-
-LEAD = 400
-"""Letters of an answer that comes first; of a longer one its questions do, each with the sentence after it."""
-
-SENTENCE = 220
-"""Letters of a verdict's sentence that a card has room for; a longer one stands in the answer in full."""
-
-QUESTION = re.compile(r"(?<=\.) (?=[^.?:;]+\?)")
+"""Intervals on a card; the table below has all."""
 
 MARGIN = 6
 """Per cent of a card's line that stay free on both sides."""
@@ -42,53 +33,43 @@ def answer(evidence: Evidence) -> Section:
 def _blocks(sweep: SweepEvidence) -> list[Block]:
     if sweep.statistics is None:
         return [no_statistics(sweep) if sweep.results is not None else no_results(sweep)]
-    ds = sweep.statistics
-    told = str(ds.attrs.get("answer") or "No answer was written.")
-    parts = [told] if len(told) <= LEAD else QUESTION.split(told)
-    lead = " ".join(map(_shortened, parts)) if len(parts) > 1 else told
-    blocks: list[Block] = [Paragraph(lead, "lead")]
-    if "claim" not in ds.dims:
-        return [*blocks, Missing("The statistics hold no verdicts.", "hornlib statistics")]
-    claims = [claim for claim in QUESTIONS if claim in ds["claim"].values]
-    blocks.append(Cards([_card(sweep, claim) for claim in claims]))
-    if lead != told:
-        blocks += [Heading("The answer in full", slug("in-full", sweep.name)), *map(Paragraph, parts)]
-    if "verdict" in ds and ds.sizes["dataset"] > 1:
-        blocks += [Heading("By dataset", slug("verdicts", sweep.name)), _by_dataset(ds, sweep.name)]
-    return blocks
-
-
-def _shortened(part: str) -> str:
-    """Return a question with the sentence that follows it; all of a part that asks nothing."""
-    found = re.match(r"[^?]*\? .*?\.(?= |$)", part)
-    return found[0] if found else part
-
-
-def _card(sweep: SweepEvidence, claim: str) -> Card:
     ds, settings = sweep.statistics, sweep.settings
-    assert ds is not None
-    at_target = headline(ds, settings)
-    judged = judged_selection(ds["selected_for"].values.astype(str)) if "selected_for" in ds else ""
-    if "selected_for" in ds:  # a verdict is about these cells alone
-        at_target = at_target.isel(contender=np.flatnonzero(at_target["selected_for"].values == judged))
-    found = [
-        pair
-        for axis in AXES_OF[claim]
-        for pair in about(claim, comparisons(at_target, axis), sweep.subject, settings)
-    ]
-    shown = strongest(found, SHOWN)
-    words = str(ds["overall_sentence"].sel(claim=claim).item())
+    if "claim" not in ds.dims:
+        return [Paragraph(str(ds.attrs.get("answer") or "No answer was written."), "lead")]
+    pairs = claim_comparisons(ds, sweep.subject, settings)
+    claims = [str(claim) for claim in ds["claim"].values]
+    blocks: list[Block] = [Cards([_card(ds, claim, _of(pairs, claim), settings) for claim in claims])]
+    if ds.sizes["dataset"] > 1:
+        heading = Heading("Verdicts by dataset", slug("verdicts", sweep.name))
+        blocks += [heading, _verdicts(ds, sweep.name)]
+    return [*blocks, *_comparisons(ds, pairs, sweep)]
+
+
+def _of(pairs: dict[tuple[str, str], list[Comparison]], claim: str) -> list[Comparison]:
+    return [pair for (_, name), own in pairs.items() if name == claim for pair in own]
+
+
+def _card(ds: xr.Dataset, claim: str, pairs: list[Comparison], settings: StatisticsSettings) -> Card:
+    own = ds.sel(claim=claim)
+    verdict = str(own["overall_verdict"].item()) or "not measured"
+    shown = strongest(pairs, SHOWN)
+    sentence = str(own["overall_sentence"].item())
     return Card(
-        QUESTIONS[claim],
-        str(ds["overall_verdict"].sel(claim=claim).item()) or "not measured",
-        words if len(words) <= SENTENCE else "",
-        intervals(shown, several_axes=len(AXES_OF[claim]) > 1),
-        _note(found, len(shown), settings.target) if found else "",
+        str(own["question"].item()),
+        verdict,
+        sentence.removeprefix(f"{verdict.capitalize()}: "),  # the card shows the verdict above it
+        intervals(shown, several_axes=len(settings.claims[claim].axes) > 1),
+        _note(pairs, len(shown), settings) if shown else "",
     )
 
 
 def intervals(pairs: list[Comparison], several_axes: bool) -> list[Interval]:
-    """Return the drawings of pairs on one logarithmic line with 1 in its middle."""
+    """Return the drawings of pairs on one logarithmic line with 1 in its middle.
+
+    Args:
+        pairs: each with a ratio that may be shown.
+        several_axes: whether a label names the axis.
+    """
     if not pairs:
         return []
     ends = np.log([[pair.ratio, pair.low, pair.high] for pair in pairs])
@@ -97,7 +78,7 @@ def intervals(pairs: list[Comparison], several_axes: bool) -> list[Interval]:
     places = 50 + (50 - MARGIN) * ends / limit
     return [
         Interval(
-            label=f"{pair.label}, {AXES[pair.axis]}" if several_axes else pair.label,
+            label=f"{pair.label}, {COSTS[pair.axis]}" if several_axes else pair.label,
             told=pair.told,
             point=round(float(point), 2),
             low=round(float(low), 2),
@@ -108,29 +89,71 @@ def intervals(pairs: list[Comparison], several_axes: bool) -> list[Interval]:
     ]
 
 
-def _note(found: list[Comparison], num_shown: int, target: float) -> str:
-    axes = " or ".join(dict.fromkeys(AXES[pair.axis] for pair in found))
-    some = (
-        f" The {num_shown} furthest from 1 of {len(found)} pairs are drawn." if num_shown < len(found) else ""
-    )
+def _note(pairs: list[Comparison], num_shown: int, settings: StatisticsSettings) -> str:
+    axes = " or ".join(dict.fromkeys(COSTS[pair.axis] for pair in pairs))
+    some = f" {num_shown} of {len(pairs)} comparisons are drawn." if num_shown < len(pairs) else ""
     return (
-        f"Ratio of restricted mean {axes} to target {target:g}, with its interval; left of the dashed line (1) "
-        f"the first is faster. n = {counted_range([pair.num_pairs for pair in found])} seeds a pair.{some}"
+        f"Ratios of {axes} to target {settings.target:g}, with {intervals_words(settings)}. Left of the dashed line "
+        f"(1) the first needs less. n = {counted_range([pair.num_pairs for pair in pairs])} seeds a pair.{some}"
     )
 
 
-def _by_dataset(ds: xr.Dataset, sweep: str) -> Block:
-    columns = ["dataset", "claim", "verdict", "sentence"]
+def _verdicts(ds: xr.Dataset, sweep: str) -> Block:
+    """Return the table of verdicts: a row a claim, a column a dataset."""
+    columns = ["question", "over all", *(str(dataset) for dataset in ds["dataset"].values)]
+    words = ds["verdict"].transpose("claim", "dataset").values
+    rows: list[Row] = [
+        [str(question), str(overall), *map(str, own)]
+        for question, overall, own in zip(
+            ds["question"].values, ds["overall_verdict"].values, words, strict=True
+        )
+    ]
+    caption = (
+        "A claim holds (yes) if all of its comparisons say yes. It is refuted (no) by the most "
+        "certain comparison against it, corrected over all of them."
+    )
+    return table(slug("verdicts", sweep, "table"), caption, columns, rows)
+
+
+def _comparisons(
+    ds: xr.Dataset, pairs: dict[tuple[str, str], list[Comparison]], sweep: SweepEvidence
+) -> list[Block]:
+    """Return the table of every comparison that a verdict rests on."""
     rows: list[Row] = [
         [
-            str(dataset),
-            QUESTIONS.get(str(claim), str(claim)),
-            *(
-                str(ds[name].sel(dataset=dataset, claim=claim).item())
-                for name in ("verdict", "verdict_sentence")
-            ),
+            claim.replace("_", " "),
+            dataset,
+            pair.pair,
+            SHORT_COSTS[pair.axis],
+            pair.word,
+            Estimate(pair.ratio, pair.low, pair.high) if pair.has_ratio else float("nan"),
+            pair.p_holm,
+            pair.num_pairs,
+            pair.arrived,
+            pair.rival_arrived,
         ]
-        for dataset in ds["dataset"].values
-        for claim in ds["claim"].values
+        for claim in map(str, ds["claim"].values)
+        for dataset in map(str, ds["dataset"].values)
+        for pair in pairs.get((dataset, claim), ())
     ]
-    return table(slug("verdicts", sweep, "table"), "Verdicts by dataset.", columns, rows)
+    if not rows:
+        return []
+    columns = [
+        "claim",
+        "dataset",
+        "pair",
+        "cost",
+        "needs less",
+        "ratio",
+        "p, Holm",
+        "n",
+        "arrived",
+        "rival arrived",
+    ]
+    caption = (
+        f"Paired ratios of costs to target {sweep.settings.target:g} with "
+        f"{intervals_words(sweep.settings)}. Below 1 the first needs less. Arrived: runs that reached the target. "
+        f"n = {counted_range([pair.num_pairs for own in pairs.values() for pair in own])} seeds a pair."
+    )
+    heading = Heading("What the verdicts rest on", slug("comparisons", sweep.name))
+    return [heading, table(slug("comparisons", sweep.name, "table"), caption, columns, rows)]

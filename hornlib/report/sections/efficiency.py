@@ -31,9 +31,7 @@ def efficiency(evidence: Evidence) -> Section:
 
 
 def _blocks(ds: xr.Dataset, sweep: SweepEvidence) -> list[Block]:
-    blocks = [
-        block for axis in ("training_flops", "seconds") for block in pairs_blocks(sweep, axis, "efficiency")
-    ]
+    blocks = [block for axis in ("training_flops", "seconds") for block in pairs_blocks(sweep, axis)]
     legend = swatches(series_of(ds))
     for cost, words in COSTS.items():
         charts = [_pareto(ds, dataset, cost, legend, sweep.name) for dataset in datasets(ds)]

@@ -6,6 +6,7 @@ import numpy as np
 import xarray as xr
 
 from hornlib.report.blocks import Block, Missing, Section
+from hornlib.report.comparisons import subjects
 from hornlib.report.evidence import Evidence, SweepEvidence
 from hornlib.report.sections.by_sweep import by_headline
 from hornlib.report.tables import Number, Row, table
@@ -28,7 +29,8 @@ def _differences(ds: xr.Dataset, sweep: SweepEvidence) -> list[Block]:
     """Return the table of the subject's final metric less each rival's."""
     if "final_difference" not in ds:
         return []
-    ds = ds.isel(contender=np.flatnonzero(ds["arm"].values == sweep.subject))
+    arms = subjects(ds, sweep.subject, sweep.settings)
+    ds = ds.isel(contender=np.flatnonzero(np.isin(ds["arm"].values.astype(str), arms)))
     pairs = ("contender", "rival")
     difference, better = (
         _bounded(ds, name, pairs) for name in ("final_difference", "probability_of_improvement")
@@ -52,7 +54,7 @@ def _differences(ds: xr.Dataset, sweep: SweepEvidence) -> list[Block]:
     rows.sort(key=lambda row: row[2])
     margin = sweep.settings.margin
     caption = (
-        f"Final test metric of {sweep.subject} less the rival's, with its interval "
+        f"Final test metric of {', '.join(arms)} less the rival's, with its interval "
         f"({ds['final_difference_bound'].attrs.get('interval', 'two-sided')}); the probability that a run is "
         f"better than one of the rival's; and whether it is at most {margin:g} worse. n = "
         f"{counted_range([float(row[-1]) for row in rows])} seeds a pair."

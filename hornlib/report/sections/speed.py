@@ -5,16 +5,17 @@ from collections.abc import Sequence
 import numpy as np
 import xarray as xr
 
-from hornlib.report.blocks import Block, Chart, Missing, Paragraph, Section
+from hornlib.report.blocks import Block, Chart, Missing, Paragraph, Section, Table
 from hornlib.report.charts.forest import forest_chart
 from hornlib.report.charts.lines import Line, lines_chart, thinned
-from hornlib.report.comparisons import HEADLINE_AXIS, Comparison, comparisons, headline, strongest
+from hornlib.report.comparisons import Comparison, comparisons, headline, intervals_words, strongest, subjects
 from hornlib.report.curve_charts import curve_charts
 from hornlib.report.evidence import Evidence, SweepEvidence
 from hornlib.report.sections.by_sweep import by_sweep, no_results, no_statistics
 from hornlib.report.series import datasets, drawn, series_of, swatches
-from hornlib.report.tables import Row, table
-from hornlib.report.wording import AXES, counted_range, sentence, slug
+from hornlib.report.tables import Estimate, Row, table
+from hornlib.report.wording import AXES, COSTS, counted_range, sentence, slug
+from hornlib.statistics.settings import StatisticsSettings
 
 __all__ = ["pairs_blocks", "speed"]
 
@@ -32,68 +33,112 @@ def _blocks(sweep: SweepEvidence) -> list[Block]:
     if sweep.statistics is None:
         blocks.append(no_statistics(sweep))
     else:
-        blocks += pairs_blocks(sweep, "samples", "speed")
+        axes = _axes(sweep.settings)
+        for axis in axes:
+            blocks += pairs_blocks(sweep, axis)
+        blocks += [] if "training_loss" in axes else _control(sweep)
         blocks += _fractions(sweep)
     if sweep.results is None:
         return [*blocks, no_results(sweep)]
     return [*blocks, *curve_charts(sweep.results, sweep.name)]
 
 
-def pairs_blocks(sweep: SweepEvidence, axis: str, part: str) -> list[Block]:
-    """Return the forest plot and the table of the subject's ratios on an axis, or why there are none."""
+def _axes(settings: StatisticsSettings) -> list[str]:
+    """Return the axes of this section: samples, and what claims name beyond the costs of the section on efficiency."""
+    named = (axis for claim in settings.asked().values() for axis in claim.axes)
+    return [axis for axis in dict.fromkeys(("samples", *named)) if axis not in ("training_flops", "seconds")]
+
+
+def _control(sweep: SweepEvidence) -> list[Block]:
+    """Return the table of ratios to the training loss, which involves no statistic of batch norm; or nothing."""
+    return [block for block in pairs_blocks(sweep, "training_loss") if isinstance(block, Table)]
+
+
+def pairs_blocks(sweep: SweepEvidence, axis: str) -> list[Block]:
+    """Return the forest plot and the table of the subjects' ratios on an axis, or why there are none."""
     assert sweep.statistics is not None
     ds = headline(sweep.statistics, sweep.settings)
-    found = [pair for pair in comparisons(ds, axis) if pair.arm == sweep.subject]
-    target = sweep.settings.target
-    if not found:
+    settings = sweep.settings
+    pairs = comparisons(ds, axis, subjects(sweep.statistics, sweep.subject, settings))
+    if not any(np.isfinite(pair.arrived) or np.isfinite(pair.ratio) for pair in pairs):
         return [
             Missing(
-                f"No ratio of {AXES[axis]} to target {target:g} is known in the sweep {sweep.name}; "
+                f"No ratio of {COSTS[axis]} to target {settings.target:g} is known in the sweep {sweep.name}; "
                 "see the limits below for why.",
                 "hornlib calibrate" if axis == "seconds" else "",
             )
         ]
-    shown = strongest(found, MOST_PAIRS)
-    how = str(ds["ratio"].attrs.get("estimator", "paired ratio of restricted means"))
-    caption = (
-        f"{sentence(how)} Target {target:g}, in {AXES[axis]}. Left of 1 the first of a pair is faster. "
-        f"Interval: {_interval(ds)}. n = {counted_range([pair.num_pairs for pair in found])} seeds a pair."
-    )
-    if len(shown) < len(found):
-        caption += f" The {len(shown)} pairs furthest from 1 of {len(found)} are drawn; the table has all."
     name = slug(sweep.name, "ratios", axis)
-    chart = Chart(
+    shown = strongest(pairs, MOST_PAIRS)
+    charts = [_forest(shown, len(pairs), name, axis, settings)] if shown else []
+    return [*charts, _pairs_table(pairs, f"{name}-table", axis, settings)]
+
+
+def _forest(
+    shown: Sequence[Comparison], number: int, name: str, axis: str, settings: StatisticsSettings
+) -> Chart:
+    caption = (
+        f"Paired ratios of {COSTS[axis]} to target {settings.target:g}, with {intervals_words(settings)}. Left of 1 "
+        f"the first of a pair needs less. n = {counted_range([pair.num_pairs for pair in shown])} seeds a pair."
+    )
+    if len(shown) < number:
+        caption += f" {len(shown)} of {number} pairs are drawn; the table has all."
+    return Chart(
         name,
-        f"Ratios of restricted means, {AXES[axis]}",
+        f"Ratios of {COSTS[axis]}",
         caption,
         "Forest plot. " + "; ".join(f"{pair.label}: {pair.told}" for pair in shown[:8]) + ".",
-        forest_chart(shown, f"ratio of restricted mean {AXES[axis]}"),
+        forest_chart(shown, f"ratio of {COSTS[axis]}"),
         spread="wide",
     )
-    return [chart, _pairs_table(found, f"{name}-table", axis, target)]
 
 
-def _pairs_table(found: Sequence[Comparison], name: str, axis: str, target: float) -> Block:
-    known = {
-        "contender": "contender",
-        "rival": "rival",
-        "dataset": "dataset",
-        "ratio": "ratio",
-        "low": "low",
-        "high": "high",
-        "p": "p",
-        **({"p_holm": "p, Holm"} if axis == HEADLINE_AXIS else {}),
-        "num_pairs": "n",
-    }
-    rows: list[Row] = [
-        [getattr(pair, name) for name in known] for pair in sorted(found, key=lambda pair: pair.ratio)
+def _pairs_table(pairs: Sequence[Comparison], name: str, axis: str, settings: StatisticsSettings) -> Block:
+    """Return the table of all pairs, the smallest ratios first, with sensitivity checks at its end."""
+    two_part = any(pair.two_part for pair in pairs)
+    columns = [
+        *(
+            "contender",
+            "rival",
+            "dataset",
+            "ratio",
+            "needs less",
+            "p",
+            "p, Holm",
+            "n",
+            "arrived",
+            "rival arrived",
+        ),
+        *(["difference of shares"] if two_part else []),
+        *("ratio if arrived", "ratio of means", "ratio of expected cost"),
     ]
-    return table(
-        name,
-        f"Ratios to target {target:g} in {AXES[axis]}, with tests where there are any.",
-        list(known.values()),
-        rows,
+    ordered = sorted(pairs, key=lambda pair: pair.ratio if pair.has_ratio else np.inf)
+    caption = (
+        f"{COSTS[axis].capitalize()} to target {settings.target:g}: geometric ratio of paired runs, where a miss costs "
+        f"the budget of the pair, with {intervals_words(settings)}. Other kinds of ratio as a check: of pairs that "
+        "arrived; of arithmetic means, its interval for this pair alone; of the cost of all runs per arrival."
     )
+    if two_part:
+        caption += (
+            " Where some runs diverged, difference of shares and ratio if arrived replace the interval."
+        )
+    return table(name, caption, columns, [_row(pair, two_part) for pair in ordered])
+
+
+def _row(pair: Comparison, two_part: bool) -> Row:
+    unknown = float("nan")
+    return [
+        pair.contender,
+        pair.rival,
+        pair.dataset,
+        Estimate(pair.ratio, pair.low, pair.high) if pair.has_ratio else unknown,
+        pair.word,
+        *(pair.p, pair.p_holm, pair.num_pairs, pair.arrived, pair.rival_arrived),
+        *([Estimate(*pair.difference)] if two_part else []),
+        Estimate(*pair.ratio_if_arrived),
+        Estimate(*pair.ratio_of_means) if pair.has_ratio else unknown,
+        pair.ratio_of_expected_cost,
+    ]
 
 
 def _fractions(sweep: SweepEvidence) -> list[Block]:
