@@ -6,174 +6,240 @@ import numpy as np
 import xarray as xr
 
 from hornlib.statistics.contenders import contenders
-from hornlib.statistics.restricted_mean import baseline_metric
 from hornlib.statistics.settings import Claim, StatisticsSettings
 from hornlib.statistics.summary import core
-from hornlib.statistics.verdicts import CLAIMS, verdicts
+from hornlib.statistics.verdicts import verdicts
 
-__all__ = ["ARMS", "WORLDS", "WORLD_SETTINGS", "World", "judge", "simulate"]
+__all__ = [
+    "ARMS",
+    "BASELINE",
+    "CONTROLS",
+    "RIVALS",
+    "SUBJECT",
+    "WORLD_SETTINGS",
+    "PlantedArm",
+    "World",
+    "judge",
+    "simulate",
+]
 
-SUBJECT = "horn_cnn"
-RIVALS = ("cnn", "cnn_equal_flops")
+SUBJECT, BASELINE = "horn_cnn", "cnn"
+RIVALS = (BASELINE, "cnn_equal_flops")
 CONTROLS = ("leaky_cnn", "overdamped", "tanh_cnn")
 ARMS = (SUBJECT, *RIVALS, *CONTROLS)
 
 WORLD_SETTINGS = StatisticsSettings(
     subject=SUBJECT,
-    baseline="cnn",
+    baseline=BASELINE,
     targets=(),
     claims={
         "faster": Claim(rivals=RIVALS),
         "because_of_oscillation": Claim(what="its oscillation", rivals=RIVALS, controls=CONTROLS),
         "cheaper": Claim(axes=("training_flops", "seconds"), rivals=RIVALS),
     },
-    alpha=0.02,
-    bootstrap=2000,
+    bootstrap=1000,
 )
+"""The product's defaults, with as few draws as it allows: no verdict rests on the bootstrap."""
+
+JUDGED_AXES = ("samples", "training_flops", "seconds")
 
 STEPS = np.array(sorted({round(10 ** (k / 12)) for k in range(37)}))
+"""The suite's own grid of evaluations, to 1,000 steps."""
 
 USUAL_TIME = 100.0
+"""Steps to the headline's level."""
+
 CHANCE, USUAL_GAIN = 0.1, 0.85
 NOISE = 0.002
 """Standard deviation of an evaluation."""
 
+STALLED = 0.8
+"""Share of the gain at which a run that never arrives ends; the headline's level is at .9."""
 
-class World(NamedTuple):
-    """What is true in a world; where nothing is said, all arms are alike.
+
+class PlantedArm(NamedTuple):
+    """What is true of an arm; the defaults are those of an arm about which nothing is said.
 
     Attributes:
-        speed: arm -> how many times fewer samples it needs to the headline's level.
-        cost: FLOPs and seconds of the subject's step, as multiples of the others'.
-        end: the subject's final gain, as a share of the others'.
-        shape: k of the subject's curve 1 - exp(-(r s)^k); below 1 it rises early and then slowly.
-        diverging: share of the subject's runs that diverge, at a step drawn log-uniformly.
-        wanted: (claim, verdict) -> (least, most) share of sweeps that may say so.
+        speed: how many times fewer samples it needs to the headline's level.
+        cost: FLOPs and seconds of a step, as a multiple of the usual.
+        length: steps of its training.
+        every: it is evaluated at every so many evaluations, counted from the last.
+        spread: standard deviation of its log time, as a multiple of the world's.
+        noise: standard deviation of its evaluations, as a multiple of the usual.
+        stalling: share of runs that never arrive, although they do not diverge.
+        diverging: share of runs that diverge, at a step drawn log-uniformly.
+        end: its final gain, as a share of the others'.
+        shape: k of its curve 1 - exp(-(r s)^k); below 1 the curve rises early and then slowly.
     """
 
-    speed: dict[str, float] = {}  # noqa: RUF012  a NamedTuple's default; never changed
+    speed: float = 1.0
     cost: float = 1.0
+    length: int = 1000
+    every: int = 1
+    spread: float = 1.0
+    noise: float = 1.0
+    stalling: float = 0.0
+    diverging: float = 0.0
     end: float = 1.0
     shape: float = 1.0
-    diverging: float = 0.0
-    wanted: dict[tuple[str, str], tuple[float, float]] = {}  # noqa: RUF012
 
 
-NEARLY_ALWAYS, HARDLY_EVER = (0.95, 1.0), (0.0, 0.035)
+class World(NamedTuple):
+    """What is true in a world.
 
-WORLDS: dict[str, World] = {
-    "1.5 times faster than all": World(
-        speed={SUBJECT: 1.5},
-        wanted={
-            ("faster", "yes"): NEARLY_ALWAYS,
-            ("because_of_oscillation", "yes"): (0.9, 1.0),  # all five rivals at once: less power
-            ("cheaper", "yes"): NEARLY_ALWAYS,
-        },
-    ),
-    "equal": World(
-        wanted={(claim, "yes"): HARDLY_EVER for claim in CLAIMS} | {("faster", "no"): HARDLY_EVER}
-    ),
-    "faster than the CNNs, equal to leaky": World(
-        speed={SUBJECT: 1.5, "leaky_cnn": 1.5},
-        wanted={("faster", "yes"): NEARLY_ALWAYS, ("because_of_oscillation", "yes"): HARDLY_EVER},
-    ),
-    "faster in samples, slower in FLOPs": World(
-        speed={SUBJECT: 1.5},
-        cost=3.0,
-        wanted={("faster", "yes"): NEARLY_ALWAYS, ("cheaper", "yes"): HARDLY_EVER},
-    ),
-    "early fast, equal at the target, lower end": World(
-        end=0.95, shape=0.5, wanted={(claim, "yes"): HARDLY_EVER for claim in CLAIMS}
-    ),
-    "1.5 times faster, but 40 % of the runs diverge": World(
-        speed={SUBJECT: 1.5}, diverging=0.4, wanted={(claim, "yes"): HARDLY_EVER for claim in CLAIMS}
-    ),
-    "1.1 times faster than all": World(
-        speed={SUBJECT: 1.1}, wanted={("faster", "yes"): (0.0, 0.4), ("faster", "no"): HARDLY_EVER}
-    ),
-}
+    Attributes:
+        arms: arm -> what is true of it. An arm that is not one of `ARMS` takes part, too, and is in no claim.
+        truth: claim -> the word that is right, `yes` or `no`. Of a claim that is not named neither word is right.
+        power: claim -> the least share of datasets that must get the word that is right.
+        most: (claim, word) -> the largest share of sweeps that may get a wrong word, where alpha cannot hold.
+        num_seeds: runs of each arm.
+        sd: standard deviation of the log time.
+        num_datasets: datasets of a sweep.
+        with_effect: number of its first datasets on which speeds differ; all arms are equally fast on the others,
+            and neither word is right there. None: all.
+    """
+
+    arms: dict[str, PlantedArm] = {}  # noqa: RUF012  a NamedTuple's default; never changed
+    truth: dict[str, str] = {}  # noqa: RUF012
+    power: dict[str, float] = {}  # noqa: RUF012
+    most: dict[tuple[str, str], float] = {}  # noqa: RUF012
+    num_seeds: int = 10
+    sd: float = 0.25
+    num_datasets: int = 1
+    with_effect: int | None = None
+
+    def labels(self) -> tuple[str, ...]:
+        """Return every arm that takes part."""
+        return tuple(dict.fromkeys((*ARMS, *self.arms)))
+
+    def right(self, claim: str) -> list[str]:
+        """Return the word that is right on each dataset, "" where neither is."""
+        return [self.truth.get(claim, "") if there else "" for there in self.has_effect()]
+
+    def has_effect(self) -> list[bool]:
+        """Return whether the arms' speeds differ on each dataset."""
+        number = self.num_datasets if self.with_effect is None else self.with_effect
+        return [place < number for place in range(self.num_datasets)]
 
 
-def simulate(
-    world: World, num_sweeps: int, num_seeds: int = 15, sd: float = 0.2, seed: int = 0
-) -> xr.Dataset:
-    """Return sweeps of a world as `open_results` would give one; each stands as a dataset of its own.
+def simulate(world: World, num_sweeps: int, seed: int = 0) -> xr.Dataset:
+    """Return sweeps of a world as `open_results` would give one, with the coordinate `sweep` beside `dataset`.
 
     A run's metric is chance + A' g(s) + noise, g(s) = end (1 - exp(-(r s)^k)), with r such that g reaches the
-    headline's level .9 after exp(sd z) x 100 / speed steps, z standard normal.
+    headline's level .9 after exp(sd z) x 100 / speed steps, z standard normal. What is drawn for an arm does not
+    depend on the other arms.
 
     Args:
         world: what is true.
         num_sweeps: simulated sweeps.
-        num_seeds: runs of each arm.
-        sd: standard deviation of the log time.
         seed: of all draws.
     """
-    random = np.random.default_rng([seed, num_sweeps, num_seeds, *b"planted worlds"])
-    shape = (num_sweeps, len(ARMS), num_seeds)
-    subject = np.array([arm == SUBJECT for arm in ARMS])[None, :, None]
-    speed = np.array([world.speed.get(arm, 1.0) for arm in ARMS])[None, :, None]
-    times = USUAL_TIME / speed * np.exp(sd * random.standard_normal(shape))
-    end, power = np.where(subject, world.end, 1.0), np.where(subject, world.shape, 1.0)
-    rate = (-np.log(1 - 0.9 / end)) ** (1 / power) / times
-    gain = end[..., None] * (1 - np.exp(-((rate[..., None] * STEPS) ** power[..., None])))
-    metric = CHANCE + USUAL_GAIN * gain + NOISE * random.standard_normal((*shape, len(STEPS)))
-    diverges = subject & (random.random(shape) < world.diverging)
-    diverged_at = np.where(diverges, STEPS[-1] ** random.random(shape), np.nan)
-    metric[diverged_at[..., None] <= STEPS] = np.nan
-    return _as_results(metric, diverged_at, world.cost)
+    arms = world.labels()
+    curves = [_curves(world, arm, num_sweeps, seed) for arm in arms]
+    metric, diverged_at = (np.stack(parts, axis=2) for parts in zip(*curves, strict=True))
+    return _as_results(world, metric, diverged_at)
 
 
 def judge(ds: xr.Dataset, settings: StatisticsSettings = WORLD_SETTINGS) -> xr.Dataset:
-    """Return the `verdict` (dataset, claim) of each simulated sweep, by the statistics that real ones go through.
+    """Return what the statistics that real sweeps go through say of each simulated sweep, on (sweep, dataset).
 
-    Beside it, on (dataset): `lower_end` and `diverged`, whether the report would tell so of the subject.
+    Families of Holm's correction are those of one sweep. A, which sets the level, is taken as known, as tuned sweeps
+    have it.
+
+    Returns:
+        `verdict` (.., claim); `lower_end` and `diverged`, whether the report would tell so of the subject; and what
+        the table of ratios holds of subject over baseline in samples: `ratio`, `two_part`, their intervals.
     """
     runs = contenders(ds)
-    reference = baseline_metric(runs, settings.baseline)
-    axes = ("samples", "training_flops", "seconds")
-    result = core(runs, reference, settings, ("arm", "selected_for", "dataset"), axes)
-    judged, _ = verdicts(result["conclusion"], SUBJECT, settings)
-    own = result.isel(contender=np.flatnonzero(result["arm"] == SUBJECT)).swap_dims(contender="dataset")
-    judged["lower_end"] = own["non_inferior"].sel(rival=RIVALS[0], drop=True) == "no"
-    judged["diverged"] = own["num_diverged"] > 0
-    return judged.drop_vars([name for name in judged.coords if name not in ("dataset", "claim")])
+    labels = np.array(list(dict.fromkeys(runs["dataset"].values.tolist())), object)
+    reference = xr.DataArray(np.full(len(labels), CHANCE + USUAL_GAIN), {"dataset": labels}, "dataset")
+    result = core(runs, reference, settings, ("arm", "selected_for", "sweep"), JUDGED_AXES)
+    by_label, _ = verdicts(result, SUBJECT, settings)
+    shape = (len(np.unique(runs["sweep"].values)), -1)
+    own = result.isel(contender=np.flatnonzero(result["arm"] == SUBJECT)).sel(rival=BASELINE)
+    pair = own.sel(target=settings.target, axis="samples")
+    words = by_label["verdict"].transpose("dataset", "claim").values
+    place = ("sweep", "dataset")
+    told = {
+        "verdict": ((*place, "claim"), words.reshape(*shape, words.shape[1])),
+        "lower_end": (place, (own["non_inferior"] == "no").values.reshape(shape)),
+        "diverged": (place, (own["num_diverged"] > 0).values.reshape(shape)),
+    }
+    for name in ("ratio", "two_part", "ratio_if_arrived", "arrival_difference"):
+        told[name] = (place, pair[name].values.reshape(shape))
+    for name in ("ratio_bound", "ratio_if_arrived_bound", "arrival_difference_bound"):
+        told[name] = ((*place, "bound"), pair[name].transpose(..., "bound").values.reshape(*shape, 2))
+    return xr.Dataset(told, coords={"claim": by_label["claim"].values})
 
 
-def _as_results(metric: np.ndarray, diverged_at: np.ndarray, cost: float) -> xr.Dataset:
-    """Return curves (sweep, arm, seed, step) under the names that results.nc has."""
-    num_sweeps, _, num_seeds, _ = metric.shape
-    curves = metric.reshape(-1, num_seeds, len(STEPS))
+def _curves(world: World, arm: str, num_sweeps: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return an arm's metric (sweep, dataset, seed, step) and the steps at which its runs diverge, NaN if never."""
+    planted = world.arms.get(arm, PlantedArm())
+    shape = (num_sweeps, world.num_datasets, world.num_seeds)
+    random = np.random.default_rng([seed, *shape, *f"planted worlds {arm}".encode()])
+    speed = np.where(world.has_effect(), planted.speed, 1.0)[:, None]
+    times = USUAL_TIME / speed * np.exp(world.sd * planted.spread * random.standard_normal(shape))
+    rate = (-np.log(1 - 0.9 / planted.end)) ** (1 / planted.shape) / times
+    gain = planted.end * (1 - np.exp(-((rate[..., None] * STEPS) ** planted.shape)))
+    noise = NOISE * planted.noise * random.standard_normal((*shape, len(STEPS)))
+    stalls = random.random(shape) < planted.stalling
+    metric = CHANCE + USUAL_GAIN * gain * np.where(stalls, STALLED, 1.0)[..., None] + noise
+    diverges = random.random(shape) < planted.diverging
+    diverged_at = np.where(diverges, planted.length ** random.random(shape), np.nan)
+    metric[diverged_at[..., None] <= STEPS] = np.nan
+    return metric, diverged_at
+
+
+def _as_results(world: World, metric: np.ndarray, diverged_at: np.ndarray) -> xr.Dataset:
+    """Return curves (sweep, dataset, arm, seed, step) under the names that results.nc has."""
+    num_sweeps, num_datasets, num_arms, num_seeds, _ = metric.shape
+    planted = [world.arms.get(arm, PlantedArm()) for arm in world.labels()]
+    repeats = num_sweeps * num_datasets
+    arms = np.tile(np.array(world.labels(), object), repeats)
+    cost = np.tile([arm.cost for arm in planted], repeats)
+    evaluated = np.tile([_evaluated(arm) for arm in planted], (repeats, 1))
+    last = len(STEPS) - 1 - evaluated[:, ::-1].argmax(1)
+    sweeps = np.repeat([f"sweep-{index:04d}" for index in range(num_sweeps)], num_datasets * num_arms)
+    datasets = np.tile(np.repeat(np.arange(num_datasets), num_arms), num_sweeps)
+    tasks = np.array([f"{sweep} data-{place}" for sweep, place in zip(sweeps, datasets, strict=True)], object)
+    whole = metric.reshape(-1, num_seeds, len(STEPS))
+    final = np.take_along_axis(whole, last[:, None, None], -1)[..., 0]
+    curves = np.where(evaluated[:, None], whole, np.nan)
     diverged_at = diverged_at.reshape(-1, num_seeds)
-    arms = np.tile(np.array(ARMS, object), num_sweeps)
-    sweeps = np.repeat([f"sweep-{index:04d}" for index in range(num_sweeps)], len(ARMS)).astype(object)
-    step_cost = np.where(arms == SUBJECT, cost, 1.0)
-    flops = np.where(np.isnan(curves), np.nan, (step_cost[:, None] * STEPS)[:, None])
+    flops = np.where(np.isnan(curves), np.nan, (cost[:, None] * STEPS)[:, None])
     runs, dims = ("cell", "seed"), ("cell", "seed", "step")
     return xr.Dataset(
         {
             "validation_metric": (dims, curves),
             "test_metric": (dims, curves),
-            "final_validation_metric": (runs, curves[..., -1]),
-            "final_test_metric": (runs, curves[..., -1]),
+            "final_validation_metric": (runs, final),
+            "final_test_metric": (runs, final),
             "training_flops": (dims, flops),
             "seconds": (dims, flops),
             "num_parameters": (dims, np.broadcast_to(1.0, curves.shape)),
-            "samples": (("cell", "step"), np.broadcast_to(64.0 * STEPS, (len(arms), len(STEPS)))),
-            "step_time": (("cell", "calibration_device"), step_cost[:, None]),
+            "samples": (("cell", "step"), np.where(evaluated, 64.0 * STEPS, np.nan)),
+            "step_time": (("cell", "calibration_device"), cost[:, None]),
             "diverged_at_step": (runs, diverged_at),
             "status": (runs, np.where(np.isnan(diverged_at), "complete", "diverged").astype(object)),
         },
         coords={
-            "cell": [f"{sweep}-{arm}" for sweep, arm in zip(sweeps, arms, strict=True)],
+            "cell": [f"{task}-{arm}" for task, arm in zip(tasks, arms, strict=True)],
             "seed": np.arange(num_seeds),
             "step": STEPS,
             "calibration_device": ["planted"],
             "arm": ("cell", arms),
             "model": ("cell", arms),
-            "dataset": ("cell", sweeps),
+            "sweep": ("cell", sweeps.astype(object)),
+            "dataset": ("cell", tasks),
             "direction": ("cell", np.full(len(arms), "maximise", object)),
             "chance_level": ("cell", np.full(len(arms), CHANCE)),
-            "forward_flops": ("cell", step_cost),
+            "forward_flops": ("cell", cost),
         },
     )
+
+
+def _evaluated(arm: PlantedArm) -> np.ndarray:
+    """Return at which of `STEPS` an arm is evaluated: at its last step, and at every so many before."""
+    within = np.flatnonzero(arm.length >= STEPS)
+    return np.isin(np.arange(len(STEPS)), within[::-1][:: arm.every])

@@ -1,0 +1,126 @@
+"""The planted worlds: what is true in each, which word is right, and how often it must be found."""
+
+from typing import Any
+
+from hornlib.statistics.worlds import ARMS, BASELINE, SUBJECT, PlantedArm, World
+
+__all__ = ["BYSTANDER", "WORLDS"]
+
+BYSTANDER = "bystander"
+"""An arm that is in no claim."""
+
+ALL_YES = {"faster": "yes", "because_of_oscillation": "yes", "cheaper": "yes"}
+ALL_NO = dict.fromkeys(ALL_YES, "no")
+
+FASTER = PlantedArm(speed=1.5)
+PRECISE: dict[str, Any] = {"num_seeds": 15, "sd": 0.2}
+
+POWER = {
+    (7, 0.25): (0.55, 0.34),
+    (7, 0.35): (0.26, 0.1),
+    (10, 0.25): (0.8, 0.65),
+    (10, 0.35): (0.46, 0.25),
+    (15, 0.2): (0.99, 0.99),
+}
+"""(seeds, deviation) -> power against two rivals, and against two rivals and three controls, of a subject that is 1.5
+times faster. It is the share of 20,000 draws of planted times, rounded up to evaluations, in which plain t-tests of log
+times reject at 5 % against every one. It was computed without this library."""
+
+POWER_OF_THREE = (0.73, 0.55)
+"""The same for ten seeds, a deviation of .25 and Holm's correction over three datasets."""
+
+
+def _power(two_rivals: float, with_controls: float) -> dict[str, float]:
+    return {"faster": two_rivals, "because_of_oscillation": with_controls, "cheaper": two_rivals}
+
+
+USUAL_POWER = _power(*POWER[10, 0.25])
+
+UNSEEN = 0.85**10
+"""Chance that none of ten runs diverges where 15 % do."""
+
+WORLDS: dict[str, World] = {
+    "1.5 times faster than all": World(
+        {SUBJECT: FASTER},
+        truth=ALL_YES,
+        power=_power(*POWER[15, 0.2]),
+        **PRECISE,
+    ),
+    "equal": World(**PRECISE),
+    "faster than the CNNs, equal to leaky": World(
+        {SUBJECT: FASTER, "leaky_cnn": FASTER},
+        truth={"faster": "yes", "cheaper": "yes"},
+        power={"faster": POWER[15, 0.2][0], "cheaper": POWER[15, 0.2][0]},
+        **PRECISE,
+    ),
+    "faster in samples, slower in FLOPs": World(
+        {SUBJECT: PlantedArm(speed=1.5, cost=3.0)},
+        truth=ALL_YES | {"cheaper": "no"},
+        power=_power(*POWER[15, 0.2]),
+        **PRECISE,
+    ),
+    "early fast, equal at the target, lower end": World(
+        {SUBJECT: PlantedArm(end=0.95, shape=0.5)}, **PRECISE
+    ),
+    "1.5 times faster, but 40 % of the runs diverge": World(
+        {SUBJECT: PlantedArm(speed=1.5, diverging=0.4)}, **PRECISE
+    ),
+    "1.1 times faster than all": World({SUBJECT: PlantedArm(speed=1.1)}, truth=ALL_YES, **PRECISE),
+}
+
+for _num_seeds, _sd in ((7, 0.25), (7, 0.35), (10, 0.25), (10, 0.35)):
+    _design: dict[str, Any] = {"num_seeds": _num_seeds, "sd": _sd}
+    _told = f"{_num_seeds} seeds, deviation {_sd:g}"
+    WORLDS[f"equal, {_told}"] = World(**_design)
+    WORLDS[f"1.5 times faster than all, {_told}"] = World(
+        {SUBJECT: FASTER}, truth=ALL_YES, power=_power(*POWER[_num_seeds, _sd]), **_design
+    )
+
+WORLDS |= {
+    "1.5 times faster; a bystander's whole training costs a twentieth": World(
+        {SUBJECT: FASTER, BYSTANDER: PlantedArm(cost=0.05)}, truth=ALL_YES, power=USUAL_POWER
+    ),
+    "1.5 times faster; a bystander is evaluated at every 8th evaluation": World(
+        {SUBJECT: FASTER, BYSTANDER: PlantedArm(every=8)}, truth=ALL_YES, power=USUAL_POWER
+    ),
+    "1.5 times faster; a bystander trains for 100 steps of 1,000": World(
+        {SUBJECT: FASTER, BYSTANDER: PlantedArm(length=100)}, truth=ALL_YES, power=USUAL_POWER
+    ),
+    "1.5 times faster; a control is evaluated at every 4th evaluation": World(
+        {SUBJECT: FASTER, "tanh_cnn": PlantedArm(every=4)},
+        truth=ALL_YES,
+        power={claim: USUAL_POWER[claim] for claim in ("faster", "cheaper")},
+    ),
+    "equal; a control is evaluated at every 8th evaluation": World({"tanh_cnn": PlantedArm(every=8)}),
+    "equal; a control trains for 100 steps of 1,000": World({"tanh_cnn": PlantedArm(length=100)}),
+    "equal, but 30 % of the subject's runs never arrive": World(
+        {SUBJECT: PlantedArm(stalling=0.3)}, truth=ALL_NO
+    ),
+    "1.5 times faster, but 30 % of the subject's runs never arrive": World(
+        {SUBJECT: PlantedArm(speed=1.5, stalling=0.3)}, truth=ALL_NO
+    ),
+    "equal; half of all runs never arrive": World({arm: PlantedArm(stalling=0.5) for arm in ARMS}),
+    "1.5 times faster; half of all runs never arrive": World(
+        {arm: PlantedArm(speed=1.5 if arm == SUBJECT else 1.0, stalling=0.5) for arm in ARMS}, truth=ALL_YES
+    ),
+    "equal, but 15 % of the subject's runs diverge": World(
+        {SUBJECT: PlantedArm(diverging=0.15)}, truth=ALL_NO
+    ),
+    "1.5 times faster, but 15 % of the subject's runs diverge": World(
+        {SUBJECT: PlantedArm(speed=1.5, diverging=0.15)},
+        most={(claim, "yes"): UNSEEN + 0.05 for claim in ALL_YES},
+    ),
+    "equal, but 15 % of the baseline's runs diverge": World({BASELINE: PlantedArm(diverging=0.15)}),
+    "1.5 times faster; 15 % of the baseline's runs diverge": World(
+        {SUBJECT: FASTER, BASELINE: PlantedArm(diverging=0.15)}, truth=ALL_YES
+    ),
+    "equal, but the subject's log times spread twice as far": World({SUBJECT: PlantedArm(spread=2.0)}),
+    "equal, but the subject's evaluations are five times as noisy": World({SUBJECT: PlantedArm(noise=5.0)}),
+    "equal; three datasets": World(num_datasets=3),
+    "1.5 times faster than all on three datasets": World(
+        {SUBJECT: FASTER}, truth=ALL_YES, power=_power(*POWER_OF_THREE), num_datasets=3
+    ),
+    "1.5 times faster than all on one dataset of three": World(
+        {SUBJECT: FASTER}, truth=ALL_YES, num_datasets=3, with_effect=1
+    ),
+}
