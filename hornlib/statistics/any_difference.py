@@ -5,8 +5,10 @@ and of seeds are taken off. Under the hypothesis that all cells are alike, the c
 many such exchanges gives the p-value, (1 + number of F* >= F) / (1 + draws).
 
 Where each cell has several learning rates, runs are exchanged with all of theirs, and the best rate is chosen anew in
-every draw. Tables of F do not know that the rates were chosen: in simulations of equal cells at three rates they reject
-8 to 14 % at a nominal 5 % with 7 seeds, and this test 4 to 6 % (benchmarks/any_difference.md).
+every draw. Tables of F do not know that the rates were chosen: of simulated grids whose cells are exchangeable they
+reject 6 to 18 % at a nominal 5 %, and this test 3 to 8 % (400 grids). Cells that are alike at their best rates and
+differ otherwise, in their best rate or their noise, are not exchangeable: this test rejects 0 to 10 % of them, the
+tables 6 to 35 % (benchmarks/any_difference.md).
 
 Sources: Fisher, The Design of Experiments, 1935; Pitman, Biometrika 29 (1938), 322-335, for blocks.
 """

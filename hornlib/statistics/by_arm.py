@@ -101,12 +101,12 @@ def _ratios(
     """
     placed = _placed(median_times, places.positions)
     ratios = xr.full_like(placed, np.nan)
-    reasons = _own_reasons(ds, placed, places)
+    reasons = _reasons_of_arms(ds, placed, places)
     subjects = _subjects(ds, settings)
     sentences = []
-    single = {arm: own[0] for arm, own in places.presentations.items() if len(own) == 1}
+    single = {arm: words[0] for arm, words in places.presentations.items() if len(words) == 1}
     for presentation in dict.fromkeys(single.values()):
-        members = [arm for arm, own in single.items() if own == presentation]
+        members = [arm for arm, word in single.items() if word == presentation]
         for selection in placed["selection"].values:
             at = {"arm": members, "selection": selection}
             group = placed.sel(at)
@@ -129,7 +129,7 @@ def _ratios(
     return ratios, reasons, list(dict.fromkeys([*sentences, *_without_score(reasons)]))
 
 
-def _own_reasons(ds: xr.Dataset, placed: xr.DataArray, places: _Places) -> xr.DataArray:
+def _reasons_of_arms(ds: xr.Dataset, placed: xr.DataArray, places: _Places) -> xr.DataArray:
     """Return why an arm by itself can have no score, (arm, selection)."""
     words = np.full((placed.sizes["arm"], placed.sizes["selection"]), "", object)
     reasons = xr.DataArray(words, {name: placed[name] for name in ("arm", "selection")}, ("arm", "selection"))
@@ -153,14 +153,14 @@ def _reason(ratios: xr.DataArray, subjects: list[str], crowded: list[str], num_c
         num_compared: datasets on which all of these arms can be compared.
     """
     members = ratios["arm"].values.tolist()
-    own_subjects = [arm for arm in subjects if arm in members]
-    if not own_subjects:
+    member_subjects = [arm for arm in subjects if arm in members]
+    if not member_subjects:
         return "no subject of a claim has this presentation"
     if ratios.sizes["dataset"] < FEWEST_DATASETS:
         return "one dataset, and a score over datasets needs two"
-    if ratios.sel(arm=own_subjects).isnull().all():
-        why = SEVERAL_CELLS if set(own_subjects) & set(crowded) else "no dataset that all arms have"
-        return f"the subject {', '.join(own_subjects)} has no score: {why}"
+    if ratios.sel(arm=member_subjects).isnull().all():
+        why = SEVERAL_CELLS if set(member_subjects) & set(crowded) else "no dataset that all arms have"
+        return f"the subject {', '.join(member_subjects)} has no score: {why}"
     if num_compared < FEWEST_DATASETS:
         return "one dataset that all arms have, and a score over datasets needs two"
     if int(ratios.notnull().any("dataset").sum()) < 2:

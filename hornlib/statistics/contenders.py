@@ -149,8 +149,9 @@ def _with_sizes(ds: xr.Dataset) -> xr.Dataset:
 def _at_last_evaluation(curves: xr.DataArray) -> xr.DataArray:
     """Return the last value of every run that is no NaN, (cell, seed)."""
     curves = curves.transpose("cell", "seed", "step")
-    known = curves.notnull().values
-    last = known.shape[-1] - 1 - known[..., ::-1].argmax(-1)  # the last step where nothing is known: NaN
+    is_recorded = curves.notnull().values
+    # a run without any value gets the last step, and so NaN
+    last = is_recorded.shape[-1] - 1 - is_recorded[..., ::-1].argmax(-1)
     values = np.take_along_axis(curves.values, last[..., None], -1)[..., 0]
     return curves.isel(step=0, drop=True).copy(data=values)
 
