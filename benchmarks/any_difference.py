@@ -90,15 +90,16 @@ def _by_table(runs: np.ndarray) -> float:
 
 def report(rows: list[tuple[str, int, list[str]]], simulations: int) -> list[str]:
     """Return the table in Markdown."""
+    error = np.sqrt(0.05 * 0.95 / simulations)
     return [
         "# The test of any difference among the cells of a grid",
         "",
         f"Share of {simulations:,} simulated grids in which a test at 5 % rejects; all cells are truly alike at their "
-        f"best learning rates of {NUM_RATES} (standard error {np.sqrt(0.05 * 0.95 / simulations):.3f}). By tables: F with "
-        f"its tabled distribution. By exchange: `hornlib.statistics.any_difference`, {DRAWS} draws. Power: by exchange, "
-        f"half of the cells slower by a factor of {np.exp(EFFECT):.2f} ({simulations // 4:,} grids). The sd of a run's "
-        f"log time is {SD_OF_RUNS}. In the lines marked * cells that are alike at their best rates differ otherwise, so "
-        "that they cannot be exchanged and the test may reject more often or less. "
+        f"best learning rates of {NUM_RATES} (standard error {error:.3f}). By tables: F with its tabled distribution. "
+        f"By exchange: `hornlib.statistics.any_difference`, {DRAWS} draws. Power: by exchange, half of the cells "
+        f"slower by a factor of {np.exp(EFFECT):.2f} ({simulations // 4:,} grids). The sd of a run's log time is "
+        f"{SD_OF_RUNS}. In the lines marked * cells that are alike at their best rates differ otherwise, so that they "
+        "cannot be exchanged and the test may reject more often or less. "
         "Made by `python benchmarks/any_difference.py`.",
         "",
         "| cells | number | "
