@@ -18,11 +18,11 @@ from hornlib.statistics.write import open_statistics
 SELECTIONS = {"": "default", "time_to_target": "tuned for speed", "final_metric": "tuned for accuracy"}
 AXES = {
     "samples": "samples",
-    "training_loss": "samples until the training loss is as low as at that level",
+    "training_loss": "samples, judged by the training loss instead of validation accuracy,",
     "training_flops": "training FLOPs",
     "seconds": "seconds",
 }
-"""Axes of cost -> how tables call them. The second is a control that involves no batch norm statistics."""
+"""Axes of cost -> how tables call them. The second is a control: it involves no batch norm statistics."""
 RATIOS = (
     "Paired geometric ratio of costs [95 % interval, simultaneous over the datasets]; above 1 the subject needs more. "
     "* differs from 1 after Holm's correction over the datasets. Where some runs of an arm diverged there is no "
@@ -105,7 +105,7 @@ def arms(ds: xr.Dataset) -> pd.DataFrame:
 
 def markdown(ds: xr.Dataset) -> Iterator[str]:
     """Yield the lines of the tables."""
-    yield from ("## The verdicts", "", f"> {ds.attrs['answer']}", "")
+    yield from ("## The verdicts", "", *(f"> {line}\n>" for line in str(ds.attrs["answer"]).splitlines()), "")
     yield from _by_dataset(ds)
     compared, reached = ratios(ds), arms(ds)
     level = f"{100 * float(ds.attrs['target']):g} %"
