@@ -93,7 +93,8 @@ def main() -> None:
         *seeds_table(),
         "",
         f"One comparison at several looks, each at level {level:g}, beside tests at level .05 of a number of seeds",
-        f"that was fixed before; {5 * DRAWS:,} sweeps a row, in %. Without a difference (ratio 1) the entries are errors.",
+        f"that was fixed before; {5 * DRAWS:,} sweeps a row, in %. Without a difference (ratio 1) the entries are "
+        "errors.",
         "",
         *looks_table(),
         "",
