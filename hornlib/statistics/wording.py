@@ -182,10 +182,9 @@ def _decisive(items: Sequence[Item], verdict: str) -> list[Item]:
         return own[-1:]
     if verdict == "no":
         return other[:1]
-    open_items = [each for each in items if each[1].word != "yes"]
-    if verdict == "mixed" and own and other:
+    if verdict == "mixed" and other:
         return own[:1] + other[:1]
-    farthest = _farthest(open_items)
+    farthest = _farthest([each for each in items if each[1].word != "yes"])
     return own[:1] + farthest if verdict == "mixed" else farthest
 
 
