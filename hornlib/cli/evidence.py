@@ -62,7 +62,7 @@ def stability(
 
 
 def statistics(configfile: ConfigFiles = None, results: Results = None, output: Output = None) -> None:
-    """Compute the statistics of every sweep, and print the paragraph that answers each one's question."""
+    """Compute the statistics of every sweep, and print its answer: one line for each claim."""
     from hornlib.grid import read_grid
     from hornlib.results.selection_file import read_choices, references
     from hornlib.statistics.write import write_statistics
@@ -79,8 +79,8 @@ def statistics(configfile: ConfigFiles = None, results: Results = None, output: 
         references(grid, choices),
         grid.files,
     )
-    for sweep, paragraph in told.items():
-        print(f"{sweep}: {paragraph}")
+    for sweep, answer in told.items():
+        print(f"{sweep}:", *answer.splitlines(), sep="\n  ")
 
 
 def mechanism(

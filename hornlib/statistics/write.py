@@ -21,7 +21,7 @@ from hornlib.statistics.summary import summarise
 
 __all__ = ["SCHEMA_VERSION", "open_statistics", "statistics_sweeps", "write_statistics"]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 AGAIN = "`hornlib statistics` writes it anew"
 
@@ -46,7 +46,7 @@ def write_statistics(
         files: of the configuration, for the commands that statistics of sequential sweeps name.
 
     Returns:
-        Sweep -> the paragraph that answers its question.
+        Sweep -> its answer, one line for each claim.
 
     Raises:
         ResultsError: the results cannot be read, have no such sweep, or the file cannot be written.
