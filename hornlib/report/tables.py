@@ -6,7 +6,7 @@ from typing import Self
 from hornlib.report.blocks import Entry, Table
 from hornlib.report.wording import GZIP, bounded, csv_address, number
 
-__all__ = ["Estimate", "Number", "Row", "table"]
+__all__ = ["Estimate", "Number", "Row", "p_value", "table"]
 
 Row = Sequence[str | float]
 
@@ -45,6 +45,11 @@ class Estimate(Number):
         made = super().__new__(cls, value, bounded(value, low, high))
         made.low, made.high = low, high
         return made
+
+
+def p_value(value: float) -> Number:
+    """Return a p-value as tables show it: below 0.001 no digits; the download has them."""
+    return Number(value, "< 0.001" if value < 0.001 else number(value))
 
 
 def table(name: str, caption: str, columns: Sequence[str], rows: Sequence[Row]) -> Table:

@@ -7,7 +7,7 @@ from hornlib.report.blocks import Block, Card, Cards, Heading, Interval, Missing
 from hornlib.report.comparisons import Comparison, claim_comparisons, intervals_words, strongest
 from hornlib.report.evidence import Evidence, SweepEvidence
 from hornlib.report.sections.by_sweep import by_sweep, no_results, no_statistics
-from hornlib.report.tables import Estimate, Row, table
+from hornlib.report.tables import Estimate, Row, p_value, table
 from hornlib.report.wording import COSTS, counted_range, slug
 from hornlib.statistics.phrases import COSTS as SHORT_COSTS
 from hornlib.statistics.settings import StatisticsSettings
@@ -127,7 +127,7 @@ def _comparisons(
             SHORT_COSTS[pair.axis],
             pair.word,
             Estimate(pair.ratio, pair.low, pair.high) if pair.has_ratio else float("nan"),
-            pair.p_holm,
+            p_value(pair.p_holm),
             pair.num_pairs,
             pair.arrived,
             pair.rival_arrived,

@@ -13,7 +13,7 @@ from hornlib.report.curve_charts import curve_charts
 from hornlib.report.evidence import Evidence, SweepEvidence
 from hornlib.report.sections.by_sweep import by_sweep, no_results, no_statistics
 from hornlib.report.series import datasets, drawn, series_of, swatches
-from hornlib.report.tables import Estimate, Row, table
+from hornlib.report.tables import Estimate, Row, p_value, table
 from hornlib.report.wording import AXES, COSTS, counted_range, sentence, slug
 from hornlib.statistics.settings import StatisticsSettings
 
@@ -127,13 +127,13 @@ def _pairs_table(pairs: Sequence[Comparison], name: str, axis: str, settings: St
 
 def _row(pair: Comparison, two_part: bool) -> Row:
     unknown = float("nan")
+    own, rival = (label.replace(f" on {pair.dataset}", "", 1) for label in (pair.contender, pair.rival))
     return [
-        pair.contender,
-        pair.rival,
-        pair.dataset,
+        *(own, rival, pair.dataset),
         Estimate(pair.ratio, pair.low, pair.high) if pair.has_ratio else unknown,
         pair.word,
-        *(pair.p, pair.p_holm, pair.num_pairs, pair.arrived, pair.rival_arrived),
+        *(p_value(pair.p), p_value(pair.p_holm)),
+        *(pair.num_pairs, pair.arrived, pair.rival_arrived),
         *([Estimate(*pair.difference)] if two_part else []),
         Estimate(*pair.ratio_if_arrived),
         Estimate(*pair.ratio_of_means) if pair.has_ratio else unknown,
