@@ -24,28 +24,44 @@ def outcomes(study: Study) -> "xr.Dataset":
     """Return `steps_to_target`, `resolution`, `target_reached` and `final_metric` over (contender, seed).
 
     The target is chance + 0.9 (A - chance), A the median final validation metric of the arm `cnn` (or of the best
-    arm). A run without it counts with its budget, its last evaluation. NaN where there is no run.
+    arm). Arms are compared, so that all contenders of a dataset have one budget, in steps (see
+    `hornlib.statistics.common_budget`): a run that misses the target or diverges counts with it, and arms that train
+    for fewer steps do not look faster. NaN where there is no run.
 
     Raises:
         ResultsError: the study has no results.
     """
     from hornlib.statistics.contenders import contenders
-    from hornlib.statistics.restricted_mean import restricted_times
+
+    runs = contenders(needs_results(study))
+    times = _times(runs)
+    diverged = runs["diverged_at_step"].notnull()
+    found = {**times, "final_metric": runs["final_test_metric"].where(~diverged, runs["chance_level"])}
+    known = times["steps_to_target"].notnull()
+    names = [contender.cell.name for contender in study.contenders]
+    return _by_contender({key: values.where(known) for key, values in found.items()}, runs, names, study)
+
+
+def _times(runs: "xr.Dataset") -> "dict[str, xr.DataArray]":
+    """Return the times of all runs, (contender, seed), restricted to one budget for each dataset."""
+    import xarray as xr
+
+    from hornlib.statistics.common_budget import within_common_budget
+    from hornlib.statistics.restricted_mean import references_of
     from hornlib.statistics.settings import StatisticsSettings
 
     settings = StatisticsSettings(target=TARGET, targets=(TARGET,))
-    runs = contenders(needs_results(study))
-    times = restricted_times(runs, _reference(runs), settings, axes=("step",)).isel(target=0, axis=0)
-    diverged = runs["diverged_at_step"].notnull()
-    found = {
-        "steps_to_target": times["restricted_time"],
-        "resolution": times["resolution"],
-        "target_reached": times["event"].astype(float),
-        "final_metric": runs["final_test_metric"].where(~diverged, runs["chance_level"]),
-    }
-    known = times["restricted_time"].notnull()
-    names = [contender.cell.name for contender in study.contenders]
-    return _by_contender({key: values.where(known) for key, values in found.items()}, runs, names, study)
+    reference = _reference(runs)
+    shape = (runs.sizes["contender"], runs.sizes["seed"])
+    values = {name: np.full(shape, np.nan) for name in ("steps_to_target", "resolution", "target_reached")}
+    for dataset in dict.fromkeys(runs["dataset"].values.tolist()):
+        members = np.flatnonzero(runs["dataset"].values == dataset)
+        own = runs.isel(contender=members)
+        side = within_common_budget(own, references_of(own, reference, BASELINE), settings, ("step",))
+        if side is not None:
+            for name, numbers in zip(values, (side.restricted, side.resolution, side.arrived), strict=True):
+                values[name][members] = numbers[:, 0, 0]
+    return {name: xr.DataArray(numbers, dims=("contender", "seed")) for name, numbers in values.items()}
 
 
 def _by_contender(
@@ -84,7 +100,7 @@ def _reference(runs: "xr.Dataset") -> "xr.DataArray":
 def outcome_variables(found: "xr.Dataset") -> dict[str, Entry]:
     """Return the outcomes as variables of an experiment's Dataset."""
     dims = ("contender", "seed")
-    estimator = "90 % of the baseline's gain, confirmed over two evaluations; a miss counts with the budget"
+    estimator = "90 % of the baseline's gain, confirmed over two evaluations; a miss counts with the budget of all arms"
     return {
         "steps_to_target": variable(
             dims, found["steps_to_target"], "training steps to the target", estimator=estimator

@@ -1,6 +1,6 @@
 """The influence of parameters in a sweep, laid out in long form: one row a level, a pair of levels, an axis."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 from typing import NamedTuple
 
@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 
 from hornlib.results.opening import axes_of
+from hornlib.statistics.common_budget import within_common_budget
 from hornlib.statistics.contenders import subject_of
 from hornlib.statistics.factorial import level_label, on_grid
 from hornlib.statistics.holm import holm
@@ -18,16 +19,20 @@ from hornlib.statistics.influence import (
     influence,
     leading_parameter,
 )
+from hornlib.statistics.restricted_mean import references_of
 from hornlib.statistics.settings import StatisticsSettings
 
 __all__ = ["OUTCOMES", "influence_table"]
 
 OUTCOMES = {
-    "log_time": "natural logarithm of the restricted time to the headline target in samples",
+    "log_time": "natural logarithm of the restricted time to the headline target in samples, one budget for all",
     "final_metric": "final test metric",
-    "log_training_flops": "natural logarithm of the training FLOPs to the headline target, restricted",
+    "log_training_flops": "natural logarithm of the training FLOPs to the headline target, one budget for all",
 }
-"""What parameters act upon."""
+"""What parameters act upon. Both costs are restricted to one budget for all cells of a dataset."""
+
+COSTS = ("samples", "training_flops")
+"""Axes of cost among the outcomes."""
 
 RATE = "learning_rate"
 
@@ -68,19 +73,16 @@ def influence_table(
     sentences: list[str] = []
     influences: dict[tuple[str, str], Influence] = {}
     best = np.zeros((len(OUTCOMES), ds.sizes["contender"]), np.int8)
-    outcomes = _outcomes(ds, final, times, settings)
-    for dataset in dict.fromkeys(ds["dataset"].values.tolist()):
-        is_member = (ds["arm"] == subject) & (ds["dataset"] == dataset) & (ds["selected_for"] == "")
-        members = np.flatnonzero(is_member)
-        axes = _axes(ds.isel(contender=members)) if len(members) > 1 else []
-        if not [axis for axis in axes if axis != RATE]:
-            continue
+    factorials = list(_factorials(ds, subject))
+    outcomes = _outcomes(ds, final, times, factorials, settings)
+    for dataset, members, axes in factorials:
         if RATE not in axes:
             sentences.append(
                 f"{dataset}: learning_rate is no axis of {subject}, so effects are at the one given."
             )
         for row, runs in enumerate(outcomes.values()):
-            best[row, members[_best(ds, runs, members, axes)]] = 1
+            score = runs.chosen_by[members].mean("seed").values
+            best[row, members[_best(ds, score, members, axes)]] = 1
         for outcome, result in _influences(ds, outcomes, settings, members, axes):
             sentences += [f"{dataset}, {OUTCOMES[outcome]}: {sentence}." for sentence in result.left_out]
             influences[dataset, outcome] = result
@@ -112,15 +114,32 @@ def _with_leaders(
     return table.assign(difference_p_holm=p_holm, leading_parameter=leaders)
 
 
+class _Factorial(NamedTuple):
+    """The subject's cells on one dataset: their positions, and the parameters that tell them apart."""
+
+    dataset: str
+    members: np.ndarray
+    axes: list[str]
+
+
+def _factorials(ds: xr.Dataset, subject: str) -> Iterator[_Factorial]:
+    """Yield the grids of the subject that have another axis than the learning rate."""
+    for dataset in dict.fromkeys(ds["dataset"].values.tolist()):
+        is_member = (ds["arm"] == subject) & (ds["dataset"] == dataset) & (ds["selected_for"] == "")
+        members = np.flatnonzero(is_member)
+        axes = _axes(ds.isel(contender=members)) if len(members) > 1 else []
+        if [axis for axis in axes if axis != RATE]:
+            yield _Factorial(dataset, members, axes)
+
+
 def _axes(cells: xr.Dataset) -> list[str]:
     """Return the parameters that tell the subject's cells apart, all of which every cell has."""
     names = axes_of(cells.rename(contender="cell"), str(cells["model"].values[0]))
     return [name for name in names if not np.isin(cells[name].values.astype(str), ("nan", "")).any()]
 
 
-def _best(ds: xr.Dataset, outcome: _Outcome, members: np.ndarray, axes: list[str]) -> np.ndarray:
-    """Return which of the subject's cells are at the learning rate that all seeds choose for their point."""
-    score = outcome.chosen_by[members].mean("seed").values
+def _best(ds: xr.Dataset, score: np.ndarray, members: np.ndarray, axes: list[str]) -> np.ndarray:
+    """Return which of the subject's cells have the learning rate of the least score at their point."""
     points: dict[tuple[object, ...], list[int]] = {}
     for index, key in enumerate(
         zip(*(ds[axis].values[members] for axis in axes if axis != RATE), strict=True)
@@ -155,25 +174,71 @@ def _influences(
 
 
 def _outcomes(
-    ds: xr.Dataset, final: xr.DataArray, times: xr.Dataset, settings: StatisticsSettings
+    ds: xr.Dataset,
+    final: xr.DataArray,
+    times: xr.Dataset,
+    factorials: Sequence[_Factorial],
+    settings: StatisticsSettings,
 ) -> dict[str, _Outcome]:
-    """Return outcomes; rates are chosen on validation, by the restricted mean, the last metric, and the cost."""
+    """Return outcomes; rates are chosen on validation, by the restricted mean, the last metric, and the cost.
+
+    Cells of a point differ in nothing but the learning rate, so that a rate is chosen by its cost up to its own budget.
+    What cells are judged by has one budget for all of them.
+    """
     bare = ds.reset_coords(drop=True)
     restricted = times["restricted_time"].sel(target=settings.target, drop=True)
-    time, cost = (restricted.sel(axis=axis, drop=True) for axis in ("samples", "training_flops"))
+    time, cost = (restricted.sel(axis=axis, drop=True).transpose("contender", "seed") for axis in COSTS)
     diverged = bare["diverged_at_step"].notnull()
     chance = ds["chance_level"].reset_coords(drop=True)
     sign = xr.where(ds["direction"].reset_coords(drop=True) == "maximise", -1.0, 1.0)
     last = bare["final_validation_metric"].fillna(chance.where(diverged))
     outcomes = (
-        _Outcome(xr.apply_ufunc(np.log, time), time),
+        _Outcome(_log_costs(ds, times, time, "samples", factorials, settings), time),
         _Outcome(final, sign * last),
-        _Outcome(xr.apply_ufunc(np.log, cost), cost),
+        _Outcome(_log_costs(ds, times, cost, "training_flops", factorials, settings), cost),
     )
     return {
         name: _Outcome(*(runs.transpose("contender", "seed") for runs in outcome))
         for name, outcome in zip(OUTCOMES, outcomes, strict=True)
     }
+
+
+def _log_costs(
+    ds: xr.Dataset,
+    times: xr.Dataset,
+    chosen_by: xr.DataArray,
+    axis: str,
+    factorials: Sequence[_Factorial],
+    settings: StatisticsSettings,
+) -> xr.DataArray:
+    """Return the logarithm of costs with one budget for each factorial, (contender, seed); NaN of other contenders.
+
+    Runs at the learning rates that all seeds or either half of them choose set the budget: no other run enters an
+    effect (see `at_best_learning_rate`). A miss at any other rate costs the budget, too.
+    """
+    logarithms = xr.full_like(chosen_by, np.nan)
+    column = settings.all_targets().index(settings.target)
+    reference = _reference(ds, times, settings)
+    for _, members, axes in factorials:
+        cells = ds.isel(contender=members)
+        references = references_of(cells, reference, settings.baseline)
+        scores = chosen_by[members]
+        is_second = xr.DataArray(np.arange(scores.sizes["seed"]) % 2 == 1, dims="seed")
+        choosers = (scores, scores.where(~is_second), scores.where(is_second))
+        binding = [_best(ds, chooser.mean("seed").values, members, axes) for chooser in choosers]
+        side = within_common_budget(cells, references, settings, (axis,), np.unique(np.concatenate(binding)))
+        if side is not None:
+            logarithms.values[members] = np.log(side.restricted[:, column, 0])
+    return logarithms
+
+
+def _reference(ds: xr.Dataset, times: xr.Dataset, settings: StatisticsSettings) -> xr.DataArray:
+    """Return A by dataset, of which the levels were made: level = chance + f (A - chance)."""
+    level = times["level"].sel(target=settings.target, drop=True)
+    datasets = ds["dataset"].values.tolist()
+    chance = ds["chance_level"].values[[datasets.index(name) for name in level["dataset"].values]]
+    gain: xr.DataArray = (level - chance) / settings.target
+    return gain + chance
 
 
 def _num_at_edge(chosen_by: xr.DataArray) -> int:

@@ -12,14 +12,14 @@ import xarray as xr
 from hornlib.statistics.restricted_mean import Events, References, events_on
 from hornlib.statistics.settings import StatisticsSettings
 
-__all__ = ["Pairs", "Side", "pairs_of", "pairs_on"]
+__all__ = ["Pairs", "Side", "budget_of", "pairs_of", "pairs_on", "restricted_to"]
 
 
 class Side(NamedTuple):
-    """One contender of every pair, (pair, target, axis, seed); NaN (or False) where the pair lacks a run.
+    """Restricted costs, of one contender of every pair (pair, target, axis, seed); NaN (or False) without a run.
 
     Attributes:
-        restricted: min(cost to the target, budget of the pair); a miss or a divergence costs the budget.
+        restricted: min(cost to the target, budget); a miss or a divergence costs the budget.
         arrived: whether the run reached the target within the budget.
         diverged: whether it diverged.
         resolution: length of the evaluation interval that an arrival lies in; 0 for a miss.
@@ -86,34 +86,51 @@ def pairs_on(
     """
     sides = [_events_of_side(ds, references, own, rows, side, settings, axes) for side in (0, 1)]
     known = sides[0].known & sides[1].known
-    misses = [known & ~side.hit & ~side.diverged for side in sides]
-    binding = np.minimum(*(_smallest(side.whole, missed) for side, missed in zip(sides, misses, strict=True)))
-    longest = np.maximum(*(_largest(side.whole, known) for side in sides))
-    budget = np.where(np.isfinite(binding), binding, longest)
-    budget[~known.any(-1)] = np.nan
-    return Pairs(rows, budget, *(_restricted(side, known, budget) for side in sides))
-
-
-def _restricted(side: Events, known: np.ndarray, budget: np.ndarray) -> Side:
-    limit = np.broadcast_to(budget[..., None], known.shape)
-    arrived = known & side.hit & (side.cost <= limit)
-    return Side(
-        restricted=np.where(known, np.where(arrived, side.cost, limit), np.nan),
-        arrived=arrived,
-        diverged=known & side.diverged,
-        resolution=np.where(arrived, side.resolution, 0.0),
-        hit=known & side.hit,
-        spent=np.where(known, np.where(side.hit, side.cost, side.whole), np.nan),
+    missed = [known & ~side.hit & ~side.diverged for side in sides]
+    budget = budget_of(
+        np.concatenate([side.whole for side in sides], -1),
+        np.concatenate([known, known], -1),
+        np.concatenate(missed, -1),
     )
+    return Pairs(rows, budget, *(restricted_to(side, known, budget) for side in sides))
 
 
-def _smallest(values: np.ndarray, chosen: np.ndarray) -> np.ndarray:
-    """Return the smallest chosen value over the seeds; infinite where none is chosen."""
-    return np.where(chosen, values, np.inf).min(-1, initial=np.inf)
+def budget_of(whole: np.ndarray, known: np.ndarray, missed: np.ndarray) -> np.ndarray:
+    """Return the largest budget at which min(cost to the target, budget) is known for every run.
+
+    Args:
+        whole: cost of each run's whole training, (.., run).
+        known: whether the run counts, (.., run).
+        missed: whether it counts, never reached the target and did not diverge, (.., run).
+
+    Returns:
+        The smallest whole cost of a missed run; the largest of all known runs where none missed; NaN where no run is
+        known, (..).
+    """
+    binding = np.where(missed, whole, np.inf).min(-1, initial=np.inf)
+    longest = np.where(known, whole, -np.inf).max(-1, initial=-np.inf)
+    budget = np.where(np.isfinite(binding), binding, longest)
+    return np.where(known.any(-1), budget, np.nan)
 
 
-def _largest(values: np.ndarray, chosen: np.ndarray) -> np.ndarray:
-    return np.where(chosen, values, -np.inf).max(-1, initial=-np.inf)
+def restricted_to(events: Events, known: np.ndarray, budget: np.ndarray) -> Side:
+    """Return the runs with their costs restricted to a budget.
+
+    Args:
+        events: of the runs, (.., seed).
+        known: which of them count, (.., seed).
+        budget: (..), or what broadcasts to it.
+    """
+    limit = np.broadcast_to(budget[..., None], known.shape)
+    arrived = known & events.hit & (events.cost <= limit)
+    return Side(
+        restricted=np.where(known, np.where(arrived, events.cost, limit), np.nan),
+        arrived=arrived,
+        diverged=known & events.diverged,
+        resolution=np.where(arrived, events.resolution, 0.0),
+        hit=known & events.hit,
+        spent=np.where(known, np.where(events.hit, events.cost, events.whole), np.nan),
+    )
 
 
 def _events_of_side(

@@ -66,6 +66,23 @@ def test_a_run_that_is_missing_is_not_known_and_the_others_still_count(trained, 
     assert np.isnan(typical_steps(found)).tolist() == [False, True, False]
 
 
+def test_an_arm_that_trains_for_fewer_steps_and_never_arrives_does_not_look_faster(trained, study):
+    sweeps = """
+  arms:
+    model:
+      - {name: cnn, channels: 2-4}
+      - {name: cnn, arm: short, channels: 2-4, training: {steps: 200}}
+"""
+
+    def reached_at(contender, seed):
+        return 10_000 if contender.arm == "short" else 500
+
+    found = outcomes(study(trained(sweeps, reached_at, seeds=3), "arms"))
+    steps = found["steps_to_target"].values
+    assert (steps == steps[1, 0]).all() and steps[1, 0] <= 200
+    assert (found["target_reached"] == 0).all()
+
+
 def test_without_a_cnn_the_best_arm_sets_the_target(trained, study):
     sweeps = "  arms:\n    model:\n      - {name: cnn, arm: small, channels: 2-4}\n"
     found = outcomes(study(trained(sweeps, lambda contender, seed: 50, seeds=3), "arms"))

@@ -4,6 +4,7 @@ from itertools import product
 
 import numpy as np
 import pytest
+import xarray as xr
 
 from hornlib.statistics.appendix import final_metric
 from hornlib.statistics.contenders import contenders
@@ -146,3 +147,53 @@ def test_a_sweep_without_a_grid_says_nothing(results, settings):
     times = restricted_times(ds, baseline_metric(ds, "cnn"), settings())
     found, told = influence_table(ds, final_metric(ds), times, settings())
     assert not found.data_vars and not told
+
+
+@pytest.fixture
+def with_costs(results, settings):
+    """A function that gives the effects of a grid of timesteps whose cells differ in the FLOPs of a step."""
+
+    def make(times, flops, lengths=None, **how):
+        cells = [("horn", own) for own in times.values()] + [("cnn", [100] * 10)]
+        ds = results(cells, timesteps=np.array([*times, np.nan]), **how)
+        ds["timesteps"].attrs["kind"] = "number"
+        ds["training_flops"] = ds["training_flops"] * xr.DataArray([*flops, 1.0], dims="cell")
+        for row, length in enumerate(lengths or ()):
+            beyond = (ds["cell"] == ds["cell"][row]) & (ds["step"] > length)
+            for name in ("samples", "training_flops", "validation_metric"):
+                ds[name] = ds[name].where(~beyond)
+        ds, rules = contenders(ds), settings()
+        times = restricted_times(ds, baseline_metric(ds, rules.baseline), rules)
+        return influence_table(ds, final_metric(ds), times, rules)[0]
+
+    return make
+
+
+NEVER = [np.inf] * 10
+
+
+def test_a_cheap_cell_that_never_arrives_does_not_look_cheaper(with_costs):
+    found = with_costs({4: NEVER, 16: [300.0, 320, 350, 380, 400, 420, 450, 480, *NEVER[:2]]}, (0.25, 1))
+    # The budget is that of the cheap cell, 250 steps of the other: neither arrives, and nothing is told apart.
+    effect = found["main_effect"].sel(outcome="log_training_flops").values
+    np.testing.assert_allclose(effect, 0, atol=1e-9)
+
+
+def test_an_expensive_cell_that_arrives_within_the_cheap_cells_budget_is_cheaper(with_costs):
+    found = with_costs({4: NEVER, 16: [40.0, 42, 45, 48, 50, 52, 55, 58, 60, 62]}, (0.25, 1))
+    effect = found["main_effect"].sel(dataset="digits", outcome="log_training_flops")
+    assert float(effect.sel(level="timesteps=16")) < -0.5 < 0.5 < float(effect.sel(level="timesteps=4"))
+
+
+def test_a_diverged_cheap_cell_costs_the_budget_of_all(with_costs):
+    fast = [40.0, 42, 45, 48, 50, 52, 55, 58, 60, 62]
+    diverged = [(0, seed, 3) for seed in range(10)]
+    found = with_costs({4: fast, 16: fast}, (0.25, 1), diverged=diverged)
+    effect = found["main_effect"].sel(dataset="digits", outcome="log_training_flops")
+    assert float(effect.sel(level="timesteps=16")) < -0.5
+
+
+def test_a_cell_that_trains_for_fewer_steps_does_not_look_faster(with_costs):
+    found = with_costs({4: NEVER, 16: [300.0] * 8 + NEVER[:2]}, (1, 1), lengths=(250, 1000))
+    for outcome in ("log_time", "log_training_flops"):
+        np.testing.assert_allclose(found["main_effect"].sel(outcome=outcome).values, 0, atol=1e-9)
