@@ -180,7 +180,8 @@ def _ends(summary: xr.Dataset, subject: str, settings: StatisticsSettings) -> It
             if len(behind):
                 yield (
                     f"At the end of training the final test metric of {_some(labels[behind].tolist())} is worse than "
-                    f"that of {arm} by more than the margin of {settings.margin:g}."
+                    f"that of {arm} by more than the margin of {settings.margin:g} (each comparison taken alone, not "
+                    "corrected for their number)."
                 )
         for cell in cells[diverged[cells] > 0]:
             number = counted(int(diverged[cell]), "run")

@@ -230,7 +230,13 @@ def _behind(at_target: xr.Dataset, items: Sequence[Item], settings: StatisticsSe
     }
     if not behind:
         return ""
-    return f" But its final test metric is worse than that of {_some(sorted(behind))} by more than {settings.margin:g}."
+    alone = ""
+    if len({(dataset, item.contender, item.rival) for dataset, item in items}) > 1:
+        alone = " (each comparison taken alone, not corrected for their number)"
+    rivals = _some(sorted(behind))
+    return (
+        f" But its final test metric is worse than that of {rivals} by more than {settings.margin:g}{alone}."
+    )
 
 
 def _some(labels: Iterable[str]) -> str:

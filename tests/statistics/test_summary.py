@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from hornlib.statistics.settings import Claim
 from hornlib.statistics.summary import summarise
 
 NAMED = {
@@ -130,8 +131,23 @@ def test_a_run_that_reached_and_diverged_never_arrives_and_takes_two_statements(
 def test_early_fast_with_a_lower_end_is_told(results, settings, arms):
     summary = summarise(results(arms(), final={"horn_cnn": 0.95}), settings(**NAMED))
     assert verdict(summary) == "yes"
-    assert "But its final test metric is worse than that of cnn by more than 0.01." in summary.attrs["answer"]
-    assert "worse than that of cnn by more than the margin" in told(summary)
+    alone = "(each comparison taken alone, not corrected for their number)."
+    end = f"But its final test metric is worse than that of cnn by more than 0.01 {alone}"
+    answers = summary.attrs["answer"].splitlines()
+    behind = [line for line in answers if "But its final test metric is worse than that of cnn by" in line]
+    assert behind and all(end in line or line.endswith("0.01.") for line in behind)
+    assert f"worse than that of cnn by more than the margin of 0.01 {alone}" in told(summary)
+
+
+def test_final_metrics_of_several_rivals_are_said_to_be_uncorrected_and_of_one_are_not(
+    results, settings, arms
+):
+    ends = {"horn_cnn": 0.95}
+    for rivals in (("cnn",), ("cnn", "leaky_cnn")):
+        rules = settings(claims={"faster": Claim(rivals=rivals)})
+        summary = summarise(results(arms(), final=ends), rules)
+        assert "But its final test metric is worse" in summary.attrs["answer"]
+        assert ("not corrected for their number" in summary.attrs["answer"]) == (len(rivals) > 1)
 
 
 def test_a_grid_has_its_parameters_beside_its_levels(results, settings, lognormal):

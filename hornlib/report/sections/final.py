@@ -56,7 +56,8 @@ def _differences(ds: xr.Dataset, sweep: SweepEvidence) -> list[Block]:
     caption = (
         f"Final test metric of {', '.join(arms)} less the rival's, with its interval "
         f"({ds['final_difference_bound'].attrs.get('interval', 'two-sided')}); the probability that a run is "
-        f"better than one of the rival's; and whether it is at most {margin:g} worse. n = "
+        f"better than one of the rival's; and whether it is at most {margin:g} worse. Each "
+        "comparison is taken alone: intervals and answers are not corrected for their number. n = "
         f"{counted_range([float(row[-1]) for row in rows])} seeds a pair."
     )
     columns = ["contender", "rival", "difference", "P(better)", f"at most {margin:g} worse", "n"]
