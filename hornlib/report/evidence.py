@@ -11,7 +11,7 @@ from hornlib.errors import ResultsError
 from hornlib.results.opening import open_results, select_sweep
 from hornlib.statistics.looks import without_later_looks
 from hornlib.statistics.settings import StatisticsSettings
-from hornlib.statistics.write import open_statistics, statistics_sweeps
+from hornlib.statistics.write import digest, made_from, open_statistics, statistics_sweeps
 
 __all__ = ["FIGURES_FOLDER", "Evidence", "SweepEvidence", "collect"]
 
@@ -19,7 +19,7 @@ FIGURES_FOLDER = Path("figures", "report")
 """Where the report puts its figures, within the results folder; other rules write beside it."""
 
 RESULTS = ("results.nc", "partial.nc")
-"""In this order: an unfinished sweep has the second alone."""
+"""In this order where statistics.nc does not say which one it was made from."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,8 @@ class Evidence:
 
     Attributes:
         folder: the results folder.
-        source: results.nc, partial.nc, or "" where neither is there.
+        source: results.nc or partial.nc, the one that statistics.nc was made from; "" where neither is there.
+        statistics_match: whether statistics.nc was made from `source`; True where there are no statistics.
         attributes: the file's global attributes.
         sweeps: the sweeps that were asked for, in their order.
         stability: groups of stability.nc (cells, plane, heterogeneity, orders); empty without it.
@@ -64,6 +65,7 @@ class Evidence:
 
     folder: Path
     source: str
+    statistics_match: bool
     attributes: dict[str, Any]
     sweeps: Sequence[SweepEvidence]
     stability: dict[str, xr.Dataset]
@@ -81,11 +83,12 @@ def collect(folder: Path, sweeps: Iterable[str]) -> Evidence:
     Raises:
         ResultsError: a file is damaged, or of another schema; its name is told.
     """
-    source = next((name for name in RESULTS if (folder / name).exists()), "")
+    source, statistics_match = _source(folder)
     results = open_results(folder / source) if source else None
     return Evidence(
         folder=folder,
         source=source,
+        statistics_match=statistics_match,
         attributes=dict(results.attrs) if results is not None else {},
         sweeps=[_sweep(results, folder / "statistics.nc", name) for name in sweeps],
         stability={
@@ -94,6 +97,21 @@ def collect(folder: Path, sweeps: Iterable[str]) -> Evidence:
         mechanism={path.stem: _opened(path) for path in sorted((folder / "mechanism").glob("*.nc"))},
         dynamics=sorted((folder / "dynamics").glob("*.nc")),
     )
+
+
+def _source(folder: Path) -> tuple[str, bool]:
+    """Return the results file of the page, and whether the statistics were made from it.
+
+    An old results.nc may lie beside a newer partial.nc, of which the statistics were made: the page must not show the
+    numbers of one file beside the curves of the other.
+    """
+    present = [name for name in RESULTS if (folder / name).exists()]
+    statistics = folder / "statistics.nc"
+    origin = made_from(statistics) if statistics.exists() else ""
+    if not present or not origin:
+        return next(iter(present), ""), True
+    matching = [name for name in present if digest(folder / name) == origin]
+    return (matching or present)[0], bool(matching)
 
 
 def _sweep(results: xr.Dataset | None, statistics: Path, name: str) -> SweepEvidence:

@@ -19,7 +19,14 @@ from hornlib.statistics.sequential import summarise_looks
 from hornlib.statistics.settings import StatisticsSettings
 from hornlib.statistics.summary import summarise
 
-__all__ = ["SCHEMA_VERSION", "open_statistics", "statistics_sweeps", "write_statistics"]
+__all__ = [
+    "SCHEMA_VERSION",
+    "digest",
+    "made_from",
+    "open_statistics",
+    "statistics_sweeps",
+    "write_statistics",
+]
 
 SCHEMA_VERSION = 2
 
@@ -53,13 +60,12 @@ def write_statistics(
     """
     told = {}
     with written_atomically(output) as temporary:
-        made_from = _digest(results)
         root = {
             "title": "Statistics of hornlib sweeps",
             "schema_version": SCHEMA_VERSION,
             "hornlib_version": __version__,
             "hornlib_commit": commit(),
-            "made_from": made_from,
+            "made_from": digest(results),
             "sweeps": list(settings),
         }
         xr.Dataset(attrs=root).to_netcdf(temporary, mode="w", engine="netcdf4")
@@ -122,7 +128,21 @@ def _by_dataset(reference: Mapping[str, float] | None) -> xr.DataArray | None:
     return xr.DataArray(list(reference.values()), {"dataset": np.array(list(reference), object)}, "dataset")
 
 
-def _digest(path: Path) -> str:
+def made_from(path: Path) -> str:
+    """Return the SHA-256 of the results that a statistics file was made from, "" where it does not say.
+
+    Raises:
+        ResultsError: the file is damaged.
+    """
+    return str(_read(path, None).attrs.get("made_from", ""))
+
+
+def digest(path: Path) -> str:
+    """Return the SHA-256 of a results file.
+
+    Raises:
+        ResultsError: it cannot be read.
+    """
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()

@@ -173,3 +173,22 @@ def test_a_folder_that_cannot_be_written_is_told(tmp_path):
 def test_versions_that_are_mixed_are_told(folder):
     page, _ = render(collect(folder("mixed", arms=["horn"]), ["thesis"]))
     assert "1.0 abc: 1 run files; 1.1 def: 1 run files" in " ".join(Outline(page).text)
+
+
+def test_an_old_results_file_does_not_win_over_the_partial_one_that_the_statistics_are_of(folder):
+    results = folder("yes", arms=["horn", "cnn"], datasets=["digits"])
+    (results / "results.nc").rename(results / "partial.nc")
+    other = folder("no", arms=["horn", "cnn"], datasets=["digits"])
+    (results / "results.nc").write_bytes((other / "results.nc").read_bytes())
+    evidence = collect(results, ["thesis"])
+    assert evidence.source == "partial.nc" and evidence.statistics_match
+    assert "not made from" not in " ".join(Outline(render(evidence)[0]).text)
+
+
+def test_statistics_of_another_results_file_are_told_on_the_page(folder):
+    results = folder("yes", arms=["horn", "cnn"], datasets=["digits"])
+    other = folder("no", arms=["horn", "cnn"], datasets=["digits"])
+    (results / "results.nc").write_bytes((other / "results.nc").read_bytes())
+    evidence = collect(results, ["thesis"])
+    assert evidence.source == "results.nc" and not evidence.statistics_match
+    assert " ".join(Outline(render(evidence)[0]).text).count("was not made from results.nc") == 2

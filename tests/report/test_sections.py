@@ -8,7 +8,7 @@ import pytest
 import xarray as xr
 
 from hornlib.cell import parse_specification
-from hornlib.report.blocks import Chart, Heading, Missing, Paragraph, Picture, Table
+from hornlib.report.blocks import Chart, Facts, Heading, Missing, Paragraph, Picture, Table
 from hornlib.report.evidence import collect
 from hornlib.report.sections import mechanism as mechanism_section
 from hornlib.report.sections import stability as stability_section
@@ -18,6 +18,7 @@ from hornlib.report.sections.efficiency import efficiency
 from hornlib.report.sections.final import final
 from hornlib.report.sections.mechanism import mechanism
 from hornlib.report.sections.parameters import parameters
+from hornlib.report.sections.provenance import provenance
 from hornlib.report.sections.speed import speed
 from hornlib.report.sections.stability import stability
 from hornlib.report.sections.tuning import tuning
@@ -95,6 +96,7 @@ def test_final_metrics_are_compared_with_n_and_margin(evidence):
     differences = tables["thesis-final-differences"]
     assert set(shown(differences, "rival")) == {"cnn", "leaky"}
     assert set(shown(differences, "at most 0.01 worse")) <= {"yes", "no", "undecided"}
+    assert "not corrected for their number" in differences.caption
     assert "n = 8 seeds" in differences.caption and {"thesis-early", "thesis-arms"} <= set(tables)
 
 
@@ -385,3 +387,12 @@ def test_probes_are_drawn_for_the_fastest_cell_of_each_arm(evidence, tmp_path):
     assert "n = 3 seeds" in charts[0].caption and "step 40" in charts[0].caption
     nobody = dynamics(dataclasses.replace(evidence, dynamics=[path]))
     assert isinstance(nobody.blocks[0], Paragraph) and isinstance(dynamics(evidence).blocks[0], Missing)
+
+
+def test_the_cost_of_batch_norms_statistics_is_told_as_a_share_of_training(evidence):
+    (sweep,) = evidence.sweeps
+    results = sweep.results.assign(statistics_flops=0.032 * sweep.results["training_flops"])
+    with_cost = dataclasses.replace(evidence, sweeps=[dataclasses.replace(sweep, results=results)])
+    facts = dict(kinds(provenance(with_cost), Facts)[-1].facts)
+    assert "3.2 % of the training FLOPs" in facts["Statistics of batch norm"]
+    assert "Statistics of batch norm" not in dict(kinds(provenance(evidence), Facts)[-1].facts)

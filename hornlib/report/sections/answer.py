@@ -7,6 +7,7 @@ from hornlib.report.blocks import Block, Card, Cards, Heading, Interval, Missing
 from hornlib.report.comparisons import Comparison, claim_comparisons, intervals_words, strongest
 from hornlib.report.evidence import Evidence, SweepEvidence
 from hornlib.report.sections.by_sweep import by_sweep, no_results, no_statistics
+from hornlib.report.sections.provenance import other_statistics
 from hornlib.report.tables import Estimate, Row, p_value, table
 from hornlib.report.wording import COSTS, counted_range, slug
 from hornlib.statistics.phrases import COSTS as SHORT_COSTS
@@ -25,7 +26,11 @@ def answer(evidence: Evidence) -> Section:
     """Return the section that says what was found."""
     section = by_sweep(evidence, "answer", "The answer", _blocks)
     if section.blocks:
-        return section
+        if evidence.statistics_match:
+            return section
+        return Section(
+            section.anchor, section.title, [Paragraph(other_statistics(evidence)), *section.blocks]
+        )
     missing = Missing("The configuration names no sweep, so there is nothing to answer.")
     return Section(section.anchor, section.title, [missing])
 

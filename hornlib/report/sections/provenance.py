@@ -12,7 +12,7 @@ from hornlib.report.evidence import Evidence, SweepEvidence
 from hornlib.report.sections.by_sweep import by_sweep, no_results
 from hornlib.report.wording import number
 
-__all__ = ["provenance"]
+__all__ = ["other_statistics", "provenance"]
 
 SECONDS_AN_HOUR = 3600
 
@@ -24,10 +24,21 @@ def provenance(evidence: Evidence) -> Section:
         return Section("provenance", "Provenance", [Missing(told, "snakemake --cores 2")])
     section = by_sweep(evidence, "provenance", "Provenance", _of_sweep)
     blocks: list[Block] = [Facts(_of_files(evidence))]
+    if not evidence.statistics_match:
+        blocks.append(Paragraph(other_statistics(evidence)))
     if mixed := str(evidence.attributes.get("mixed_versions") or ""):
         told = "; ".join(f"{version}: {len(files)} run files" for version, files in json.loads(mixed).items())
         blocks.append(Paragraph(f"Run files of several versions of hornlib are mixed: {told}."))
     return Section(section.anchor, section.title, [*blocks, *section.blocks])
+
+
+def other_statistics(evidence: Evidence) -> str:
+    """Return that the statistics and the results of the page are not of the same runs."""
+    results = evidence.folder / evidence.source
+    return (
+        f"statistics.nc was not made from {evidence.source}: the verdicts and tables may be of other runs than the "
+        f"curves. `hornlib statistics --results {results}` makes it anew."
+    )
 
 
 def _of_files(evidence: Evidence) -> list[tuple[str, str]]:
@@ -64,6 +75,7 @@ def _of_sweep(sweep: SweepEvidence) -> list[Block]:
                 ("Runs", ", ".join(f"{count} {word}" for word, count in counts.items())),
                 ("Devices", ", ".join(devices) or "not known"),
                 ("Device hours", _hours(ds)),
+                *_statistics_flops(ds),
             ]
         )
     ]
@@ -78,3 +90,19 @@ def _hours(ds: xr.Dataset) -> str:
     if "seconds" not in ds:
         return "not known"
     return f"{number(float(ds['seconds'].max('step').sum()) / SECONDS_AN_HOUR)} h of training in all"
+
+
+def _statistics_flops(ds: xr.Dataset) -> list[tuple[str, str]]:
+    """Return how many FLOPs batch norm's statistics cost at evaluations; nothing where no run computed any."""
+    if "statistics_flops" not in ds:
+        return []
+    extra, training = (ds[name].max("step") for name in ("statistics_flops", "training_flops"))
+    is_known = (extra > 0) & (training > 0)
+    if not is_known.any():
+        return []
+    percent = 100 * float(extra.where(is_known).sum() / training.where(is_known).sum())
+    told = (
+        f"Evaluations computed them with {number(percent)} % of the training FLOPs of the runs that have them (n = "
+        f"{int(is_known.sum())}). No training FLOPs on this page include them."
+    )
+    return [("Statistics of batch norm", told)]
