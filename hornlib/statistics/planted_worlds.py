@@ -4,7 +4,7 @@ from typing import Any
 
 from hornlib.statistics.worlds import ARMS, BASELINE, SUBJECT, PlantedArm, World
 
-__all__ = ["BYSTANDER", "WORLDS"]
+__all__ = ["BYSTANDER", "WORLDS", "unseen"]
 
 BYSTANDER = "bystander"
 """An arm that is in no claim."""
@@ -36,8 +36,14 @@ def _power(two_rivals: float, with_controls: float) -> dict[str, float]:
 
 USUAL_POWER = _power(*POWER[10, 0.25])
 
-UNSEEN = 0.85**10
-"""Chance that none of ten runs diverges where 15 % do."""
+DIVERGING = 0.15
+"""Share of an arm's runs that diverge in some worlds."""
+
+
+def unseen(num_seeds: int) -> float:
+    """Return the chance that none of so many runs diverges where `DIVERGING` of them do."""
+    return float((1 - DIVERGING) ** num_seeds)
+
 
 WORLDS: dict[str, World] = {
     "1.5 times faster than all": World(
@@ -63,7 +69,7 @@ WORLDS: dict[str, World] = {
         {SUBJECT: PlantedArm(end=0.95, shape=0.5)}, **PRECISE
     ),
     "1.5 times faster, but 40 % of the runs diverge": World(
-        {SUBJECT: PlantedArm(speed=1.5, diverging=0.4)}, **PRECISE
+        {SUBJECT: PlantedArm(speed=1.5, diverging=0.4)}, truth=ALL_NO, **PRECISE
     ),
     "1.1 times faster than all": World({SUBJECT: PlantedArm(speed=1.1)}, truth=ALL_YES, **PRECISE),
 }
@@ -104,15 +110,20 @@ WORLDS |= {
         {arm: PlantedArm(speed=1.5 if arm == SUBJECT else 1.0, stalling=0.5) for arm in ARMS}, truth=ALL_YES
     ),
     "equal, but 15 % of the subject's runs diverge": World(
-        {SUBJECT: PlantedArm(diverging=0.15)}, truth=ALL_NO
+        {SUBJECT: PlantedArm(diverging=DIVERGING)}, truth=ALL_NO
     ),
     "1.5 times faster, but 15 % of the subject's runs diverge": World(
-        {SUBJECT: PlantedArm(speed=1.5, diverging=0.15)},
-        most={(claim, "yes"): UNSEEN + 0.05 for claim in ALL_YES},
+        {SUBJECT: PlantedArm(speed=1.5, diverging=DIVERGING)},
+        most={(claim, "yes"): unseen(10) + 0.05 for claim in ALL_YES},
     ),
-    "equal, but 15 % of the baseline's runs diverge": World({BASELINE: PlantedArm(diverging=0.15)}),
+    "1.5 times faster, but 15 % of the subject's runs diverge, 20 seeds": World(
+        {SUBJECT: PlantedArm(speed=1.5, diverging=DIVERGING)},
+        most={(claim, "yes"): unseen(20) + 0.05 for claim in ALL_YES},
+        num_seeds=20,
+    ),
+    "equal, but 15 % of the baseline's runs diverge": World({BASELINE: PlantedArm(diverging=DIVERGING)}),
     "1.5 times faster; 15 % of the baseline's runs diverge": World(
-        {SUBJECT: FASTER, BASELINE: PlantedArm(diverging=0.15)}, truth=ALL_YES
+        {SUBJECT: FASTER, BASELINE: PlantedArm(diverging=DIVERGING)}, truth=ALL_YES
     ),
     "equal, but the subject's log times spread twice as far": World({SUBJECT: PlantedArm(spread=2.0)}),
     "equal, but the subject's evaluations are five times as noisy": World({SUBJECT: PlantedArm(noise=5.0)}),

@@ -90,7 +90,8 @@ class World(NamedTuple):
 
     Attributes:
         arms: arm -> what is true of it. An arm that is not one of `ARMS` takes part, too, and is in no claim.
-        truth: claim -> the word that is right, `yes` or `no`. Of a claim that is not named neither word is right.
+        truth: claim -> the word that is right, `yes` or `no`, by the true ratios of restricted costs, in which a
+            miss and a divergence cost the budget. Of a claim that is not named neither word is right.
         power: claim -> the least share of datasets that must get the word that is right.
         most: (claim, word) -> the largest share of sweeps that may get a wrong word, where alpha cannot hold.
         num_seeds: runs of each arm.
