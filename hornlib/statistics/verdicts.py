@@ -156,13 +156,13 @@ def verdicts(
         settings: the claims, alpha.
 
     Returns:
-        The Dataset also has the coordinate `claim_subject` (claim). It is empty if no claim is asked.
+        The Dataset also has the coordinate `claim_subject` (claim). It has no claims if none is asked.
     """
     rests = {(dataset, claim): items for dataset, claim, items in evidence(compared, subject, settings)}
     names = list(settings.asked())
-    if not names:
-        return xr.Dataset(), rests
     datasets = list(dict.fromkeys(compared["dataset"].values.tolist()))
+    if not names:
+        return xr.Dataset(coords={"dataset": np.array(datasets, object)}), rests
     words = [[_over_cells(rests[dataset, name], settings.alpha) for name in names] for dataset in datasets]
     overall = [
         _shared(words[row][column] for row, dataset in enumerate(datasets) if rests[dataset, name])

@@ -1,5 +1,6 @@
 """No row of statistics.nc or of the page contradicts itself: word, Holm's p, interval, arrivals and sentence agree."""
 
+import dataclasses
 import json
 import re
 
@@ -8,8 +9,7 @@ import pytest
 import xarray as xr
 
 from hornlib.report.blocks import Cards, Table
-from hornlib.report.evidence import SweepEvidence
-from hornlib.report.page import Evidence
+from hornlib.report.evidence import SweepEvidence, collect
 from hornlib.report.sections.answer import answer
 from hornlib.report.sections.efficiency import efficiency
 from hornlib.report.sections.speed import speed
@@ -112,10 +112,10 @@ def summary(request):
 
 
 @pytest.fixture(scope="module")
-def sections(summary):
+def sections(summary, tmp_path_factory):
     """The sections of the page that show comparisons."""
     sweep = SweepEvidence("planted", None, summary)
-    evidence = Evidence(None, "", {}, [sweep], {}, {}, [])
+    evidence = dataclasses.replace(collect(tmp_path_factory.mktemp("nothing"), []), sweeps=[sweep])
     return [section(evidence) for section in (answer, speed, efficiency)]
 
 
