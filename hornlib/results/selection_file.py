@@ -31,7 +31,6 @@ class Choice(NamedTuple):
         reference: the baseline's median final validation metric over its tuning seeds; NaN for final_metric.
         cost: what all trials and finalists of the arm used: samples, training_flops, seconds (the job's own clock).
         finalists: trials that were trained again before the choice, ascending; empty without a second stage.
-        finalist_scores: of every finalist, over the seeds of both stages.
     """
 
     cell: str
@@ -41,7 +40,6 @@ class Choice(NamedTuple):
     reference: float
     cost: dict[str, float]
     finalists: tuple[int, ...] = ()
-    finalist_scores: tuple[float, ...] = ()
 
 
 def write_choice(path: Path, choice: Choice) -> None:
@@ -71,8 +69,8 @@ def read_choice(path: Path) -> Choice:
         body: dict[str, Any] = json.loads(path.read_text())
         sound = body.pop("digest") == _digest(body) and body.pop("schema_version") == SELECTION_SCHEMA_VERSION
         selection = Selection(**body.pop("selection"))
-        for key in ("finalists", "finalist_scores"):
-            body[key] = tuple(body.get(key, ()))
+        body["finalists"] = tuple(body.get("finalists", ()))
+        body.pop("finalist_scores", None)  # files of before have it; nothing reads it
         body["reference"] = np.nan if body["reference"] is None else body["reference"]
         choice = Choice(selection=selection, **body)
     except FileNotFoundError:

@@ -78,7 +78,6 @@ def choose(cell: Cell, arm: TuningRuns, baseline: TuningRuns | None) -> Choice:
         float(reference),
         _cost(arm),
         tuple(finalists),
-        tuple(last.scores) if finalists else (),
     )
 
 
