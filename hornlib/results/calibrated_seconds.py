@@ -47,11 +47,14 @@ def calibrated_seconds(run: RunFile, cell: Cell, calibration: Calibration) -> np
     return seconds
 
 
-def best_device(ds: "xarray.Dataset") -> tuple[int, "xarray.DataArray"] | None:
+def best_device(
+    ds: "xarray.Dataset", cells: np.ndarray | None = None
+) -> tuple[int, "xarray.DataArray"] | None:
     """Return the calibration device on which the seconds of most cells are known, and those seconds; None without one.
 
     Args:
         ds: from `open_results`.
+        cells: positions of the cells that choose the device; None, or none of them known anywhere: all.
 
     Returns:
         The device's position, and the seconds at every evaluation: (cell, seed, step) where a network may change its
@@ -61,8 +64,15 @@ def best_device(ds: "xarray.Dataset") -> tuple[int, "xarray.DataArray"] | None:
     if "step_time" not in ds:
         return None
     found = [_seconds_on(ds, device) for device in range(ds.sizes.get("calibration_device", 0))]
-    known = [int(own.notnull().any([dim for dim in own.dims if dim != "cell"]).sum()) for own in found]
-    return max(enumerate(found), key=lambda own: known[own[0]]) if found else None
+    known = [
+        seconds.notnull().any([dim for dim in seconds.dims if dim != "cell"]).values for seconds in found
+    ]
+    if not found:
+        return None
+    chosen = [int(of_device.sum()) for of_device in known]
+    if cells is not None and any(of_device[cells].any() for of_device in known):
+        chosen = [int(of_device[cells].sum()) for of_device in known]
+    return max(enumerate(found), key=lambda device: chosen[device[0]])
 
 
 def _seconds_on(ds: "xarray.Dataset", device: int) -> "xarray.DataArray":

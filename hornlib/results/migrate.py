@@ -11,6 +11,9 @@ from typing import NamedTuple
 from hornlib.cell import Cell, parse_specification
 from hornlib.errors import ConfigError, ResultsError
 from hornlib.jobs import Job, parse_run_name
+from hornlib.models import MODELS
+from hornlib.models.efficient.parameters import EfficientParameters
+from hornlib.parameters import ModelParameters
 from hornlib.results import run_file
 from hornlib.results.atomic import written_atomically
 from hornlib.results.run_file import Contents, digest, read_contents, write_contents
@@ -24,8 +27,13 @@ Migration = Callable[[Contents], Contents]
 
 def _name_batch_norm_statistics(contents: Contents) -> Contents:
     """Version 1 to 2: `running_average` is called `batch_norm_statistics`, whose default is no longer `recent`."""
-    training = dict(contents.specification["training"])
-    training["batch_norm_statistics"] = training.pop("running_average", "recent")
+    training, model = dict(contents.specification["training"]), contents.specification["model"]
+    average = training.pop("running_average", "recent")
+    # A network without batch norm is evaluated alike under all of them, and keeps its runs under the default.
+    without = model.get("readout_norm") == "none" and model.get("normalisation", "none") != "batch"
+    efficient = issubclass(MODELS.get(model["name"], ModelParameters), EfficientParameters)
+    if not without or efficient:
+        training["batch_norm_statistics"] = average
     return contents._replace(specification={**contents.specification, "training": training})
 
 

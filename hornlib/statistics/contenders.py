@@ -19,7 +19,7 @@ SELECTED_FOR = {"": "", "time_to_target": "tuned for speed", "final_metric": "tu
 DATA = [coordinate_name("data", name) for name in DataParameters.model_fields if name not in ("name", "root")]
 
 
-def contenders(ds: xr.Dataset) -> xr.Dataset:
+def contenders(ds: xr.Dataset, baseline: str | None = None) -> xr.Dataset:
     """Return the cells of a sweep as contenders: (contender, seed, step), loaded.
 
     A label is the arm; to it are added what tells the arm's cells apart, what a tuned cell was selected for,
@@ -27,6 +27,8 @@ def contenders(ds: xr.Dataset) -> xr.Dataset:
 
     Args:
         ds: from `open_results(path, sweep=...)`.
+        baseline: label of the arm whose cells choose the device of the seconds: the one that has measured most of them.
+            No other arm may choose, since the ratio of two arms must not depend on a third. None: all cells choose.
 
     Returns:
         The variables of `ds`, with these differences.
@@ -37,9 +39,8 @@ def contenders(ds: xr.Dataset) -> xr.Dataset:
           `largest_num_parameters` is the largest that any run had at an evaluation, `first_forward_flops` the FLOPs
           of the network before the first step. They differ only where a structure changes networks.
         - `num_parameters` over steps is `num_parameters_over_steps`.
-        - `seconds` is calibrated, every step at the step time of a lone lane on the device that has measured most
-          contenders (the attribute `calibration_device`; with a seed dimension where networks may change), NaN
-          without one. A run's share of its job's clock is `job_seconds`.
+        - `seconds` is calibrated, every step at the step time of a lone lane on one device (the attribute
+          `calibration_device`; with a seed dimension where networks may change), NaN without one. A run's share of its job's clock is `job_seconds`.
         - A cell without a validation part has its test metric in `validation_metric`; `judged_on` says so.
     """
     ds = ds.load()
@@ -55,7 +56,7 @@ def contenders(ds: xr.Dataset) -> xr.Dataset:
         }
     )
     labels = _labels(ds)
-    ds = _with_calibrated_costs(ds).drop_vars("cell").rename(cell="contender")
+    ds = _with_calibrated_costs(ds, baseline).drop_vars("cell").rename(cell="contender")
     attributes = {"units": "1", "long_name": "what is compared"}
     return ds.assign_coords(contender=("contender", labels, attributes))
 
@@ -238,12 +239,12 @@ def _with_judged_metric(ds: xr.Dataset) -> xr.Dataset:
     ).assign_coords(judged_on=("cell", words, attributes))
 
 
-def _with_calibrated_costs(ds: xr.Dataset) -> xr.Dataset:
+def _with_calibrated_costs(ds: xr.Dataset, baseline: str | None) -> xr.Dataset:
     """Take one device's step times and memory, and make seconds of them."""
     nothing = xr.DataArray(np.full(ds.sizes["cell"], np.nan), dims="cell")
     measured = {name: nothing for name in ("step_time", "peak_memory")}
     device, seconds = "", xr.full_like(ds["samples"], np.nan)
-    best = best_device(ds)
+    best = best_device(ds, None if baseline is None else np.flatnonzero(ds["arm"].values == baseline))
     if best is not None:
         place, seconds = best
         device = str(ds["calibration_device"].values[place])

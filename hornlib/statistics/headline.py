@@ -8,7 +8,7 @@ import xarray as xr
 from hornlib.statistics.arrivals import newcombe_interval, newcombe_p
 from hornlib.statistics.holm import agreeing, holm
 from hornlib.statistics.intervals import FEWEST, by_known_columns, log_ratio_interval, resampling_weights
-from hornlib.statistics.paired_t import PairedT, paired_t
+from hornlib.statistics.paired_t import PairedT, in_order_sum, paired_t
 from hornlib.statistics.pairs import Pairs, Side
 from hornlib.statistics.settings import StatisticsSettings
 
@@ -32,7 +32,8 @@ INTERVAL = (
 TEST = "two-sided paired t-test of log restricted costs, with at least the variance of rounding up to evaluations"
 TWO_PART_TEST = (
     f"{TEST}; where some runs of an arm diverged, twice the smaller p-value of two tests: of the shares of runs that "
-    "arrived (Newcombe), and of the log costs of pairs that both arrived (t); 1 where the two point apart"
+    "arrived (Newcombe), and of the log costs of pairs that both arrived (t); 1 where that part favours one arm and "
+    "the restricted costs of all runs favour the other"
 )
 
 
@@ -46,6 +47,7 @@ class _Comparison(NamedTuple):
         two_part: whether some, but not all, runs of an arm diverged.
         p_value: of the one test, or of the two parts.
         favours: -1 where the first is cheaper, 1 where the second is, 0 for neither.
+        by_share: whether the p-value of a two-part statement is that of the shares, else of the costs.
         log_means: log ratio of arithmetic means, and its interval (.., 2).
         log_expected: log ratio of expected costs.
     """
@@ -57,6 +59,7 @@ class _Comparison(NamedTuple):
     two_part: np.ndarray
     p_value: np.ndarray
     favours: np.ndarray
+    by_share: np.ndarray
     log_means: np.ndarray
     log_means_bound: np.ndarray
     log_expected: np.ndarray
@@ -92,7 +95,7 @@ def compare(
         As sensitivity: `ratio_of_means` of restricted costs, with a bootstrap interval of this pair alone, and
         `ratio_of_expected_cost`, each arm's cost of all runs over its arrivals, up to its own budget.
         At the headline's target: `num_pairs` (contender, rival), the pairs known, in samples where they are, and
-        `log_ratio` (contender, rival, axis, seed), the logarithm whose mean `ratio` is.
+        `log_ratio` (contender, rival, axis, seed), the logarithm whose mean `ratio` is, with the error of that mean.
     """
     found = _comparison(pairs, settings)
     contender, column = np.nonzero(rivals.values >= 0)
@@ -104,13 +107,20 @@ def compare(
     p_value = found.p_value[pair]
     p_holm, family_size = _corrected(p_value, families[contender], column)
     enough = found.whole.number[pair] >= FEWEST
+    rejected = p_holm <= settings.alpha
     low, high = _ordered(found.whole, pair, sign).interval(settings.alpha / family_size)
-    low, high = agreeing(low, high, p_holm <= settings.alpha)
+    low, high = agreeing(low, high, rejected)
     whole_interval = enough & ~found.two_part[pair]
-    given, in_parts = _ordered(found.arrived, pair, sign), settings.alpha / (TWO_PARTS * family_size)
     own, other = found.num_first[pair], found.num_second[pair]
     own, other = np.where(sign > 0, own, other), np.where(sign > 0, other, own)
     number = found.whole.number[pair]
+    # The two parts: each at half the level, and the one that decides agrees with the test.
+    in_parts = settings.alpha / (TWO_PARTS * family_size)
+    decides, by_share = rejected & found.two_part[pair], found.by_share[pair]
+    given = _ordered(found.arrived, pair, sign)
+    given_low, given_high = agreeing(*given.interval(in_parts), decides & ~by_share)
+    share = newcombe_interval(own, other, number, in_parts)
+    share = np.stack(agreeing(share[..., 0], share[..., 1], decides & by_share), axis=-1)
     means = found.log_means_bound[pair]
     means = np.where(sign[..., None] > 0, means, -means[..., ::-1])
     informative = own + other > 0
@@ -123,9 +133,9 @@ def compare(
         "arrived": np.where(number > 0, own, np.nan),
         "rival_arrived": np.where(number > 0, other, np.nan),
         "arrival_difference": (own - other) / np.where(number > 0, number, np.nan),
-        "arrival_difference_bound": newcombe_interval(own, other, number, in_parts),
+        "arrival_difference_bound": share,
         "ratio_if_arrived": np.exp(given.mean),
-        "ratio_if_arrived_bound": _bounds(*given.interval(in_parts), given.number >= FEWEST),
+        "ratio_if_arrived_bound": _bounds(given_low, given_high, given.number >= FEWEST),
         "two_part": found.two_part[pair].astype(np.int8),
         "favours": np.where(informative, -sign * found.favours[pair], 0).astype(np.int8),
         "ratio_of_means": np.exp(sign * found.log_means[pair]),
@@ -153,6 +163,14 @@ def compare(
     dense = np.full((*rivals.shape, *logs.shape[1:]), np.nan)
     dense[contender, column] = logs
     result["log_ratio"] = (("contender", "rival", "axis", "seed"), dense, ABOUT["log_ratio"])
+    result["log_ratio_error"] = _spread(
+        rivals,
+        contender,
+        column,
+        "log_ratio_error",
+        found.whole.error[pair, headline],
+        ("contender", "rival", "axis"),
+    )
     return result.assign_coords(rival_contender=rivals["rival_contender"])
 
 
@@ -209,7 +227,7 @@ def _comparison(pairs: Pairs, settings: StatisticsSettings) -> _Comparison:
     arrived = paired_t(np.where(both, differences, np.nan), _rounding(errors, both))
     num_first, num_second = first.arrived.sum(-1), second.arrived.sum(-1)
     two_part = _some_diverged(first, number) | _some_diverged(second, number)
-    p_parts, favoured_parts = _two_part_test(arrived, num_first, num_second, number)
+    p_parts, favoured_parts, by_share = _two_part_test(whole, arrived, num_first, num_second)
     informative = num_first + num_second > 0
     p_value = np.where(informative, np.where(two_part, p_parts, whole.p_value()), np.nan)
     favours = np.where(two_part, favoured_parts, np.nan_to_num(np.sign(whole.mean)))
@@ -229,7 +247,17 @@ def _comparison(pairs: Pairs, settings: StatisticsSettings) -> _Comparison:
         expected = [np.log(np.nansum(side.spent, -1) / side.hit.sum(-1)) for side in (first, second)]
         log_expected = expected[0] - expected[1]
     return _Comparison(
-        whole, arrived, num_first, num_second, two_part, p_value, favours, log_means, bounds, log_expected
+        whole,
+        arrived,
+        num_first,
+        num_second,
+        two_part,
+        p_value,
+        favours,
+        by_share,
+        log_means,
+        bounds,
+        log_expected,
     )
 
 
@@ -239,16 +267,22 @@ def _some_diverged(side: Side, number: np.ndarray) -> np.ndarray:
 
 
 def _two_part_test(
-    arrived: PairedT, num_first: np.ndarray, num_second: np.ndarray, number: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the p-value of shares and costs together, and which side they favour (-1 first, 1 second, 0 neither)."""
-    p_share, p_cost = newcombe_p(num_first, num_second, number), np.nan_to_num(arrived.p_value(), nan=1.0)
-    by_share = np.sign(num_second - num_first)
-    by_cost = np.where(arrived.number > 1, np.sign(np.nan_to_num(arrived.mean)), 0.0)
-    opposed = by_share * by_cost < 0
+    whole: PairedT, arrived: PairedT, num_first: np.ndarray, num_second: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the p-value of shares and costs together, which side they favour, and whether the shares decide.
+
+    The part with the smaller p-value decides. Its direction must be that of the restricted costs of all runs, in which
+    a divergence costs the budget: an arm that is a little faster where it arrives, and often diverges, is not cheaper.
+    """
+    p_share, p_cost = (
+        newcombe_p(num_first, num_second, whole.number),
+        np.nan_to_num(arrived.p_value(), nan=1.0),
+    )
+    by_share = p_share < p_cost
+    direction = np.where(by_share, np.sign(num_second - num_first), np.sign(np.nan_to_num(arrived.mean)))
+    opposed = direction * np.nan_to_num(whole.mean) < 0
     p_value = np.where(opposed, 1.0, np.minimum(1.0, TWO_PARTS * np.fmin(p_share, p_cost)))
-    favours = np.where(opposed, 0.0, np.where(by_share != 0, by_share, by_cost))
-    return np.where(number > 0, p_value, np.nan), favours
+    return np.where(whole.number > 0, p_value, np.nan), np.where(opposed, 0.0, direction), by_share
 
 
 def _log_ratio_of_means(
@@ -290,7 +324,7 @@ def _log_ratio_of_means(
 def _rounding(errors: np.ndarray, known: np.ndarray) -> np.ndarray:
     """Return the variance of a mean log cost if each event lies anywhere in its interval: (r / T)^2 / 12 each."""
     number = known.sum(-1)
-    return np.where(known, errors, 0.0).sum(-1) / 12 / np.maximum(number, 1) ** 2
+    return in_order_sum(np.where(known, errors, 0.0)) / 12 / np.maximum(number, 1) ** 2
 
 
 def _rounding_of_mean(resolution: np.ndarray, costs: np.ndarray) -> np.ndarray:
@@ -305,14 +339,19 @@ def _ordered(found: PairedT, pair: np.ndarray, sign: np.ndarray) -> PairedT:
 def _corrected(
     p_value: np.ndarray, families: np.ndarray, column: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return Holm's p-values and the number of tests of each family, at least 1; both (comparison, target, axis)."""
+    """Return Holm's p-values and the number of tests of each family, both (comparison, target, axis).
+
+    A comparison of the family that has no p-value yet counts with p = 1: its runs may come later, and must not take
+    back what was concluded before.
+    """
     adjusted, size = np.full(p_value.shape, np.nan), np.ones(p_value.shape)
     members: dict[tuple[str, int], list[int]] = {}
     for index, key in enumerate(zip(families.tolist(), column.tolist(), strict=True)):
         members.setdefault(key, []).append(index)
     for rows in members.values():
-        adjusted[rows] = holm(p_value[rows])
-        size[rows] = np.maximum(np.isfinite(p_value[rows]).sum(0), 1)
+        known = np.isfinite(p_value[rows])
+        adjusted[rows] = np.where(known, holm(np.where(known, p_value[rows], 1.0)), np.nan)
+        size[rows] = len(rows)
     return adjusted, size
 
 
@@ -328,13 +367,18 @@ def _exp(logarithms: np.ndarray) -> np.ndarray:
 
 
 def _spread(
-    rivals: xr.DataArray, contender: np.ndarray, column: np.ndarray, name: str, values: np.ndarray
+    rivals: xr.DataArray,
+    contender: np.ndarray,
+    column: np.ndarray,
+    name: str,
+    values: np.ndarray,
+    dims: tuple[str, ...] = DIMS,
 ) -> xr.Variable:
-    """Lay values of comparisons out on (contender, rival, ...)."""
+    """Lay values of comparisons out on `dims`, with a last dimension `bound` where there is one more."""
     whole = values.dtype.kind == "i"
     dense = np.full((*rivals.shape, *values.shape[1:]), 0 if whole else np.nan, values.dtype)
     dense[contender, column] = values
-    dims = DIMS[: min(dense.ndim, len(DIMS))] + ("bound",) * (dense.ndim > len(DIMS))
+    dims = dims[: dense.ndim] + ("bound",) * (dense.ndim > len(dims))
     return xr.Variable(dims, dense, ABOUT[name])
 
 
@@ -376,5 +420,8 @@ ABOUT = {
         "ratio of expected costs, each the cost of all runs over the number that arrived, up to each arm's own budget"
     ),
     "log_ratio": _about("log ratio of restricted costs of a pair of runs, at the headline target"),
+    "log_ratio_error": _about(
+        "standard error of the mean log ratio that the test uses, at the headline target"
+    ),
     "num_pairs": _about("pairs of runs with the same seed"),
 }

@@ -26,7 +26,7 @@ def holm(p_values: np.ndarray) -> np.ndarray:
 
 
 def agreeing(low: np.ndarray, high: np.ndarray, rejected: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return Bonferroni's simultaneous intervals of log ratios, in agreement with Holm's tests.
+    """Return Bonferroni's simultaneous intervals of differences or log ratios, in agreement with Holm's tests.
 
     Holm rejects all that Bonferroni does, and sometimes more. No intervals belong to Holm's step-down test that are
     simultaneous and bounded on both sides (Strassburger and Bretz, Statistics in Medicine 27, 2008). Where only Holm
@@ -35,7 +35,7 @@ def agreeing(low: np.ndarray, high: np.ndarray, rejected: np.ndarray) -> tuple[n
 
     Args:
         low, high: ends of the intervals at level alpha / m, m the number of tests of the family.
-        rejected: whether Holm's test rejects a ratio of 1.
+        rejected: whether Holm's test rejects 0.
     """
     beyond = rejected & (low < 0) & (high > 0)
     return np.where(beyond & (-low < high), 0.0, low), np.where(beyond & (-low >= high), 0.0, high)

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-__all__ = ["PairedT", "paired_t"]
+__all__ = ["PairedT", "in_order_sum", "paired_t"]
 
 ZERO = 1e-12
 """What rounding of sums leaves of an error or of a difference that is 0."""
@@ -45,6 +45,14 @@ class PairedT(NamedTuple):
         return self.mean - half, self.mean + half
 
 
+def in_order_sum(values: np.ndarray) -> np.ndarray:
+    """Return the sum along the last axis, one after the other, so that zeros between the terms change no digit.
+
+    A pair whose arms lack the seeds of a third arm has zeros there, and must have the same sum as without them.
+    """
+    return np.add.accumulate(values, axis=-1)[..., -1] if values.shape[-1] else np.zeros(values.shape[:-1])
+
+
 def paired_t(differences: np.ndarray, rounding: np.ndarray | float = 0.0) -> PairedT:
     """Return the mean difference d over pairs with the error sqrt(max(s^2 / n, rounding)).
 
@@ -63,7 +71,7 @@ def paired_t(differences: np.ndarray, rounding: np.ndarray | float = 0.0) -> Pai
     known = np.isfinite(differences)
     number = known.sum(-1)
     values = np.where(known, differences, 0.0)
-    mean = values.sum(-1) / np.where(number > 0, number, np.nan)
-    squares = np.where(known, (values - mean[..., None]) ** 2, 0.0).sum(-1)
+    mean = in_order_sum(values) / np.where(number > 0, number, np.nan)
+    squares = in_order_sum(np.where(known, (values - mean[..., None]) ** 2, 0.0))
     variance = squares / np.where(number > 1, (number - 1) * number, np.nan)
     return PairedT(mean, np.sqrt(np.maximum(variance, rounding)), number)

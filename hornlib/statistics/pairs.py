@@ -156,9 +156,8 @@ def _events_of_side(
     for mask, pairs in shared.items():
         steps = np.flatnonzero(np.frombuffer(mask, bool))
         contenders, places = np.unique(members[pairs], return_inverse=True)
-        chosen = (
-            ds.isel(contender=contenders, step=steps) if len(steps) else _without_evaluations(ds, contenders)
-        )
+        members_alone = ds.isel(contender=contenders)
+        chosen = _at_steps(members_alone, steps) if len(steps) else _without_evaluations(members_alone)
         events = events_on(chosen, _references_of_rows(references, contenders), settings, axes)
         for values, new in zip(found, events, strict=True):
             values[pairs] = new[places.reshape(-1)]
@@ -172,7 +171,28 @@ def _references_of_rows(references: dict[str, References], rows: np.ndarray) -> 
     }
 
 
-def _without_evaluations(ds: xr.Dataset, rows: np.ndarray) -> xr.Dataset:
-    """Return these contenders as if none had been evaluated: a pair that shares no step has no time."""
-    ds = ds.isel(contender=rows)
+def _at_steps(ds: xr.Dataset, steps: np.ndarray) -> xr.Dataset:
+    """Return the contenders at some of their evaluations, with the training loss a mean since the last of these.
+
+    A recorded training loss is the mean over the steps since the evaluation before it. Over several such windows the
+    mean is weighted by their lengths.
+    """
+    chosen = ds.isel(step=steps)
+    if "training_loss" not in ds:
+        return chosen
+    axes = ("contender", "seed", "step")
+    loss = ds["training_loss"].transpose(*axes).values
+    evaluated = np.broadcast_to(
+        ds["samples"].notnull().transpose("contender", "step").values[:, None], loss.shape
+    )
+    step = np.where(evaluated, ds["step"].values, 0).astype(float)
+    last = np.maximum.accumulate(step, axis=-1)
+    length = np.diff(last, prepend=0.0, axis=-1)
+    total = np.cumsum(np.where(evaluated, loss * length, 0.0), axis=-1)[..., steps]
+    mean = np.diff(total, prepend=0.0, axis=-1) / np.diff(last[..., steps], prepend=0.0, axis=-1)
+    return chosen.assign(training_loss=(axes, mean))
+
+
+def _without_evaluations(ds: xr.Dataset) -> xr.Dataset:
+    """Return the contenders as if none had been evaluated: a pair that shares no step has no time."""
     return ds.assign({name: ds[name].where(False) for name in ds.data_vars if "step" in ds[name].dims})

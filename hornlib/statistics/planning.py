@@ -93,7 +93,11 @@ def pair_power(compared: xr.Dataset, settings: StatisticsSettings) -> xr.Dataset
     """
     log_ratio = _tested(compared, settings)
     level = settings.alpha / _family_sizes(compared, settings)
-    sd, number = log_ratio_sd(log_ratio), log_ratio.count("seed")
+    number = log_ratio.count("seed")
+    # The test's error is at least that of rounding costs up to evaluations: tied runs are no certainty.
+    own_sd = log_ratio_sd(log_ratio)
+    rounding = compared["log_ratio_error"] * number**0.5
+    sd = own_sd.where(own_sd.isnull() | (own_sd >= rounding), rounding)
     detectable = xr.apply_ufunc(np.exp, detectable_log_ratio(sd, number, level, DETECTED))
 
     def needed(deviation: xr.DataArray) -> xr.DataArray:
@@ -183,8 +187,12 @@ def _tested(compared: xr.Dataset, settings: StatisticsSettings) -> xr.DataArray:
 
 
 def _family_sizes(compared: xr.Dataset, settings: StatisticsSettings) -> xr.DataArray:
-    """Return the number of tests in the family of each comparison, at least 1, (contender, rival, axis)."""
-    tested = compared["p_value"].sel(target=settings.target, drop=True).notnull()
+    """Return the number of tests in the family of each comparison, at least 1, (contender, rival, axis).
+
+    As in `hornlib.statistics.headline`, a comparison whose runs are missing counts, too.
+    """
+    p_value = compared["p_value"].sel(target=settings.target, drop=True)
+    tested = (compared["rival_contender"] != "") & xr.ones_like(p_value, bool)
     tested = tested.drop_vars([name for name in tested.coords if name not in tested.dims])
     pairs = zip(compared["arm"].values.tolist(), compared["selected_for"].values.tolist(), strict=True)
     members: dict[tuple[str, str], list[int]] = {}

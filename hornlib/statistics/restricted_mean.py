@@ -25,7 +25,8 @@ __all__ = [
 
 COST_AXES = (*AXES, "training_loss")
 """Axes of cost. The last is in samples, and its event is that the mean training loss has fallen far enough: it
-involves no evaluation, and so no statistics of batch norm."""
+involves no evaluation, and so no statistics of batch norm. Arms with other dropout or label smoothing have another
+loss, and cannot be compared on it."""
 
 UNITS = {"step": "1", "samples": "1", "training_flops": "FLOP", "seconds": "s", "training_loss": "1"}
 """Of each axis of cost."""

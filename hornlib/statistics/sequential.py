@@ -83,7 +83,7 @@ def summarise_looks(
     """
     looks = settings.sequential
     reached = finished_looks(ds, looks)
-    found = contenders(first_seeds(ds, reached))
+    found = contenders(first_seeds(ds, reached), settings.baseline)
     subject = subject_of(found, settings.subject)
     level = look_level(looks, settings.alpha, _family_size(found, subject, settings))
     at_level = settings.model_copy(update={"alpha": level})
@@ -147,7 +147,7 @@ def _needed(
 
 def _compared(ds: xr.Dataset, settings: StatisticsSettings, reference: xr.DataArray | None) -> xr.Dataset:
     """Return the comparisons of the arms that claims name, at the headline target."""
-    found = contenders(ds)
+    found = contenders(ds, settings.baseline)
     if reference is None:
         reference = baseline_metric(found, settings.baseline)
     reference = reference.reindex(
@@ -157,7 +157,7 @@ def _compared(ds: xr.Dataset, settings: StatisticsSettings, reference: xr.DataAr
     wanted = {axis for claim in settings.asked().values() for axis in claim.axes}
     axes = tuple(axis for axis in axes_of_cost(found) if axis in {"samples", *wanted})
     result = core(found, reference, alone, axes=axes)
-    return result.merge(pair_power(result, alone))
+    return result.merge(pair_power(result, alone), compat="no_conflicts")
 
 
 def _judge(looks: _Looks) -> tuple[np.ndarray, np.ndarray]:

@@ -59,7 +59,7 @@ def summarise(
             seeds; None: the median of the baseline's runs here, and `limits` say so.
         tunings: what is known of the tuning of tuned cells, by the cell's name.
     """
-    found = contenders(ds)
+    found = contenders(ds, settings.baseline)
     subject = subject_of(found, settings.subject)
     given = reference is not None
     if reference is None:
@@ -70,7 +70,7 @@ def summarise(
     result = core(found, reference, settings)
     judged, rests = verdicts(result, subject, settings)
     result = result.merge(judged)
-    result = result.merge(planned(result, rests, settings))
+    result = result.merge(planned(result, rests, settings), compat="no_conflicts")
     result = result.merge(sentences(result, rests, settings))
     beside, told = appendix(found, result, settings, tunings)
     beside = beside.rename({name: new for name, new in APART.items() if name in beside.dims})

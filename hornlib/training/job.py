@@ -16,6 +16,7 @@ from hornlib.data.loading import Splits, load
 from hornlib.dynamics.probes.parameters import ProbeSettings
 from hornlib.errors import CheckpointError, ConfigError, ResourceError
 from hornlib.provenance import commit
+from hornlib.results.run_file import SCHEMA_VERSION
 from hornlib.training.chunk import Chunk, Lane, start_lanes
 from hornlib.training.interruption import Interrupted, StopRequest
 from hornlib.training.loop import train_chunk, train_step
@@ -226,6 +227,7 @@ class _Keeper:
     def save(self, chunk: Chunk) -> None:
         """Save the finished chunks and this one."""
         state = {
+            "schema_version": SCHEMA_VERSION,
             "specification": self.assignment.specification,
             "seeds": list(self.assignment.seeds),
             "width": self.saved.width,
@@ -258,7 +260,7 @@ def _resume(path: Path, assignment: Assignment, reporter: Reporter) -> _Saved | 
             return None
         if (state.get("specification"), state.get("seeds")) != asked:
             raise CheckpointError(f"{path}: the checkpoint is of another specification")
-        if "groups" not in state["current"] or "probes" not in state:
+        if "groups" not in state["current"] or state.get("schema_version") != SCHEMA_VERSION:
             raise CheckpointError(f"{path}: the checkpoint is of an older hornlib")
     except CheckpointError as error:
         reporter.say(f"{error}; it is now {set_aside(path).name}, and training starts again")

@@ -143,7 +143,7 @@ class LaneGroup:
             numbers[module] = output.numel() // output.shape[1]
 
         self._template.eval()
-        handles = []
+        handles, momenta = [], [norm.momentum for norm in self._norms]
         for norm in self._norms:
             norm.train()
             norm.momentum = 1.0
@@ -151,8 +151,10 @@ class LaneGroup:
         try:
             group._run(inputs, shared=True)
         finally:
-            for handle in handles:
+            for norm, handle, momentum in zip(self._norms, handles, momenta, strict=True):
                 handle.remove()
+                norm.eval()
+                norm.momentum = momentum
         names = {module: name for name, module in self._template.named_modules()}
         for module, number in numbers.items():  # torch keeps the variance over number - 1
             group.buffers[f"{names[module]}.running_var"] *= (number - 1) / number

@@ -174,6 +174,29 @@ def test_runs_of_version_1_keep_the_statistics_they_were_evaluated_with(
     assert read_run_file(new).specification["training"]["batch_norm_statistics"] == (average or "recent")
 
 
+def test_runs_without_batch_norm_keep_their_name(tables, cell, write_run, tmp_path, monkeypatch):
+    model = with_default(tables, readout_norm="none")
+    monkeypatch.setitem(MODELS, "toy", model)
+    hornlib.cell._validated.cache_clear()
+    path = write_run(cell(model()), 0, 4)
+    stored = read_contents(path)
+    training = {
+        key: value
+        for key, value in stored.specification["training"].items()
+        if key not in ("batch_norm_statistics", "precise_examples")
+    }
+    old = stored._replace(
+        specification={**stored.specification, "training": {**training, "running_average": "recent"}}
+    )
+    present = run_file.SCHEMA_VERSION
+    monkeypatch.setattr(run_file, "SCHEMA_VERSION", 1)
+    path.unlink()
+    write_contents(path, parse_run_name(path.name), old)
+    monkeypatch.setattr(run_file, "SCHEMA_VERSION", present)
+    assert [outcome.action for outcome in migrate(tmp_path, report=silent)] == ["rewritten"]
+    assert path.exists()
+
+
 def test_a_file_of_another_run_is_never_overwritten(
     tables, enter, cell, write_run, tmp_path, monkeypatch, record
 ):

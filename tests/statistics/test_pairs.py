@@ -17,7 +17,7 @@ JUDGED = ("ratio", "ratio_bound", "p_value", "p_holm", "pair_budget", "arrived",
 
 
 def core_of(ds, settings, reference=None):
-    ds = contenders(ds)
+    ds = contenders(ds, settings.baseline)
     return core(ds, baseline_metric(ds, settings.baseline) if reference is None else reference, settings)
 
 
@@ -126,6 +126,51 @@ def test_divergence_of_some_runs_is_judged_in_two_parts(results, settings, logno
     assert apart["conclusion"].sel(contender="horn_cnn", rival="cnn", axis="samples") == "not distinguished"
 
 
+def test_one_divergence_does_not_hide_a_large_difference_of_the_others(results, settings, lognormal):
+    times = {"horn_cnn": lognormal(40, seed=1), "cnn": lognormal(160, seed=2)}
+    found = core_of(results(times, diverged=[(0, 0, 5)]), settings())
+    row = pair(found, "samples")
+    assert found["conclusion"].sel(contender="horn_cnn", rival="cnn", axis="samples") == "yes"
+    assert row["ratio_if_arrived_bound"].values[1] < 1 and row["p_holm"] <= 0.05
+
+
+def test_the_part_that_decides_agrees_with_holms_test(results, settings, lognormal):
+    """Where only Holm's step-down rejects, no interval of a deciding part holds a ratio of 1."""
+    seen = 0
+    for seed in range(12):
+        entries = [
+            ("horn_cnn", lognormal(80, seed=10 * seed + 1)),
+            ("cnn", lognormal(130, seed=10 * seed + 2)),
+            ("horn_cnn", lognormal(80, seed=10 * seed + 3)),
+            ("cnn", lognormal(105, seed=10 * seed + 4)),
+        ]
+        ds = results(entries, dataset=["digits", "digits", "mnist", "mnist"], diverged=[(3, 0, 5)])
+        found = core_of(ds, settings(targets=())).sel(target=0.9, axis="samples", rival="cnn")
+        row = found.sel(contender="horn_cnn on mnist")
+        low, high = row["ratio_if_arrived_bound"].values
+        share_low, share_high = row["arrival_difference_bound"].values
+        if row["conclusion"] in ("yes", "no"):
+            seen += 1
+            assert high <= 1 or low >= 1 or share_low >= 0 or share_high <= 0
+    assert seen
+
+
+def test_a_sparser_grid_does_not_raise_the_training_loss(results, settings):
+    """Means since the last evaluation become means since the last evaluation that both arms have."""
+    steps = np.arange(1, 65)
+    ds = results({"horn_cnn": [20.0] * 7, "cnn": [20.0] * 7}, steps=steps)
+    now = 0.1 + 2.2 * np.exp(-steps / 12)
+    total = np.concatenate([[0], np.cumsum(now)])
+    means = np.tile(now, (2, 7, 1))
+    sparse = steps % 4 == 0
+    last = np.concatenate([[0], steps[sparse]])
+    means[1][:, sparse] = np.diff(total[last]) / np.diff(last)
+    ds["training_loss"] = (("cell", "seed", "step"), means)
+    for name in ("samples", "validation_metric", "training_loss"):
+        ds[name][{"cell": 1}] = ds[name][{"cell": 1}].where(xr.DataArray(sparse, dims="step"))
+    assert pair(core_of(ds, settings()), "training_loss")["ratio"] == pytest.approx(1)
+
+
 def test_expected_cost_is_all_that_was_spent_over_arrivals(results, settings):
     ds = results({"horn_cnn": [20, np.inf], "cnn": [50, 60]}, final=1.0)
     found = pair(core_of(ds, settings()), "samples")
@@ -186,7 +231,11 @@ def sweep_of(results, names, arms):
         there = (ds["step"] <= arm["length"]) & (np.arange(ds.sizes["step"]) % arm["every"] == 0)
         for name in ("samples", "validation_metric", "training_flops", "training_loss"):
             ds[name][{"cell": row}] = ds[name][{"cell": row}].where(there)
-    return with_seconds(ds, [arm["cost"] ** 0.5 for arm in arms])
+    # two devices: the third arm was measured on the second alone
+    first = [arm["cost"] ** 0.5 if name != "third" else np.nan for name, arm in zip(names, arms, strict=True)]
+    second = [(5.0 if name == "horn_cnn" else 1.0) for name in names]
+    ds["step_time"] = (("cell", "calibration_device"), np.array([first, second]).T)
+    return ds.assign_coords(calibration_device=["cpu", "gpu"])
 
 
 @hypothesis_settings(

@@ -26,6 +26,7 @@ def compared():
             "log_ratio": (("contender", "rival", "axis", "seed"), logs),
             "p_value": (("contender", "rival", "target", "axis"), p_value),
             "two_part": (("contender", "rival", "target", "axis"), np.zeros(p_value.shape, int)),
+            "log_ratio_error": (("contender", "rival", "axis"), np.zeros(logs.shape[:3])),
         },
         {
             "contender": [f"horn on {name}" for name in DATASETS],
@@ -36,6 +37,7 @@ def compared():
             "dataset": list(DATASETS),
             "claim": ["faster"],
             "arm": ("contender", ["horn", "horn"]),
+            "rival_contender": (("contender", "rival"), np.where(np.isnan(logs[:, :, 0, 0]), "", "a rival")),
             "selected_for": ("contender", ["", ""]),
         },
     )

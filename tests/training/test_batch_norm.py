@@ -137,7 +137,10 @@ def test_the_lanes_buffers_and_modes_are_left_alone():
     cell = cell_of(MODELS[0])
     chunk, splits = start_chunk(cell, [0, 1], CPU), load(cell.data, CPU)
     before = {name: tensor.clone() for name, tensor in chunk.lanes.buffers.items()}
+    chunk.lanes.set_momentum(0.3)
     evaluate_chunk(chunk, splits, 0)
+    norms = [module for module in chunk.lanes.network.modules() if hasattr(module, "running_mean")]
+    assert norms and all(norm.momentum == 0.3 and not norm.training for norm in norms)
     assert all(torch.equal(before[name], tensor) for name, tensor in chunk.lanes.buffers.items())
 
 
