@@ -38,7 +38,7 @@ class Caution(NamedTuple):
     """What may be trained and should still be known: an unstable oscillator, rivals that coincide.
 
     Attributes:
-        sweep, arm, cell: of which.
+        sweep, arm, cell: of which; the arm is "" where the whole sweep is warned of, and the cell one of its cells.
         place: the key, with file and line.
         sentence: what is to be known.
     """

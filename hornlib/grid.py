@@ -240,7 +240,7 @@ def _too_few_seeds(config: Config, grid: Grid) -> Iterator[Caution]:
                 f"{counted(len(sweep.seeds), 'seed')} of each arm, and a verdict needs at least {rules.min_seeds} "
                 "(statistics.min_seeds)"
             )
-            yield Caution(sweep.name, judged[0], cells[judged[0]], place, sentence)
+            yield Caution(sweep.name, "", cells[judged[0]], place, sentence)
 
 
 def _tuned_members(

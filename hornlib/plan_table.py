@@ -162,4 +162,5 @@ def _cautions(cautions: Sequence[Caution]) -> Iterator[str]:
         by_place.setdefault(caution.place, []).append(caution)
     for place, found in by_place.items():
         more = f" (one of {len(found)} such warnings)" if len(found) > 1 else ""
-        yield f"warning: {place}: {found[0].cell}: {found[0].sentence}{more}"
+        cell = f"{found[0].cell}: " if found[0].arm else ""
+        yield f"warning: {place}: {cell}{found[0].sentence}{more}"

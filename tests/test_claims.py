@@ -131,3 +131,18 @@ def test_fewer_seeds_than_a_verdict_needs_are_warned_of(config_file, statistics,
 def test_a_sweep_without_rivals_is_not_warned_of_few_seeds(config_file):
     file = config_file("seeds: 2\nsweeps: {one: {data: {name: digits}, model: {name: horn_cnn}}}\n")
     assert read_grid([file]).warnings == []
+
+
+def test_the_plan_warns_of_few_seeds_for_a_sweep_and_names_no_cell(config_file, capsys):
+    from rich.console import Console
+
+    from hornlib.plan import Plan
+    from hornlib.plan_table import print_plan
+    from hornlib.selection import select
+
+    found = read_grid([config_file(f"seeds: 3\n{ARMS}")])
+    print_plan(Plan(found, select(found, []), {}), Console())
+    (warning,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("warning")]
+    assert warning.endswith(
+        "seeds: one: 3 seeds of each arm, and a verdict needs at least 7 (statistics.min_seeds)"
+    )
