@@ -24,18 +24,19 @@ AXES = {
 }
 """Axes of cost -> how tables call them. The second is a control: it involves no batch norm statistics."""
 RATIOS = (
-    "Paired geometric ratio of costs [95 % interval, simultaneous over the datasets]; above 1 the subject needs more. "
-    "* differs from 1 after Holm's correction over the datasets. Where some runs of an arm diverged there is no "
-    "interval. (8, 10) are the runs of both arms that arrived, where some did not."
+    "Paired geometric ratio of costs [95 % interval, simultaneous over the datasets of this sweep]; above 1 the "
+    "subject needs more. * differs from 1 after Holm's correction over these datasets. Where some runs of an arm "
+    "diverged there is no interval. (8, 10) are the runs of both arms that arrived, where some did not."
 )
 MARK = "<!-- below: made by docs/findings/verdicts.py -->"
 
 
 def ratios(ds: xr.Dataset) -> pd.DataFrame:
-    """Return the subject's ratio to every rival at the headline's target, one row a comparison and axis."""
+    """Return the ratios of the claims' subjects to every rival at the headline's target, one row a rival and axis."""
     subject = ds.sel(target=float(ds.attrs["target"]))
     rows = []
-    for contender in np.flatnonzero(ds["arm"].values == ds.attrs["subject"]):
+    subjects = [ds.attrs["subject"], *(ds["claim_subject"].values.tolist() if "claim_subject" in ds else [])]
+    for contender in np.flatnonzero(np.isin(ds["arm"].values, subjects)):
         own = subject.isel(contender=contender)
         for rival in range(ds.sizes["rival"]):
             found = own.isel(rival=rival)
@@ -46,6 +47,7 @@ def ratios(ds: xr.Dataset) -> pd.DataFrame:
                 low, high = found["ratio_bound"].sel(axis=axis).values
                 rows.append(
                     {
+                        "subject": str(own["arm"].item()),
                         "dataset": str(own["contender_dataset"].item()),
                         "values": SELECTIONS.get(str(own["selected_for"].item()), ""),
                         "rival": str(ds["rival"].values[rival]),
@@ -121,7 +123,7 @@ def markdown(ds: xr.Dataset) -> Iterator[str]:
             "| dataset | values | " + " | ".join(f"`{rival}`" for rival in rivals) + " |",
             "|---|---|" + "---:|" * len(rivals),
         )
-        for (dataset, values), rows in own.groupby(["dataset", "values"], sort=False):
+        for (_, dataset, values), rows in own.groupby(["subject", "dataset", "values"], sort=False):
             cells = [_ratio(rows[rows["rival"] == rival]) for rival in rivals]
             yield f"| {dataset} | {values} | " + " | ".join(cells) + " |"
         yield ""

@@ -40,7 +40,8 @@ def contenders(ds: xr.Dataset, baseline: str | None = None) -> xr.Dataset:
           of the network before the first step. They differ only where a structure changes networks.
         - `num_parameters` over steps is `num_parameters_over_steps`.
         - `seconds` is calibrated, every step at the step time of a lone lane on one device (the attribute
-          `calibration_device`; with a seed dimension where networks may change), NaN without one. A run's share of its job's clock is `job_seconds`.
+          `calibration_device`; with a seed dimension where networks may change), NaN without one. A run's share of its
+          job's clock is `job_seconds`.
         - A cell without a validation part has its test metric in `validation_metric`; `judged_on` says so.
     """
     ds = ds.load()
