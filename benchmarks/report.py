@@ -99,11 +99,18 @@ def write_results(folder: Path, num_cells: int, num_seeds: int) -> None:
 
 def write_evidence(folder: Path, num_cells: int, num_seeds: int) -> None:
     """Write results.nc and statistics.nc."""
-    from hornlib.statistics.settings import StatisticsSettings
+    from hornlib.statistics.settings import Claim, StatisticsSettings
     from hornlib.statistics.write import write_statistics
 
     write_results(folder, num_cells, num_seeds)
-    settings = StatisticsSettings(faster_than=("cnn",), oscillation_controls=("leaky", "overdamped"))
+    settings = StatisticsSettings(
+        claims={
+            "faster": Claim(rivals=("cnn",)),
+            "because_of_oscillation": Claim(
+                what="its oscillation", rivals=("cnn",), controls=("leaky", "overdamped")
+            ),
+        }
+    )
     write_statistics(folder / "results.nc", folder / "statistics.nc", {"grid": settings})
 
 

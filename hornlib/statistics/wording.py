@@ -223,10 +223,13 @@ def _behind(at_target: xr.Dataset, items: Sequence[Item], settings: StatisticsSe
     """Return that the subject of a claim that holds ends behind its rivals, "" where it does not."""
     if "non_inferior" not in at_target:
         return ""
+    ends = at_target["non_inferior"].transpose("contender", "rival").values
+    columns = {str(arm): place for place, arm in enumerate(at_target["rival"].values)}
+    several = len({dataset for dataset, _ in items}) > 1
     behind = {
-        item.rival + (f" on {dataset}" if len({name for name, _ in items}) > 1 else "")
+        item.rival + (f" on {dataset}" if several else "")
         for dataset, item in items
-        if at_target["non_inferior"].isel(contender=item.contender).sel(rival=item.rival).item() == "no"
+        if ends[item.contender, columns[item.rival]] == "no"
     }
     if not behind:
         return ""

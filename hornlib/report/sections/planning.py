@@ -100,22 +100,25 @@ def _by_comparison(ds: xr.Dataset, sweep: SweepEvidence) -> list[Block]:
     """Return the seeds that each comparison of a claim's subject needs, the largest deviations first."""
     subjects = set(ds["claim_subject"].values.tolist()) if "claim_subject" in ds.coords else {sweep.subject}
     ds = ds.isel(contender=np.flatnonzero(np.isin(ds["arm"].values, list(subjects)))).sel(power=POWER)
-    spread = ds["log_ratio_sd"].transpose("contender", "rival", "axis").values
-    places = sorted(np.argwhere(np.isfinite(spread)).tolist(), key=lambda place: -spread[tuple(place)])
-    rows: list[Row] = []
-    for contender, rival, axis in places:
-        pair = ds.isel(contender=contender, rival=rival, axis=axis)
-        rows.append(
-            [
-                str(pair["contender"].item()),
-                str(pair["rival_contender"].item()),
-                str(pair["axis"].item()),
-                float(pair["num_pairs"]),
-                float(pair["log_ratio_sd"]),
-                float(pair["detectable_ratio"]),
-                *(_bounded(pair.sel(effect=effect), "seeds_needed") for effect in ds["effect"].values),
-            ]
-        )
+    pair, comparison = ("contender", "rival"), ("contender", "rival", "axis")
+    contenders, axes = ds["contender"].values.astype(str), ds["axis"].values.astype(str)
+    rivals, there = (ds[name].transpose(*pair).values for name in ("rival_contender", "num_pairs"))
+    spread, shown = (ds[name].transpose(*comparison).values for name in ("log_ratio_sd", "detectable_ratio"))
+    needed = ds["seeds_needed"].transpose(*comparison, "effect").values
+    bound = ds["seeds_needed_bound"].transpose(*comparison, "effect", "bound").values
+    places = sorted(map(tuple, np.argwhere(np.isfinite(spread)).tolist()), key=lambda place: -spread[place])
+    rows: list[Row] = [
+        [
+            str(contenders[place[0]]),
+            str(rivals[place[:2]]),
+            str(axes[place[2]]),
+            float(there[place[:2]]),
+            float(spread[place]),
+            float(shown[place]),
+            *(_estimate(*values) for values in zip(needed[place], *bound[place].T, strict=True)),
+        ]
+        for place in places
+    ]
     if not rows:
         return []
     effects = [f"for {effect:g}x" for effect in ds["effect"].values]
@@ -128,8 +131,12 @@ def _by_comparison(ds: xr.Dataset, sweep: SweepEvidence) -> list[Block]:
 
 
 def _bounded(own: xr.Dataset, name: str) -> Number:
-    value, (low, high) = float(own[name]), own[f"{name}_bound"].values
-    return Number(value, bounded(value, float(low), float(high)) if np.isfinite(value) else number(value))
+    return _estimate(float(own[name]), *own[f"{name}_bound"].values)
+
+
+def _estimate(value: float, low: float, high: float) -> Number:
+    shown = bounded(float(value), float(low), float(high)) if np.isfinite(value) else number(float(value))
+    return Number(float(value), shown)
 
 
 def _how(ds: xr.Dataset, name: str) -> str:
