@@ -32,8 +32,8 @@ INTERVAL = (
 TEST = "two-sided paired t-test of log restricted costs, with at least the variance of rounding up to evaluations"
 TWO_PART_TEST = (
     f"{TEST}; where some runs of an arm diverged, twice the smaller p-value of two tests: of the shares of runs that "
-    "arrived (Newcombe), and of the log costs of pairs that both arrived (t); 1 where that part favours one arm and "
-    "the restricted costs of all runs favour the other"
+    "arrived (Newcombe), and of the log costs of pairs that both arrived (t); where the two point apart, at least that "
+    "of the restricted costs of all runs, and 1 where these favour the other arm"
 )
 
 
@@ -271,8 +271,9 @@ def _two_part_test(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the p-value of shares and costs together, which side they favour, and whether the shares decide.
 
-    The part with the smaller p-value decides. Its direction must be that of the restricted costs of all runs, in which
-    a divergence costs the budget: an arm that is a little faster where it arrives, and often diverges, is not cheaper.
+    The part with the smaller p-value decides. Where the two parts point apart, the restricted costs of all runs, in
+    which a divergence costs the budget, must point where that part does, and their own test must reject, too: an arm
+    that is a little faster where it arrives, and sometimes diverges, is not shown to be cheaper.
     """
     p_share, p_cost = (
         newcombe_p(num_first, num_second, whole.number),
@@ -282,6 +283,8 @@ def _two_part_test(
     direction = np.where(by_share, np.sign(num_second - num_first), np.sign(np.nan_to_num(arrived.mean)))
     opposed = direction * np.nan_to_num(whole.mean) < 0
     p_value = np.where(opposed, 1.0, np.minimum(1.0, TWO_PARTS * np.fmin(p_share, p_cost)))
+    apart = np.sign(num_second - num_first) * np.sign(np.nan_to_num(arrived.mean)) < 0
+    p_value = np.where(apart, np.maximum(p_value, np.nan_to_num(whole.p_value(), nan=1.0)), p_value)
     return np.where(whole.number > 0, p_value, np.nan), np.where(opposed, 0.0, direction), by_share
 
 
