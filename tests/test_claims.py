@@ -1,11 +1,14 @@
 """Claims in config.yaml: what is refused before anything trains, and what is only warned of."""
 
 import re
+from pathlib import Path
 
 import pytest
+import yaml
 
 from hornlib.errors import ConfigError
 from hornlib.grid import read_grid
+from hornlib.yaml_file import read_yaml
 
 ARMS = """sweeps:
   one:
@@ -146,3 +149,13 @@ def test_the_plan_warns_of_few_seeds_for_a_sweep_and_names_no_cell(config_file, 
     assert warning.endswith(
         "seeds: one: 3 seeds of each arm, and a verdict needs at least 7 (statistics.min_seeds)"
     )
+
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+CONFIGURATIONS = [REPOSITORY / "config.yaml", *sorted((REPOSITORY / "config").glob("*.yaml"))]
+
+
+@pytest.mark.parametrize("path", CONFIGURATIONS, ids=lambda path: path.name)
+def test_snakemake_reads_the_claims_of_ready_configurations_as_hornlib_does(path):
+    """Snakemake reads by PyYAML, which stops at a bare question mark within braces."""
+    assert yaml.safe_load(path.read_text()).get("statistics") == read_yaml(path)[0].get("statistics")
