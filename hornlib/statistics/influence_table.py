@@ -226,7 +226,9 @@ def _log_costs(
         is_second = xr.DataArray(np.arange(scores.sizes["seed"]) % 2 == 1, dims="seed")
         choosers = (scores, scores.where(~is_second), scores.where(is_second))
         binding = [_best(ds, chooser.mean("seed").values, members, axes) for chooser in choosers]
-        side = within_common_budget(cells, references, settings, (axis,), np.unique(np.concatenate(binding)))
+        rows = np.unique(np.concatenate(binding))
+        # Without a metric no rate is chosen, and no cost is known.
+        side = within_common_budget(cells, references, settings, (axis,), rows) if len(rows) else None
         if side is not None:
             logarithms.values[members] = np.log(side.restricted[:, column, 0])
     return logarithms
