@@ -98,11 +98,11 @@ def page(told: list[Told], sweeps: int, seconds: float) -> str:
             "**Wrong words.** Share of sweeps, in %, in which some dataset gets `yes`, or `no` or `mixed`, although "
             "that word is wrong there; in brackets the largest share allowed. `Mixed` counts as `no`, since it refutes "
             "the claim, too. Each bound is alpha, but for two worlds that are explained below. A two-sided test errs "
-            f"in each direction in half of alpha, so that {100 * ALPHA / 2:g} % or less is to be expected. A bound counts "
-            "as broken where the share exceeds it by more than three standard errors of the simulation (the standard "
-            f"error of {100 * ALPHA:g} % is {errors[ALPHA]:.1f} %, that of 50 % is {errors[0.5]:.1f} %). Arms that are "
-            "alike in two worlds of one design have the same draws in both, so that equal numbers below are one piece "
-            "of evidence.",
+            f"in each direction in half of alpha, so that {100 * ALPHA / 2:g} % or less is to be expected. A bound "
+            "counts as broken where the share exceeds it by more than three standard errors of the simulation (the "
+            f"standard error of {100 * ALPHA:g} % is {errors[ALPHA]:.1f} %, that of 50 % is {errors[0.5]:.1f} %). "
+            "Arms that are alike in two worlds of one design have the same draws in both, so that equal numbers below "
+            "are one piece of evidence.",
             "",
             "**The right word** is that of the true ratios of restricted costs, in which a run that misses or diverges "
             "costs the budget. Of a claim whose comparisons are partly equal, neither word is right. Share of "
@@ -118,7 +118,8 @@ def page(told: list[Told], sweeps: int, seconds: float) -> str:
             "**A risk that no run shows.** Where 15 % of the subject's runs diverge, none of ten does in 20 % of the "
             "sweeps, and none of twenty in 4 %. Nothing in such a sweep says that runs can diverge, and it is judged "
             "as if they could not. In these worlds the restricted costs of a subject that is 1.5 times faster are "
-            "equal to the others', and the bound of a wrong `yes` is alpha more than the chance to see no divergence. Only more seeds help: "
+            "equal to the others', and the bound of a wrong `yes` is alpha more than the chance to see no divergence. "
+            "Only more seeds help: "
             "19 of 19 runs that arrive exclude a risk of 15 % at 5 %, and 10 of 10 exclude 26 %.",
             "",
             f"## Intervals of {SUBJECT} over {BASELINE}, in samples",
