@@ -107,8 +107,8 @@ class Claim(Parameters):
     subject: str | None = Field(default=None, min_length=1)
     """Label of the arm that the claim is about; null: the subject of `statistics`."""
     question: str | None = Field(default=None, min_length=1)
-    """The question in quotation marks (in braces, Snakemake's YAML reader stops at a bare question mark); null: it is made
-    from the axes and from `what`."""
+    """The question in quotation marks (in braces, Snakemake's YAML reader stops at a bare question mark); null: it is
+    made from the axes and from `what`."""
     axes: Axes = ("samples",)
     """Costs that must be lower than the rivals': step, samples, training_flops, seconds, training_loss."""
     rivals: Labels
