@@ -29,7 +29,7 @@ AXES = {
 }
 """Axes of learning curves -> how they are called."""
 
-COSTS = {**AXES, "training_loss": "training examples until the training loss is low enough"}
+COSTS = {**AXES, "training_loss": "training examples (training loss)"}
 """Axes of cost -> how they are called."""
 
 KEPT = ",;:=/()[]*!"
