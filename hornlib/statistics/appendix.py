@@ -40,7 +40,7 @@ def appendix(
     `hornlib.statistics.limits`.
 
     Args:
-        ds: from `common_steps(contenders(...))`.
+        ds: from `contenders`.
         times: from `restricted_times`.
         settings: targets, margin, alpha, draws.
         tunings: of tuned cells, by the cell's name.

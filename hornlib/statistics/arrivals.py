@@ -1,8 +1,8 @@
-"""Shares of runs that reached the target: Newcombe's interval for their difference, and the test that it inverts."""
+"""Shares of runs: Wilson's interval, Newcombe's interval for a difference, and the test that it inverts."""
 
 import numpy as np
 
-__all__ = ["newcombe_interval", "newcombe_p"]
+__all__ = ["newcombe_interval", "newcombe_p", "wilson_limits"]
 
 HALVINGS = 60
 """Of the range in which the test's quantile is sought: its last digit."""
@@ -53,16 +53,25 @@ def _limits(
 ) -> tuple[np.ndarray, np.ndarray]:
     runs = np.where(np.asarray(number) > 0, number, np.nan)
     p, q = first / runs, second / runs
-    (low_p, high_p), (low_q, high_q) = _wilson(p, runs, quantile), _wilson(q, runs, quantile)
+    (low_p, high_p), (low_q, high_q) = wilson_limits(p, runs, quantile), wilson_limits(q, runs, quantile)
     low = p - q - np.sqrt((p - low_p) ** 2 + (high_q - q) ** 2)
     high = p - q + np.sqrt((high_p - p) ** 2 + (q - low_q) ** 2)
     return low, high
 
 
-def _wilson(
+def wilson_limits(
     share: np.ndarray, runs: np.ndarray, quantile: float | np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the two q that solve (p - q)^2 = z^2 q (1 - q) / n."""
+    """Return the two q that solve (p - q)^2 = z^2 q (1 - q) / n, within [0, 1].
+
+    Args:
+        share: p.
+        runs: n; NaN where there are none.
+        quantile: z of the standard normal.
+
+    Reference:
+        Wilson, J. Am. Stat. Assoc. 22 (1927).
+    """
     squared = np.asarray(quantile) ** 2
     centre = (share + squared / (2 * runs)) / (1 + squared / runs)
     half = np.sqrt(squared * (share * (1 - share) + squared / (4 * runs)) / runs) / (1 + squared / runs)

@@ -1,8 +1,8 @@
 """The end of training: no worse than the rival within a margin, and shares of runs that diverged or arrived."""
 
-import numpy as np
 import xarray as xr
 
+from hornlib.statistics.arrivals import wilson_limits
 from hornlib.statistics.student import as_bounds, student_interval
 
 __all__ = ["non_inferior", "share_of_runs"]
@@ -36,8 +36,6 @@ def non_inferior(
 def share_of_runs(happened: xr.DataArray, alpha: float = 0.05, dim: str = "seed") -> xr.Dataset:
     """Return the share p of runs to which something happened, with Wilson's interval.
 
-    The limits solve (p - q)^2 = z^2 q (1 - q) / n for q, z the normal quantile 1 - alpha/2.
-
     Args:
         happened: 1 or 0 a run; NaN where there is no run.
         alpha: 1 - confidence, two-sided.
@@ -45,17 +43,14 @@ def share_of_runs(happened: xr.DataArray, alpha: float = 0.05, dim: str = "seed"
 
     Returns:
         `estimate`, `interval` and `num_seeds`; NaN without a run.
-
-    Reference:
-        Wilson, J. Am. Stat. Assoc. 22 (1927).
     """
     from scipy.stats import norm
 
-    squared = norm.ppf(1 - alpha / 2) ** 2
     number = happened.count(dim)
     runs = number.where(number > 0)
     share = happened.sum(dim) / runs
-    centre = (share + squared / (2 * runs)) / (1 + squared / runs)
-    half = np.sqrt(squared * (share * (1 - share) + squared / (4 * runs)) / runs) / (1 + squared / runs)
-    bound = as_bounds((centre - half).clip(min=0), (centre + half).clip(max=1))
+    low, high = xr.apply_ufunc(
+        wilson_limits, share, runs, output_core_dims=[[], []], kwargs={"quantile": norm.isf(alpha / 2)}
+    )
+    bound = as_bounds(low, high)
     return xr.Dataset({"estimate": share, "interval": bound, "num_seeds": number})
