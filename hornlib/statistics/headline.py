@@ -5,16 +5,16 @@ from typing import NamedTuple
 import numpy as np
 import xarray as xr
 
+from hornlib.statistics.arithmetic_means import exponential, log_ratio_of_means
 from hornlib.statistics.arrivals import newcombe_interval, newcombe_p
 from hornlib.statistics.holm import agreeing, holm
-from hornlib.statistics.intervals import FEWEST, by_known_columns, log_ratio_interval, resampling_weights
+from hornlib.statistics.intervals import FEWEST
 from hornlib.statistics.paired_t import PairedT, in_order_sum, paired_t
 from hornlib.statistics.pairs import Pairs, Side
 from hornlib.statistics.settings import StatisticsSettings
+from hornlib.statistics.student import BOUNDS
 
-__all__ = ["BOUNDS", "compare", "restricted_means"]
-
-BOUNDS = ("low", "high")
+__all__ = ["compare"]
 
 DIMS = ("contender", "rival", "target", "axis")
 
@@ -41,6 +41,7 @@ class _Comparison(NamedTuple):
     """What is computed once for an unordered pair, (pair, target, axis); logarithms of first over second.
 
     Attributes:
+        differences: of every pair of runs, restricted, (.., seed).
         whole: of all pairs of runs, restricted.
         arrived: of the pairs of runs that both arrived.
         num_first, num_second: arrivals among the pairs of runs.
@@ -52,6 +53,7 @@ class _Comparison(NamedTuple):
         log_expected: log ratio of expected costs.
     """
 
+    differences: np.ndarray
     whole: PairedT
     arrived: PairedT
     num_first: np.ndarray
@@ -97,50 +99,53 @@ def compare(
         At the headline's target: `num_pairs` (contender, rival), the pairs known, in samples where they are, and
         `log_ratio` (contender, rival, axis, seed), the logarithm whose mean `ratio` is, with the error of that mean.
     """
-    found = _comparison(pairs, settings)
+    computed = _comparison(pairs, settings)
     contender, column = np.nonzero(rivals.values >= 0)
     rival = rivals.values[contender, column]
     place = {pair: index for index, pair in enumerate(map(tuple, pairs.rows.T.tolist()))}
     ordered = np.sort([contender, rival], axis=0).T.tolist()
     pair = np.array([place[one, other] for one, other in ordered], int)
     sign = np.where(contender < rival, 1.0, -1.0)[:, None, None]
-    p_value = found.p_value[pair]
+    p_value = computed.p_value[pair]
     p_holm, family_size = _corrected(p_value, families[contender], column)
-    enough = found.whole.number[pair] >= FEWEST
+    enough = computed.whole.number[pair] >= FEWEST
     rejected = p_holm <= settings.alpha
-    low, high = _ordered(found.whole, pair, sign).interval(settings.alpha / family_size)
+    low, high = _ordered(computed.whole, pair, sign).interval(settings.alpha / family_size)
     low, high = agreeing(low, high, rejected)
-    whole_interval = enough & ~found.two_part[pair]
-    own, other = found.num_first[pair], found.num_second[pair]
-    own, other = np.where(sign > 0, own, other), np.where(sign > 0, other, own)
-    number = found.whole.number[pair]
+    whole_interval = enough & ~computed.two_part[pair]
+    arrivals, rival_arrivals = computed.num_first[pair], computed.num_second[pair]
+    arrivals, rival_arrivals = (
+        np.where(sign > 0, arrivals, rival_arrivals),
+        np.where(sign > 0, rival_arrivals, arrivals),
+    )
+    number = computed.whole.number[pair]
     # The two parts: each at half the level, and the one that decides agrees with the test.
     in_parts = settings.alpha / (TWO_PARTS * family_size)
-    decides, by_share = rejected & found.two_part[pair], found.by_share[pair]
-    given = _ordered(found.arrived, pair, sign)
-    given_low, given_high = agreeing(*given.interval(in_parts), decides & ~by_share)
-    share = newcombe_interval(own, other, number, in_parts)
+    decides, by_share = rejected & computed.two_part[pair], computed.by_share[pair]
+    if_arrived = _ordered(computed.arrived, pair, sign)
+    low_if_arrived, high_if_arrived = agreeing(*if_arrived.interval(in_parts), decides & ~by_share)
+    share = newcombe_interval(arrivals, rival_arrivals, number, in_parts)
     share = np.stack(agreeing(share[..., 0], share[..., 1], decides & by_share), axis=-1)
-    means = found.log_means_bound[pair]
+    means = computed.log_means_bound[pair]
     means = np.where(sign[..., None] > 0, means, -means[..., ::-1])
-    informative = own + other > 0
+    informative = arrivals + rival_arrivals > 0
     values = {
-        "ratio": np.where(informative, np.exp(sign * found.whole.mean[pair]), np.nan),
+        "ratio": np.where(informative, np.exp(sign * computed.whole.mean[pair]), np.nan),
         "ratio_bound": _bounds(low, high, whole_interval & informative),
         "p_value": p_value,
         "p_holm": p_holm,
         "pair_budget": pairs.budget[pair],
-        "arrived": np.where(number > 0, own, np.nan),
-        "rival_arrived": np.where(number > 0, other, np.nan),
-        "arrival_difference": (own - other) / np.where(number > 0, number, np.nan),
+        "arrived": np.where(number > 0, arrivals, np.nan),
+        "rival_arrived": np.where(number > 0, rival_arrivals, np.nan),
+        "arrival_difference": (arrivals - rival_arrivals) / np.where(number > 0, number, np.nan),
         "arrival_difference_bound": share,
-        "ratio_if_arrived": np.exp(given.mean),
-        "ratio_if_arrived_bound": _bounds(given_low, given_high, given.number >= FEWEST),
-        "two_part": found.two_part[pair].astype(np.int8),
-        "favours": np.where(informative, -sign * found.favours[pair], 0).astype(np.int8),
-        "ratio_of_means": np.exp(sign * found.log_means[pair]),
-        "ratio_of_means_bound": _exp(means),
-        "ratio_of_expected_cost": np.exp(sign * found.log_expected[pair]),
+        "ratio_if_arrived": np.exp(if_arrived.mean),
+        "ratio_if_arrived_bound": _bounds(low_if_arrived, high_if_arrived, if_arrived.number >= FEWEST),
+        "two_part": computed.two_part[pair].astype(np.int8),
+        "favours": np.where(informative, -sign * computed.favours[pair], 0).astype(np.int8),
+        "ratio_of_means": np.exp(sign * computed.log_means[pair]),
+        "ratio_of_means_bound": exponential(means),
+        "ratio_of_expected_cost": np.exp(sign * computed.log_expected[pair]),
     }
     coords = {
         **{name: rivals[name] for name in ("contender", "rival")},
@@ -155,64 +160,12 @@ def compare(
     result["num_pairs"] = _spread(
         rivals, contender, column, "num_pairs", number[:, headline].max(1, initial=0)
     )
-    with np.errstate(divide="ignore", invalid="ignore"):
-        logs = np.log(pairs.first.restricted[pair, headline]) - np.log(
-            pairs.second.restricted[pair, headline]
-        )
-    logs = np.where(informative[:, headline, :, None], sign * logs, np.nan)
-    dense = np.full((*rivals.shape, *logs.shape[1:]), np.nan)
-    dense[contender, column] = logs
-    result["log_ratio"] = (("contender", "rival", "axis", "seed"), dense, ABOUT["log_ratio"])
-    result["log_ratio_error"] = _spread(
-        rivals,
-        contender,
-        column,
-        "log_ratio_error",
-        found.whole.error[pair, headline],
-        ("contender", "rival", "axis"),
-    )
+    by_axis = ("contender", "rival", "axis")
+    logs = np.where(informative[:, headline, :, None], sign * computed.differences[pair, headline], np.nan)
+    result["log_ratio"] = _spread(rivals, contender, column, "log_ratio", logs, (*by_axis, "seed"))
+    error = computed.whole.error[pair, headline]
+    result["log_ratio_error"] = _spread(rivals, contender, column, "log_ratio_error", error, by_axis)
     return result.assign_coords(rival_contender=rivals["rival_contender"])
-
-
-def restricted_means(times: xr.Dataset, settings: StatisticsSettings) -> xr.Dataset:
-    """Return every contender's restricted mean cost and its interval, up to the budget of its own arm.
-
-    Args:
-        times: from `restricted_times`.
-        settings: draws and alpha.
-
-    Returns:
-        `restricted_mean` (contender, target, axis), `restricted_mean_bound` (.., bound), NaN below five runs,
-        and `num_seeds` (contender): runs that count on the axis of samples.
-    """
-    names = ("restricted_time", "event", "resolution")
-    cost, event, resolution = (times[name].transpose(*DIMS[:1], *DIMS[2:], "seed").values for name in names)
-    shape = cost.shape[:-1]
-    nobody = np.where(np.isfinite(cost), 1.0, np.nan)
-    informative = (event * np.isfinite(cost)).any(-1)
-    log_mean, bound = _log_ratio_of_means(
-        cost, nobody, resolution, np.zeros_like(resolution), informative, settings
-    )
-    about = {
-        "units": "see the attribute axis_units",
-        "long_name": "restricted mean cost",
-        "estimator": "mean over seeds of min(T, budget of the arm)",
-    }
-    confident = {
-        **about,
-        "long_name": "restricted mean cost, bounds",
-        "interval": "studentised bootstrap on the logarithm, with at least the variance of rounding up to evaluations",
-    }
-    dims = ("contender", "target", "axis")
-    most = np.isfinite(cost).sum(-1).reshape(len(cost), -1).max(1, initial=0).astype(float)
-    return xr.Dataset(
-        {
-            "restricted_mean": (dims, np.exp(log_mean).reshape(shape), about),
-            "restricted_mean_bound": ((*dims, "bound"), _exp(bound).reshape(*shape, 2), confident),
-            "num_seeds": ("contender", most, {"units": "1", "long_name": "runs that count"}),
-        },
-        coords={**{name: times[name] for name in dims}, "bound": np.array(BOUNDS, object)},
-    )
 
 
 def _comparison(pairs: Pairs, settings: StatisticsSettings) -> _Comparison:
@@ -234,7 +187,7 @@ def _comparison(pairs: Pairs, settings: StatisticsSettings) -> _Comparison:
     headline = settings.all_targets().index(settings.target)
     at_headline = np.zeros(informative.shape, bool)
     at_headline[:, headline] = True
-    log_means, bounds = _log_ratio_of_means(
+    log_means, bounds = log_ratio_of_means(
         first.restricted,
         second.restricted,
         first.resolution,
@@ -247,6 +200,7 @@ def _comparison(pairs: Pairs, settings: StatisticsSettings) -> _Comparison:
         expected = [np.log(np.nansum(side.spent, -1) / side.hit.sum(-1)) for side in (first, second)]
         log_expected = expected[0] - expected[1]
     return _Comparison(
+        differences,
         whole,
         arrived,
         num_first,
@@ -288,55 +242,14 @@ def _two_part_test(
     return np.where(whole.number > 0, p_value, np.nan), np.where(opposed, 0.0, direction), by_share
 
 
-def _log_ratio_of_means(
-    first: np.ndarray,
-    second: np.ndarray,
-    first_resolution: np.ndarray,
-    second_resolution: np.ndarray,
-    informative: np.ndarray,
-    settings: StatisticsSettings,
-    with_interval: np.ndarray | None = None,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return log(mean a / mean b) over known pairs (...) and its bootstrap interval (..., 2), where it is wanted."""
-    shape = first.shape[:-1]
-    flat = [
-        values.reshape(-1, values.shape[-1])
-        for values in (first, second, first_resolution, second_resolution)
-    ]
-    a, b, resolution_a, resolution_b = flat
-    known = np.isfinite(a) & np.isfinite(b)
-    log_ratio, bounds = np.full(len(a), np.nan), np.full((len(a), 2), np.nan)
-    wanted = np.ones(len(a), bool) if with_interval is None else with_interval.ravel()
-    candidates = np.flatnonzero(informative.ravel() & known.any(1))
-    for rows, columns in by_known_columns(known[candidates]):
-        rows = candidates[rows]
-        here = np.ix_(rows, columns)
-        log_ratio[rows] = np.log(a[here].mean(1) / b[here].mean(1))
-        rows = rows[wanted[rows]]
-        if len(columns) < FEWEST or not len(rows):
-            continue
-        here = np.ix_(rows, columns)
-        rounding = _rounding_of_mean(resolution_a[here], a[here]) + _rounding_of_mean(
-            resolution_b[here], b[here]
-        )
-        weights = resampling_weights(settings.bootstrap, len(columns), settings.seed)
-        bounds[rows] = log_ratio_interval(a[here], b[here], weights, settings.alpha, rounding)
-    return log_ratio.reshape(shape), bounds.reshape(*shape, 2)
-
-
 def _rounding(errors: np.ndarray, known: np.ndarray) -> np.ndarray:
     """Return the variance of a mean log cost if each event lies anywhere in its interval: (r / T)^2 / 12 each."""
     number = known.sum(-1)
     return in_order_sum(np.where(known, errors, 0.0)) / 12 / np.maximum(number, 1) ** 2
 
 
-def _rounding_of_mean(resolution: np.ndarray, costs: np.ndarray) -> np.ndarray:
-    """Return the variance of the log of a mean cost if each event lies anywhere in its interval: r^2 / 12 each."""
-    return (resolution**2).sum(1) / 12 / costs.sum(1) ** 2
-
-
-def _ordered(found: PairedT, pair: np.ndarray, sign: np.ndarray) -> PairedT:
-    return PairedT(sign * found.mean[pair], found.error[pair], found.number[pair])
+def _ordered(computed: PairedT, pair: np.ndarray, sign: np.ndarray) -> PairedT:
+    return PairedT(sign * computed.mean[pair], computed.error[pair], computed.number[pair])
 
 
 def _corrected(
@@ -360,13 +273,7 @@ def _corrected(
 
 def _bounds(low: np.ndarray, high: np.ndarray, given: np.ndarray) -> np.ndarray:
     """Return the two ends of intervals of ratios, (..., 2), NaN where none is given."""
-    return np.where(given[..., None], _exp(np.stack([low, high], axis=-1)), np.nan)
-
-
-def _exp(logarithms: np.ndarray) -> np.ndarray:
-    """Return e^x; an end of an interval that is too large for a number is infinite."""
-    with np.errstate(over="ignore"):
-        return np.exp(logarithms)
+    return np.where(given[..., None], exponential(np.stack([low, high], axis=-1)), np.nan)
 
 
 def _spread(

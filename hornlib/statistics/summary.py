@@ -7,10 +7,11 @@ import numpy as np
 import xarray as xr
 
 from hornlib.statistics.appendix import Tuning, appendix
+from hornlib.statistics.arithmetic_means import restricted_means
 from hornlib.statistics.conclusions import conclusions
 from hornlib.statistics.contenders import contenders, rivals_of, subject_of
 from hornlib.statistics.final import non_inferior
-from hornlib.statistics.headline import compare, restricted_means
+from hornlib.statistics.headline import compare
 from hornlib.statistics.limits import limits
 from hornlib.statistics.pairs import pairs_of, pairs_on
 from hornlib.statistics.planning import planned
