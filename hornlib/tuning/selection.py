@@ -44,14 +44,9 @@ def choose(cell: Cell, arm: TuningRuns, baseline: TuningRuns | None) -> Choice:
 
     With a second stage the choice is made among the k finalists of this objective, over the seeds of both
     stages. The seeds of the first stage count too. They chose the finalists, so that the finalists' scores are
-    too good there, but the pooled mean still holds all that is known of each finalist: in simulations (16 trials
-    of 2 seeds, then 4 of 8 fresh seeds, a quadratic response of .5 to 2 per decade squared, seeds' standard
-    deviation .3 and .5) two equal arms differ at the 5 % level in 6.2 to 6.9 % of sweeps with all 10 seeds and in
-    6.2 to 6.9 % with the 8 fresh seeds alone; with 2 fresh seeds in 7.2 to 8.8 % and 7.5 to 9.4 %. Pooling was
-    never worse. Without a second stage it is 8.3 to 11.3 %. `tests/tuning/test_finalists.py` repeats one of these
-    settings (16 trials of 2 seeds, a response of 1 per decade squared, deviation .3, 4 finalists of 8 fresh seeds, 6000
-    sweeps). It demands more than 9 % without a second stage, less than 7.5 % with the seeds of both, and at most .8
-    points more with these than with the fresh seeds alone. No test covers the other settings.
+    too good there, but the pooled mean still holds all that is known of each finalist: in simulations it was never
+    worse than the fresh seeds alone, and the share of sweeps in which two equal arms differ at 5 % falls from 8 to 11 %
+    without a second stage to 6 to 7 % with 8 fresh seeds of the best 4 (benchmarks/finalists.md).
 
     Args:
         cell: the tuned cell, unresolved.
