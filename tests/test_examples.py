@@ -117,14 +117,14 @@ def test_the_headline_ratio_is_the_planted_one_and_the_answer_is_printed(compute
     results, headline = computed["results"], computed["headline"]
     final = 0.98 - 0.88 * np.exp(-300 / paces("cnn"))
     level = 0.1 + 0.9 * (np.median(final) - 0.1)
-    expected = (
-        planted_samples(results, "horn_cnn", level).mean() / planted_samples(results, "cnn", level).mean()
-    )
+    differences = np.log(planted_samples(results, "horn_cnn", level) / planted_samples(results, "cnn", level))
+    expected = np.exp(differences.mean())
     ratio = headline.sel(rival="cnn")
     assert ratio["ratio"].item() == pytest.approx(expected, rel=1e-9)
     assert ratio["num_pairs"].item() == SEEDS and ratio["contender"].values.tolist() == ["horn_cnn"]
     assert ratio["ratio_bound"].sel(bound="low") < expected < ratio["ratio_bound"].sel(bound="high") < 1
-    assert f"{expected:.3f} times the samples of cnn" in computed["printed"]
+    low, high = ratio["ratio_bound"].values.ravel()
+    assert f"{expected:.3f} [{low:.3f}, {high:.3f}] times the samples that cnn needs" in computed["printed"]
 
 
 def run(name, argument):

@@ -18,7 +18,7 @@ results: {results}
 probes: off
 seeds: {seeds}
 per_job: 10
-statistics: {{subject: mlp, baseline: cnn, bootstrap: 1000}}
+statistics: {{subject: mlp{baseline}, bootstrap: 1000}}
 defaults:
   data: {{name: digits{data}}}
   training: {{steps: 40, batch_size: 32, learning_rate: 1e-2}}
@@ -75,8 +75,9 @@ class Sweep:
         self.folder, self.monkeypatch, self.capsys = folder, monkeypatch, capsys
         self.results, self.config = folder / "results", folder / "config.yaml"
 
-    def configure(self, model=BOTH, seeds=7, data=""):
-        self.config.write_text(CONFIG.format(results=self.results, model=model, seeds=seeds, data=data))
+    def configure(self, model=BOTH, seeds=7, data="", baseline=", baseline: cnn"):
+        given = {"model": model, "seeds": seeds, "data": data, "baseline": baseline}
+        self.config.write_text(CONFIG.format(results=self.results, **given))
         self.grid = read_grid([self.config])
 
     def train(self, spoil=lambda record: None):
@@ -119,7 +120,11 @@ def sweep(tmp_path, monkeypatch, capsys):
     ("given", "spoil", "said"),
     [
         ({"seeds": 3}, None, ["Not enough data", "fewer than 7 runs"]),
-        ({"model": "{name: mlp, hidden_nodes: 4}"}, None, ["only the arm mlp", "no arm cnn sets"]),
+        (
+            {"model": "{name: mlp, hidden_nodes: 4}", "baseline": ""},
+            None,
+            ["only the arm mlp", "no arm cnn sets"],
+        ),
         ({}, never_learned, ["cnn ends no better than chance", "Not measured"]),
         ({}, diverged, ["All runs of", "diverged", "Not measured"]),
         ({}, without_numbers, ["evaluations without a number in runs that did not diverge"]),
