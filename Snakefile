@@ -12,7 +12,7 @@ from snakemake.utils import min_version
 from hornlib.data import DATASETS
 from hornlib.errors import HornlibError
 from hornlib.grid import read_grid
-from hornlib.jobs import scan_runs
+from hornlib.grid.jobs import scan_runs
 from hornlib.lease import acquire
 from hornlib.provenance import commit
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import f
 
-from hornlib.statistics.any_difference import any_difference, at_chosen_rates
+from hornlib.statistics.estimators.any_difference import any_difference, at_chosen_rates
 
 SD_OF_RUNS, SD_OF_SEEDS, EFFECT = 0.3, 0.2, 0.3
 """Of log time: luck of one run, luck that a seed brings to all cells, difference of the halves where power is asked."""
@@ -96,7 +96,7 @@ def report(rows: list[tuple[str, int, list[str]]], simulations: int) -> list[str
         "",
         f"Share of {simulations:,} simulated grids in which a test at 5 % rejects; all cells are truly alike at their "
         f"best learning rates of {NUM_RATES} (standard error {error:.3f}). By tables: F with its tabled distribution. "
-        f"By exchange: `hornlib.statistics.any_difference`, {DRAWS} draws. Power: by exchange, half of the cells "
+        f"By exchange: `statistics.estimators.any_difference`, {DRAWS} draws. Power: by exchange, half of the cells "
         f"slower by a factor of {np.exp(EFFECT):.2f} ({simulations // 4:,} grids). The sd of a run's log time is "
         f"{SD_OF_RUNS}. In the lines marked * cells that are alike at their best rates differ otherwise, so that they "
         "cannot be exchanged and the test may reject more often or less. "

@@ -14,10 +14,10 @@ from importlib.metadata import version
 import torch
 
 from hornlib.calibration.calibrate import calibrate
-from hornlib.calibration.shapes import distinct_shapes
-from hornlib.cell import Cell
 from hornlib.data.loading import load
 from hornlib.grid import Grid, read_grid
+from hornlib.grid.cell import Cell
+from hornlib.grid.shapes import distinct_shapes
 from hornlib.results.calibration import Calibration, median_bounds, read_calibration
 from hornlib.training.chunk import Lane, start_chunk
 from hornlib.training.job import set_precision, warm_up

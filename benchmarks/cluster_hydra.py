@@ -66,8 +66,8 @@ HERE = Path(__file__).parent
 
 @hydra.main(version_base=None, config_path=None)
 def main(config):
-    from hornlib.cell import parse_specification
-    from hornlib.jobs import parse_run_name
+    from hornlib.grid.cell import parse_specification
+    from hornlib.grid.jobs import parse_run_name
     from hornlib.training.job import TrainOptions
     from hornlib.training.train import train_job
 

@@ -11,13 +11,13 @@ from typing import NamedTuple
 import numpy as np
 import xarray as xr
 
-from hornlib.statistics.aggregate import interquartile_mean, probability_of_improvement
-from hornlib.statistics.factorial import components
-from hornlib.statistics.final import share_of_runs
+from hornlib.statistics.estimators.aggregate import interquartile_mean, probability_of_improvement
+from hornlib.statistics.estimators.factorial import components
+from hornlib.statistics.estimators.final import share_of_runs
+from hornlib.statistics.estimators.intervals import resampling_weights
+from hornlib.statistics.estimators.student import student_interval
+from hornlib.statistics.estimators.survival import fraction_reached
 from hornlib.statistics.influence import at_best_learning_rate, effects
-from hornlib.statistics.intervals import resampling_weights
-from hornlib.statistics.student import student_interval
-from hornlib.statistics.survival import fraction_reached
 
 SEEDS = (5, 10)
 PROMISED = 0.93

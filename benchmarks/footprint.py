@@ -15,7 +15,7 @@ BASE = {"timesteps": 8, "num_nodes": 8, "lanes": 4}
 MEASURE = """
 import json, resource, sys, time
 import torch
-from hornlib.cell import parse_specification
+from hornlib.grid.cell import parse_specification
 from hornlib.data.loading import load
 from hornlib.training.chunk import start_chunk
 from hornlib.training.loop import train_step

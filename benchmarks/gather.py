@@ -23,13 +23,13 @@ PACKAGES = ("xarray", "dask", "netCDF4", "numpy")
 
 def make_grid(results: Path, files: int):
     """Return a grid of `files` cells, each of one job of 5 seeds and at least 50 evaluations."""
-    from hornlib.cell import make_cell
     from hornlib.config import Settings
     from hornlib.data.parameters import DataParameters
     from hornlib.grid import Grid, Sweep
+    from hornlib.grid.cell import make_cell
     from hornlib.models.horn_cnn.parameters import HornCnnParameters
+    from hornlib.parameters.training import TrainingParameters
     from hornlib.structures import STRUCTURES
-    from hornlib.training.parameters import TrainingParameters
 
     data, structure = DataParameters(name="mnist"), STRUCTURES["static"]()
     made = [

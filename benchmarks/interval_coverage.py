@@ -9,9 +9,9 @@ from collections.abc import Callable
 import numpy as np
 from scipy import stats
 
-from hornlib.statistics.arrivals import newcombe_interval
-from hornlib.statistics.intervals import FEWEST, log_ratio_interval, resampling_weights
-from hornlib.statistics.paired_t import paired_t
+from hornlib.statistics.estimators.arrivals import newcombe_interval
+from hornlib.statistics.estimators.intervals import FEWEST, log_ratio_interval, resampling_weights
+from hornlib.statistics.estimators.paired_t import paired_t
 
 ALPHA, DRAWS = 0.05, 2000
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import torch
 
-from hornlib.cell import Cell, parse_specification
 from hornlib.data.loading import load
+from hornlib.grid.cell import Cell, parse_specification
 from hornlib.training.chunk import start_chunk
 from hornlib.training.loop import train_step
 from hornlib.training.width import LEAST_LANES, NUMBERS_AT_ONCE, chunk_width, numbers_a_step

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import torch
 
-from hornlib.cell import Cell, parse_specification
 from hornlib.data.loading import load
+from hornlib.grid.cell import Cell, parse_specification
 from hornlib.training.batches import Batches
 from hornlib.training.chunk import start_chunk
 from hornlib.training.loop import train_chunk

@@ -75,7 +75,7 @@ def phases(config: Path) -> dict[str, float]:
     marks = [time.perf_counter()]
     from hornlib.config import read_config
     from hornlib.grid import expand
-    from hornlib.jobs import scan_runs
+    from hornlib.grid.jobs import scan_runs
 
     marks.append(time.perf_counter())
     read = read_config([config])

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from hornlib.statistics.holm import holm
-from hornlib.statistics.paired_t import paired_t
-from hornlib.statistics.pocock import look_level
-from hornlib.statistics.power import conjunction_seeds
+from hornlib.statistics.estimators.holm import holm
+from hornlib.statistics.estimators.paired_t import paired_t
+from hornlib.statistics.estimators.pocock import look_level
+from hornlib.statistics.estimators.power import conjunction_seeds
 
 ALPHA, RATIO, DRAWS, CHUNK = 0.05, 1.5, 40_000, 4_000
 LOOKS = (7, 10, 15, 20)

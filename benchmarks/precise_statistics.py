@@ -15,8 +15,8 @@ from typing import Any
 
 import torch
 
-from hornlib.cell import Cell, parse_specification
 from hornlib.data.loading import load
+from hornlib.grid.cell import Cell, parse_specification
 from hornlib.training.chunk import start_chunk
 from hornlib.training.evaluation import evaluate, evaluated_lanes, thinned
 from hornlib.training.loop import train_step

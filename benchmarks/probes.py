@@ -19,10 +19,10 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from hornlib.cell import Cell, parse_specification
-from hornlib.dynamics.probes.parameters import ProbeSettings
 from hornlib.grid import read_grid
-from hornlib.jobs import Range
+from hornlib.grid.cell import Cell, parse_specification
+from hornlib.grid.jobs import Range
+from hornlib.parameters.probes import ProbeSettings
 from hornlib.training.job import TrainOptions
 from hornlib.training.recording import Recorder
 from hornlib.training.train import dynamics_path, train_job

@@ -99,7 +99,7 @@ def write_results(folder: Path, num_cells: int, num_seeds: int) -> None:
 
 def write_evidence(folder: Path, num_cells: int, num_seeds: int) -> None:
     """Write results.nc and statistics.nc."""
-    from hornlib.statistics.settings import Claim, StatisticsSettings
+    from hornlib.parameters.statistics import Claim, StatisticsSettings
     from hornlib.statistics.write import write_statistics
 
     write_results(folder, num_cells, num_seeds)

@@ -81,7 +81,7 @@ def make_results(cells: int):
 
 def settings():
     """Return settings whose claims name every arm."""
-    from hornlib.statistics.settings import StatisticsSettings
+    from hornlib.parameters.statistics import StatisticsSettings
 
     rivals = ("cnn", "cnn_equal_flops")
     return StatisticsSettings(
@@ -141,7 +141,7 @@ def vectorised(cells: int) -> dict[str, float]:
     """Time the same intervals as `loop`, at once."""
     import numpy as np
 
-    from hornlib.statistics.intervals import log_ratio_interval, resampling_weights
+    from hornlib.statistics.estimators.intervals import log_ratio_interval, resampling_weights
 
     a, b = np.exp(0.2 * np.random.default_rng(0).standard_normal((2, 500, SEEDS)))
     log_ratio_interval(a[:1], b[:1], resampling_weights(10_000, SEEDS, 0), 0.05)  # imports scipy

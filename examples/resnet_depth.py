@@ -11,8 +11,8 @@ import sys
 
 import torch
 
-from hornlib.cell import parse_specification
 from hornlib.data.loading import load
+from hornlib.grid.cell import parse_specification
 from hornlib.training.chunk import start_chunk
 from hornlib.training.loop import train_chunk
 

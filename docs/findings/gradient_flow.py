@@ -13,12 +13,12 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
-from hornlib.cell import Cell, parse_specification
 from hornlib.data.loading import Splits, load
+from hornlib.grid.cell import Cell, parse_specification
 from hornlib.mechanism.gradient_flow import gradient_flow, network_of_lane
+from hornlib.models.lanes import LaneGroup
 from hornlib.training.chunk import start_chunk
 from hornlib.training.evaluation import evaluated_lanes
-from hornlib.training.lanes import LaneGroup
 from hornlib.training.loop import train_chunk
 
 DEPTHS, SEEDS, STEPS, WIDTH = (6, 16, 32, 64), range(7), 200, 32

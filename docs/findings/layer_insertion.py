@@ -15,7 +15,7 @@ from scipy.stats import binomtest, wilcoxon
 from tables import final, opened, spread, write_below_mark
 
 from hornlib import open_results
-from hornlib.statistics.holm import holm
+from hornlib.statistics.estimators.holm import holm
 
 SPIRALS = {
     "fnn_5": "FNN [5], full batch",

@@ -19,7 +19,7 @@ from hornlib.data.maxwell.baselines import linear_regression, ridge_regression, 
 from hornlib.data.maxwell.examples import NUM_MODES, field_error
 from hornlib.data.maxwell.loaders import examples_of
 from hornlib.data.parameters import DataParameters
-from hornlib.statistics.holm import holm
+from hornlib.statistics.estimators.holm import holm
 
 PAIRS = (("learned", "fixed"), ("learned", "fixed_unit_steps"), ("densenet_learned", "densenet_fixed"),
          ("fractional_learned", "fractional_fixed"))  # fmt: skip

@@ -12,8 +12,8 @@ import xarray as xr
 from tables import write_below_mark
 
 from hornlib import open_results, time_to_target
-from hornlib.statistics.holm import holm
-from hornlib.statistics.paired_t import paired_t
+from hornlib.statistics.estimators.holm import holm
+from hornlib.statistics.estimators.paired_t import paired_t
 
 ONE, OTHER = "horn_cnn", "cnn"
 STATISTICS = ("exponential", "recent", "precise")

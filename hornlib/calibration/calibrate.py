@@ -12,10 +12,10 @@ import torch
 
 from hornlib import __version__
 from hornlib.calibration.memory import peak_memory
-from hornlib.calibration.shapes import describe_shape, distinct_shapes
 from hornlib.calibration.timing import Trial, random_examples
-from hornlib.cell import Cell
 from hornlib.grid import Grid
+from hornlib.grid.cell import Cell
+from hornlib.grid.shapes import describe_shape, distinct_shapes
 from hornlib.randomness import derive_seed
 from hornlib.results.calibration import (
     Calibration,

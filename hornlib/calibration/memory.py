@@ -15,8 +15,8 @@ from collections.abc import Sequence
 import torch
 
 from hornlib.calibration.timing import Trial, random_examples
-from hornlib.cell import Cell, parse_specification
 from hornlib.errors import ResourceError
+from hornlib.grid.cell import Cell, parse_specification
 
 __all__ = ["peak_memory", "serve"]
 

@@ -5,10 +5,10 @@ import time
 
 import torch
 
-from hornlib.cell import Cell
 from hornlib.data.augmentation import augmentation_draws, crop_flip
 from hornlib.data.loading import Split
 from hornlib.data.order import epoch_order
+from hornlib.grid.cell import Cell
 from hornlib.randomness import generator
 from hornlib.training.chunk import start_chunk
 from hornlib.training.loop import train_step

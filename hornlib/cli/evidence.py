@@ -6,8 +6,8 @@ from typing import Annotated
 import typer
 
 from hornlib.cli.options import DEFAULT_CONFIG, ConfigFiles, Output, Results
+from hornlib.config.messages import counted
 from hornlib.errors import ConfigError, ResultsError
-from hornlib.validation import counted
 
 __all__ = ["figures", "gather", "mechanism", "migrate", "report", "stability", "statistics"]
 

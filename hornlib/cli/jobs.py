@@ -15,7 +15,7 @@ from hornlib.errors import ConfigError
 
 if TYPE_CHECKING:
     from hornlib.training.job import TrainOptions
-    from hornlib.tuning.selection import TuningRuns
+    from hornlib.tuning.choice import TuningRuns
 
 __all__ = ["calibrate", "data", "finalists", "select", "train", "tune"]
 
@@ -59,9 +59,9 @@ def train(
     ] = "off",
 ) -> None:
     """Train one job: one cell with a range of seeds. The same command goes on from its checkpoint."""
-    from hornlib.cell import parse_specification
-    from hornlib.jobs import parse_run_name
-    from hornlib.refusals import refusals
+    from hornlib.grid.cell import parse_specification
+    from hornlib.grid.jobs import parse_run_name
+    from hornlib.grid.refusals import refusals
 
     asked = parse_specification(_parse_json(cell, "--cell"))
     job = parse_run_name(output.name)
@@ -96,13 +96,13 @@ def tune(
     log: Log = None,
 ) -> None:
     """Train every trial of one arm of a tuned sweep. The same command goes on from its checkpoint."""
-    from hornlib.tuning.arms import TunedArm
+    from hornlib.grid.tuned_arms import TunedArm
 
     asked = TunedArm.parse(_parse_json(arm, "--arm"))
     if output.name != f"{asked.name}.nc":
         raise ConfigError(f"{output.name!r} is no tuning file of this arm; it is called {asked.name}.nc")
     options = _options(output, lanes, threads, device, checkpoints, checkpoint_minutes)
-    from hornlib.training.tune import tune_arm
+    from hornlib.tuning.job import tune_arm
 
     with _logged(log):
         tune_arm(asked, output, options)
@@ -123,9 +123,9 @@ def finalists(
     log: Log = None,
 ) -> None:
     """Train an arm's best trials again with fresh seeds. The same command goes on from its checkpoint."""
+    from hornlib.grid.finalists import FinalistStage
     from hornlib.results.tuning_file import read_trials
-    from hornlib.tuning.finalists import FinalistStage
-    from hornlib.tuning.selection import pick_finalists
+    from hornlib.tuning.choice import pick_finalists
 
     asked = FinalistStage.parse(_parse_json(stage, "--stage"))
     if output.name != f"{asked.name}.nc":
@@ -134,7 +134,7 @@ def finalists(
         raise ConfigError("--baseline belongs to the objective time_to_target, and only to it")
     picked = pick_finalists(asked, read_trials(trials), None if baseline is None else read_trials(baseline))
     options = _options(output, lanes, threads, device, checkpoints, checkpoint_minutes)
-    from hornlib.training.tune import train_finalists
+    from hornlib.tuning.job import train_finalists
 
     with _logged(log):
         for objective, numbers in picked.items():
@@ -157,9 +157,9 @@ def select(
     ] = None,
 ) -> None:
     """Choose the best trial for a tuned cell, on validation."""
-    from hornlib.cell import parse_specification
+    from hornlib.grid.cell import parse_specification
     from hornlib.results.selection_file import write_choice
-    from hornlib.tuning.selection import choose
+    from hornlib.tuning.choice import choose
 
     asked = parse_specification(_parse_json(cell, "--cell"))
     if asked.tuned is None or output.name != f"{asked.name}.json":
@@ -185,7 +185,7 @@ def select(
 
 def _tuning_runs(trials: Path, finalists: Path | None) -> "TuningRuns":
     from hornlib.results.tuning_file import read_trials
-    from hornlib.tuning.selection import TuningRuns
+    from hornlib.tuning.choice import TuningRuns
 
     return TuningRuns(read_trials(trials), None if finalists is None else read_trials(finalists))
 
@@ -206,7 +206,7 @@ def _options(
     checkpoint_minutes: float,
     probes: object = "off",
 ) -> "TrainOptions":
-    from hornlib.settings import parse_settings
+    from hornlib.config.settings import parse_settings
 
     settings = parse_settings(
         lanes=int(lanes) if lanes.isdecimal() else lanes,

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hornlib.cli.options import DEFAULT_CONFIG, ConfigFiles, ExecutorFolder, OneSweep, Where
+from hornlib.config.messages import counted
 from hornlib.errors import ConfigError
-from hornlib.validation import counted
 
 if TYPE_CHECKING:
     from hornlib.status.survey import Survey
@@ -38,10 +38,10 @@ def plan(
     from rich.console import Console
 
     from hornlib.grid import read_grid
-    from hornlib.jobs import scan_runs
-    from hornlib.plan import Plan
-    from hornlib.plan_table import print_plan
-    from hornlib.selection import parse_condition, select
+    from hornlib.grid.jobs import scan_runs
+    from hornlib.plan.choosing_cells import parse_condition, select
+    from hornlib.plan.plan import Plan
+    from hornlib.plan.table import print_plan
 
     grid = read_grid(configfile or [DEFAULT_CONFIG])
     selected = select(grid, [parse_condition(text) for text in where or ()], sweep, limit)
@@ -62,7 +62,7 @@ def looks(
 ) -> None:
     """Print where the claims of sequential sweeps stand, and the commands that train and judge their next look."""
     from hornlib.grid import read_grid
-    from hornlib.jobs import scan_runs
+    from hornlib.grid.jobs import scan_runs
     from hornlib.statistics.due import due_jobs, judged_looks, sequential_sweeps
     from hornlib.statistics.next_look import commands, standings
 
@@ -142,7 +142,7 @@ def _survey(
     configfile: list[Path] | None, where: list[str] | None, sweep: str | None, folder: Path
 ) -> "Survey":
     from hornlib.grid import read_grid
-    from hornlib.selection import parse_condition, select
+    from hornlib.plan.choosing_cells import parse_condition, select
     from hornlib.status.survey import Survey
 
     grid = read_grid(configfile or [DEFAULT_CONFIG])
@@ -165,6 +165,6 @@ def check(
 
 def schema() -> None:
     """Print the JSON schema of config.yaml, made from the parameter classes."""
-    from hornlib.schema import config_schema
+    from hornlib.cli.schema import config_schema
 
     print(json.dumps(config_schema(), indent=2, ensure_ascii=False))

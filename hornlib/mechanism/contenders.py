@@ -3,9 +3,9 @@
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from hornlib.cell import Cell
 from hornlib.errors import ConfigError, nearest
 from hornlib.grid import Grid
+from hornlib.grid.cell import Cell
 from hornlib.parameters import Value
 from hornlib.results.coordinates import coordinate_name, coordinate_values
 

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hornlib.cell import Cell, make_cell
 from hornlib.data.loading import Splits, load
+from hornlib.grid.cell import Cell, make_cell
 from hornlib.mechanism.contenders import Contender, Study, contender_coordinates, label
 from hornlib.mechanism.effects import MIN_SEEDS, Effect, paired_ratio, said
 from hornlib.mechanism.initialisation import layer_of

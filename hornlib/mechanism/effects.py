@@ -65,7 +65,7 @@ def paired_difference(first: np.ndarray, second: np.ndarray) -> Effect:
     """
     import xarray as xr
 
-    from hornlib.statistics.student import student_interval
+    from hornlib.statistics.estimators.student import student_interval
 
     differences = np.asarray(first, float) - np.asarray(second, float)
     differences = differences[np.isfinite(differences)]
@@ -100,7 +100,7 @@ def time_ratio(
         second: the same seeds.
         resolutions: lengths of the evaluation intervals that the times lie in; 0 for a miss.
     """
-    from hornlib.statistics.intervals import FEWEST, log_ratio_interval, resampling_weights
+    from hornlib.statistics.estimators.intervals import FEWEST, log_ratio_interval, resampling_weights
 
     known = np.isfinite(first) & np.isfinite(second)
     a, b, num = first[known][None], second[known][None], int(known.sum())

@@ -6,10 +6,10 @@ import torch
 from torch import Tensor, nn
 
 from hornlib.models.build import build_network
+from hornlib.models.lanes import PREFIX, LaneGroup
 from hornlib.models.mlp.network import Mlp
 from hornlib.models.time_variable.network import TimeVariableNetwork
 from hornlib.parameters import ModelParameters, Task
-from hornlib.training.lanes import PREFIX, LaneGroup
 
 __all__ = ["gradient_flow", "layer_gradient_norms", "network_of_lane"]
 

@@ -3,14 +3,14 @@
 import torch
 from torch import Tensor, nn
 
-from hornlib.cell import Cell
 from hornlib.data.loading import Split
 from hornlib.data.order import epoch_order
+from hornlib.grid.cell import Cell
 from hornlib.models.build import build_network
+from hornlib.models.lanes import BATCH_NORM
 from hornlib.models.readout import Readout
 from hornlib.parameters import ModelParameters
 from hornlib.training.evaluation import LOSSES
-from hornlib.training.lanes import BATCH_NORM
 
 __all__ = ["features", "first_batch", "hold_statistics_", "layer_of", "loss_of", "untrained"]
 

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from hornlib.cell import Cell
 from hornlib.data.loading import load
 from hornlib.dynamics.parameters import Oscillator
+from hornlib.grid.cell import Cell
 
 __all__ = ["input_power", "resonant_share", "squared_response"]
 

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from hornlib.cell import Cell
 from hornlib.data.loading import Split, Splits, load
 from hornlib.errors import ConfigError
+from hornlib.grid.cell import Cell
 from hornlib.mechanism.contenders import Study, contender_coordinates
 from hornlib.mechanism.effects import Effect, paired_difference, said, said_by_verdict
 from hornlib.mechanism.initialisation import features, hold_statistics_, untrained

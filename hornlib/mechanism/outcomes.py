@@ -46,9 +46,9 @@ def _times(runs: "xr.Dataset") -> "dict[str, xr.DataArray]":
     """Return the times of all runs, (contender, seed), restricted to one budget for each dataset."""
     import xarray as xr
 
+    from hornlib.parameters.statistics import StatisticsSettings
     from hornlib.statistics.common_budget import within_common_budget
     from hornlib.statistics.restricted_mean import references_of
-    from hornlib.statistics.settings import StatisticsSettings
 
     settings = StatisticsSettings(target=TARGET, targets=(TARGET,))
     reference = _reference(runs)

@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from hornlib.cell import Cell
 from hornlib.data.loading import Split, load
+from hornlib.grid.cell import Cell
 from hornlib.mechanism.contenders import Study, contender_coordinates
 from hornlib.mechanism.effects import said
 from hornlib.mechanism.initialisation import first_batch, hold_statistics_, untrained

@@ -6,11 +6,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import xarray as xr
 
+from hornlib.parameters.statistics import StatisticsSettings
 from hornlib.report.series import datasets_of
 from hornlib.report.wording import bounded, number
 from hornlib.statistics.contenders import SELECTED_FOR
 from hornlib.statistics.phrases import short_label
-from hornlib.statistics.settings import StatisticsSettings
 from hornlib.statistics.verdicts import evidence, subjects_of
 
 __all__ = [

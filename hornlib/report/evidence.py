@@ -8,9 +8,9 @@ from typing import Any
 import xarray as xr
 
 from hornlib.errors import ResultsError
+from hornlib.parameters.statistics import StatisticsSettings
 from hornlib.results.opening import open_results, select_sweep
 from hornlib.statistics.looks import without_later_looks
-from hornlib.statistics.settings import StatisticsSettings
 from hornlib.statistics.write import digest, made_from, open_statistics, statistics_sweeps
 
 __all__ = ["FIGURES_FOLDER", "Evidence", "SweepEvidence", "collect"]

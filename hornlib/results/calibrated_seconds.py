@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hornlib.calibration.shapes import as_model, shape_name
-from hornlib.cell import Cell
+from hornlib.grid.cell import Cell
+from hornlib.grid.shapes import as_model, shape_name
 from hornlib.parameters import ModelParameters
 from hornlib.results.calibration import Calibration
 from hornlib.results.run_file import RunFile

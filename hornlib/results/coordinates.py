@@ -5,13 +5,13 @@ from dataclasses import dataclass, field
 from types import UnionType
 from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin
 
-from hornlib.cell import Cell
 from hornlib.data.parameters import DataParameters
+from hornlib.grid.cell import Cell
 from hornlib.models import MODELS
 from hornlib.parameters import Parameters, Value
+from hornlib.parameters.training import TrainingParameters
 from hornlib.results.run_variables import CURVES, VARIABLES
 from hornlib.structures import STRUCTURES
-from hornlib.training.parameters import TrainingParameters
 
 __all__ = [
     "DESCRIBED",

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from hornlib.cell import Cell
+from hornlib.grid.cell import Cell
 from hornlib.results.calibrated_seconds import models_over_time
 from hornlib.results.run_file import RunFile
 

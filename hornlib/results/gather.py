@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from hornlib.errors import ResultsError
 from hornlib.grid import Grid
-from hornlib.jobs import Job, scan_runs
+from hornlib.grid.jobs import Job, scan_runs
 from hornlib.results.atomic import written_atomically
 from hornlib.results.run_file import RunFile, read_run_file
 from hornlib.results.selection_file import Choice, read_choice
@@ -28,7 +28,7 @@ def gather(grid: Grid, partial: bool = False) -> "xarray.Dataset":
     """Write results.nc from the run files that the grid wants, and return it, open.
 
     Dimensions are cell, seed and step (the union over cells; NaN where a cell has no evaluation). Of run
-    files that overlap, `hornlib.jobs.covering_ranges` chooses. A seed that a chosen file has and no sweep
+    files that overlap, `hornlib.grid.jobs.covering_ranges` chooses. A seed that a chosen file has and no sweep
     wants keeps its values under the status `unwanted`.
 
     Args:

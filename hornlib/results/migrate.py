@@ -8,9 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from hornlib.cell import Cell, parse_specification
 from hornlib.errors import ConfigError, ResultsError
-from hornlib.jobs import Job, parse_run_name
+from hornlib.grid.cell import Cell, parse_specification
+from hornlib.grid.jobs import Job, parse_run_name
 from hornlib.models import MODELS
 from hornlib.models.efficient.parameters import EfficientParameters
 from hornlib.parameters import ModelParameters

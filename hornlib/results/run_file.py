@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from hornlib.cell import Cell, Specification
 from hornlib.errors import ResultsError
-from hornlib.jobs import Job, Range, parse_run_name
+from hornlib.grid.cell import Cell, Specification
+from hornlib.grid.jobs import Job, Range, parse_run_name
 from hornlib.results.atomic import written_atomically
 from hornlib.results.run_variables import VARIABLES, check_variables, dimension_sizes
 

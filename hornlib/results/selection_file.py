@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from hornlib.cell import Selection, changed_json
 from hornlib.errors import ResultsError
 from hornlib.grid import Grid
+from hornlib.grid.cell import Selection, changed_json
 from hornlib.results.atomic import written_atomically
 
 __all__ = ["Choice", "read_choice", "read_choices", "references", "write_choice"]

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hornlib import __version__
-from hornlib.calibration.shapes import distinct_shapes
-from hornlib.cell import Cell
 from hornlib.config import SECTIONS
 from hornlib.grid import Grid
+from hornlib.grid.cell import Cell
+from hornlib.grid.shapes import distinct_shapes
 from hornlib.provenance import commit
 from hornlib.results.calibrated_seconds import LONG_NAME, calibrated_seconds
 from hornlib.results.calibration import (

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from hornlib.errors import ResultsError
+from hornlib.grid.finalists import FinalistStage
+from hornlib.grid.tuned_arms import TunedArm
 from hornlib.results.atomic import written_atomically
 from hornlib.results.run_file import digest, samples_seen
 from hornlib.results.run_variables import CURVES, VARIABLES
-from hornlib.tuning.arms import TunedArm
-from hornlib.tuning.finalists import FinalistStage
 
 if TYPE_CHECKING:
     import xarray as xr

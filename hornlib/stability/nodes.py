@@ -5,9 +5,9 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from hornlib.cell import Cell
 from hornlib.dynamics.oscillator import Constants
 from hornlib.dynamics.parameters import Integrator, OscillatorParameters
+from hornlib.grid.cell import Cell
 from hornlib.models.build import build_network
 from hornlib.models.horn.network import HORN
 from hornlib.models.horn_cnn.network import OscillatorStage

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from hornlib.cell import Cell
 from hornlib.dynamics import stability
 from hornlib.dynamics.parameters import Oscillator
+from hornlib.grid.cell import Cell
 from hornlib.stability.nodes import Nodes, drawn_nodes, homogeneous_node, num_timesteps
 
 __all__ = ["EXPECTATIONS", "expectation", "predict_cells", "stability_word"]

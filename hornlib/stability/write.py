@@ -6,9 +6,9 @@ import numpy as np
 import xarray as xr
 
 from hornlib import __version__
-from hornlib.cell import Cell
 from hornlib.errors import ResultsError
 from hornlib.grid import Grid
+from hornlib.grid.cell import Cell
 from hornlib.provenance import commit
 from hornlib.results.atomic import written_atomically
 from hornlib.results.opening import open_results

@@ -7,19 +7,19 @@ import xarray as xr
 
 from hornlib.data import DATASETS
 from hornlib.data.parameters import DataParameters
-from hornlib.statistics.aggregate import probability_of_improvement
-from hornlib.statistics.area import area_under_curve
+from hornlib.parameters.statistics import StatisticsSettings
 from hornlib.statistics.by_arm import by_arm
 from hornlib.statistics.contenders import rivals_of
 from hornlib.statistics.descriptions import described
-from hornlib.statistics.early import EARLY_STEPS, counted_as_chance, metric_at
-from hornlib.statistics.final import share_of_runs
+from hornlib.statistics.estimators.aggregate import probability_of_improvement
+from hornlib.statistics.estimators.area import area_under_curve
+from hornlib.statistics.estimators.early import EARLY_STEPS, counted_as_chance, metric_at
+from hornlib.statistics.estimators.final import share_of_runs
+from hornlib.statistics.estimators.pareto import non_dominated
+from hornlib.statistics.estimators.student import student_interval
+from hornlib.statistics.estimators.survival import fraction_reached, log_rank
 from hornlib.statistics.influence_table import influence_table
-from hornlib.statistics.pareto import non_dominated
 from hornlib.statistics.restricted_mean import cost_on
-from hornlib.statistics.settings import StatisticsSettings
-from hornlib.statistics.student import student_interval
-from hornlib.statistics.survival import fraction_reached, log_rank
 from hornlib.statistics.tuning_cost import Tuning, tuning_summary
 
 __all__ = ["appendix", "final_metric"]

@@ -3,9 +3,14 @@
 import numpy as np
 import xarray as xr
 
-from hornlib.statistics.intervals import FEWEST, by_known_columns, log_ratio_interval, resampling_weights
-from hornlib.statistics.settings import StatisticsSettings
-from hornlib.statistics.student import BOUNDS
+from hornlib.parameters.statistics import StatisticsSettings
+from hornlib.statistics.estimators.intervals import (
+    FEWEST,
+    by_known_columns,
+    log_ratio_interval,
+    resampling_weights,
+)
+from hornlib.statistics.estimators.student import BOUNDS
 
 __all__ = ["exponential", "log_ratio_of_means", "restricted_means"]
 

@@ -5,11 +5,16 @@ from typing import NamedTuple
 import numpy as np
 import xarray as xr
 
-from hornlib.statistics.aggregate import interquartile_mean, normalised
+from hornlib.parameters.statistics import StatisticsSettings
 from hornlib.statistics.contenders import subject_of
-from hornlib.statistics.profiles import LARGEST_RATIO, algoperf_score, performance_profile, time_ratios
+from hornlib.statistics.estimators.aggregate import interquartile_mean, normalised
+from hornlib.statistics.estimators.profiles import (
+    LARGEST_RATIO,
+    algoperf_score,
+    performance_profile,
+    time_ratios,
+)
 from hornlib.statistics.restricted_mean import baseline_metric
-from hornlib.statistics.settings import StatisticsSettings
 
 __all__ = ["FEWEST_DATASETS", "by_arm"]
 

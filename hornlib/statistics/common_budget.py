@@ -3,9 +3,9 @@
 import numpy as np
 import xarray as xr
 
+from hornlib.parameters.statistics import StatisticsSettings
 from hornlib.statistics.pairs import Side, budget_of, restricted_to
 from hornlib.statistics.restricted_mean import References, events_on
-from hornlib.statistics.settings import StatisticsSettings
 
 __all__ = ["within_common_budget"]
 

@@ -2,7 +2,7 @@
 
 import xarray as xr
 
-from hornlib.statistics.settings import StatisticsSettings
+from hornlib.parameters.statistics import StatisticsSettings
 
 __all__ = ["conclusions"]
 

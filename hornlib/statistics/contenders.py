@@ -6,10 +6,10 @@ import numpy as np
 import xarray as xr
 
 from hornlib.data.parameters import DataParameters
+from hornlib.parameters.statistics import default_subject
 from hornlib.results.calibrated_seconds import best_device
 from hornlib.results.coordinates import coordinate_name
 from hornlib.results.opening import axes_of
-from hornlib.statistics.settings import default_subject
 
 __all__ = ["SELECTED_FOR", "contenders", "rivals_of", "subject_of"]
 

@@ -7,7 +7,7 @@ import xarray as xr
 
 from hornlib.errors import ConfigError, nearest
 from hornlib.grid import Grid, Sweep
-from hornlib.jobs import Job, Range
+from hornlib.grid.jobs import Job, Range
 from hornlib.statistics.write import open_statistics, statistics_sweeps
 
 __all__ = ["due_jobs", "judged_looks", "sequential_sweeps"]

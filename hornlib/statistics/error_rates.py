@@ -3,7 +3,7 @@
 import numpy as np
 import xarray as xr
 
-from hornlib.statistics.settings import StatisticsSettings
+from hornlib.parameters.statistics import StatisticsSettings
 from hornlib.statistics.worlds import BASELINE, SUBJECT, WORLD_SETTINGS, World, judge, simulate
 
 __all__ = ["WORDS", "broken", "coverage", "most_allowed", "power", "true_pair", "wrong"]

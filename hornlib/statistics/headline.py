@@ -5,14 +5,14 @@ from typing import NamedTuple
 import numpy as np
 import xarray as xr
 
+from hornlib.parameters.statistics import StatisticsSettings
 from hornlib.statistics.arithmetic_means import exponential, log_ratio_of_means
-from hornlib.statistics.arrivals import newcombe_interval, newcombe_p
-from hornlib.statistics.holm import agreeing, holm
-from hornlib.statistics.intervals import FEWEST
-from hornlib.statistics.paired_t import PairedT, in_order_sum, paired_t
+from hornlib.statistics.estimators.arrivals import newcombe_interval, newcombe_p
+from hornlib.statistics.estimators.holm import agreeing, holm
+from hornlib.statistics.estimators.intervals import FEWEST
+from hornlib.statistics.estimators.paired_t import PairedT, in_order_sum, paired_t
+from hornlib.statistics.estimators.student import BOUNDS
 from hornlib.statistics.pairs import Pairs, Side
-from hornlib.statistics.settings import StatisticsSettings
-from hornlib.statistics.student import BOUNDS
 
 __all__ = ["compare"]
 

@@ -7,10 +7,10 @@ from typing import NamedTuple
 import numpy as np
 import xarray as xr
 
-from hornlib.statistics.any_difference import any_difference
-from hornlib.statistics.factorial import Subset, components, full_factorial
-from hornlib.statistics.intervals import FEWEST, mean_interval, resampling_weights
-from hornlib.statistics.student import as_bounds
+from hornlib.statistics.estimators.any_difference import any_difference
+from hornlib.statistics.estimators.factorial import Subset, components, full_factorial
+from hornlib.statistics.estimators.intervals import FEWEST, mean_interval, resampling_weights
+from hornlib.statistics.estimators.student import as_bounds
 
 __all__ = [
     "AGREEING_DRAWS",

@@ -7,11 +7,12 @@ from typing import NamedTuple
 import numpy as np
 import xarray as xr
 
+from hornlib.parameters.statistics import StatisticsSettings
 from hornlib.results.opening import axes_of
 from hornlib.statistics.common_budget import within_common_budget
 from hornlib.statistics.contenders import subject_of
-from hornlib.statistics.factorial import level_label, on_grid
-from hornlib.statistics.holm import holm
+from hornlib.statistics.estimators.factorial import level_label, on_grid
+from hornlib.statistics.estimators.holm import holm
 from hornlib.statistics.influence import (
     Influence,
     Rates,
@@ -20,7 +21,6 @@ from hornlib.statistics.influence import (
     leading_parameter,
 )
 from hornlib.statistics.restricted_mean import references_of
-from hornlib.statistics.settings import StatisticsSettings
 
 __all__ = ["OUTCOMES", "influence_table"]
 

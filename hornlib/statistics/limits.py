@@ -5,11 +5,11 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import xarray as xr
 
+from hornlib.config.messages import counted
 from hornlib.models import MODELS
 from hornlib.models.efficient.parameters import EfficientParameters
-from hornlib.statistics.settings import StatisticsSettings
+from hornlib.parameters.statistics import StatisticsSettings
 from hornlib.statistics.verdicts import judged_selection, subjects_of
-from hornlib.validation import counted
 
 __all__ = ["limits"]
 

@@ -9,8 +9,8 @@ from typing import NamedTuple
 import numpy as np
 import xarray as xr
 
+from hornlib.parameters.statistics import StatisticsSettings
 from hornlib.statistics.restricted_mean import Events, References, events_on
-from hornlib.statistics.settings import StatisticsSettings
 
 __all__ = ["Pairs", "Side", "budget_of", "pairs_of", "pairs_on", "restricted_to"]
 

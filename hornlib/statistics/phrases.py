@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 import xarray as xr
 
-from hornlib.statistics.settings import StatisticsSettings
+from hornlib.parameters.statistics import StatisticsSettings
 from hornlib.statistics.verdicts import Evidence
 
 __all__ = ["COSTS", "p_words", "phrase", "short_label"]

@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import xarray as xr
 
-from hornlib.statistics.power import (
+from hornlib.parameters.statistics import StatisticsSettings
+from hornlib.statistics.estimators.power import (
     EFFECTS,
     POWERS,
     conjunction_detectable,
@@ -15,7 +16,6 @@ from hornlib.statistics.power import (
     sd_scales,
     seeds_needed,
 )
-from hornlib.statistics.settings import StatisticsSettings
 from hornlib.statistics.verdicts import Evidence
 
 __all__ = ["DETECTED", "claim_power", "pair_power", "planned"]

@@ -6,8 +6,8 @@ from typing import NamedTuple
 import numpy as np
 import xarray as xr
 
+from hornlib.parameters.statistics import StatisticsSettings
 from hornlib.results.events import AXES, final_cost, time_to_target
-from hornlib.statistics.settings import StatisticsSettings
 
 __all__ = [
     "COST_AXES",

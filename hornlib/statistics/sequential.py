@@ -7,13 +7,13 @@ from typing import NamedTuple
 import numpy as np
 import xarray as xr
 
+from hornlib.parameters.statistics import StatisticsSettings
 from hornlib.statistics.contenders import contenders, subject_of
+from hornlib.statistics.estimators.pocock import look_level
 from hornlib.statistics.looks import finished_looks, first_seeds
 from hornlib.statistics.next_look import with_remarks
 from hornlib.statistics.planning import pair_power
-from hornlib.statistics.pocock import look_level
 from hornlib.statistics.restricted_mean import axes_of_cost, baseline_metric
-from hornlib.statistics.settings import StatisticsSettings
 from hornlib.statistics.summary import core, summarise
 from hornlib.statistics.tuning_cost import Tuning
 from hornlib.statistics.verdicts import (
@@ -63,11 +63,12 @@ def summarise_looks(
 ) -> xr.Dataset:
     """Return the statistics of a sequential sweep: tables of all complete looks, verdicts as their looks gave them.
 
-    At a look of n seeds, statistics use the first n seeds of every cell; tests and intervals have the level at which
-    all planned looks together err at alpha (`hornlib.statistics.pocock`). A look at a claim on a dataset is complete
-    when all cells of its arms there have ended n seeds. The first look that decides the claim gives its verdict: later
-    seeds stand in the tables alone. A claim that no look has decided has the verdict of its last complete look; where
-    that is `not measured`, no further look is asked for. Seeds beyond a cell's last complete look count nowhere.
+    At a look of n seeds, statistics use the first n seeds of every cell; tests and intervals have the level at
+    which all planned looks together err at alpha (`hornlib.statistics.estimators.pocock`). A look at a claim on a
+    dataset is complete when all cells of its arms there have ended n seeds. The first look that decides the claim
+    gives its verdict: later seeds stand in the tables alone. A claim that no look has decided has the verdict of
+    its last complete look; where that is `not measured`, no further look is asked for. Seeds beyond a cell's last
+    complete look count nowhere.
 
     Args:
         ds: from `open_results(path, sweep=...)`; runs of later looks may be missing.

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 import numpy as np
 import xarray as xr
 
+from hornlib.parameters.statistics import StatisticsSettings
 from hornlib.statistics.appendix import Tuning, appendix
 from hornlib.statistics.arithmetic_means import restricted_means
 from hornlib.statistics.conclusions import conclusions
 from hornlib.statistics.contenders import contenders, rivals_of, subject_of
-from hornlib.statistics.final import non_inferior
+from hornlib.statistics.estimators.final import non_inferior
 from hornlib.statistics.headline import compare
 from hornlib.statistics.limits import limits
 from hornlib.statistics.pairs import pairs_of, pairs_on
@@ -23,7 +24,6 @@ from hornlib.statistics.restricted_mean import (
     labelled_times,
     references_of,
 )
-from hornlib.statistics.settings import StatisticsSettings
 from hornlib.statistics.verdicts import verdicts
 from hornlib.statistics.wording import answer, sentences
 

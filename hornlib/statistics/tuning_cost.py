@@ -13,7 +13,7 @@ PASSED_ON = ("tuning_trials", "tuned_parameters", "tuning_finalists", "at_edge")
 
 
 class Tuning(Protocol):
-    """What is known of the tuning of one cell; `hornlib.tuning.selection.Choice` is one."""
+    """What is known of the tuning of one cell; `hornlib.tuning.choice.Choice` is one."""
 
     @property
     def scores(self) -> Sequence[float]:

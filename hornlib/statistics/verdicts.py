@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import xarray as xr
 
-from hornlib.statistics.settings import Claim, StatisticsSettings
+from hornlib.parameters.statistics import Claim, StatisticsSettings
 
 __all__ = [
     "CONCLUSIONS",

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 import xarray as xr
 
+from hornlib.parameters.statistics import Claim, StatisticsSettings
 from hornlib.statistics.phrases import COSTS, p_words, phrase
-from hornlib.statistics.settings import Claim, StatisticsSettings
 from hornlib.statistics.verdicts import Evidence, by_cell, combine, corrected_against
 
 __all__ = ["answer", "question_of", "sentences"]

@@ -5,8 +5,8 @@ from typing import NamedTuple
 import numpy as np
 import xarray as xr
 
+from hornlib.parameters.statistics import Claim, StatisticsSettings
 from hornlib.statistics.contenders import contenders
-from hornlib.statistics.settings import Claim, StatisticsSettings
 from hornlib.statistics.summary import core
 from hornlib.statistics.verdicts import verdicts
 

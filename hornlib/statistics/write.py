@@ -10,13 +10,13 @@ import xarray as xr
 
 from hornlib import __version__
 from hornlib.errors import ResultsError, nearest
+from hornlib.parameters.statistics import StatisticsSettings
 from hornlib.provenance import commit
 from hornlib.results.atomic import written_atomically
 from hornlib.results.opening import open_results
 from hornlib.statistics.appendix import Tuning
 from hornlib.statistics.next_look import with_next_command
 from hornlib.statistics.sequential import summarise_looks
-from hornlib.statistics.settings import StatisticsSettings
 from hornlib.statistics.summary import summarise
 
 __all__ = [

@@ -3,12 +3,12 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
+from hornlib.config.messages import counted
 from hornlib.errors import ResourceError
-from hornlib.jobs import Job
+from hornlib.grid.jobs import Job
 from hornlib.status.standing import State
 from hornlib.status.submissions import task_id
 from hornlib.status.survey import Survey
-from hornlib.validation import counted
 
 if TYPE_CHECKING:
     from snakemake_executor_plugin_submitit.batches import Batch

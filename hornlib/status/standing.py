@@ -3,7 +3,7 @@
 from enum import Enum
 from typing import NamedTuple
 
-from hornlib.jobs import Job
+from hornlib.grid.jobs import Job
 
 __all__ = ["Standing", "State"]
 

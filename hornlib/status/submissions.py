@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hornlib.jobs import Job
+from hornlib.grid.jobs import Job
 from hornlib.status.standing import Standing, State
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from hornlib.grid import Grid
-from hornlib.jobs import Job, scan_runs
-from hornlib.plan import Plan
-from hornlib.selection import Selected
+from hornlib.grid.jobs import Job, scan_runs
+from hornlib.plan.choosing_cells import Selected
+from hornlib.plan.plan import Plan
 from hornlib.status.standing import Standing, State
 from hornlib.status.submissions import Submissions
 from hornlib.status.traces import Traces, last_lines, log_path, read_end

@@ -7,11 +7,11 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from hornlib.plan_table import PLAIN_WIDTH
+from hornlib.config.messages import counted
+from hornlib.plan.table import PLAIN_WIDTH
 from hornlib.status.standing import Standing, State
 from hornlib.status.survey import Row, Survey
 from hornlib.status.traces import ago
-from hornlib.validation import counted
 
 __all__ = ["job_name", "print_failed", "print_status", "time_left"]
 

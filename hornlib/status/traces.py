@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hornlib.grid import Grid
-from hornlib.jobs import Job, TuningJob
+from hornlib.grid.jobs import Job, TuningJob
 from hornlib.lease import read_holder
 from hornlib.status.standing import Standing, State
 

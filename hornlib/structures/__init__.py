@@ -1,9 +1,9 @@
 """The table of structures: what changes a network while it trains; free of torch."""
 
-from hornlib.structures.layer_insertion.parameters import LayerInsertionParameters
-from hornlib.structures.layer_pruning.parameters import LayerPruningParameters
-from hornlib.structures.parameters import StructureParameters
-from hornlib.structures.static.parameters import StaticParameters
+from hornlib.parameters.structure import StructureParameters
+from hornlib.structures.layers.insertion.parameters import LayerInsertionParameters
+from hornlib.structures.layers.pruning.parameters import LayerPruningParameters
+from hornlib.structures.static import StaticParameters
 
 __all__ = ["STRUCTURES"]
 

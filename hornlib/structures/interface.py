@@ -6,9 +6,9 @@ from typing import NamedTuple, Protocol
 
 from torch import Tensor
 
+from hornlib.models.lanes import LaneGroup
 from hornlib.parameters import ModelParameters, Task
-from hornlib.structures.parameters import StructureParameters
-from hornlib.training.lanes import LaneGroup
+from hornlib.parameters.structure import StructureParameters
 
 __all__ = ["Change", "Found", "Structure", "Tensors", "View", "make_structure"]
 

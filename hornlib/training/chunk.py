@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from hornlib.cell import Cell
+from hornlib.grid.cell import Cell
 from hornlib.models import MODELS
+from hornlib.models.lanes import LaneGroup, make_lanes, make_template
 from hornlib.parameters import ModelParameters
-from hornlib.training.lanes import LaneGroup, make_lanes, make_template
 from hornlib.training.optimizers import AdamW, Sgd, make_optimizer
 
 __all__ = ["CURVES", "Chunk", "EventRecord", "Group", "Lane", "start_chunk", "start_lanes"]

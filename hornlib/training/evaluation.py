@@ -8,8 +8,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from hornlib.data.loading import Split
-from hornlib.training.lanes import LaneGroup
-from hornlib.training.parameters import TrainingParameters
+from hornlib.models.lanes import LaneGroup
+from hornlib.parameters.training import TrainingParameters
 
 __all__ = [
     "LOSSES",

@@ -7,12 +7,12 @@ import torch
 from torch import Tensor, nn
 
 from hornlib.dynamics.probes import measures
-from hornlib.dynamics.probes.parameters import ProbeSettings
 from hornlib.dynamics.probes.recurrence import strength
 from hornlib.dynamics.probes.running_on import dominant_frequency, phase_coherence, power_spectrum, run_on
 from hornlib.dynamics.probes.units import Oscillators, States
 from hornlib.dynamics.probes.walking import Trace
 from hornlib.models.tracing import trace
+from hornlib.parameters.probes import ProbeSettings
 from hornlib.randomness import generator
 from hornlib.results.dynamics_file import LayerRecord
 

@@ -10,13 +10,13 @@ from typing import Any, NamedTuple
 import torch
 
 from hornlib import __version__
-from hornlib.cell import Cell
-from hornlib.checkpoint import load_checkpoint, remove_checkpoint, save_checkpoint, set_aside
 from hornlib.data.loading import Splits, load
-from hornlib.dynamics.probes.parameters import ProbeSettings
 from hornlib.errors import CheckpointError, ConfigError, ResourceError
+from hornlib.grid.cell import Cell
+from hornlib.parameters.probes import ProbeSettings
 from hornlib.provenance import commit
 from hornlib.results.run_file import SCHEMA_VERSION
+from hornlib.training.checkpoint import load_checkpoint, remove_checkpoint, save_checkpoint, set_aside
 from hornlib.training.chunk import Chunk, Lane, start_lanes
 from hornlib.training.interruption import Interrupted, StopRequest
 from hornlib.training.loop import train_chunk, train_step

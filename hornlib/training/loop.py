@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from hornlib.data.loading import Splits
-from hornlib.flops import training_step_flops
 from hornlib.models.dropout import has_dropout, set_dropout_keys_
+from hornlib.models.flops import training_step_flops
 from hornlib.randomness import derive_seed
 from hornlib.training.batches import Batches
 from hornlib.training.chunk import Chunk, Group

@@ -5,7 +5,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from hornlib.training.parameters import TrainingParameters
+from hornlib.parameters.training import TrainingParameters
 
 __all__ = ["OPTIMIZERS", "AdamW", "Optimizer", "Sgd", "clip_by_lane_", "make_optimizer"]
 

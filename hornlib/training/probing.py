@@ -5,22 +5,22 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from hornlib.cell import Cell
 from hornlib.data.loading import Split, Splits
 from hornlib.data.splits import balanced_order
 from hornlib.dynamics.probes import measures
-from hornlib.dynamics.probes.parameters import ProbeSettings, probe_steps, run_on_steps
 from hornlib.dynamics.probes.units import States
 from hornlib.dynamics.probes.walking import Trace
+from hornlib.grid.cell import Cell
 from hornlib.models.build import build_network
+from hornlib.models.lanes import LaneGroup
 from hornlib.models.tracing import is_traced, trace
 from hornlib.parameters import ModelParameters, Task
+from hornlib.parameters.probes import ProbeSettings, probe_steps, run_on_steps
+from hornlib.parameters.training import TrainingParameters
 from hornlib.randomness import generator
 from hornlib.results.dynamics_file import LayerRecord
 from hornlib.training.evaluation import LOSSES, evaluated_lanes
 from hornlib.training.inside import Inside, over_lanes
-from hornlib.training.lanes import LaneGroup
-from hornlib.training.parameters import TrainingParameters
 
 __all__ = ["Plan", "Probe", "make_plan", "probe_inputs"]
 

@@ -5,14 +5,14 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from hornlib.cell import Cell
-from hornlib.flops import gradient_flops
+from hornlib.grid.cell import Cell
+from hornlib.models.flops import gradient_flops
+from hornlib.models.lanes import PREFIX, LaneGroup, make_template, template_tensors
 from hornlib.parameters import ModelParameters
 from hornlib.structures.interface import Change, Structure, View, make_structure
 from hornlib.training.batches import Batches
 from hornlib.training.chunk import Chunk, EventRecord, Group
 from hornlib.training.evaluation import LOSSES
-from hornlib.training.lanes import PREFIX, LaneGroup, make_template, template_tensors
 from hornlib.training.optimizers import make_optimizer
 
 __all__ = ["restructure", "structure_of", "view_of"]

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 
-from hornlib.training.parameters import TrainingParameters
+from hornlib.parameters.training import TrainingParameters
 
 __all__ = ["SCHEDULES", "rate_factor"]
 

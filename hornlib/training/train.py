@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from hornlib.cell import Cell
-from hornlib.jobs import Range
+from hornlib.grid.cell import Cell
+from hornlib.grid.jobs import Range
 from hornlib.results.dynamics_file import write_dynamics_file
 from hornlib.results.run_file import RunRecord, write_run_file
 from hornlib.training.chunk import Lane

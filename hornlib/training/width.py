@@ -1,6 +1,6 @@
 """How many lanes to train at once: a function of the shapes and the kind of device, never of a clock or a memory."""
 
-from hornlib.cell import Cell
+from hornlib.grid.cell import Cell
 
 __all__ = ["LEAST_LANES", "NUMBERS_AT_ONCE", "chunk_width", "numbers_a_step"]
 

@@ -10,9 +10,9 @@ import torch
 from hornlib.calibration import calibrate as module
 from hornlib.calibration.calibrate import calibrate, device_name
 from hornlib.calibration.memory import peak_memory
-from hornlib.calibration.shapes import distinct_shapes, shape_name
 from hornlib.calibration.timing import Trial, random_examples
-from hornlib.cell import parse_specification
+from hornlib.grid.cell import parse_specification
+from hornlib.grid.shapes import distinct_shapes, shape_name
 from hornlib.results.calibration import read_calibration
 
 CONFIG = """

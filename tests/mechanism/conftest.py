@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from hornlib.grid import read_grid
-from hornlib.jobs import Job, Range
+from hornlib.grid.jobs import Job, Range
 from hornlib.mechanism.contenders import Study, contenders
 from hornlib.results.gather import gather
 from hornlib.results.opening import open_results

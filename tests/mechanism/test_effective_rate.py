@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from hornlib.cell import parse_specification
 from hornlib.data.loading import load
+from hornlib.grid.cell import parse_specification
 from hornlib.mechanism.effective_rate import best_is_at_edge, compare, measure, relative_updates, steps_at
 from hornlib.models.build import build_network
 from hornlib.training.chunk import start_chunk

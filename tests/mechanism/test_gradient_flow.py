@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from hornlib.cell import parse_specification
+from hornlib.grid.cell import parse_specification
 from hornlib.mechanism.gradient_flow import gradient_flow, layer_gradient_norms, network_of_lane
 from hornlib.models.build import build_network
 from hornlib.models.cnn.parameters import CnnParameters

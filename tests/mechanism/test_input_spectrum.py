@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from hornlib.cell import parse_specification
 from hornlib.data.loading import load
 from hornlib.dynamics.parameters import Oscillator
+from hornlib.grid.cell import parse_specification
 from hornlib.mechanism.input_spectrum import input_power, resonant_share, squared_response
 
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from sklearn.linear_model import Ridge, RidgeClassifier
 
-from hornlib.cell import parse_specification
 from hornlib.data.loading import load
 from hornlib.errors import ConfigError
+from hornlib.grid.cell import parse_specification
 from hornlib.mechanism.linear_probe import measure, probe_accuracy, with_timesteps
 from hornlib.mechanism.ridge import Part, probe, ridge_weights
 from hornlib.models.cnn.parameters import CnnParameters

@@ -8,7 +8,7 @@ import torch
 from scipy.integrate import solve_ivp
 from torch import nn
 
-from hornlib.cell import parse_specification
+from hornlib.grid.cell import parse_specification
 from hornlib.mechanism.initialisation import hold_statistics_
 from hornlib.mechanism.tangent_kernel import _relation, _summary_of, measure, summary, tangent_kernel
 from hornlib.models.build import build_network

@@ -10,7 +10,7 @@ import torch
 
 from hornlib.models import MODELS
 from hornlib.models.build import build_network
-from hornlib.operations import forward_work, training_work
+from hornlib.models.operations import forward_work, training_work
 from hornlib.parameters import Task
 
 # Small enough to be run in a blink; one entry a model, or several where its parts differ.

@@ -9,7 +9,7 @@ import torch
 
 from hornlib.models.horn.network import HORN
 from hornlib.models.horn.parameters import HornParameters
-from hornlib.operations import forward_work
+from hornlib.models.operations import forward_work
 from hornlib.parameters import Task
 
 IMAGE, ROWS, PIXELS = Task((1, 4, 4), 3), Task((6, 4), 3), Task((784, 1), 10)

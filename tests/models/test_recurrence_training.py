@@ -5,13 +5,13 @@ import copy
 import pytest
 import torch
 
-from hornlib.cell import parse_specification
 from hornlib.errors import ConfigError
+from hornlib.grid.cell import parse_specification
 from hornlib.models.build import build_network
 from hornlib.models.horn.parameters import HornParameters
 from hornlib.models.horn_cnn.parameters import HornCnnParameters
 from hornlib.models.leaky_cnn.parameters import LeakyCnnParameters
-from hornlib.operations import training_work
+from hornlib.models.operations import training_work
 from hornlib.parameters import Task
 from hornlib.training.chunk import start_chunk
 from hornlib.training.loop import train_chunk

@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from hornlib.models.build import build_network
+from hornlib.models.operations import forward_work
 from hornlib.models.resnet.network import BasicBlock
 from hornlib.models.resnet.parameters import BlockShape, ResnetParameters
-from hornlib.operations import forward_work
 from hornlib.parameters import Task
 
 CIFAR = Task((3, 32, 32), 10)

@@ -8,8 +8,8 @@ import pytest
 import xarray as xr
 
 from hornlib import __version__
+from hornlib.parameters.statistics import Claim, StatisticsSettings
 from hornlib.results.run_file import SCHEMA_VERSION
-from hornlib.statistics.settings import Claim, StatisticsSettings
 from hornlib.statistics.write import write_statistics
 
 ARMS = {

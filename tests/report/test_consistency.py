@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from hornlib.parameters.statistics import Claim, StatisticsSettings
 from hornlib.report.blocks import Cards, Table
 from hornlib.report.evidence import SweepEvidence, collect
 from hornlib.report.sections.answer import answer
 from hornlib.report.sections.efficiency import efficiency
 from hornlib.report.sections.speed import speed
-from hornlib.statistics.settings import Claim, StatisticsSettings
 from hornlib.statistics.summary import summarise
 
 STEPS = np.array(sorted({round(10 ** (k / 12)) for k in range(37)}))

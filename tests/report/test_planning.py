@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
+from hornlib.parameters.statistics import StatisticsSettings
 from hornlib.report.blocks import Paragraph, Table
 from hornlib.report.evidence import SweepEvidence, collect
 from hornlib.report.sections.planning import looks, seeds_needed
-from hornlib.statistics.settings import StatisticsSettings
 from hornlib.statistics.write import write_statistics
 from tests.report.conftest import make_results
 

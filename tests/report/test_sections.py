@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from hornlib.cell import parse_specification
+from hornlib.grid.cell import parse_specification
 from hornlib.report.blocks import Chart, Facts, Heading, Missing, Paragraph, Picture, Table
 from hornlib.report.evidence import collect
 from hornlib.report.sections import mechanism as mechanism_section

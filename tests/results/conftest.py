@@ -7,16 +7,16 @@ import numpy as np
 import pytest
 from pydantic import Field
 
-from hornlib.cell import make_cell
 from hornlib.config import Settings
 from hornlib.data.parameters import DataParameters
 from hornlib.grid import Grid, Sweep
-from hornlib.jobs import Job, Range
+from hornlib.grid.cell import make_cell
+from hornlib.grid.jobs import Job, Range
 from hornlib.parameters import Flops, ModelParameters, Widths
+from hornlib.parameters.training import TrainingParameters
 from hornlib.results.run_file import RunRecord, write_run_file
 from hornlib.results.run_variables import CURVES
 from hornlib.structures import STRUCTURES
-from hornlib.training.parameters import TrainingParameters
 
 
 class Toy(ModelParameters):

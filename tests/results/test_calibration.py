@@ -8,9 +8,9 @@ import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hornlib.calibration.shapes import shape_name
-from hornlib.cell import parse_specification
 from hornlib.errors import ResultsError
+from hornlib.grid.cell import parse_specification
+from hornlib.grid.shapes import shape_name
 from hornlib.results import open_results
 from hornlib.results.calibration import (
     Calibration,

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from hornlib.cell import parse_specification
 from hornlib.errors import ResultsError
+from hornlib.grid.cell import parse_specification
 from hornlib.results.dynamics_file import (
     COORDINATES,
     VARIABLES,

@@ -6,9 +6,9 @@ from typing import Literal
 import numpy as np
 import pytest
 
-import hornlib.cell
+import hornlib.grid.cell
 from hornlib.errors import ResultsError
-from hornlib.jobs import parse_run_name
+from hornlib.grid.jobs import parse_run_name
 from hornlib.models import MODELS
 from hornlib.results import run_file
 from hornlib.results.dynamics_file import (
@@ -30,11 +30,11 @@ def enter(monkeypatch):
     """A function that puts another class into the table of models, as a later version of hornlib would."""
 
     def put(model):
-        hornlib.cell._validated.cache_clear()  # a table does not change within a process
+        hornlib.grid.cell._validated.cache_clear()  # a table does not change within a process
         monkeypatch.setitem(MODELS, "toy", model)
 
     yield put
-    hornlib.cell._validated.cache_clear()
+    hornlib.grid.cell._validated.cache_clear()
 
 
 @pytest.fixture
@@ -177,7 +177,7 @@ def test_runs_of_version_1_keep_the_statistics_they_were_evaluated_with(
 def test_runs_without_batch_norm_keep_their_name(tables, cell, write_run, tmp_path, monkeypatch):
     model = with_default(tables, readout_norm="none")
     monkeypatch.setitem(MODELS, "toy", model)
-    hornlib.cell._validated.cache_clear()
+    hornlib.grid.cell._validated.cache_clear()
     path = write_run(cell(model()), 0, 4)
     stored = read_contents(path)
     training = {

@@ -7,9 +7,9 @@ import pytest
 import torch
 import xarray as xr
 
-from hornlib.cell import Selection, parse_specification
 from hornlib.dynamics import stability
 from hornlib.errors import ResultsError
+from hornlib.grid.cell import Selection, parse_specification
 from hornlib.models.build import build_network
 from hornlib.results.selection_file import Choice, write_choice
 from hornlib.stability.nodes import drawn_nodes, has_oscillators

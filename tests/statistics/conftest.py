@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from hornlib.statistics.settings import StatisticsSettings
+from hornlib.parameters.statistics import StatisticsSettings
 
 STEPS = np.array(sorted({round(10 ** (k / 12)) for k in range(37)}))
 

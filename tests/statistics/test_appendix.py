@@ -11,9 +11,9 @@ from scipy import stats
 
 from hornlib.statistics.appendix import appendix, final_metric
 from hornlib.statistics.contenders import contenders
+from hornlib.statistics.estimators.student import student_interval
+from hornlib.statistics.estimators.survival import fraction_reached, log_rank
 from hornlib.statistics.restricted_mean import baseline_metric, restricted_times
-from hornlib.statistics.student import student_interval
-from hornlib.statistics.survival import fraction_reached, log_rank
 
 ARMS = ("cnn", "horn", "leaky_cnn")
 

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from hornlib.statistics.any_difference import any_difference
-from hornlib.statistics.factorial import full_factorial
+from hornlib.statistics.estimators.any_difference import any_difference
+from hornlib.statistics.estimators.factorial import full_factorial
+from hornlib.statistics.estimators.intervals import resampling_weights
 from hornlib.statistics.influence import (
     Rates,
     at_best_learning_rate,
@@ -13,7 +14,6 @@ from hornlib.statistics.influence import (
     leading_parameter,
     shares,
 )
-from hornlib.statistics.intervals import resampling_weights
 
 SIGNS = np.array([-1.0, 1.0])
 

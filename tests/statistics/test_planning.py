@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from hornlib.parameters.statistics import StatisticsSettings
+from hornlib.statistics.estimators.power import conjunction_seeds
 from hornlib.statistics.planning import claim_power, pair_power
-from hornlib.statistics.power import conjunction_seeds
-from hornlib.statistics.settings import StatisticsSettings
 from hornlib.statistics.verdicts import Evidence
 
 DATASETS = ("digits", "mnist")

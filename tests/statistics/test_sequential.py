@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from hornlib.statistics.estimators.pocock import look_level
 from hornlib.statistics.looks import finished_looks, first_seeds
-from hornlib.statistics.pocock import look_level
 from hornlib.statistics.sequential import summarise_looks
 from hornlib.statistics.summary import summarise
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from hornlib.statistics.settings import Claim
+from hornlib.parameters.statistics import Claim
 from hornlib.statistics.summary import summarise
 
 NAMED = {

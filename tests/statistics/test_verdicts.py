@@ -6,7 +6,7 @@ import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hornlib.statistics.settings import StatisticsSettings
+from hornlib.parameters.statistics import StatisticsSettings
 from hornlib.statistics.verdicts import CONCLUSIONS, VERDICTS, Evidence, combine, corrected_against, verdicts
 
 ALPHA = 0.05

@@ -11,7 +11,7 @@ from snakemake_executor_plugin_submitit.batches import JobRecord, write_batch
 from snakemake_executor_plugin_submitit.slurm import Slurm
 
 from hornlib.grid import read_grid
-from hornlib.selection import parse_condition, select
+from hornlib.plan.choosing_cells import parse_condition, select
 from hornlib.status.survey import Survey
 from hornlib.status.traces import log_path
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from hornlib.cell import parse_specification
+from hornlib.grid.cell import parse_specification
 
 
 @pytest.fixture

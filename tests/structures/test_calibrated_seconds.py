@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from hornlib.calibration.shapes import as_model, distinct_shapes, shape_name
-from hornlib.jobs import Job, Range
+from hornlib.grid.jobs import Job, Range
+from hornlib.grid.shapes import as_model, distinct_shapes, shape_name
 from hornlib.results.calibrated_seconds import calibrated_seconds, models_over_time
 from hornlib.results.calibration import Calibration, Measurement
 from hornlib.results.run_file import read_run_file

@@ -3,8 +3,8 @@
 import numpy as np
 import torch
 
-from hornlib.cell import parse_specification
-from hornlib.jobs import Job, Range
+from hornlib.grid.cell import parse_specification
+from hornlib.grid.jobs import Job, Range
 from hornlib.results.final_network import final_forward_flops, may_change
 from hornlib.results.run_file import read_run_file
 from hornlib.training.job import TrainOptions

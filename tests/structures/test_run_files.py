@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from hornlib.cell import parse_specification
-from hornlib.jobs import Job, Range
+from hornlib.grid.cell import parse_specification
+from hornlib.grid.jobs import Job, Range
 from hornlib.results.run_file import read_run_file
 from hornlib.training.job import TrainOptions
 from hornlib.training.train import train_job

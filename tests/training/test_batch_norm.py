@@ -7,12 +7,12 @@ import pytest
 import torch
 from torch import nn
 
-from hornlib.cell import parse_specification
 from hornlib.data.loading import load
+from hornlib.grid.cell import parse_specification
+from hornlib.models.lanes import PREFIX
 from hornlib.training.chunk import start_chunk
 from hornlib.training.curves import evaluate_chunk
 from hornlib.training.evaluation import evaluate, evaluated_lanes, thinned
-from hornlib.training.lanes import PREFIX
 from hornlib.training.loop import train_chunk
 
 torch.set_num_threads(1)

@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from hornlib.cell import parse_specification
 from hornlib.data.loading import load
 from hornlib.errors import ResourceError
-from hornlib.jobs import Range
+from hornlib.grid.cell import parse_specification
+from hornlib.grid.jobs import Range
 from hornlib.training import job
 from hornlib.training.chunk import start_chunk
 from hornlib.training.job import TrainOptions

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch.nn import functional
 
-from hornlib.cell import parse_specification
 from hornlib.data.loading import Split
+from hornlib.grid.cell import parse_specification
 from hornlib.training import evaluation as module
 from hornlib.training.chunk import start_chunk
 from hornlib.training.evaluation import (

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from hornlib.cell import parse_specification
 from hornlib.data.loading import load
+from hornlib.grid.cell import parse_specification
 from hornlib.models import MODELS
 from hornlib.training.chunk import Lane, start_lanes
 from hornlib.training.loop import train_chunk

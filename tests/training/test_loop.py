@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from hornlib.cell import parse_specification
 from hornlib.data import DATASETS, DatasetDeclaration
 from hornlib.data.loaders import Raw
 from hornlib.data.loading import load
+from hornlib.grid.cell import parse_specification
 from hornlib.training.batches import Batches
 from hornlib.training.chunk import start_chunk
 from hornlib.training.evaluation import evaluate, relative_l2

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from hornlib.parameters.training import TrainingParameters
 from hornlib.training.optimizers import clip_by_lane_, make_optimizer
-from hornlib.training.parameters import TrainingParameters
 
 LANES, STEPS = 3, 6
 RATES = torch.tensor([0.1, 0.01, 0.03], dtype=torch.float64)

@@ -5,14 +5,14 @@ import pytest
 import torch
 import xarray as xr
 
-from hornlib.cell import parse_specification
 from hornlib.data.loading import Split, Splits, load
 from hornlib.dynamics.probes import measures
-from hornlib.dynamics.probes.parameters import ProbeSettings
 from hornlib.errors import ResourceError
-from hornlib.jobs import Range
+from hornlib.grid.cell import parse_specification
+from hornlib.grid.jobs import Range
 from hornlib.models.build import build_network
 from hornlib.models.tracing import trace
+from hornlib.parameters.probes import ProbeSettings
 from hornlib.results.dynamics_file import read_dynamics_file
 from hornlib.training import job
 from hornlib.training.chunk import start_chunk

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from hornlib.training.parameters import TrainingParameters
+from hornlib.parameters.training import TrainingParameters
 from hornlib.training.schedules import rate_factor
 
 

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from hornlib.cell import parse_specification
-from hornlib.checkpoint import load_checkpoint
 from hornlib.errors import ConfigError, HornlibError
-from hornlib.jobs import Range
+from hornlib.grid.cell import parse_specification
+from hornlib.grid.jobs import Range
+from hornlib.training.checkpoint import load_checkpoint
 from hornlib.training.interruption import EXIT_INTERRUPTED
 from hornlib.training.job import TrainOptions, resolve_device
 from hornlib.training.train import train_job

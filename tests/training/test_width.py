@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from hornlib.cell import parse_specification
-from hornlib.jobs import Range
+from hornlib.grid.cell import parse_specification
+from hornlib.grid.jobs import Range
 from hornlib.training import job
 from hornlib.training.chunk import Lane
 from hornlib.training.job import Assignment, TrainOptions

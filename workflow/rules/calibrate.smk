@@ -1,4 +1,4 @@
-from hornlib.calibration.shapes import distinct_shapes
+from hornlib.grid.shapes import distinct_shapes
 
 # Which device measures is known only where the job runs, so the rule promises a marker, named after the shapes that
 # the grid has: a further seed changes nothing, a further shape has a new marker, and only what is missing is measured.

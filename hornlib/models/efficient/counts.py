@@ -8,8 +8,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import NamedTuple
 
+from hornlib.models.remembered_counts import cache_path, read_counts, remember_counts
 from hornlib.parameters import ModelParameters, Task
-from hornlib.remembered_counts import cache_path, read_counts, remember_counts
 
 __all__ = ["Counts", "cache_file", "counts"]
 
@@ -42,7 +42,7 @@ def counts(parameters: ModelParameters, task: Task) -> Counts:
 def _count(parameters: ModelParameters, task: Task) -> Counts:
     # imported here, so that a plan whose counts are known needs no torch
     from hornlib.models.build import build_network
-    from hornlib.operations import forward_work
+    from hornlib.models.operations import forward_work
 
     network = build_network(parameters, task, seed=0)
     num_parameters = sum(parameter.numel() for parameter in network.parameters())
@@ -54,7 +54,7 @@ def _code() -> str:
     """Return a digest of what decides the counts besides the parameters: networks, counter, torchvision."""
     package = files("hornlib")  # which may lie in a zip
     family = package / "models" / "efficient"
-    sources = [family / "network.py", family / "parameters.py", package / "operations.py"]
+    sources = [family / "network.py", family / "parameters.py", package / "models" / "operations.py"]
     text = b"\x1f".join(source.read_bytes() for source in sources) + version("torchvision").encode()
     return hashlib.sha256(text).hexdigest()[:16]
 

@@ -3,6 +3,7 @@
 import numpy as np
 import xarray as xr
 
+from hornlib.parameters.statistics import StatisticsSettings
 from hornlib.report.blocks import Block, Card, Cards, Heading, Interval, Missing, Paragraph, Section
 from hornlib.report.comparisons import Comparison, claim_comparisons, intervals_words, strongest
 from hornlib.report.evidence import Evidence, SweepEvidence
@@ -11,7 +12,6 @@ from hornlib.report.sections.provenance import other_statistics
 from hornlib.report.tables import Estimate, Row, p_value, table
 from hornlib.report.wording import COSTS, counted_range, slug
 from hornlib.statistics.phrases import COSTS as SHORT_COSTS
-from hornlib.statistics.settings import StatisticsSettings
 
 __all__ = ["answer", "intervals"]
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import xarray as xr
 
-from hornlib.jobs import parse_run_name
+from hornlib.grid.jobs import parse_run_name
 from hornlib.report.blocks import Block, Chart, Missing, Paragraph, Section, Swatch
 from hornlib.report.charts.lines import Line, lines_chart, thinned
 from hornlib.report.charts.style import Scale

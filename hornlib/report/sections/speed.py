@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import xarray as xr
 
+from hornlib.parameters.statistics import StatisticsSettings
 from hornlib.report.blocks import Block, Chart, Missing, Paragraph, Section, Table
 from hornlib.report.charts.forest import forest_chart
 from hornlib.report.charts.lines import Line, lines_chart, thinned
@@ -15,7 +16,6 @@ from hornlib.report.sections.by_sweep import by_sweep, no_results, no_statistics
 from hornlib.report.series import datasets, drawn, series_of, swatches
 from hornlib.report.tables import Estimate, Row, p_value, table
 from hornlib.report.wording import AXES, COSTS, counted_range, sentence, slug
-from hornlib.statistics.settings import StatisticsSettings
 
 __all__ = ["pairs_blocks", "speed"]
 

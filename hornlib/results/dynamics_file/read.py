@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hornlib.errors import ResultsError, nearest
-from hornlib.jobs import Range, parse_run_name
+from hornlib.grid.jobs import Range, parse_run_name
 from hornlib.results.dynamics_file.schema import COORDINATES, SCHEMA_VERSION, VARIABLES, full_states
 from hornlib.results.run_file import read_contents
 

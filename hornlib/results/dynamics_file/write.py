@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from hornlib.cell import Cell
 from hornlib.errors import ResultsError
-from hornlib.jobs import Job, Range, parse_run_name
+from hornlib.grid.cell import Cell
+from hornlib.grid.jobs import Job, Range, parse_run_name
 from hornlib.results.atomic import written_atomically
 from hornlib.results.dynamics_file.schema import (
     COORDINATES,

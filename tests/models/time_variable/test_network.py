@@ -8,12 +8,12 @@ from torch import nn
 from torch.nn import functional
 
 from hornlib.models.build import build_network
+from hornlib.models.operations import forward_work, training_work
 from hornlib.models.time_variable.parameters import (
     FractionalDnnParameters,
     TimeDensenetParameters,
     TimeResnetParameters,
 )
-from hornlib.operations import forward_work, training_work
 from hornlib.parameters import Task
 
 VECTOR, IMAGE = Task((3,), 2), Task((2, 7, 5), 2)

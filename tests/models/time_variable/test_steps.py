@@ -7,10 +7,10 @@ import torch
 from scipy.optimize import minimize
 
 from hornlib.models.build import build_network
+from hornlib.models.lanes import make_lanes
 from hornlib.models.time_variable.parameters import FractionalDnnParameters, TimeResnetParameters
 from hornlib.models.time_variable.steps import LayerSteps, onto_capped_sum
 from hornlib.parameters import Task
-from hornlib.training.lanes import make_lanes
 
 VECTOR = Task((3,), 2)
 KINDS = ("learned", "fixed", "partly_fixed", "softplus", "projected", "simplex")

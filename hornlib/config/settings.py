@@ -1,0 +1,127 @@
+"""Settings: how the suite runs on this machine; none of it is part of a cell's name."""
+
+import os
+import re
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field, ValidationError, WithJsonSchema, field_validator
+
+from hornlib.config.messages import describe_validation_error
+from hornlib.errors import ConfigError, nearest
+from hornlib.parameters import Parameters
+from hornlib.parameters.probes import ProbeSettings
+
+__all__ = ["Settings", "parse_probes", "parse_settings"]
+
+
+DEVICE = r"auto|cpu|mps|cuda(:[0-9]{1,3})?"
+
+Lanes = Annotated[
+    int | str, WithJsonSchema({"anyOf": [{"const": "auto"}, {"type": "integer", "minimum": 1}]})
+]
+
+
+def parse_probes(value: object) -> object:
+    """Return what `probes:` means: settings of probes, or None for `off`.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    if value == "off":
+        return None
+    if not isinstance(value, dict):
+        return value if isinstance(value, ProbeSettings) else _refuse_probes(value)
+    try:
+        return ProbeSettings(**value)
+    except ValidationError as error:
+        fields = tuple(ProbeSettings.model_fields)
+        found = describe_validation_error(error, fields, "probes")
+        raise ValueError("; ".join(f"{path[0]}: {message}" for path, message in found)) from None
+
+
+def _refuse_probes(value: object) -> object:
+    raise ValueError("valid: off, or settings such as {inputs: 64, moments: 6}")
+
+
+Probes = Annotated[
+    ProbeSettings | None,
+    BeforeValidator(parse_probes),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"const": "off"},
+                {
+                    "type": "object",
+                    "properties": {
+                        name: {key: part for key, part in field.items() if key != "title"}
+                        for name, field in ProbeSettings.model_json_schema()["properties"].items()
+                    },
+                    "additionalProperties": False,
+                },
+            ]
+        }
+    ),
+]
+
+
+class Settings(Parameters):
+    """Paths, the cutting of jobs, threads and devices."""
+
+    results: str = Field(default="results", min_length=1)
+    """Folder of everything that sweeps make."""
+    per_job: int = Field(default=5, ge=1)
+    """Most seeds of one job; a job trains its seeds side by side as lanes."""
+    lanes: Lanes = "auto"
+    """Lanes trained at once: an integer from 1, or auto, a number that follows from the network's shape, the batch size
+    and the type of the device. Results are bit-identical only at equal lanes."""
+    threads: int = Field(default=1, ge=1)
+    """CPU threads of one job; results are bit-identical only at equal threads."""
+    device: str = Field(default="auto", json_schema_extra={"pattern": f"^({DEVICE})$"})
+    """auto (CUDA, else MPS, else CPU), cpu, cuda, cuda:N or mps."""
+    checkpoints: str | None = Field(default=None, min_length=1)
+    """Folder of checkpoints, e.g. a scratch disk that all nodes see; default: checkpoints in `results`."""
+    checkpoint_minutes: float = Field(default=5.0, gt=0)
+    """Wall time between two checkpoints of a job."""
+    probes: Probes = Field(default=ProbeSettings(), validate_default=False)
+    """What is recorded of the networks' inside while they train: off, or settings such as {inputs: 64, moments: 6}."""
+    strict_stability: bool = False
+    """Whether an oscillator predicted to be unstable is an error instead of a warning."""
+
+    @field_validator("lanes", mode="before")
+    @classmethod
+    def _number_of_lanes(cls, lanes: object) -> object:
+        if lanes != "auto" and (isinstance(lanes, bool) or not isinstance(lanes, int) or lanes < 1):
+            raise ValueError("valid: auto, or an integer from 1 on")
+        return lanes
+
+    @field_validator("device")
+    @classmethod
+    def _known_device(cls, device: str) -> str:
+        if not re.fullmatch(DEVICE, device):
+            valid = "auto, cpu, cuda, cuda:N, mps"
+            raise ValueError(
+                f"unknown device{nearest(device, ('auto', 'cpu', 'cuda', 'cuda:0', 'mps'))}; valid: {valid}"
+            )
+        return device
+
+    @field_validator("results", "checkpoints")
+    @classmethod
+    def _plain_path(cls, path: str | None) -> str | None:
+        if path is None:
+            return None
+        if not path.isprintable() or set("{}*?'\"\\") & set(path) or path != path.strip() or path[0] == "-":
+            raise ValueError("a path has no control characters, none of {}*?'\"\\, no - or space in front")
+        return os.path.expanduser(path)
+
+
+def parse_settings(**values: object) -> Settings:
+    """Return the settings with these values.
+
+    Raises:
+        ConfigError: a value that its setting does not take.
+    """
+    try:
+        return Settings(**values)  # type: ignore[arg-type]
+    except ValidationError as error:
+        path, message = next(describe_validation_error(error, tuple(Settings.model_fields), "the settings"))
+        raise ConfigError(f"{path[0]}: {message}") from None

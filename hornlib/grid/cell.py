@@ -1,0 +1,237 @@
+"""A cell: one grid point, its full specification and the name that follows from it; free of torch."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from pydantic import ValidationError
+
+from hornlib.config import SECTIONS
+from hornlib.config.messages import describe_validation_error, said
+from hornlib.data import DATASETS
+from hornlib.data.parameters import DataParameters
+from hornlib.errors import ConfigError, nearest
+from hornlib.models import MODELS
+from hornlib.parameters import ModelParameters, Parameters, Task
+from hornlib.parameters.structure import StructureParameters
+from hornlib.parameters.training import TrainingParameters
+from hornlib.parameters.tuning import Tuned
+from hornlib.structures import STRUCTURES
+
+__all__ = [
+    "Cell",
+    "Selection",
+    "Specification",
+    "add_cell",
+    "changed_json",
+    "make_cell",
+    "make_tuned",
+    "named",
+    "parameters_class",
+    "parse_specification",
+    "validated",
+    "with_values",
+]
+
+Specification = dict[str, dict[str, Any]]
+
+
+class Selection(NamedTuple):
+    """What was chosen for a tuned cell.
+
+    Attributes:
+        trial: which trial it was, from 0.
+        chosen: `training.learning_rate` -> its value.
+    """
+
+    trial: int
+    chosen: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Cell:
+    """Data, model, structure and training, each with its parameters; no seed.
+
+    Attributes:
+        name: `<dataset>-<model>[-<structure>]-<12 hex digits>`; the digits hash the canonical values of the
+            fields that differ from their class defaults, so the name never depends on what else is in a grid.
+        tuned: how tuned parameters get their values; None for a cell whose values are all given. The name of a
+            tuned cell hashes the ranges and the protocol, never the values, so that it is known beforehand.
+        selection: the values that were chosen, and by which trial; None until they are.
+    """
+
+    data: DataParameters
+    model: ModelParameters
+    structure: StructureParameters
+    training: TrainingParameters
+    name: str
+    tuned: Tuned | None = None
+    selection: Selection | None = None
+
+    def sections(self) -> dict[str, Parameters]:
+        """Return the four parameter objects under their section's name."""
+        return {section: getattr(self, section) for section in SECTIONS}
+
+    def specification(self) -> Specification:
+        """Return every parameter in canonical form: what a run file keeps and gather compares."""
+        return {section: parameters.canonical() for section, parameters in self.sections().items()}
+
+    def changed(self) -> Specification:
+        """Return the parameters that differ from their defaults: what the name hashes."""
+        return {section: parameters.changed() for section, parameters in self.sections().items()}
+
+    @property
+    def selected_for(self) -> str:
+        """The objective that its values were chosen for; "" where they were given."""
+        return "" if self.tuned is None else self.tuned.objective
+
+    def job_specification(self) -> Specification:
+        """Return what a job is told: what differs from the defaults, paths and execution choices too."""
+        given = {section: parameters.given() for section, parameters in self.sections().items()}
+        return given if self.tuned is None else {**given, "tuned": self.tuned.document()}
+
+    def resolved(self, selection: Selection) -> "Cell":
+        """Return the tuned cell with the values that were chosen; its name stays."""
+        return replace(with_values(self, selection.chosen), selection=selection)
+
+    def task(self) -> Task:
+        """Return the shapes that the data asks of the model."""
+        return self.data.task()
+
+
+def make_cell(
+    data: DataParameters, model: ModelParameters, structure: StructureParameters, training: TrainingParameters
+) -> Cell:
+    """Name and return the cell of these parameters."""
+    parts = [
+        changed_json(data),
+        changed_json(model),
+        changed_json(structure),
+        changed_json(training),
+    ]
+    return Cell(data, model, structure, training, named(data, model, structure, "\n".join(parts)))
+
+
+def make_tuned(cell: Cell, tuned: Tuned) -> Cell:
+    """Return the tuned twin of a cell: its tuned parameters stand at the low end of their ranges until resolved."""
+    low = with_values(cell, {key: found.low for key, found in tuned.ranges.items()})
+    parts = [*map(changed_json, low.sections().values()), json.dumps(tuned.known_by(), sort_keys=True)]
+    name = named(cell.data, cell.model, cell.structure, "\n".join(parts))
+    return replace(low, tuned=tuned, name=name)
+
+
+def with_values(cell: Cell, values: Mapping[str, float]) -> Cell:
+    """Return the cell with other values of some parameters, under its old name.
+
+    Args:
+        cell: as it is.
+        values: `section.parameter` -> value.
+
+    Raises:
+        ValueError, pydantic.ValidationError: a parameter does not exist, or does not take the value.
+    """
+    sections = cell.sections()
+    for section in dict.fromkeys(key.partition(".")[0] for key in values):
+        own = {key.partition(".")[2]: value for key, value in values.items() if key.startswith(f"{section}.")}
+        sections[section] = validated(section, {**sections[section].given(), **own})
+    return replace(cell, **sections)  # type: ignore[arg-type]
+
+
+def named(data: DataParameters, model: ModelParameters, structure: StructureParameters, hashed: str) -> str:
+    """Return `<dataset>-<model>[-<structure>]-<12 hex digits of what is hashed>`."""
+    words = [data.name, model.name]
+    if structure.name != "static":
+        words.append(structure.name)
+    return "-".join([*words, hashlib.sha256(hashed.encode()).hexdigest()[:12]])
+
+
+def add_cell(cells: dict[str, Cell], cell: Cell) -> None:
+    """Add a cell under its name, unless it is there.
+
+    Raises:
+        ValueError: another cell has the same name: 48 bits of the hash met by chance.
+    """
+    known = cells.setdefault(cell.name, cell)
+    if known is not cell and known.changed() != cell.changed():
+        raise ValueError(f"two cells share the name {cell.name}; change any one value of either")
+
+
+@lru_cache(maxsize=65536)
+def changed_json(parameters: Parameters) -> str:
+    """Return what a section gives to the hash of a name: equal for two that differ outside the name only."""
+    return json.dumps(parameters.changed(), sort_keys=True, separators=(",", ":"))
+
+
+def parameters_class(section: str, name: object) -> type[Parameters]:
+    """Return the parameter class of a section, by the `name` given there.
+
+    Raises:
+        ValueError: no such model or structure; the message lists the valid names and the nearest.
+    """
+    if section == "data":
+        return DataParameters
+    if section == "training":
+        return TrainingParameters
+    table: Mapping[str, type[Parameters]] = MODELS if section == "model" else STRUCTURES
+    if name is None:
+        raise ValueError(f"a {section} needs a `name:`; valid: {', '.join(table)}")
+    if not isinstance(name, str) or name not in table:
+        raise ValueError(f"unknown {section} {said(name)}{nearest(name, table)}; valid: {', '.join(table)}")
+    return table[name]
+
+
+def validated(section: str, values: Mapping[str, Any]) -> Parameters:
+    """Return the section's parameters, or raise pydantic's ValidationError or a ValueError.
+
+    The same values give the same object, since a grid asks for few distinct ones many times. The key holds
+    the type beside the value: True and 1 are equal to Python, and only one of them is a number here.
+    """
+    key = tuple(sorted((name, type(value).__name__, value) for name, value in values.items()))
+    return _validated(section, key)
+
+
+@lru_cache(maxsize=65536)
+def _validated(section: str, items: tuple[tuple[str, str, Any], ...]) -> Parameters:
+    values = {name: value for name, _, value in items}
+    name = values.get("name", "static" if section == "structure" else None)
+    if section == "data" and "name" in values and name not in DATASETS:
+        raise ValueError(
+            f"unknown dataset {said(name)}{nearest(name, DATASETS)}; valid: {', '.join(DATASETS)}"
+        )
+    return parameters_class(section, name)(**values)
+
+
+def parse_specification(specification: Mapping[str, Mapping[str, Any]]) -> Cell:
+    """Return the cell of a specification, full or of changed fields only.
+
+    Raises:
+        ConfigError: a section or a value is not understood.
+    """
+    if not isinstance(specification, Mapping) or not set(specification) <= {*SECTIONS, "tuned"}:
+        raise ConfigError(
+            f"a specification has the sections {', '.join(SECTIONS)}; got {said(specification)}"
+        )
+    sections = {section: _parse_section(section, specification.get(section, {})) for section in SECTIONS}
+    cell = make_cell(**sections)  # type: ignore[arg-type]
+    if "tuned" not in specification:
+        return cell
+    try:
+        return make_tuned(cell, Tuned.parse(specification["tuned"]))  # type: ignore[arg-type]
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise ConfigError(f"tuned: not understood ({type(error).__name__}: {error})") from None
+
+
+def _parse_section(section: str, values: object) -> Parameters:
+    if not isinstance(values, Mapping) or any(isinstance(value, list | Mapping) for value in values.values()):
+        raise ConfigError(f"{section}: expected parameters, each one value, found {said(values)}")
+    try:
+        return validated(section, values)
+    except ValidationError as error:
+        fields = tuple(parameters_class(section, values.get("name", "static")).model_fields)
+        path, message = next(describe_validation_error(error, fields, section))
+        raise ConfigError(f"{'.'.join([section, *map(str, path)])}: {message}") from None
+    except ValueError as error:
+        raise ConfigError(f"{section}: {error}") from None

@@ -1,0 +1,272 @@
+"""One sweep on its way to cells: entries, axes, arms, matches; every mistake named by key and line."""
+
+import itertools
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, cast
+
+from hornlib.config import Config, merge
+from hornlib.config.messages import said
+from hornlib.config.yaml_file import KeyPath
+from hornlib.data.parameters import DataParameters
+from hornlib.errors import ConfigError
+from hornlib.grid.axes import ENTRY_KEYS, OVERRIDES, expand_axes, refuse_too_many
+from hornlib.grid.cell import Cell, add_cell, changed_json, make_cell
+from hornlib.grid.matching import (
+    Match,
+    MatchRequest,
+    Network,
+    Sizes,
+    count,
+    nearest_width,
+    network_of,
+    parse_match,
+    request_order,
+    target_sizes,
+    where,
+)
+from hornlib.grid.refusals import presentation_refusal, refusals, warnings
+from hornlib.grid.tuned_arms import plain_content
+from hornlib.parameters import ModelParameters, Parameters
+from hornlib.parameters.structure import StructureParameters
+from hornlib.parameters.training import TrainingParameters
+
+__all__ = ["Caution", "Expansion", "Member"]
+
+
+class Caution(NamedTuple):
+    """What may be trained and should still be known: an unstable oscillator, rivals that coincide.
+
+    Attributes:
+        sweep, arm, cell: of which; the arm is "" where the whole sweep is warned of, and the cell one of its cells.
+        place: the key, with file and line.
+        sentence: what is to be known.
+    """
+
+    sweep: str
+    arm: str
+    cell: str
+    place: str
+    sentence: str
+
+
+class Member(NamedTuple):
+    """A cell of a sweep, the arm it belongs to, and the key that asks for it."""
+
+    arm: str
+    cell: Cell
+    path: KeyPath
+
+
+class _Entry(NamedTuple):
+    """One mapping of a section, and where it stands."""
+
+    values: Mapping[str, Any]
+    path: KeyPath
+
+
+class _Arm(NamedTuple):
+    """One label: its entry's place, its cells, and the match that still has to settle their width."""
+
+    path: KeyPath
+    match: MatchRequest | None
+    cells: list[Cell]
+
+
+class Expansion:
+    """One sweep's expansion; `members` yields the cells, `matches` and `cautions` are filled on the way."""
+
+    def __init__(self, config: Config, sweep: str) -> None:
+        self.config, self.sweep = config, sweep
+        self.content = config.sweeps[sweep]
+        if "tuning" in self.content:
+            self.content = plain_content(config, sweep)
+        self.matches: dict[Match, None] = {}  # a set that keeps the order
+        self.cautions: list[Caution] = []
+
+    def members(self) -> Iterator[Member]:
+        """Yield the sweep's cells, arm by arm in the order of the configuration; an arm's are distinct."""
+        arms: dict[str, _Arm] = {}
+        for entry in self._entries("model"):
+            self._add_arms(entry, arms)
+        requests = {label: arm.match for label, arm in arms.items()}
+        settled: dict[str, list[Cell]] = {}
+        for label in request_order(
+            requests, lambda label, message: self._error((*arms[label].path, "match"), message)
+        ):
+            settled[label] = self._settled(label, arms[label], settled)
+        yield from self._owned(arms, settled)
+
+    def _owned(self, arms: Mapping[str, _Arm], settled: Mapping[str, list[Cell]]) -> Iterator[Member]:
+        """Yield every cell once, under the first arm that has it; only a match may find another arm's cell."""
+        owners: dict[str, str] = {}
+        for label, arm in arms.items():
+            for cell in settled[label]:
+                owner = owners.setdefault(cell.name, label)
+                if owner == label:
+                    yield Member(label, cell, arm.path)
+                elif arm.match or arms[owner].match:
+                    sentence = f"counts under the arm {owner!r}, which has it too"
+                    self._caution(label, cell, (*arm.path, "match"), sentence)
+                else:
+                    shared = f"the arms {owner!r} and {label!r} share the cell {cell.name}"
+                    raise self._error(arm.path, f"{shared}; take it out of one")
+
+    def _error(self, path: KeyPath, message: str) -> ConfigError:
+        return self.config.error(path, message)
+
+    def _entries(self, section: str) -> list[_Entry]:
+        content = self.content.get(section, {})
+        path = ("sweeps", self.sweep, section)
+        if isinstance(content, list):
+            return [_Entry(entry, (*path, index)) for index, entry in enumerate(content)]
+        return [_Entry(content, path)]
+
+    def _add_arms(self, entry: _Entry, arms: dict[str, _Arm]) -> None:
+        """Expand one model entry: its own axes times those of data, structure and training."""
+        values = dict(entry.values)
+        given = {key: values.pop(key) for key in ENTRY_KEYS if key in values}
+        if "name" not in values:
+            raise self._error(entry.path, "a model needs a `name:`")
+        label = self._label(given.get("arm"), entry.path)
+        match = None
+        if "match" in given:
+            match = parse_match(given["match"], lambda message: self._error((*entry.path, "match"), message))
+        models = self._points("model", _Entry(values, entry.path))
+        others = [self._section(section, given.get(section), entry.path) for section in OVERRIDES]
+        refuse_too_many(self.config, math.prod(map(len, [models, *others])), entry.path)
+        for name in dict.fromkeys(label or cast(ModelParameters, model).name for model in models):
+            if arms.setdefault(name, _Arm(entry.path, match, [])).path != entry.path:
+                twice = f"the arm {name!r} is given twice in this sweep"
+                raise self._error(entry.path, f"{twice}; add `arm: <label>` to one of them")
+        self._check_presentations(others[0], models, entry.path)
+        for data, model, structure, training in itertools.product(others[0], models, others[1], others[2]):
+            cell = make_cell(
+                cast(DataParameters, data),
+                cast(ModelParameters, model),
+                cast(StructureParameters, structure),
+                cast(TrainingParameters, training),
+            )
+            arms[label or cell.model.name].cells.append(cell)
+
+    def _label(self, label: object, path: KeyPath) -> str | None:
+        if label is None:
+            return None
+        is_line = (
+            isinstance(label, str) and label.isprintable() and label == label.strip() and 0 < len(label) <= 64
+        )
+        if not is_line or set("/\\") & set(cast(str, label)) or cast(str, label).startswith("."):
+            valid = "a label is a line of 1 to 64 characters, without / or \\, that does not begin with a dot"
+            raise self._error((*path, "arm"), f"got {said(label)}; {valid}")
+        return cast(str, label)
+
+    def _section(self, section: str, override: object, path: KeyPath) -> list[Parameters]:
+        """Return the distinct points of a section, a model entry's own values merged over each entry.
+
+        Two entries of a list that say the same are a mistake; that an override makes two entries below it alike
+        is none.
+        """
+        entries = self._entries(section)
+        groups = [entries]
+        if override is not None:
+            overrides = override if isinstance(override, list) else [override]
+            if not overrides or not all(isinstance(values, dict) for values in overrides):
+                raise self._error(
+                    (*path, section), f"expected parameters of {section}, found {said(override)}"
+                )
+            here = (*path, section)
+            groups = [
+                [
+                    _Entry(
+                        merge({section: entry.values}, {section: values})[section],
+                        (*here, index) if isinstance(override, list) else here,
+                    )
+                    for index, values in enumerate(overrides)
+                ]
+                for entry in entries
+            ]
+        distinct: dict[str, Parameters] = {}
+        for group in groups:
+            for name, point in self._distinct(section, group).items():
+                distinct.setdefault(name, point)
+        return list(distinct.values())
+
+    def _distinct(self, section: str, entries: Sequence[_Entry]) -> dict[str, Parameters]:
+        """Return the points of entries that stand side by side, by what names them; each is said once."""
+        distinct: dict[str, Parameters] = {}
+        owners: dict[str, KeyPath] = {}
+        for entry in entries:
+            for point in self._points(section, entry):
+                name = changed_json(point)
+                if owners.setdefault(name, entry.path) != entry.path:
+                    raise self._error(
+                        entry.path, f"another entry of {section} says the same; take it out of one"
+                    )
+                distinct[name] = point
+        return distinct
+
+    def _points(self, section: str, entry: _Entry) -> list[Parameters]:
+        return expand_axes(self.config, section, entry.values, entry.path)
+
+    def _settled(self, label: str, arm: _Arm, settled: Mapping[str, list[Cell]]) -> list[Cell]:
+        cells: dict[str, Cell] = {}
+        for cell in self._matched(label, arm, settled):
+            try:
+                add_cell(cells, cell)
+            except ValueError as error:
+                raise self._error(arm.path, str(error)) from None
+        for cell in cells.values():
+            self._check(label, cell, arm.path)
+        return list(cells.values())
+
+    def _matched(self, label: str, arm: _Arm, settled: Mapping[str, list[Cell]]) -> Iterator[Cell]:
+        """Yield the arm's cells; a matched rival once for every distinct size of its target on its data."""
+        if arm.match is None:
+            yield from arm.cells
+            return
+        sizes: Sizes = target_sizes(settled[arm.match.to], arm.match.by)
+        for cell in arm.cells:
+            path = (*arm.path, "match")
+            if where(cell) not in sizes:
+                data = (
+                    cell.data.name if cell.data.image_size is None else f"{cell.data.name} at that image_size"
+                )
+                raise self._error(path, f"the arm {arm.match.to!r} has no cell on {data}")
+            for target in sizes[where(cell)].values():
+                try:
+                    match = self._nearest(label, arm.match, cell, target)
+                except ValueError as error:
+                    raise self._error(path, str(error)) from None
+                self.matches[match] = None
+                model = cell.model.with_width(match.width)
+                yield make_cell(cell.data, model, cell.structure, cell.training)
+
+    def _nearest(self, label: str, request: MatchRequest, cell: Cell, target: Network) -> Match:
+        network, wanted = network_of(cell), count(target, request.by)
+        width = nearest_width(network, request.by, wanted)
+        rival = network.with_width(width)
+        reached = count(rival, request.by)
+        return Match(self.sweep, cell.data.name, label, *request, width, wanted, reached, target, rival)
+
+    def _check_presentations(
+        self, data: Sequence[Parameters], models: Sequence[Parameters], path: KeyPath
+    ) -> None:
+        """Check that every model takes every presentation: closed forms only count what is accepted."""
+        asked = {(points.name, points.presentation): points for points in cast(list[DataParameters], data)}
+        for model in cast(list[ModelParameters], models):
+            for points in asked.values():
+                refusal = presentation_refusal(model, points)
+                if refusal is not None:
+                    raise self._error(path, refusal)
+
+    def _check(self, label: str, cell: Cell, path: KeyPath) -> None:
+        """Check what the sections together tell: whether the cell works, and whether it is stable."""
+        for refusal in refusals(cell):
+            raise self._error(path, refusal)
+        for warning in warnings(cell):
+            if self.config.settings.strict_stability:
+                raise self._error(path, f"{warning} (strict_stability is on)")
+            self._caution(label, cell, path, warning)
+
+    def _caution(self, label: str, cell: Cell, path: KeyPath, sentence: str) -> None:
+        self.cautions.append(Caution(self.sweep, label, cell.name, str(self._error(path, label)), sentence))

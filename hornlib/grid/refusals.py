@@ -1,0 +1,110 @@
+"""What the sections of a cell tell together: reasons why it cannot be trained, and what may go wrong."""
+
+from collections.abc import Iterator
+from functools import lru_cache
+from itertools import count
+
+from hornlib.data.parameters import DataParameters
+from hornlib.grid.cell import Cell
+from hornlib.parameters import ModelParameters, Task
+from hornlib.parameters.structure import Course
+from hornlib.parameters.training import TrainingParameters
+
+__all__ = ["presentation_refusal", "refusals", "warnings"]
+
+
+def refusals(cell: Cell) -> list[str]:
+    """Return reasons why the cell cannot be trained, each one sentence; empty if none."""
+    presentation = presentation_refusal(cell.model, cell.data)
+    if presentation is not None:
+        return [presentation]
+    problems, _ = _judged(cell.model, cell.task())
+    if problems:
+        return problems
+    structure = cell.structure.problems(cell.model, cell.task(), _course(cell))
+    return [*structure, *_schedule_refusals(cell), *_batch_refusals(cell)]
+
+
+def warnings(cell: Cell) -> list[str]:
+    """Return predictions of trouble of a cell that has no refusals, each one sentence."""
+    return _judged(cell.model, cell.task())[1]
+
+
+def presentation_refusal(model: ModelParameters, data: DataParameters) -> str | None:
+    """Return why the model does not take the data, or None; only what it takes may be asked for its counts."""
+    if data.presentation in model.presentations:
+        return None
+    return (
+        f"{model.name} does not take the presentation {data.presentation!r} of {data.name}; "
+        f"valid: {', '.join(model.presentations)}"
+    )
+
+
+@lru_cache(maxsize=65536)
+def _judged(model: ModelParameters, task: Task) -> tuple[list[str], list[str]]:
+    """Return problems and warnings; many cells share model and task, and differ in training."""
+    try:
+        problems = model.problems(task)
+        if problems:
+            return problems, []
+        model.derived(task)
+        return [], model.warnings(task)
+    except ArithmeticError as error:
+        return [f"{model.name}: the values leave what a float can hold ({error}); give milder ones"], []
+
+
+def _course(cell: Cell) -> Course:
+    training, num_train = cell.training, cell.data.num_train
+    per_epoch = training.steps_per_epoch(num_train)
+    return Course(training.total_steps(num_train) / per_epoch, per_epoch, cell.data.num_validation)
+
+
+def _schedule_refusals(cell: Cell) -> Iterator[str]:
+    """Yield what stands beyond the end of training."""
+    training, num_train = cell.training, cell.data.num_train
+    last, per_epoch = training.total_steps(num_train), training.steps_per_epoch(num_train)
+    beyond = [epoch for epoch in training.evaluate_at_epochs or () if epoch * per_epoch > last]
+    if beyond:
+        yield (
+            f"training.evaluate_at_epochs: epoch {beyond[0]} ends at step {beyond[0] * per_epoch}, and training "
+            f"{_end(training, last)}; take it out, or train longer"
+        )
+    if training.warmup_steps >= last:
+        yield (
+            f"training.warmup_steps: got {training.warmup_steps}, but training {_end(training, last)}, before the "
+            f"schedule begins; at most {last - 1}"
+        )
+
+
+def _end(training: TrainingParameters, last: int) -> str:
+    return f"ends at step {last}" + ("" if training.steps else f" (epochs: {training.epochs})")
+
+
+def _batch_refusals(cell: Cell) -> Iterator[str]:
+    """Yield why batch norm would meet a batch of one example, which has no variance."""
+    training, num_train = cell.training, cell.data.num_train
+    norms = [key for key in ("normalisation", "readout_norm") if getattr(cell.model, key, None) == "batch"]
+    if not norms or _smallest_batch(training, num_train, training.batch_size) > 1:
+        return
+    reason = f"{norms[0]}: batch needs at least 2 examples in every batch"
+    if num_train == 1:
+        yield f"data.train_subset: got 1, and {reason}"
+        return
+    working = (
+        next((size for size in sizes if _smallest_batch(training, num_train, size) > 1), None)
+        for sizes in (range(training.batch_size - 1, 1, -1), count(training.batch_size + 1))
+    )
+    near = " or ".join(str(size) for size in working if size is not None)
+    yield (
+        f"training.batch_size: got {training.batch_size}, which leaves a batch of 1 of the {num_train} training "
+        f"examples, and {reason}; give {near}"
+    )
+
+
+def _smallest_batch(training: TrainingParameters, num_train: int, batch_size: int) -> int:
+    """Return the examples of the smallest batch; an epoch's last one counts only if training gets that far."""
+    if batch_size >= num_train:
+        return num_train
+    rest = num_train % batch_size
+    reached = training.steps is None or training.steps > num_train // batch_size
+    return rest if rest and reached else batch_size

@@ -1,0 +1,75 @@
+"""The shape of a cell: all that the time of a training step depends on, and nothing else; free of torch."""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+from hornlib.grid.cell import Cell
+from hornlib.parameters import ModelParameters
+from hornlib.structures.static import StaticParameters
+
+__all__ = ["WAYS", "as_model", "describe_shape", "distinct_shapes", "shape_name"]
+
+WAYS = ("preset", "heterogeneity_draw", "gain", "initial_horizon", "initial_steps")
+"""How an oscillator's constants, or a layer's first time step, are come by; with what lanes may differ in (`per_lane`),
+the parameters of a model that are numbers within the network: the same kernels run whatever they are."""
+
+Shape = dict[str, dict[str, Any]]
+
+STATIC = StaticParameters().canonical()
+
+
+def describe_shape(cell: Cell) -> Shape:
+    """Return a cell's shape, section by section.
+
+    Two cells of one shape run the same kernels on tensors of the same sizes. A field that is not known to be
+    without influence counts, so that at worst a shape is measured twice.
+    """
+    data, training, task = cell.data, cell.training, cell.task()
+    without = {*WAYS, *cell.model.per_lane}
+    return {
+        "data": {
+            "input_shape": list(task.input_shape),
+            "num_outputs": task.num_outputs,
+            "loss": data.loss,
+            "augmentation": data.augmentation,
+        },
+        "model": {key: value for key, value in cell.model.canonical().items() if key not in without},
+        "structure": STATIC,  # what changes a network between steps has no part in a step
+        "training": {
+            "batch_size": min(training.batch_size, data.num_train),
+            "optimizer": training.optimizer,
+            "acceleration": training.acceleration,
+            "precision": training.precision,
+            "gradient_clip": _used(training.gradient_clip),
+            "weight_decay": _used(training.weight_decay),
+            "label_smoothing": _used(training.label_smoothing),
+        },
+    }
+
+
+def shape_name(cell: Cell) -> str:
+    """Return `<model>-<12 hex digits>`, the digits a hash of the shape."""
+    text = json.dumps(describe_shape(cell), sort_keys=True, separators=(",", ":"))
+    return f"{cell.model.name}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+
+
+def distinct_shapes(cells: Iterable[Cell]) -> dict[str, Cell]:
+    """Return one cell of every shape, the first, by the shape's name; also of those that structures may make."""
+    shapes: dict[str, Cell] = {}
+    for cell in cells:
+        for model in [cell.model, *cell.structure.reachable(cell.model)]:
+            became = as_model(cell, model)
+            shapes.setdefault(shape_name(became), became)
+    return shapes
+
+
+def as_model(cell: Cell, model: ModelParameters) -> Cell:
+    """Return the cell with what its network has become; its name stays."""
+    return cell if model == cell.model else replace(cell, model=model, structure=StaticParameters())
+
+
+def _used(value: float) -> str:
+    return "used" if value else "unused"

@@ -1,0 +1,227 @@
+"""From a tuned sweep's arms to what is tuned and to its cells: by default, and chosen for each objective."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from pydantic import ValidationError
+
+from hornlib.config import FIRST_TUNING_SEED, Config, merge
+from hornlib.config.messages import describe_validation_error, said
+from hornlib.config.yaml_file import KeyPath
+from hornlib.errors import ConfigError
+from hornlib.grid.axes import OVERRIDES
+from hornlib.grid.cell import Cell, Specification, make_tuned, named, parse_specification, with_values
+from hornlib.grid.refusals import refusals
+from hornlib.parameters.tuning import Ranges, Tuned, TuneRange, TuningParameters
+
+__all__ = ["ONE_ENTRY", "TunedArm", "check_ends", "plain_content", "ranges_of", "tuned_arm", "tuned_cells"]
+
+LEARNING_RATE = "training.learning_rate"
+
+
+class TunedArm(NamedTuple):
+    """One arm on one dataset, and the trials it is tuned by.
+
+    Attributes:
+        name: `<dataset>-<model>-<12 hex digits>`, the hash over everything but the tuned values; of its file.
+        cell: its values by default.
+        ranges: of what is tuned.
+        trials: N.
+        seeds: of every trial.
+    """
+
+    name: str
+    cell: Cell
+    ranges: Ranges
+    trials: int
+    seeds: int
+
+    def document(self) -> dict[str, Any]:
+        """Return what a tuning job is told."""
+        ranges = {key: found.canonical() for key, found in self.ranges.items()}
+        return {
+            "cell": self.cell.job_specification(),
+            "ranges": ranges,
+            "trials": self.trials,
+            "seeds": self.seeds,
+        }
+
+    @classmethod
+    def parse(cls, document: Mapping[str, Any]) -> "TunedArm":
+        """Return what `document` said.
+
+        Raises:
+            ConfigError: it is not understood.
+        """
+        try:
+            ranges = {key: TuneRange(**values) for key, values in document["ranges"].items()}
+            protocol = TuningParameters(trials=document["trials"], seeds=document["seeds"])
+            return tuned_arm(parse_specification(document["cell"]), ranges, protocol)
+        except (KeyError, TypeError, AttributeError, ValidationError) as error:
+            raise ConfigError(f"--arm: not understood ({type(error).__name__}: {error})") from None
+
+    def all_seeds(self) -> list[int]:
+        """Return the seeds of every trial; none of them is a sweep's."""
+        return list(range(FIRST_TUNING_SEED, FIRST_TUNING_SEED + self.seeds))
+
+
+def tuned_arm(cell: Cell, ranges: Ranges, protocol: TuningParameters) -> TunedArm:
+    """Return the arm under its name."""
+    changed: Specification = cell.changed()
+    for key in ranges:
+        section, _, parameter = key.partition(".")
+        changed[section].pop(parameter, None)
+    hashed = [changed, {key: found.known_by() for key, found in ranges.items()}]
+    parts = json.dumps([*hashed, protocol.trials, protocol.seeds], sort_keys=True)
+    name = named(cell.data, cell.model, cell.structure, parts)
+    return TunedArm(name, cell, ranges, protocol.trials, protocol.seeds)
+
+
+def tuned_cells(
+    arm: TunedArm,
+    baseline: TunedArm,
+    protocol: TuningParameters,
+    target: float,
+    confirm: int,
+    finalists: str = "",
+    baseline_finalists: str = "",
+) -> Iterator[Cell]:
+    """Yield the arm's tuned cells, one an objective.
+
+    Args:
+        arm: the arm's first stage.
+        baseline: the baseline's first stage.
+        protocol: trials, seeds, objectives and finalists.
+        target: share of the baseline's gain over chance.
+        confirm: evaluations in a row that must reach the target.
+        finalists, baseline_finalists: names of the second stages; "" where there is none.
+    """
+    second = protocol.finalists
+    for objective in protocol.objectives:
+        timed = objective == "time_to_target"
+        yield make_tuned(
+            arm.cell,
+            Tuned(
+                ranges=arm.ranges,
+                trials=arm.trials,
+                seeds=arm.seeds,
+                objective=objective,
+                arm=arm.name,
+                baseline=baseline.name if timed else "",
+                target=target if timed else 0.0,
+                confirm=confirm if timed else 0,
+                finalist_trials=second.trials if second else 0,
+                finalist_seeds=second.seeds if second else 0,
+                finalists=finalists,
+                baseline_finalists=baseline_finalists if timed else "",
+            ),
+        )
+
+
+def check_ends(config: Config, arm: TunedArm, path: KeyPath) -> None:
+    """Check that the arm can be trained at both ends of every range.
+
+    Raises:
+        ConfigError: a parameter that does not exist, or a value that cannot be trained.
+    """
+    for key, found in arm.ranges.items():
+        section, _, parameter = key.partition(".")
+        place = (*path, parameter) if section == "model" else (*path, section, parameter)
+        for value in (found.low, found.high):
+            try:
+                ended = with_values(arm.cell, {key: value})
+            except ValidationError as error:
+                fields = tuple(type(arm.cell.sections()[section]).model_fields)
+                _, message = next(describe_validation_error(error, fields, section))
+                raise config.error(place, message) from None
+            for refusal in refusals(ended):
+                raise config.error(place, f"at {value:g}: {refusal}")
+
+
+def ranges_of(config: Config, sweep: str) -> dict[KeyPath, Ranges]:
+    """Return the ranges of every model entry of a tuned sweep, by where the entry stands.
+
+    Raises:
+        ConfigError: a list, a range that is none, or an arm with nothing to tune.
+    """
+    content = config.sweeps[sweep]
+    for section in ("training", "structure"):
+        if isinstance(content.get(section, {}), list):
+            raise config.error(("sweeps", sweep, section), ONE_ENTRY)
+    return {path: _entry_ranges(config, sweep, entry, path) for path, entry in _entries(config, sweep)}
+
+
+def plain_content(config: Config, sweep: str) -> dict[str, Any]:
+    """Return the sections of a tuned sweep with each `tune:` replaced by its default, or left out."""
+    content = dict(config.sweeps[sweep])
+    model = content["model"]
+    entries = [_plain(entry) for entry in (model if isinstance(model, list) else [model])]
+    content["model"] = entries if isinstance(model, list) else entries[0]
+    if "training" in content:
+        content["training"] = _plain(content["training"])
+    return content
+
+
+ONE_ENTRY = "a tuned sweep has no lists but of datasets: each arm is one entry, with the same trials for each"
+"""What is said where a tuned sweep would need several cells of one arm."""
+
+
+def _entries(config: Config, sweep: str) -> Sequence[tuple[KeyPath, Mapping[str, Any]]]:
+    model, path = config.sweeps[sweep]["model"], ("sweeps", sweep, "model")
+    if isinstance(model, list):
+        return [((*path, index), entry) for index, entry in enumerate(model)]
+    return [(path, model)]
+
+
+def _entry_ranges(config: Config, sweep: str, entry: Mapping[str, Any], path: KeyPath) -> Ranges:
+    own = entry.get("training", {})
+    if isinstance(own, list):
+        raise config.error((*path, "training"), ONE_ENTRY)
+    shared = config.sweeps[sweep].get("training", {})
+    training = merge({"training": shared}, {"training": own})["training"]
+    found: Ranges = {}
+    for key, value in training.items():
+        stands = (*path, "training", key) if key in own else ("sweeps", sweep, "training", key)
+        _add_range(config, found, f"training.{key}", value, stands)
+    for key, value in entry.items():
+        if key not in ("arm", "match", *OVERRIDES):
+            _add_range(config, found, f"model.{key}", value, (*path, key))
+    if not found:
+        raise config.error(
+            path, "nothing of this arm is tuned; give `training: {learning_rate: {tune: ...}}`"
+        )
+    return {key: found[key] for key in sorted(found, key=lambda key: (key != LEARNING_RATE, key))}
+
+
+def _add_range(config: Config, found: Ranges, key: str, value: object, path: KeyPath) -> None:
+    if isinstance(value, list):
+        raise config.error(path, ONE_ENTRY)
+    if not isinstance(value, dict):
+        return
+    if set(value) != {"tune"} or not isinstance(value["tune"], dict):
+        raise config.error(
+            path, f"expected a value or {{tune: {{low: ..., high: ..., scale: log}}}}, found {said(value)}"
+        )
+    given: dict[str, Any] = {
+        name: float(number) if isinstance(number, int) and not isinstance(number, bool) else number
+        for name, number in value["tune"].items()
+    }
+    try:
+        found[key] = TuneRange(**given)
+    except ValidationError as error:
+        for place, message in describe_validation_error(error, tuple(TuneRange.model_fields), "tune"):
+            raise config.error((*path, "tune", *place), message) from None
+
+
+def _plain(entry: Mapping[str, Any]) -> dict[str, Any]:
+    plain = {}
+    for key, value in entry.items():
+        if key in OVERRIDES and isinstance(value, dict):
+            plain[key] = _plain(value)
+        elif isinstance(value, dict) and "tune" in value:
+            if value["tune"].get("default") is not None:
+                plain[key] = value["tune"]["default"]
+        else:
+            plain[key] = value
+    return plain

@@ -1,0 +1,67 @@
+"""Training FLOPs for matching: counted on a built network once, then remembered on disk; no torch until counted.
+
+Forward FLOPs have closed forms. A backward pass has none: its work depends on what autograd saves and skips, so it is
+counted as it is run (`hornlib.models.flops.training_step_flops`). Only matches by `training_flops` and the deviations
+that `hornlib plan` prints need it. The first count of a process loads torch.
+"""
+
+import hashlib
+import json
+from functools import lru_cache
+from importlib.metadata import version
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from pathlib import Path
+
+from hornlib.models.remembered_counts import cache_path, read_counts, remember_counts
+from hornlib.parameters import ModelParameters, Task
+
+__all__ = ["training_cache_file", "training_flops_per_example"]
+
+COUNTING_CODE = ("models", "dynamics")
+"""Folders of hornlib that decide what is counted."""
+
+
+def training_cache_file() -> Path:
+    """Return `hornlib/training_counts.json` in the user's cache folder."""
+    return cache_path("training_counts.json")
+
+
+@lru_cache(maxsize=4096)
+def training_flops_per_example(model: ModelParameters, task: Task, batch_size: int, update_rule: str) -> int:
+    """Return the FLOPs of one training step (forward, loss, backward, update) over its examples, rounded.
+
+    Args:
+        model: the network, in the shape that it has before the first step.
+        task: shapes of inputs and outputs.
+        batch_size: examples of the step; the work on the parameters alone is shared among them.
+        update_rule: of the optimiser, a key of `hornlib.models.flops.UPDATE_FLOPS`.
+    """
+    key = json.dumps(
+        [model.canonical(), task.input_shape, task.num_outputs, batch_size, update_rule], sort_keys=True
+    )
+    remembered = read_counts(training_cache_file(), _code(), 1).get(key)
+    if remembered is not None:
+        return remembered[0]
+    from hornlib.models.flops import training_step_flops  # loads torch
+
+    counted = round(training_step_flops(model, task, batch_size, update_rule).total / batch_size)
+    remember_counts(training_cache_file(), _code(), key, [counted])
+    return counted
+
+
+@lru_cache(maxsize=1)
+def _code() -> str:
+    """Return a digest of what decides the counts besides the arguments: networks, counter, optimiser, torch."""
+    package = files("hornlib")  # which may lie in a zip
+    sources = [source for name in COUNTING_CODE for source in _sources(package / name)]
+    text = b"\x1f".join(source.read_bytes() for source in sources) + version("torch").encode()
+    return hashlib.sha256(text).hexdigest()[:16]
+
+
+def _sources(place: Traversable) -> list[Traversable]:
+    """Return a Python file, or all those of a folder and its folders, in the order of their names."""
+    if place.is_file():
+        return [place] if place.name.endswith(".py") else []
+    inside = sorted(place.iterdir(), key=lambda entry: entry.name)
+    return [source for entry in inside for source in _sources(entry)]

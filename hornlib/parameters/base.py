@@ -1,0 +1,193 @@
+"""The base of every parameter class: typed, frozen, unknown keys forbidden, with one canonical form."""
+
+import math
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import Annotated, Any, ClassVar, NamedTuple, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
+
+__all__ = ["Flops", "ModelParameters", "Parameters", "Task", "Widths"]
+
+Value = str | int | float | None
+
+
+class Task(NamedTuple):
+    """What a dataset, in one presentation, asks of a network: shapes without the batch axis.
+
+    Attributes:
+        input_shape: (channels, height, width) of an image, (timesteps, features) of a sequence, or (features,) of
+            a vector.
+        num_outputs: classes, or regressed components.
+    """
+
+    input_shape: tuple[int, ...]
+    num_outputs: int
+
+    @property
+    def is_sequence(self) -> bool:
+        """Whether an example is presented step by step."""
+        return len(self.input_shape) == 2
+
+    @property
+    def num_features(self) -> int:
+        """Numbers that reach the network at once: per step of a sequence, else the whole example."""
+        return self.input_shape[1] if self.is_sequence else math.prod(self.input_shape)
+
+
+class Flops(NamedTuple):
+    """Floating-point operations of one example; one multiply-accumulate counts 2.
+
+    Attributes:
+        products: matrix products and convolutions, without their bias additions.
+        elementwise: everything else, 1 for each output number of an arithmetic operation
+            (tanh, sigmoid, exp and sqrt count 1 too: see `hornlib.models.flops`).
+    """
+
+    products: int
+    elementwise: int
+
+    @property
+    def total(self) -> int:
+        """Products and elementwise work together."""
+        return self.products + self.elementwise
+
+    def __add__(self, other: "Flops") -> "Flops":  # type: ignore[override]
+        return Flops(self.products + other.products, self.elementwise + other.elementwise)
+
+
+def _parse_widths(value: object) -> object:
+    """Read `32-64-128` (and a lone integer) as a tuple of widths; leave anything else to pydantic."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return (value,)
+    if isinstance(value, str):
+        if not re.fullmatch(r"[1-9][0-9]*(-[1-9][0-9]*)*", value):
+            raise ValueError("a list of widths is written 32-64-128")
+        return tuple(int(part) for part in value.split("-"))
+    return value
+
+
+Widths = Annotated[
+    tuple[Annotated[int, Field(ge=1)], ...],
+    BeforeValidator(_parse_widths),
+    PlainSerializer(lambda widths: "-".join(map(str, widths)), return_type=str),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "pattern": "^[1-9][0-9]*(-[1-9][0-9]*)*$"},
+                {"type": "integer", "minimum": 1},
+            ]
+        }
+    ),
+]
+"""A tuple of positive integers, written `32-64-128` in config.yaml and in results."""
+
+
+class Parameters(BaseModel):
+    """Parameters of one thing; equality, hashing and naming go by value.
+
+    Every field says its meaning, unit and range in its `Field(description=...)`; a field whose value must
+    not enter a cell's name (a path, say) carries `json_schema_extra={"in_name": False}`.
+    """
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
+
+    def canonical(self) -> dict[str, Value]:
+        """Return every named field in its canonical form: plain str, int, float or None.
+
+        Validation has already turned 1 into 1.0 where a float is meant, so equal values look alike.
+        """
+        return dict(self._named_items())
+
+    def changed(self) -> dict[str, Value]:
+        """Return the canonical fields that differ from their class defaults, and the `name` if there is one."""
+        defaults = type(self)._defaults()
+        return {
+            key: value
+            for key, value in self._named_items()
+            if key == "name" or value != defaults.get(key, ...)
+        }
+
+    def given(self) -> dict[str, Value]:
+        """Return what differs from the defaults, fields outside the name too: what a job is told."""
+        unnamed = type(self)._unnamed_fields()
+        dumped = self.model_dump(mode="json", include=set(unnamed), exclude_defaults=True) if unnamed else {}
+        return {**self.changed(), **dumped}
+
+    def _named_items(self) -> Iterator[tuple[str, Value]]:
+        dumped = self.__pydantic_serializer__.to_python(self, mode="json")
+        for key, value in dumped.items():
+            if key not in type(self)._unnamed_fields():
+                yield key, value + 0.0 if isinstance(value, float) else value  # + 0.0 turns -0.0 into 0.0
+
+    @classmethod
+    def _unnamed_fields(cls) -> frozenset[str]:
+        if "_unnamed" not in cls.__dict__:
+            cls._unnamed = frozenset(
+                key
+                for key, field in cls.model_fields.items()
+                if isinstance(field.json_schema_extra, dict)
+                and field.json_schema_extra.get("in_name") is False
+            )
+        return cls._unnamed
+
+    @classmethod
+    def _defaults(cls) -> dict[str, Any]:
+        if "_canonical_defaults" not in cls.__dict__:
+            required = {key for key, field in cls.model_fields.items() if field.is_required()}
+            values = cls.model_construct()
+            dumped = values.model_dump(mode="json", warnings=False)
+            cls._canonical_defaults = {key: value for key, value in dumped.items() if key not in required}
+        return cls._canonical_defaults
+
+    _unnamed: ClassVar[frozenset[str]]
+    _canonical_defaults: ClassVar[dict[str, Any]]
+
+
+class ModelParameters(Parameters, ABC):
+    """Parameters of one model, with its counts in closed form; free of torch.
+
+    A subclass sets `name` (a Literal equal to its key in `hornlib.models.MODELS`) and the class variables
+    `network` (where its `torch.nn.Module` stands, as `module:class`, imported only when a job trains)
+    and `presentations` (the presentations of data it accepts); and `per_lane`, where some of its parameters only
+    set the values of buffers and initial weights, so that networks which differ in them can train side by side.
+    The network is built as `Network(parameters, task, generator)`, the generator serving only fixed random
+    draws (oscillators); learned weights come from torch's default generator, seeded by the builder.
+    """
+
+    network: ClassVar[str]
+    presentations: ClassVar[tuple[str, ...]]
+    per_lane: ClassVar[tuple[str, ...]] = ()
+
+    name: str
+
+    @abstractmethod
+    def num_parameters(self, task: Task) -> int:
+        """Trained numbers, as `sum(p.numel() for p in network.parameters())` counts them."""
+
+    @abstractmethod
+    def forward_flops(self, task: Task) -> Flops:
+        """Work of one forward pass of one example in evaluation mode, counted as it is run."""
+
+    @abstractmethod
+    def width(self) -> int:
+        """The integer that `with_width` changes: what `match` searches over."""
+
+    @abstractmethod
+    def with_width(self, width: int) -> Self:
+        """Return the same model at another width; the counts grow monotonically with it."""
+
+    def derived(self, task: Task) -> dict[str, Value]:
+        """Quantities that follow from parameters and task, under their one name (`timesteps`, `num_cycles`)."""
+        return {}
+
+    def problems(self, task: Task) -> list[str]:
+        """Reasons why this cell cannot work on this task (an error), each one sentence; empty if none."""
+        return []
+
+    def warnings(self, task: Task) -> list[str]:
+        """Predictions of trouble that still may be trained (an unstable oscillator), each one sentence."""
+        return []

@@ -1,0 +1,198 @@
+"""The plan: what is done of a grid, arm by arm, what is still to be trained, and what that costs."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import NamedTuple
+
+from hornlib.grid import Grid
+from hornlib.grid.cell import Cell
+from hornlib.grid.expansion import Caution
+from hornlib.grid.finalists import FinalistStage
+from hornlib.grid.jobs import Job, Range, TuningJob
+from hornlib.grid.matching import Match, count, forward_flops, network_of
+from hornlib.grid.tuned_arms import TunedArm
+from hornlib.parameters.tuning import Tuned
+from hornlib.plan.choosing_cells import Selected
+from hornlib.plan.estimates import Estimates
+
+__all__ = ["Plan", "Row"]
+
+
+class Row(NamedTuple):
+    """One arm of one sweep on one dataset.
+
+    Attributes:
+        cells, runs, done, jobs: how many; `done` counts runs on disk, `jobs` run files, those on disk too.
+        parameters, flops: smallest and largest count of its cells; FLOPs of one forward pass of one example.
+        matches: how near its cells came to the arm they are matched to.
+        seconds: device seconds of what is still to be trained; None where no such run was ever measured.
+        tuned: how its values are found; None where nothing is tuned.
+    """
+
+    sweep: str
+    dataset: str
+    arm: str
+    cells: int
+    runs: int
+    done: int
+    jobs: int
+    parameters: tuple[int, int]
+    flops: tuple[int, int]
+    matches: tuple[Match, ...]
+    seconds: float | None
+    tuned: Tuned | None = None
+
+
+class Plan:
+    """The chosen cells of a grid beside the run files there are; each cell counts once, whatever its sweeps.
+
+    Attributes:
+        seeds: cell name -> seeds that the sweeps it was chosen in want of it.
+        jobs: whose run files hold those seeds, on disk or not.
+        to_train: the jobs whose run file is not there.
+        done: how many of the wanted runs are on disk.
+    """
+
+    def __init__(
+        self, grid: Grid, selected: Sequence[Selected], present: Mapping[str, Sequence[Range]]
+    ) -> None:
+        self.grid, self.selected, self.present = grid, selected, present
+        self.cells: dict[str, Cell] = {member.cell.name: member.cell for member in selected}
+        self.seeds: dict[str, set[int]] = {}
+        for member in selected:
+            self.seeds.setdefault(member.cell.name, set()).update(grid.sweeps[member.sweep].seeds)
+        self.jobs = self._jobs(self.seeds)
+        self.to_train = [job for job in self.jobs if job.range not in present.get(job.cell, ())]
+        self.done = sum(self._done(name, seeds) for name, seeds in self.seeds.items())
+
+    @cached_property
+    def estimates(self) -> Estimates:
+        """Costs learned from the run files; opens some of them."""
+        return Estimates.from_runs(self.grid, self.present)
+
+    @cached_property
+    def tuning_jobs(self) -> list[TuningJob]:
+        """Jobs that tune the arms of the chosen cells, then those that train finalists, done or not."""
+        tuned = [cell.tuned for cell in self.cells.values() if cell.tuned is not None]
+        first = [*(own.arm for own in tuned), *(own.baseline for own in tuned)]
+        second = [*(own.finalists for own in tuned), *(own.baseline_finalists for own in tuned)]
+        stages = [self.grid.finalist_stages[name] for name in second if name]
+        # the finalists of an arm may be shared with another objective, which needs the baseline's trials
+        first += [name for stage in stages for name in (stage.arm.name, stage.baseline)]
+        return [self.grid.tuning_job(name) for name in dict.fromkeys([*first, *second]) if name]
+
+    @property
+    def tuned_arms(self) -> list[TuningJob]:
+        """The jobs of the first stage of tuning."""
+        return [job for job in self.tuning_jobs if job.cell in self.grid.tuned_arms]
+
+    @property
+    def finalists(self) -> list[TuningJob]:
+        """The jobs of the second stage of tuning."""
+        return [job for job in self.tuning_jobs if job.cell in self.grid.finalist_stages]
+
+    @cached_property
+    def to_tune(self) -> list[TuningJob]:
+        """Tuning jobs whose file does not exist yet."""
+        return [job for job in self.tuning_jobs if not self.grid.run_path(job).exists()]
+
+    def num_trials(self, jobs: Iterable[TuningJob]) -> int:
+        """Return the runs of these jobs; of finalists the most, since objectives may choose the same trials."""
+        return sum(self._num_runs(job) for job in jobs)
+
+    def _num_runs(self, job: TuningJob) -> int:
+        if job.cell in self.grid.finalist_stages:
+            stage = self.grid.finalist_stages[job.cell]
+            return stage.most_trials * stage.seeds
+        arm = self.grid.tuned_arms[job.cell]
+        return arm.trials * arm.seeds
+
+    def _default_cell(self, job: TuningJob) -> Cell:
+        stages: Mapping[str, TunedArm | FinalistStage] = {**self.grid.tuned_arms, **self.grid.finalist_stages}
+        return stages[job.cell].cell
+
+    def paths(self) -> list[Path]:
+        """Return the run files of the jobs, each a target of Snakemake."""
+        return [self.grid.run_path(job) for job in self.jobs]
+
+    def rows(self) -> list[Row]:
+        """Return a row for every arm on every dataset, in the order of the configuration."""
+        groups: dict[tuple[str, str, str], list[Cell]] = {}
+        for sweep, arm, cell in self.selected:
+            groups.setdefault((sweep, cell.data.name, arm), []).append(cell)
+        matches: dict[tuple[str, str, str], list[Match]] = {}
+        for match in self.grid.matches:
+            matches.setdefault((match.sweep, match.dataset, match.arm), []).append(match)
+        return [self._row(key, cells, matches.get(key, [])) for key, cells in groups.items()]
+
+    def seconds(self) -> float | None:
+        """Return the device seconds of every job to train and arm to tune, None if part of them was never measured."""
+        costs = [
+            _cost(len(job.range.seeds()), self.estimates.run_seconds(self.cells[job.cell]))
+            for job in self.to_train
+        ]
+        trials = [
+            _cost(
+                self.num_trials([job]),
+                self.estimates.run_seconds(self._default_cell(job)),
+            )
+            for job in self.to_tune
+        ]
+        return _total([*costs, *trials])
+
+    def disk_bytes(self) -> float:
+        """Return the size of the run files to come."""
+        return sum(self.estimates.job_bytes(self.cells[job.cell], job.range) for job in self.to_train)
+
+    def cautions(self) -> list[Caution]:
+        """Return the warnings about the chosen cells."""
+        chosen = {(member.sweep, member.cell.name) for member in self.selected}
+        return [caution for caution in self.grid.warnings if (caution.sweep, caution.cell) in chosen]
+
+    def _row(self, key: tuple[str, str, str], cells: Sequence[Cell], matches: Iterable[Match]) -> Row:
+        sweep, dataset, arm = key
+        seeds = self.grid.sweeps[sweep].seeds
+        done = {cell.name: self._done(cell.name, seeds) for cell in cells}
+        parameters = [count(network_of(cell), "parameters") for cell in cells]
+        flops = [forward_flops(cell.model, cell.task()) for cell in cells]
+        widths = {cell.model.width() for cell in cells}
+        return Row(
+            sweep,
+            dataset,
+            arm,
+            cells=len(cells),
+            runs=len(cells) * len(seeds),
+            done=sum(done.values()),
+            jobs=len(self._jobs({cell.name: set(seeds) for cell in cells})),
+            parameters=(min(parameters), max(parameters)),
+            flops=(min(flops), max(flops)),
+            matches=tuple(match for match in matches if match.width in widths),
+            tuned=next((cell.tuned for cell in cells if cell.tuned is not None), None),
+            seconds=_total(
+                _cost(len(seeds) - done[cell.name], self.estimates.run_seconds(cell)) for cell in cells
+            ),
+        )
+
+    def _jobs(self, seeds: Mapping[str, set[int]]) -> list[Job]:
+        return [job for job in self.grid.jobs(self.present, seeds) if _holds(job.range, seeds[job.cell])]
+
+    def _done(self, cell: str, seeds: Iterable[int]) -> int:
+        ranges = self.present.get(cell, ())
+        return sum(any(found.first <= seed <= found.last for found in ranges) for seed in seeds)
+
+
+def _holds(seeds: Range, wanted: Iterable[int]) -> bool:
+    return any(seeds.first <= seed <= seeds.last for seed in wanted)
+
+
+def _cost(runs: int, seconds: float | None) -> float | None:
+    """Return the seconds of so many runs; nothing left to train costs nothing, measured or not."""
+    if runs == 0:
+        return 0.0
+    return None if seconds is None else runs * seconds
+
+
+def _total(costs: Iterable[float | None]) -> float | None:
+    known = list(costs)
+    return None if None in known else sum(cost for cost in known if cost is not None)

@@ -1,0 +1,166 @@
+"""`hornlib plan` as people see it: a table for each sweep, totals, matches that fall short, and warnings."""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from hornlib.config.messages import counted
+from hornlib.grid.expansion import Caution
+from hornlib.grid.matching import QUANTITIES, TOLERANCE, Match, Quantity, largest_deviations
+from hornlib.plan.plan import Plan, Row
+
+__all__ = ["compact", "hours_text", "print_plan"]
+
+PLAIN_WIDTH = 400
+"""Columns where the output is no terminal: a file or a pipe has no edge to break lines at."""
+
+MOST_COUNTED = 8
+"""Matches of an arm whose training FLOPs are counted beside their forward FLOPs; the first count of a network takes
+up to half a second."""
+
+
+def print_plan(plan: Plan, console: Console) -> None:
+    """Print the plan; plain and unbroken where the output is no terminal."""
+    if not console.is_terminal:
+        console = Console(file=console.file, width=PLAIN_WIDTH, no_color=True)
+    rows = plan.rows()
+    for sweep, dataset in dict.fromkeys((row.sweep, row.dataset) for row in rows):
+        group = [row for row in rows if (row.sweep, row.dataset) == (sweep, dataset)]
+        seeds = _seeds(plan.grid.sweeps[sweep].seeds)
+        console.print(f"\nsweep [bold]{sweep}[/bold] on [bold]{dataset}[/bold], {seeds}", highlight=False)
+        console.print(_table(group))
+        _print_lines(console, (_nearness(row) for row in group if row.matches))
+        _print_lines(console, _tuning(group))
+    console.print()
+    _print_lines(console, (*_totals(plan), *_far_matches(rows), *_cautions(plan.cautions())))
+
+
+def _print_lines(console: Console, lines: Iterable[str]) -> None:
+    for line in lines:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def compact(count: float) -> str:
+    """Return a count in three digits: 950, 6.13k, 10.3M."""
+    for limit, unit in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if count >= limit * 0.9995:
+            return f"{count / limit:#.3g}".rstrip(".") + unit
+    return f"{count:.0f}"
+
+
+def _seeds(seeds: Sequence[int]) -> str:
+    if len(seeds) == 1:
+        return f"seed {seeds[0]}"
+    if seeds == tuple(range(seeds[0], seeds[-1] + 1)):
+        return f"seeds {seeds[0]} to {seeds[-1]}"
+    return f"seeds {', '.join(map(str, seeds))}"
+
+
+def _table(rows: Sequence[Row]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("arm", overflow="fold")
+    for heading in ("cells", "runs", "done", "jobs", "parameters", "FLOPs", "hours"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for row in rows:
+        counts = (row.cells, row.runs, row.done, row.jobs)
+        style = "dim" if row.done == row.runs else None
+        numbers = (*(f"{count:,}" for count in counts), _span(row.parameters), _span(row.flops))
+        table.add_row(row.arm, *numbers, hours_text(row.seconds), style=style)
+    return table
+
+
+def _span(counts: tuple[int, int]) -> str:
+    low, high = map(compact, counts)
+    return low if low == high else f"{low}-{high}"
+
+
+def _nearness(row: Row) -> str:
+    """Return how near an arm came to its target in what it is matched by, and in the other kind of FLOPs."""
+    first, deviations = row.matches[0], [match.deviation for match in row.matches]
+    flag = " (!)" if max(map(abs, deviations)) > TOLERANCE else ""
+    words = f"{row.arm} is matched to {first.to} by {QUANTITIES[first.by]}: {_percentages(deviations)}{flag}"
+    beside = _beside(row.matches)
+    if beside is None:
+        return words
+    other = _percentages([match.deviation_in(beside) for match in row.matches])
+    return f"{words}; {QUANTITIES[beside]} {other}"
+
+
+def _beside(matches: Sequence[Match]) -> Quantity | None:
+    """Return the kind of FLOPs to print beside the one that was matched; None without FLOPs, or if it costs much."""
+    if matches[0].by == "training_flops":
+        return "forward_flops"
+    return "training_flops" if matches[0].by == "forward_flops" and len(matches) <= MOST_COUNTED else None
+
+
+def _percentages(deviations: Sequence[float]) -> str:
+    low, high = f"{min(deviations):+.1%}", f"{max(deviations):+.1%}"
+    return low if low == high else f"{low} to {high}"
+
+
+def hours_text(seconds: float | None) -> str:
+    """Return seconds in hours: -, 0, <0.01, 0.25, 3.1, 1,200."""
+    if seconds is None:
+        return "-"
+    hours = seconds / 3600
+    if 0 < hours < 0.01:
+        return "<0.01"
+    digits = 0 if hours == 0 or hours >= 10 else 1 if hours >= 1 else 2
+    return f"{hours:,.{digits}f}"
+
+
+def _tuning(rows: Sequence[Row]) -> Iterator[str]:
+    """Yield how the arms of a sweep are tuned, with the trials per tuned parameter of each."""
+    tuned = {row.arm: row.tuned for row in rows if row.tuned is not None}
+    if not tuned:
+        return
+    first = next(iter(tuned.values()))
+    stages = f"{counted(first.trials, 'trial')} x {counted(first.seeds, 'seed')}"
+    if first.finalists:
+        stages += f", then the best {first.finalist_trials} x {counted(first.finalist_seeds, 'fresh seed')}"
+    shares = (
+        f"{arm} {own.trials / len(own.ranges):.3g} ({counted(len(own.ranges), 'parameter')})"
+        for arm, own in tuned.items()
+    )
+    yield f"tuning of every arm: {stages}; trials per tuned parameter: {', '.join(shares)}"
+
+
+def _totals(plan: Plan) -> Iterator[str]:
+    cells, runs = counted(len(plan.cells), "cell"), counted(sum(map(len, plan.seeds.values())), "run")
+    yield f"{cells}, {runs} ({plan.done:,} done); {counted(len(plan.to_train), 'job')} to train"
+    if arms := plan.tuned_arms:
+        done = sum(job not in plan.to_tune for job in arms)
+        trials = counted(plan.num_trials(arms), "run")
+        yield f"{counted(len(arms), 'arm')} to be tuned first ({done} done), {trials} of trials in all"
+    if finalists := plan.finalists:
+        done = sum(job not in plan.to_tune for job in finalists)
+        runs = counted(plan.num_trials(finalists), "run")
+        yield f"finalists of {counted(len(finalists), 'arm')} to be trained next ({done} done), at most {runs} in all"
+    if plan.to_train or plan.to_tune:
+        measured = counted(plan.estimates.num_files, "earlier run file")
+        source = (
+            f"by the rate of {measured}" if plan.estimates.num_files else "no earlier run to learn it from"
+        )
+        yield f"device hours: {hours_text(plan.seconds())} ({source}); disk: {compact(plan.disk_bytes())}B"
+
+
+def _far_matches(rows: Sequence[Row]) -> Iterator[str]:
+    for match in largest_deviations(match for row in rows for match in row.matches):
+        yield (
+            f"warning: {match.sweep}, {match.dataset}: {match.arm} at width {match.width} has "
+            f"{match.reached:,} {QUANTITIES[match.by]}, {match.deviation:+.1%} from the {match.target:,} of "
+            f"{match.to}; no width comes nearer"
+        )
+
+
+def _cautions(cautions: Sequence[Caution]) -> Iterator[str]:
+    """Yield a line for each arm that is warned of: its first warning, and how many cells share it."""
+    by_place: dict[str, list[Caution]] = {}
+    for caution in cautions:
+        by_place.setdefault(caution.place, []).append(caution)
+    for place, found in by_place.items():
+        more = f" (one of {len(found)} such warnings)" if len(found) > 1 else ""
+        cell = f"{found[0].cell}: " if found[0].arm else ""
+        yield f"warning: {place}: {cell}{found[0].sentence}{more}"

@@ -1,0 +1,1 @@
+"""Estimators as pure functions of arrays: one estimator or test a file."""

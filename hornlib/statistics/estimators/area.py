@@ -1,0 +1,42 @@
+"""The area under the learning curve over the logarithm of steps: one number for the whole of a run."""
+
+import numpy as np
+import xarray as xr
+
+__all__ = ["FIRST_STEP", "area_under_curve"]
+
+FIRST_STEP = 1
+"""s0: where the logarithm begins, and every evaluation grid with it."""
+
+
+def area_under_curve(metric: xr.DataArray, evaluated: xr.DataArray) -> xr.DataArray:
+    """Return the mean of the metric over ln s: integral of metric d ln s / ln(S / s0), by the trapezoid rule.
+
+    S is the last evaluation and s0 = 1, so that each decade of steps weighs alike and a constant metric is its own
+    area. It is NaN where there is no evaluation at s0, only one, or one without a metric: let diverged runs count as
+    chance first (`hornlib.statistics.estimators.early.counted_as_chance`).
+
+    Args:
+        metric: learning curves, with a dimension `step`.
+        evaluated: whether there was an evaluation, with `step` and other dimensions of `metric`.
+
+    Returns:
+        In the metric's units, without `step`.
+    """
+    return xr.apply_ufunc(
+        _area,
+        metric,
+        evaluated.astype(bool),
+        np.log(metric["step"] / FIRST_STEP),
+        input_core_dims=[["step"]] * 3,
+        vectorize=True,
+    )
+
+
+def _area(metric: np.ndarray, evaluated: np.ndarray, log_step: np.ndarray) -> float:
+    from scipy.integrate import trapezoid
+
+    metric, log_step = metric[evaluated], log_step[evaluated]
+    if len(metric) < 2 or log_step[0] != 0:
+        return np.nan
+    return float(trapezoid(metric, log_step) / log_step[-1])

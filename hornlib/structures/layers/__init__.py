@@ -1,0 +1,1 @@
+"""Structures that insert or prune layers."""

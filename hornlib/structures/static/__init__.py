@@ -1,1 +1,0 @@
-"""The static structure: nothing changes while the network trains."""

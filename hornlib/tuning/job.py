@@ -1,0 +1,91 @@
+"""One tuning job: the trials of an arm, or its finalists, side by side as lanes, written to a tuning file."""
+
+from collections.abc import Sequence
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from hornlib.grid.cell import Cell
+from hornlib.grid.finalists import FinalistStage
+from hornlib.grid.tuned_arms import TunedArm
+from hornlib.results.tuning_file import TrialRecord, write_trials
+from hornlib.training.chunk import Lane
+from hornlib.training.job import Assignment, Attributes, TrainOptions, run_assignment
+from hornlib.training.rows import ChunkRows, stacked
+from hornlib.tuning.trials import trial_cells, trial_values
+
+__all__ = ["train_finalists", "tune_arm"]
+
+
+def tune_arm(arm: TunedArm, output: Path, options: TrainOptions) -> None:
+    """Train every trial and write the tuning file; an interrupted job goes on from its checkpoint.
+
+    Trials that differ only in what lanes may differ in train together, whatever their values.
+
+    Args:
+        arm: what to tune.
+        output: `<arm>.nc`.
+        options: how to run here.
+
+    Raises:
+        DataError, CheckpointError, ResultsError, ResourceError, Interrupted: as `run_assignment` does.
+    """
+    _train(arm, arm, range(arm.trials), output, options)
+
+
+def train_finalists(stage: FinalistStage, trials: Sequence[int], output: Path, options: TrainOptions) -> None:
+    """Train an arm's finalists with fresh seeds; an interrupted job goes on from its checkpoint.
+
+    Args:
+        stage: the second stage.
+        trials: the finalists, ascending; each is trained once, whichever objectives chose it.
+        output: `<stage>.nc`.
+        options: how to run here.
+
+    Raises:
+        DataError, CheckpointError, ResultsError, ResourceError, Interrupted: as `run_assignment` does.
+    """
+    _train(stage, stage.arm, trials, output, options)
+
+
+def _train(
+    stage: TunedArm | FinalistStage, arm: TunedArm, trials: Sequence[int], output: Path, options: TrainOptions
+) -> None:
+    seeds, cells = stage.all_seeds(), trial_cells(arm)
+    runs = [Lane(cells[trial], seed) for trial in trials for seed in seeds]
+    groups = [list(group) for _, group in groupby(runs, key=lambda run: _shared(arm, run.cell))]
+    # the finalists follow from other files: a checkpoint of other finalists must not be resumed
+    asked = stage.document() if stage is arm else {**stage.document(), "finalists": list(trials)}
+    assignment = Assignment(stage.name, groups, asked, (seeds[0], seeds[-1]))
+
+    def write(finished: list[ChunkRows], attributes: Attributes) -> Path:
+        write_trials(output, stage, _record(arm, trials, len(seeds), finished, attributes))
+        return output
+
+    run_assignment(assignment, options, write)
+
+
+def _shared(arm: TunedArm, cell: Cell) -> str:
+    """Return what must be equal for runs to be lanes of one network: the tuned values that lanes must share."""
+    per_lane = {"training.learning_rate", *(f"model.{key}" for key in cell.model.per_lane)}
+    sections = cell.sections()
+    own = [key.partition(".") for key in arm.ranges if key not in per_lane]
+    return str([getattr(sections[section], parameter) for section, _, parameter in own])
+
+
+def _record(
+    arm: TunedArm, trials: Sequence[int], num_seeds: int, finished: list[ChunkRows], attributes: Attributes
+) -> TrialRecord:
+    rows = stacked(finished)
+    values = trial_values(arm.ranges, arm.trials)
+    shape = (len(trials), num_seeds)
+    return TrialRecord(
+        trials=trials,
+        chosen={key: [values[trial][key] for trial in trials] for key in arm.ranges},
+        steps=np.array(arm.cell.training.evaluation_steps(arm.cell.data.num_train)),
+        curves={name: curve.reshape(*shape, -1).numpy() for name, curve in rows.curves.items()},
+        diverged_at_step=torch.reshape(rows.diverged_at, shape).numpy(),
+        attributes={**attributes, "lanes": rows.lanes},
+    )

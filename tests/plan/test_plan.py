@@ -1,0 +1,314 @@
+"""The plan: counts of what is there and what is to come, what that costs, and how it is printed."""
+
+import io
+import math
+import re
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from hornlib.grid.jobs import Range, scan_runs
+from hornlib.plan.choosing_cells import parse_condition, select
+from hornlib.plan.estimates import Estimates, training_forward_flops
+from hornlib.plan.plan import Plan
+from hornlib.plan.table import compact, hours_text, print_plan
+from hornlib.results.run_file import RunRecord, write_run_file
+from hornlib.results.run_variables import CURVES
+
+CONFIG = """
+    results: {results}
+    per_job: 2
+    seeds: 3
+    defaults:
+      data: {{name: digits}}
+      training: {{epochs: 2}}
+    sweeps:
+      one:
+        model:
+          - {{name: horn_cnn, num_nodes: 4, timesteps: [2, 4]}}
+          - {{name: cnn, match: {{to: horn_cnn, by: parameters}}}}
+      two:
+        seeds: [1, 7]
+        data: {{name: [digits, mnist]}}
+        model: {{name: horn_cnn, num_nodes: 4, timesteps: 4}}
+"""
+
+
+@pytest.fixture
+def grid(grid_from, tmp_path):
+    return grid_from(CONFIG.format(results=tmp_path / "out"))
+
+
+def plan_of(grid, *conditions, present=None, **options):
+    selected = select(grid, [parse_condition(text) for text in conditions], **options)
+    return Plan(grid, selected, scan_runs(grid.settings.results) if present is None else present)
+
+
+def write_run(grid, cell, seeds, seconds=10.0):
+    """Write a run file whose every run took so many seconds."""
+    steps = np.array(cell.training.evaluation_steps(cell.data.num_train))
+    shape = (len(seeds), len(steps))
+    curves = {name: np.zeros(shape) for name, variable in CURVES.items() if not variable.optional}
+    curves["seconds"] = np.broadcast_to(np.linspace(0, seconds, len(steps)), shape)
+    nothing = np.full(len(seeds), np.nan)
+    record = RunRecord(
+        list(seeds), steps, curves, ["complete"] * len(seeds), nothing, np.ones(len(seeds)), {"host": "here"}
+    )
+    path = grid.run_path(next(job for job in grid.jobs({}) if job.cell == cell.name))
+    path = path.with_name(f"{cell.name}.seeds-{seeds[0]}-{seeds[-1]}.nc")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_run_file(path, cell, record)
+    return path
+
+
+def printed(plan, width=None):
+    stream = io.StringIO()
+    terminal = {"force_terminal": True, "width": width, "color_system": None} if width else {}
+    print_plan(plan, Console(file=stream, **terminal))
+    return stream.getvalue()
+
+
+def test_rows_count_cells_runs_and_jobs_of_each_arm_on_each_dataset(grid):
+    rows = {(row.sweep, row.dataset, row.arm): row for row in plan_of(grid).rows()}
+    assert {key: (row.cells, row.runs, row.done, row.jobs) for key, row in rows.items()} == {
+        ("one", "digits", "horn_cnn"): (2, 6, 0, 4),
+        ("one", "digits", "cnn"): (1, 3, 0, 2),
+        ("two", "digits", "horn_cnn"): (1, 2, 0, 2),  # seeds 0 1 2 7 are cut 0-1, 2-2, 7-7; two hold 1 or 7
+        ("two", "mnist", "horn_cnn"): (1, 2, 0, 2),
+    }
+
+
+def test_a_cell_of_two_sweeps_counts_once_in_the_total(grid):
+    plan = plan_of(grid)
+    assert len(plan.cells) == 4
+    assert sum(map(len, plan.seeds.values())) == 3 + 4 + 3 + 2
+    assert len(plan.jobs) == len(set(plan.jobs)) == len(plan.to_train)
+
+
+def test_one_sweep_wants_its_own_seeds_only(grid):
+    plan = plan_of(grid, "dataset=digits", sweep="two")
+    assert [job.range for job in plan.jobs] == [Range(0, 1), Range(7, 7)]
+
+
+def test_what_is_on_disk_is_done_and_not_to_train(grid):
+    name = next(iter(grid.sweeps["one"].arms))
+    plan = plan_of(grid, "timesteps=2", present={name: [Range(0, 1)]})
+    assert (plan.done, [job.range for job in plan.to_train]) == (2, [Range(2, 2)])
+    assert len(plan.paths()) == 2
+
+
+def test_sizes_and_matches_stand_in_their_row(grid):
+    rows = {row.arm: row for row in plan_of(grid, sweep="one").rows()}
+    cells = [grid.cells[name] for name, arm in grid.sweeps["one"].arms.items() if arm == "horn_cnn"]
+    flops = [cell.model.forward_flops(cell.task()).total for cell in cells]
+    assert rows["horn_cnn"].flops == (min(flops), max(flops))
+    (match,) = rows["cnn"].matches
+    assert rows["cnn"].parameters == (match.reached, match.reached)
+    assert rows["horn_cnn"].parameters == (match.target, match.target)
+
+
+def test_without_earlier_runs_nothing_is_guessed(grid):
+    plan = plan_of(grid)
+    assert plan.seconds() is None
+    assert all(row.seconds is None for row in plan.rows())
+    assert "no earlier run to learn it from" in printed(plan)
+
+
+def test_hours_follow_from_the_measured_run_and_scale_with_work_within_a_model(grid):
+    small, large = (grid.cells[name] for name, arm in grid.sweeps["one"].arms.items() if arm == "horn_cnn")
+    write_run(grid, small, [0, 1], seconds=30.0)
+    plan = plan_of(grid, "model=horn_cnn", sweep="one")
+    estimates = plan.estimates
+    assert estimates.run_seconds(small) == pytest.approx(30.0)
+    ratio = training_forward_flops(large) / training_forward_flops(small)
+    assert estimates.run_seconds(large) == pytest.approx(30.0 * ratio)
+    assert plan.seconds() == pytest.approx(
+        30.0 * (1 + 3 * ratio)
+    )  # one seed of small is left, three of large
+    assert plan_of(grid, sweep="one").seconds() is None  # cnn was never measured
+    mnist = next(cell for cell in grid.cells.values() if cell.data.name == "mnist")
+    ratio = training_forward_flops(mnist) / training_forward_flops(small)
+    assert estimates.run_seconds(mnist) == pytest.approx(30.0 * ratio)
+
+
+def test_a_finished_arm_costs_nothing_more(grid):
+    cell = grid.cells[next(iter(grid.sweeps["one"].arms))]
+    write_run(grid, cell, [0, 1, 2])
+    plan = plan_of(grid, "timesteps=2", sweep="one")
+    (row,) = plan.rows()
+    assert (row.done, row.runs, row.seconds) == (3, 3, 0)
+    assert plan.seconds() == 0 and plan.disk_bytes() == 0
+    assert "0 jobs to train" in printed(plan)
+
+
+def test_a_damaged_run_file_does_not_stop_the_plan(grid):
+    cell = grid.cells[next(iter(grid.sweeps["one"].arms))]
+    write_run(grid, cell, [0, 1]).write_bytes(b"no netCDF")
+    assert plan_of(grid).estimates.num_files == 0
+
+
+def test_a_diverged_run_says_nothing_about_the_time_of_a_whole_one(grid):
+    cell = grid.cells[next(iter(grid.sweeps["one"].arms))]
+    write_run(grid, cell, [0, 1], seconds=math.nan)
+    assert plan_of(grid).estimates.run_seconds(cell) is None
+
+
+def test_the_closed_form_of_a_run_files_size_is_near_its_size(grid):
+    cell = grid.cells[next(iter(grid.sweeps["one"].arms))]
+    for seeds in ([0], [0, 1, 2, 3, 4], list(range(20))):
+        actual = write_run(grid, cell, seeds).stat().st_size
+        estimated = Estimates().job_bytes(cell, Range(seeds[0], seeds[-1]))
+        assert 0.6 < estimated / actual < 1.6
+
+
+def test_a_file_gets_plain_lines_that_break_nowhere(grid):
+    text = printed(plan_of(grid))
+    assert "\x1b" not in text and "…" not in text
+    assert re.search(r"^horn_cnn +2 +6 +0 +4 ", text, re.MULTILINE)
+    assert "one on digits, seeds 0 to 2" in text and "two on mnist, seeds 1, 7" in text
+    assert re.search(r"^cnn is matched to horn_cnn by parameters: [+-]\d\.\d%$", text, re.MULTILINE)
+    assert "4 cells, 12 runs (0 done); 9 jobs to train" in text
+
+
+@pytest.mark.parametrize(
+    ("by", "first", "other"),
+    [
+        ("flops", "forward FLOPs", "training FLOPs"),
+        ("training_flops", "training FLOPs", "forward FLOPs"),
+    ],
+)
+def test_a_match_by_flops_tells_which_and_the_deviation_in_the_other(
+    grid_from, by, first, other, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    grid = grid_from(f"""
+        seeds: 1
+        sweeps:
+          one:
+            data: {{name: digits}}
+            model:
+              - {{name: horn_cnn, num_nodes: 8, timesteps: 16}}
+              - {{name: cnn, match: {{to: horn_cnn, by: {by}}}}}
+    """)
+    (match,) = grid.matches
+    text = printed(plan_of(grid, present={}))
+    beside = match.deviation_in("training_flops" if by == "flops" else "forward_flops")
+    assert f"cnn is matched to horn_cnn by {first}: {match.deviation:+.1%}; {other} {beside:+.1%}" in text
+    assert abs(beside) > 0.05 > abs(match.deviation)
+
+
+def test_many_matches_by_forward_flops_cost_no_torch(grid_from):
+    grid = grid_from("""
+        seeds: 1
+        sweeps:
+          one:
+            data: {name: digits}
+            model:
+              - {name: horn_cnn, num_nodes: [1, 2, 3, 4, 5, 6, 7, 8, 9], timesteps: 4}
+              - {name: cnn, match: {to: horn_cnn, by: forward_flops}}
+    """)
+    text = printed(plan_of(grid, present={}))
+    assert re.search(r"cnn is matched to horn_cnn by forward FLOPs: \S+ to \S+( \(!\))?$", text, re.MULTILINE)
+
+
+@pytest.mark.parametrize("width", [80, 160])
+def test_tables_fit_a_terminal(grid, width):
+    text = printed(plan_of(grid), width)
+    tables = [line for line in text.splitlines() if re.match(r"\S+ +\d+ +\d+ +\d+ ", line)]
+    assert len(tables) == 4
+    assert all(len(line) <= width for line in tables) and "…" not in text
+
+
+def test_far_matches_are_flagged_and_warnings_counted(grid_from):
+    grid = grid_from("""
+        seeds: 1
+        sweeps:
+          one:
+            data: {name: digits}
+            model:
+              - {name: horn_cnn, arm: wild, num_nodes: 1, num_stages: 1, omega: 3, timesteps: [4, 8, 16]}
+              - {name: mlp, hidden_nodes: 4, match: {to: wild, by: parameters}}
+    """)
+    text = printed(plan_of(grid, present={}))
+    (match,) = grid.matches
+    assert abs(match.deviation) > 0.05
+    assert f"{match.deviation:+.1%} (!)" in text
+    assert f"warning: one, digits: mlp at width {match.width} has {match.reached:,} parameters" in text
+    warnings = [line for line in text.splitlines() if "unstable" in line]
+    assert len(warnings) == 1 and warnings[0].endswith("(one of 3 such warnings)")
+    assert "sweeps.one.model[0]: wild: " in warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [
+        (0, "0"),
+        (950, "950"),
+        (999.6, "1.00k"),
+        (1450, "1.45k"),
+        (94_762, "94.8k"),
+        (377_000, "377k"),
+        (999_600, "1.00M"),
+        (12_300_000, "12.3M"),
+        (4e12, "4.00T"),
+    ],
+)
+def test_counts_have_three_digits(count, text):
+    assert compact(count) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(None, "-"), (0, "0"), (1, "<0.01"), (900, "0.25"), (11_160, "3.1"), (36_000, "10"), (4.32e6, "1,200")],
+)
+def test_hours_are_never_finer_than_they_are_known(seconds, text):
+    assert hours_text(seconds) == text
+
+
+TUNED = """
+    results: {results}
+    seeds: 2
+    defaults:
+      data: {{name: digits}}
+    sweeps:
+      tuned:
+        model: [{{name: cnn, channels: 4}}, {{name: mlp}}]
+        training: {{learning_rate: {{tune: {{low: 1e-3, high: 1e-1, scale: log}}}}}}
+        tuning: {{trials: 4, seeds: 3}}
+"""
+
+
+def test_finalists_are_counted_and_their_cost_is_part_of_the_plan(grid_from, tmp_path):
+    finalists = "trials: 4, seeds: 3, finalists: {{trials: 2, seeds: 5}}"
+    grid = grid_from(TUNED.replace("trials: 4, seeds: 3", finalists).format(results=tmp_path / "out"))
+    plan = plan_of(grid)
+    # an arm has at most the 4 trials there are: 2 finalists for each of two objectives
+    assert "finalists of 2 arms to be trained next (0 done), at most 40 runs in all" in printed(plan)
+    told = "tuning of every arm: 4 trials x 3 seeds, then the best 2 x 5 fresh seeds; trials per tuned parameter: "
+    assert told + "cnn 4 (1 parameter), mlp 4 (1 parameter)" in printed(plan)
+    plan.estimates.rates = {(model, ""): 1e-12 for model in ("cnn", "mlp")}
+    before = plan.seconds()
+    stage = grid.tuning_job(next(iter(grid.finalist_stages)))
+    grid.run_path(stage).parent.mkdir(parents=True)
+    grid.run_path(stage).touch()
+    done = plan_of(grid)
+    done.estimates.rates = plan.estimates.rates
+    one_run = plan.estimates.run_seconds(grid.finalist_stages[stage.cell].cell)
+    assert before - done.seconds() == pytest.approx(20 * one_run)
+    assert "finalists of 2 arms to be trained next (1 done)" in printed(done)
+    # finalists are shared by both objectives, and those for time need the baseline's trials
+    assert len(plan_of(grid, "arm=mlp", "selected_for=final_metric").tuning_jobs) == 3
+
+
+def test_what_is_tuned_first_is_counted_with_what_is_done_of_it(grid_from, tmp_path):
+    grid = grid_from(TUNED.format(results=tmp_path / "out"))
+    assert "2 arms to be tuned first (0 done), 24 runs of trials in all" in printed(plan_of(grid))
+    first = grid.run_path(grid.tuning_job(next(iter(grid.tuned_arms))))
+    first.parent.mkdir(parents=True)
+    first.touch()
+    assert "2 arms to be tuned first (1 done)" in printed(plan_of(grid))
+    # the untuned cells alone need no trials, and a tuned one needs its baseline's too
+    assert "tuned first" not in printed(plan_of(grid, "selected_for=''"))
+    assert len(plan_of(grid, "arm=mlp", "selected_for=time_to_target").tuning_jobs) == 2
+    assert len(plan_of(grid, "arm=mlp", "selected_for=final_metric").tuning_jobs) == 1
