@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
+from hornlib.status.remaining import job_seconds_left, sweep_seconds_left
 from hornlib.status.standing import Standing, State
 from hornlib.status.survey import Counts, Survey
-from hornlib.status.table import time_left
 
 __all__ = ["to_document"]
 
@@ -30,6 +30,7 @@ def to_document(survey: Survey, only_failed: bool = False) -> dict[str, Any]:
         ],
         "tuning": {state.value: count for state, count in survey.tuning().items()},
         "finalists": {state.value: count for state, count in survey.finalists().items()},
+        "seconds_left": sweep_seconds_left(survey),
         "strays": survey.strays,
         "jobs": [_job(survey, standing, only_failed) for standing in standings],
     }
@@ -64,7 +65,7 @@ def _job(survey: Survey, standing: Standing, with_log: bool) -> dict[str, Any]:
             "step": progress.step if progress else None,
             "total_steps": progress.total_steps if progress else None,
             "seeds_in_training": progress.seeds if progress else None,
-            "seconds_left": time_left(survey, standing),
+            "seconds_left": job_seconds_left(survey, job),
             "limit_seconds_left": standing.limit_seconds,
         }
     if with_log:

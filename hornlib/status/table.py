@@ -9,11 +9,12 @@ from rich.table import Table
 
 from hornlib.config.messages import counted
 from hornlib.plan.table import PLAIN_WIDTH
+from hornlib.status.remaining import job_seconds_left, sweep_seconds_left
 from hornlib.status.standing import Standing, State
 from hornlib.status.survey import Row, Survey
 from hornlib.status.traces import ago
 
-__all__ = ["job_name", "print_failed", "print_status", "time_left"]
+__all__ = ["job_name", "print_failed", "print_status"]
 
 SHOWN = 20
 """Running and failed jobs that are listed; the rest is counted."""
@@ -54,12 +55,6 @@ def print_failed(survey: Survey, console: Console, count: int = 8) -> None:
 def job_name(standing: Standing) -> str:
     """Return the stem of the job's run file, by which its log and checkpoint are called too."""
     return standing.job.file_name.removesuffix(".nc")
-
-
-def time_left(survey: Survey, standing: Standing) -> float | None:
-    """Return the seconds that a running job still trains, as its log says; None where it says nothing."""
-    progress = survey.progress(standing.job)
-    return None if progress is None else progress.job_seconds_left(standing.job.range.last)
 
 
 def _plain_unless_terminal(console: Console) -> Console:
@@ -131,7 +126,7 @@ def _step(survey: Survey, standing: Standing) -> str:
 
 
 def _left(survey: Survey, standing: Standing) -> str:
-    left = time_left(survey, standing)
+    left = job_seconds_left(survey, standing.job)
     if left is not None:
         return ago(left)
     return "" if standing.limit_seconds is None else f"<{ago(standing.limit_seconds)}"
@@ -181,6 +176,12 @@ def _totals(survey: Survey) -> Iterator[str]:
     if finalists := survey.finalists():
         yield f"finalists of {counted(sum(finalists.values()), 'arm')}: {_states(finalists)}"
     yield f"{counted(sum(counts.jobs.values()), 'job')}: {_states(counts.jobs)}"
+    seconds = sweep_seconds_left(survey)
+    if seconds is None:
+        yield "time left: not known yet; a model that waits was never measured"
+    elif seconds > 0:
+        num_running = len(survey.of(State.RUNNING))
+        yield f"time left: about {ago(seconds)} with {counted(max(num_running, 1), 'job')} at a time"
 
 
 def _states(jobs: Counter[State]) -> str:

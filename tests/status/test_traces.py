@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hornlib.status.remaining import job_seconds_left
 from hornlib.status.standing import State
-from hornlib.status.table import print_failed, print_status, time_left
+from hornlib.status.table import print_failed, print_status
 from hornlib.training.progress_lines import begin_line, evaluation_line
 
 
@@ -18,8 +19,7 @@ def test_step_and_time_left_come_from_the_log(bench):
         bench.jobs[0], begin_line([0], 0, 40) + "\n" + evaluation_line(10, 40, "loss 1", 30) + "\n"
     )
     found = bench.survey()
-    standing = found.standings[bench.jobs[0]]
-    assert time_left(found, standing) == pytest.approx(30 + 40)  # seed 1 comes after seed 0
+    assert job_seconds_left(found, bench.jobs[0]) == pytest.approx(30 + 40)  # seed 1 comes after seed 0
     assert "10/40 of seed 0" in bench.printed(print_status, found)
 
 
