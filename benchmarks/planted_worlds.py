@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-
-from hornlib.statistics.error_rates import WORDS, broken, coverage, most_allowed, power, true_pair, wrong
-from hornlib.statistics.planted_worlds import BYSTANDER, WORLDS
-from hornlib.statistics.worlds import (
+from planted.catalogue import BYSTANDER, WORLDS
+from planted.error_rates import WORDS, broken, coverage, most_allowed, power, true_pair, wrong
+from planted.worlds import (
     ARMS,
     BASELINE,
     CONTROLS,
@@ -28,15 +27,15 @@ from hornlib.statistics.worlds import (
 ALPHA = WORLD_SETTINGS.alpha
 
 
-class Told(NamedTuple):
-    """What the page tells of a world: rows of its two tables, and the bounds that are broken."""
+class Lines(NamedTuple):
+    """The lines of the page about one world: rows of its two tables, and the bounds that are broken."""
 
     verdicts: list[str]
     intervals: str
     broken: list[str]
 
 
-def tell(name: str, sweeps: int) -> Told:
+def lines_of(name: str, sweeps: int) -> Lines:
     """Simulate a world and return its rows."""
     world = WORLDS[name]
     judged = judge(simulate(world, sweeps))
@@ -50,9 +49,9 @@ def tell(name: str, sweeps: int) -> Told:
             for word in WORDS
         ]
         least = world.power.get(claim)
-        found = _percent(power(judged, world, claim), f"≥ {100 * least:.0f}" if least else "")
+        right_share = _percent(power(judged, world, claim), f"≥ {100 * least:.0f}" if least else "")
         words = " or ".join(sorted(right)) or "neither"
-        rows.append(f"| {name} | {claim.replace('_', ' ')} | {words} | {' | '.join(cells)} | {found} |")
+        rows.append(f"| {name} | {claim.replace('_', ' ')} | {words} | {' | '.join(cells)} | {right_share} |")
     truth = true_pair(world)
     held = coverage(judged, truth)
     shares = [f"{100 * share:.1f} ({number})" if number else "" for share, number in held.values()]
@@ -63,7 +62,7 @@ def tell(name: str, sweeps: int) -> Told:
     ]
     design = f"{world.num_seeds} | {world.sd:g} | {world.num_datasets}"
     intervals = f"| {name} | {design} | {ratios} | {' | '.join([*shares, *also])} |"
-    return Told(rows, intervals, [f"{name}: {words}" for words in broken(judged, world)])
+    return Lines(rows, intervals, [f"{name}: {words}" for words in broken(judged, world)])
 
 
 def _percent(share: float, bound: str) -> str:
@@ -72,12 +71,12 @@ def _percent(share: float, bound: str) -> str:
     return f"{100 * share:.1f} ({bound})" if bound else f"{100 * share:.1f}"
 
 
-def page(told: list[Told], sweeps: int, seconds: float) -> str:
+def page(worlds: list[Lines], sweeps: int, seconds: float) -> str:
     """Return the finding."""
     errors = {share: 100 * np.sqrt(share * (1 - share) / sweeps) for share in (ALPHA, 0.5)}
     designs = sorted({(world.num_seeds, world.sd) for world in WORLDS.values()})
     command = f"python benchmarks/planted_worlds.py --sweeps {sweeps} --out docs/findings/planted_worlds.md"
-    failed = [words for one in told for words in one.broken]
+    failed = [words for one in worlds for words in one.broken]
     return "\n".join(
         [
             "# Planted worlds: are the verdicts right where the truth is known?",
@@ -111,7 +110,7 @@ def page(told: list[Told], sweeps: int, seconds: float) -> str:
             "",
             "| world | claim | right word | wrong yes | wrong no | right word found |",
             "|---|---|---|---:|---:|---:|",
-            *[row for one in told for row in one.verdicts],
+            *[row for one in worlds for row in one.verdicts],
             "",
             f"Bounds broken: {'; '.join(failed) or 'none'}.",
             "",
@@ -135,7 +134,7 @@ def page(told: list[Told], sweeps: int, seconds: float) -> str:
             "| world | seeds | deviation | datasets | true ratio | interval | interval, ratio of arrivals | "
             "two parts | lower end | diverged |",
             "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
-            *[one.intervals for one in told],
+            *[one.intervals for one in worlds],
         ]
     )
 
@@ -147,17 +146,17 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
-    told = []
+    worlds = []
     with ProcessPoolExecutor(arguments.processes) as pool:
-        for one in pool.map(tell, WORLDS, [arguments.sweeps] * len(WORLDS)):
-            told.append(one)
+        for one in pool.map(lines_of, WORLDS, [arguments.sweeps] * len(WORLDS)):
+            worlds.append(one)
             print("\n".join([*one.verdicts, one.intervals, *one.broken]), file=sys.stderr, flush=True)
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    text = page(told, arguments.sweeps, used.ru_utime + used.ru_stime)
+    text = page(worlds, arguments.sweeps, used.ru_utime + used.ru_stime)
     print(text)
     if arguments.out:
         arguments.out.write_text(text + "\n")
-    if any(one.broken for one in told):
+    if any(one.broken for one in worlds):
         raise SystemExit(1)
 
 

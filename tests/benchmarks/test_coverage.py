@@ -1,4 +1,4 @@
-"""Intervals of secondary quantities hold the truth as often as they promise, at five and at ten runs."""
+"""Intervals of secondary quantities cover the truth as often as they promise, at five and at ten runs."""
 
 import importlib.util
 from pathlib import Path
@@ -12,7 +12,7 @@ SIMULATIONS = 2000
 
 @pytest.fixture(scope="module")
 def coverage():
-    """The benchmark that writes the table, as a module."""
+    """The benchmark as a module; its name alone would import the package `coverage`."""
     spec = importlib.util.spec_from_file_location("coverage_of_intervals", SCRIPT)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -28,11 +28,3 @@ def test_every_interval_covers_at_least_93_percent_at_five_and_ten_runs(coverage
         error = np.sqrt(0.93 * 0.07 / number)
         if row.promised:
             assert min(row.coverage) >= coverage.PROMISED - 3 * error, row
-
-
-def test_the_committed_table_keeps_the_promise():
-    lines = [line for line in SCRIPT.with_suffix(".md").read_text().splitlines() if line.startswith("| ")][1:]
-    assert len(lines) > 30
-    for line in lines:
-        *_, case, five, ten = (part.strip() for part in line.strip("|").split("|"))
-        assert case.endswith("*") or min(float(five), float(ten)) >= 0.93, line

@@ -1,13 +1,13 @@
-"""The planted worlds: what is true in each, which word is right, and how often it must be found."""
+"""The list of planted worlds: the truth of each, the right words, and how often the verdicts must be right."""
 
 from typing import Any
 
-from hornlib.statistics.worlds import ARMS, BASELINE, SUBJECT, PlantedArm, World
+from planted.worlds import ARMS, BASELINE, SUBJECT, PlantedArm, World
 
 __all__ = ["BYSTANDER", "WORLDS", "unseen"]
 
 BYSTANDER = "bystander"
-"""An arm that is in no claim."""
+"""An arm that no claim names."""
 
 ALL_YES = {"faster": "yes", "because_of_oscillation": "yes", "cheaper": "yes"}
 ALL_NO = dict.fromkeys(ALL_YES, "no")
@@ -22,12 +22,14 @@ POWER = {
     (10, 0.35): (0.46, 0.25),
     (15, 0.2): (0.99, 0.99),
 }
-"""(seeds, deviation) -> power against two rivals, and against two rivals and three controls, of a subject that is 1.5
-times faster. It is the share of 20,000 draws of planted times, rounded up to evaluations, in which plain t-tests of log
-times reject at 5 % against every one. It was computed without this library."""
+"""(seeds, standard deviation) -> power of a subject that is 1.5 times faster: against two rivals, and against two
+rivals and three controls.
+
+It was computed without hornlib: times were drawn 20,000 times and rounded up to evaluations. The power is the share of
+draws in which the t-tests of log times reject at 5 % against every rival."""
 
 POWER_OF_THREE = (0.73, 0.55)
-"""The same for ten seeds, a deviation of .25 and Holm's correction over three datasets."""
+"""The same power for ten seeds, a standard deviation of .25 and Holm's correction over three datasets."""
 
 
 def _power(two_rivals: float, with_controls: float) -> dict[str, float]:
@@ -37,11 +39,11 @@ def _power(two_rivals: float, with_controls: float) -> dict[str, float]:
 USUAL_POWER = _power(*POWER[10, 0.25])
 
 DIVERGING = 0.15
-"""Share of an arm's runs that diverge in some worlds."""
+"""Share of runs that diverge, in the worlds that have diverging runs of one arm."""
 
 
 def unseen(num_seeds: int) -> float:
-    """Return the chance that none of so many runs diverges where `DIVERGING` of them do."""
+    """Return the probability that none of `num_seeds` runs diverges if each diverges with probability `DIVERGING`."""
     return float((1 - DIVERGING) ** num_seeds)
 
 
@@ -76,9 +78,9 @@ WORLDS: dict[str, World] = {
 
 for _num_seeds, _sd in ((7, 0.25), (7, 0.35), (10, 0.25), (10, 0.35)):
     _design: dict[str, Any] = {"num_seeds": _num_seeds, "sd": _sd}
-    _told = f"{_num_seeds} seeds, deviation {_sd:g}"
-    WORLDS[f"equal, {_told}"] = World(**_design)
-    WORLDS[f"1.5 times faster than all, {_told}"] = World(
+    _name = f"{_num_seeds} seeds, deviation {_sd:g}"
+    WORLDS[f"equal, {_name}"] = World(**_design)
+    WORLDS[f"1.5 times faster than all, {_name}"] = World(
         {SUBJECT: FASTER}, truth=ALL_YES, power=_power(*POWER[_num_seeds, _sd]), **_design
     )
 

@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
+from planted.catalogue import BYSTANDER, WORLDS, unseen
+from planted.error_rates import broken, coverage, power, true_pair, wrong
+from planted.worlds import BASELINE, SUBJECT, WORLD_SETTINGS, PlantedArm, World, judge, simulate
 
 from hornlib.statistics.contenders import contenders
-from hornlib.statistics.error_rates import broken, coverage, power, true_pair, wrong
-from hornlib.statistics.planted_worlds import BYSTANDER, WORLDS, unseen
 from hornlib.statistics.restricted_mean import baseline_metric, restricted_times
-from hornlib.statistics.worlds import BASELINE, SUBJECT, WORLD_SETTINGS, PlantedArm, World, judge, simulate
 
 FASTER = World({SUBJECT: PlantedArm(speed=1.5)})
 

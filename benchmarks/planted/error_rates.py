@@ -1,68 +1,82 @@
-"""Error rates in planted worlds: wrong words, right words found, and intervals that hold the truth."""
+"""Error rates in planted worlds: how often a verdict is wrong, how often it is right, and coverage of intervals."""
 
 import numpy as np
 import xarray as xr
 
 from hornlib.parameters.statistics import StatisticsSettings
-from hornlib.statistics.worlds import BASELINE, SUBJECT, WORLD_SETTINGS, World, judge, simulate
+from planted.worlds import BASELINE, SUBJECT, WORLD_SETTINGS, World, judge, simulate
 
 __all__ = ["WORDS", "broken", "coverage", "most_allowed", "power", "true_pair", "wrong"]
 
 WORDS = ("yes", "no")
 
 REFUTED = ("no", "mixed")
-"""Verdicts by which a claim is refuted."""
+"""Verdicts that refute a claim."""
 
 TOLERANCE = 3
-"""Standard errors of the simulation by which a share may miss its bound."""
+"""A share may miss its bound by so many standard errors of the simulation."""
 
 TRUTH_SEED, TRUTH_SWEEPS, TRUTH_RUNS = 1_000_000, 20, 1000
-"""The large simulation of `true_pair`: 20,000 pairs of runs a dataset, none of which is in another simulation."""
+"""The large simulation of `true_pair` has 20,000 pairs of runs on each dataset. Its seed is used nowhere else."""
 
 
 def wrong(judged: xr.Dataset, world: World, claim: str, word: str) -> float:
-    """Return the share of sweeps in which some dataset gets this word, `yes` or `no`, although it is wrong there.
+    """Return the share of sweeps in which some dataset gets a word that is wrong there.
 
-    A verdict `mixed` counts as `no`: it refutes the claim, too. NaN where the word is right on every dataset.
+    The verdict `mixed` counts as `no`, because it refutes the claim, too.
+
+    Args:
+        judged: from `judge`.
+        world: the truth.
+        claim: name of the claim.
+        word: `yes` or `no`.
+
+    Returns:
+        NaN if the word is right on every dataset.
     """
     false = np.array([right != word for right in world.right(claim)])
     return float((_given(judged, claim, word) & false).any(1).mean()) if false.any() else np.nan
 
 
 def most_allowed(world: World, claim: str, word: str, alpha: float) -> float:
-    """Return the largest share of sweeps that may get a wrong word."""
+    """Return the largest share of sweeps that may get a wrong word: `world.most` if it names one, else alpha."""
     return world.most.get((claim, word), alpha)
 
 
 def power(judged: xr.Dataset, world: World, claim: str) -> float:
-    """Return the share of datasets with a right word that get it; NaN where neither word is right on any."""
+    """Return the share of datasets that get the right word; NaN if no dataset has a right word."""
     right = world.right(claim)
     shares = [_given(judged, claim, word)[:, place].mean() for place, word in enumerate(right) if word]
     return float(np.mean(shares)) if shares else np.nan
 
 
 def broken(judged: xr.Dataset, world: World, alpha: float = WORLD_SETTINGS.alpha) -> list[str]:
-    """Return every bound of a world that is missed by more than the error of the simulation allows, in words."""
-    number, told = judged.sizes["sweep"], []
+    """Return a sentence for every bound that is missed by more than `TOLERANCE` standard errors."""
+    number, sentences = judged.sizes["sweep"], []
     for claim in judged["claim"].values.tolist():
         for word in WORDS:
             share, most = wrong(judged, world, claim, word), most_allowed(world, claim, word, alpha)
             if share > most + _allowance(most, number):
-                told.append(
+                sentences.append(
                     f"{claim}: a wrong {word} in {100 * share:.1f} % of sweeps, at most {100 * most:.0f} % allowed"
                 )
         share, least = power(judged, world, claim), world.power.get(claim, 0.0)
         if share < least - _allowance(least, number):
-            told.append(
+            sentences.append(
                 f"{claim}: the right word in {100 * share:.1f} % of datasets, at least {100 * least:.0f} % wanted"
             )
-    return told
+    return sentences
 
 
 def true_pair(world: World, settings: StatisticsSettings = WORLD_SETTINGS) -> xr.Dataset:
-    """Return what is true of subject over baseline in samples, by a large simulation under the same budget rule.
+    """Return the true ratio of samples of the subject over the baseline, from a large simulation.
 
-    No other arm is simulated: none of them has an influence on the pair.
+    The budget of a pair follows the same rule as in real sweeps. Other arms have no influence on a pair, so that they
+    are not simulated.
+
+    Args:
+        world: the truth.
+        settings: target.
 
     Returns:
         On (dataset): `ratio`, `ratio_if_arrived` and `arrival_difference`.
@@ -75,14 +89,19 @@ def true_pair(world: World, settings: StatisticsSettings = WORLD_SETTINGS) -> xr
 
 
 def coverage(judged: xr.Dataset, truth: xr.Dataset) -> dict[str, tuple[float, int]]:
-    """Return how often the intervals of subject over baseline hold the truth on every dataset of a sweep.
+    """Return how often the intervals of the subject over the baseline contain the truth on every dataset of a sweep.
+
+    Args:
+        judged: from `judge`.
+        truth: from `true_pair`.
 
     Returns:
-        Statement -> (share that holds, number of sweeps that make the statement).
-        `interval`: of the ratio; no arm has both diverged runs and others.
-        `interval of arrivals`: the same interval, against the true ratio of runs that arrive.
-        `two parts`: what stands for the interval elsewhere, the difference of the shares that arrived and, where it
-        has an interval, the ratio of the runs that did.
+        Statement -> (share of sweeps in which it is true, number of sweeps that make it).
+        `interval`: the interval of the ratio contains the true ratio. Sweeps in which some, but not all, runs of an
+        arm diverged have no such interval.
+        `interval of arrivals`: the same interval contains the true ratio of the runs that arrive.
+        `two parts`: the statement of the other sweeps. The interval of the difference of shares contains the true
+        difference and, if there is an interval of the ratio of runs that arrived, it contains that ratio.
     """
 
     def holds(name: str, true: str) -> xr.DataArray:
@@ -102,7 +121,7 @@ def coverage(judged: xr.Dataset, truth: xr.Dataset) -> dict[str, tuple[float, in
 
 
 def _given(judged: xr.Dataset, claim: str, word: str) -> np.ndarray:
-    """Return whether a dataset gets this word, `yes` or `no`, (sweep, dataset)."""
+    """Return whether each dataset gets this word, `yes` or `no`, (sweep, dataset)."""
     verdict = judged["verdict"].sel(claim=claim)
     return verdict.isin(REFUTED if word == "no" else [word]).transpose("sweep", "dataset").values
 

@@ -1,4 +1,4 @@
-"""Planted worlds: simulated sweeps whose truth is known, to see how often the verdicts are right."""
+"""Simulate sweeps whose truth is known, and judge them as real sweeps are judged."""
 
 from typing import NamedTuple
 
@@ -39,38 +39,38 @@ WORLD_SETTINGS = StatisticsSettings(
     },
     bootstrap=1000,
 )
-"""The product's defaults, with as few draws as it allows: no verdict rests on the bootstrap."""
+"""The default settings, with the fewest bootstrap draws that they allow: no verdict uses the bootstrap."""
 
 JUDGED_AXES = ("samples", "training_flops", "seconds")
 
 STEPS = np.array(sorted({round(10 ** (k / 12)) for k in range(37)}))
-"""The suite's own grid of evaluations, to 1,000 steps."""
+"""Evaluation steps of hornlib's training loop, up to 1,000."""
 
 USUAL_TIME = 100.0
-"""Steps to the headline's level."""
+"""Median training steps to the level of the headline target."""
 
 CHANCE, USUAL_GAIN = 0.1, 0.85
 NOISE = 0.002
 """Standard deviation of an evaluation."""
 
 STALLED = 0.8
-"""Share of the gain at which a run that never arrives ends; the headline's level is at .9."""
+"""Share of the gain at which a run ends that never reaches the target. The target lies at a share of .9."""
 
 
 class PlantedArm(NamedTuple):
-    """What is true of an arm; the defaults are those of an arm about which nothing is said.
+    """The truth about one arm. The defaults describe the usual arm.
 
     Attributes:
-        speed: how many times fewer samples it needs to the headline's level.
+        speed: samples that the usual arm needs to the target, divided by the samples that this arm needs.
         cost: FLOPs and seconds of a step, as a multiple of the usual.
-        length: steps of its training.
-        every: it is evaluated at every so many evaluations, counted from the last.
-        spread: standard deviation of its log time, as a multiple of the world's.
-        noise: standard deviation of its evaluations, as a multiple of the usual.
-        stalling: share of runs that never arrive, although they do not diverge.
-        diverging: share of runs that diverge, at a step drawn log-uniformly.
-        end: its final gain, as a share of the others'.
-        shape: k of its curve 1 - exp(-(r s)^k); below 1 the curve rises early and then slowly.
+        length: training steps.
+        every: the arm is evaluated at every so many of the usual evaluations, counted from the last one.
+        spread: standard deviation of the log time to the target, as a multiple of the world's.
+        noise: standard deviation of the metric at an evaluation, as a multiple of the usual.
+        stalling: share of runs that never reach the target, although they do not diverge.
+        diverging: share of runs that diverge, at a step that is drawn log-uniformly.
+        end: final gain, as a share of the usual gain.
+        shape: k of the learning curve 1 - exp(-(r s)^k). With k below 1 the curve rises early, and slowly after that.
     """
 
     speed: float = 1.0
@@ -86,19 +86,20 @@ class PlantedArm(NamedTuple):
 
 
 class World(NamedTuple):
-    """What is true in a world.
+    """The truth about one kind of sweep.
 
     Attributes:
-        arms: arm -> what is true of it. An arm that is not one of `ARMS` takes part, too, and is in no claim.
-        truth: claim -> the word that is right, `yes` or `no`, by the true ratios of restricted costs, in which a
-            miss and a divergence cost the budget. Of a claim that is not named neither word is right.
-        power: claim -> the least share of datasets that must get the word that is right.
-        most: (claim, word) -> the largest share of sweeps that may get a wrong word, where alpha cannot hold.
+        arms: arm -> the truth about it. An arm that is not in `ARMS` is trained, too, but no claim names it.
+        truth: claim -> the right word, `yes` or `no`. It follows from the true ratios of restricted costs, in which a
+            run that misses the target or diverges costs the budget. For a claim that is absent here, neither word is
+            right.
+        power: claim -> the smallest share of datasets that must get the right word.
+        most: (claim, word) -> the largest share of sweeps that may get the wrong word, where it is not alpha.
         num_seeds: runs of each arm.
-        sd: standard deviation of the log time.
-        num_datasets: datasets of a sweep.
-        with_effect: number of its first datasets on which speeds differ; all arms are equally fast on the others,
-            and neither word is right there. None: all.
+        sd: standard deviation of the log time to the target.
+        num_datasets: datasets of each sweep.
+        with_effect: the arms' speeds differ on so many of the first datasets. On the other datasets all arms are
+            equally fast, and neither word is right. None: the speeds differ on all datasets.
     """
 
     arms: dict[str, PlantedArm] = {}  # noqa: RUF012  a NamedTuple's default; never changed
@@ -111,12 +112,12 @@ class World(NamedTuple):
     with_effect: int | None = None
 
     def labels(self) -> tuple[str, ...]:
-        """Return every arm that takes part."""
+        """Return every arm of a sweep."""
         return tuple(dict.fromkeys((*ARMS, *self.arms)))
 
     def right(self, claim: str) -> list[str]:
-        """Return the word that is right on each dataset, "" where neither is."""
-        return [self.truth.get(claim, "") if there else "" for there in self.has_effect()]
+        """Return the right word on each dataset, "" where neither word is right."""
+        return [self.truth.get(claim, "") if differs else "" for differs in self.has_effect()]
 
     def has_effect(self) -> list[bool]:
         """Return whether the arms' speeds differ on each dataset."""
@@ -125,16 +126,19 @@ class World(NamedTuple):
 
 
 def simulate(world: World, num_sweeps: int, seed: int = 0) -> xr.Dataset:
-    """Return sweeps of a world as `open_results` would give one, with the coordinate `sweep` beside `dataset`.
+    """Return simulated sweeps in the form of `open_results`, with the additional coordinate `sweep` on cell.
 
-    A run's metric is chance + A' g(s) + noise, g(s) = end (1 - exp(-(r s)^k)), with r such that g reaches the
-    headline's level .9 after exp(sd z) x 100 / speed steps, z standard normal. What is drawn for an arm does not
-    depend on the other arms.
+    The metric of a run after s steps is chance + gain g(s) + noise with g(s) = end (1 - exp(-(r s)^k)). The rate r is
+    such that g reaches the target .9 after exp(sd z) 100 / speed steps, with z standard normal. The draws of an arm do
+    not depend on the other arms.
 
     Args:
-        world: what is true.
-        num_sweeps: simulated sweeps.
-        seed: of all draws.
+        world: the truth.
+        num_sweeps: number of simulated sweeps.
+        seed: seed of all draws.
+
+    Returns:
+        Dataset with the dimensions (cell, seed, step). The cells of all sweeps stand along one dimension.
     """
     arms = world.labels()
     curves = [_curves(world, arm, num_sweeps, seed) for arm in arms]
@@ -143,14 +147,19 @@ def simulate(world: World, num_sweeps: int, seed: int = 0) -> xr.Dataset:
 
 
 def judge(ds: xr.Dataset, settings: StatisticsSettings = WORLD_SETTINGS) -> xr.Dataset:
-    """Return what the statistics that real sweeps go through say of each simulated sweep, on (sweep, dataset).
+    """Judge simulated sweeps by the same functions as real sweeps.
 
-    Families of Holm's correction are those of one sweep. A, which sets the level, is taken as known, as tuned sweeps
-    have it.
+    Holm's correction is computed within each sweep. The baseline's metric A, which sets the target's level, is given
+    its true value: tuned sweeps know it from the tuning seeds.
+
+    Args:
+        ds: from `simulate`.
+        settings: claims, target, alpha.
 
     Returns:
-        `verdict` (.., claim); `lower_end` and `diverged`, whether the report would tell so of the subject; and what
-        the table of ratios holds of subject over baseline in samples: `ratio`, `two_part`, their intervals.
+        On (sweep, dataset): `verdict` (.., claim); `lower_end`, whether the subject's final metric is shown to be worse
+        than the baseline's; `diverged`, whether a run of the subject diverged; and, for the subject over the baseline
+        in samples, `ratio`, `two_part`, `ratio_if_arrived`, `arrival_difference` and their intervals (.., bound).
     """
     runs = contenders(ds)
     labels = np.array(list(dict.fromkeys(runs["dataset"].values.tolist())), object)
@@ -158,24 +167,24 @@ def judge(ds: xr.Dataset, settings: StatisticsSettings = WORLD_SETTINGS) -> xr.D
     result = core(runs, reference, settings, ("arm", "selected_for", "sweep"), JUDGED_AXES)
     by_label, _ = verdicts(result, SUBJECT, settings)
     shape = (len(np.unique(runs["sweep"].values)), -1)
-    own = result.isel(contender=np.flatnonzero(result["arm"] == SUBJECT)).sel(rival=BASELINE)
-    pair = own.sel(target=settings.target, axis="samples")
+    over_baseline = result.isel(contender=np.flatnonzero(result["arm"] == SUBJECT)).sel(rival=BASELINE)
+    pair = over_baseline.sel(target=settings.target, axis="samples")
     words = by_label["verdict"].transpose("dataset", "claim").values
     place = ("sweep", "dataset")
-    told = {
+    variables = {
         "verdict": ((*place, "claim"), words.reshape(*shape, words.shape[1])),
-        "lower_end": (place, (own["non_inferior"] == "no").values.reshape(shape)),
-        "diverged": (place, (own["num_diverged"] > 0).values.reshape(shape)),
+        "lower_end": (place, (over_baseline["non_inferior"] == "no").values.reshape(shape)),
+        "diverged": (place, (over_baseline["num_diverged"] > 0).values.reshape(shape)),
     }
     for name in ("ratio", "two_part", "ratio_if_arrived", "arrival_difference"):
-        told[name] = (place, pair[name].values.reshape(shape))
+        variables[name] = (place, pair[name].values.reshape(shape))
     for name in ("ratio_bound", "ratio_if_arrived_bound", "arrival_difference_bound"):
-        told[name] = ((*place, "bound"), pair[name].transpose(..., "bound").values.reshape(*shape, 2))
-    return xr.Dataset(told, coords={"claim": by_label["claim"].values})
+        variables[name] = ((*place, "bound"), pair[name].transpose(..., "bound").values.reshape(*shape, 2))
+    return xr.Dataset(variables, coords={"claim": by_label["claim"].values})
 
 
 def _curves(world: World, arm: str, num_sweeps: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return an arm's metric (sweep, dataset, seed, step) and the steps at which its runs diverge, NaN if never."""
+    """Return the metric of an arm, (sweep, dataset, seed, step), and the step of each divergence, NaN for none."""
     planted = world.arms.get(arm, PlantedArm())
     shape = (num_sweeps, world.num_datasets, world.num_seeds)
     random = np.random.default_rng([seed, *shape, *f"planted worlds {arm}".encode()])
@@ -193,7 +202,7 @@ def _curves(world: World, arm: str, num_sweeps: int, seed: int) -> tuple[np.ndar
 
 
 def _as_results(world: World, metric: np.ndarray, diverged_at: np.ndarray) -> xr.Dataset:
-    """Return curves (sweep, dataset, arm, seed, step) under the names that results.nc has."""
+    """Return curves (sweep, dataset, arm, seed, step) as a Dataset with the names of results.nc."""
     num_sweeps, num_datasets, num_arms, num_seeds, _ = metric.shape
     planted = [world.arms.get(arm, PlantedArm()) for arm in world.labels()]
     repeats = num_sweeps * num_datasets
@@ -241,6 +250,6 @@ def _as_results(world: World, metric: np.ndarray, diverged_at: np.ndarray) -> xr
 
 
 def _evaluated(arm: PlantedArm) -> np.ndarray:
-    """Return at which of `STEPS` an arm is evaluated: at its last step, and at every so many before."""
+    """Return at which of `STEPS` an arm is evaluated, (step,): at its last step, and at every so many steps before."""
     within = np.flatnonzero(arm.length >= STEPS)
     return np.isin(np.arange(len(STEPS)), within[::-1][:: arm.every])
