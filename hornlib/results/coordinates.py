@@ -10,7 +10,7 @@ from hornlib.grid.cell import Cell
 from hornlib.models import MODELS
 from hornlib.parameters import Parameters, Value
 from hornlib.parameters.training import TrainingParameters
-from hornlib.results.run_variables import CURVES, VARIABLES
+from hornlib.results.run_variables import CURVES, PROVENANCE, VARIABLES
 from hornlib.structures import STRUCTURES
 
 __all__ = [
@@ -47,7 +47,8 @@ RESERVED = frozenset(
     | set(VARIABLES)
     | {f"final_{curve}" for curve in CURVES}
     | {"final_forward_flops"}
-    | {"device", "calibration_device", "calibrated_seconds", "step_time", "step_time_bound", "peak_memory"}
+    | set(PROVENANCE)
+    | {"calibration_device", "calibrated_seconds", "step_time", "step_time_bound", "peak_memory"}
 )
 """Words that xarray takes for itself (ds.sel(method=...) selects nothing, silently), and variables."""
 

@@ -10,6 +10,7 @@ __all__ = [
     "CURVES",
     "EVENTS",
     "PROFILES",
+    "PROVENANCE",
     "VARIABLES",
     "Variable",
     "check_variables",
@@ -83,6 +84,20 @@ VARIABLES: dict[str, Variable] = {
     "status": Variable(("seed",), "1", "how the run ended: complete or diverged"),
 }
 """Every variable of a run file, by name: the one source of dimensions, units and long names."""
+
+
+PROVENANCE: dict[str, Variable] = {
+    "device": Variable(("seed",), "1", "device that the run was trained on", optional=True),
+    "hornlib_version": Variable(
+        ("seed",), "1", "versions of hornlib that trained the run, separated by spaces", optional=True
+    ),
+    "hornlib_commit": Variable(
+        ("seed",), "1", "commit of hornlib that finished the run, or unknown", optional=True
+    ),
+    "torch_version": Variable(("seed",), "1", "version of torch that trained the run", optional=True),
+    "threads": Variable(("seed",), "1", "CPU threads that the run was trained with", optional=True),
+}
+"""Variables of results.nc that repeat an attribute of the run file for each of its seeds."""
 
 
 def dimension_sizes(variables: Mapping[str, np.ndarray]) -> dict[str, int]:

@@ -33,7 +33,7 @@ from hornlib.results.coordinates import (
 )
 from hornlib.results.final_network import FORWARD_FLOPS, final_forward_flops, may_change
 from hornlib.results.run_file import SCHEMA_VERSION, RunFile
-from hornlib.results.run_variables import CURVES, VARIABLES
+from hornlib.results.run_variables import CURVES, PROVENANCE, VARIABLES
 
 if TYPE_CHECKING:
     import netCDF4
@@ -151,13 +151,11 @@ class Table:
         for name in ("diverged_at_step", "lanes"):
             values = self._filled(DIMENSIONS[:2], partial(_variable, name))
             _write(file, name, DIMENSIONS[:2], values, _attributes(name))
-        device = self._filled(
-            DIMENSIONS[:2],
-            lambda run: np.full(len(run.variables["seed"]), run.attributes.get("device", ""), object),
-            "",
-        )
-        attributes = {"units": "1", "long_name": "device that the run was trained on"}
-        _write(file, "device", DIMENSIONS[:2], device, attributes)
+        for name, (_, units, long_name, _) in PROVENANCE.items():
+            values = self._filled(
+                DIMENSIONS[:2], partial(_provenance, name), np.nan if name == "threads" else ""
+            )
+            _write(file, name, DIMENSIONS[:2], values, {"units": units, "long_name": long_name})
         attributes = {"units": "1", "long_name": "how the run ended: complete, diverged, missing or unwanted"}
         _write(file, "status", DIMENSIONS[:2], self._status(), attributes)
         if any(may_change(cell) for cell in self.grid.cells.values()):  # elsewhere `forward_flops` says it
@@ -256,6 +254,14 @@ def _variable(name: str, run: RunFile) -> np.ndarray | None:
 def _last(name: str, run: RunFile) -> np.ndarray | None:
     curve = run.variables.get(name)
     return None if curve is None else curve[:, -1]
+
+
+def _provenance(name: str, run: RunFile) -> np.ndarray:
+    """Return what a run file's attributes say of its training, (seed,)."""
+    if name == "hornlib_version" and "hornlib_versions_trained" in run.attributes:
+        name = "hornlib_versions_trained"
+    value = run.attributes.get(name, np.nan if name == "threads" else "")
+    return np.full(len(run.variables["seed"]), value, np.float64 if name == "threads" else object)
 
 
 def _attributes(name: str, suffix: str = "") -> dict[str, Any]:

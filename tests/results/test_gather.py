@@ -82,6 +82,23 @@ def test_everything_has_units_and_a_long_name_and_no_object_or_boolean_parameter
     assert ds.num_nodes.attrs["description"] == "Units of the recurrent layer; the width."
 
 
+def test_every_run_says_which_software_trained_it_on_what(grid, cell, write_run, record):
+    one, other = cell(), cell(steps=20)
+    write_run(one, 0, 0, record(one, range(1), torch_version="2.9.0", threads=1))
+    resumed = {"hornlib_version": "1.1", "hornlib_versions_trained": "1.0 1.1", "torch_version": "2.10.0"}
+    write_run(other, 0, 0, record(other, range(1), threads=8, device="cuda H200", **resumed))
+    with gather(grid({"s": ({"a": [one], "b": [other]}, range(2))}), partial=True) as ds:
+        for name, values in {
+            "torch_version": [["2.9.0", ""], ["2.10.0", ""]],
+            "hornlib_version": [["1.0", ""], ["1.0 1.1", ""]],
+            "hornlib_commit": [["abc", ""], ["abc", ""]],
+            "device": [["cpu x86", ""], ["cuda H200", ""]],
+            "threads": [[1, np.nan], [8, np.nan]],
+        }.items():
+            np.testing.assert_array_equal(ds[name].values, values)
+            assert ds[name].dims == ("cell", "seed") and ds[name].attrs["long_name"]
+
+
 def test_plain_xarray_is_enough(gathered):
     cells, _, ds = gathered
     assert ds.query(cell="in_thesis and dataset == 'mnist'").cell.values.tolist() == [cells[2].name]
