@@ -7,7 +7,7 @@ export PATH := $(abspath $(BIN)):$(PATH)
 # One thread a process: Snakemake runs processes side by side, and results are bit-identical only at equal threads and lanes.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help install sweep test test-slow testbed testbed-down lint format schema lock clean
+.PHONY: help install sweep test test-slow test-lowest coverage docs testbed testbed-down lint format schema lock clean
 .DEFAULT_GOAL := help
 
 help: ## what can be made
@@ -26,11 +26,34 @@ $(VENV)/installed: requirements.lock pyproject.toml
 sweep: install ## run the default sweep; leaves results/results.nc and results/figures/
 	snakemake --cores $(CORES)
 
-test: install ## every test but the slow ones
-	python -m pytest -m "not slow"
+PYTEST = python -m pytest --numprocesses $(CORES)
+
+test: install ## every test but the slow ones, on CORES=2 cores
+	$(PYTEST) -m "not slow"
 
 test-slow: install ## the slow tests
-	python -m pytest -m slow
+	$(PYTEST) -m slow
+
+LOWEST = $${TMPDIR:-/tmp}/hornlib-lowest
+test-lowest: ## the tests that need no torch, on the lowest versions that pyproject.toml allows (needs uv: pip install uv)
+	@rm -rf $(LOWEST) && mkdir -p $(LOWEST)
+	@echo 'torch >= 0 ; python_version < "3"' > $(LOWEST)/without-torch.txt
+	@echo 'torchvision >= 0 ; python_version < "3"' >> $(LOWEST)/without-torch.txt
+	uv pip compile --quiet --resolution lowest-direct --python-version 3.11 --extra test \
+		--overrides $(LOWEST)/without-torch.txt pyproject.toml -o $(LOWEST)/requirements.txt
+	uv venv --quiet --python 3.11 $(LOWEST)/venv
+	VIRTUAL_ENV=$(LOWEST)/venv uv pip install --quiet -r $(LOWEST)/requirements.txt
+	VIRTUAL_ENV=$(LOWEST)/venv uv pip install --quiet --no-deps --editable .
+	@echo 'Tests that need torch are left out: its older versions are large downloads.'
+	PATH=$(LOWEST)/venv/bin:$$PATH $(PYTEST) -m "not slow" -p no:cacheprovider
+	@rm -rf $(LOWEST)
+
+coverage: install ## run the tests that are not slow and print which lines they never reach; a page in htmlcov/
+	$(PYTEST) -m "not slow" --cov --cov-report=term:skip-covered --cov-report=html
+
+docs: install ## the pages of docs/ and of every docstring as HTML, in docs/build/
+	sphinx-build --fail-on-warning --keep-going --quiet --builder html docs docs/build
+	@echo 'Open docs/build/index.html'
 
 testbed: ## a real SLURM on this machine, to try the cluster profile (see cluster/testbed/README.md)
 	@cluster/testbed/testbed install

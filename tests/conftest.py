@@ -1,6 +1,9 @@
-"""Fixtures that several folders of tests share: configurations in a file, a tuned sweep, and its trials."""
+"""Fixtures that several folders of tests share, and how tests are run: side by side, and without torch."""
 
+import importlib.util
 import textwrap
+from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +15,85 @@ from hornlib.results.tuning_file import TrialRecord, write_trials
 # The same examples at every call, and no limit of time: a slow machine is no wrong answer.
 settings.register_profile("hornlib", derandomize=True, deadline=None)
 settings.load_profile("hornlib")
+
+HAS_TORCH = importlib.util.find_spec("torch") is not None
+
+NEEDS_TORCH = (
+    "benchmarks",
+    "calibration",
+    "cluster",
+    "data",
+    "dynamics",
+    "findings",
+    "mechanism",
+    "models",
+    "stability",
+)
+NEEDS_TORCH += (
+    "structures",
+    "training",
+    "tuning",
+    "workflow",
+    "grid/test_matching.py",
+    "grid/test_shapes.py",
+)
+"""What is left out where torch is not installed (`make test-lowest`): these import it at their top, or train."""
+
+TOGETHER = ("cluster/end_to_end", "statistics", "results", "report", "status")
+"""Folders whose tests one process of pytest-xdist runs: they share a SLURM, or fixtures that are costly to make."""
+
+
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    """Leave out what needs torch where there is none."""
+    path = collection_path.relative_to(Path(__file__).parent).as_posix()
+    return True if not HAS_TORCH and path in NEEDS_TORCH else None
+
+
+def _unit(nodeid: str) -> str:
+    """Return the file of a test, or its folder where that is one of TOGETHER."""
+    file = nodeid.partition("::")[0]
+    return next((folder for folder in TOGETHER if file.startswith(f"tests/{folder}/")), file)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the folders that one process runs, so that the others need not wait for it at the end."""
+    items.sort(key=lambda item: _unit(item.nodeid) not in TOGETHER)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """Give every process whole files, whose fixtures are then made once."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByUnit(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return _unit(nodeid)
+
+    config.option.loadscopereorder = False
+    return ByUnit(config, log)
+
+
+def _skip_without_torch() -> Iterator[None]:
+    """Skip a test that turns out to need torch where there is none."""
+    try:
+        return (yield)
+    except ModuleNotFoundError as error:
+        if HAS_TORCH or error.name != "torch":
+            raise
+        pytest.skip("this test needs torch")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup() -> Iterator[None]:
+    """Make fixtures; those that need torch skip their test where there is none."""
+    return (yield from _skip_without_torch())
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call() -> Iterator[None]:
+    """Run the test; one that needs torch is skipped where there is none."""
+    return (yield from _skip_without_torch())
+
 
 TUNED_SWEEP = """
 seeds: 3
