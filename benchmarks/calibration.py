@@ -19,7 +19,7 @@ from hornlib.grid import Grid, read_grid
 from hornlib.grid.cell import Cell
 from hornlib.grid.shapes import distinct_shapes
 from hornlib.results.calibration import Calibration, median_bounds, read_calibration
-from hornlib.training.chunk import Lane, start_chunk
+from hornlib.training.chunk import Run, start_chunk
 from hornlib.training.job import set_precision, warm_up
 from hornlib.training.loop import train_chunk
 
@@ -39,7 +39,7 @@ def trained(cell: Cell, steps: int) -> float:
     device = torch.device("cpu")
     set_precision(cell.training.precision, device)
     splits = load(short.data, device)
-    warm_up([Lane(short, 0)], splits)
+    warm_up([Run(short, 0)], splits)
     chunk = start_chunk(short, [0], device)
     train_chunk(chunk, splits)
     return chunk.seconds / chunk.step

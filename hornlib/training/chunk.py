@@ -13,7 +13,7 @@ from hornlib.models.lanes import LaneGroup, make_lanes, make_template
 from hornlib.parameters import ModelParameters
 from hornlib.training.optimizers import AdamW, Sgd, make_optimizer
 
-__all__ = ["CURVES", "Chunk", "EventRecord", "Group", "Lane", "start_chunk", "start_lanes"]
+__all__ = ["CURVES", "Chunk", "EventRecord", "Group", "Run", "start_chunk", "start_lanes"]
 
 CURVES = (
     "training_loss",
@@ -28,8 +28,8 @@ CURVES = (
 )
 
 
-class Lane(NamedTuple):
-    """One run of a chunk; lanes may differ in their learning rate and in their model's `per_lane` parameters."""
+class Run(NamedTuple):
+    """One cell with one seed. Runs of one chunk may differ in learning rate and in `per_lane` parameters."""
 
     cell: Cell
     seed: int
@@ -129,7 +129,7 @@ class Chunk:
         flops: (rows,) int64, training FLOPs so far.
     """
 
-    rows: list[Lane]
+    rows: list[Run]
     groups: list[Group]
     step: int
     curves: dict[str, Tensor]
@@ -213,10 +213,10 @@ class Chunk:
 
 def start_chunk(cell: Cell, seeds: Sequence[int], device: torch.device) -> Chunk:
     """Return the chunk of one cell before its first step."""
-    return start_lanes([Lane(cell, seed) for seed in seeds], device)
+    return start_lanes([Run(cell, seed) for seed in seeds], device)
 
 
-def start_lanes(rows: Sequence[Lane], device: torch.device) -> Chunk:
+def start_lanes(rows: Sequence[Run], device: torch.device) -> Chunk:
     """Return the chunk of these runs before its first step."""
     cell, seeds, count = rows[0].cell, [row.seed for row in rows], len(rows)
     lanes = make_lanes([row.cell.model for row in rows], cell.task(), seeds, device)

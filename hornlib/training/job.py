@@ -17,7 +17,7 @@ from hornlib.parameters.probes import ProbeSettings
 from hornlib.provenance import commit
 from hornlib.results.run_file import SCHEMA_VERSION
 from hornlib.training.checkpoint import load_checkpoint, remove_checkpoint, save_checkpoint, set_aside
-from hornlib.training.chunk import Chunk, Lane, start_lanes
+from hornlib.training.chunk import Chunk, Run, start_lanes
 from hornlib.training.interruption import Interrupted, StopRequest
 from hornlib.training.loop import train_chunk, train_step
 from hornlib.training.probing import Plan, Probe
@@ -72,7 +72,7 @@ class Assignment(NamedTuple):
     """
 
     name: str
-    groups: Sequence[Sequence[Lane]]
+    groups: Sequence[Sequence[Run]]
     specification: Any
     seeds: tuple[int, int]
 
@@ -86,7 +86,7 @@ class Assignment(NamedTuple):
         num_runs = max(map(len, self.groups))
         return min(chunk_width(lanes, group[0].cell, num_runs, device_type) for group in self.groups)
 
-    def chunks(self, width: int) -> Iterator[Sequence[Lane]]:
+    def chunks(self, width: int) -> Iterator[Sequence[Run]]:
         """Yield the runs that train together, at most `width`, in their order."""
         for group in self.groups:
             for start in range(0, len(group), width):
@@ -274,7 +274,7 @@ def is_out_of_memory(error: RuntimeError) -> bool:
     return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
-def warm_up(rows: Sequence[Lane], splits: Splits) -> None:
+def warm_up(rows: Sequence[Run], splits: Splits) -> None:
     """Make one step on lanes that are thrown away, so that no run's clock pays for first calls and caches."""
     device = splits.train.targets.device
     chunk = start_lanes(rows, device)

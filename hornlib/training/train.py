@@ -12,7 +12,7 @@ from hornlib.grid.cell import Cell
 from hornlib.grid.jobs import Range
 from hornlib.results.dynamics_file import write_dynamics_file
 from hornlib.results.run_file import RunRecord, write_run_file
-from hornlib.training.chunk import Lane
+from hornlib.training.chunk import Run
 from hornlib.training.job import Assignment, Attributes, TrainOptions, run_assignment
 from hornlib.training.probing import make_plan
 from hornlib.training.recording import Numbers, dynamics_record, refuse_too_large
@@ -36,7 +36,7 @@ def train_job(cell: Cell, seeds: Range, output: Path, options: TrainOptions) -> 
         ResourceError: the memory does not hold the lanes.
         Interrupted: a signal asked to stop; the checkpoint is saved.
     """
-    runs = [Lane(cell, seed) for seed in seeds.seeds()]
+    runs = [Run(cell, seed) for seed in seeds.seeds()]
     plan = None if options.probes is None else make_plan(cell, options.probes)
     if plan is not None:
         refuse_too_large(plan, len(runs), cell.structure.name)
@@ -60,13 +60,13 @@ def dynamics_path(run_file: Path) -> Path:
     return run_file.parent.parent / "dynamics" / run_file.name
 
 
-def _probed(runs: list[Lane], finished: list[ChunkRows]) -> list[tuple[list[int], Numbers]]:
+def _probed(runs: list[Run], finished: list[ChunkRows]) -> list[tuple[list[int], Numbers]]:
     """Return the seeds of every chunk and what its probes measured."""
     seeds = iter(run.seed for run in runs)
     return [(list(islice(seeds, len(part.diverged_at))), part.probes) for part in finished]
 
 
-def _record(runs: list[Lane], finished: list[ChunkRows], attributes: Attributes) -> RunRecord:
+def _record(runs: list[Run], finished: list[ChunkRows], attributes: Attributes) -> RunRecord:
     cell, rows = runs[0].cell, stacked(finished)
     diverged_at = rows.diverged_at.numpy()
     layers = {name: profile.numpy() for name, profile in rows.profiles.items()}
@@ -84,7 +84,7 @@ def _record(runs: list[Lane], finished: list[ChunkRows], attributes: Attributes)
     )
 
 
-def _event_columns(runs: list[Lane], events: list[list[Any]]) -> dict[str, np.ndarray]:
+def _event_columns(runs: list[Run], events: list[list[Any]]) -> dict[str, np.ndarray]:
     """Return the variables of what a structure did, each (events,)."""
     rows, steps, kinds, positions, scores = zip(
         *sorted(events, key=lambda event: (event[1], event[0])), strict=True

@@ -11,7 +11,7 @@ from hornlib.grid.cell import Cell
 from hornlib.grid.finalists import FinalistStage
 from hornlib.grid.tuned_arms import TunedArm
 from hornlib.results.tuning_file import TrialRecord, write_trials
-from hornlib.training.chunk import Lane
+from hornlib.training.chunk import Run
 from hornlib.training.job import Assignment, Attributes, TrainOptions, run_assignment
 from hornlib.training.rows import ChunkRows, stacked
 from hornlib.tuning.trials import trial_cells, trial_values
@@ -54,7 +54,7 @@ def _train(
     stage: TunedArm | FinalistStage, arm: TunedArm, trials: Sequence[int], output: Path, options: TrainOptions
 ) -> None:
     seeds, cells = stage.all_seeds(), trial_cells(arm)
-    runs = [Lane(cells[trial], seed) for trial in trials for seed in seeds]
+    runs = [Run(cells[trial], seed) for trial in trials for seed in seeds]
     groups = [list(group) for _, group in groupby(runs, key=lambda run: _shared(arm, run.cell))]
     # the finalists follow from other files: a checkpoint of other finalists must not be resumed
     asked = stage.document() if stage is arm else {**stage.document(), "finalists": list(trials)}

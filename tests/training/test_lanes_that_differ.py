@@ -6,7 +6,7 @@ import torch
 from hornlib.data.loading import load
 from hornlib.grid.cell import parse_specification
 from hornlib.models import MODELS
-from hornlib.training.chunk import Lane, start_lanes
+from hornlib.training.chunk import Run, start_lanes
 from hornlib.training.loop import train_chunk
 
 CPU = torch.device("cpu")
@@ -57,7 +57,7 @@ def curves(rows):
 )
 def test_lanes_of_different_constants_are_what_each_is_alone(model, key):
     others = {"preset": "public"} if key == "integration_step" else {}  # unit_gain is free of units of time
-    rows = [Lane(cell_of(model, **others, **{key: value}), 3) for value in VALUES[key]]
+    rows = [Run(cell_of(model, **others, **{key: value}), 3) for value in VALUES[key]]
     together = curves(rows)
     for row, lane in enumerate(rows):
         alone = curves([lane])
@@ -67,7 +67,7 @@ def test_lanes_of_different_constants_are_what_each_is_alone(model, key):
 
 
 def test_a_lane_with_another_learning_rate_is_what_it_is_alone_though_a_neighbour_diverges():
-    rows = [Lane(cell_of("mlp", rate), seed) for rate in (1e-3, 1e-1, 1e6) for seed in (0, 1)]
+    rows = [Run(cell_of("mlp", rate), seed) for rate in (1e-3, 1e-1, 1e6) for seed in (0, 1)]
     together = curves(rows)
     for row, lane in enumerate(rows[:4]):
         torch.testing.assert_close(
@@ -76,6 +76,6 @@ def test_a_lane_with_another_learning_rate_is_what_it_is_alone_though_a_neighbou
 
 
 def test_the_same_seed_sees_the_same_batches_whatever_the_learning_rate():
-    rows = [Lane(cell_of("mlp", rate), 5) for rate in (1e-9, 2e-9)]
+    rows = [Run(cell_of("mlp", rate), 5) for rate in (1e-9, 2e-9)]
     losses = curves(rows)["training_loss"]  # of the same initial network on the same first batch
     torch.testing.assert_close(losses[0], losses[1], rtol=1e-5, atol=1e-6)

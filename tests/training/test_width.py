@@ -10,7 +10,7 @@ import xarray as xr
 from hornlib.grid.cell import parse_specification
 from hornlib.grid.jobs import Range
 from hornlib.training import job
-from hornlib.training.chunk import Lane
+from hornlib.training.chunk import Run
 from hornlib.training.job import Assignment, TrainOptions
 from hornlib.training.train import train_job
 from hornlib.training.width import NUMBERS_AT_ONCE, chunk_width, numbers_a_step
@@ -83,7 +83,7 @@ def test_a_number_of_lanes_is_taken_as_it_is_up_to_the_runs():
 
 def test_the_costliest_group_of_a_job_sets_the_width_of_all():
     cells = [cell_of(HORN_CNN), cell_of(HORN_CNN, image_size=28)]
-    groups = [[Lane(cell, seed) for seed in range(runs)] for cell, runs in zip(cells, (2, 7), strict=True)]
+    groups = [[Run(cell, seed) for seed in range(runs)] for cell, runs in zip(cells, (2, 7), strict=True)]
     assert Assignment("both", groups, None, (0, 6)).width("auto", "cpu") == 1
     assert Assignment("small", groups[:1], None, (0, 1)).width("auto", "cpu") == 2
     assert Assignment("both", groups, None, (0, 6)).width(16, "cpu") == 7

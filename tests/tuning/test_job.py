@@ -11,7 +11,7 @@ from hornlib.grid.tuned_arms import tuned_arm
 from hornlib.parameters.tuning import FinalistParameters, TuneRange, TuningParameters
 from hornlib.results.tuning_file import read_trials
 from hornlib.training import job
-from hornlib.training.chunk import Lane, start_lanes
+from hornlib.training.chunk import Run, start_lanes
 from hornlib.training.interruption import Interrupted
 from hornlib.training.job import TrainOptions
 from hornlib.training.loop import train_chunk
@@ -45,7 +45,7 @@ def test_every_trial_and_seed_is_what_it_is_alone(tmp_path):
     for trial, cell in enumerate(trial_cells(arm)):
         assert trials["model.leak_rate"][trial] == cell.model.leak_rate
         for seed in arm.all_seeds():
-            chunk = start_lanes([Lane(cell, seed)], torch.device("cpu"))
+            chunk = start_lanes([Run(cell, seed)], torch.device("cpu"))
             train_chunk(chunk, load(cell.data, "cpu"))
             np.testing.assert_allclose(
                 trials["validation_loss"].sel(trial=trial, seed=seed),
@@ -80,7 +80,7 @@ def test_a_finalist_is_its_trial_with_the_fresh_seeds(tmp_path):
     for trial in (0, 2):
         cell = trial_cells(arm)[trial]
         assert finalists["training.learning_rate"].sel(trial=trial) == cell.training.learning_rate
-        chunk = start_lanes([Lane(cell, 1003)], torch.device("cpu"))
+        chunk = start_lanes([Run(cell, 1003)], torch.device("cpu"))
         train_chunk(chunk, load(cell.data, "cpu"))
         np.testing.assert_allclose(
             finalists["validation_loss"].sel(trial=trial, seed=1003),
