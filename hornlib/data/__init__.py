@@ -1,67 +1,31 @@
-"""The table of datasets: what each declares about itself, known without its files and without torch."""
+"""The table of datasets: what each declares about itself, without its files and without torch."""
 
-from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from collections.abc import Mapping
+from typing import NamedTuple
 
-__all__ = ["DATASETS", "MAXWELL", "MAXWELL_SMALL", "DatasetDeclaration", "MaxwellFile"]
+from hornlib.data.declaration import DatasetDeclaration, FileLayout, StoredFile
+
+__all__ = [
+    "DATASETS",
+    "MAXWELL",
+    "MAXWELL_SMALL",
+    "DatasetDeclaration",
+    "FileLayout",
+    "MaxwellFile",
+    "StoredFile",
+]
 
 
-@dataclass(frozen=True, kw_only=True)
-class DatasetDeclaration:
-    """What a dataset promises; a file that breaks the promise is refused when it is read.
+def _layout(loader: str, folder: str = "", files: Mapping[str, str] | None = None) -> FileLayout:
+    """Return a layout.
 
-    Attributes:
-        name: its key in `DATASETS`.
-        example_shape: one example as stored: (channels, height, width) of an image, (features,) of a vector.
-        num_outputs: classes, or regressed components.
-        num_train, num_test: examples in each part, before the validation split.
-        loader: `module:function`, called as `function(root, download)` for a `hornlib.data.loaders.Raw`.
-        description: what it is, and its terms.
-        files: what must lie under the data root, relative to it; empty if the examples come without files.
-        origin: how `hornlib data` comes by the files: served, torchvision downloads them; computed, they are solved
-            for and written; given, not at all.
-        loss: what training minimises.
-        metric: what evaluation reports beside the loss.
-        takes_noise: whether the inputs are measurements, to which `data.noise` may add.
+    Args:
+        loader: `module:function` within hornlib.data.
+        folder: of the files, relative to the data root.
+        files: name of each file to its MD5 as published.
     """
-
-    name: str
-    example_shape: tuple[int, ...]
-    num_outputs: int
-    num_train: int
-    num_test: int
-    loader: str
-    description: str
-    files: tuple[str, ...] = ()
-    origin: Literal["served", "computed", "given"] = "served"
-    loss: Literal["cross_entropy", "mse"] = "cross_entropy"
-    metric: Literal["accuracy", "relative_l2"] = "accuracy"
-    takes_noise: bool = False
-
-    @property
-    def is_vector(self) -> bool:
-        """Whether an example is a vector of features, and no image."""
-        return len(self.example_shape) == 1
-
-    @property
-    def needs_download(self) -> bool:
-        """Whether files must lie under the data root before a job trains: what `prepare` sees to."""
-        return bool(self.files)
-
-    @property
-    def direction(self) -> Literal["maximise", "minimise"]:
-        """Which way the metric gets better."""
-        return "maximise" if self.metric == "accuracy" else "minimise"
-
-    @property
-    def chance(self) -> float:
-        """The metric of a network that knows nothing: accuracy 1/K; relative L2 of the answer zero, 1."""
-        return 1 / self.num_outputs if self.metric == "accuracy" else 1.0
-
-
-def _idx_files(folder: str) -> tuple[str, ...]:
-    parts = ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
-    return tuple(f"{folder}/raw/{part}-ubyte" for part in parts)
+    stored = tuple(StoredFile(f"{folder}/{name}", md5) for name, md5 in (files or {}).items())
+    return FileLayout(f"hornlib.data.{loader}", stored)
 
 
 DIGITS = DatasetDeclaration(
@@ -70,7 +34,7 @@ DIGITS = DatasetDeclaration(
     num_outputs=10,
     num_train=1437,
     num_test=360,
-    loader="hornlib.data.loaders:digits",
+    layouts=(_layout("loaders:digits"),),
     description="1,797 handwritten digits of 8x8 pixels, shipped with scikit-learn (UCI, CC BY 4.0); "
     "the test part is a fixed stratified fifth",
 )
@@ -81,9 +45,19 @@ MNIST = DatasetDeclaration(
     num_outputs=10,
     num_train=60_000,
     num_test=10_000,
-    loader="hornlib.data.vision:mnist",
+    layouts=(
+        _layout(
+            "idx:mnist",
+            "MNIST/raw",
+            {
+                "train-images-idx3-ubyte": "6bbc9ace898e44ae57da46a324031adb",
+                "train-labels-idx1-ubyte": "a25bea736e30d166cdddb491f175f624",
+                "t10k-images-idx3-ubyte": "2646ac647ad5339dbf082846283269ea",
+                "t10k-labels-idx1-ubyte": "27ae3e4e09519cfbb04c329615203637",
+            },
+        ),
+    ),
     description="Handwritten digits, 28x28 grey (LeCun, Cortes, Burges)",
-    files=_idx_files("MNIST"),
 )
 
 FASHION_MNIST = DatasetDeclaration(
@@ -92,9 +66,19 @@ FASHION_MNIST = DatasetDeclaration(
     num_outputs=10,
     num_train=60_000,
     num_test=10_000,
-    loader="hornlib.data.vision:fashion_mnist",
+    layouts=(
+        _layout(
+            "idx:fashion_mnist",
+            "FashionMNIST/raw",
+            {
+                "train-images-idx3-ubyte": "f4a8712d7a061bf5bd6d2ca38dc4d50a",
+                "train-labels-idx1-ubyte": "9018921c3c673c538a1fc5bad174d6f9",
+                "t10k-images-idx3-ubyte": "8181f5470baa50b63fa0f6fddb340f0a",
+                "t10k-labels-idx1-ubyte": "15d484375f8d13e6eb1aabb0c3f46965",
+            },
+        ),
+    ),
     description="Articles of clothing, 28x28 grey (Zalando, MIT licence)",
-    files=_idx_files("FashionMNIST"),
 )
 
 CIFAR10 = DatasetDeclaration(
@@ -103,12 +87,34 @@ CIFAR10 = DatasetDeclaration(
     num_outputs=10,
     num_train=50_000,
     num_test=10_000,
-    loader="hornlib.data.vision:cifar10",
-    description="Colour photographs of 32x32 pixels in 10 classes (Krizhevsky 2009)",
-    files=tuple(
-        f"cifar-10-batches-py/{part}"
-        for part in (*(f"data_batch_{number}" for number in range(1, 6)), "test_batch", "batches.meta")
+    layouts=(
+        _layout(
+            "cifar:cifar10",
+            "cifar-10-batches-py",
+            {
+                "data_batch_1": "c99cafc152244af753f735de768cd75f",
+                "data_batch_2": "d4bba439e000b95fd0a9bffe97cbabec",
+                "data_batch_3": "54ebc095f3ab1f0389bbae665268c751",
+                "data_batch_4": "634d18415352ddfa80567beed471001a",
+                "data_batch_5": "482c414d41f54cd18b22e5b47cb7c3cb",
+                "test_batch": "40351d587109b95175f43aff81a1287e",
+                "batches.meta": "5ff9c542aee3614f3951f8cda6e48888",
+            },
+        ),
+        _layout(
+            "cifar:cifar10_binary",
+            "cifar-10-batches-bin",
+            {
+                "data_batch_1.bin": "5dd7e06a14cb22eb9f671a540d1b7c25",
+                "data_batch_2.bin": "5ea93a67294ea407fff1d09f752e9692",
+                "data_batch_3.bin": "942cd6a4bcdd0dd3c604fbe906cb4421",
+                "data_batch_4.bin": "ae636b3ba5c66a11e91e8cb52e771fcb",
+                "data_batch_5.bin": "53f37980c15c3d472c316c40844f3f0d",
+                "test_batch.bin": "803d5f7f4d78ea53de84dbe85f74fb6d",
+            },
+        ),
     ),
+    description="Colour photographs of 32x32 pixels in 10 classes (Krizhevsky 2009)",
 )
 
 CIFAR100 = DatasetDeclaration(
@@ -117,9 +123,26 @@ CIFAR100 = DatasetDeclaration(
     num_outputs=100,
     num_train=50_000,
     num_test=10_000,
-    loader="hornlib.data.vision:cifar100",
+    layouts=(
+        _layout(
+            "cifar:cifar100",
+            "cifar-100-python",
+            {
+                "train": "16019d7e3df5f24257cddd939b257f8d",
+                "test": "f0ef6b0ae62326f3e7ffdfab6717acfc",
+                "meta": "7973b15100ade9c7d40fb424638fde48",
+            },
+        ),
+        _layout(
+            "cifar:cifar100_binary",
+            "cifar-100-binary",
+            {
+                "train.bin": "6172c7755cfe09b2fe270c85cebc1b15",
+                "test.bin": "4499cfba6c016c1be1438163640a0898",
+            },
+        ),
+    ),
     description="Colour photographs of 32x32 pixels in 100 fine classes (Krizhevsky 2009)",
-    files=tuple(f"cifar-100-python/{part}" for part in ("train", "test", "meta")),
 )
 
 PHOTO_PATCHES = DatasetDeclaration(
@@ -128,10 +151,14 @@ PHOTO_PATCHES = DatasetDeclaration(
     num_outputs=10,
     num_train=5_000,
     num_test=1_000,
-    loader="hornlib.data.loaders:photo_patches",
-    description="32x32 colour patches, the class being which of ten photographs a patch was cut from; "
-    "a stand-in for shape and speed, used only where its file is given",
-    files=("photo_patches.npz",),
+    layouts=(
+        FileLayout(
+            "hornlib.data.loaders:photo_patches",
+            (StoredFile("photo_patches.npz", "86ba1741d7373c3b92407c60457168b2"),),
+        ),
+    ),
+    description="32x32 colour patches, where the class says from which of ten photographs a patch was cut; "
+    "a stand-in for measurements of speed, to be used only where its file is given",
     origin="given",
 )
 
@@ -141,7 +168,7 @@ SPIRALS = DatasetDeclaration(
     num_outputs=2,
     num_train=450,
     num_test=150,
-    loader="hornlib.data.functions:spirals",
+    layouts=(_layout("functions:spirals"),),
     description="Points of two interleaved spirals of one turn, 300 each, radius 0.5 to 1.5",
 )
 
@@ -151,7 +178,7 @@ PEAKS = DatasetDeclaration(
     num_outputs=1,
     num_train=10_000,
     num_test=1_000,
-    loader="hornlib.data.functions:peaks",
+    layouts=(_layout("functions:peaks"),),
     description="MATLAB's function `peaks` of two numbers, drawn uniformly from [-3, 3] x [-3, 3]",
     loss="mse",
     metric="relative_l2",
@@ -163,7 +190,7 @@ SINE = DatasetDeclaration(
     num_outputs=1,
     num_train=10_000,
     num_test=1_000,
-    loader="hornlib.data.functions:sine",
+    layouts=(_layout("functions:sine"),),
     description="The sine of a number drawn uniformly from [-3, 3]",
     loss="mse",
     metric="relative_l2",
@@ -203,9 +230,12 @@ def _maxwell(
         num_outputs=num_outputs,
         num_train=stored.num_train,
         num_test=stored.num_test,
-        loader=f"hornlib.data.maxwell.loaders:{name.removeprefix('maxwell_')}",
+        layouts=(
+            FileLayout(
+                f"hornlib.data.maxwell.loaders:{name.removeprefix('maxwell_')}", (StoredFile(stored.file),)
+            ),
+        ),
         description=f"{description}; {stored.cells_a_side} cells a side",
-        files=(stored.file,),
         origin="computed",
         loss="mse",
         metric="relative_l2",

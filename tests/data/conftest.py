@@ -1,5 +1,6 @@
 """What the data tests share: the folder of real files, and small files in CIFAR's layout."""
 
+import dataclasses
 import os
 import pickle
 from pathlib import Path
@@ -9,7 +10,6 @@ import pytest
 
 from hornlib.data import DATASETS
 from hornlib.data.parameters import DataParameters
-from hornlib.data.reading import missing_files
 
 
 @pytest.fixture(scope="session")
@@ -24,7 +24,7 @@ def real(data_root):
     """A function that gives the parameters of a real dataset, or skips where its files are not there."""
 
     def parameters(name, **fields):
-        missing = missing_files(DATASETS[name], data_root)
+        missing = DATASETS[name].missing_files(data_root)
         if missing:
             pytest.skip(f"{name} is not in {data_root}: {', '.join(missing)}")
         return DataParameters(name=name, root=str(data_root), **fields)
@@ -43,6 +43,26 @@ def without_checksums():
         return type(dataset.__name__, (dataset,), {**lists, "meta": {**dataset.meta, "md5": None}})
 
     return relaxed
+
+
+@pytest.fixture
+def declare_small(monkeypatch):
+    """A function that declares a dataset with fewer examples, without checksums unless they are given."""
+
+    def declare(name, num_train, num_test, checksums=None):
+        layouts = tuple(
+            layout._replace(
+                files=tuple(file._replace(md5=(checksums or {}).get(file.path)) for file in layout.files)
+            )
+            for layout in DATASETS[name].layouts
+        )
+        declaration = dataclasses.replace(
+            DATASETS[name], num_train=num_train, num_test=num_test, layouts=layouts
+        )
+        monkeypatch.setitem(DATASETS, name, declaration)
+        return declaration
+
+    return declare
 
 
 @pytest.fixture

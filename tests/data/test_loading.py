@@ -6,7 +6,7 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 
-from hornlib.data import DATASETS
+from hornlib.data import DATASETS, FileLayout
 from hornlib.data.loaders import Raw
 from hornlib.data.loading import load, moments
 from hornlib.data.parameters import DataParameters
@@ -139,7 +139,7 @@ def test_mnist_validation_is_stratified(mnist):
     assert (splits.validation.targets.bincount() - shares).abs().max() <= 1
 
 
-@pytest.mark.parametrize("name", ["fashion_mnist", "photo_patches"])
+@pytest.mark.parametrize("name", ["fashion_mnist", "cifar10", "photo_patches"])
 def test_real_files_load_at_their_declared_sizes(real, name):
     data = real(name, train_subset=500)
     splits = load(data, "cpu")
@@ -163,7 +163,7 @@ def waves_declared(monkeypatch):
     declaration = dataclasses.replace(
         DATASETS["digits"],
         **{"name": "waves", "example_shape": (1, 12, 1), "num_outputs": 2, "num_train": 40, "num_test": 10},
-        **{"loss": "mse", "metric": "relative_l2", "loader": f"{__name__}:waves"},
+        **{"loss": "mse", "metric": "relative_l2", "layouts": (FileLayout(f"{__name__}:waves"),)},
     )
     monkeypatch.setitem(DATASETS, "waves", declaration)
 
@@ -181,7 +181,7 @@ def test_a_regression_rides_the_same_rails(waves_declared):
 
 def test_a_regression_without_its_declared_outputs_is_refused(waves_declared, monkeypatch):
     monkeypatch.setitem(DATASETS, "waves", dataclasses.replace(DATASETS["waves"], num_outputs=3))
-    with pytest.raises(DataError, match=r"training part: expected targets of shape \(3,\), found \(2,\)"):
+    with pytest.raises(DataError, match=r"training part: expected targets of shape \(3,\), got \(2,\)"):
         load(DataParameters(name="waves"), "cpu")
 
 

@@ -1,6 +1,5 @@
 """Claims about fetching: what is there is left alone, what is not is downloaded, or told."""
 
-import dataclasses
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -33,7 +32,7 @@ def test_digits_need_no_folder(tmp_path, offline):
     assert not (tmp_path / "absent").exists()
 
 
-@pytest.mark.parametrize("name", ["mnist", "photo_patches"])
+@pytest.mark.parametrize("name", ["mnist", "cifar10", "photo_patches"])
 def test_files_that_are_there_are_used_as_they_are(real, name, offline):
     root = real(name).root_path()
     before = snapshot(root)
@@ -42,7 +41,7 @@ def test_files_that_are_there_are_used_as_they_are(real, name, offline):
 
 
 @pytest.mark.parametrize("name", ["mnist", "cifar10", "photo_patches"])
-def test_without_a_network_the_missing_files_are_told(name, tmp_path, offline):
+def test_without_a_network_the_missing_files_are_listed(name, tmp_path, offline):
     with pytest.raises(DataError) as error:
         prepare(name, tmp_path)
     for words in (*DATASETS[name].files, str(tmp_path), "HORNLIB_DATA", "data.root"):
@@ -50,18 +49,19 @@ def test_without_a_network_the_missing_files_are_told(name, tmp_path, offline):
     assert ("Name or service not known" in str(error.value)) == (DATASETS[name].origin == "served")
 
 
-def test_a_folder_that_cannot_be_written_is_told(tmp_path, offline):
+def test_a_folder_that_cannot_be_written_is_reported(tmp_path, offline):
     (tmp_path / "MNIST").write_text("a file where a folder should be")
     with pytest.raises(DataError, match=r"mnist: not found in .*Error"):
         prepare("mnist", tmp_path)
 
 
-def test_missing_files_are_downloaded_once(tmp_path, monkeypatch, without_checksums, write_cifar):
+def test_missing_files_are_downloaded_once(
+    tmp_path, monkeypatch, without_checksums, write_cifar, declare_small
+):
     dataset = without_checksums(torchvision.datasets.CIFAR10)
     monkeypatch.setattr(dataset, "download", lambda served: write_cifar(Path(served.root), dataset, 2))
     monkeypatch.setattr(torchvision.datasets, "CIFAR10", dataset)
-    declaration = dataclasses.replace(DATASETS["cifar10"], num_train=10, num_test=2)
-    monkeypatch.setitem(DATASETS, "cifar10", declaration)
+    declaration = declare_small("cifar10", 10, 2)
     root = tmp_path / "new"
     assert prepare("cifar10", root) == root
     assert all((root / file).exists() for file in declaration.files)
@@ -70,12 +70,12 @@ def test_missing_files_are_downloaded_once(tmp_path, monkeypatch, without_checks
     assert snapshot(root) == before
 
 
-def test_damaged_files_are_told_and_left_alone(tmp_path, offline):
+def test_damaged_files_are_reported_and_left_alone(tmp_path, offline):
     for file in DATASETS["cifar100"].files:
         (tmp_path / file).parent.mkdir(exist_ok=True)
         (tmp_path / file).write_bytes(b"half a download")
     before = snapshot(tmp_path)
-    with pytest.raises(DataError, match="cifar100: not readable"):
+    with pytest.raises(DataError, match="cifar100: wrong files in"):
         prepare("cifar100", tmp_path)
     assert snapshot(tmp_path) == before
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from hornlib.data import DATASETS, DatasetDeclaration
+from hornlib.data import DATASETS, DatasetDeclaration, FileLayout
 from hornlib.data.loaders import Raw
 from hornlib.data.loading import load
 from hornlib.grid.cell import parse_specification
@@ -80,7 +80,11 @@ def synthetic(monkeypatch):
         monkeypatch.setattr(f"hornlib.data.loaders.{name}", loader, raising=False)
         metric = "relative_l2" if shapes.get("loss") == "mse" else "accuracy"
         declaration = DatasetDeclaration(
-            name=name, loader=f"hornlib.data.loaders:{name}", metric=metric, **shared, **shapes
+            name=name,
+            layouts=(FileLayout(f"hornlib.data.loaders:{name}"),),
+            metric=metric,
+            **shared,
+            **shapes,
         )
         monkeypatch.setitem(DATASETS, name, declaration)
 

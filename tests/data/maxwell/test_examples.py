@@ -141,7 +141,7 @@ def test_the_inverse_takes_readings_of_one_face_to_standardised_parameters(root,
     )
 
 
-def test_a_missing_file_is_told_with_the_command_that_makes_it(tmp_path):
+def test_a_missing_file_is_reported_with_the_command_that_makes_it(tmp_path):
     with pytest.raises(
         DataError, match=r"maxwell_n3_40\.npz.*`hornlib data maxwell_forward_small --root .*computes"
     ):
@@ -153,7 +153,7 @@ def test_a_truncated_file_is_refused_with_its_name_and_left_alone(root, tmp_path
     whole = (root / MAXWELL_SMALL.file).read_bytes()
     path = tmp_path / MAXWELL_SMALL.file
     path.write_bytes(whole[: int(share * len(whole))])
-    with pytest.raises(DataError, match=r"not readable in .*maxwell_n3_40\.npz.*makes anew"):
+    with pytest.raises(DataError, match=r"not readable in .*maxwell_n3_40\.npz.*To compute them again, delete them and run"):
         prepare("maxwell_forward_small", tmp_path)
     assert path.stat().st_size == int(share * len(whole))
 
