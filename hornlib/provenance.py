@@ -1,30 +1,74 @@
-"""Which code is running: the commit of a source tree, where there is one."""
+"""Which code is running: its version, and the commit of its own source tree where there is one."""
 
 import os
+import re
 import subprocess
 from functools import lru_cache
+from importlib import metadata
 from pathlib import Path
 
-__all__ = ["commit"]
+__all__ = ["commit", "version"]
+
+ROOT = Path(__file__).resolve().parents[1]
+"""The folder that holds the package: the root of a source tree, or a folder of installed packages."""
+
+_SINCE_TAG = re.compile(r"v(?P<release>[0-9.]+)-(?P<commits>[0-9]+)-g(?P<commit>[0-9a-f]+)(?P<dirty>-dirty)?")
 
 
 @lru_cache(maxsize=1)
 def commit() -> str:
-    """Return the commit of the source tree this package lies in, `-dirty` with uncommitted changes, or `unknown`.
+    """Return the commit of the source tree, `-dirty` with uncommitted changes, or `unknown`.
 
-    A job on a cluster runs a snapshot, which has no history: whoever made it says its commit in HORNLIB_COMMIT.
+    A job on a cluster runs a snapshot, which has no history: whoever made it gives its commit in HORNLIB_COMMIT. The
+    commit of a foreign repository around an installed package is never returned.
     """
-    if told := os.environ.get("HORNLIB_COMMIT"):
-        return told
-    folder = Path(__file__).parent
+    return (
+        os.environ.get("HORNLIB_COMMIT") or _describe("--always", "--abbrev=12", "--exclude=*") or "unknown"
+    )
+
+
+@lru_cache(maxsize=1)
+def version() -> str:
+    """Return the version; that of an editable install follows the commit, e.g. 0.2.1.dev3+g0123456789ab.
+
+    In a source tree it is that of the last tag and of the commits since, as hatch-vcs writes it into a wheel.
+    Elsewhere it is the version of the installed package.
+    """
+    described = _SINCE_TAG.fullmatch(_describe("--tags", "--long", "--abbrev=12", "--match=v[0-9]*"))
+    if described is None or "HORNLIB_COMMIT" in os.environ:
+        return _installed_version()
+    if described["commits"] == "0" and not described["dirty"]:
+        return described["release"]
+    *first, last = described["release"].split(".")
+    upcoming = ".".join([*first, str(int(last) + 1)])
+    return (
+        f"{upcoming}.dev{described['commits']}+g{described['commit']}{'.dirty' if described['dirty'] else ''}"
+    )
+
+
+def _installed_version() -> str:
+    """Return the version in the metadata of the installation; its commit is replaced by the one that runs."""
+    try:
+        installed = metadata.version("hornlib")
+    except metadata.PackageNotFoundError:  # a bare source tree on PYTHONPATH
+        installed = "0+unknown"
+    if commit() == "unknown":
+        return installed
+    return f"{installed.partition('+')[0]}+g{commit().replace('-', '.')}"
+
+
+def _describe(*options: str) -> str:
+    """Return what `git describe --dirty` says of our own source tree; nothing where there is none."""
+    if not (ROOT / ".git").exists():  # a file in a worktree, a folder elsewhere
+        return ""
     try:
         described = subprocess.run(
-            ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"],
+            ["git", "-C", str(ROOT), "describe", "--dirty", *options],
             capture_output=True,
             text=True,
             timeout=10,
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired):
-        return "unknown"
-    return described.stdout.strip() if described.returncode == 0 else "unknown"
+        return ""
+    return described.stdout.strip() if described.returncode == 0 else ""

@@ -5,7 +5,6 @@ from typing import Annotated
 
 import typer
 
-from hornlib import __version__
 from hornlib.cli.evidence import figures, gather, mechanism, migrate, report, stability, statistics
 from hornlib.cli.jobs import calibrate, data, finalists, select, train, tune
 from hornlib.cli.sweeps import cancel, check, looks, plan, schema, status
@@ -56,7 +55,9 @@ def _fail(message: str, status: int) -> None:
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        print(__version__)
+        from hornlib.provenance import version
+
+        print(version())
         raise typer.Exit
 
 

@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hornlib import __version__
 from hornlib.errors import ResultsError
 from hornlib.mechanism.contenders import Study
 from hornlib.mechanism.effects import Effect
-from hornlib.provenance import commit
+from hornlib.provenance import commit, version
 from hornlib.results.atomic import written_atomically
 
 if TYPE_CHECKING:
@@ -78,7 +77,7 @@ def finished(
         "sentence": sentence,
         "sweep": study.sweep,
         "num_seeds": len(study.seeds),
-        "hornlib_version": __version__,
+        "hornlib_version": version(),
         "hornlib_commit": commit(),
     }
     return xr.Dataset(variables, axes, attributes)

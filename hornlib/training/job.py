@@ -9,12 +9,11 @@ from typing import Any, NamedTuple
 
 import torch
 
-from hornlib import __version__
 from hornlib.data.loading import Splits, load
 from hornlib.errors import CheckpointError, ConfigError, ResourceError
 from hornlib.grid.cell import Cell
 from hornlib.parameters.probes import ProbeSettings
-from hornlib.provenance import commit
+from hornlib.provenance import commit, version
 from hornlib.results.run_file import SCHEMA_VERSION
 from hornlib.training.checkpoint import load_checkpoint, remove_checkpoint, save_checkpoint, set_aside
 from hornlib.training.chunk import Chunk, Run, start_lanes
@@ -154,9 +153,9 @@ def _run(
         saved = _resume(checkpoint, assignment, reporter)
         if saved is None:
             width = assignment.width(options.lanes, device.type)
-            saved = _Saved(width, [], None, {}, [__version__])
-        elif saved.versions[-1] != __version__:
-            saved.versions.append(__version__)
+            saved = _Saved(width, [], None, {}, [version()])
+        elif saved.versions[-1] != version():
+            saved.versions.append(version())
         reporter.say(f"{saved.width} lane(s) at a time")
         warm_up(assignment.groups[0][: saved.width], splits)
         keeper = _Keeper(checkpoint, assignment, saved, options.checkpoint_seconds, stop)
@@ -323,7 +322,7 @@ def _attributes(
         else platform.processor() or platform.machine()
     )
     return {
-        "hornlib_version": __version__,
+        "hornlib_version": version(),
         "hornlib_versions_trained": " ".join(versions),
         "hornlib_commit": commit(),
         "torch_version": torch.__version__,
