@@ -8,6 +8,7 @@ from hornlib.config.reading import (
     merge,
     parse_seeds,
     read_config,
+    read_document,
 )
 from hornlib.config.settings import Settings
 
@@ -20,4 +21,5 @@ __all__ = [
     "merge",
     "parse_seeds",
     "read_config",
+    "read_document",
 ]

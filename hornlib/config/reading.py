@@ -16,7 +16,16 @@ from hornlib.parameters import Parameters
 from hornlib.parameters.statistics import OLD_KEYS, Claim, StatisticsSettings, migrated
 from hornlib.parameters.tuning import FinalistParameters, TuningParameters
 
-__all__ = ["FIRST_TUNING_SEED", "SECTIONS", "Config", "Settings", "merge", "parse_seeds", "read_config"]
+__all__ = [
+    "FIRST_TUNING_SEED",
+    "SECTIONS",
+    "Config",
+    "Settings",
+    "merge",
+    "parse_seeds",
+    "read_config",
+    "read_document",
+]
 
 FIRST_TUNING_SEED = 1000
 """Tuning draws its seeds from here on, so that no seed of a sweep was ever used to choose anything."""
@@ -87,15 +96,29 @@ def read_config(files: Sequence[str | Path]) -> Config:
     Raises:
         ConfigError: a file is missing, no YAML, or says something that is not understood.
     """
+    document, lines = _read_together(files)
+    return _check(document, lines, tuple(map(Path, files)))
+
+
+def read_document(files: Sequence[str | Path]) -> dict[str, Any]:
+    """Return what the files say together, in plain values and not yet checked.
+
+    Raises:
+        ConfigError: a file is missing or no YAML, or two files give a key different values.
+    """
+    return _read_together(files)[0]
+
+
+def _read_together(files: Sequence[str | Path]) -> tuple[dict[str, Any], Lines]:
     if not files:
         raise ConfigError("no configuration file was named")
     document: dict[str, Any] = {}
     lines: Lines = {}
     for file in map(Path, files):
-        content, found = read_yaml(file)
-        document = _unite(document, content, (), found)
-        lines.update(found)
-    return _check(document, lines, tuple(map(Path, files)))
+        content, file_lines = read_yaml(file)
+        document = _unite(document, content, (), file_lines)
+        lines.update(file_lines)
+    return document, lines
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from ruamel.yaml.resolver import VersionedResolver
 
 from hornlib.errors import ConfigError
 
-__all__ = ["KeyPath", "Lines", "dotted", "locate", "parse_scalar", "read_yaml"]
+__all__ = ["KeyPath", "Lines", "dotted", "locate", "parse_scalar", "parse_value", "read_yaml"]
 
 KeyPath = tuple[str | int, ...]
 """Where a value stands: ("sweeps", "thesis", "model", 0, "timesteps")."""
@@ -60,6 +60,15 @@ def parse_scalar(text: str) -> Any:
     except ConfigError:
         return text
     return _Plainer(Path("value"), {}).plain(value, ()) if not isinstance(value, Mapping | list) else text
+
+
+def parse_value(text: str) -> Any:
+    """Return what `text` means as a value in config.yaml: a number, a word, a list or a mapping.
+
+    Raises:
+        ConfigError: it is no YAML.
+    """
+    return _Plainer(Path("value"), {}).plain(_parse(text, "value"), ())
 
 
 def dotted(path: KeyPath) -> str:

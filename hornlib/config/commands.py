@@ -1,0 +1,46 @@
+"""Commands that a message advises, completed by the configuration files that were read.
+
+Without `--configfile` a command would read config.yaml, and train or judge another sweep.
+"""
+
+import re
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+__all__ = ["DEFAULT_CONFIG", "configuration_options", "with_configuration"]
+
+DEFAULT_CONFIG = Path("config.yaml")
+
+READERS = ("plan", "looks", "run", "status", "cancel", "answer")
+READERS += ("calibrate", "gather", "stability", "statistics", "mechanism", "report")
+"""Subcommands of hornlib that read the configuration."""
+
+_COMMAND = re.compile(rf"snakemake\b[^`]*|hornlib (?:{'|'.join(READERS)})\b[^`]*")
+
+
+def with_configuration(text: str, files: Sequence[str | Path]) -> str:
+    """Return a message whose commands, which stand between backticks, name the configuration files.
+
+    Args:
+        text: the message. A command that has a `--configfile`, or that reads no configuration, stays as it is.
+        files: what was read; for `config.yaml` alone, which is the default, nothing is added.
+    """
+    options = configuration_options(files)
+    if not options:
+        return text
+    return re.sub(r"`([^`]+)`", lambda match: f"`{_completed(match[1], options)}`", text)
+
+
+def configuration_options(files: Sequence[str | Path]) -> str:
+    """Return ` --configfile FILE` for each file, quoted for a shell; nothing for the default configuration."""
+    names = [str(file) for file in files]
+    if names in ([], [str(DEFAULT_CONFIG)]):
+        return ""
+    return "".join(f" --configfile {shlex.quote(name)}" for name in names)
+
+
+def _completed(command: str, options: str) -> str:
+    if not _COMMAND.fullmatch(command) or "--configfile" in command:
+        return command
+    return command + options
