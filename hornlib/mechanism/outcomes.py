@@ -7,6 +7,7 @@ import numpy as np
 from hornlib.errors import ResultsError
 from hornlib.mechanism.contenders import Study
 from hornlib.mechanism.record import Entry, variable
+from hornlib.results.divergence import final_with_chance
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -35,8 +36,8 @@ def outcomes(study: Study) -> "xr.Dataset":
 
     runs = contenders(needs_results(study))
     times = _times(runs)
-    diverged = runs["diverged_at_step"].notnull()
-    found = {**times, "final_metric": runs["final_test_metric"].where(~diverged, runs["chance_level"])}
+    final = final_with_chance(runs["final_test_metric"], runs["diverged_at_step"], runs["chance_level"])
+    found = {**times, "final_metric": final}
     known = times["steps_to_target"].notnull()
     names = [contender.cell.name for contender in study.contenders]
     return _by_contender({key: values.where(known) for key, values in found.items()}, runs, names, study)

@@ -8,21 +8,23 @@ import xarray as xr
 from hornlib.data import DATASETS
 from hornlib.data.parameters import DataParameters
 from hornlib.parameters.statistics import StatisticsSettings
+from hornlib.results.divergence import curves_with_chance
 from hornlib.statistics.by_arm import by_arm
-from hornlib.statistics.contenders import rivals_of
+from hornlib.statistics.contenders import final_metric
 from hornlib.statistics.descriptions import described
 from hornlib.statistics.estimators.aggregate import probability_of_improvement
 from hornlib.statistics.estimators.area import area_under_curve
-from hornlib.statistics.estimators.early import EARLY_STEPS, counted_as_chance, metric_at
+from hornlib.statistics.estimators.early import EARLY_STEPS, metric_at
 from hornlib.statistics.estimators.final import share_of_runs
 from hornlib.statistics.estimators.pareto import non_dominated
 from hornlib.statistics.estimators.student import student_interval
 from hornlib.statistics.estimators.survival import fraction_reached, log_rank
 from hornlib.statistics.influence_table import influence_table
 from hornlib.statistics.restricted_mean import cost_on
+from hornlib.statistics.rivals import rivals_of
 from hornlib.statistics.tuning_cost import Tuning, tuning_summary
 
-__all__ = ["appendix", "final_metric"]
+__all__ = ["appendix"]
 
 NUM_TIME_POINTS = 60
 """Of a curve of the fraction reached, evenly spaced in the logarithm of the cost."""
@@ -62,14 +64,6 @@ def appendix(
     whole = xr.merge([*(part.reset_coords(drop=True) for part in parts), parameters], join="exact")
     told += ["No run has a test metric: final metrics are not compared."] if final.isnull().all() else []
     return described(whole), told + more
-
-
-def final_metric(ds: xr.Dataset) -> xr.DataArray:
-    """Return the final test metric of each run, (contender, seed); a diverged run counts as chance."""
-    bare = ds.reset_coords(drop=True)
-    chance = ds["chance_level"].reset_coords(drop=True)
-    diverged = bare["diverged_at_step"].notnull()
-    return xr.where(diverged, chance, bare["final_test_metric"]).transpose("contender", "seed")
 
 
 def _sign(ds: xr.Dataset) -> xr.DataArray:
@@ -121,7 +115,7 @@ def _runs(ds: xr.Dataset, times: xr.Dataset, final: xr.DataArray, settings: Stat
     """Return what there is once a run, with its mean and interval, and shares of runs."""
     bare = ds.reset_coords(drop=True)
     chance = ds["chance_level"].reset_coords(drop=True)
-    curves = counted_as_chance(bare["validation_metric"], bare["diverged_at_step"], chance)
+    curves = curves_with_chance(bare["validation_metric"], bare["diverged_at_step"], chance)
     evaluated = bare["samples"].notnull()
     epoch = _epoch_steps(ds)
     steps = sorted({*EARLY_STEPS, *epoch.values[np.isfinite(epoch.values)].astype(int).tolist()})

@@ -1,4 +1,4 @@
-"""Contenders: the cells of one sweep under readable labels, and which of them is compared with which."""
+"""Contenders: the cells of one sweep with readable labels, sizes and calibrated costs."""
 
 from collections.abc import Iterable
 
@@ -9,9 +9,10 @@ from hornlib.data.parameters import DataParameters
 from hornlib.parameters.statistics import default_subject
 from hornlib.results.calibrated_seconds import best_device
 from hornlib.results.coordinates import coordinate_name
+from hornlib.results.divergence import final_with_chance
 from hornlib.results.opening import axes_of
 
-__all__ = ["SELECTED_FOR", "contenders", "rivals_of", "subject_of"]
+__all__ = ["SELECTED_FOR", "contenders", "final_metric", "groups_of", "subject_of"]
 
 SELECTED_FOR = {"": "", "time_to_target": "tuned for speed", "final_metric": "tuned for accuracy"}
 """What a tuned cell's values were selected for -> what its label says."""
@@ -62,47 +63,6 @@ def contenders(ds: xr.Dataset, baseline: str | None = None) -> xr.Dataset:
     return ds.assign_coords(contender=("contender", labels, attributes))
 
 
-def rivals_of(ds: xr.Dataset) -> xr.DataArray:
-    """Return the rival of every contender in every other arm, as its position; -1 where it has none.
-
-    A rival learns the same data in the same presentation (a pixel-serial network has less to go by) and was
-    selected for the same. Of several cells of an arm it is the nearest in parameters; among equals the
-    nearest in forward FLOPs, then the one that shares most parameters' values, then the first. Parameters and FLOPs
-    are those of the networks that training ended with.
-
-    Args:
-        ds: from `contenders`.
-
-    Returns:
-        (contender, rival), where `rival` is the label of the rival's *arm*, with the rival's own label in the
-        coordinate `rival_contender` ("" where there is none).
-    """
-    arms = list(dict.fromkeys(ds["arm"].values.tolist()))
-    positions = np.full((ds.sizes["contender"], len(arms)), -1)
-    comparable = (ds[name].values for name in ("dataset", "presentation", "selected_for"))
-    for group in _groups(zip(*comparable, strict=True)):
-        group_arms = ds["arm"].values[group]
-        for column, arm in enumerate(arms):
-            candidates, others = group[group_arms == arm], group[group_arms != arm]
-            if len(candidates) and len(others):
-                positions[others, column] = candidates[_nearest(ds, others, candidates)]
-    labels = np.append(ds["contender"].values, "")[positions].astype(object)
-    return xr.DataArray(
-        positions,
-        dims=("contender", "rival"),
-        coords={
-            "contender": ds["contender"],
-            "rival": ("rival", np.array(arms, object), {"units": "1", "long_name": "arm of the rival"}),
-            "rival_contender": (
-                ("contender", "rival"),
-                labels,
-                {"units": "1", "long_name": "the rival: the arm's nearest cell"},
-            ),
-        },
-        attrs={"units": "1", "long_name": "position of the rival among the contenders"},
-    )
-
-
 def subject_of(ds: xr.Dataset, subject: str | None) -> str:
     """Return the arm that claims are about: the one named, or the first with oscillators; "" if there is none."""
     arms, models = ds["arm"].values.tolist(), ds["model"].values.tolist()
@@ -112,6 +72,18 @@ def subject_of(ds: xr.Dataset, subject: str | None) -> str:
     for arm, model in zip(arms, models, strict=True):
         first_models.setdefault(arm, model)
     return default_subject(first_models)
+
+
+def final_metric(ds: xr.Dataset) -> xr.DataArray:
+    """Return the final test metric of each run, (contender, seed); a diverged run counts as chance.
+
+    Args:
+        ds: from `contenders`.
+    """
+    bare = ds.reset_coords(drop=True)
+    chance = ds["chance_level"].reset_coords(drop=True)
+    final = final_with_chance(bare["final_test_metric"], bare["diverged_at_step"], chance)
+    return final.transpose("contender", "seed")
 
 
 def _with_sizes(ds: xr.Dataset) -> xr.Dataset:
@@ -173,7 +145,7 @@ def _text(ds: xr.Dataset, name: str) -> np.ndarray:
     return ds[name].values if name in ds.coords else np.full(ds.sizes["cell"], "", object)
 
 
-def _groups(keys: Iterable[object]) -> list[np.ndarray]:
+def groups_of(keys: Iterable[object]) -> list[np.ndarray]:
     """Return the positions of equal keys, in the order of their first."""
     positions: dict[object, list[int]] = {}
     for index, key in enumerate(keys):
@@ -185,7 +157,7 @@ def _dataset_labels(ds: xr.Dataset) -> np.ndarray:
     """Return the datasets, each with those of its other parameters that vary: another subset is another task."""
     labels = ds["dataset"].values.astype(object)
     parameters = {name: ds[name].values for name in DATA if name != "presentation" and name in ds.coords}
-    for group in _groups(ds["dataset"].values):
+    for group in groups_of(ds["dataset"].values):
         varying = {name: values for name, values in parameters.items() if len(np.unique(values[group])) > 1}
         for index in group:
             assignments = [_assignment(name, values[index]) for name, values in varying.items()]
@@ -197,7 +169,7 @@ def _labels(ds: xr.Dataset) -> np.ndarray:
     labels = np.empty(ds.sizes["cell"], object)
     arms, datasets, selected = (ds[name].values for name in ("arm", "dataset", "selected_for"))
     several = len(set(datasets)) > 1
-    for group in _groups(zip(arms, datasets, selected, strict=True)):
+    for group in groups_of(zip(arms, datasets, selected, strict=True)):
         axes = axes_of(ds.isel(cell=group), str(ds["model"].values[group[0]])) if len(group) > 1 else []
         columns = {axis: ds[axis].values for axis in axes}
         for index in group:
@@ -211,7 +183,7 @@ def _labels(ds: xr.Dataset) -> np.ndarray:
 
 def _unique(labels: np.ndarray, cells: np.ndarray) -> np.ndarray:
     """Add the cell's name to labels that are not unique: an arm may hold cells of several models."""
-    for group in _groups(labels):
+    for group in groups_of(labels):
         if len(group) > 1:
             labels[group] = [f"{labels[index]} ({cells[index]})" for index in group]
     return labels
@@ -261,27 +233,3 @@ def _with_calibrated_costs(ds: xr.Dataset, baseline: str | None) -> xr.Dataset:
     attributes = {"units": "s", "long_name": f"training time of a lone lane on {device or 'no device'}"}
     ds["seconds"] = (seconds.dims, seconds.values, attributes)
     return ds.assign_attrs(calibration_device=device)
-
-
-def _nearest(ds: xr.Dataset, others: np.ndarray, candidates: np.ndarray) -> np.ndarray:
-    """Return for each of the others the position, within the candidates, of its rival."""
-    if len(candidates) == 1:
-        return np.zeros(len(others), int)
-    parameters, flops = (
-        _distance(ds[name].values[others], ds[name].values[candidates])
-        for name in ("num_parameters", "forward_flops")
-    )
-    num_differing = np.zeros(parameters.shape)
-    for values in ds.coords.values():
-        if values.dims == ("contender",) and "kind" in values.attrs:
-            codes = np.unique(values.values, return_inverse=True)[1]
-            num_differing += codes[others][:, None] != codes[candidates][None, :]
-    order = np.lexsort((num_differing, flops, parameters), axis=1)
-    return order[:, 0]
-
-
-def _distance(counts: np.ndarray, candidates: np.ndarray) -> np.ndarray:
-    """Return |log ratio| of counts, rounded so that equal ones tie; an unknown count is farthest."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        distance = np.abs(np.log(counts[:, None] / candidates[None, :]))
-    return np.where(np.isnan(distance), np.inf, np.round(distance, 9))

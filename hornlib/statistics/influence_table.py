@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 
 from hornlib.parameters.statistics import StatisticsSettings
+from hornlib.results.divergence import final_with_chance
 from hornlib.results.opening import axes_of
 from hornlib.statistics.common_budget import within_common_budget
 from hornlib.statistics.contenders import subject_of
@@ -188,10 +189,9 @@ def _outcomes(
     bare = ds.reset_coords(drop=True)
     restricted = times["restricted_time"].sel(target=settings.target, drop=True)
     time, cost = (restricted.sel(axis=axis, drop=True).transpose("contender", "seed") for axis in COSTS)
-    diverged = bare["diverged_at_step"].notnull()
     chance = ds["chance_level"].reset_coords(drop=True)
     sign = xr.where(ds["direction"].reset_coords(drop=True) == "maximise", -1.0, 1.0)
-    last = bare["final_validation_metric"].fillna(chance.where(diverged))
+    last = final_with_chance(bare["final_validation_metric"], bare["diverged_at_step"], chance)
     outcomes = (
         _Outcome(_log_costs(ds, times, time, "samples", factorials, settings), time),
         _Outcome(final, sign * last),

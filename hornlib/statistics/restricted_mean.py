@@ -7,6 +7,7 @@ import numpy as np
 import xarray as xr
 
 from hornlib.parameters.statistics import StatisticsSettings
+from hornlib.results.divergence import final_with_chance
 from hornlib.results.events import AXES, final_cost, time_to_target
 
 __all__ = [
@@ -77,8 +78,7 @@ def baseline_metric(ds: xr.Dataset, baseline: str) -> xr.DataArray:
     A run that diverged has the chance level. Of a tuned baseline the cells selected for the final metric
     count. NaN where there is no such arm, run or metric.
     """
-    diverged = ds["diverged_at_step"].notnull()
-    final = ds["final_validation_metric"].fillna(ds["chance_level"].where(diverged))
+    final = final_with_chance(ds["final_validation_metric"], ds["diverged_at_step"], ds["chance_level"])
     described = {"units": "1", "long_name": "median final validation metric of the baseline"}
     return _median_of_baseline(ds, final, baseline).assign_attrs(described)
 

@@ -10,7 +10,7 @@ from hornlib.parameters.statistics import StatisticsSettings
 from hornlib.statistics.appendix import Tuning, appendix
 from hornlib.statistics.arithmetic_means import restricted_means
 from hornlib.statistics.conclusions import conclusions
-from hornlib.statistics.contenders import contenders, rivals_of, subject_of
+from hornlib.statistics.contenders import contenders, final_metric, subject_of
 from hornlib.statistics.estimators.final import non_inferior
 from hornlib.statistics.headline import compare
 from hornlib.statistics.limits import limits
@@ -24,6 +24,7 @@ from hornlib.statistics.restricted_mean import (
     labelled_times,
     references_of,
 )
+from hornlib.statistics.rivals import rivals_of
 from hornlib.statistics.verdicts import verdicts
 from hornlib.statistics.wording import answer, sentences
 
@@ -129,11 +130,8 @@ def core(
 
 def _gain(ds: xr.Dataset, rivals: xr.DataArray) -> xr.DataArray:
     """Return by how much each run's final test metric is better than its rival's; diverged runs have chance."""
-    diverged = ds["diverged_at_step"].notnull()
     better = xr.where(ds["direction"] == "maximise", 1.0, -1.0)
-    final = (ds["final_test_metric"].fillna(ds["chance_level"].where(diverged)) * better).transpose(
-        "contender", "seed"
-    )
+    final = (final_metric(ds) * better).transpose("contender", "seed")
     gain = np.where(
         (rivals.values >= 0)[..., None], final.values[:, None] - final.values[rivals.values], np.nan
     )

@@ -9,6 +9,7 @@ from hornlib.errors import ResultsError
 from hornlib.grid.cell import Cell, Selection
 from hornlib.grid.finalists import FinalistStage
 from hornlib.parameters.tuning import Objective, Tuned
+from hornlib.results.divergence import final_with_chance
 from hornlib.results.selection_file import Choice
 
 if TYPE_CHECKING:
@@ -162,8 +163,8 @@ def _rank(
 def _final_metric(trials: "xr.Dataset") -> np.ndarray:
     """Return the mean last validation metric of every trial, (trial,); a diverged run counts as chance."""
     last = trials["validation_metric"].isel(step=-1)
-    chance = trials["chance_level"].where(trials["diverged_at_step"].notnull())
-    return np.asarray(last.fillna(chance).mean("seed").values)
+    final = final_with_chance(last, trials["diverged_at_step"], trials["chance_level"])
+    return np.asarray(final.mean("seed").values)
 
 
 def _cost(arm: TuningRuns) -> dict[str, float]:

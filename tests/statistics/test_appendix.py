@@ -9,8 +9,8 @@ import pytest
 import xarray as xr
 from scipy import stats
 
-from hornlib.statistics.appendix import appendix, final_metric
-from hornlib.statistics.contenders import contenders
+from hornlib.statistics.appendix import appendix
+from hornlib.statistics.contenders import contenders, final_metric
 from hornlib.statistics.estimators.student import student_interval
 from hornlib.statistics.estimators.survival import fraction_reached, log_rank
 from hornlib.statistics.restricted_mean import baseline_metric, restricted_times

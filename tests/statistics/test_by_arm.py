@@ -3,9 +3,8 @@
 import numpy as np
 import pytest
 
-from hornlib.statistics.appendix import final_metric
 from hornlib.statistics.by_arm import by_arm
-from hornlib.statistics.contenders import contenders
+from hornlib.statistics.contenders import contenders, final_metric
 from hornlib.statistics.restricted_mean import baseline_metric, restricted_times
 
 

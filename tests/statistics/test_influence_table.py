@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from hornlib.statistics.appendix import final_metric
-from hornlib.statistics.contenders import contenders
+from hornlib.statistics.contenders import contenders, final_metric
 from hornlib.statistics.influence_table import influence_table
 from hornlib.statistics.restricted_mean import baseline_metric, restricted_times
 

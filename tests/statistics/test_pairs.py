@@ -7,9 +7,10 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from hornlib.statistics.contenders import contenders, rivals_of
+from hornlib.statistics.contenders import contenders
 from hornlib.statistics.pairs import pairs_of, pairs_on
 from hornlib.statistics.restricted_mean import baseline_metric, events_on, references_of
+from hornlib.statistics.rivals import rivals_of
 from hornlib.statistics.summary import core
 
 AXES = ("samples", "training_flops", "seconds", "training_loss")

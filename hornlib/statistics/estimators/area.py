@@ -13,8 +13,8 @@ def area_under_curve(metric: xr.DataArray, evaluated: xr.DataArray) -> xr.DataAr
     """Return the mean of the metric over ln s: integral of metric d ln s / ln(S / s0), by the trapezoid rule.
 
     S is the last evaluation and s0 = 1, so that each decade of steps weighs alike and a constant metric is its own
-    area. It is NaN where there is no evaluation at s0, only one, or one without a metric: let diverged runs count as
-    chance first (`hornlib.statistics.estimators.early.counted_as_chance`).
+    area. It is NaN if there is no evaluation at s0, a single evaluation, or one without a metric. Diverged runs must
+    have chance before (`hornlib.results.divergence.curves_with_chance`).
 
     Args:
         metric: learning curves, with a dimension `step`.

@@ -5,25 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 import xarray as xr
 
-__all__ = ["EARLY_STEPS", "counted_as_chance", "metric_at"]
+__all__ = ["EARLY_STEPS", "metric_at"]
 
 EARLY_STEPS = (10, 30, 100, 300)
 """Steps at which every sweep is looked at; one epoch's last step is added."""
-
-
-def counted_as_chance(
-    metric: xr.DataArray, diverged_at_step: xr.DataArray, chance: xr.DataArray
-) -> xr.DataArray:
-    """Return learning curves in which a diverged run counts as chance from the step of its divergence on.
-
-    Left out, it would flatter those that remain.
-
-    Args:
-        metric: learning curves, with a dimension `step`; NaN after a divergence, and where a run is missing.
-        diverged_at_step: step of divergence; NaN where there was none.
-        chance: metric of a network that knows nothing.
-    """
-    return xr.where(metric["step"] >= diverged_at_step, chance, metric).transpose(*metric.dims)
 
 
 def metric_at(metric: xr.DataArray, evaluated: xr.DataArray, steps: Sequence[int]) -> xr.DataArray:

@@ -3,7 +3,7 @@
 import numpy as np
 import xarray as xr
 
-from hornlib.statistics.estimators.early import counted_as_chance, metric_at
+from hornlib.statistics.estimators.early import metric_at
 
 STEPS = [1, 2, 5, 10, 20]
 
@@ -36,11 +36,3 @@ def test_every_cell_has_its_own_evaluations():
     metric = xr.DataArray([[0.1, 0.2, 0.3, 0.4, 0.5]] * 2, {"step": STEPS}, ("contender", "step"))
     evaluated = xr.concat([everywhere(), everywhere(1, 20)], "contender")
     np.testing.assert_array_equal(metric_at(metric, evaluated, [10]), [[0.4], [0.1]])
-
-
-def test_a_diverged_run_counts_as_chance_from_there_on_and_a_missing_one_not_at_all():
-    nan = np.nan
-    metric = curves([0.1, 0.5, nan, nan, nan], [nan] * 5, [0.1, 0.2, 0.3, 0.4, 0.5])
-    diverged = xr.DataArray([3, nan, nan], dims="seed")
-    found = counted_as_chance(metric, diverged, xr.DataArray(0.25))
-    np.testing.assert_array_equal(found, [[0.1, 0.5, 0.25, 0.25, 0.25], [nan] * 5, [0.1, 0.2, 0.3, 0.4, 0.5]])
