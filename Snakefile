@@ -1,15 +1,16 @@
 """The sweep: config.yaml -> cells -> jobs -> run files -> results.nc -> statistics.nc -> report and figures."""
 
+import atexit
 import hashlib
 import json
 import os
 import pathlib
 import shlex
+import subprocess
 
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
 
-from hornlib.data import DATASETS
 from hornlib.errors import HornlibError
 from hornlib.grid import read_grid
 from hornlib.grid.jobs import scan_runs
@@ -34,6 +35,21 @@ RESULTS = GRID.settings.results
 os.environ["HORNLIB_COMMIT"] = commit()  # a job may run later, from a snapshot that has no history
 RUNS = [str(GRID.run_path(job)) for job in JOBS]
 CONFIGFILES = " ".join(f"--configfile {shlex.quote(file)}" for file in FILES)
+
+
+def current_marker(path, holds):
+    """Return the name of a marker: one that exists where the marker holds, else one that does not exist.
+
+    Parsing the workflow changes nothing on disk, so a marker that no longer holds cannot be deleted here. A marker
+    therefore has two names; the rule that makes it under one name removes the other.
+    """
+    names = (path, other_marker(path))
+    return next((name for name in names if os.path.exists(name) == holds), path)
+
+
+def other_marker(path):
+    """Return the other one of a marker's two names."""
+    return path.removesuffix("_again") if path.endswith("_again") else f"{path}_again"
 
 
 include: "workflow/rules/data.smk"
@@ -83,6 +99,22 @@ onstart:
         raise WorkflowError(str(error)) from None
 
 
-# What is there of an unfinished sweep can be looked at; a failed cell is still missing, and the next call trains it.
+def report_time():
+    """Return when the report was written, None where there is none."""
+    page = pathlib.Path(rules.report.output.page)
+    return page.stat().st_mtime_ns if page.exists() else None
+
+
+REPORT_TIME = report_time()
+
+
+# The last lines of a sweep are its answer. They are printed at exit, because Snakemake still has to say where its log
+# is. A call that made no report has no new answer, and `hornlib run` prints the answer itself.
+onsuccess:
+    if report_time() != REPORT_TIME and "HORNLIB_RUN" not in os.environ:
+        atexit.register(subprocess.run, f"hornlib answer {CONFIGFILES}", shell=True)
+
+
+# The finished part of an unfinished sweep can be looked at. A failed cell is still missing, and the next call trains it.
 onerror:
     shell("hornlib gather --partial {CONFIGFILES} || true")

@@ -1,12 +1,12 @@
 from hornlib.grid.shapes import distinct_shapes
 
-# Which device measures is known only where the job runs, so the rule promises a marker, named after the shapes that
-# the grid has: a further seed changes nothing, a further shape has a new marker, and only what is missing is measured.
+# The device that measures is known only where the job runs. The rule therefore promises a marker, named after the
+# shapes of the grid: a further seed changes nothing; a further shape has a new marker, and only that shape is measured.
 SHAPES = ",".join(sorted(distinct_shapes(GRID.cells.values())))
-CALIBRATED = f"{RESULTS}/calibration/{hashlib.sha256(SHAPES.encode()).hexdigest()[:12]}.measured"
-# A marker of files that are gone says what is not so.
-if not any(pathlib.Path(RESULTS, "calibration").glob("*.nc")):
-    pathlib.Path(CALIBRATED).unlink(missing_ok=True)
+CALIBRATED = current_marker(
+    f"{RESULTS}/calibration/{hashlib.sha256(SHAPES.encode()).hexdigest()[:12]}.measured",
+    holds=any(pathlib.Path(RESULTS, "calibration").glob("*.nc")),
+)
 
 
 rule calibrate:
@@ -21,8 +21,12 @@ rule calibrate:
         slurm_extra="--exclusive",
     params:
         configfiles=CONFIGFILES,
+        other=other_marker(CALIBRATED),
     message:
-        "calibrate every distinct shape on this device"
+        "measure the step time of every distinct shape on this device"
     shell:
-        # results without seconds are better than none: what was not measured is NaN there, and the next call tries again
-        "hornlib calibrate {params.configfiles} > {log:q} 2>&1 || echo 'not calibrated, see {log}' >&2"
+        "rm -f {params.other:q}; "
+        # results without seconds are better than none: they are NaN for a shape that was not measured, and the next
+        # call tries again
+        "hornlib calibrate {params.configfiles} > {log:q} 2>&1"
+        " || echo 'The step times were not measured, so the results have no seconds; see {log}' >&2"

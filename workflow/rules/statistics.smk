@@ -2,6 +2,7 @@ rule statistics:
     """Who learns faster, by how much, how certain that is: every sweep, from results.nc."""
     input:
         results=rules.gather.output.results,
+        configuration=DIGESTS["statistics"],
     output:
         statistics=f"{RESULTS}/statistics.nc",
     log:
@@ -9,6 +10,8 @@ rule statistics:
     localrule: True
     params:
         configfiles=CONFIGFILES,
+    message:
+        "compute the statistics of every sweep into {output.statistics}"
     shell:
         "hornlib statistics {params.configfiles} --results {input.results:q} --output {output.statistics:q}"
         " > {log:q} 2>&1"
