@@ -7,6 +7,7 @@ import typer
 
 from hornlib.cli.evidence import figures, gather, mechanism, migrate, report, stability, statistics
 from hornlib.cli.jobs import calibrate, data, finalists, select, train, tune
+from hornlib.cli.run import answer, run
 from hornlib.cli.sweeps import cancel, check, looks, plan, schema, status
 from hornlib.errors import HornlibError
 from hornlib.training.interruption import EXIT_INTERRUPTED, Interrupted
@@ -19,7 +20,7 @@ config_app = typer.Typer(no_args_is_help=True, help="Check config.yaml, or print
 app.add_typer(config_app, name="config")
 
 COMMANDS = (
-    *(plan, looks, status, cancel),
+    *(run, answer, plan, looks, status, cancel),
     *(data, tune, finalists, select, train, calibrate),
     *(gather, figures, stability, statistics, mechanism, report, migrate),
 )

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from hornlib.config.commands import DEFAULT_CONFIG
+
 __all__ = [
     "DEFAULT_CONFIG",
     "ConfigFiles",
@@ -13,9 +15,21 @@ __all__ = [
     "Output",
     "Results",
     "Where",
+    "complete_sweep",
 ]
 
-DEFAULT_CONFIG = Path("config.yaml")
+
+def complete_sweep(incomplete: str) -> list[str]:
+    """Return the sweeps of config.yaml that begin so, for the completion of a shell."""
+    from hornlib.config import read_document
+    from hornlib.errors import HornlibError
+
+    try:
+        sweeps = read_document([DEFAULT_CONFIG])["sweeps"]
+        return [name for name in sweeps if name.startswith(incomplete)]
+    except (HornlibError, KeyError, TypeError):
+        return []
+
 
 ConfigFiles = Annotated[
     list[Path] | None,
@@ -25,7 +39,7 @@ ConfigFiles = Annotated[
 Where = Annotated[
     list[str] | None, typer.Option(help="key=value, as `hornlib plan` takes it; may be repeated.")
 ]
-OneSweep = Annotated[str | None, typer.Option(help="Only this sweep.")]
+OneSweep = Annotated[str | None, typer.Option(help="Only this sweep.", autocompletion=complete_sweep)]
 ExecutorFolder = Annotated[
     Path, typer.Option(help="Folder of the executor's records (--submitit-folder of the profile).")
 ]

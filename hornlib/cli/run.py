@@ -1,0 +1,232 @@
+"""`hornlib run`: train what is missing of a configuration, judge it, and print the answer."""
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Annotated
+
+import typer
+
+from hornlib.cli.options import DEFAULT_CONFIG, ConfigFiles, complete_sweep
+from hornlib.config.commands import configuration_options
+from hornlib.config.messages import counted
+from hornlib.errors import ConfigError
+from hornlib.grid import Grid, read_grid
+
+__all__ = ["answer", "run"]
+
+INTERRUPTED = 130
+"""Exit status after Ctrl-C, as a shell has it."""
+
+
+def run(
+    sweeps: Annotated[
+        list[str] | None, typer.Argument(help="Sweeps; default: all.", autocompletion=complete_sweep)
+    ] = None,
+    where: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="key=value: only these cells, as `hornlib plan --where` has it; `seed=0` chooses seeds. May be "
+            "repeated."
+        ),
+    ] = None,
+    assignments: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            help="key=value: another value for this call, e.g. training.steps=20 or seeds=3. It holds in every sweep. "
+            "The configuration with the new values is written to RESULTS/configurations/, its name is printed, and "
+            "later commands take it with --configfile. May be repeated.",
+        ),
+    ] = None,
+    cores: Annotated[int | None, typer.Option(min=1, help="CPU cores; default: all.")] = None,
+    configfile: ConfigFiles = None,
+    profile: Annotated[
+        Path | None, typer.Option(help="A profile of Snakemake, e.g. cluster/slurm; it may set the cores.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Only print what would be done.")] = False,
+) -> None:
+    """Train what is missing, judge it, and print the answer. The same command goes on after Ctrl-C.
+
+    A chosen part is trained and judged alone, as a preliminary result, while other runs are missing.
+    """
+    from hornlib.cli.overrides import parse_assignment, write_overridden
+
+    files = list(configfile or [DEFAULT_CONFIG])
+    with tempfile.TemporaryDirectory() as folder:
+        if assignments:
+            values = [parse_assignment(text) for text in assignments]
+            files = [write_overridden(files, values, Path(folder) if dry_run else None)]
+            print(f"configuration: {files[0]}", file=sys.stderr)
+        grid = read_grid(files)
+        targets = _targets(grid, sweeps or [], where or [])
+        snakemake = [*_snakemake(files, cores, profile), *(["--dry-run"] if dry_run else [])]
+        status = _call(snakemake, targets)
+        if dry_run:
+            sys.exit(status)
+    if status == 0 and targets:
+        status = _judge_part(grid) if _is_unfinished(grid) else _call(snakemake, [])
+    if status:
+        _print_unfinished(grid)
+        sys.exit(status)
+    print()
+    answer(files, sweeps)
+
+
+def answer(
+    configfile: ConfigFiles = None,
+    sweeps: Annotated[
+        list[str] | None, typer.Option("--sweep", help="Only this sweep; may be repeated.")
+    ] = None,
+) -> None:
+    """Print the answer of every sweep again, where the report and the results are, and what to do next."""
+    from hornlib.cli.conclusion import answer_lines
+
+    grid = read_grid(configfile or [DEFAULT_CONFIG])
+    for line in answer_lines(grid, _checked_sweeps(grid, sweeps or [])):
+        print(line)
+
+
+def _checked_sweeps(grid: Grid, sweeps: Sequence[str]) -> list[str]:
+    from hornlib.plan.choosing_cells import select
+
+    for name in sweeps:
+        select(grid, sweep=name)  # refuses a sweep that does not exist
+    return list(dict.fromkeys(sweeps))
+
+
+def _targets(grid: Grid, sweeps: Sequence[str], where: Sequence[str]) -> list[str]:
+    """Return the run files of the chosen part; none where nothing is chosen, which means everything.
+
+    Raises:
+        ConfigError: a sweep, a key or a value that the configuration does not have.
+    """
+    from hornlib.grid.jobs import scan_runs
+    from hornlib.plan.choosing_cells import parse_condition, select
+
+    if not sweeps and not where:
+        return []
+    conditions = [parse_condition(text) for text in where]
+    seeds = {condition.value for condition in conditions if condition.key == "seed"}
+    conditions = [condition for condition in conditions if condition.key != "seed"]
+    cells = {
+        member.cell.name
+        for name in _checked_sweeps(grid, sweeps) or [None]
+        for member in select(grid, conditions, name)
+    }
+    jobs = grid.jobs(scan_runs(grid.settings.results), [name for name in grid.cells if name in cells])
+    if seeds:
+        jobs = [job for job in jobs if seeds & set(job.range.seeds())]
+    if not jobs:
+        valid = sorted({seed for name in cells for seed in grid.seeds[name]})
+        raise ConfigError(f"--where seed: no cell has it; valid: {', '.join(map(str, valid))}")
+    return [str(grid.run_path(job)) for job in jobs]
+
+
+def _is_unfinished(grid: Grid) -> bool:
+    from hornlib.cli.conclusion import num_missing_runs
+
+    return num_missing_runs(grid) > 0
+
+
+def _judge_part(grid: Grid) -> int:
+    """Gather what is finished into partial.nc, judge it, and write the report; return the exit status."""
+    options = [word for file in grid.files for word in ("--configfile", str(file))]
+    partial = str(Path(grid.settings.results) / "partial.nc")
+    for words in (["gather", "--partial"], ["statistics", "--results", partial], ["report"]):
+        print(f"hornlib {' '.join(words)}", file=sys.stderr)
+        status = _call([sys.executable, "-m", "hornlib.cli", *words, *options], [], stdout=subprocess.DEVNULL)
+        if status:
+            return status
+    return 0
+
+
+def _print_unfinished(grid: Grid) -> None:
+    from hornlib.cli.conclusion import num_missing_runs
+
+    options = configuration_options(grid.files)
+    print(
+        f"\nnot finished: {counted(num_missing_runs(grid), 'run')} missing. The same command goes on; "
+        f"`hornlib status --failed{options}` shows what failed and the end of its log.",
+        file=sys.stderr,
+    )
+
+
+def _snakemake(files: Sequence[Path], cores: int | None, profile: Path | None) -> list[str]:
+    """Return the command without its targets, which may follow it: an option with one value comes last."""
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(_snakefile())]
+    if files != [DEFAULT_CONFIG]:
+        command += ["--configfile", *map(str, files)]
+    if profile is not None:
+        command += ["--profile", str(profile)]
+    if cores is not None or profile is None:
+        command += ["--cores", str(cores or os.cpu_count() or 1)]
+    return command
+
+
+def _snakefile() -> Path:
+    """Return the Snakefile of this folder, else that of the clone from which hornlib is installed.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    clone = Path(__file__).resolve().parents[2]
+    for folder in (Path(), clone):
+        if (folder / "Snakefile").exists():
+            return folder / "Snakefile"
+    raise ConfigError(
+        f"there is no Snakefile here, nor in {clone}; call `hornlib run` in a clone of the repository"
+    )
+
+
+def _call(command: Sequence[str], targets: Sequence[str], stdout: int | None = None) -> int:
+    """Run a program to its end and return its exit status; Ctrl-C and SIGTERM reach it, and it is waited for."""
+    environment = {**os.environ, "HORNLIB_RUN": "1"}
+    # rules call `hornlib`, which lies beside this Python whether or not the environment is activated
+    environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), environment.get("PATH", "")])
+    environment.setdefault("OMP_NUM_THREADS", "1")
+    words = [*command, "--", *targets] if targets else list(command)
+    with (
+        subprocess.Popen(words, env=environment, stdout=stdout) as process,
+        _forwarded(process) as signals,
+    ):
+        status = process.wait()
+    return INTERRUPTED if signal.SIGINT in signals else status
+
+
+@contextmanager
+def _forwarded(process: subprocess.Popen) -> Iterator[list[int]]:
+    """Pass SIGINT and SIGTERM on to a program; yield the list of those that came.
+
+    After Ctrl-C the terminal has already sent SIGINT to both programs. A second one would interrupt the program while
+    it stops its own jobs, so the first SIGINT is passed on only where no terminal sent it.
+    """
+    signals: list[int] = []
+
+    def forward(number: int, frame: FrameType | None) -> None:
+        is_from_terminal = number == signal.SIGINT and not signals and _is_in_foreground()
+        signals.append(number)
+        if not is_from_terminal:
+            process.send_signal(number)
+
+    handlers = {number: signal.signal(number, forward) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield signals
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+
+def _is_in_foreground() -> bool:
+    """Return whether this process belongs to the group that its terminal sends Ctrl-C to."""
+    try:
+        with open("/dev/tty", "rb", buffering=0) as terminal:
+            return os.tcgetpgrp(terminal.fileno()) == os.getpgrp()
+    except OSError:
+        return False
