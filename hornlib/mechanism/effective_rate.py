@@ -133,7 +133,7 @@ def _weights(chunk: Chunk) -> dict[str, Tensor]:
     """Return every layer's weights as one row a seed, (seeds, numbers); NaN where a lane has diverged."""
     rows: dict[str, list[Tensor]] = {}
     for name, tensor in chunk.lanes.parameters.items():
-        rows.setdefault(layer_of(name.removeprefix("network.")), []).append(tensor.detach().flatten(1))
+        rows.setdefault(layer_of(name), []).append(tensor.detach().flatten(1))
     kept = {layer: torch.cat(parts, 1) for layer, parts in rows.items()}
     found = {layer: own.new_full((len(chunk.seeds), own.shape[1]), torch.nan) for layer, own in kept.items()}
     for layer, own in kept.items():

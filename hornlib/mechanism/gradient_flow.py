@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from hornlib.models.build import build_network
-from hornlib.models.lanes import PREFIX, LaneGroup
+from hornlib.models.lanes import LaneGroup
 from hornlib.models.mlp.network import Mlp
 from hornlib.models.time_variable.network import TimeVariableNetwork
 from hornlib.parameters import ModelParameters, Task
@@ -58,7 +58,7 @@ def network_of_lane(lanes: LaneGroup, lane: int, model: ModelParameters, task: T
     """Return one lane of a group as a network of its own."""
     network = build_network(model, task, 0)
     tensors = {**lanes.parameters, **lanes.buffers}
-    network.load_state_dict({name.removeprefix(PREFIX): tensor[lane] for name, tensor in tensors.items()})
+    network.load_state_dict({name: tensor[lane] for name, tensor in tensors.items()})
     return network
 
 

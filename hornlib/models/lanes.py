@@ -1,7 +1,7 @@
 """Lanes: several seeds of one network, their parameters stacked along a leading axis and run as one."""
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple, cast
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -9,86 +9,95 @@ from torch import Tensor, nn
 from hornlib.models.build import build_network
 from hornlib.parameters import ModelParameters, Task
 
-__all__ = [
-    "PREFIX",
-    "LaneGroup",
-    "NetworkTensors",
-    "Output",
-    "make_lanes",
-    "make_template",
-    "template_tensors",
-]
-
+__all__ = ["LaneGroup", "NetworkOutput", "NetworkTensors", "make_lanes", "network_tensors"]
 
 BATCH_NORM = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
-PREFIX = "network."
-"""Of a network's names within a group of lanes."""
+class NetworkOutput(NamedTuple):
+    """What the networks of a group return.
 
-
-class Output(NamedTuple):
-    """What a network says: outputs (lanes, batch, num_outputs), and its own penalty, (lanes,)."""
+    Attributes:
+        logits: outputs, (lanes, batch, num_outputs).
+        penalty: what each network adds to its own loss, (lanes,); 0 for networks without a `penalty()`.
+    """
 
     logits: Tensor
     penalty: Tensor
 
 
-class _WithPenalty(nn.Module):
-    """A network whose forward pass also returns its penalty, since functional_call knows only `forward`."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
-        logits = self.network(inputs)
-        penalty = getattr(self.network, "penalty", None)
-        return logits, logits.new_zeros(()) if penalty is None else penalty()
-
-
 class NetworkTensors(NamedTuple):
-    """A network's own tensors by their names within it: those that are trained, and the others."""
+    """Tensors by their names within the network, of one lane, or stacked with the lane axis in front.
+
+    Attributes:
+        parameters: trained tensors.
+        buffers: fixed and running tensors.
+    """
 
     parameters: dict[str, Tensor]
     buffers: dict[str, Tensor]
 
 
-class _LayerSteps(nn.Module):
-    """The time steps of a network's layers as a forward pass."""
+class _Call(nn.Module):
+    """Any function of a network as a forward pass, since `torch.func.functional_call` calls only `forward`."""
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: nn.Module, function: Callable[..., Any]) -> None:
         super().__init__()
         self.network = network
+        self.function = function
 
-    def forward(self) -> Any:
-        return cast(Any, self.network).layer_steps()
+    def forward(self, *inputs: Tensor) -> Any:
+        return self.function(self.network, *inputs)
+
+    def with_tensors(self, parameters: dict[str, Tensor], buffers: dict[str, Tensor], *inputs: Tensor) -> Any:
+        """Return the function's value for a network with these tensors, named as within the network."""
+        tensors = {f"network.{name}": tensor for name, tensor in {**parameters, **buffers}.items()}
+        return torch.func.functional_call(self, tensors, inputs)
+
+
+def _logits_and_penalty(network: nn.Module, inputs: Tensor) -> tuple[Tensor, Tensor]:
+    logits = network(inputs)
+    penalty = getattr(network, "penalty", None)
+    return logits, logits.new_zeros(()) if penalty is None else penalty()
+
+
+def _layer_steps(network: Any) -> Any:
+    return network.layer_steps()
 
 
 class LaneGroup:
     """Networks of one shape, trained as one vectorised network.
 
-    Attributes:
+    Names of tensors are those within the network.
+
+    Args:
+        network: module of the lanes' shape. It lends its code; its own tensors belong to no lane.
         seeds: the seed of each lane.
-        rows: of what was made, which is each lane: its place, whoever has been taken out since.
-        parameters: name -> trained tensor (lanes, ...), a leaf that requires gradients.
-        buffers: name -> fixed or running tensor (lanes, ...).
+        parameters: name -> trained tensor, (lanes, ...).
+        buffers: name -> fixed or running tensor, (lanes, ...).
+        rows: index of each lane in the original chunk; None: 0, 1, 2, ...
+
+    Attributes:
+        network, seeds, buffers: as given.
+        parameters: leaves that require gradients.
+        rows: index of each lane in the original chunk. It does not change when other lanes are removed.
     """
 
     def __init__(
         self,
-        template: nn.Module,
+        network: nn.Module,
         seeds: Sequence[int],
         parameters: dict[str, Tensor],
         buffers: dict[str, Tensor],
         rows: Sequence[int] | None = None,
     ) -> None:
-        self._template = template
+        self.network = network
         self.seeds = list(seeds)
         self.rows = list(range(len(seeds)) if rows is None else rows)
         self.parameters = {name: tensor.detach().requires_grad_() for name, tensor in parameters.items()}
         self.buffers = {name: tensor.detach() for name, tensor in buffers.items()}
-        self._norms = [module for module in template.modules() if isinstance(module, BATCH_NORM)]
+        self._forward = _Call(network, _logits_and_penalty)
+        self._norms = [module for module in network.modules() if isinstance(module, BATCH_NORM)]
 
     def __len__(self) -> int:
         return len(self.seeds)
@@ -110,7 +119,7 @@ class LaneGroup:
 
     def with_buffers(self, buffers: dict[str, Tensor]) -> "LaneGroup":
         """Return the group with the same parameters, in the same memory, and other buffers."""
-        return LaneGroup(self._template, self.seeds, self.parameters, buffers, self.rows)
+        return LaneGroup(self.network, self.seeds, self.parameters, buffers, self.rows)
 
     @torch.no_grad()
     def with_statistics_of(self, inputs: Tensor) -> "LaneGroup":
@@ -130,19 +139,17 @@ class LaneGroup:
             Wu and Johnson, Rethinking "Batch" in BatchNorm, arXiv 2105.07576, section 3 (PreciseBN).
         """
         buffers = {name: tensor.clone() for name, tensor in self.buffers.items()}
-        for (
-            name,
-            tensor,
-        ) in buffers.items():  # a value that is not finite would survive the average: 0 inf is NaN
+        # The average with momentum 1 keeps 0 times the old value, which is NaN for a value that is not finite.
+        for name, tensor in buffers.items():
             if name.endswith(("running_mean", "running_var")):
                 tensor.fill_(float(name.endswith("running_var")))
         group = self.with_buffers(buffers)
-        numbers: dict[nn.Module, int] = {}
+        counts: dict[nn.Module, int] = {}
 
-        def count(module: nn.Module, given: tuple[Tensor, ...], output: Tensor) -> None:
-            numbers[module] = output.numel() // output.shape[1]
+        def count(module: nn.Module, arguments: tuple[Tensor, ...], output: Tensor) -> None:
+            counts[module] = output.numel() // output.shape[1]
 
-        self._template.eval()
+        self.network.eval()
         handles, momenta = [], [norm.momentum for norm in self._norms]
         for norm in self._norms:
             norm.train()
@@ -155,9 +162,9 @@ class LaneGroup:
                 handle.remove()
                 norm.eval()
                 norm.momentum = momentum
-        names = {module: name for name, module in self._template.named_modules()}
-        for module, number in numbers.items():  # torch keeps the variance over number - 1
-            group.buffers[f"{names[module]}.running_var"] *= (number - 1) / number
+        names = {module: name for name, module in self.network.named_modules()}
+        for module, num_values in counts.items():  # torch divides the variance by num_values - 1
+            group.buffers[f"{names[module]}.running_var"] *= (num_values - 1) / num_values
         return group
 
     @property
@@ -165,72 +172,59 @@ class LaneGroup:
         """Where the lanes live."""
         return next(iter(self.parameters.values())).device
 
-    @property
-    def network(self) -> nn.Module:
-        """The network of one lane; its own tensors are not those of any lane."""
-        return self._template.network  # type: ignore[return-value]
-
     def tensors(self, lane: int) -> NetworkTensors:
-        """Return the tensors of one lane, by their names within the network."""
-        return NetworkTensors(*map(_unprefixed, (_nth(self.parameters, lane), _nth(self.buffers, lane))))
+        """Return the tensors of one lane."""
+        return NetworkTensors(_nth(self.parameters, lane), _nth(self.buffers, lane))
 
     def stacked(self, lanes: Sequence[int]) -> NetworkTensors:
-        """Return copies of the tensors of some lanes, (lanes, ...), by their names within the network."""
-        kept = self.keep(lanes)
-        return NetworkTensors(_unprefixed(kept.parameters), _unprefixed(kept.buffers))
+        """Return copies of the tensors of some lanes, (lanes, ...)."""
+        group = self.keep(lanes)
+        return NetworkTensors(group.parameters, group.buffers)
 
     def project_(self) -> None:
         """Project every lane back onto its constraints, if its network has some; call without gradients."""
         project_ = getattr(self.network, "project_", None)
         if project_ is not None:
-            project_(_unprefixed(self.parameters))
+            project_(self.parameters)
 
     @torch.no_grad()
     def layer_steps(self) -> Tensor | None:
         """Return the time step of every layer, (lanes, layers); None for networks whose layers have none."""
         if not hasattr(self.network, "layer_steps"):
             return None
-        module = _LayerSteps(self.network)
-
-        def call(parameters: dict[str, Tensor], buffers: dict[str, Tensor]) -> Tensor:
-            return torch.func.functional_call(module, {**parameters, **buffers}, ())
-
-        steps: Tensor = torch.vmap(call)(self.parameters, self.buffers)
+        call = _Call(self.network, _layer_steps)
+        steps: Tensor = torch.vmap(call.with_tensors)(self.parameters, self.buffers)
         return steps.detach()  # it may be a parameter itself
 
-    def forward(self, inputs: Tensor, training: bool) -> Output:
+    def forward(self, inputs: Tensor, training: bool) -> NetworkOutput:
         """Run every lane.
 
         Args:
-            inputs: (lanes, batch, ...) in training, each lane its own batch; (batch, ...) in evaluation, the
-                same for all.
+            inputs: (lanes, batch, ...) in training, where each lane has its own batch; (batch, ...) in evaluation,
+                the same for all lanes.
             training: training mode (batch statistics, dropout), or evaluation mode.
         """
-        self._template.train(training)
+        self.network.train(training)
         return self._run(inputs, shared=not training)
 
-    def _run(self, inputs: Tensor, shared: bool) -> Output:
-        """Call the template, whose modules' modes are set, for every lane; `shared` inputs have no lanes' axis."""
+    def _run(self, inputs: Tensor, shared: bool) -> NetworkOutput:
+        """Call the network for every lane in the modes that its modules have; `shared` inputs have no lane axis."""
+        call = self._forward.with_tensors
         if len(self) == 1:
-            # a lone lane is spared vmap's overhead, so that lanes are never slower than one by one
-            alone = self._call(
+            # A lone lane does without vmap and its overhead, so that lanes are never slower than one by one.
+            logits, penalty = call(
                 _nth(self.parameters, 0), _nth(self.buffers, 0), inputs if shared else inputs[0]
             )
-            return Output(alone[0].unsqueeze(0), alone[1].unsqueeze(0))
+            return NetworkOutput(logits.unsqueeze(0), penalty.unsqueeze(0))
         axes = (0, 0, None if shared else 0)
-        run = torch.vmap(self._call, in_dims=axes, randomness="different")
-        return Output(*run(self.parameters, self.buffers, inputs))
-
-    def _call(
-        self, parameters: dict[str, Tensor], buffers: dict[str, Tensor], inputs: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        return torch.func.functional_call(self._template, {**parameters, **buffers}, (inputs,))
+        run = torch.vmap(call, in_dims=axes, randomness="different")
+        return NetworkOutput(*run(self.parameters, self.buffers, inputs))
 
     def keep(self, lanes: Sequence[int]) -> "LaneGroup":
         """Return the group of these lanes only."""
         index = torch.tensor(list(lanes), dtype=torch.long, device=self.device)
         return LaneGroup(
-            self._template,
+            self.network,
             [self.seeds[lane] for lane in lanes],
             {name: tensor.detach().index_select(0, index) for name, tensor in self.parameters.items()},
             {name: tensor.index_select(0, index) for name, tensor in self.buffers.items()},
@@ -238,34 +232,26 @@ class LaneGroup:
         )
 
 
-def make_template(model: ModelParameters, task: Task, device: torch.device) -> nn.Module:
-    """Return the module that a group of lanes calls with its own tensors."""
-    return _WithPenalty(build_network(model, task, 0)).to(device)
-
-
-def template_tensors(template: nn.Module) -> NetworkTensors:
-    """Return the tensors that a template was built with."""
-    trained = {name: tensor.detach() for name, tensor in template.named_parameters() if tensor.requires_grad}
-    fixed = {
-        name: tensor.detach() for name, tensor in template.named_parameters() if not tensor.requires_grad
-    }
-    return NetworkTensors(_unprefixed(trained), _unprefixed({**fixed, **dict(template.named_buffers())}))
+def network_tensors(network: nn.Module) -> NetworkTensors:
+    """Return the tensors of a network: the parameters that require gradients, and all others."""
+    trained = {name: tensor.detach() for name, tensor in network.named_parameters() if tensor.requires_grad}
+    fixed = {name: tensor.detach() for name, tensor in network.named_parameters() if not tensor.requires_grad}
+    return NetworkTensors(trained, {**fixed, **dict(network.named_buffers())})
 
 
 def make_lanes(
     models: Sequence[ModelParameters], task: Task, seeds: Sequence[int], device: torch.device
 ) -> LaneGroup:
-    """Return freshly initialised lanes; each is what its model and seed alone would be, whoever its neighbours are.
+    """Return freshly initialised lanes. Each lane is what its model and seed alone would be.
 
     Args:
-        models: one a lane, alike but for their `per_lane` parameters, which only buffers and initial values hold.
+        models: one for each lane. They may differ in their `per_lane` parameters only, which set nothing but
+            buffers and initial values.
         task: shapes of inputs and outputs.
-        seeds: one a lane.
-        device: where the lanes live.
+        seeds: one for each lane.
+        device: where the lanes are stored.
     """
-    networks = [
-        _WithPenalty(build_network(model, task, seed)) for model, seed in zip(models, seeds, strict=True)
-    ]
+    networks = [build_network(model, task, seed) for model, seed in zip(models, seeds, strict=True)]
     parameters, buffers = torch.func.stack_module_state(networks)
     fixed = {name for name, parameter in networks[0].named_parameters() if not parameter.requires_grad}
     buffers |= {name: parameters.pop(name) for name in fixed}
@@ -278,7 +264,3 @@ def _moved(tensors: dict[str, Tensor], device: torch.device) -> dict[str, Tensor
 
 def _nth(tensors: dict[str, Tensor], lane: int) -> dict[str, Tensor]:
     return {name: tensor[lane] for name, tensor in tensors.items()}
-
-
-def _unprefixed(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name.removeprefix(PREFIX): tensor for name, tensor in tensors.items()}

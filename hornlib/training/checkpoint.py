@@ -13,8 +13,8 @@ from hornlib.errors import CheckpointError
 
 __all__ = ["load_checkpoint", "remove_checkpoint", "save_checkpoint", "set_aside"]
 
-_HEADER = re.compile(rb"hornlib checkpoint 1 sha256 ([0-9a-f]{64})\n")
-_HEADER_LENGTH = len(b"hornlib checkpoint 1 sha256 \n") + 64
+_HEADER = re.compile(rb"hornlib checkpoint 2 sha256 ([0-9a-f]{64})\n")
+_HEADER_LENGTH = len(b"hornlib checkpoint 2 sha256 \n") + 64
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
@@ -37,7 +37,7 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as file:
-            file.write(f"hornlib checkpoint 1 sha256 {digest}\n".encode())
+            file.write(f"hornlib checkpoint 2 sha256 {digest}\n".encode())
             file.write(payload)
             file.flush()
             os.fsync(file.fileno())

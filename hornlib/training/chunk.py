@@ -9,7 +9,8 @@ from torch import Tensor
 
 from hornlib.grid.cell import Cell
 from hornlib.models import MODELS
-from hornlib.models.lanes import LaneGroup, make_lanes, make_template
+from hornlib.models.build import build_network
+from hornlib.models.lanes import LaneGroup, make_lanes
 from hornlib.parameters import ModelParameters
 from hornlib.training.optimizers import AdamW, Sgd, make_optimizer
 
@@ -163,7 +164,7 @@ class Chunk:
     def _restored(self, saved: dict[str, Any], device: torch.device) -> Group:
         model = MODELS[saved["model"]["name"]](**saved["model"])
         lanes = LaneGroup(
-            make_template(model, self.cell.task(), device),
+            build_network(model, self.cell.task(), seed=0).to(device),
             saved["seeds"],
             {name: tensor.to(device) for name, tensor in saved["parameters"].items()},
             {name: tensor.to(device) for name, tensor in saved["buffers"].items()},

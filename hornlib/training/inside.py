@@ -129,15 +129,24 @@ def _direction(layer: LayerRecord, count: int) -> States:
 
 
 def over_lanes(
-    module: nn.Module,
+    inside: Inside,
     parameters: Mapping[str, Tensor],
     buffers: Mapping[str, Tensor],
     inputs: Tensor,
     nudges: Mapping[str, States],
 ) -> Any:
-    """Call the module for every lane; parameters, buffers and nudges have the lanes' axis in front."""
+    """Return what `inside` returns, for every lane.
+
+    Args:
+        inside: with a network of the lanes' shape.
+        parameters: name within the network -> trained tensor, (lanes, ...).
+        buffers: name within the network -> fixed or running tensor, (lanes, ...).
+        inputs: (batch, ...), the same for all lanes.
+        nudges: layer -> zeros (lanes, timesteps, batch, *units) for each part of its state.
+    """
 
     def call(parameters: Any, buffers: Any, nudges: Any) -> Any:
-        return torch.func.functional_call(module, {**parameters, **buffers}, (inputs, nudges))
+        tensors = {f"network.{name}": tensor for name, tensor in {**parameters, **buffers}.items()}
+        return torch.func.functional_call(inside, tensors, (inputs, nudges))
 
     return torch.vmap(call)(dict(parameters), dict(buffers), dict(nudges))

@@ -6,8 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from hornlib.grid.cell import Cell
+from hornlib.models.build import build_network
 from hornlib.models.flops import gradient_flops
-from hornlib.models.lanes import PREFIX, LaneGroup, make_template, template_tensors
+from hornlib.models.lanes import LaneGroup, network_tensors
 from hornlib.parameters import ModelParameters
 from hornlib.structures.interface import Change, Structure, View, make_structure
 from hornlib.training.batches import Batches
@@ -86,17 +87,18 @@ class _Templates:
     def of(self, model: ModelParameters) -> nn.Module:
         """Return the module; lanes bring their own tensors."""
         if model not in self.built:
-            self.built[model] = make_template(model, self.task, self.device)
+            self.built[model] = build_network(model, self.task, seed=0).to(self.device)
         return self.built[model]
 
 
 def _changed(chunk: Chunk, group: Group, change: Change, templates: _Templates) -> Group:
     """Return the group of the lanes that a change is about, changed."""
     template = templates.of(change.model)
-    trained = [name.removeprefix(PREFIX) for name, _ in template.named_parameters()]
-    parameters = {name: change.parameters[name] for name in trained if name in change.parameters}
+    parameters = {
+        name: change.parameters[name] for name, _ in template.named_parameters() if name in change.parameters
+    }
     fresh = make_optimizer([], chunk.cell.training)
-    names = [name.removeprefix(PREFIX) for name in group.lanes.parameters]
+    names = list(group.lanes.parameters)
     for moment in group.optimizer.state.keys() - {"age"}:
         inherited = change.inherit(dict(zip(names, group.optimizer.state[moment], strict=True)))
         fresh.state[moment] = [
@@ -109,7 +111,7 @@ def _changed(chunk: Chunk, group: Group, change: Change, templates: _Templates) 
         fresh.state["age"] = [ages[name].contiguous() for name in parameters]
     own = {
         name: tensor.expand(len(group.lanes), *tensor.shape)
-        for name, tensor in template_tensors(template).buffers.items()
+        for name, tensor in network_tensors(template).buffers.items()
     }
     lanes = LaneGroup(
         template,
@@ -139,7 +141,7 @@ def _ages(updates: int, names: Sequence[str], group: Group, change: Change) -> d
 
 def _copied(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return copies, every lane with memory of its own: training writes into them."""
-    return {PREFIX + name: tensor.detach().clone() for name, tensor in tensors.items()}
+    return {name: tensor.detach().clone() for name, tensor in tensors.items()}
 
 
 def _merged(chunk: Chunk, groups: Sequence[Group], templates: _Templates) -> list[Group]:

@@ -7,7 +7,7 @@ import torch
 from hornlib.grid.jobs import Job, Range
 from hornlib.grid.shapes import as_model, distinct_shapes, shape_name
 from hornlib.results.calibrated_seconds import calibrated_seconds, models_over_time
-from hornlib.results.calibration import Calibration, Measurement
+from hornlib.results.calibration_file import Calibration, Measurement
 from hornlib.results.run_file import read_run_file
 from hornlib.training.job import TrainOptions
 from hornlib.training.train import train_job

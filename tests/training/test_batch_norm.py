@@ -9,7 +9,6 @@ from torch import nn
 
 from hornlib.data.loading import load
 from hornlib.grid.cell import parse_specification
-from hornlib.models.lanes import PREFIX
 from hornlib.training.chunk import start_chunk
 from hornlib.training.curves import evaluate_chunk
 from hornlib.training.evaluation import evaluate, evaluated_lanes, thinned
@@ -183,9 +182,9 @@ def test_so_many_training_examples_count_or_all_there_are(examples):
     )
     with torch.no_grad():
         drive = chunk.lanes.network.convolutions[0]
-        weight = chunk.lanes.parameters[f"{PREFIX}convolutions.0.weight"][0]
+        weight = chunk.lanes.parameters["convolutions.0.weight"][0]
         maps = nn.functional.conv2d(inputs, weight, padding=drive.padding)
-    mean = judged.buffers[f"{PREFIX}norms.0.running_mean"][0]
+    mean = judged.buffers["norms.0.running_mean"][0]
     torch.testing.assert_close(mean, maps.mean((0, 2, 3)), rtol=1e-4, atol=1e-5)
 
 

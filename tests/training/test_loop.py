@@ -307,7 +307,7 @@ def test_running_statistics_are_the_weighted_mean_of_the_batches_seen(average):
     cell = cell_of(MODELS[0], steps=4, batch_norm_statistics=average)
     chunk = start_chunk(cell, [0, 1], CPU)
     features, expected, found = [], torch.zeros(2, 8), []
-    normalised = type(chunk.lanes._template.network.readout.norm)
+    normalised = type(chunk.lanes.network.readout.norm)
 
     def record(module, inputs):
         features.append(inputs[0])
@@ -320,7 +320,7 @@ def test_running_statistics_are_the_weighted_mean_of_the_batches_seen(average):
         batch_means = []
         for lane in range(2):
             alone = chunk.lanes.keep([lane])
-            norms = [m for m in alone._template.modules() if isinstance(m, normalised)]
+            norms = [m for m in alone.network.modules() if isinstance(m, normalised)]
             handle = norms[0].register_forward_pre_hook(record)
             alone.forward(inputs[lane : lane + 1], training=True)
             handle.remove()
@@ -329,7 +329,7 @@ def test_running_statistics_are_the_weighted_mean_of_the_batches_seen(average):
         expected = (1 - momentum) * expected + momentum * torch.stack(batch_means)
         train_step(chunk, chunk.groups[0], inputs, targets, 4)
         chunk.step += 1
-        found = chunk.lanes.buffers["network.readout.norm.running_mean"]
+        found = chunk.lanes.buffers["readout.norm.running_mean"]
         torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4)
 
 

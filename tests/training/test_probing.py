@@ -210,7 +210,7 @@ def test_weights_that_are_not_finite_leave_nan_and_no_error():
     cell = cell_of(*CASES["horn"])
     lanes = start_chunk(cell, [0, 1], torch.device("cpu")).lanes
     with torch.no_grad():
-        lanes.parameters["network.recurrence.weight"][0] = torch.nan
+        lanes.parameters["recurrence.weight"][0] = torch.nan
     found = probe_of(cell).record(lanes, 1)
     for key, values in found.items():
         assert values[1].isfinite().all(), key

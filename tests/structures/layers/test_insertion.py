@@ -279,7 +279,7 @@ def test_the_optimiser_of_old_weights_goes_on_and_that_of_new_ones_starts_at_zer
 
 def moments(chunk):
     (group,) = chunk.groups
-    names = [name.removeprefix("network.") for name in group.lanes.parameters]
+    names = list(group.lanes.parameters)
     return dict(zip(names, group.optimizer.state["first_moment"], strict=True))
 
 
@@ -384,10 +384,10 @@ def test_the_first_updates_of_an_inserted_weight_are_as_large_as_a_new_network_s
     cell = cell_of("mlp", {"insert_at": 2, "choice": "position", "position": 0}, learning_rate=1e-3)
     trained(cell, [0], look)
     neutral = torch.eye(7)
-    update = (kept[9]["network.linears.1.weight"][0] - neutral).abs()
+    update = (kept[9]["linears.1.weight"][0] - neutral).abs()
     moved = update[update > 0]
     torch.testing.assert_close(moved, torch.full_like(moved, 1e-3), rtol=0.01, atol=0)
-    old = (kept[9]["network.linears.0.weight"] - kept[8]["network.linears.0.weight"]).abs()
+    old = (kept[9]["linears.0.weight"] - kept[8]["linears.0.weight"]).abs()
     assert not torch.allclose(old[old > 0], torch.full_like(old[old > 0], 1e-3), rtol=0.01, atol=0)
 
 

@@ -43,8 +43,8 @@ def looked(steps, model=None, **structure):
     held = group.lanes.network.steps.held(torch.tensor(steps))
     for name, tensor in held.items():
         for kept in (group.lanes.parameters, group.lanes.buffers):
-            if f"network.steps.{name}" in kept:
-                kept[f"network.steps.{name}"].data.copy_(tensor)
+            if f"steps.{name}" in kept:
+                kept[f"steps.{name}"].data.copy_(tensor)
     before = [
         {name: tensor.clone() for name, tensor in group.lanes.tensors(lane).parameters.items()}
         for lane in range(len(steps))
@@ -73,7 +73,7 @@ def test_the_function_is_that_of_the_network_without_the_step():
     steps = torch.tensor([[0.5, 0.4, 1e-9, -0.6, 0.2]])
     cell = cell_of()
     whole = start_chunk(cell, [0], CPU)
-    whole.lanes.parameters["network.steps.raw"].data.copy_(steps)
+    whole.lanes.parameters["steps.raw"].data.copy_(steps)
     inputs = torch.randn(10, 1, 8, 8)
     _, pruned = looked(steps.tolist())
     torch.testing.assert_close(
@@ -103,16 +103,16 @@ def test_the_optimiser_of_the_layers_that_stay_goes_on():
     cell = cell_of()
     chunk = start_chunk(cell, [0], CPU)
     (group,) = chunk.groups
-    group.lanes.parameters["network.steps.raw"].data.copy_(torch.tensor([[1.0, 1e-5, 1.0, 1.0, 1.0]]))
+    group.lanes.parameters["steps.raw"].data.copy_(torch.tensor([[1.0, 1e-5, 1.0, 1.0, 1.0]]))
     for moment in group.optimizer.state["first_moment"]:
         moment.copy_(torch.rand_like(moment))
     before = dict(zip(group.lanes.parameters, group.optimizer.state["first_moment"], strict=True))
     restructure(chunk, make_structure(cell.structure), Batches(chunk, load(cell.data, CPU).train))
     (group,) = chunk.groups
     after = dict(zip(group.lanes.parameters, group.optimizer.state["first_moment"], strict=True))
-    assert torch.equal(after["network.layers.1.weight"], before["network.layers.2.weight"])
-    kept = before["network.steps.raw"][:, [0, 2, 3, 4]]
-    assert torch.equal(after["network.steps.raw"], kept)
+    assert torch.equal(after["layers.1.weight"], before["layers.2.weight"])
+    kept = before["steps.raw"][:, [0, 2, 3, 4]]
+    assert torch.equal(after["steps.raw"], kept)
 
 
 @pytest.mark.parametrize(("at_once", "left"), [(1, 4), (2, 3), (4, 2)])

@@ -7,7 +7,8 @@ from typing import NamedTuple, cast
 import torch
 from torch import Tensor
 
-from hornlib.models.lanes import PREFIX, LaneGroup, make_template, template_tensors
+from hornlib.models.build import build_network
+from hornlib.models.lanes import LaneGroup, network_tensors
 from hornlib.models.layered import LayeredNetwork, with_layer
 from hornlib.models.layered_parameters import LayeredParameters
 from hornlib.randomness import generator
@@ -144,8 +145,8 @@ def sensitivity(view: View, parameters: LayerInsertionParameters) -> Sensitivity
     network, model = cast(LayeredNetwork, view.lanes.network), cast(LayeredParameters, view.model)
     depth, extended = len(model.layer_widths()), cast(LayeredParameters, view.model)
     scored = network.neutral_layer(0, parameters.inner_scale).scored
-    trained = {name.removeprefix(PREFIX): tensor.detach() for name, tensor in view.lanes.parameters.items()}
-    fixed = {name.removeprefix(PREFIX): tensor for name, tensor in view.lanes.buffers.items()}
+    trained = {name: tensor.detach() for name, tensor in view.lanes.parameters.items()}
+    fixed = view.lanes.buffers
     for position in reversed(range(depth)):  # from the last, so that positions before it stay what they are
         neutral = _neutral(network, position, parameters.inner_scale, view.lanes.device, len(view.lanes))
         trained = with_layer(trained, network, position, neutral)
@@ -153,8 +154,8 @@ def sensitivity(view: View, parameters: LayerInsertionParameters) -> Sensitivity
         extended = extended.with_layer(position)
     lanes = _group(view, extended, trained, fixed)
     names = [_at_layer(scored, layer) for layer in range(2 * depth)]
-    there = [layer for layer, name in enumerate(names) if PREFIX + name in lanes.parameters]
-    weights = [lanes.parameters[PREFIX + names[layer]] for layer in there]
+    there = [layer for layer, name in enumerate(names) if name in lanes.parameters]
+    weights = [lanes.parameters[names[layer]] for layer in there]
     sums, batches = [torch.zeros_like(weight) for weight in weights], 0
     for inputs, targets in view.batches(parameters.score_batches):
         outputs = lanes.forward(inputs, training=True).logits
@@ -182,14 +183,13 @@ def _neutral(
 
 def _group(view: View, model: LayeredParameters, trained: Tensors, fixed: Tensors) -> LaneGroup:
     """Return lanes of the virtual network; what is fixed is copied, since training mode writes into it."""
-    template = make_template(model, view.task, view.lanes.device)
+    network = build_network(model, view.task, seed=0).to(view.lanes.device)
     own = {
         name: tensor.expand(len(view.lanes), *tensor.shape)
-        for name, tensor in template_tensors(template).buffers.items()
+        for name, tensor in network_tensors(network).buffers.items()
     }
-    buffers = {PREFIX + name: tensor.clone() for name, tensor in {**own, **fixed}.items()}
-    parameters = {PREFIX + name: tensor for name, tensor in trained.items()}
-    return LaneGroup(template, view.lanes.seeds, parameters, buffers, view.lanes.rows)
+    buffers = {name: tensor.clone() for name, tensor in {**own, **fixed}.items()}
+    return LaneGroup(network, view.lanes.seeds, trained, buffers, view.lanes.rows)
 
 
 def _at_layer(name: str, layer: int) -> str:
