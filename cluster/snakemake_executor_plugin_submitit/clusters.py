@@ -24,6 +24,7 @@ from snakemake_executor_plugin_submitit.slurm import (
     TaskId,
     Unavailable,
 )
+from snakemake_executor_plugin_submitit.task import clean_environment
 
 __all__ = [
     "Cluster",
@@ -48,6 +49,9 @@ class Cluster(Protocol):
     def queued(self, arrays: Iterable[str]) -> dict[TaskId, Queued]:
         """Return the tasks that have not ended."""
 
+    def look_up(self, arrays: Iterable[str]) -> dict[TaskId, Queued]:
+        """Return the tasks that have not ended, by a second way that shows what `queued` may leave out."""
+
     def accounted(self, arrays: Iterable[str]) -> dict[TaskId, Accounted]:
         """Return how tasks ended, where that is known."""
 
@@ -59,10 +63,6 @@ class Cluster(Protocol):
 
     def release(self, task: str) -> None:
         """Let a held task go on waiting."""
-
-
-OF_THE_SITE = {"SBATCH_ACCOUNT", "SLURM_CONF", "SLURM_CLUSTERS", "SLURM_JWT", "SLURM_MPI_TYPE"}
-"""Variables that reach sbatch although they look like those of a job."""
 
 
 def install_runner(folder: Path) -> Path:
@@ -98,7 +98,7 @@ class SlurmCluster:
 
     def __init__(self, runner: Path, setup: list[str], parallelism: int, slurm: Slurm) -> None:
         self.runner, self.setup, self.parallelism, self.slurm = runner, setup, parallelism, slurm
-        self.queued, self.accounted = slurm.queued, slurm.accounted
+        self.queued, self.look_up, self.accounted = slurm.queued, slurm.look_up, slurm.accounted
         self.arrays_by_comment, self.cancel = slurm.arrays_by_comment, slurm.cancel
         self.max_tasks = slurm.max_array_size
         self.release = slurm.release
@@ -158,10 +158,11 @@ def _array_executor(runner: Path) -> Any:
             return f"{_PYTHON} {shlex.quote(str(runner))} {shlex.quote(str(self.folder))}"
 
         def _make_submission_command(self, submission_file_path: Path) -> list[str]:
-            # Variables of the shell would overrule the script; a head inside a job must not hand its job's on.
-            families = ("SBATCH_", "SRUN_", *(["SLURM_"] if "SLURM_JOB_ID" in os.environ else []))
-            foreign = [name for name in os.environ if name.startswith(families) and name not in OF_THE_SITE]
-            unset = [part for name in foreign for part in ("-u", name)]
+            # Variables of the shell would overrule the script, and sbatch hands them on to the job.
+            foreign = set(os.environ) - set(clean_environment())
+            if "account" in self.parameters:
+                foreign.add("SBATCH_ACCOUNT")
+            unset = [part for name in sorted(foreign) for part in ("-u", name)]
             # a session of its own: Ctrl-C in the terminal is for the head, not for an sbatch in flight
             limit = ["timeout", "-k", "10", str(SECONDS_FOR_SBATCH)]
             return ["setsid", *limit, "env", *unset, "sbatch", str(submission_file_path)]
@@ -207,6 +208,10 @@ class LocalCluster:
         for process in self.processes.values():
             process.poll()
         return {(array, 0): Queued("RUNNING") for array in set(arrays) if _is_controller(array)}
+
+    def look_up(self, arrays: Iterable[str]) -> dict[TaskId, Queued]:
+        """There is no second way."""
+        return {}
 
     def accounted(self, arrays: Iterable[str]) -> dict[TaskId, Accounted]:
         """Nobody keeps accounts."""
@@ -254,6 +259,10 @@ class DebugCluster:
 
     def queued(self, arrays: Iterable[str]) -> dict[TaskId, Queued]:
         """Everything has ended."""
+        return {}
+
+    def look_up(self, arrays: Iterable[str]) -> dict[TaskId, Queued]:
+        """There is no second way."""
         return {}
 
     def accounted(self, arrays: Iterable[str]) -> dict[TaskId, Accounted]:

@@ -263,15 +263,40 @@ class Dispatcher:
         # one poll is not believed: SLURM shows jobs that it requeues as failed for a moment, and files appear late
         doubted = [request for request in silent if request.polls_since_end >= 2]
         accounts = self.cluster.accounted({request.task[0] for request in doubted}) if doubted else {}
-        known_arrays = {array for array, _ in accounts}
-        for request in doubted:
+        accounted_arrays = {array for array, _ in accounts}
+        believed = [request for request in doubted if self._is_believed(request, accounts.get(request.task))]
+        lost = [request for request in doubted if request not in believed and self._is_overdue(request)]
+        for request in [*believed, *self._without_hidden(lost)]:
             account = accounts.get(request.task)
-            known = self._is_believed(request, account)
-            assert request.ended_at is not None
-            if known or time.monotonic() - request.ended_at > self.policy.vanished_after:
-                alone_unknown = account is None and request.task[0] in known_arrays
-                record = request.place.batch.read_exit(request.place.number) if request.place else None
-                self._act(request, record, account if known else None, events, alone_unknown)
+            alone_unknown = account is None and request.task[0] in accounted_arrays
+            record = request.place.batch.read_exit(request.place.number) if request.place else None
+            self._act(request, record, account if request in believed else None, events, alone_unknown)
+
+    def _is_overdue(self, request: Request) -> bool:
+        assert request.ended_at is not None
+        return time.monotonic() - request.ended_at > self.policy.vanished_after
+
+    def _without_hidden(self, lost: list[Request]) -> list[Request]:
+        """Return the requests whose task the controller does not know either, asked by its id.
+
+        A second start of a task that still runs would train the same job twice at the same time. The accounting is no
+        proof of life: a controller that crashed can have forgotten a task that the accounting calls running.
+        """
+        alive = self.cluster.look_up({request.task[0] for request in lost}) if lost else {}
+        gone = []
+        for request in lost:
+            task = alive.get(request.task)
+            if task is None or not request.owns(task):
+                gone.append(request)
+                continue
+            if f"hidden {request.task[0]}" not in self.told:
+                self.told.add(f"hidden {request.task[0]}")
+                self.say.warning(
+                    f"squeue does not list array {request.task[0]}, although the controller knows it; its jobs are "
+                    "watched by what they write, and are not submitted again"
+                )
+            self._observe(request, task)
+        return gone
 
     def _is_believed(self, request: Request, account: Accounted | None) -> bool:
         """Whether the accounting's word is this job's end, and not a lag behind or an earlier owner of its id."""

@@ -7,6 +7,8 @@ import subprocess
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
+from snakemake_executor_plugin_submitit.task import clean_environment
+
 __all__ = [
     "STILL_GOING",
     "Accounted",
@@ -93,7 +95,7 @@ def run_program(command: Sequence[str]) -> str:
     """
     # squeue cuts long lists of array tasks at 64 characters unless told otherwise
     environment = {
-        **os.environ,
+        **clean_environment(),
         "SLURM_BITSTR_LEN": "0",
         "LC_ALL": "C.UTF-8",
         "SLURM_TIME_FORMAT": "standard",
@@ -167,7 +169,7 @@ class Slurm:
             return {}
         try:
             # the comment comes last, since it may hold a "|"; pending tasks stay folded into one line an array
-            answer = self.run(["squeue", "-h", "-j", ",".join(ids), "-o", "%i|%T|%L|%N|%r|%k"])
+            answer = self.run(["squeue", "-a", "-h", "-j", ",".join(ids), "-o", "%i|%T|%L|%N|%r|%k"])
         except Refused as refused:
             if "invalid job id" in str(refused).lower():  # all of them are long gone
                 return {}
@@ -185,6 +187,36 @@ class Slurm:
             elif fields[0].partition("_")[0] in ids:
                 raise Unavailable(f"squeue: {line.strip()!r} is not understood")
         return found
+
+    def look_up(self, arrays: Iterable[str]) -> dict[TaskId, Queued]:
+        """Return the tasks of these arrays that the controller, asked for each array by its id, does not call ended.
+
+        A listing of the queue can leave a task out; this is asked before a task counts as lost.
+
+        Raises:
+            Unavailable, Refused: see `run_program`.
+        """
+        alive: dict[TaskId, Queued] = {}
+        for array in sorted(set(arrays)):
+            try:
+                answer = self.run(["scontrol", "-a", "-o", "show", "job", array])
+            except Refused as refused:
+                if "invalid job id" in str(refused).lower():
+                    continue
+                raise
+            for line in answer.splitlines():
+                task = re.search(r"\bArrayJobId=(\d+) ArrayTaskId=(\S+)", line)
+                state = re.search(r"\bJobState=(\w+)", line)
+                if task is None or task[1] != array or state is None or state[1] not in STILL_GOING:
+                    continue
+                numbers = task[2] if task[2].isdecimal() else f"[{task[2]}]"
+                tasks = parse_task_ids(f"{array}_{numbers}")
+                if not tasks:  # tasks left out would look gone
+                    raise Unavailable(f"scontrol: ArrayTaskId={task[2]} of array {array} is not understood")
+                comment = re.search(r"\bComment=(\S+)", line)
+                queued = Queued(state[1], comment=comment[1] if comment else "")
+                alive.update(dict.fromkeys(tasks, queued))
+        return alive
 
     def accounted(self, arrays: Iterable[str]) -> dict[TaskId, Accounted]:
         """Return what the accounting knows of these arrays' tasks; one query for all.
@@ -220,7 +252,7 @@ class Slurm:
     def _remembered(self, ids: Sequence[str]) -> dict[TaskId, Accounted]:
         """Return what the controller remembers of ended tasks: states without exit codes, for MinJobAge seconds."""
         try:
-            answer = self.run(["squeue", "-h", "-t", "all", "-j", ",".join(ids), "-o", "%i|%T|%N"])
+            answer = self.run(["squeue", "-a", "-h", "-t", "all", "-j", ",".join(ids), "-o", "%i|%T|%N"])
         except Refused as refused:
             if "invalid job id" in str(refused).lower():
                 return {}
@@ -238,7 +270,7 @@ class Slurm:
         Raises:
             Unavailable, Refused: see `run_program`.
         """
-        answer = self.run(["squeue", "-h", "-u", str(os.getuid()), "-t", "all", "-o", "%F|%k"])
+        answer = self.run(["squeue", "-a", "-h", "-u", str(os.getuid()), "-t", "all", "-o", "%F|%k"])
         pairs = (line.strip().partition("|") for line in answer.splitlines() if "|" in line)
         return {
             comment.split()[0]: array for array, _, comment in pairs if comment.split() and array.isdecimal()

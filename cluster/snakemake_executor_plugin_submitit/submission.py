@@ -83,6 +83,7 @@ class Submitter:
             if place and self._is_silent(request, place, queued)
         }
         accounts = self.cluster.accounted(filter(None, silent)) if silent else {}
+        queued = {**(self.cluster.look_up(filter(None, silent)) if silent else {}), **queued}
         anew = []
         cancelled: set[str] = set()
         adopted = 0

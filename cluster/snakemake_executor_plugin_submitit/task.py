@@ -11,11 +11,20 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
-__all__ = ["EXIT_INTERRUPTED", "exit_path", "log_path", "main", "run_task", "starts_path"]
+__all__ = [
+    "EXIT_INTERRUPTED",
+    "clean_environment",
+    "exit_path",
+    "log_path",
+    "main",
+    "run_task",
+    "starts_path",
+]
 
 EXIT_INTERRUPTED = 75
 """Exit code of a job that saved its state and wants to be started again (BSD's EX_TEMPFAIL)."""
@@ -31,6 +40,34 @@ STOPPED = {-number for number in STOP_SIGNALS} | {128 + number for number in STO
 SECONDS_BETWEEN_SIGNALS = 2
 SECONDS_TO_APPEAR = 60  # a shared file system may show a new folder that much later
 SECONDS_TO_BE_KILLED = 120  # after scontrol requeue, SLURM ends this task itself
+
+SLURM_FAMILIES = (
+    *("SLURM_", "SLURMD_", "SBATCH_", "SALLOC_", "SRUN_", "SQUEUE_", "SACCT_", "SACCTMGR_", "SCANCEL_"),
+    *("SCONTROL_", "SINFO_", "SPRIO_", "SSTAT_", "SSHARE_", "SREPORT_", "STRIGGER_", "SBCAST_", "SATTACH_"),
+)
+"""Beginnings of the variables that SLURM's programs read: options of the user, and facts of the caller's own job."""
+
+SITE_VARIABLES = {
+    *("SLURM_CONF", "SLURM_CONF_SERVER", "SLURM_CLUSTERS", "SLURM_JWT", "SLURM_JWKS"),
+    *("SLURM_MPI_TYPE", "SLURM_HINT", "SBATCH_ACCOUNT"),
+}
+"""Variables of these families that say which cluster is meant, who asks, and what the site wants of every job."""
+
+
+def clean_environment(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Return the variables for SLURM's programs and for submitted jobs.
+
+    Variables that filter what a program shows, that replace options of the command line, or that describe the job in
+    which the caller runs are left out: `SQUEUE_PARTITION` hides running jobs, and `SLURM_NTASKS` ends every `srun`.
+
+    Args:
+        environ: the caller's variables.
+    """
+    return {
+        name: value
+        for name, value in environ.items()
+        if name in SITE_VARIABLES or name.startswith("SLURM_SACK_") or not name.startswith(SLURM_FAMILIES)
+    }
 
 
 def starts_path(folder: Path, job: int) -> Path:
@@ -306,17 +343,19 @@ def _refusal_to_requeue(job: str) -> str | None:
     named as a task of its array (123_4): the last task's own number is the array's, and would name all of them.
     """
     try:
-        asked = subprocess.run(
-            ["squeue", "-h", "-j", job, "-o", "%T"], capture_output=True, text=True, timeout=60, check=False
-        )
+        asked = _ask_slurm("squeue", "-a", "-h", "-j", job, "-o", "%T")
         if asked.returncode == 0 and asked.stdout.strip() != "RUNNING":
             return ""
-        done = subprocess.run(
-            ["scontrol", "requeue", job], capture_output=True, text=True, timeout=60, check=False
-        )
+        done = _ask_slurm("scontrol", "requeue", job)
     except (OSError, subprocess.TimeoutExpired) as error:
         return str(error)
     return None if done.returncode == 0 else (done.stderr.strip() or f"scontrol: exit {done.returncode}")
+
+
+def _ask_slurm(*command: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        command, env=clean_environment(), capture_output=True, text=True, timeout=60, check=False
+    )
 
 
 def _job_id() -> str:

@@ -228,6 +228,38 @@ def test_the_queue_is_asked_for_the_user_who_runs_whatever_the_shell_calls_him(m
     assert asked[0][asked[0].index("-u") + 1] == str(os.getuid())
 
 
+# -- scontrol show job
+
+SHOWN = """
+JobId=12 ArrayJobId=12 ArrayTaskId=4-5%1 JobName=wrap JobState=PENDING Reason=Priority Comment=abcd train x
+JobId=15 ArrayJobId=12 ArrayTaskId=3 JobName=wrap JobState=RUNNING Reason=None Comment=abcd train x  StdErr=/dev/null
+JobId=14 ArrayJobId=12 ArrayTaskId=2 JobName=wrap JobState=COMPLETED Reason=None Comment=abcd train x
+JobId=13 ArrayJobId=12 ArrayTaskId=1 JobName=wrap JobState=COMPLETING Reason=None StdErr=/dev/null
+"""
+
+
+def test_the_controller_asked_by_id_names_the_tasks_that_are_alive_and_whose_they_are():
+    assert answering({"scontrol": SHOWN}).look_up(["12"]) == {
+        ("12", 1): Queued("COMPLETING"),
+        ("12", 3): Queued("RUNNING", comment="abcd"),
+        ("12", 4): Queued("PENDING", comment="abcd"),
+        ("12", 5): Queued("PENDING", comment="abcd"),
+    }
+
+
+def test_an_array_that_the_controller_has_forgotten_has_no_task_alive():
+    forgotten = Refused("scontrol: slurm_load_jobs error: Invalid job id specified")
+    assert answering({"scontrol": forgotten}).look_up(["12"]) == {}
+    assert answering({"scontrol": "JobId=12 JobName=of_another JobState=RUNNING"}).look_up(["12"]) == {}
+    with pytest.raises(Unavailable):
+        answering({"scontrol": Unavailable("away")}).look_up(["12"])
+
+
+def test_a_cut_list_of_tasks_is_no_answer_at_all():
+    with pytest.raises(Unavailable, match="scontrol"):
+        answering({"scontrol": SHOWN.replace("4-5%1", "4,6,8...")}).look_up(["12"])
+
+
 # -- sacct
 
 
@@ -438,6 +470,22 @@ def test_programs_speak_english_unfolded_and_in_a_session_of_their_own(program):
     )
     words, session, pid = run_program(["squeue"]).splitlines()
     assert words == "C.UTF-8 0 standard" and session == pid
+
+
+def test_variables_of_the_caller_that_change_an_answer_reach_no_program(program, monkeypatch):
+    """`SQUEUE_PARTITION=other` hid running jobs, so that they were submitted again."""
+    filters = ["SQUEUE_PARTITION", "SQUEUE_STATES", "SQUEUE_USERS", "SQUEUE_FORMAT2", "SACCT_FORMAT",
+               "SACCT_FEDERATION", "SCANCEL_STATE", "SCANCEL_INTERACTIVE", "SCONTROL_FUTURE", "SINFO_PARTITION",
+               "SBATCH_PARTITION", "SLURM_JOB_ID", "SLURM_NTASKS", "SLURM_EXPORT_ENV",
+               "SLURM_CLUSTER_NAME"]  # fmt: skip
+    for name in filters:
+        monkeypatch.setenv(name, "7")
+    monkeypatch.setenv("SLURM_CONF", "/etc/other.conf")
+    monkeypatch.setenv("SLURM_CLUSTERS", "big")
+    program("squeue", "env")
+    variables = dict(line.split("=", 1) for line in run_program(["squeue"]).splitlines() if "=" in line)
+    assert set(filters) & set(variables) == set()
+    assert (variables["SLURM_CONF"], variables["SLURM_CLUSTERS"]) == ("/etc/other.conf", "big")
 
 
 def test_what_is_asked_reaches_the_program_as_one_word_each(program, tmp_path):

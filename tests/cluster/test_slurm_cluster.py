@@ -337,14 +337,26 @@ def test_variables_of_the_heads_own_job_or_shell_reach_neither_sbatch_nor_the_jo
     assert {name: environment.get(name) for name in ours} == ours
 
 
-def test_settings_of_srun_that_a_site_or_user_made_outside_a_job_reach_the_job(
+def test_variables_of_a_job_whose_id_was_unset_reach_neither_sbatch_nor_the_job(
     cluster, fake, tmp_path, monkeypatch
 ):
-    for name in [name for name in os.environ if name.startswith("SLURM_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("SLURM_HINT", "nomultithread")
+    """`unset SLURM_JOB_ID` inside a job left SLURM_NTASKS and SLURM_MEM_PER_CPU, with which every srun failed."""
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
+    job = ["SLURM_NTASKS", "SLURM_MEM_PER_CPU", "SLURM_EXPORT_ENV", "SLURM_JOB_NODELIST", "SLURMD_NODENAME"]
+    for name in [*job, "SQUEUE_FORMAT", "SALLOC_PARTITION"]:
+        monkeypatch.setenv(name, "2")
+    monkeypatch.setenv("SLURM_HINT", "nomultithread")  # what a site wants of every job
     submit(cluster(), batch_of(tmp_path))
-    assert fake.queue["100"]["environment"]["SLURM_HINT"] == "nomultithread"
+    environment = fake.queue["100"]["environment"]
+    assert [name for name in environment if name.startswith(("SLURM", "SQUEUE", "SALLOC"))] == ["SLURM_HINT"]
+
+
+def test_an_account_of_the_profile_is_not_overruled_by_the_shell(cluster, fake, tmp_path, monkeypatch):
+    monkeypatch.setenv("SBATCH_ACCOUNT", "lab")
+    submit(cluster(), batch_of(tmp_path))
+    assert fake.queue["100"]["environment"]["SBATCH_ACCOUNT"] == "lab"
+    submit(cluster(), batch_of(tmp_path, slurm_account="project"))
+    assert "SBATCH_ACCOUNT" not in fake.queue["101"]["environment"]
 
 
 def test_sbatch_has_a_session_of_its_own_so_that_ctrl_c_does_not_reach_it(cluster, fake, tmp_path):
