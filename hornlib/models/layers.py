@@ -6,7 +6,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from hornlib.models.cost import Normalisation
+from hornlib.models.layer_cost import Normalisation
 
 __all__ = ["ACTIVATIONS", "freeze_", "normalisation_2d"]
 

@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from hornlib.models.readout_parameters import ReadoutBias, ReadoutNorm
+from hornlib.models.layer_cost import ReadoutBias, ReadoutNorm
 
 __all__ = ["Readout"]
 

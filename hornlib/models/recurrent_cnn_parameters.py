@@ -7,10 +7,10 @@ from typing import ClassVar, Literal, NamedTuple, Self
 from pydantic import Field, model_validator
 
 from hornlib.dynamics.gain import TimeReadout
-from hornlib.models import cost
-from hornlib.models.readout_parameters import ReadoutNorm
+from hornlib.models import layer_cost
+from hornlib.models.layer_cost import ReadoutNorm
 from hornlib.models.recurrence_training import RecurrenceTraining, refuse_nothing_frozen
-from hornlib.parameters import Flops, ModelParameters, Task
+from hornlib.parameters import Cost, ModelParameters, Task
 
 __all__ = ["RecurrentCnnParameters", "StageShape"]
 
@@ -64,7 +64,7 @@ class RecurrentCnnParameters(ModelParameters):
     recurrence_gain: float = Field(default=1.0, ge=0)
     """kappa, the factor of K; K starts with variance 1 / fan-in, so that at 1 the recurrence starts at the
     size of the state."""
-    normalisation: cost.Normalisation = "batch"
+    normalisation: layer_cost.Normalisation = "batch"
     """Of the drive u, over batch and pixels (and time, in a sequence), or over pixels and gcd(8, C) groups of
     channels. none gives the convolution a bias instead and is an ablation only: u then shrinks from stage to
     stage (convolutions start at a variance below 1, and tanh and a gain below 1 shrink it further) until the
@@ -99,14 +99,6 @@ class RecurrentCnnParameters(ModelParameters):
             in_channels = channels
         return shapes
 
-    def num_parameters(self, task: Task) -> int:
-        """Return the convolutions, their norms (or biases), K, learned constants and the read-out."""
-        return self._cost(task).num_parameters
-
-    def forward_flops(self, task: Task) -> Flops:
-        """Return the work as it is run: T applications of K, the first of them to the state at rest."""
-        return self._cost(task).flops
-
     def width(self) -> int:
         """Return the channels of the first stage."""
         return self.num_nodes
@@ -131,32 +123,37 @@ class RecurrentCnnParameters(ModelParameters):
         """Trained constants of the units of a stage."""
         return 0
 
-    def _cost(self, task: Task) -> cost.Cost:
+    def cost(self, task: Task) -> Cost:
+        """Return the cost of all stages, the pools between them, the global mean and the read-out.
+
+        Counted is the work as it is run: T applications of K, the first of them to the state at rest.
+        """
         stages = self.stages(task)
         last = stages[-1]
-        total = cost.elementwise(last.num_units) + cost.readout(
+        total = layer_cost.elementwise(last.num_units) + layer_cost.readout(
             last.channels, task.num_outputs, self.readout_norm
         )
         for stage, following in pairwise(stages):
-            total += cost.elementwise(stage.num_units * following.drives)
+            total += layer_cost.elementwise(stage.num_units * following.drives)
         return sum(map(self._stage_cost, stages), total)
 
-    def _stage_cost(self, stage: StageShape) -> cost.Cost:
+    def _stage_cost(self, stage: StageShape) -> Cost:
         channels, pixels, steps = stage.channels, stage.height * stage.width, self.timesteps
         bias = self.normalisation == "none"
-        drive = cost.convolution(stage.in_channels, channels, 3, pixels, bias=bias)
-        drive += cost.normalisation(self.normalisation, channels, pixels) + cost.elementwise(stage.num_units)
-        step = cost.elementwise(stage.num_units * self._unit_elementwise())
+        drive = layer_cost.convolution(stage.in_channels, channels, 3, pixels, bias=bias)
+        drive += layer_cost.normalisation(self.normalisation, channels, pixels)
+        drive += layer_cost.elementwise(stage.num_units)
+        step = layer_cost.elementwise(stage.num_units * self._unit_elementwise())
         if self.recurrence != "none":
             groups = channels if self.recurrence == "depthwise" else 1
-            kernel = cost.convolution(channels, channels, 3, pixels, bias=False, groups=groups)
-            step += kernel if self.recurrence_training == "learned" else cost.Cost(0, *kernel.flops)
-            step += cost.elementwise(stage.num_units)
+            kernel = layer_cost.convolution(channels, channels, 3, pixels, bias=False, groups=groups)
+            step += kernel if self.recurrence_training == "learned" else Cost(0, *kernel.flops)
+            step += layer_cost.elementwise(stage.num_units)
         read = {"mean": steps, "last": 1, "rms": 2 * steps + 2, "sequence": steps}[stage.output]
-        constants = cost.Cost(self._unit_num_parameters(stage), 0, stage.num_units * read)
+        constants = Cost(self._unit_num_parameters(stage), 0, stage.num_units * read)
         return _repeated(drive, stage.drives) + _repeated(step, steps) + constants
 
 
-def _repeated(once: cost.Cost, times: int) -> cost.Cost:
+def _repeated(once: Cost, times: int) -> Cost:
     """Return the same weights applied several times."""
-    return cost.Cost(once.num_parameters, once.products * times, once.elementwise * times)
+    return Cost(once.num_parameters, once.products * times, once.elementwise * times)

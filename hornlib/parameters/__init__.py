@@ -1,5 +1,5 @@
 """What config.yaml may say: frozen, checked parameter classes, free of torch."""
 
-from hornlib.parameters.base import Flops, ModelParameters, Parameters, Task, Value, Widths
+from hornlib.parameters.base import Cost, Flops, ModelParameters, Parameters, Task, Value, Widths
 
-__all__ = ["Flops", "ModelParameters", "Parameters", "Task", "Value", "Widths"]
+__all__ = ["Cost", "Flops", "ModelParameters", "Parameters", "Task", "Value", "Widths"]

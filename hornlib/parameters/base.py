@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, NamedTuple, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
 
-__all__ = ["Flops", "ModelParameters", "Parameters", "Task", "Widths"]
+__all__ = ["Cost", "Flops", "ModelParameters", "Parameters", "Task", "Widths"]
 
 Value = str | int | float | None
 
@@ -55,6 +55,27 @@ class Flops(NamedTuple):
 
     def __add__(self, other: "Flops") -> "Flops":  # type: ignore[override]
         return Flops(self.products + other.products, self.elementwise + other.elementwise)
+
+
+class Cost(NamedTuple):
+    """Size and work of a network, or of a part of it: what a part adds can be summed part by part.
+
+    Attributes:
+        num_parameters: trained numbers.
+        products, elementwise: floating-point operations of one example in evaluation mode, as in `Flops`.
+    """
+
+    num_parameters: int = 0
+    products: int = 0
+    elementwise: int = 0
+
+    def __add__(self, other: "Cost") -> "Cost":  # type: ignore[override]
+        return Cost(*(mine + its for mine, its in zip(self, other, strict=True)))
+
+    @property
+    def flops(self) -> Flops:
+        """The work without the parameters."""
+        return Flops(self.products, self.elementwise)
 
 
 def _parse_widths(value: object) -> object:
@@ -165,12 +186,21 @@ class ModelParameters(Parameters, ABC):
     name: str
 
     @abstractmethod
-    def num_parameters(self, task: Task) -> int:
-        """Trained numbers, as `sum(p.numel() for p in network.parameters())` counts them."""
+    def cost(self, task: Task) -> Cost:
+        """Return the trained numbers and the work of one forward pass of one example in evaluation mode.
 
-    @abstractmethod
+        They equal `sum(p.numel() for p in network.parameters() if p.requires_grad)` and what
+        `hornlib.models.operations.forward_work` counts while the network runs; tests/models/test_contract.py holds
+        every model to that.
+        """
+
+    def num_parameters(self, task: Task) -> int:
+        """Return the number of trained numbers."""
+        return self.cost(task).num_parameters
+
     def forward_flops(self, task: Task) -> Flops:
-        """Work of one forward pass of one example in evaluation mode, counted as it is run."""
+        """Return the work of one forward pass of one example in evaluation mode."""
+        return self.cost(task).flops
 
     @abstractmethod
     def width(self) -> int:

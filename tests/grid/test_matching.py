@@ -27,7 +27,7 @@ from hornlib.grid.matching import (
 )
 from hornlib.models.flops import training_step_flops
 from hornlib.models.training_counts import training_cache_file, training_flops_per_example
-from hornlib.parameters import Flops, ModelParameters, Task
+from hornlib.parameters import Cost, ModelParameters, Task
 
 TASK = Task((1, 8, 8), 10)
 
@@ -42,11 +42,9 @@ class Polynomial(ModelParameters):
     linear: int = 3
     quadratic: int = 1
 
-    def num_parameters(self, task):
-        return self.quadratic * self.nodes**2 + self.linear * self.nodes + 5
-
-    def forward_flops(self, task):
-        return Flops(2 * self.num_parameters(task), self.nodes)
+    def cost(self, task):
+        num_parameters = self.quadratic * self.nodes**2 + self.linear * self.nodes + 5
+        return Cost(num_parameters, 2 * num_parameters, self.nodes)
 
     def width(self):
         return self.nodes

@@ -35,7 +35,7 @@ DIGITS = Task((1, 8, 8), 10)
 @pytest.fixture(autouse=True)
 def cache(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    counts.counts.cache_clear()
+    counts.counted_cost.cache_clear()
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield counts.cache_file()
@@ -145,7 +145,7 @@ def test_a_cache_of_wrong_numbers_is_not_believed(cache):
     expected = MOBILENET.num_parameters(DIGITS)
     known = json.loads(cache.read_text())
     cache.write_text(json.dumps({**known, "counts": {key: ["many"] for key in known["counts"]}}))
-    counts.counts.cache_clear()
+    counts.counted_cost.cache_clear()
     assert MOBILENET.num_parameters(DIGITS) == expected
 
 

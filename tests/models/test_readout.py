@@ -3,14 +3,16 @@
 import pytest
 import torch
 
+from hornlib.models import layer_cost
 from hornlib.models.readout import Readout
-from hornlib.models.readout_parameters import readout_flops, readout_num_parameters
 
 
 @pytest.mark.parametrize("readout_norm", ["batch", "none"])
 def test_parameters_are_those_of_one_linear_layer(readout_norm):
     readout = Readout(7, 3, readout_norm)
-    assert sum(p.numel() for p in readout.parameters()) == readout_num_parameters(7, 3) == 24
+    assert (
+        sum(p.numel() for p in readout.parameters()) == layer_cost.readout(7, 3, "none").num_parameters == 24
+    )
 
 
 def test_normalised_logits_do_not_depend_on_the_scale_of_the_features():
@@ -37,14 +39,14 @@ def test_raw_readout_is_the_linear_layer_alone():
 
 
 def test_flops_follow_the_convention():
-    assert readout_flops(7, 3, "batch") == (42, 14 + 3)
-    assert readout_flops(7, 3, "none") == (42, 3)
+    assert layer_cost.readout(7, 3, "batch").flops == (42, 14 + 3)
+    assert layer_cost.readout(7, 3, "none").flops == (42, 3)
 
 
 @pytest.mark.parametrize("readout_norm", ["batch", "none"])
 def test_without_a_bias_the_counts_are_less_by_one_an_output(readout_norm):
     readout = Readout(7, 3, readout_norm, "without")
     assert readout.linear.bias is None
-    assert sum(p.numel() for p in readout.parameters()) == readout_num_parameters(7, 3, "without") == 21
-    with_bias, without = readout_flops(7, 3, readout_norm), readout_flops(7, 3, readout_norm, "without")
+    with_bias, without = (layer_cost.readout(7, 3, readout_norm, bias) for bias in ("with", "without"))
+    assert sum(p.numel() for p in readout.parameters()) == without.num_parameters == 21
     assert with_bias.elementwise - without.elementwise == 3

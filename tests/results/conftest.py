@@ -12,10 +12,10 @@ from hornlib.data.parameters import DataParameters
 from hornlib.grid import Grid, Sweep
 from hornlib.grid.cell import make_cell
 from hornlib.grid.jobs import Job, Range
-from hornlib.parameters import Flops, ModelParameters, Widths
+from hornlib.parameters import Cost, ModelParameters, Widths
 from hornlib.parameters.training import TrainingParameters
 from hornlib.results.run_file import RunRecord, write_run_file
-from hornlib.results.run_variables import CURVES
+from hornlib.results.variables import CURVES
 from hornlib.structures import STRUCTURES
 
 
@@ -36,11 +36,9 @@ class Toy(ModelParameters):
     activation: Literal["tanh", "relu"] = "tanh"
     """Of the units."""
 
-    def num_parameters(self, task):
-        return self.num_nodes * task.num_features
-
-    def forward_flops(self, task):
-        return Flops(2 * self.num_parameters(task), self.num_nodes)
+    def cost(self, task):
+        num_parameters = self.num_nodes * task.num_features
+        return Cost(num_parameters, 2 * num_parameters, self.num_nodes)
 
     def width(self):
         return self.num_nodes

@@ -4,10 +4,10 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import Field
 
-from hornlib.models import cost
+from hornlib.models import layer_cost
+from hornlib.models.layer_cost import ReadoutNorm
 from hornlib.models.layered_parameters import LayeredParameters
-from hornlib.models.readout_parameters import ReadoutNorm
-from hornlib.parameters import Flops, Task, Widths
+from hornlib.parameters import Cost, Task, Widths
 
 __all__ = ["CnnParameters"]
 
@@ -27,22 +27,14 @@ class CnnParameters(LayeredParameters):
     """Channels of each stage; images are halved between stages."""
     convolutions: Widths | None = None
     """Convolutions of each stage, written 1-2-1; None: one each."""
-    activation: cost.Activation = "relu"
+    activation: layer_cost.Activation = "relu"
     """The nonlinearity after each normalised convolution."""
     activation_gain: float = Field(default=1.0, gt=0)
     """Factor on the activation; at tanh, c_T is the gain of an oscillator field of T steps."""
-    normalisation: cost.Normalisation = "batch"
+    normalisation: layer_cost.Normalisation = "batch"
     """Affine normalisation between convolution and activation; "none" gives the convolution a bias."""
     readout_norm: ReadoutNorm = "batch"
     """Normalisation of the features before the last layer."""
-
-    def num_parameters(self, task: Task) -> int:
-        """Trained numbers."""
-        return self._cost(task).num_parameters
-
-    def forward_flops(self, task: Task) -> Flops:
-        """Work of one example in evaluation mode."""
-        return self._cost(task).flops
 
     def width(self) -> int:
         """Channels of the last stage."""
@@ -50,7 +42,7 @@ class CnnParameters(LayeredParameters):
 
     def with_width(self, width: int) -> Self:
         """Return the same stages in the same proportions, the last one `width` channels wide."""
-        return self.model_copy(update={"channels": cost.scaled_widths(self.channels, width)})
+        return self.model_copy(update={"channels": layer_cost.scaled_widths(self.channels, width)})
 
     def problems(self, task: Task) -> list[str]:
         """An image must survive the pooling between stages."""
@@ -99,19 +91,22 @@ class CnnParameters(LayeredParameters):
         stage = self.stages()[layer]
         return height >> stage, width >> stage
 
-    def _cost(self, task: Task) -> cost.Cost:
+    def cost(self, task: Task) -> Cost:
+        """Return the cost of convolutions, normalisations, activations, pools and read-out."""
         num_inputs, height, width = task.input_shape
-        total, stages = cost.Cost(), self.stages()
+        total, stages = Cost(), self.stages()
         for layer, stage in enumerate(stages):
             channels = self.channels[stage]
             if layer > 0 and stages[layer - 1] < stage:
-                total += cost.elementwise(num_inputs * height * width)
+                total += layer_cost.elementwise(num_inputs * height * width)
                 height, width = height // 2, width // 2
             positions = height * width
-            total += cost.convolution(num_inputs, channels, 3, positions, bias=self.normalisation == "none")
-            total += cost.normalisation(self.normalisation, channels, positions)
-            total += cost.activation(self.activation, channels * positions)
-            total += cost.elementwise(channels * positions * (self.activation_gain != 1))
+            total += layer_cost.convolution(
+                num_inputs, channels, 3, positions, bias=self.normalisation == "none"
+            )
+            total += layer_cost.normalisation(self.normalisation, channels, positions)
+            total += layer_cost.activation(self.activation, channels * positions)
+            total += layer_cost.elementwise(channels * positions * (self.activation_gain != 1))
             num_inputs = channels
-        total += cost.elementwise(num_inputs * height * width)
-        return total + cost.readout(num_inputs, task.num_outputs, self.readout_norm)
+        total += layer_cost.elementwise(num_inputs * height * width)
+        return total + layer_cost.readout(num_inputs, task.num_outputs, self.readout_norm)

@@ -7,12 +7,12 @@ from pydantic import Field, model_validator
 from hornlib.dynamics import stability
 from hornlib.dynamics.gain import TimeReadout
 from hornlib.dynamics.parameters import OSCILLATOR_CONSTANTS, OscillatorParameters
-from hornlib.models import cost
+from hornlib.models import layer_cost
 from hornlib.models.horn.parameters import HornParameters
+from hornlib.models.layer_cost import ReadoutNorm
 from hornlib.models.mlp.parameters import MlpParameters
-from hornlib.models.readout_parameters import ReadoutNorm
 from hornlib.models.rnn.parameters import RnnParameters
-from hornlib.parameters import Flops, ModelParameters, Task, Value, Widths
+from hornlib.parameters import Cost, ModelParameters, Task, Value, Widths
 
 __all__ = ["CnnHornParameters"]
 
@@ -33,9 +33,9 @@ class CnnHornParameters(ModelParameters, OscillatorParameters):
     name: Literal["cnn_horn"] = "cnn_horn"
     channels: Widths = Field(default=(16, 32), min_length=1)
     """Channels of each stage of the stem; images are halved between stages."""
-    activation: cost.Activation = "relu"
+    activation: layer_cost.Activation = "relu"
     """The nonlinearity of the stem, and of the hidden layer of gap_mlp."""
-    normalisation: cost.Normalisation = "batch"
+    normalisation: layer_cost.Normalisation = "batch"
     """Affine normalisation in the stem, between convolution and activation; "none" gives a bias instead."""
     order: Literal["rows", "patches"] = "rows"
     """How the last map becomes a sequence: row by row, top to bottom, or patch by patch in reading order."""
@@ -102,15 +102,10 @@ class CnnHornParameters(ModelParameters, OscillatorParameters):
         )
         return rnn, over_time
 
-    def num_parameters(self, task: Task) -> int:
-        """Trained numbers of stem and unit."""
+    def cost(self, task: Task) -> Cost:
+        """Return the cost of stem and unit."""
         head, head_task = self.head(task)
-        return self._stem_cost(task).num_parameters + head.num_parameters(head_task)
-
-    def forward_flops(self, task: Task) -> Flops:
-        """Work of stem and unit for one example in evaluation mode."""
-        head, head_task = self.head(task)
-        return self._stem_cost(task).flops + head.forward_flops(head_task)
+        return self._stem_cost(task) + head.cost(head_task)
 
     def width(self) -> int:
         """Return the nodes of the unit's layer; the stem stays as it is."""
@@ -142,16 +137,18 @@ class CnnHornParameters(ModelParameters, OscillatorParameters):
         timesteps, _ = self.sequence_shape(task)
         return stability.warnings(self, timesteps) if self.unit == "horn" else []
 
-    def _stem_cost(self, task: Task) -> cost.Cost:
+    def _stem_cost(self, task: Task) -> Cost:
         num_inputs, height, width = task.input_shape
-        total = cost.Cost()
+        total = Cost()
         for stage, channels in enumerate(self.channels):
             if stage > 0:
-                total += cost.elementwise(num_inputs * height * width)
+                total += layer_cost.elementwise(num_inputs * height * width)
                 height, width = height // 2, width // 2
             positions = height * width
-            total += cost.convolution(num_inputs, channels, 3, positions, bias=self.normalisation == "none")
-            total += cost.normalisation(self.normalisation, channels, positions)
-            total += cost.activation(self.activation, channels * positions)
+            total += layer_cost.convolution(
+                num_inputs, channels, 3, positions, bias=self.normalisation == "none"
+            )
+            total += layer_cost.normalisation(self.normalisation, channels, positions)
+            total += layer_cost.activation(self.activation, channels * positions)
             num_inputs = channels
-        return total + cost.elementwise((self.unit == "gap_mlp") * num_inputs * height * width)
+        return total + layer_cost.elementwise((self.unit == "gap_mlp") * num_inputs * height * width)

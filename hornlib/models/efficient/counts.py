@@ -6,20 +6,11 @@ from functools import lru_cache
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
-from typing import NamedTuple
 
 from hornlib.models.remembered_counts import cache_path, read_counts, remember_counts
-from hornlib.parameters import ModelParameters, Task
+from hornlib.parameters import Cost, ModelParameters, Task
 
-__all__ = ["Counts", "cache_file", "counts"]
-
-
-class Counts(NamedTuple):
-    """Trained numbers, and the work of one example in evaluation mode."""
-
-    num_parameters: int
-    products: int
-    elementwise: int
+__all__ = ["cache_file", "counted_cost"]
 
 
 def cache_file() -> Path:
@@ -28,25 +19,30 @@ def cache_file() -> Path:
 
 
 @lru_cache(maxsize=4096)
-def counts(parameters: ModelParameters, task: Task) -> Counts:
-    """Return the counts of the network that these parameters build, from the cache if they stand there."""
+def counted_cost(parameters: ModelParameters, task: Task) -> Cost:
+    """Return the cost of the network that these parameters build, from the cache file if it is there.
+
+    Args:
+        parameters: of the network.
+        task: shapes of inputs and outputs.
+    """
     key = _key(parameters, task)
-    remembered = read_counts(cache_file(), _code(), len(Counts._fields)).get(key)
+    remembered = read_counts(cache_file(), _code(), len(Cost._fields)).get(key)
     if remembered is not None:
-        return Counts(*remembered)
+        return Cost(*remembered)
     counted = _count(parameters, task)
     remember_counts(cache_file(), _code(), key, counted)
     return counted
 
 
-def _count(parameters: ModelParameters, task: Task) -> Counts:
-    # imported here, so that a plan whose counts are known needs no torch
+def _count(parameters: ModelParameters, task: Task) -> Cost:
+    # Imported here, so that a plan whose counts are in the cache needs no torch.
     from hornlib.models.build import build_network
     from hornlib.models.operations import forward_work
 
     network = build_network(parameters, task, seed=0)
     num_parameters = sum(parameter.numel() for parameter in network.parameters())
-    return Counts(num_parameters, *forward_work(network, task).example)
+    return Cost(num_parameters, *forward_work(network, task).example)
 
 
 @lru_cache(maxsize=1)

@@ -4,9 +4,9 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import Field
 
-from hornlib.models.efficient.counts import counts
-from hornlib.models.readout_parameters import ReadoutNorm
-from hornlib.parameters import Flops, ModelParameters, Task
+from hornlib.models.efficient.counts import counted_cost
+from hornlib.models.layer_cost import ReadoutNorm
+from hornlib.parameters import Cost, ModelParameters, Task
 
 __all__ = [
     "EfficientNetParameters",
@@ -44,14 +44,9 @@ class EfficientParameters(ModelParameters):
             halvings += 1
         return halvings
 
-    def num_parameters(self, task: Task) -> int:
-        """Trained numbers."""
-        return counts(self, task).num_parameters
-
-    def forward_flops(self, task: Task) -> Flops:
-        """Work of one example in evaluation mode."""
-        found = counts(self, task)
-        return Flops(found.products, found.elementwise)
+    def cost(self, task: Task) -> Cost:
+        """Return the counts of the built network."""
+        return counted_cost(self, task)
 
     def width(self) -> int:
         """The width multiplier in per cent."""

@@ -7,10 +7,10 @@ from pydantic import Field, model_validator
 from hornlib.dynamics import stability
 from hornlib.dynamics.gain import TimeReadout
 from hornlib.dynamics.parameters import OSCILLATOR_CONSTANTS, OscillatorParameters
-from hornlib.models import cost
-from hornlib.models.readout_parameters import ReadoutNorm
+from hornlib.models import layer_cost
+from hornlib.models.layer_cost import ReadoutNorm
 from hornlib.models.recurrence_training import RecurrenceTraining, refuse_nothing_frozen
-from hornlib.parameters import Flops, ModelParameters, Task, Value
+from hornlib.parameters import Cost, ModelParameters, Task, Value
 
 __all__ = ["HornParameters"]
 
@@ -51,14 +51,6 @@ class HornParameters(ModelParameters, OscillatorParameters):
     def _something_to_freeze(self) -> Self:
         refuse_nothing_frozen(self.recurrence, self.recurrence_training)
         return self
-
-    def num_parameters(self, task: Task) -> int:
-        """n (d + 1) + n (n + 1) + K (n + 1), without n (n + 1) if frozen, and 3 n learned constants."""
-        return self._cost(task).num_parameters
-
-    def forward_flops(self, task: Task) -> Flops:
-        """Work of the fast path: a constant input is projected once, nothing recurs while all are at rest."""
-        return self._cost(task).flops
 
     def width(self) -> int:
         """Nodes of the layer."""
@@ -104,18 +96,23 @@ class HornParameters(ModelParameters, OscillatorParameters):
         """Say what is known of the oscillators' stability before any training."""
         return stability.warnings(self, self.num_steps(task))
 
-    def _cost(self, task: Task) -> cost.Cost:
+    def cost(self, task: Task) -> Cost:
+        """Return n (d + 1) + n (n + 1) + K (n + 1) parameters, and the work of the fast path.
+
+        Frozen recurrent weights take n (n + 1) parameters away; learned constants add 3 n. The fast path projects a
+        constant input once, and nothing recurs while all oscillators are at rest.
+        """
         n, timesteps = self.num_nodes, self.num_steps(task)
         num_drives = timesteps - (self.integrator == "explicit_euler") if task.is_sequence else 1
-        total = cost.Cost(n * (task.num_features + 1), 2 * n * task.num_features * num_drives, n * num_drives)
+        total = Cost(n * (task.num_features + 1), 2 * n * task.num_features * num_drives, n * num_drives)
         if self.recurrence == "full" and self.recurrence_training == "learned":
-            total += cost.Cost(num_parameters=n * (n + 1))
+            total += Cost(num_parameters=n * (n + 1))
         if self.oscillator_training == "learned":
-            total += cost.Cost(num_parameters=3 * n)
+            total += Cost(num_parameters=3 * n)
         total += self._dynamics_cost(timesteps)
-        return total + cost.readout(n, task.num_outputs, self.readout_norm)
+        return total + layer_cost.readout(n, task.num_outputs, self.readout_norm)
 
-    def _dynamics_cost(self, timesteps: int) -> cost.Cost:
+    def _dynamics_cost(self, timesteps: int) -> Cost:
         """Count what `hornlib.dynamics.adjoint` runs forward, and the read-out over time."""
         n, every_step = self.num_nodes, self.readout != "last"
         explicit, on_position = self.integrator == "explicit_euler", self.recurrence_on == "position"
@@ -125,7 +122,7 @@ class HornParameters(ModelParameters, OscillatorParameters):
         sums = steps * (every_step or (recurrent and on_position))
         read_out = {"last": 2, "mean": steps + timesteps, "rms": steps + 2 * timesteps + 2}[self.readout]
         # a step: half a tanh (2), the velocity (1), the linear part (4)
-        return cost.Cost(0, 2 * reads * n * n, n * (7 * steps + reads + sums + read_out))
+        return Cost(0, 2 * reads * n * n, n * (7 * steps + reads + sums + read_out))
 
 
 _NEEDS_TIMESTEPS = "timesteps: an image is a constant input and needs their number, for example 8"

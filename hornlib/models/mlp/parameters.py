@@ -6,10 +6,10 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import Field
 
-from hornlib.models import cost
+from hornlib.models import layer_cost
+from hornlib.models.layer_cost import ReadoutNorm
 from hornlib.models.layered_parameters import LayeredParameters
-from hornlib.models.readout_parameters import ReadoutNorm
-from hornlib.parameters import Flops, Task, Widths
+from hornlib.parameters import Cost, Task, Widths
 
 __all__ = ["MlpParameters"]
 
@@ -23,7 +23,7 @@ class MlpParameters(LayeredParameters):
     name: Literal["mlp"] = "mlp"
     hidden_nodes: Widths = Field(default=(128, 128), min_length=1)
     """Nodes of each hidden layer."""
-    activation: cost.Activation = "relu"
+    activation: layer_cost.Activation = "relu"
     """The nonlinearity of the hidden layers."""
     normalisation: Literal["batch", "none"] = "none"
     """Affine normalisation before each activation."""
@@ -32,21 +32,13 @@ class MlpParameters(LayeredParameters):
     readout_norm: ReadoutNorm = "batch"
     """Normalisation of the features before the last layer."""
 
-    def num_parameters(self, task: Task) -> int:
-        """Trained numbers."""
-        return self._cost(task).num_parameters
-
-    def forward_flops(self, task: Task) -> Flops:
-        """Work of one example in evaluation mode."""
-        return self._cost(task).flops
-
     def width(self) -> int:
         """Nodes of the last hidden layer."""
         return self.hidden_nodes[-1]
 
     def with_width(self, width: int) -> Self:
         """Return the same layers in the same proportions, the last one `width` nodes wide."""
-        return self.model_copy(update={"hidden_nodes": cost.scaled_widths(self.hidden_nodes, width)})
+        return self.model_copy(update={"hidden_nodes": layer_cost.scaled_widths(self.hidden_nodes, width)})
 
     def layer_widths(self) -> list[int]:
         """Return the nodes of every hidden layer."""
@@ -72,12 +64,13 @@ class MlpParameters(LayeredParameters):
             found.append("dropout would act on the inserted layer too; leave it out")
         return found
 
-    def _cost(self, task: Task) -> cost.Cost:
+    def cost(self, task: Task) -> Cost:
+        """Return the cost of the hidden layers and the read-out."""
         widths = (math.prod(task.input_shape), *self.hidden_nodes)
-        total = cost.readout(widths[-1], task.num_outputs, self.readout_norm)
+        total = layer_cost.readout(widths[-1], task.num_outputs, self.readout_norm)
         for before, after in pairwise(widths):
-            total += cost.linear(before, after)
-            total += cost.normalisation(self.normalisation, after, 1) + cost.activation(
+            total += layer_cost.linear(before, after)
+            total += layer_cost.normalisation(self.normalisation, after, 1) + layer_cost.activation(
                 self.activation, after
             )
         return total

@@ -4,9 +4,9 @@ from typing import ClassVar, Literal, NamedTuple, Self
 
 from pydantic import Field
 
-from hornlib.models import cost
-from hornlib.models.readout_parameters import ReadoutNorm
-from hornlib.parameters import Flops, ModelParameters, Task, Widths
+from hornlib.models import layer_cost
+from hornlib.models.layer_cost import ReadoutNorm
+from hornlib.parameters import Cost, ModelParameters, Task, Widths
 
 __all__ = ["BlockShape", "ResnetParameters"]
 
@@ -48,9 +48,9 @@ class ResnetParameters(ModelParameters):
     """Residual blocks of each stage, two convolutions each."""
     widening: int = Field(default=1, ge=1)
     """Factor on the channels of every stage."""
-    activation: cost.Activation = "relu"
+    activation: layer_cost.Activation = "relu"
     """The nonlinearity."""
-    normalisation: cost.Normalisation = "batch"
+    normalisation: layer_cost.Normalisation = "batch"
     """Affine normalisation after each convolution; "none" gives the convolutions a bias instead."""
     readout_norm: ReadoutNorm = "batch"
     """Normalisation of the features before the last layer."""
@@ -65,27 +65,20 @@ class ResnetParameters(ModelParameters):
                 num_inputs = channels * self.widening
         return shapes
 
-    def num_parameters(self, task: Task) -> int:
-        """Trained numbers."""
-        return self._cost(task).num_parameters
-
-    def forward_flops(self, task: Task) -> Flops:
-        """Work of one example in evaluation mode."""
-        return self._cost(task).flops
-
     def width(self) -> int:
         """Channels of the last stage before widening."""
         return self.channels[-1]
 
     def with_width(self, width: int) -> Self:
         """Return the same stages in the same proportions, the last one `width` channels wide."""
-        return self.model_copy(update={"channels": cost.scaled_widths(self.channels, width)})
+        return self.model_copy(update={"channels": layer_cost.scaled_widths(self.channels, width)})
 
-    def _cost(self, task: Task) -> cost.Cost:
+    def cost(self, task: Task) -> Cost:
+        """Return the cost of stem, blocks, global mean and read-out."""
         num_inputs, height, width = task.input_shape
         stem = self.channels[0]
         total = self._layer_cost(num_inputs, stem, 3, height * width)
-        total += cost.activation(self.activation, stem * height * width)
+        total += layer_cost.activation(self.activation, stem * height * width)
         for block in self.blocks():
             height, width = -(-height // block.stride), -(-width // block.stride)
             positions, channels = height * width, block.num_outputs
@@ -93,12 +86,12 @@ class ResnetParameters(ModelParameters):
             total += self._layer_cost(channels, channels, 3, positions)
             if block.is_projected:
                 total += self._layer_cost(block.num_inputs, channels, 1, positions)
-            total += cost.elementwise(channels * positions)
-            total += cost.activation(self.activation, 2 * channels * positions)
-        total += cost.elementwise(channels * positions)
-        return total + cost.readout(channels, task.num_outputs, self.readout_norm)
+            total += layer_cost.elementwise(channels * positions)
+            total += layer_cost.activation(self.activation, 2 * channels * positions)
+        total += layer_cost.elementwise(channels * positions)
+        return total + layer_cost.readout(channels, task.num_outputs, self.readout_norm)
 
-    def _layer_cost(self, num_inputs: int, num_outputs: int, kernel: int, positions: int) -> cost.Cost:
+    def _layer_cost(self, num_inputs: int, num_outputs: int, kernel: int, positions: int) -> Cost:
         bias = self.normalisation == "none"
-        layer = cost.convolution(num_inputs, num_outputs, kernel, positions, bias=bias)
-        return layer + cost.normalisation(self.normalisation, num_outputs, positions)
+        layer = layer_cost.convolution(num_inputs, num_outputs, kernel, positions, bias=bias)
+        return layer + layer_cost.normalisation(self.normalisation, num_outputs, positions)

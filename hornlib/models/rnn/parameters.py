@@ -4,9 +4,9 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import Field
 
-from hornlib.models import cost
-from hornlib.models.readout_parameters import ReadoutNorm
-from hornlib.parameters import Flops, ModelParameters, Task, Value
+from hornlib.models import layer_cost
+from hornlib.models.layer_cost import ReadoutNorm
+from hornlib.parameters import Cost, ModelParameters, Task, Value
 
 __all__ = ["NUM_GATES", "RnnParameters", "Unit", "recurrent_cost"]
 
@@ -18,13 +18,13 @@ _ELEMENTWISE: dict[str, int] = {"tanh": 1, "gru": 8, "lstm": 9}
 candidate, its tanh, 3 to blend; lstm, four nonlinearities, 3 for the memory, its tanh and a product."""
 
 
-def recurrent_cost(unit: Unit, num_inputs: int, num_nodes: int, timesteps: int) -> cost.Cost:
+def recurrent_cost(unit: Unit, num_inputs: int, num_nodes: int, timesteps: int) -> Cost:
     """Return one recurrent layer with two biases, as in torch.nn: gates n (d + n + 2) parameters.
 
     All inputs are projected at once; the first step, from rest, needs no recurrent product.
     """
     gates, recurring = NUM_GATES[unit] * num_nodes, timesteps - 1
-    return cost.Cost(
+    return Cost(
         gates * (num_inputs + num_nodes + 2),
         2 * gates * (timesteps * num_inputs + recurring * num_nodes),
         gates * (timesteps + recurring) + timesteps * _ELEMENTWISE[unit] * num_nodes,
@@ -49,14 +49,6 @@ class RnnParameters(ModelParameters):
     readout_norm: ReadoutNorm = "batch"
     """Normalisation of the features before the last layer."""
 
-    def num_parameters(self, task: Task) -> int:
-        """Trained numbers."""
-        return self._cost(task).num_parameters
-
-    def forward_flops(self, task: Task) -> Flops:
-        """Work of one example in evaluation mode."""
-        return self._cost(task).flops
-
     def width(self) -> int:
         """Nodes of each layer."""
         return self.num_nodes
@@ -69,13 +61,14 @@ class RnnParameters(ModelParameters):
         """The number of steps is the sequence's."""
         return {"timesteps": task.input_shape[0]}
 
-    def _cost(self, task: Task) -> cost.Cost:
+    def cost(self, task: Task) -> Cost:
+        """Return the cost of the recurrent layers and the read-out."""
         timesteps, num_inputs = task.input_shape
-        total = cost.readout(self.num_nodes, task.num_outputs, self.readout_norm)
+        total = layer_cost.readout(self.num_nodes, task.num_outputs, self.readout_norm)
         for layer in range(self.num_layers):
             total += recurrent_cost(
                 self.unit, num_inputs if layer == 0 else self.num_nodes, self.num_nodes, timesteps
             )
         if self.readout == "mean":
-            total += cost.elementwise(timesteps * self.num_nodes)
+            total += layer_cost.elementwise(timesteps * self.num_nodes)
         return total

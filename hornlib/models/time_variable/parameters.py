@@ -5,11 +5,11 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import Field
 
-from hornlib.models import cost
+from hornlib.models import layer_cost
+from hornlib.models.layer_cost import ReadoutBias, ReadoutNorm
 from hornlib.models.layered_parameters import LayeredParameters
-from hornlib.models.readout_parameters import ReadoutBias, ReadoutNorm
 from hornlib.models.time_variable.steps_parameters import LayerStepsParameters
-from hornlib.parameters import Flops, Task
+from hornlib.parameters import Cost, Task
 
 __all__ = [
     "FractionalDnnParameters",
@@ -31,20 +31,12 @@ class TimeVariableParameters(LayerStepsParameters):
     averaged over all pixels before the read-out."""
     opening_pool: int = Field(default=1, ge=1)
     """Side of the squares, in pixels, that are averaged after a convolutional opening layer; 1 keeps every pixel."""
-    activation: cost.Activation = "relu"
+    activation: layer_cost.Activation = "relu"
     """The nonlinearity f of every layer."""
     readout_norm: ReadoutNorm = "batch"
     """Normalisation of the features before the last layer; the published networks have none."""
     readout_bias: ReadoutBias = "with"
     """Whether the last layer has a bias; the network of 2306.16111 has none."""
-
-    def num_parameters(self, task: Task) -> int:
-        """Trained numbers, the learned time steps among them."""
-        return self._cost(task).num_parameters + self.num_learned_steps
-
-    def forward_flops(self, task: Task) -> Flops:
-        """Work of one example in evaluation mode."""
-        return self._cost(task).flops
 
     def width(self) -> int:
         """Nodes of each layer."""
@@ -76,30 +68,33 @@ class TimeVariableParameters(LayerStepsParameters):
         """Return the nodes, or channels, that layer `block` = 1, 2, ... takes its input from."""
         return self.num_nodes
 
-    def _block_cost(self, block: int, positions: int) -> cost.Cost:
+    def _block_cost(self, block: int, positions: int) -> Cost:
         """Return layer `block`: by default f(K y + b), its product with tau and its sum with y."""
         nodes = self.num_nodes * positions
-        total = self._layer_cost(self.num_inputs(block), positions) + cost.activation(self.activation, nodes)
-        return total + cost.elementwise(2 * nodes)
+        total = self._layer_cost(self.num_inputs(block), positions) + layer_cost.activation(
+            self.activation, nodes
+        )
+        return total + layer_cost.elementwise(2 * nodes)
 
-    def _layer_cost(self, num_inputs: int, positions: int, *, bias: bool = True) -> cost.Cost:
+    def _layer_cost(self, num_inputs: int, positions: int, *, bias: bool = True) -> Cost:
         if self.layer_type == "convolutional":
-            return cost.convolution(num_inputs, self.num_nodes, 3, positions, bias=bias)
-        return cost.linear(num_inputs, self.num_nodes, bias=bias)
+            return layer_cost.convolution(num_inputs, self.num_nodes, 3, positions, bias=bias)
+        return layer_cost.linear(num_inputs, self.num_nodes, bias=bias)
 
-    def _cost(self, task: Task) -> cost.Cost:
+    def cost(self, task: Task) -> Cost:
+        """Return the cost of all layers and the read-out; the learned time steps are parameters too."""
         convolutional = self.layer_type == "convolutional"
         channels, height, width = task.input_shape if convolutional else (math.prod(task.input_shape), 1, 1)
-        total = self._layer_cost(channels, height * width)
-        total += cost.activation(self.activation, self.num_nodes * height * width)
+        total = Cost(num_parameters=self.num_learned_steps) + self._layer_cost(channels, height * width)
+        total += layer_cost.activation(self.activation, self.num_nodes * height * width)
         if self.opening_pool > 1:
-            total += cost.elementwise(self.num_nodes * height * width)
+            total += layer_cost.elementwise(self.num_nodes * height * width)
         positions = (height // self.opening_pool) * (width // self.opening_pool)
-        total += cost.elementwise((self.opening_step == "with") * self.num_nodes * positions)
+        total += layer_cost.elementwise((self.opening_step == "with") * self.num_nodes * positions)
         for block in range(1, self.num_layers):
             total += self._block_cost(block, positions)
-        total += cost.elementwise(convolutional * self.num_features() * positions)
-        return total + cost.readout(
+        total += layer_cost.elementwise(convolutional * self.num_features() * positions)
+        return total + layer_cost.readout(
             self.num_features(), task.num_outputs, self.readout_norm, self.readout_bias
         )
 
@@ -160,7 +155,7 @@ class TimeResnetParameters(TimeVariableParameters, LayeredParameters):
             )
         return found
 
-    def _block_cost(self, block: int, positions: int) -> cost.Cost:
+    def _block_cost(self, block: int, positions: int) -> Cost:
         total = super()._block_cost(block, positions)
         if self.block == "two_weight":
             total += self._layer_cost(self.num_nodes, positions, bias=False)
@@ -191,10 +186,10 @@ class TimeDensenetParameters(TimeVariableParameters):
         """Return the nodes that are read out: of the last state, or of all layers."""
         return self.num_nodes * (self.num_layers if self.connection == "concatenating" else 1)
 
-    def _block_cost(self, block: int, positions: int) -> cost.Cost:
+    def _block_cost(self, block: int, positions: int) -> Cost:
         total = super()._block_cost(block, positions)
         if self.connection == "concatenating":  # nothing is added up
-            total += cost.elementwise(-self.num_nodes * positions)
+            total += layer_cost.elementwise(-self.num_nodes * positions)
         return total
 
 
@@ -227,7 +222,7 @@ class FractionalDnnParameters(TimeVariableParameters):
             )
         return found
 
-    def _block_cost(self, block: int, positions: int) -> cost.Cost:
+    def _block_cost(self, block: int, positions: int) -> Cost:
         history = block - (self.opening_step == "without")
         total = super()._block_cost(block, positions)
-        return total + cost.elementwise(2 * history * self.num_nodes * positions)
+        return total + layer_cost.elementwise(2 * history * self.num_nodes * positions)
