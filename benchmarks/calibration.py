@@ -18,7 +18,7 @@ from hornlib.data.loading import load
 from hornlib.grid import Grid, read_grid
 from hornlib.grid.cell import Cell
 from hornlib.grid.shapes import distinct_shapes
-from hornlib.results.calibration import Calibration, median_bounds, read_calibration
+from hornlib.results.calibration_file import Calibration, median_bounds, read_calibration
 from hornlib.training.chunk import Run, start_chunk
 from hornlib.training.job import set_precision, warm_up
 from hornlib.training.loop import train_chunk

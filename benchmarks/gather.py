@@ -52,7 +52,7 @@ def write(results: Path, files: int) -> float:
     import numpy as np
 
     from hornlib.results.run_file import RunRecord, write_run_file
-    from hornlib.results.run_variables import CURVES
+    from hornlib.results.variables import CURVES
 
     grid = make_grid(results, files)
     random = np.random.default_rng(0)

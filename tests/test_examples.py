@@ -13,7 +13,7 @@ from hornlib.grid import read_grid
 from hornlib.parameters.statistics import StatisticsSettings
 from hornlib.results.gather import gather
 from hornlib.results.run_file import RunRecord, write_run_file
-from hornlib.results.run_variables import CURVES
+from hornlib.results.variables import CURVES
 from hornlib.statistics.write import write_statistics
 
 EXAMPLES = Path(__file__).parents[1] / "examples"

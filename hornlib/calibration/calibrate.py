@@ -17,7 +17,7 @@ from hornlib.grid import Grid
 from hornlib.grid.cell import Cell
 from hornlib.grid.shapes import describe_shape, distinct_shapes
 from hornlib.randomness import derive_seed
-from hornlib.results.calibration import (
+from hornlib.results.calibration_file import (
     Calibration,
     Measurement,
     calibration_path,

@@ -1,4 +1,4 @@
-"""Calibrated seconds of runs whose networks change their shape: the steps of each shape at its own step time."""
+"""Calibrated training time: every step at the calibrated step time of the network's shape at that step."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -8,29 +8,27 @@ import numpy as np
 from hornlib.grid.cell import Cell
 from hornlib.grid.shapes import as_model, shape_name
 from hornlib.parameters import ModelParameters
-from hornlib.results.calibration import Calibration
+from hornlib.results.calibration_file import Calibration
 from hornlib.results.run_file import RunFile
 
 if TYPE_CHECKING:
     import xarray
 
-__all__ = ["LONG_NAME", "best_device", "calibrated_seconds", "models_over_time"]
-
-LONG_NAME = (
-    "training time of a lone lane so far, every step at the calibrated time of the shape it was made as"
-)
+__all__ = ["best_device", "calibrated_seconds", "models_over_time"]
 
 
 def calibrated_seconds(run: RunFile, cell: Cell, calibration: Calibration) -> np.ndarray:
-    """Return sum over shapes s of (steps made as s) x (step time of s) at every evaluation, (seed, step), s.
+    """Return sum over shapes of (number of steps with the shape) x (its step time) at every evaluation, s.
 
-    Steps alone: what a structure does between them (the gradients of a look, the change itself) is not in it; NaN
-    from where on a shape was not measured.
+    Work of a structure between steps (gradients for its decision, the change itself) is not included.
 
     Args:
-        run: with its events.
-        cell: what it was trained from.
-        calibration: of the device.
+        run: a run file with its events.
+        cell: the cell of the run.
+        calibration: of one device.
+
+    Returns:
+        (seed, step); NaN from the first step whose network shape has no calibration.
     """
     steps = run.variables["step"]
     seconds = np.zeros((len(run.variables["seed"]), len(steps)))
@@ -42,37 +40,36 @@ def calibrated_seconds(run: RunFile, cell: Cell, calibration: Calibration) -> np
             if model not in times:
                 measured = calibration.shapes.get(shape_name(as_model(cell, model)))
                 times[model] = measured.step_time if measured else np.nan
-            made = np.clip(steps - start, 0, end - start)
-            row += np.where(made > 0, made * times[model], 0)
+            num_steps = np.clip(steps - start, 0, end - start)
+            row += np.where(num_steps > 0, num_steps * times[model], 0)
     return seconds
 
 
 def best_device(
     ds: "xarray.Dataset", cells: np.ndarray | None = None
 ) -> tuple[int, "xarray.DataArray"] | None:
-    """Return the calibration device on which the seconds of most cells are known, and those seconds; None without one.
+    """Return the calibration device that knows the seconds of most cells, and those seconds; None without a device.
 
     Args:
         ds: from `open_results`.
-        cells: positions of the cells that choose the device; None, or none of them known anywhere: all.
+        cells: positions of the cells that count; None counts all, and so do cells that no device knows.
 
     Returns:
-        The device's position, and the seconds at every evaluation: (cell, seed, step) where a network may change its
-        shape, else (cell, step). Of a cell of which some run has become what was not measured there, nothing is
-        known: a run whose clock stops would seem never to have arrived.
+        Position of the device, and calibrated seconds at every evaluation: (cell, seed, step) where a network may
+        change its shape, else (cell, step). A cell is NaN throughout if one of its runs took a shape that was not
+        measured: its clock would stop, and the run would seem never to reach a target.
     """
-    if "step_time" not in ds:
+    num_devices = ds.sizes.get("calibration_device", 0)
+    if "step_time" not in ds or not num_devices:
         return None
-    found = [_seconds_on(ds, device) for device in range(ds.sizes.get("calibration_device", 0))]
-    known = [
-        seconds.notnull().any([dim for dim in seconds.dims if dim != "cell"]).values for seconds in found
-    ]
-    if not found:
-        return None
-    chosen = [int(of_device.sum()) for of_device in known]
-    if cells is not None and any(of_device[cells].any() for of_device in known):
-        chosen = [int(of_device[cells].sum()) for of_device in known]
-    return max(enumerate(found), key=lambda device: chosen[device[0]])
+    seconds = [_seconds_on(ds, device) for device in range(num_devices)]
+    is_known = np.stack(
+        [values.notnull().any([dim for dim in values.dims if dim != "cell"]).values for values in seconds]
+    )
+    if cells is not None and is_known[:, cells].any():
+        is_known = is_known[:, cells]
+    device = int(is_known.sum(axis=1).argmax())
+    return device, seconds[device]
 
 
 def _seconds_on(ds: "xarray.Dataset", device: int) -> "xarray.DataArray":
@@ -81,25 +78,25 @@ def _seconds_on(ds: "xarray.Dataset", device: int) -> "xarray.DataArray":
         return (ds["step_time"].isel(calibration_device=device, drop=True) * ds["step"]).where(evaluated)
     seconds = ds["calibrated_seconds"].isel(calibration_device=device, drop=True).where(evaluated)
     trained = ds["status"].isin(("complete", "diverged"))
-    unknown = (trained & evaluated & seconds.isnull()).any(("seed", "step"))
-    return seconds.where(~unknown)
+    is_unknown = (trained & evaluated & seconds.isnull()).any(("seed", "step"))
+    return seconds.where(~is_unknown)
 
 
 def models_over_time(run: RunFile, cell: Cell, seed: int) -> Iterator[tuple[int, ModelParameters]]:
-    """Yield what the network of a seed was, each with the steps done before it became that, from 0 on.
+    """Yield the successive networks of a seed, each with the number of training steps before it, from 0 on.
 
     Args:
-        run: with its events.
-        cell: what it was trained from.
-        seed: one of the run's.
+        run: a run file with its events.
+        cell: the cell of the run.
+        seed: one of the seeds of the run file.
     """
-    moments: dict[int, list[tuple[str, int]]] = {}
+    events_at_step: dict[int, list[tuple[str, int]]] = {}
     columns = [run.variables.get(f"event_{name}", ()) for name in ("seed", "step", "kind", "position")]
-    for own, step, kind, position in zip(*columns, strict=True):
-        if own == seed:
-            moments.setdefault(int(step), []).append((str(kind), int(position)))
+    for event_seed, step, kind, position in zip(*columns, strict=True):
+        if event_seed == seed:
+            events_at_step.setdefault(int(step), []).append((str(kind), int(position)))
     model = cell.model
     yield 0, model
-    for step, events in moments.items():
+    for step, events in events_at_step.items():
         model = cell.structure.replayed(model, events)
         yield step, model

@@ -1,4 +1,4 @@
-"""The coordinates of results.nc: every parameter of every class under one name with one meaning."""
+"""Coordinates of results.nc that are parameters: every field of every class, under one name with one meaning."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -10,11 +10,11 @@ from hornlib.grid.cell import Cell
 from hornlib.models import MODELS
 from hornlib.parameters import Parameters, Value
 from hornlib.parameters.training import TrainingParameters
-from hornlib.results.run_variables import CURVES, PROVENANCE, VARIABLES
+from hornlib.results.netcdf import Variable
+from hornlib.results.variables import CELL_PROPERTIES, RESULTS_VARIABLES, RUN_VARIABLES, SWEEP_COORDINATES
 from hornlib.structures import STRUCTURES
 
 __all__ = [
-    "DESCRIBED",
     "RESERVED",
     "CellValues",
     "Coordinate",
@@ -29,28 +29,15 @@ __all__ = [
 Kind = Literal["string", "integer", "number"]
 
 NAMES = {"data": "dataset", "model": "model", "structure": "structure"}
-"""What the field `name` of a section is called, since one word cannot mean three things."""
+"""Coordinate of a section's field `name`, since one word cannot mean three things."""
+
+_XARRAY_ATTRIBUTES = {"method", "size", "name", "data", "values", "mean", "rank", "std"}
+_XARRAY_KEYWORDS = {"indexers", "tolerance", "drop"}  # ds.sel(method=...) selects nothing, silently
 
 RESERVED = frozenset(
-    {"method", "cell", "size", "name", "data", "values", "mean", "rank", "std"}  # methods and properties
-    | {
-        "indexers",
-        "tolerance",
-        "drop",
-        "seed",
-        "step",
-        "arm",
-        "cell_name",
-        "trial",
-        "bound",
-    }  # keywords of sel, dimensions
-    | set(VARIABLES)
-    | {f"final_{curve}" for curve in CURVES}
-    | {"final_forward_flops"}
-    | set(PROVENANCE)
-    | {"calibration_device", "calibrated_seconds", "step_time", "step_time_bound", "peak_memory"}
+    {*_XARRAY_ATTRIBUTES, *_XARRAY_KEYWORDS, "arm", "cell_name", *RUN_VARIABLES, *RESULTS_VARIABLES}
 )
-"""Words that xarray takes for itself (ds.sel(method=...) selects nothing, silently), and variables."""
+"""Names that no parameter may have: xarray's own words, and variables."""
 
 UNITS = {
     "omega": "rad / unit of time",
@@ -58,62 +45,51 @@ UNITS = {
     "alpha": "1 / unit of time squared",
     "integration_step": "unit of time",
     "image_size": "pixel",
-    "forward_flops": "FLOP",
-    "forward_products": "FLOP",
 }
-"""Units of the coordinates that have one; the rest are counts, shares and words: "1"."""
+"""Units of the parameters that have one; the others are counts, shares and words: "1"."""
 
 
 @dataclass
 class Coordinate:
-    """One coordinate on `cell`.
+    """One parameter as a coordinate on `cell`.
 
     Attributes:
-        kind: string, integer, or number; integers stand as float64 in the file, NaN where absent.
-        section: where it is set; "derived" for what follows from other parameters alone.
-        meanings: what it says of each owner (a model's name, or a section).
+        kind: string, integer, or number; the file holds integers as float64 with NaN where absent.
+        section: section of the configuration that sets it; "derived" if it follows from other parameters alone.
+        meanings: owner (a model's name, or a section) -> meaning of the parameter.
     """
 
     kind: Kind
     section: str
     meanings: dict[str, str] = field(default_factory=dict)
 
-    def attributes(self, name: str) -> dict[str, str]:
-        """Return units, long name, kind, and the field's docstring (each meaning with its owners)."""
-        owners: dict[str, list[str]] = {}
+    def declared(self, name: str) -> Variable:
+        """Return the variable of results.nc; its description holds each distinct meaning with its owners."""
+        owners_of: dict[str, list[str]] = {}
         for owner, meaning in self.meanings.items():
-            owners.setdefault(meaning, []).append(owner)
-        told = [f"{', '.join(those)}: {meaning}" for meaning, those in owners.items()]
-        return {
-            "units": UNITS.get(name, "1"),
-            "long_name": name.replace("num_", "number of ").replace("_", " "),
-            "description": next(iter(owners)) if len(owners) == 1 else " | ".join(told),
-            "kind": self.kind,
-        }
-
-
-DESCRIBED: dict[str, Coordinate] = {
-    "metric": Coordinate("string", "derived", {"data": "metric of the dataset"}),
-    "direction": Coordinate(
-        "string", "derived", {"data": "which way the metric gets better: maximise or minimise"}
-    ),
-    "chance_level": Coordinate("number", "derived", {"data": "metric of a network that knows nothing"}),
-    "selected_for": Coordinate(
-        "string", "derived", {"model": "what its tuned values were chosen for; nothing where they were given"}
-    ),
-    "forward_flops": Coordinate("integer", "derived", {"model": "FLOPs of one forward pass of one example"}),
-    "forward_products": Coordinate("integer", "derived", {"model": "FLOPs of its products and convolutions"}),
-}
-"""What every cell has beside its parameters."""
+            owners_of.setdefault(meaning, []).append(owner)
+        sentences = [f"{', '.join(owners)}: {meaning}" for meaning, owners in owners_of.items()]
+        description = next(iter(owners_of)) if len(owners_of) == 1 else " | ".join(sentences)
+        return Variable(
+            ("cell",),
+            UNITS.get(name, "1"),
+            name.replace("num_", "number of ").replace("_", " "),
+            attributes={"description": description, "kind": self.kind},
+        )
 
 
 def coordinate_name(section: str, name: str) -> str:
-    """Return the coordinate of a section's field."""
+    """Return the name of the coordinate of a section's field.
+
+    Args:
+        section: data, model, structure or training.
+        name: of the field.
+    """
     return NAMES[section] if name == "name" else name
 
 
 def all_classes() -> Iterator[tuple[str, type[Parameters]]]:
-    """Yield (section, class) over all tables."""
+    """Yield the section and the class of every entry of every table."""
     yield "data", DataParameters
     yield from (("model", model) for model in MODELS.values())
     yield from (("structure", structure) for structure in STRUCTURES.values())
@@ -124,10 +100,10 @@ def coordinates_of(classes: Iterable[tuple[str, type[Parameters]]]) -> dict[str,
     """Return the coordinates of these classes, in the order of their fields.
 
     Raises:
-        ValueError: a name has two meanings: text here and a number there, set in two sections, or a word that
-            xarray or a variable has taken; all such names are told.
+        ValueError: a name has two meanings (text in one class and a number in another, or two sections), or it is
+            reserved; the message lists all such names.
     """
-    found: dict[str, Coordinate] = {}
+    coordinates: dict[str, Coordinate] = {}
     problems = []
     for section, parameters in classes:
         owner = parameters.model_fields["name"].default if section in ("model", "structure") else section
@@ -137,50 +113,57 @@ def coordinates_of(classes: Iterable[tuple[str, type[Parameters]]]) -> dict[str,
             meaning = NAMES[section] if name == "name" else " ".join((info.description or name).split())
             try:
                 kind = kind_of(info.annotation)
-                _admit(found, coordinate_name(section, name), Coordinate(kind, section, {owner: meaning}))
+                _admit(
+                    coordinates, coordinate_name(section, name), Coordinate(kind, section, {owner: meaning})
+                )
             except ValueError as error:
                 problems.append(f"{parameters.__name__}.{name}: {error}")
     if problems:
         raise ValueError("a coordinate must mean one thing:\n" + "\n".join(problems))
-    return found
+    return coordinates
 
 
-def add_derived(found: dict[str, Coordinate], derived: Mapping[str, Value], model: str) -> None:
-    """Add to the coordinates what a model derives, be it the value of a field or a name of its own.
+def add_derived(coordinates: dict[str, Coordinate], derived: Mapping[str, Value], model: str) -> None:
+    """Add the values that a model derives: of fields that are None, or under names of their own.
+
+    Args:
+        coordinates: by name; changed in place.
+        derived: name -> value, as `ModelParameters.derived` returns it.
+        model: name of the model.
 
     Raises:
-        ValueError: a derived name is taken, or is a number where the field is text.
+        ValueError: a derived name is reserved, or is a number where the field is text.
     """
     for name, value in derived.items():
         if value is None:
             continue
-        known = found.get(name)
-        section = "model" if known and known.section == "model" else "derived"
-        meanings = {} if known and known.section == "model" else {model: name.replace("_", " ")}
+        is_field = name in coordinates and coordinates[name].section == "model"
+        section = "model" if is_field else "derived"
+        meanings = {} if is_field else {model: name.replace("_", " ")}
         try:
-            _admit(found, name, Coordinate(kind_of(type(value)), section, meanings))
+            _admit(coordinates, name, Coordinate(kind_of(type(value)), section, meanings))
         except ValueError as error:
             raise ValueError(f"{model} derives {name!r}: {error}") from None
 
 
-def _admit(found: dict[str, Coordinate], name: str, wanted: Coordinate) -> None:
-    if name in RESERVED or name in DESCRIBED or name.startswith(("in_", "arm_")):
+def _admit(coordinates: dict[str, Coordinate], name: str, new: Coordinate) -> None:
+    if name in RESERVED or name.startswith(tuple(SWEEP_COORDINATES)):
         raise ValueError(f"the name {name!r} is taken")
-    known = found.setdefault(name, wanted)
-    if known.section != wanted.section:
-        raise ValueError(f"{name!r} is in two sections, {known.section} and {wanted.section}")
-    if (known.kind == "string") != (wanted.kind == "string"):
-        raise ValueError(f"{name!r} is a {wanted.kind} here and a {known.kind} elsewhere")
-    if known.kind != wanted.kind:
-        known.kind = "number"
-    known.meanings.update(wanted.meanings)
+    present = coordinates.setdefault(name, new)
+    if present.section != new.section:
+        raise ValueError(f"{name!r} is in two sections, {present.section} and {new.section}")
+    if (present.kind == "string") != (new.kind == "string"):
+        raise ValueError(f"{name!r} is a {new.kind} here and a {present.kind} elsewhere")
+    if present.kind != new.kind:
+        present.kind = "number"
+    present.meanings.update(new.meanings)
 
 
 def kind_of(annotation: Any) -> Kind:
-    """Return what a field's values are in results.nc; widths are written 32-64-128, so a tuple is a string.
+    """Return the kind of a field's values in results.nc; widths are written 32-64-128, so a tuple is a string.
 
     Raises:
-        ValueError: a boolean (say it in words), or more than one kind.
+        ValueError: the field is a boolean (use words instead), or has more than one kind.
     """
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
@@ -208,9 +191,9 @@ class CellValues(NamedTuple):
     """The coordinates of one cell.
 
     Attributes:
-        values: every parameter, what follows from them, and what the dataset says.
-        derived: what the model derives; it stands in `values` too where no parameter gives it.
-        follows: the names of values that follow from the cell's other parameters.
+        values: every parameter, every derived value, and the properties of `CELL_PROPERTIES`.
+        derived: values that the model derives; `values` has them too where no parameter gives the value.
+        follows: names of the values that follow from the cell's other parameters.
     """
 
     values: dict[str, Value]
@@ -219,7 +202,7 @@ class CellValues(NamedTuple):
 
 
 def coordinate_values(cell: Cell) -> CellValues:
-    """Return the coordinates of a cell; a parameter that is None (omega, say) gets its derived value."""
+    """Return the coordinates of a cell; a parameter that is None, such as omega, gets its derived value."""
     values = {
         coordinate_name(section, name): value
         for section, parameters in cell.sections().items()
@@ -229,7 +212,7 @@ def coordinate_values(cell: Cell) -> CellValues:
     derived, flops = cell.model.derived(task), cell.model.forward_flops(task)
     follows = {name for name in derived if values.get(name) is None}
     values.update((name, derived[name]) for name in follows)
-    if cell.tuned is not None and cell.selection is None:  # their values stand at an end of the range
+    if cell.tuned is not None and cell.selection is None:  # the present values are an end of the range
         unknown = {key.partition(".")[2] for key in cell.tuned.ranges}
         values |= dict.fromkeys((unknown | follows) & set(values))
         derived = {}
@@ -241,4 +224,4 @@ def coordinate_values(cell: Cell) -> CellValues:
         "forward_flops": flops.total,
         "forward_products": flops.products,
     }
-    return CellValues(values, derived, follows | set(DESCRIBED))
+    return CellValues(values, derived, follows | set(CELL_PROPERTIES))

@@ -1,4 +1,4 @@
-"""The network that training ended with: its forward FLOPs, run by run, where a structure may change networks."""
+"""Forward FLOPs of the network that training ended with, for every run whose structure may change the network."""
 
 import numpy as np
 
@@ -6,24 +6,18 @@ from hornlib.grid.cell import Cell
 from hornlib.results.calibrated_seconds import models_over_time
 from hornlib.results.run_file import RunFile
 
-__all__ = ["FORWARD_FLOPS", "final_forward_flops", "may_change"]
-
-FORWARD_FLOPS = {
-    "units": "FLOP",
-    "long_name": "FLOPs of one forward pass of one example by the network of the last evaluation",
-}
-"""Attributes of the variable `final_forward_flops`."""
+__all__ = ["final_forward_flops", "may_change"]
 
 
 def final_forward_flops(run: RunFile, cell: Cell) -> np.ndarray:
     """Return the FLOPs of one forward pass of one example by the last evaluated network of every seed, (seed,).
 
-    The networks follow from the events of the run file. An evaluation comes before what a structure does after the
-    same step. A diverged run has the network that it diverged with.
+    The networks follow from the events of the run file. An evaluation precedes changes after the same step. For a
+    diverged run, this is the network that diverged.
 
     Args:
-        run: with its events.
-        cell: what the run was trained from.
+        run: a run file with its events.
+        cell: the cell of the run.
     """
     task, last_step = cell.task(), run.variables["step"][-1]
     flops = []

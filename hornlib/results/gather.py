@@ -1,4 +1,4 @@
-"""Gathering: every run file of a grid into one labelled netCDF file, filled array by array."""
+"""Gathering: the run files of a grid become one labelled netCDF file, results.nc or partial.nc."""
 
 import json
 import sys
@@ -11,9 +11,10 @@ from hornlib.errors import ResultsError
 from hornlib.grid import Grid
 from hornlib.grid.jobs import Job, scan_runs
 from hornlib.results.atomic import written_atomically
+from hornlib.results.netcdf import load_dataset
+from hornlib.results.results_file import RESULTS_FILE, ResultsWriter
 from hornlib.results.run_file import RunFile, read_run_file
 from hornlib.results.selection_file import Choice, read_choice
-from hornlib.results.table import Table
 
 if TYPE_CHECKING:
     import xarray
@@ -21,46 +22,47 @@ if TYPE_CHECKING:
 __all__ = ["gather"]
 
 SHOWN = 10
-"""Files named in a message before the rest is only counted."""
+"""Largest number of files that a message names."""
 
 
 def gather(grid: Grid, partial: bool = False) -> "xarray.Dataset":
-    """Write results.nc from the run files that the grid wants, and return it, open.
+    """Write results.nc from the run files that the grid wants, and return it, read into memory.
 
-    Dimensions are cell, seed and step (the union over cells; NaN where a cell has no evaluation). Of run
-    files that overlap, `hornlib.grid.jobs.covering_ranges` chooses. A seed that a chosen file has and no sweep
-    wants keeps its values under the status `unwanted`.
+    Dimensions are cell, seed and step (the union over cells; NaN where a cell has no evaluation). Of run files that
+    overlap, `hornlib.grid.jobs.covering_ranges` chooses. A seed that a chosen file has and no sweep wants keeps its
+    values under the status `unwanted`.
 
     Args:
-        grid: what is wanted.
-        partial: write partial.nc instead, from the files there are; the rest has the status `missing`.
+        grid: the wanted cells and seeds.
+        partial: write partial.nc instead, from the files that exist; other runs get the status `missing`.
 
     Raises:
-        ResultsError: files are missing (unless `partial`), or damaged, stale or foreign; all are named. With
-            `partial`, those that cannot be read count as missing, and standard error names them.
+        ResultsError: files are missing (unless `partial`), damaged, stale or foreign; the message names all. With
+            `partial`, files that cannot be read count as missing, and standard error names them.
     """
-    import xarray
+    path = Path(grid.settings.results) / ("partial.nc" if partial else "results.nc")
+    _write(path, grid, partial)
+    return load_dataset(path, RESULTS_FILE)
 
-    results = Path(grid.settings.results)
-    grid, choices, unchosen = _resolved(grid)
-    found = _read(grid, results)
-    found.problems.extend(unchosen)
+
+def _write(path: Path, grid: Grid, partial: bool) -> None:
+    grid, choices, problems = _resolved(grid)
+    gathered = _read(grid)
+    problems = [*gathered.problems, *problems]
     if partial:
-        _tell(found.problems, "left out")
-    elif found.problems or found.missing:
-        raise ResultsError("\n".join([*found.problems, *_describe_missing(grid, found.missing)]))
-    if not any(found.runs.values()):
-        raise ResultsError(f"{results / 'runs'}: there is no run file of this configuration yet")
-    mixed = _mixed_versions(found.runs)
-    path = results / ("partial.nc" if partial else "results.nc")
+        _warn(problems, "left out")
+    elif problems or gathered.missing:
+        raise ResultsError("\n".join([*problems, *_describe_missing(grid, gathered.missing)]))
+    if not any(gathered.runs.values()):
+        raise ResultsError(f"{path.parent / 'runs'}: there is no run file of this configuration yet")
+    mixed = _mixed_versions(gathered.runs)
     with written_atomically(path) as temporary:
-        Table(grid, found.runs, choices).write(temporary, mixed)
-    return xarray.open_dataset(path)
+        ResultsWriter(grid, gathered.runs, choices).write(temporary, mixed)
 
 
 @dataclass
-class _Found:
-    """What lies on the disk: run files by cell, jobs without one, and what is wrong with the others."""
+class _Gathered:
+    """Run files by cell, jobs without a run file, and what is wrong with files that cannot be read."""
 
     runs: dict[str, list[RunFile]]
     missing: list[Job] = field(default_factory=list)
@@ -68,7 +70,7 @@ class _Found:
 
 
 def _resolved(grid: Grid) -> tuple[Grid, dict[str, Choice], list[str]]:
-    """Give the tuned cells the values chosen for them; return what was chosen, and where nothing is."""
+    """Return the grid with chosen values in its tuned cells, the choices, and a problem for each missing choice."""
     cells, choices, problems = dict(grid.cells), {}, []
     for name, cell in grid.cells.items():
         if cell.tuned is None:
@@ -81,18 +83,18 @@ def _resolved(grid: Grid) -> tuple[Grid, dict[str, Choice], list[str]]:
     return replace(grid, cells=cells), choices, problems
 
 
-def _read(grid: Grid, results: Path) -> _Found:
-    present = scan_runs(results)
-    found = _Found({name: [] for name in grid.cells})
-    for job in grid.jobs(present):
-        if job.range not in present.get(job.cell, ()):
-            found.missing.append(job)
+def _read(grid: Grid) -> _Gathered:
+    ranges = scan_runs(Path(grid.settings.results))
+    gathered = _Gathered({name: [] for name in grid.cells})
+    for job in grid.jobs(ranges):
+        if job.range not in ranges.get(job.cell, ()):
+            gathered.missing.append(job)
             continue
         try:
-            found.runs[job.cell].append(read_run_file(grid.run_path(job), grid.cells[job.cell]))
+            gathered.runs[job.cell].append(read_run_file(grid.run_path(job), grid.cells[job.cell]))
         except ResultsError as error:
-            found.problems.append(str(error))
-    return found
+            gathered.problems.append(str(error))
+    return gathered
 
 
 def _describe_missing(grid: Grid, missing: list[Job]) -> list[str]:
@@ -107,7 +109,7 @@ def _describe_missing(grid: Grid, missing: list[Job]) -> list[str]:
 
 
 def _mixed_versions(runs: Mapping[str, list[RunFile]]) -> str:
-    """Return the files of each version of hornlib, and tell them, if there are several; else nothing."""
+    """Return the run files of each version of hornlib as JSON, and print them; "" where there is one version."""
     versions: dict[str, list[str]] = {}
     for run in (run for files in runs.values() for run in files):
         version = (
@@ -117,7 +119,7 @@ def _mixed_versions(runs: Mapping[str, list[RunFile]]) -> str:
     if len(versions) < 2:
         return ""
     lines = [f"{version}: {len(files)} file(s), {_some(files)}" for version, files in versions.items()]
-    _tell(lines, "run files of several versions of hornlib")
+    _warn(lines, "run files of several versions of hornlib")
     return json.dumps(versions)
 
 
@@ -126,6 +128,6 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:SHOWN]) + more
 
 
-def _tell(lines: Iterable[str], what: str) -> None:
+def _warn(lines: Iterable[str], what: str) -> None:
     for line in lines:
         print(f"warning: {what}: {line}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""Migration: run files of an older hornlib get the names, and the schema, that this one gives their cells."""
+"""Migration: run files of an older hornlib get the names and the schema that this hornlib gives their cells."""
 
 import json
 import shutil
@@ -16,16 +16,18 @@ from hornlib.models.efficient.parameters import EfficientParameters
 from hornlib.parameters import ModelParameters
 from hornlib.results import run_file
 from hornlib.results.atomic import written_atomically
-from hornlib.results.run_file import Contents, digest, read_contents, write_contents
-from hornlib.results.run_variables import check_variables
+from hornlib.results.dynamics_file import DYNAMICS_FILE
+from hornlib.results.netcdf import digest, update_attributes
+from hornlib.results.run_file import RunContents, read_contents, write_contents
+from hornlib.results.variables import check_run_variables
 
-__all__ = ["MIGRATIONS", "Migration", "Outcome", "migrate"]
+__all__ = ["MIGRATIONS", "Migration", "MigrationOutcome", "migrate"]
 
-Migration = Callable[[Contents], Contents]
+Migration = Callable[[RunContents], RunContents]
 """From one schema version to the next: a pure function of specification, variables and attributes."""
 
 
-def _name_batch_norm_statistics(contents: Contents) -> Contents:
+def _name_batch_norm_statistics(contents: RunContents) -> RunContents:
     """Version 1 to 2: `running_average` is called `batch_norm_statistics`, whose default is no longer `recent`."""
     training, model = dict(contents.specification["training"]), contents.specification["model"]
     average = training.pop("running_average", "recent")
@@ -42,13 +44,13 @@ MIGRATIONS: dict[int, Migration] = {1: _name_batch_norm_statistics}
 meaning, raises SCHEMA_VERSION and is entered here; a new field or a changed default needs no entry."""
 
 
-class Outcome(NamedTuple):
-    """What became, or would become, of a run file.
+class MigrationOutcome(NamedTuple):
+    """What migration did, or would do, with a run file.
 
     Attributes:
-        path: the file as it was found.
-        action: unchanged, rewritten (the same name), renamed, or refused.
-        reason: the new name, or why it was refused.
+        path: the file before migration.
+        action: unchanged, rewritten (under the same name), renamed, or refused.
+        reason: the new name, or why the file was refused.
     """
 
     path: Path
@@ -59,44 +61,51 @@ class Outcome(NamedTuple):
         return f"{self.action}: {self.path}" + (f": {self.reason}" if self.reason else "")
 
 
-class _Plan(NamedTuple):
-    """A file that has to change, and into what; `probed` is the digest of its dynamics file, if it has one."""
+class _Rewrite(NamedTuple):
+    """A run file that has to change.
+
+    Attributes:
+        path: the present file.
+        target: the new file; it may be the same.
+        contents: what the new file holds.
+        dynamics_digest: checksum of the run's dynamics file; None without one.
+    """
 
     path: Path
     target: Path
-    contents: Contents
-    probed: str | None
+    contents: RunContents
+    dynamics_digest: str | None
 
-    def outcome(self) -> Outcome:
-        """Return what is reported once it is done."""
+    def outcome(self) -> MigrationOutcome:
+        """Return what is reported after the rewrite."""
         if self.target == self.path:
-            return Outcome(self.path, "rewritten")
-        return Outcome(self.path, "renamed", self.target.name)
+            return MigrationOutcome(self.path, "rewritten")
+        return MigrationOutcome(self.path, "renamed", self.target.name)
 
 
 def migrate(
     results: str | Path, dry_run: bool = False, report: Callable[[str], None] = print
-) -> list[Outcome]:
-    """Re-identify every run file from the specification stored in it, and give it its cell's present name.
+) -> list[MigrationOutcome]:
+    """Give every run file the name and the schema that this hornlib gives its cell.
 
-    What probes saw of these runs, the dynamics file of the same name, goes with it.
+    The cell follows from the specification in the file. A changed default changes the names of the cells that had the
+    old default. A new field is missing from old specifications and takes its default, which must mean the old
+    behaviour. The dynamics file of the same runs is renamed with the run file.
 
-    A changed default changes the names of the cells that had the old one, and a new field is missing from
-    old specifications (it takes its default, which must be the old behaviour); both follow from the stored
-    values. Each file is written anew under a temporary name, and no other file is ever overwritten: one whose
-    new name is taken by another run is refused. A kill at any moment loses nothing; the next call goes on.
+    Each file is written anew under a temporary name, and no other file is ever overwritten: a file whose new name
+    belongs to another run is refused. A kill at any moment loses nothing; the next call continues.
 
     Args:
         results: folder that holds `runs`.
-        dry_run: only report.
-        report: told each outcome, but for files that stay as they are, and a summary.
+        dry_run: report what would be done, and change nothing.
+        report: is called with one line for each file that changes or is refused, and with a summary.
 
     Raises:
         ResultsError: the disk is full or cannot be written.
     """
-    planned = [_plan(path) for path in sorted((Path(results) / "runs").glob("*.nc"))]
+    decisions = [_decide(path) for path in sorted((Path(results) / "runs").glob("*.nc"))]
     outcomes = []
-    for outcome in _carried_out(planned, dry_run):
+    for outcome in _carried_out(decisions, dry_run):
         outcomes.append(outcome)
         if outcome.action != "unchanged":
             report(f"would be {outcome}" if dry_run and outcome.action != "refused" else str(outcome))
@@ -105,42 +114,43 @@ def migrate(
     return outcomes
 
 
-def _plan(path: Path) -> _Plan | Outcome:
-    """Return what the file has to become, or that it stays, or why nothing can be done."""
+def _decide(path: Path) -> _Rewrite | MigrationOutcome:
+    """Return how the file has to change, or that it stays, or why it is refused."""
     job = parse_run_name(path.name)
     if job is None:
-        return Outcome(path, "refused", "no run file's name")
+        return MigrationOutcome(path, "refused", "no run file's name")
     try:
         stored = read_contents(path)
         contents = _present(stored)
-        check_variables(contents.variables)
+        check_run_variables(contents.variables)
         cell = _cell_of(contents)
     except (ResultsError, ConfigError, ValueError) as error:
-        return Outcome(path, "refused", str(error).removeprefix(f"{path}: "))
+        return MigrationOutcome(path, "refused", str(error).removeprefix(f"{path}: "))
     target = path.with_name(Job(cell.name, job.range).file_name)
-    found = stored.specification, stored.attributes["schema_version"], stored.attributes.get("cell"), path
-    if found == (cell.specification(), run_file.SCHEMA_VERSION, cell.name, target):
-        return Outcome(path, "unchanged")
+    attributes = stored.attributes
+    identity = (stored.specification, attributes["schema_version"], attributes.get("cell"), path)
+    if identity == (cell.specification(), run_file.RUN_FILE.schema_version, cell.name, target):
+        return MigrationOutcome(path, "unchanged")
     try:
-        probed = _probed(path)
+        dynamics_digest = _dynamics_digest(path)
     except ResultsError as error:
-        return Outcome(path, "refused", str(error))
-    return _Plan(path, target, contents._replace(specification=cell.specification()), probed)
+        return MigrationOutcome(path, "refused", str(error))
+    return _Rewrite(path, target, contents._replace(specification=cell.specification()), dynamics_digest)
 
 
 def _dynamics(path: Path) -> Path:
-    """Return where the dynamics file of a run file stands."""
+    """Return the path of the dynamics file that belongs to a run file."""
     return path.parent.parent / "dynamics" / path.name
 
 
-def _probed(path: Path) -> str | None:
-    """Return the digest of a run's dynamics file; None where there is none."""
+def _dynamics_digest(path: Path) -> str | None:
+    """Return the checksum of a run's dynamics file; None without one."""
     dynamics = _dynamics(path)
-    return digest(read_contents(dynamics).variables) if dynamics.exists() else None
+    return digest(read_contents(dynamics, DYNAMICS_FILE).variables) if dynamics.exists() else None
 
 
-def _cell_of(contents: Contents) -> Cell:
-    """Return the cell; a tuned one is known by its ranges and its protocol, whatever was chosen."""
+def _cell_of(contents: RunContents) -> Cell:
+    """Return the cell; the name of a tuned one follows from its ranges and its protocol, not from the choice."""
     cell = parse_specification(contents.specification)
     if "tuned" not in contents.attributes:
         return cell
@@ -148,91 +158,99 @@ def _cell_of(contents: Contents) -> Cell:
     return replace(cell, name=parse_specification({**contents.specification, "tuned": tuned}).name)
 
 
-def _present(contents: Contents) -> Contents:
+def _present(contents: RunContents) -> RunContents:
     """Bring the contents to the present schema version, one version after the other."""
-    version = contents.attributes["schema_version"]
-    if not isinstance(version, int) or version > run_file.SCHEMA_VERSION:
+    version, present = contents.attributes.get("schema_version"), run_file.RUN_FILE.schema_version
+    if not isinstance(version, int) or version > present:
         raise ResultsError(f"has schema version {version}; use the hornlib that wrote it")
-    for step in range(version, run_file.SCHEMA_VERSION):
-        if step not in MIGRATIONS:
-            raise ResultsError(f"there is no way from schema version {step} to {step + 1}")
-        contents = MIGRATIONS[step](contents)
+    for older in range(version, present):
+        if older not in MIGRATIONS:
+            raise ResultsError(f"there is no way from schema version {older} to {older + 1}")
+        contents = MIGRATIONS[older](contents)
     return contents
 
 
-def _carried_out(planned: Sequence[_Plan | Outcome], dry_run: bool) -> Iterator[Outcome]:
-    """Write files anew, those first whose new name is free: it may be the old name of one that moves away."""
-    yield from (outcome for outcome in planned if isinstance(outcome, Outcome))
-    there = {found.path for found in planned}
-    taken = set(there)
-    pending = deque(plan for plan in planned if isinstance(plan, _Plan))
-    waiting = 0
-    while waiting < len(pending):
-        plan = pending.popleft()
-        if plan.target != plan.path and plan.target in taken:
-            pending.append(plan)
-            waiting += 1
+def _carried_out(
+    decisions: Sequence[_Rewrite | MigrationOutcome], dry_run: bool
+) -> Iterator[MigrationOutcome]:
+    """Carry out the rewrites whose new name is free, until none is left or none is free, and yield the outcomes.
+
+    A new name may be the present name of another file; it is free after that file was renamed.
+    """
+    yield from (decision for decision in decisions if isinstance(decision, MigrationOutcome))
+    paths = {decision.path for decision in decisions}
+    taken = set(paths)
+    pending = deque(decision for decision in decisions if isinstance(decision, _Rewrite))
+    num_waiting = 0
+    while num_waiting < len(pending):
+        rewrite = pending.popleft()
+        if rewrite.target != rewrite.path and rewrite.target in taken:
+            pending.append(rewrite)
+            num_waiting += 1
             continue
-        if plan.target not in there and _foreign(plan):
-            yield Outcome(plan.path, "refused", f"{_dynamics(plan.target)} is there already, of another run")
-            waiting = 0
+        num_waiting = 0
+        if rewrite.target not in paths and _has_foreign_dynamics(rewrite):
+            yield _refused(rewrite, f"{_dynamics(rewrite.target)} exists already, and is of another run")
             continue
         if not dry_run:
-            _write(plan)
-        taken = (taken - {plan.path}) | {plan.target}
-        waiting = 0
-        yield plan.outcome()
-    for plan in pending:
-        if not _same_run(plan):
-            yield Outcome(plan.path, "refused", f"{plan.target.name} is there already, and holds another run")
+            _write(rewrite)
+        taken = (taken - {rewrite.path}) | {rewrite.target}
+        yield rewrite.outcome()
+    for rewrite in pending:
+        if not _is_written(rewrite):
+            yield _refused(rewrite, f"{rewrite.target.name} exists already, and holds another run")
             continue
         if not dry_run:  # a kill came between writing the new files and removing the old ones
-            _remove(plan)
-        yield plan.outcome()
+            _remove(rewrite)
+        yield rewrite.outcome()
 
 
-def _write(plan: _Plan) -> None:
-    job = parse_run_name(plan.target.name)
+def _refused(rewrite: _Rewrite, reason: str) -> MigrationOutcome:
+    return MigrationOutcome(rewrite.path, "refused", reason)
+
+
+def _write(rewrite: _Rewrite) -> None:
+    job = parse_run_name(rewrite.target.name)
     assert job is not None
-    if plan.probed is not None:
-        _write_dynamics(plan, job)
-    with written_atomically(plan.target, overwrite=plan.target == plan.path) as temporary:
-        write_contents(temporary, job, plan.contents)
-    if plan.target != plan.path:
-        _remove(plan)
+    if rewrite.dynamics_digest is not None:
+        _write_dynamics(rewrite, job)
+    with written_atomically(rewrite.target, overwrite=rewrite.target == rewrite.path) as temporary:
+        write_contents(temporary, job, rewrite.contents)
+    if rewrite.target != rewrite.path:
+        _remove(rewrite)
 
 
-def _write_dynamics(plan: _Plan, job: Job) -> None:
-    """Write the dynamics file anew: of another cell, and the same in every number."""
-    import netCDF4
-
-    # what is there under the new name already is what a kill left: `_foreign` has looked
-    with written_atomically(_dynamics(plan.target)) as temporary:
-        shutil.copyfile(_dynamics(plan.path), temporary)
-        with netCDF4.Dataset(temporary, "a") as file:
-            file.setncatts({"cell": job.cell, "specification": json.dumps(plan.contents.specification)})
-
-
-def _remove(plan: _Plan) -> None:
-    """Remove the old files, the run file last: as long as it is there, the next call sees what is left to do."""
-    _dynamics(plan.path).unlink(missing_ok=True)
-    plan.path.unlink()
+def _write_dynamics(rewrite: _Rewrite, job: Job) -> None:
+    """Copy the dynamics file, with the new name and specification of the cell."""
+    # A file with the new name is one that a kill left: `_has_foreign_dynamics` has looked.
+    with written_atomically(_dynamics(rewrite.target)) as temporary:
+        shutil.copyfile(_dynamics(rewrite.path), temporary)
+        update_attributes(
+            temporary, {"cell": job.cell, "specification": json.dumps(rewrite.contents.specification)}
+        )
 
 
-def _foreign(plan: _Plan) -> bool:
-    """Return whether a dynamics file without a run file has the new name, and is not the run's own."""
-    if plan.probed is None:
-        return _dynamics(plan.target).exists()
+def _remove(rewrite: _Rewrite) -> None:
+    """Remove the old files, the run file last: as long as it exists, the next call sees what is left to do."""
+    _dynamics(rewrite.path).unlink(missing_ok=True)
+    rewrite.path.unlink()
+
+
+def _has_foreign_dynamics(rewrite: _Rewrite) -> bool:
+    """Return whether the new name has a dynamics file of another run."""
+    if rewrite.dynamics_digest is None:
+        return _dynamics(rewrite.target).exists()
     try:
-        return _probed(plan.target) not in (None, plan.probed)
+        return _dynamics_digest(rewrite.target) not in (None, rewrite.dynamics_digest)
     except ResultsError:
         return True
 
 
-def _same_run(plan: _Plan) -> bool:
+def _is_written(rewrite: _Rewrite) -> bool:
+    """Return whether the new file exists already with the same contents."""
     try:
-        there = read_contents(plan.target)
+        target = read_contents(rewrite.target)
     except ResultsError:
         return False
-    mine = plan.contents.specification, digest(plan.contents.variables)
-    return mine == (there.specification, digest(there.variables))
+    contents = rewrite.contents.specification, digest(rewrite.contents.variables)
+    return contents == (target.specification, digest(target.variables))

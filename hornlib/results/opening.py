@@ -1,4 +1,4 @@
-"""Opening results.nc: one sweep of it, or one model with its parameters as dense dimensions."""
+"""Opening results.nc: all of it, one sweep, or one model with its parameters as dense dimensions."""
 
 from pathlib import Path
 
@@ -7,41 +7,49 @@ import pandas as pd
 import xarray as xr
 
 from hornlib.errors import ResultsError, nearest
-from hornlib.results.run_file import SCHEMA_VERSION
+from hornlib.results.netcdf import load_dataset, with_plain_text
+from hornlib.results.results_file import RESULTS_FILE
+from hornlib.results.variables import SWEEP_COORDINATES
 
 __all__ = ["axes_of", "dense", "open_results", "select_sweep"]
 
 POINTS_A_CELL = 100
-"""A grid with more points for each of its cells is no grid, and would mostly fill memory with NaN."""
+"""Most points of a dense grid for each cell; above, memory would mostly hold NaN."""
 
 
 def open_results(
     path: str | Path = "results/results.nc", sweep: str | None = None, model: str | None = None
 ) -> xr.Dataset:
-    """Open results.nc, whole or in part, with counts as integers and without parameters that no cell has.
+    """Read results.nc into memory and close it; counts are integers, and parameters that no cell has are left out.
 
-    Without `model`, values are read when they are used. `xarray.open_dataset(path)` works too, and gives
-    everything as it is stored.
+    `xarray.open_dataset(path)` works too, and gives everything as it is stored.
 
     Args:
         path: the file, or partial.nc.
-        sweep: keep this sweep's cells, seeds and steps; its arms stand in the coordinate `arm`.
-        model: keep this model's cells; parameters that differ among them become dimensions, in which a point
-            without a cell is NaN, and the others become scalars. The cells' names stand in `cell_name`.
+        sweep: keep the cells, seeds and steps of this sweep; the coordinates `arm` and `label` are those of the sweep.
+        model: keep the cells of this model; parameters that differ among them become dimensions, in which a point
+            without a cell is NaN, and the others become scalars. The coordinate `cell_name` has the cells' names.
 
     Raises:
-        ResultsError: there is no such file, sweep or model.
+        ResultsError: there is no such file, sweep or model, or the file cannot be read.
     """
-    ds = _open(Path(path))
+    ds = load_dataset(Path(path), RESULTS_FILE)
     if sweep is not None:
         ds = select_sweep(ds, sweep)
     if model is not None:
         ds = dense(ds, model)
-    return _restore_integers(_drop_absent(ds)).drop_encoding()
+    return with_plain_text(_restore_integers(_drop_absent(ds)))
 
 
 def select_sweep(ds: xr.Dataset, sweep: str) -> xr.Dataset:
-    """Return the cells of a sweep with the seeds it wants and the steps it has, its arms in `arm`.
+    """Return the cells of a sweep with the seeds it wants and the steps it has.
+
+    Args:
+        ds: from `open_results`.
+        sweep: its name.
+
+    Returns:
+        The part of `ds`; its coordinates `arm` and `label` are those of the sweep.
 
     Raises:
         ResultsError: there is no such sweep.
@@ -54,12 +62,24 @@ def select_sweep(ds: xr.Dataset, sweep: str) -> xr.Dataset:
     member = ds[f"in_{sweep}"]
     ds = ds.isel(cell=np.flatnonzero(member)).sel(seed=np.atleast_1d(member.attrs["seeds"]))
     ds = ds.isel(step=np.flatnonzero(ds["samples"].notnull().any("cell")))
-    others = [name for other in sweeps for name in (f"in_{other}", f"arm_{other}") if name != f"arm_{sweep}"]
-    return ds.drop_vars(others).rename({f"arm_{sweep}": "arm"}).assign_attrs(sweep=sweep)
+    label = f"label_in_{sweep}"
+    if label in ds.coords:  # files of hornlib 0.1 have no labels
+        ds = ds.assign_coords(label=ds[label])
+    ds = ds.assign_coords(arm=ds[f"arm_{sweep}"])
+    return _without_sweeps(ds, sweeps).assign_attrs(sweep=sweep)
+
+
+def _without_sweeps(ds: xr.Dataset, sweeps: list[str]) -> xr.Dataset:
+    names = [f"{prefix}{sweep}" for sweep in sweeps for prefix in SWEEP_COORDINATES]
+    return ds.drop_vars(names, errors="ignore")
 
 
 def dense(ds: xr.Dataset, model: str) -> xr.Dataset:
     """Return one model's cells on the grid of its varying parameters.
+
+    Args:
+        ds: from `open_results`.
+        model: its name.
 
     Raises:
         ResultsError: there is no such model, or its cells are too scattered for a grid.
@@ -68,7 +88,7 @@ def dense(ds: xr.Dataset, model: str) -> xr.Dataset:
     if model not in models:
         raise ResultsError(f"there is no model {model!r}{nearest(model, models)}; valid: {', '.join(models)}")
     ds = ds.isel(cell=np.flatnonzero(ds["model"] == model)).load()
-    ds = ds.drop_vars([name for name in ds.coords if str(name).startswith(("in_", "arm_"))])
+    ds = ds.drop_vars([name for name in ds.coords if str(name).startswith(tuple(SWEEP_COORDINATES))])
     ds = ds.assign_coords(cell_name=("cell", ds["cell"].values, ds["cell"].attrs)).drop_vars("cell")
     constant = [name for name in _parameters(ds) if len(_coded(ds[name])[0]) == 1]
     axes = axes_of(ds, model)
@@ -86,7 +106,7 @@ def dense(ds: xr.Dataset, model: str) -> xr.Dataset:
 
 
 def _unstacked(ds: xr.Dataset, coded: dict[str, tuple[np.ndarray, np.ndarray]]) -> xr.Dataset:
-    """Turn `cell` into the axes; they pass through as codes, since unstack would lose a value that is NaN."""
+    """Turn `cell` into the axes; their values are unstacked as codes, since unstack would lose a NaN."""
     text = {name: "" for name, variable in ds.variables.items() if variable.dtype.kind in "UO"}
     described = {axis: ds[axis].attrs for axis in coded}
     # not set_index, which makes no MultiIndex of a single axis
@@ -99,9 +119,13 @@ def _unstacked(ds: xr.Dataset, coded: dict[str, tuple[np.ndarray, np.ndarray]]) 
 
 
 def axes_of(ds: xr.Dataset, model: str) -> list[str]:
-    """Return the fewest varying parameters that tell all cells of a model apart.
+    """Return the fewest varying parameters that distinguish all cells of a model.
 
-    What follows from other parameters goes first, then what stands last, while no two cells become alike.
+    Derived parameters are left out first, then the last ones, as long as no two cells become equal.
+
+    Args:
+        ds: the cells of one model.
+        model: its name.
     """
     codes = {name: _coded(ds[name])[1] for name in _parameters(ds)}
     axes = [name for name, code in codes.items() if code.any()]
@@ -109,19 +133,19 @@ def axes_of(ds: xr.Dataset, model: str) -> list[str]:
     given = [name for name in axes if name not in derived]
     for name in [*reversed(derived), *reversed(given)]:
         rest = [other for other in axes if other != name]
-        told_apart = np.unique(np.array([codes[other] for other in rest]), axis=1).shape[1] if rest else 1
-        if told_apart == ds.sizes["cell"]:
+        num_distinct = np.unique(np.array([codes[other] for other in rest]), axis=1).shape[1] if rest else 1
+        if num_distinct == ds.sizes["cell"]:
             axes = rest
     return axes
 
 
 def _coded(values: xr.DataArray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the distinct values, ascending, and which of them each cell has; NaN and "" are values too."""
+    """Return the distinct values, ascending, and the index of each cell's value; NaN and "" are values too."""
     return np.unique(values.values, return_inverse=True)
 
 
 def _parameters(ds: xr.Dataset) -> list[str]:
-    """Return the coordinates on `cell` that are parameters, or follow from them."""
+    """Return the coordinates on `cell` that are parameters or derived from them."""
     return [
         str(name) for name, values in ds.coords.items() if values.dims == ("cell",) and "kind" in values.attrs
     ]
@@ -138,28 +162,10 @@ def _is_absent(values: np.ndarray) -> bool:
 
 
 def _restore_integers(ds: xr.Dataset) -> xr.Dataset:
-    """Turn counts, which NaN keeps as floats in the file, back into integers where every cell has one."""
-    whole = [
+    """Convert counts, which the file holds as floats because of NaN, to integers where every cell has one."""
+    counts = [
         name
         for name, values in ds.coords.items()
         if values.attrs.get("kind") == "integer" and not np.isnan(values.values).any()
     ]
-    return ds.assign_coords({name: ds[name].astype(np.int64) for name in whole})
-
-
-def _open(path: Path) -> xr.Dataset:
-    try:
-        ds = xr.open_dataset(path, engine="netcdf4")
-    except FileNotFoundError:
-        raise ResultsError(
-            f"{path}: there is no such file; `snakemake --cores N` makes it, and `hornlib gather --partial` "
-            "writes what is there of an unfinished sweep to partial.nc"
-        ) from None
-    except (OSError, ValueError) as error:
-        raise ResultsError(f"{path}: cannot be read ({error}); `hornlib gather` writes it anew") from error
-    if (version := ds.attrs.get("schema_version")) != SCHEMA_VERSION:
-        raise ResultsError(
-            f"{path}: has schema version {version}, this hornlib reads {SCHEMA_VERSION}; "
-            "`hornlib gather` writes it anew"
-        )
-    return ds
+    return ds.assign_coords({name: ds[name].astype(np.int64) for name in counts})

@@ -1,6 +1,5 @@
 """The run file: what one job leaves behind, written whole or not at all, and verified when it is read."""
 
-import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -13,14 +12,15 @@ from hornlib.errors import ResultsError
 from hornlib.grid.cell import Cell, Specification
 from hornlib.grid.jobs import Job, Range, parse_run_name
 from hornlib.results.atomic import written_atomically
-from hornlib.results.run_variables import VARIABLES, check_variables, dimension_sizes
+from hornlib.results.netcdf import FileKind, check_version, read_any_version, write_arrays
+from hornlib.results.variables import RUN_VARIABLES, check_run_variables
 
 __all__ = [
+    "RUN_FILE",
     "SCHEMA_VERSION",
-    "Contents",
+    "RunContents",
     "RunFile",
     "RunRecord",
-    "digest",
     "read_contents",
     "read_run_file",
     "samples_seen",
@@ -31,23 +31,31 @@ __all__ = [
 SCHEMA_VERSION = 2
 """Of run files and of results.nc; a change of it needs an entry in `hornlib.results.migrate.MIGRATIONS`."""
 
-
 RETRAIN = "Delete it and give the same command again: only that job is trained"
+
+RUN_FILE = FileKind(
+    "run file",
+    SCHEMA_VERSION,
+    RETRAIN,
+    missing="The same command trains that job",
+    outdated="Run `hornlib migrate`",
+    essential=("seed", "step", "status"),
+)
 
 
 @dataclass(frozen=True)
 class RunRecord:
-    """What a trainer hands over of one job.
+    """What a trainer hands over after one job.
 
     Attributes:
-        seeds: trained, ascending and without a gap.
-        steps: evaluations, (step,) integers.
-        curves: name -> (seed, step) float64, every name of `CURVES` that is not optional.
+        seeds: the trained seeds, ascending and without a gap.
+        steps: training steps of the evaluations, (step,) integers.
+        curves: name -> (seed, step) float64; every name of `CURVES` that is not optional.
         status: complete or diverged, for each seed.
-        diverged_at_step: (seed,), NaN where a run did not diverge.
-        lanes: (seed,), how many lanes trained together.
+        diverged_at_step: (seed,), NaN for runs that did not diverge.
+        lanes: (seed,), number of lanes that were trained together.
         attributes: provenance: versions, device, host, times.
-        layers: name -> array, of `PROFILES` and `EVENTS`; none of networks whose layers have nothing of their own.
+        layers: name -> array, of `PROFILES` and `EVENTS`; empty for networks without them.
     """
 
     seeds: list[int]
@@ -67,8 +75,8 @@ class RunFile:
     Attributes:
         job: the cell's name and the seeds.
         specification: every parameter of the cell, in canonical form.
-        variables: name -> array, as in `VARIABLES`.
-        attributes: provenance.
+        variables: name -> array, as in `RUN_VARIABLES`.
+        attributes: provenance: versions, device, host, times.
     """
 
     job: Job
@@ -77,8 +85,14 @@ class RunFile:
     attributes: dict[str, str | int | float]
 
 
-class Contents(NamedTuple):
-    """A run file of any schema version: what `hornlib migrate` takes from one version to the next."""
+class RunContents(NamedTuple):
+    """A run file of any schema version: what `hornlib migrate` takes from one version to the next.
+
+    Attributes:
+        specification: every parameter of the cell.
+        variables: name -> array.
+        attributes: all other attributes, `schema_version` among them.
+    """
 
     specification: dict[str, Any]
     variables: dict[str, np.ndarray]
@@ -86,19 +100,27 @@ class Contents(NamedTuple):
 
 
 def samples_seen(cell: Cell, steps: np.ndarray) -> np.ndarray:
-    """Return the training examples seen after each step; the last batch of an epoch may be smaller."""
+    """Return the number of training examples seen after each step; the last batch of an epoch may be smaller.
+
+    Args:
+        cell: whose dataset and batch size count.
+        steps: numbers of training steps, (step,).
+
+    Returns:
+        Numbers of examples, (step,).
+    """
     num_train, batch_size = cell.data.num_train, cell.training.batch_size
     epochs, rest = np.divmod(steps, cell.training.steps_per_epoch(num_train))
     return epochs * num_train + rest * batch_size
 
 
 def write_run_file(path: str | Path, cell: Cell, record: RunRecord) -> None:
-    """Write what a job found, under a temporary name first.
+    """Write the run file of a job, whole or not at all.
 
     Args:
         path: `<cell>.seeds-<first>-<last>.nc` in the folder of run files.
-        cell: what was trained.
-        record: its curves.
+        cell: the trained cell.
+        record: what the trainer recorded.
 
     Raises:
         ResultsError: the name is not the job's, or the disk is full or cannot be written.
@@ -107,8 +129,8 @@ def write_run_file(path: str | Path, cell: Cell, record: RunRecord) -> None:
     path = Path(path)
     job = parse_run_name(path.name)
     if job is None or job.cell != cell.name or list(job.range.seeds()) != list(record.seeds):
-        own = Job(cell.name, Range(record.seeds[0], record.seeds[-1])).file_name
-        raise ResultsError(f"{path}: the run file of the seeds {record.seeds} is called {own}")
+        name = Job(cell.name, Range(record.seeds[0], record.seeds[-1])).file_name
+        raise ResultsError(f"{path}: the run file of the seeds {record.seeds} is called {name}")
     variables = {
         "seed": np.asarray(record.seeds, np.int64),
         "step": np.asarray(record.steps, np.int64),
@@ -119,9 +141,9 @@ def write_run_file(path: str | Path, cell: Cell, record: RunRecord) -> None:
         "lanes": np.asarray(record.lanes, np.int64),
         "status": np.asarray(record.status, object),
     }
-    check_variables(variables)
+    check_run_variables(variables)
     with written_atomically(path) as temporary:
-        write_contents(temporary, job, Contents(cell.specification(), variables, record.attributes))
+        write_contents(temporary, job, RunContents(cell.specification(), variables, record.attributes))
 
 
 def read_run_file(path: str | Path, expected: Cell | None = None) -> RunFile:
@@ -129,11 +151,11 @@ def read_run_file(path: str | Path, expected: Cell | None = None) -> RunFile:
 
     Args:
         path: the file.
-        expected: the cell that was asked for; without it, the file's own specification is believed.
+        expected: the cell whose specification the file must have; None accepts any.
 
     Raises:
-        ResultsError: the file is not there, damaged, of another schema, or of another specification; the
-            message says what to do.
+        ResultsError: the file is missing, damaged, renamed, of another schema version, or of another
+            specification; the message says what to do.
     """
     path = Path(path)
     job = parse_run_name(path.name)
@@ -141,13 +163,8 @@ def read_run_file(path: str | Path, expected: Cell | None = None) -> RunFile:
         raise ResultsError(f"{path}: no run file's name; those are <cell>.seeds-<first>-<last>.nc")
     contents = read_contents(path)
     attributes = dict(contents.attributes)
-    version = attributes.pop("schema_version", 0)
-    if version != SCHEMA_VERSION:
-        older = isinstance(version, int) and version < SCHEMA_VERSION
-        remedy = "run `hornlib migrate`" if older else "use the hornlib that wrote it"
-        raise ResultsError(
-            f"{path}: has schema version {version}, this hornlib reads {SCHEMA_VERSION}; {remedy}"
-        )
+    check_version(path, RUN_FILE, attributes)
+    del attributes["schema_version"]
     named = attributes.pop("cell", "no cell"), contents.variables["seed"].tolist()
     if named != (job.cell, list(job.range.seeds())):
         raise ResultsError(
@@ -158,76 +175,41 @@ def read_run_file(path: str | Path, expected: Cell | None = None) -> RunFile:
     return RunFile(job, contents.specification, contents.variables, attributes)
 
 
-def write_contents(path: Path, job: Job, contents: Contents) -> None:
-    """Write a run file under the name given, be it temporary."""
-    import netCDF4
+def write_contents(path: Path, job: Job, contents: RunContents) -> None:
+    """Write a run file under the name given, be it temporary.
 
-    with netCDF4.Dataset(path, "w") as file:
-        for dimension, length in dimension_sizes(contents.variables).items():
-            file.createDimension(dimension, length)
-        for name, values in contents.variables.items():
-            described = VARIABLES[name]
-            kind = str if values.dtype == object else values.dtype
-            fill = np.nan if values.dtype.kind == "f" else None
-            variable = file.createVariable(name, kind, described.dims, fill_value=fill)
-            variable.setncatts({"units": described.units, "long_name": described.long_name})
-            variable[:] = values
-        file.setncatts(
-            {
-                **contents.attributes,
-                "schema_version": SCHEMA_VERSION,
-                "cell": job.cell,
-                "specification": json.dumps(contents.specification),
-                "digest": digest(contents.variables),
-            }
-        )
+    Args:
+        path: the file.
+        job: whose run file it is.
+        contents: what the file holds.
+    """
+    attributes = {
+        **contents.attributes,
+        "schema_version": RUN_FILE.schema_version,
+        "cell": job.cell,
+        "specification": json.dumps(contents.specification),
+    }
+    write_arrays(path, contents.variables, RUN_VARIABLES, attributes)
 
 
-def read_contents(path: Path) -> Contents:
-    """Read a run file of any schema version, and check only that it is undamaged.
+def read_contents(path: Path, kind: FileKind = RUN_FILE) -> RunContents:
+    """Read a run file, or a dynamics file, of any schema version, and check that it is undamaged.
+
+    Args:
+        path: the file.
+        kind: which of the two it is.
 
     Raises:
-        ResultsError: the file is not there, not readable or damaged.
+        ResultsError: the file is missing, not readable or damaged.
     """
-    import netCDF4
-
+    variables, attributes = read_any_version(path, kind)
     try:
-        image = path.read_bytes()
-    except OSError as error:
+        specification = json.loads(attributes.pop("specification"))
+    except (KeyError, TypeError, ValueError) as error:
         raise ResultsError(
-            f"{path}: cannot be read ({error.strerror}); if it is missing, the same command trains that job"
-        ) from None
-    try:
-        with netCDF4.Dataset(path.name, memory=image) as file:
-            file.set_auto_maskandscale(False)
-            variables = {name: np.asarray(variable[...]) for name, variable in file.variables.items()}
-            attributes = {name: _plain(value) for name, value in file.__dict__.items()}
-            specification = json.loads(str(attributes.pop("specification")))
-            sound = attributes.pop("digest") == digest(variables)
-    except (OSError, RuntimeError, KeyError, ValueError, AttributeError, TypeError) as error:
-        raise ResultsError(_damaged(path, f"{type(error).__name__}: {error}")) from error
-    if not sound:
-        raise ResultsError(_damaged(path, "its values do not have the checksum that was written with them"))
-    return Contents(specification, variables, attributes)
-
-
-def digest(variables: Mapping[str, np.ndarray]) -> str:
-    """Return a SHA-256 over names, shapes and values."""
-    hashed = hashlib.sha256()
-    for name in sorted(variables):
-        values = variables[name]
-        text = values.dtype.kind in "OU"
-        hashed.update(f"{name} {values.shape}".encode())
-        hashed.update("\n".join(map(str, values.flat)).encode() if text else values.tobytes())
-    return hashed.hexdigest()
-
-
-def _plain(value: Any) -> str | int | float:
-    return value.item() if isinstance(value, np.generic) else value
-
-
-def _damaged(path: Path, reason: str) -> str:
-    return f"{path}: damaged, or no run file ({reason}). {RETRAIN}"
+            f"{path}: damaged, or no {kind.name}: its specification cannot be read ({error!r}). {kind.remedy}"
+        ) from error
+    return RunContents(specification, variables, attributes)
 
 
 def _another_specification(path: Path, asked: Specification, stored: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""The selection file: which trial was chosen for a tuned cell, and what tuning cost; trusted only as written."""
+"""The selection file: the trial that was chosen for a tuned cell, and the cost of tuning; verified when it is read."""
 
 import hashlib
 import json
@@ -12,25 +12,32 @@ from hornlib.errors import ResultsError
 from hornlib.grid import Grid
 from hornlib.grid.cell import Selection, changed_json
 from hornlib.results.atomic import written_atomically
+from hornlib.results.netcdf import FileKind, check_version
 
-__all__ = ["Choice", "read_choice", "read_choices", "references", "write_choice"]
+__all__ = ["SELECTION_FILE", "Choice", "read_choice", "read_choices", "references", "write_choice"]
 
-SELECTION_SCHEMA_VERSION = 2
-"""Of the files in `selected/`."""
+SELECTION_FILE = FileKind(
+    "selection file",
+    2,
+    "Delete it and give the same command again: it is made anew from the trials",
+    missing="Nothing is chosen yet; snakemake tunes and selects",
+)
 
 
 class Choice(NamedTuple):
     """What a selection file holds.
 
     Attributes:
-        cell: the tuned cell's name.
-        selection: the trial and its values.
-        at_edge: parameters whose chosen value is the smallest or largest tried.
-        scores: of every trial, over the seeds of the first stage: restricted mean samples to the target, or the
-            mean last validation metric.
-        reference: the baseline's median final validation metric over its tuning seeds; NaN for final_metric.
-        cost: what all trials and finalists of the arm used: samples, training_flops, seconds (the job's own clock).
-        finalists: trials that were trained again before the choice, ascending; empty without a second stage.
+        cell: name of the tuned cell.
+        selection: the chosen trial and its values.
+        at_edge: parameters whose chosen value is the smallest or largest that was tried.
+        scores: score of every trial over the seeds of the first stage: restricted mean samples to the target, or mean
+            final validation metric.
+        reference: median final validation metric of the baseline over its tuning seeds; NaN for the objective
+            final_metric.
+        cost: of all trials and finalists of the arm: samples, training_flops, seconds (by the jobs' own clocks).
+        finalists: numbers of the trials that were trained again before the choice, ascending; empty without a second
+            stage.
     """
 
     cell: str
@@ -43,13 +50,17 @@ class Choice(NamedTuple):
 
 
 def write_choice(path: Path, choice: Choice) -> None:
-    """Write the choice as JSON.
+    """Write the choice as JSON, whole or not at all.
+
+    Args:
+        path: the selection file.
+        choice: what the file holds.
 
     Raises:
         ResultsError: the disk is full or cannot be written.
     """
     body = {
-        "schema_version": SELECTION_SCHEMA_VERSION,
+        "schema_version": SELECTION_FILE.schema_version,
         **choice._asdict(),
         "selection": choice.selection._asdict(),
     }
@@ -63,30 +74,35 @@ def read_choice(path: Path) -> Choice:
     """Read and verify a selection file.
 
     Raises:
-        ResultsError: it is not there, or not what was written.
+        ResultsError: the file is missing, damaged, edited, renamed or of another schema version.
     """
     try:
         body: dict[str, Any] = json.loads(path.read_text())
-        sound = body.pop("digest") == _digest(body) and body.pop("schema_version") == SELECTION_SCHEMA_VERSION
+        is_sound = body.pop("digest") == _digest(body)
+        version = {"schema_version": body.pop("schema_version")}
+    except FileNotFoundError:
+        raise ResultsError(f"{path}: there is no such file. {SELECTION_FILE.missing}") from None
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise _damaged(path, error) from error
+    check_version(path, SELECTION_FILE, version)
+    try:
         selection = Selection(**body.pop("selection"))
         body["finalists"] = tuple(body.get("finalists", ()))
-        body.pop("finalist_scores", None)  # files of before have it; nothing reads it
+        body.pop("finalist_scores", None)  # older files have it; nothing reads it
         body["reference"] = np.nan if body["reference"] is None else body["reference"]
         choice = Choice(selection=selection, **body)
-    except FileNotFoundError:
-        raise ResultsError(f"{path}: nothing is chosen yet; snakemake tunes and selects") from None
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise ResultsError(f"{path}: damaged, or no selection ({error}). {_AGAIN}") from error
-    if not sound or choice.cell != path.stem:
-        raise ResultsError(f"{path}: edited, renamed or of another version. {_AGAIN}")
+    except (TypeError, KeyError) as error:
+        raise _damaged(path, error) from error
+    if not is_sound or choice.cell != path.stem:
+        raise ResultsError(f"{path}: edited or renamed. {SELECTION_FILE.remedy}")
     return choice
 
 
 def read_choices(grid: Grid) -> dict[str, Choice]:
-    """Return what is chosen so far for the grid's tuned cells, by name.
+    """Return the choices that exist so far for the tuned cells of a grid, by the cell's name.
 
     Raises:
-        ResultsError: a file is there and is not what was written.
+        ResultsError: a file is damaged, edited, renamed or of another schema version.
     """
     tuned = (name for name, cell in grid.cells.items() if cell.tuned is not None)
     return {
@@ -95,26 +111,32 @@ def read_choices(grid: Grid) -> dict[str, Choice]:
 
 
 def references(grid: Grid, choices: Mapping[str, Choice]) -> dict[str, dict[str, float]]:
-    """Return sweep -> dataset -> the baseline's final metric on tuning seeds, of sweeps that have it everywhere.
+    """Return sweep -> dataset -> median final metric of the baseline over its tuning seeds.
 
-    A sweep with two subsets or sizes of one dataset has none: its name does not tell which is meant.
+    A sweep is left out where a dataset lacks this metric, and where it has two subsets or sizes of one dataset: the
+    name of the dataset does not say which of them is meant.
+
+    Args:
+        grid: its sweeps.
+        choices: what is chosen so far, by the cell's name.
     """
-    found: dict[str, dict[str, float]] = {}
+    references_of_sweeps: dict[str, dict[str, float]] = {}
     for sweep in grid.sweeps.values():
         datasets = {grid.cells[cell].data.name for cell in sweep.arms}
         if len({changed_json(grid.cells[cell].data) for cell in sweep.arms}) > len(datasets):
             continue
-        known = {
+        by_dataset = {
             grid.cells[cell].data.name: choices[cell].reference
             for cell in sweep.arms
             if cell in choices and not np.isnan(choices[cell].reference)
         }
-        if set(known) == datasets:
-            found[sweep.name] = known
-    return found
+        if set(by_dataset) == datasets:
+            references_of_sweeps[sweep.name] = by_dataset
+    return references_of_sweeps
 
 
-_AGAIN = "Delete it and give the same command again: it is made anew from the trials"
+def _damaged(path: Path, error: Exception) -> ResultsError:
+    return ResultsError(f"{path}: damaged, or no selection file ({error!r}). {SELECTION_FILE.remedy}")
 
 
 def _digest(body: dict[str, Any]) -> str:

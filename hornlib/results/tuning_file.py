@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -11,32 +11,34 @@ from hornlib.errors import ResultsError
 from hornlib.grid.finalists import FinalistStage
 from hornlib.grid.tuned_arms import TunedArm
 from hornlib.results.atomic import written_atomically
-from hornlib.results.run_file import digest, samples_seen
-from hornlib.results.run_variables import CURVES, VARIABLES
+from hornlib.results.netcdf import FileKind, Variable, read_arrays, with_plain_text, write_arrays
+from hornlib.results.run_file import samples_seen
+from hornlib.results.variables import CURVES, RUN_VARIABLES
 
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["TUNING_SCHEMA_VERSION", "TrialRecord", "read_trials", "write_trials"]
+__all__ = ["TUNING_FILE", "TrialRecord", "read_trials", "write_trials"]
 
-TUNING_SCHEMA_VERSION = 2
-"""Of tuning files."""
-
-DIMENSIONS = ("trial", "seed", "step")
-
-AGAIN = "Delete it and give the same command again: only this file is made anew"
+TUNING_FILE = FileKind(
+    "tuning file",
+    2,
+    "Delete it and give the same command again: only this file is made anew",
+    missing="There are no trials yet; snakemake makes them",
+    essential=("trial", "seed", "step"),
+)
 
 
 class TrialRecord(NamedTuple):
-    """What a tuning job found.
+    """What a trainer hands over after one tuning job.
 
     Attributes:
         trials: number of every trial: 0 to N - 1, or the finalists among them.
         chosen: `section.parameter` -> its value in every trial.
-        steps: evaluations, (step,).
+        steps: training steps of the evaluations, (step,).
         curves: name -> (trial, seed, step).
-        diverged_at_step: (trial, seed), NaN where a run did not diverge.
-        attributes: provenance.
+        diverged_at_step: (trial, seed), NaN for runs that did not diverge.
+        attributes: provenance: versions, device, host, times.
     """
 
     trials: Sequence[int]
@@ -48,71 +50,73 @@ class TrialRecord(NamedTuple):
 
 
 def write_trials(path: Path, stage: TunedArm | FinalistStage, record: TrialRecord) -> None:
-    """Write an arm's trials, or its finalists.
+    """Write the trials of an arm, or its finalists, whole or not at all.
+
+    Args:
+        path: the tuning file.
+        stage: the arm, or its finalists.
+        record: what the trainer recorded.
 
     Raises:
         ResultsError: the disk is full or cannot be written.
     """
-    import xarray as xr
-
-    variables: dict[str, Any] = {
-        name: (DIMENSIONS, np.asarray(curve, np.float64)) for name, curve in record.curves.items()
+    steps = np.asarray(record.steps, np.int64)
+    variables = {
+        "trial": np.array(record.trials, np.int64),
+        "seed": np.array(stage.all_seeds()),
+        "step": steps,
+        **{key: np.array(values) for key, values in record.chosen.items()},
+        **{name: np.asarray(curve, np.float64) for name, curve in record.curves.items()},
+        "diverged_at_step": np.asarray(record.diverged_at_step, np.float64),
+        "samples": samples_seen(stage.cell, steps),
     }
-    variables["diverged_at_step"] = (DIMENSIONS[:2], np.asarray(record.diverged_at_step, np.float64))
-    variables["samples"] = ("step", samples_seen(stage.cell, np.asarray(record.steps, np.int64)))
-    ds = xr.Dataset(
-        variables,
-        {
-            "trial": np.array(record.trials, np.int64),
-            "seed": np.array(stage.all_seeds()),
-            "step": np.asarray(record.steps, np.int64),
-            **{key: ("trial", np.array(values)) for key, values in record.chosen.items()},
-        },
-    )
-    for name, values in ds.variables.items():
-        described = VARIABLES.get(str(name))
-        values.attrs["units"] = described.units if described else "1"
-        values.attrs["long_name"] = described.long_name if described else str(name).replace(".", " ")
-    ds.attrs.update(
-        record.attributes,
-        schema_version=TUNING_SCHEMA_VERSION,
-        arm=stage.name,
-        document=json.dumps(stage.document()),
-        direction=stage.cell.data.direction,
-        chance_level=float(stage.cell.data.chance),
-        digest=_digest(ds),
-    )
+    attributes = {
+        **record.attributes,
+        "schema_version": TUNING_FILE.schema_version,
+        "arm": stage.name,
+        "document": json.dumps(stage.document()),
+        "direction": stage.cell.data.direction,
+        "chance_level": float(stage.cell.data.chance),
+    }
     with written_atomically(path) as temporary:
-        ds.to_netcdf(temporary)
+        write_arrays(temporary, variables, {name: _declared(name) for name in variables}, attributes)
 
 
 def read_trials(path: Path) -> "xr.Dataset":
-    """Read an arm's trials, or its finalists, all in memory; `direction` and `chance_level` are coordinates.
+    """Read the trials of an arm, or its finalists, into memory; `direction` and `chance_level` are coordinates.
 
     Raises:
-        ResultsError: the file is not there, damaged, of another schema, or of another arm.
+        ResultsError: the file is missing, damaged, of another schema version, or of another arm.
     """
     import xarray as xr
 
-    try:
-        with xr.open_dataset(path) as file:
-            ds = file.load()
-        sound = ds.attrs.pop("digest") == _digest(ds)
-    except FileNotFoundError:
-        raise ResultsError(f"{path}: there are no trials yet; snakemake makes them") from None
-    except (OSError, RuntimeError, ValueError, KeyError) as error:
-        raise ResultsError(f"{path}: damaged, or no tuning file ({error}). {AGAIN}") from error
-    if not sound or ds.attrs.get("arm") != path.stem:
+    variables, attributes = read_arrays(path, TUNING_FILE)
+    if attributes.get("arm") != path.stem:
         raise ResultsError(
-            f"{path}: damaged or renamed: its values or its arm are not those written. {AGAIN}"
+            f"{path}: renamed: it holds the trials of {attributes.get('arm')}. {TUNING_FILE.remedy}"
         )
-    if ds.attrs["schema_version"] != TUNING_SCHEMA_VERSION:
-        raise ResultsError(f"{path}: has schema version {ds.attrs['schema_version']}. {AGAIN}")
-    lacking = [name for name in CURVES if not CURVES[name].optional and name not in ds]
-    if lacking:
-        raise ResultsError(f"{path}: lacks {', '.join(lacking)}. {AGAIN}")
-    return ds.assign_coords(direction=ds.attrs.pop("direction"), chance_level=ds.attrs.pop("chance_level"))
+    missing = [name for name in CURVES if not CURVES[name].optional and name not in variables]
+    if missing:
+        raise ResultsError(f"{path}: lacks {', '.join(missing)}. {TUNING_FILE.remedy}")
+    entries = {
+        name: (declared.dims, values, declared.netcdf_attributes())
+        for name, values in variables.items()
+        for declared in [_declared(name)]
+    }
+    coordinates = {name: entries.pop(name) for name in list(entries) if name not in _RUN_DATA}
+    scalars = {name: attributes.pop(name) for name in ("direction", "chance_level")}
+    return with_plain_text(xr.Dataset(entries, {**coordinates, **scalars}, attributes))
 
 
-def _digest(ds: "xr.Dataset") -> str:
-    return digest({str(name): values.values for name, values in ds.variables.items()})
+_RUN_DATA = {*CURVES, "diverged_at_step", "samples"}
+
+
+def _declared(name: str) -> Variable:
+    """Return the declaration of a variable; a tuned parameter is `section.parameter`, on `trial`."""
+    if name == "trial":
+        return Variable(("trial",), "1", "number of the trial")
+    if name not in RUN_VARIABLES:
+        return Variable(("trial",), "1", name.replace(".", " "))
+    variable = RUN_VARIABLES[name]
+    is_of_runs = name in CURVES or name == "diverged_at_step"
+    return variable._replace(dims=("trial", *variable.dims)) if is_of_runs else variable

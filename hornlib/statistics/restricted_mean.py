@@ -8,7 +8,7 @@ import xarray as xr
 
 from hornlib.parameters.statistics import StatisticsSettings
 from hornlib.results.divergence import final_with_chance
-from hornlib.results.events import AXES, final_cost, time_to_target
+from hornlib.results.target_times import AXES, final_cost, time_to_target
 
 __all__ = [
     "COST_AXES",

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from hornlib.errors import ResourceError
-from hornlib.results.dynamics_file import VARIABLES, DynamicsRecord, sizes_of
+from hornlib.results.dynamics_file import DYNAMICS_VARIABLES, DynamicsRecord, sizes_of
 from hornlib.training.chunk import Chunk, Group
 from hornlib.training.probing import Plan, Probe
 
@@ -21,7 +21,7 @@ def empty_numbers(plan: Plan, num_rows: int) -> Numbers:
     sizes = sizes_of(num_rows, len(plan.steps), plan.layers, plan.run_on_steps)
     shapes = {
         name: [sizes[dimension] for dimension in probed.dims]
-        for name, probed in VARIABLES.items()
+        for name, probed in DYNAMICS_VARIABLES.items()
         if set(probed.dims) <= set(sizes)
     }
     if plan.settings.states == "full":

@@ -143,7 +143,7 @@ def _rank(
     objective: Objective, runs: "xr.Dataset", rules: Tuned | FinalistStage, reference: float
 ) -> Ranking:
     """Rank trials by one objective, over all seeds of the dataset."""
-    from hornlib.results.events import time_to_target
+    from hornlib.results.target_times import time_to_target
 
     final = _final_metric(runs)
     if not np.isfinite(final).any():

@@ -13,7 +13,7 @@ from hornlib.calibration.memory import peak_memory
 from hornlib.calibration.timing import Trial, random_examples
 from hornlib.grid.cell import parse_specification
 from hornlib.grid.shapes import distinct_shapes, shape_name
-from hornlib.results.calibration import read_calibration
+from hornlib.results.calibration_file import read_calibration
 
 CONFIG = """
     device: cpu

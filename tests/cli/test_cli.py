@@ -17,7 +17,7 @@ from hornlib.grid import read_grid
 from hornlib.grid.cell import parse_specification
 from hornlib.grid.jobs import Range, parse_run_name
 from hornlib.results.run_file import RunRecord, write_run_file
-from hornlib.results.run_variables import CURVES
+from hornlib.results.variables import CURVES
 from hornlib.training.interruption import Interrupted
 
 CONFIG = """

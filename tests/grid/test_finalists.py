@@ -8,7 +8,7 @@ import pytest
 
 from hornlib.errors import ConfigError, ResultsError
 from hornlib.grid.finalists import FinalistStage
-from hornlib.results.choices import chosen_variables
+from hornlib.results.choice_variables import choice_variables
 from hornlib.results.selection_file import read_choice, write_choice
 from hornlib.results.tuning_file import read_trials
 from hornlib.tuning.choice import TuningRuns, choose, pick_finalists
@@ -113,10 +113,10 @@ def test_results_tell_how_many_trials_parameters_and_finalists_an_arm_had(tuned,
         runs(stage.arm, [12, 3, 8, 15], [0.95, 0.85, 0.9, 0.99]),
         runs(stage, [12, 15], [0.9, 0.9], trials=[0, 3]),
     )
-    found = chosen_variables(["untuned", cell.name], {cell.name: choose(cell, arm, None)})
+    found = choice_variables(["untuned", cell.name], {cell.name: choose(cell, arm, None)})
     numbers = {"tuning_trials": 4, "tuned_parameters": 2, "tuning_finalists": 2}
     for name, number in numbers.items():
-        np.testing.assert_array_equal(found[name][1], [np.nan, number])
+        np.testing.assert_array_equal(found[name], [np.nan, number])
 
 
 def test_finalists_that_do_not_follow_from_the_trials_are_refused(tuned, baseline):

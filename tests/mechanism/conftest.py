@@ -10,7 +10,7 @@ from hornlib.mechanism.contenders import Study, contenders
 from hornlib.results.gather import gather
 from hornlib.results.opening import open_results
 from hornlib.results.run_file import RunRecord, write_run_file
-from hornlib.results.run_variables import CURVES
+from hornlib.results.variables import CURVES
 
 HEAD = """
 results: {results}

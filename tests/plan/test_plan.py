@@ -14,7 +14,7 @@ from hornlib.plan.estimates import Estimates, training_forward_flops
 from hornlib.plan.plan import Plan
 from hornlib.plan.table import compact, hours_text, print_plan
 from hornlib.results.run_file import RunRecord, write_run_file
-from hornlib.results.run_variables import CURVES
+from hornlib.results.variables import CURVES
 
 CONFIG = """
     results: {results}

@@ -23,7 +23,7 @@ from hornlib.report.sections.speed import speed
 from hornlib.report.sections.stability import stability
 from hornlib.report.sections.tuning import tuning
 from hornlib.results.dynamics_file import (
-    VARIABLES,
+    DYNAMICS_VARIABLES,
     DynamicsRecord,
     LayerRecord,
     sizes_of,
@@ -366,7 +366,7 @@ def test_probes_are_drawn_for_the_fastest_cell_of_each_arm(evidence, tmp_path):
     sizes = sizes_of(3, 4, layers, 32)
     numbers = {
         name: np.random.default_rng(0).random([sizes[dim] for dim in probed.dims]).astype(np.float32)
-        for name, probed in VARIABLES.items()
+        for name, probed in DYNAMICS_VARIABLES.items()
     }
     numbers["state_rms"][..., 5:] = np.nan  # time steps that a layer lacks
     numbers["lyapunov_exponent"][:] = np.nan

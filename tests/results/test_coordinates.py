@@ -8,7 +8,6 @@ import xarray as xr
 from hornlib.models import MODELS
 from hornlib.parameters import Parameters, Task, Widths
 from hornlib.results.coordinates import (
-    DESCRIBED,
     RESERVED,
     UNITS,
     add_derived,
@@ -29,7 +28,7 @@ def test_every_parameter_of_every_table_has_one_meaning():
     shadowed = [name for name in found if hasattr(xr.Dataset, name) or hasattr(xr.DataArray, name)]
     assert not shadowed, "xarray has attributes of these names"
     assert not RESERVED & set(found)
-    assert set(UNITS) <= {*found, *DESCRIBED, "omega", "damping", "alpha", "integration_step"}
+    assert set(UNITS) <= {*found, "omega", "damping", "alpha", "integration_step"}
 
 
 def test_the_walk_covers_the_tables():

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hornlib.errors import ResultsError
 from hornlib.results.gather import gather
 from hornlib.results.run_file import SCHEMA_VERSION, read_run_file
-from hornlib.results.run_variables import CURVES
+from hornlib.results.variables import CURVES
 
 REQUIRED = [name for name, curve in CURVES.items() if not curve.optional]
 

@@ -12,7 +12,8 @@ from hornlib.grid.jobs import parse_run_name
 from hornlib.models import MODELS
 from hornlib.results import run_file
 from hornlib.results.dynamics_file import (
-    VARIABLES,
+    DYNAMICS_FILE,
+    DYNAMICS_VARIABLES,
     DynamicsRecord,
     LayerRecord,
     open_dynamics,
@@ -59,7 +60,7 @@ def write_probed(run, cell, seed=0):
     draw = np.random.default_rng(seed)
     numbers = {
         name: draw.normal(size=[sizes[dim] for dim in probed.dims]).astype(np.float32)
-        for name, probed in VARIABLES.items()
+        for name, probed in DYNAMICS_VARIABLES.items()
         if set(probed.dims) <= set(sizes)
     }
     path = run.parent.parent / "dynamics" / run.name
@@ -124,10 +125,10 @@ def test_a_renamed_field_takes_a_migration(tables, cell, write_run, tmp_path, mo
     path = write_run(cell(tables(num_nodes=4)), 0, 4)
     stored = read_contents(path)
     present = run_file.SCHEMA_VERSION
-    monkeypatch.setattr(run_file, "SCHEMA_VERSION", present + 1)
+    monkeypatch.setattr(run_file, "RUN_FILE", run_file.RUN_FILE._replace(schema_version=present + 1))
     with pytest.raises(
         run_file.ResultsError,
-        match=f"schema version {present}, this hornlib reads {present + 1}; run `hornlib migrate`",
+        match=f"schema version {present}, this hornlib reads {present + 1}. Run `hornlib migrate`",
     ):
         read_run_file(path)
     refused = migrate(tmp_path, report=silent)
@@ -165,10 +166,10 @@ def test_runs_of_version_1_keep_the_statistics_they_were_evaluated_with(
     training |= {} if average is None else {"running_average": average}
     old = stored._replace(specification={**stored.specification, "training": training})
     present = run_file.SCHEMA_VERSION
-    monkeypatch.setattr(run_file, "SCHEMA_VERSION", 1)
+    monkeypatch.setattr(run_file, "RUN_FILE", run_file.RUN_FILE._replace(schema_version=1))
     path.unlink()
     write_contents(path, parse_run_name(path.name), old)
-    monkeypatch.setattr(run_file, "SCHEMA_VERSION", present)
+    monkeypatch.setattr(run_file, "RUN_FILE", run_file.RUN_FILE._replace(schema_version=present))
     assert [outcome.action for outcome in migrate(tmp_path, report=silent)] == ["renamed"]
     (new,) = (tmp_path / "runs").iterdir()
     assert read_run_file(new).specification["training"]["batch_norm_statistics"] == (average or "recent")
@@ -189,10 +190,10 @@ def test_runs_without_batch_norm_keep_their_name(tables, cell, write_run, tmp_pa
         specification={**stored.specification, "training": {**training, "running_average": "recent"}}
     )
     present = run_file.SCHEMA_VERSION
-    monkeypatch.setattr(run_file, "SCHEMA_VERSION", 1)
+    monkeypatch.setattr(run_file, "RUN_FILE", run_file.RUN_FILE._replace(schema_version=1))
     path.unlink()
     write_contents(path, parse_run_name(path.name), old)
-    monkeypatch.setattr(run_file, "SCHEMA_VERSION", present)
+    monkeypatch.setattr(run_file, "RUN_FILE", run_file.RUN_FILE._replace(schema_version=present))
     assert [outcome.action for outcome in migrate(tmp_path, report=silent)] == ["rewritten"]
     assert path.exists()
 
@@ -232,7 +233,7 @@ def test_damaged_foreign_and_newer_files_are_left_and_told(tables, cell, write_r
     (path.parent / "notes.nc").write_bytes(b"no run")
     damaged = path.with_name(path.name.replace("0-4", "5-9"))
     damaged.write_bytes(path.read_bytes()[:3000])
-    monkeypatch.setattr(run_file, "SCHEMA_VERSION", 0)
+    monkeypatch.setattr(run_file, "RUN_FILE", run_file.RUN_FILE._replace(schema_version=0))
     told = []
     outcomes = migrate(tmp_path, report=told.append)
     assert [outcome.action for outcome in outcomes] == ["refused"] * 3
@@ -268,7 +269,7 @@ def test_dynamics_files_move_with_their_runs_into_names_that_others_leave(
     for nodes, own in now.items():
         path = folder / f"{own.name}.seeds-0-4.nc"
         np.testing.assert_array_equal(read_dynamics_file(path)["state_rms"].values, states[nodes])
-        assert read_contents(path).specification == own.specification()
+        assert read_contents(path, DYNAMICS_FILE).specification == own.specification()
     assert set(open_dynamics(folder)["cell"].values) == {own.name for own in now.values()}
 
 
@@ -279,7 +280,7 @@ def test_a_rewritten_run_tells_its_dynamics_file_the_new_field_too(tables, enter
     later = with_default(tables, leakage=0.0)
     enter(later)
     migrate(tmp_path, report=silent)
-    assert read_contents(path).specification["model"]["leakage"] == 0.0
+    assert read_contents(path, DYNAMICS_FILE).specification["model"]["leakage"] == 0.0
     assert read_dynamics_file(path).equals(before)
 
 

@@ -15,7 +15,7 @@ from hypothesis.extra.numpy import arrays
 
 from hornlib.errors import ResultsError
 from hornlib.results.run_file import read_run_file, samples_seen, write_run_file
-from hornlib.results.run_variables import CURVES, VARIABLES
+from hornlib.results.variables import CURVES, RUN_VARIABLES
 
 NUMBERS = st.floats(allow_nan=True, allow_infinity=True, width=64)
 
@@ -49,7 +49,7 @@ def test_a_run_file_is_plain_netcdf_that_says_what_it_holds(write_run, cell):
         }
         assert ds.status.values.tolist() == ["complete", "diverged", "complete"]
         for name, variable in ds.variables.items():
-            assert variable.dims == VARIABLES[name].dims
+            assert variable.dims == RUN_VARIABLES[name].dims
             assert variable.attrs["units"] and variable.attrs["long_name"]
 
 
@@ -171,7 +171,7 @@ def loaded_by(*modules):
 def test_a_trainer_that_writes_run_files_needs_no_xarray_and_nothing_here_loads_torch():
     assert not loaded_by("hornlib.results.run_file", "hornlib.results.gather", "hornlib.results.migrate")
     assert loaded_by(
-        "hornlib.results.opening", "hornlib.results.events", "hornlib.report.learning_curves"
+        "hornlib.results.opening", "hornlib.results.target_times", "hornlib.report.learning_curves"
     ) == {"xarray"}
 
 

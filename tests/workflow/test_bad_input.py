@@ -11,7 +11,7 @@ import xarray as xr
 from hornlib import cli
 from hornlib.grid import read_grid
 from hornlib.results.run_file import RunRecord, read_contents, write_contents, write_run_file
-from hornlib.results.run_variables import CURVES
+from hornlib.results.variables import CURVES
 
 CONFIG = """
 results: {results}

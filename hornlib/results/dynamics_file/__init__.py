@@ -2,23 +2,21 @@
 
 from hornlib.results.dynamics_file.read import open_dynamics, read_dynamics_file
 from hornlib.results.dynamics_file.schema import (
-    COORDINATES,
-    SCHEMA_VERSION,
-    VARIABLES,
+    DYNAMICS_COORDINATES,
+    DYNAMICS_FILE,
+    DYNAMICS_VARIABLES,
     DynamicsRecord,
     LayerRecord,
-    Probed,
     sizes_of,
 )
 from hornlib.results.dynamics_file.write import write_dynamics_file
 
 __all__ = [
-    "COORDINATES",
-    "SCHEMA_VERSION",
-    "VARIABLES",
+    "DYNAMICS_COORDINATES",
+    "DYNAMICS_FILE",
+    "DYNAMICS_VARIABLES",
     "DynamicsRecord",
     "LayerRecord",
-    "Probed",
     "open_dynamics",
     "read_dynamics_file",
     "sizes_of",

@@ -6,8 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from hornlib.errors import ResultsError, nearest
 from hornlib.grid.jobs import Range, parse_run_name
-from hornlib.results.dynamics_file.schema import COORDINATES, SCHEMA_VERSION, VARIABLES, full_states
-from hornlib.results.run_file import read_contents
+from hornlib.results.dynamics_file.schema import (
+    DYNAMICS_COORDINATES,
+    DYNAMICS_FILE,
+    DYNAMICS_VARIABLES,
+    full_states,
+)
+from hornlib.results.netcdf import read_arrays, with_plain_text
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -24,48 +29,41 @@ def read_dynamics_file(path: str | Path) -> "xr.Dataset":
     import xarray as xr
 
     path = Path(path)
-    contents = read_contents(path)
-    attributes: dict[str, Any] = dict(contents.attributes)
-    if (version := attributes.get("schema_version")) != SCHEMA_VERSION:
-        raise ResultsError(
-            f"{path}: has schema version {version}, this hornlib reads {SCHEMA_VERSION}; "
-            "use the hornlib that wrote it, or delete it and its run file: only that job is trained"
-        )
+    variables, attributes = read_arrays(path, DYNAMICS_FILE)
     job = parse_run_name(path.name)
-    named = attributes.get("cell", "no cell"), contents.variables["seed"].tolist()
-    if job is None or named != (job.cell, list(job.range.seeds())):
-        raise ResultsError(f"{path}: the file holds the seeds {named[1]} of {named[0]}: it was renamed")
-    table = {**COORDINATES, **VARIABLES}
-    for layer in contents.variables.get("layer", ()):
-        table |= full_states(str(layer))
-    held = {
-        name: (
-            table[name].dims,
-            values,
-            {"units": table[name].units, "long_name": table[name].long_name}
-            | ({"absent": table[name].absent} if table[name].absent else {}),
+    identity = attributes.get("cell", "no cell"), variables["seed"].tolist()
+    if job is None or identity != (job.cell, list(job.range.seeds())):
+        raise ResultsError(
+            f"{path}: the file holds the seeds {identity[1]} of {identity[0]}: it was renamed. {DYNAMICS_FILE.remedy}"
         )
-        for name, values in contents.variables.items()
+    declared = {**DYNAMICS_COORDINATES, **DYNAMICS_VARIABLES}
+    for layer in variables.get("layer", ()):
+        declared |= full_states(str(layer))
+    entries = {
+        name: (declared[name].dims, values, declared[name].netcdf_attributes())
+        for name, values in variables.items()
     }
     coordinates = {
-        name: held.pop(name) for name in list(held) if name in COORDINATES or held[name][0] == (name,)
+        name: entries.pop(name)
+        for name in list(entries)
+        if name in DYNAMICS_COORDINATES or entries[name][0] == (name,)
     }
-    return xr.Dataset(held, coordinates, attributes)
+    return xr.Dataset(entries, coordinates, attributes)
 
 
 def open_dynamics(
     folder: str | Path = "results/dynamics", cells: Sequence[str] | None = None
 ) -> "xr.Dataset":
-    """Return what probes saw in several cells, as one dataset with the dimension `cell` in front.
+    """Read the dynamics files of several cells as one dataset with the dimension `cell` in front.
 
     Cells may differ in layers, time steps and moments: what one of them lacks is NaN (a kind, "").
 
     Args:
-        folder: of the dynamics files.
-        cells: their names; None for all that are there.
+        folder: folder of the dynamics files.
+        cells: names of the cells; None for all that have a file.
 
     Raises:
-        ResultsError: a cell has no file there, or a file is damaged.
+        ResultsError: a cell has no file, or a file is damaged.
     """
     import xarray as xr
 
@@ -73,29 +71,29 @@ def open_dynamics(
     for path in sorted(Path(folder).glob("*.nc")):
         if job := parse_run_name(path.name):
             files.setdefault(job.cell, []).append((job.range, path))
-    wanted = list(files) if cells is None else list(cells)
-    for name in wanted:
+    names = list(files) if cells is None else list(cells)
+    for name in names:
         if name not in files:
             raise ResultsError(
                 f"{folder}: no dynamics file of {name!r}{nearest(name, files)}; `snakemake --cores N` makes them, "
                 "unless `probes: off` stands in config.yaml"
             )
-    if not wanted:
+    if not names:
         raise ResultsError(f"{folder}: there are no dynamics files")
-    each = [xr.concat(list(_parts(files[name])), "seed", join="outer", **_PLAIN) for name in wanted]
-    each = [
+    parts = [xr.concat(list(_parts(files[name])), "seed", join="outer", **_SAME_VARIABLES) for name in names]
+    parts = [
         _with_layers(ds).assign_coords(cell=name).drop_attrs(deep=False)
-        for ds, name in zip(each, wanted, strict=True)
+        for ds, name in zip(parts, names, strict=True)
     ]
-    together = xr.concat(each, "cell", join="outer", coords=["layer_kind", "num_units"], **_NEW)
-    kinds = together["layer_kind"]
-    together["layer_kind"] = kinds.where(kinds.notnull(), "").astype(object).assign_attrs(kinds.attrs)
-    together["cell"].attrs = {"units": "1", "long_name": "cell"}
-    return together.assign_attrs(schema_version=SCHEMA_VERSION)
+    ds = xr.concat(parts, "cell", join="outer", coords=["layer_kind", "num_units"], **_NEW_DIMENSION)
+    kinds = ds["layer_kind"]
+    ds["layer_kind"] = kinds.where(kinds.notnull(), "").astype(object).assign_attrs(kinds.attrs)
+    ds["cell"].attrs = {"units": "1", "long_name": "name of the cell"}
+    return with_plain_text(ds.assign_attrs(schema_version=DYNAMICS_FILE.schema_version))
 
 
 def _with_layers(ds: "xr.Dataset") -> "xr.Dataset":
-    """Return what was seen of a network, with no layers where its inside is not probed."""
+    """Return the dataset, with a dimension `layer` of length 0 where no layer was probed."""
     if "layer" in ds.dims:
         return ds
     import numpy as np
@@ -106,19 +104,19 @@ def _with_layers(ds: "xr.Dataset") -> "xr.Dataset":
     )
 
 
-_PLAIN: dict[str, Any] = {
+_SAME_VARIABLES: dict[str, Any] = {
     "data_vars": "minimal",
     "coords": "minimal",
     "compat": "override",
     "combine_attrs": "override",
 }
-_NEW: dict[str, Any] = {"data_vars": "all", "compat": "override", "combine_attrs": "override"}
+_NEW_DIMENSION: dict[str, Any] = {"data_vars": "all", "compat": "override", "combine_attrs": "override"}
 
 
 def _parts(files: Sequence[tuple[Range, Path]]) -> Iterator["xr.Dataset"]:
-    """Yield one cell's files, first seeds first, each without the seeds that an earlier one has."""
+    """Yield the files of one cell in the order of their seeds, each without the seeds of an earlier file."""
     last = -1
-    for seeds, path in sorted(files, key=lambda found: (found[0].first, -found[0].last)):
+    for seeds, path in sorted(files, key=lambda file: (file[0].first, -file[0].last)):
         if seeds.last > last:
             ds = read_dynamics_file(path)
             yield ds.sel(seed=ds["seed"] > last)

@@ -12,7 +12,7 @@ from hornlib.errors import ResultsError
 from hornlib.grid.cell import parse_specification
 from hornlib.grid.shapes import shape_name
 from hornlib.results import open_results
-from hornlib.results.calibration import (
+from hornlib.results.calibration_file import (
     Calibration,
     Measurement,
     calibration_path,

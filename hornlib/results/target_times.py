@@ -1,18 +1,18 @@
-"""Time to target: when each run first reaches a metric, and what is known of those that do not."""
+"""Time to target: when each run first reaches a metric; runs that do not reach it are censored."""
 
 import numpy as np
 import xarray as xr
 
 from hornlib.errors import ResultsError, nearest
-from hornlib.results.run_variables import VARIABLES
+from hornlib.results.variables import RUN_VARIABLES
 
 __all__ = ["AXES", "final_cost", "time_to_target"]
 
 AXES = ("step", "samples", "training_flops", "seconds")
-"""What time can be measured in."""
+"""Measures of time."""
 
 ROUNDING = 1e-9
-"""An accuracy is a ratio of counts, a level a product: the last digit of either decides nothing."""
+"""Tolerance of a comparison with the target: an accuracy is a ratio of counts and a level a product, both rounded."""
 
 METRICS = ("validation_metric", "test_metric", "validation_loss", "test_loss", "training_loss")
 
@@ -28,27 +28,26 @@ def time_to_target(
 ) -> xr.Dataset:
     """Return when each run reaches the target, and whether it does: the input of censored statistics.
 
-    The time of an event is the right end of its evaluation interval: the first of `confirm` consecutive
-    evaluations of the run that all reach the target, so that the last confirm - 1 can begin none. A run
-    without an event is censored at the budget, its cell's last evaluation; so is a run that diverges,
-    whatever it had reached before: it stays at risk to the end and counts as a miss. A run that is missing,
-    or has no such metric, has the time NaN.
+    The time of an event is the right end of its evaluation interval: the first of `confirm` consecutive evaluations
+    that all reach the target. A run without an event is censored at the budget, which is its cell's last evaluation. A
+    run that diverges is censored there too, whatever it had reached before: it stays at risk to the end and counts as
+    a miss. A run that is missing, or has no such metric, has the time NaN.
 
     Args:
-        ds: from `open_results`, with a `seed` and a `step` dimension, whatever the others are.
-        target: the metric to reach; with `baseline`, the share f of its gain, so that the level is
+        ds: from `open_results`, with the dimensions `seed` and `step`.
+        target: the metric to reach; with `baseline`, the share f of the baseline's gain, so that the level is
             chance + f (A - chance).
-        on: step, samples, training_flops or seconds (a lane's share of the job's own clock, not calibrated).
-        metric: what must reach the target, by the dataset's direction; a loss must fall to it.
-        confirm: consecutive evaluations that must reach it.
+        on: step, samples, training_flops or seconds (a lane's share of its job's own clock, not calibrated).
+        metric: what must reach the target, in the dataset's direction; a loss must fall to it.
+        confirm: number of consecutive evaluations that must reach the target.
         baseline: A, the final metric of a baseline, e.g. its median over seeds and cells, by dataset.
-        chance: where the gain begins; None: the dataset's chance level, which a loss does not have.
+        chance: metric at which the gain begins; None takes the dataset's chance level, which a loss does not have.
 
     Returns:
-        `time` (units of `on`), `event` (bool), the `level` and, where there is one, `status`.
+        `time` (units of `on`), `event` (bool), the `level` and, if `ds` has it, `status`.
 
     Raises:
-        ResultsError: an unknown word, or a target that makes no sense.
+        ResultsError: an unknown word, or a target that is not finite.
     """
     _check(ds, on, metric, confirm)
     level = _level(ds, target, metric, baseline, chance)
@@ -69,12 +68,15 @@ def time_to_target(
     event = first.notnull() & ~diverged
     measured = values.notnull().any("step") | (diverged & evaluated.any("step"))
     time = xr.where(event, first, final_cost(axis, evaluated)).where(measured)
-    described = {"units": VARIABLES[on].units, "long_name": f"{VARIABLES[on].long_name} to the target"}
+    described = {
+        "units": RUN_VARIABLES[on].units,
+        "long_name": f"{RUN_VARIABLES[on].long_name} to the target",
+    }
     result = xr.Dataset(
         {
             "time": time.assign_attrs(described),
             "event": event.assign_attrs(units="1", long_name="whether the target was reached"),
-            "level": level.assign_attrs(units="1", long_name=f"target {VARIABLES[metric].long_name}"),
+            "level": level.assign_attrs(units="1", long_name=f"target {RUN_VARIABLES[metric].long_name}"),
         },
         attrs={"on": on, "metric": metric, "confirm": confirm},
     )
@@ -90,8 +92,8 @@ def _check(ds: xr.Dataset, on: str, metric: str, confirm: int) -> None:
     if confirm < 1:
         raise ResultsError(f"confirm: got {confirm}; it is a number of evaluations, from 1 on")
     needed = {metric, "samples", "diverged_at_step", *({on} - {"step"})}
-    if lacking := sorted(needed - set(ds.data_vars)):
-        raise ResultsError(f"the dataset lacks {', '.join(lacking)}; take it as open_results() gives it")
+    if missing := sorted(needed - set(ds.data_vars)):
+        raise ResultsError(f"the dataset lacks {', '.join(missing)}; take it as open_results() gives it")
 
 
 def _level(
@@ -117,11 +119,11 @@ def _level(
 def _first_confirmed(
     reached: np.ndarray, evaluated: np.ndarray, axis: np.ndarray, confirm: int
 ) -> np.ndarray:
-    """Return x at the first of `confirm` evaluations in a row that reach the target, or NaN.
+    """Return x at the first of `confirm` consecutive evaluations that reach the target, or NaN, (...).
 
     Args:
-        reached: (..., step).
-        evaluated: (..., step); steps that a cell was not evaluated at are passed over.
+        reached: whether an evaluation reaches the target, (..., step).
+        evaluated: whether the cell was evaluated, (..., step); other steps are skipped.
         axis: x, (..., step).
         confirm: at least 1.
     """
@@ -129,17 +131,17 @@ def _first_confirmed(
     in_a_row = np.zeros(reached.shape[:-1], int)
     first = np.full(reached.shape[:-1], np.nan)
     for index in reversed(range(reached.shape[-1])):
-        here = evaluated[..., index]
-        in_a_row = np.where(here, np.where(reached[..., index], in_a_row + 1, 0), in_a_row)
-        first = np.where(here & (in_a_row >= confirm), axis[..., index], first)
+        is_evaluation = evaluated[..., index]
+        in_a_row = np.where(is_evaluation, np.where(reached[..., index], in_a_row + 1, 0), in_a_row)
+        first = np.where(is_evaluation & (in_a_row >= confirm), axis[..., index], first)
     return first
 
 
 def final_cost(axis: xr.DataArray, evaluated: xr.DataArray) -> xr.DataArray:
     """Return x at each cell's last evaluation.
 
-    A run that diverged has no x there: it takes its cell's largest, and where all seeds have diverged, the
-    last x that any reached, carried on at the same rate a step.
+    A run that diverged has no x there. It takes the largest x of its cell; where all seeds diverged, the last x of any
+    seed is extrapolated in proportion to steps.
 
     Args:
         axis: x, with a dimension `step` and perhaps `seed`; NaN where there is no evaluation.
@@ -147,9 +149,9 @@ def final_cost(axis: xr.DataArray, evaluated: xr.DataArray) -> xr.DataArray:
     """
     shared = axis.max("seed") if "seed" in axis.dims else axis
     last_step = axis["step"].where(evaluated).max("step")
-    known_step = axis["step"].where(shared.notnull()).max("step")
-    shared = shared.max("step") * (last_step / known_step)
+    last_known_step = axis["step"].where(shared.notnull()).max("step")
+    shared = shared.max("step") * (last_step / last_known_step)
     if "seed" not in axis.dims:
         return shared
-    own = axis.where(axis["step"] == last_step).max("step")
-    return own.fillna(shared)
+    at_last_step = axis.where(axis["step"] == last_step).max("step")
+    return at_last_step.fillna(shared)

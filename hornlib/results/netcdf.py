@@ -1,0 +1,422 @@
+"""NetCDF files: what a variable is, and the one writer and the one verified reader of every file of this library.
+
+Text is stored as UTF-8 characters of a fixed width. netCDF4 1.7.5 with HDF5 2.2 dies by SIGSEGV when a file with
+variable-length strings (NC_STRING) is opened twice; a file of characters survives. Files with NC_STRING are still read.
+
+HDF5's file locks are switched off. File systems without `flock` refuse them (ENOLCK, EINVAL, ENOTSUPP, ...), and they
+protect nothing here: every file is written under a temporary name and then renamed. HDF5 reads the setting when netCDF4
+is imported, so this module imports netCDF4 late, and no other module of the library imports it.
+"""
+
+import hashlib
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+
+import numpy as np
+
+from hornlib import __version__
+from hornlib.errors import ResultsError
+from hornlib.provenance import commit
+from hornlib.results.atomic import written_atomically
+
+if TYPE_CHECKING:
+    import netCDF4
+    import xarray as xr
+
+__all__ = [
+    "FileKind",
+    "StoredArrays",
+    "Variable",
+    "add_variable",
+    "check_version",
+    "digest",
+    "load_dataset",
+    "load_groups",
+    "new_file",
+    "provenance",
+    "read_any_version",
+    "read_arrays",
+    "update_attributes",
+    "with_plain_text",
+    "write_arrays",
+    "write_dataset",
+    "write_groups",
+]
+
+os.environ["HDF5_USE_FILE_LOCKING"] = "FALSE"
+
+ENCODING = "utf-8"
+
+NO_ATTRIBUTES: Mapping[str, str] = MappingProxyType({})
+
+
+class Variable(NamedTuple):
+    """One variable of a file.
+
+    Attributes:
+        dims: names of its dimensions.
+        units: as UDUNITS writes them; "1" is dimensionless.
+        long_name: what an axis label says.
+        optional: whether a file may lack the variable.
+        source: dotted name of the function, class or module that computes the values; "" where the name says it.
+        attributes: further netCDF attributes, e.g. estimator or interval.
+    """
+
+    dims: tuple[str, ...]
+    units: str
+    long_name: str
+    optional: bool = False
+    source: str = ""
+    attributes: Mapping[str, Any] = NO_ATTRIBUTES
+
+    def netcdf_attributes(self) -> dict[str, Any]:
+        """Return the attributes that stand beside the values in a file."""
+        return {"units": self.units, "long_name": self.long_name, **self.attributes}
+
+
+class FileKind(NamedTuple):
+    """One kind of file: its name in messages, its schema version, and the remedies that errors name.
+
+    Attributes:
+        name: e.g. "run file".
+        schema_version: the only version that this hornlib reads.
+        remedy: a sentence that says how a damaged file is made anew.
+        missing: how a missing file is made; "" for `remedy`.
+        outdated: what helps where the version is older; "" for `remedy`.
+        essential: variables and dimensions that every such file has; another kind of file lacks some.
+    """
+
+    name: str
+    schema_version: int
+    remedy: str
+    missing: str = ""
+    outdated: str = ""
+    essential: tuple[str, ...] = ()
+
+
+class StoredArrays(NamedTuple):
+    """Everything that a file of one group holds.
+
+    Attributes:
+        variables: name -> array; text as `str` arrays.
+        attributes: global attributes, without the checksum.
+    """
+
+    variables: dict[str, np.ndarray]
+    attributes: dict[str, Any]
+
+
+def provenance(kind: FileKind) -> dict[str, str | int]:
+    """Return the attributes that say which version of the schema and of hornlib wrote a file."""
+    return {
+        "schema_version": kind.schema_version,
+        "hornlib_version": __version__,
+        "hornlib_commit": commit(),
+    }
+
+
+def digest(variables: Mapping[str, np.ndarray]) -> str:
+    """Return a SHA-256 over names, shapes and values."""
+    hashed = hashlib.sha256()
+    for name in sorted(variables):
+        values = variables[name]
+        is_text = values.dtype.kind in "OU"
+        hashed.update(f"{name} {values.shape}".encode())
+        hashed.update("\n".join(map(str, values.flat)).encode() if is_text else values.tobytes())
+    return hashed.hexdigest()
+
+
+@contextmanager
+def new_file(path: Path) -> Iterator["netCDF4.Dataset"]:
+    """Give a new netCDF file, which is closed when the block ends."""
+    import netCDF4
+
+    with netCDF4.Dataset(path, "w") as file:
+        yield file
+
+
+def add_variable(
+    file: "netCDF4.Dataset", name: str, declared: Variable, values: np.ndarray, **storage: Any
+) -> None:
+    """Write one variable, and the dimensions that the file does not have yet.
+
+    Args:
+        file: open for writing.
+        name: of the variable.
+        declared: its dimensions and attributes.
+        values: numbers, bool (stored as int8 that says so) or text, of the shape of the dimensions.
+        storage: options of `netCDF4.Dataset.createVariable`, e.g. compression.
+    """
+    attributes, dims = declared.netcdf_attributes(), declared.dims
+    fill_value = np.nan if values.dtype.kind == "f" else None
+    if values.dtype.kind in "OU":
+        values = _characters(values)
+        dims = (*dims, f"string{values.shape[-1]}")
+        if "chunksizes" in storage:
+            storage["chunksizes"] = (*storage["chunksizes"], values.shape[-1])
+        attributes["_Encoding"] = ENCODING
+    elif values.dtype == bool:
+        values = values.astype("i1")
+        attributes["dtype"] = "bool"
+    for dimension, length in zip(dims, values.shape, strict=True):
+        if dimension not in file.dimensions:
+            file.createDimension(dimension, length)
+    variable = file.createVariable(name, values.dtype, dims, fill_value=fill_value, **storage)
+    variable.set_auto_chartostring(False)
+    variable.setncatts(attributes)
+    variable[...] = values
+
+
+def write_arrays(
+    path: Path,
+    variables: Mapping[str, np.ndarray],
+    declared: Mapping[str, Variable],
+    attributes: Mapping[str, Any],
+    **storage: Any,
+) -> None:
+    """Write arrays, attributes and a checksum under the name given, be it temporary.
+
+    Args:
+        path: the file.
+        variables: name -> array.
+        declared: dimensions and attributes of every variable, by name.
+        attributes: global attributes, `schema_version` among them.
+        storage: as in `add_variable`, for variables of numbers.
+    """
+    with new_file(path) as file:
+        for name, values in variables.items():
+            add_variable(
+                file, name, declared[name], values, **(storage if values.dtype.kind in "fiu" else {})
+            )
+        file.setncatts({**attributes, "digest": digest(variables)})
+
+
+def update_attributes(path: Path, attributes: Mapping[str, Any]) -> None:
+    """Change global attributes of a file in place; the checksum does not cover them.
+
+    Args:
+        path: the file.
+        attributes: their new values, by name.
+    """
+    import netCDF4
+
+    with netCDF4.Dataset(path, "a") as file:
+        file.setncatts(attributes)
+
+
+def read_arrays(path: Path, kind: FileKind) -> StoredArrays:
+    """Read a file into memory, and verify its schema version and its checksum.
+
+    Args:
+        path: the file.
+        kind: what it should be.
+
+    Raises:
+        ResultsError: the file is missing, unreadable, damaged, of another kind or of another schema version.
+    """
+    stored = read_any_version(path, kind)
+    check_version(path, kind, stored.attributes)
+    return stored
+
+
+def read_any_version(path: Path, kind: FileKind) -> StoredArrays:
+    """Read a file of any schema version into memory, and verify its checksum.
+
+    Args:
+        path: the file.
+        kind: what it should be.
+
+    Raises:
+        ResultsError: the file is missing, unreadable, damaged or of another kind.
+    """
+    with _opened(path, kind) as file:
+        file.set_auto_maskandscale(False)
+        file.set_auto_chartostring(False)
+        try:
+            variables = {name: _values(variable) for name, variable in file.variables.items()}
+            attributes = {name: _plain(value) for name, value in file.__dict__.items()}
+            is_sound = attributes.pop("digest") == digest(variables)
+        except Exception as error:
+            _refuse_damaged(path, kind, error)
+    if not is_sound:
+        raise ResultsError(
+            f"{path}: damaged: its values do not have the checksum that was written with them. {kind.remedy}"
+        )
+    return StoredArrays(variables, attributes)
+
+
+def check_version(path: Path, kind: FileKind, attributes: Mapping[str, Any]) -> None:
+    """Check the schema version of a file.
+
+    Args:
+        path: the file, for the message.
+        kind: what it should be.
+        attributes: its global attributes.
+
+    Raises:
+        ResultsError: the version is another one, or there is none.
+    """
+    version = attributes.get("schema_version")
+    if version == kind.schema_version:
+        return
+    if not isinstance(version, int | np.integer):
+        raise ResultsError(f"{path}: is no {kind.name}: it has no schema version. {kind.remedy}")
+    is_newer = version > kind.schema_version
+    remedy = "Use the hornlib that wrote it" if is_newer else kind.outdated or kind.remedy
+    raise ResultsError(
+        f"{path}: has schema version {version}, this hornlib reads {kind.schema_version}. {remedy}"
+    )
+
+
+def write_dataset(path: Path, kind: FileKind, ds: "xr.Dataset") -> None:
+    """Write a dataset, whole or not at all.
+
+    Args:
+        path: the file.
+        kind: what it is; its schema version and that of hornlib become attributes.
+        ds: what is written.
+
+    Raises:
+        ResultsError: the disk is full or cannot be written.
+    """
+    with written_atomically(path) as temporary:
+        _append(temporary, ds.assign_attrs({**ds.attrs, **provenance(kind)}), None)
+
+
+def write_groups(
+    path: Path, kind: FileKind, attributes: Mapping[str, Any], groups: Iterable[tuple[str, "xr.Dataset"]]
+) -> None:
+    """Write datasets as the groups of one file, whole or not at all.
+
+    Args:
+        path: the file.
+        kind: what it is; its schema version and that of hornlib become global attributes.
+        attributes: further global attributes.
+        groups: name and dataset of each group; they may be made one at a time.
+
+    Raises:
+        ResultsError: the disk is full or cannot be written.
+    """
+    import xarray as xr
+
+    with written_atomically(path) as temporary:
+        _append(temporary, xr.Dataset(attrs={**attributes, **provenance(kind)}), None)
+        for name, ds in groups:
+            _append(temporary, ds, name)
+
+
+def load_dataset(path: Path, kind: FileKind, group: str | None = None) -> "xr.Dataset":
+    """Read a dataset into memory, verify its schema version, and close the file.
+
+    Args:
+        path: the file.
+        kind: what it should be.
+        group: of the file; None for the root.
+
+    Raises:
+        ResultsError: the file is missing, unreadable, damaged, of another kind or of another schema version, or
+            there is no such group.
+    """
+    with _opened(path, kind) as file:
+        check_version(path, kind, file.__dict__)
+        return _loaded(path, kind, file, group)
+
+
+def load_groups(path: Path, kind: FileKind) -> dict[str, "xr.Dataset"]:
+    """Read every group of a file into memory, verify its schema version, and close the file.
+
+    Args:
+        path: the file.
+        kind: what it should be.
+
+    Raises:
+        ResultsError: the file is missing, unreadable, damaged, of another kind or of another schema version.
+    """
+    with _opened(path, kind) as file:
+        check_version(path, kind, file.__dict__)
+        return {name: _loaded(path, kind, file, name) for name in file.groups}
+
+
+def with_plain_text(ds: "xr.Dataset") -> "xr.Dataset":
+    """Return a dataset that `to_netcdf` writes without NC_STRING, and without what the file before it was like."""
+    ds = ds.drop_encoding()
+    for name, variable in ds.variables.items():
+        if variable.dtype.kind in "OU":
+            ds[name].encoding = {"dtype": "S1"}
+    return ds
+
+
+@contextmanager
+def _opened(path: Path, kind: FileKind) -> Iterator["netCDF4.Dataset"]:
+    """Give a file that was read into memory, so that nothing locks it or keeps it open."""
+    import netCDF4
+
+    try:
+        image = path.read_bytes()
+    except FileNotFoundError:
+        raise ResultsError(f"{path}: there is no such file. {kind.missing or kind.remedy}") from None
+    except OSError as error:
+        raise ResultsError(f"{path}: cannot be read ({error.strerror}). {kind.remedy}") from None
+    try:
+        file = netCDF4.Dataset(path.name, memory=image)
+    except Exception as error:  # OSError, RuntimeError, UnicodeError, ..., by what is damaged
+        _refuse_damaged(path, kind, error)
+    with file:
+        if lacking := [name for name in kind.essential if name not in {*file.variables, *file.dimensions}]:
+            raise ResultsError(f"{path}: is no {kind.name}: it has no {', '.join(lacking)}. {kind.remedy}")
+        yield file
+
+
+def _loaded(path: Path, kind: FileKind, file: "netCDF4.Dataset", group: str | None) -> "xr.Dataset":
+    import xarray as xr
+
+    if group is not None and group not in file.groups:
+        raise ResultsError(f"{path}: has no group {group!r}; it has: {', '.join(file.groups)}. {kind.remedy}")
+    try:
+        ds = xr.open_dataset(xr.backends.NetCDF4DataStore(file, group=group)).load()
+    except Exception as error:
+        _refuse_damaged(path, kind, error)
+    for name, variable in ds.variables.items():
+        if variable.dtype == object:
+            ds[name] = variable.copy(data=variable.values.astype(str))
+    return with_plain_text(ds)
+
+
+def _append(path: Path, ds: "xr.Dataset", group: str | None) -> None:
+    """Add a group to a file, or write the root of a new one; checksums make damaged numbers an error."""
+    ds = with_plain_text(ds)
+    for variable in ds.variables.values():
+        if variable.dtype.kind in "fi" and variable.ndim:
+            variable.encoding = {"zlib": True, "complevel": 1, "fletcher32": True}
+    ds.to_netcdf(path, mode="w" if group is None else "a", group=group, engine="netcdf4")
+
+
+def _characters(text: np.ndarray) -> np.ndarray:
+    """Return text, (...), as UTF-8 bytes padded with zeros, (..., width)."""
+    encoded = np.char.encode(np.ascontiguousarray(text).astype(str), ENCODING)
+    width = max(encoded.dtype.itemsize, 1)
+    return encoded.astype(f"S{width}")[..., None].view("S1")
+
+
+def _values(variable: "netCDF4.Variable") -> np.ndarray:
+    """Return a variable's values; characters (..., width) and NC_STRING become text (...)."""
+    values = np.asarray(variable[...])
+    if values.dtype == object:
+        return values.astype(str)
+    if values.dtype.kind == "S" and "_Encoding" in variable.ncattrs():
+        joined = np.ascontiguousarray(values).view(f"S{values.shape[-1]}")[..., 0]
+        return np.char.decode(joined, ENCODING)
+    return values
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _refuse_damaged(path: Path, kind: FileKind, error: Exception) -> NoReturn:
+    reason = f"{type(error).__name__}: {error}"
+    raise ResultsError(f"{path}: damaged, or no {kind.name} ({reason}). {kind.remedy}") from error

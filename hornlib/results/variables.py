@@ -1,0 +1,413 @@
+"""Every variable of run files and of results.nc: dimensions, units, long name, and where the values are computed."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from hornlib.results.netcdf import Variable
+
+__all__ = [
+    "CALIBRATED",
+    "CELL_PROPERTIES",
+    "CHOICES",
+    "CURVES",
+    "EVENTS",
+    "LABEL",
+    "PROFILES",
+    "PROVENANCE",
+    "RESULTS_SECTIONS",
+    "RESULTS_VARIABLES",
+    "RUN_OUTCOMES",
+    "RUN_VARIABLES",
+    "SWEEP_COORDINATES",
+    "check_run_variables",
+]
+
+MIN_COVERAGE = 0.95
+"""Least coverage of a step time's interval."""
+
+_CURVE = ("seed", "step")
+_WRITTEN_BY = "hornlib.training.curves.evaluate_chunk"
+_EVALUATED_BY = "hornlib.training.evaluation.evaluate"
+
+CURVES: dict[str, Variable] = {
+    "training_loss": Variable(
+        _CURVE,
+        "1",
+        "mean training loss since the last evaluation, without penalty",
+        source="hornlib.training.loop.train_step",
+    ),
+    "training_total_loss": Variable(
+        _CURVE,
+        "1",
+        "mean training loss since the last evaluation, with penalty",
+        source="hornlib.training.loop.train_step",
+    ),
+    "validation_loss": Variable(_CURVE, "1", "validation loss", source=_EVALUATED_BY),
+    "validation_metric": Variable(_CURVE, "1", "validation metric", source=_EVALUATED_BY),
+    "test_loss": Variable(_CURVE, "1", "test loss", source=_EVALUATED_BY),
+    "test_metric": Variable(_CURVE, "1", "test metric", source=_EVALUATED_BY),
+    "training_flops": Variable(
+        _CURVE, "FLOP", "training FLOPs so far", source="hornlib.models.flops.training_step_flops"
+    ),
+    "num_parameters": Variable(
+        _CURVE, "1", "number of trained parameters", source="hornlib.models.lanes.LaneGroup.num_parameters"
+    ),
+    "seconds": Variable(
+        _CURVE,
+        "s",
+        "share of one lane in its job's training time so far, by the job's own clock, not calibrated",
+        source="hornlib.training.loop.train_chunk",
+    ),
+    "statistics_flops": Variable(
+        _CURVE,
+        "FLOP",
+        "FLOPs so far of computing batch norm's statistics for evaluations; they are no training FLOPs",
+        optional=True,
+        source=_WRITTEN_BY,
+    ),
+    "depth": Variable(_CURVE, "1", "number of hidden layers", optional=True, source=_WRITTEN_BY),
+    "horizon": Variable(
+        _CURVE, "1", "sum of the time steps of all layers", optional=True, source=_WRITTEN_BY
+    ),
+}
+"""What a run file holds of every evaluation; NaN after a run diverged."""
+
+PROFILES: dict[str, Variable] = {
+    "layer_step": Variable(
+        (*_CURVE, "layer"), "1", "time step of the layer", optional=True, source=_WRITTEN_BY
+    ),
+    "width": Variable(
+        (*_CURVE, "layer"), "1", "number of nodes or channels of the layer", optional=True, source=_WRITTEN_BY
+    ),
+}
+"""Properties of every layer at every evaluation, from the input on; NaN beyond the network's depth."""
+
+_CHANGED_BY = "hornlib.training.restructuring.restructure"
+
+EVENTS: dict[str, Variable] = {
+    "event_seed": Variable(
+        ("event",), "1", "seed of the run that a structure changed", optional=True, source=_CHANGED_BY
+    ),
+    "event_step": Variable(
+        ("event",),
+        "1",
+        "number of training steps before the change",
+        optional=True,
+        source=_CHANGED_BY,
+    ),
+    "event_kind": Variable(
+        ("event",), "1", "kind of change: inserted, pruned or reset", optional=True, source=_CHANGED_BY
+    ),
+    "event_position": Variable(
+        ("event",),
+        "1",
+        "index of the changed layer, 0 at the input; -1 for no layer",
+        optional=True,
+        source=_CHANGED_BY,
+    ),
+    "event_score": Variable(
+        ("event",), "1", "score that decided on the change", optional=True, source=_CHANGED_BY
+    ),
+}
+"""What a structure changed, in the order of the changes."""
+
+SAMPLES = Variable(
+    ("step",), "1", "number of training examples seen", source="hornlib.results.run_file.samples_seen"
+)
+
+RUN_OUTCOMES: dict[str, Variable] = {
+    "diverged_at_step": Variable(
+        ("seed",),
+        "1",
+        "training step at which the run diverged",
+        source="hornlib.training.divergence.take_out",
+    ),
+    "lanes": Variable(
+        ("seed",),
+        "1",
+        "number of lanes that were trained together",
+        source="hornlib.training.width.chunk_width",
+    ),
+    "status": Variable(
+        ("seed",),
+        "1",
+        "how the run ended: complete or diverged",
+        source="hornlib.training.divergence.take_out",
+    ),
+}
+"""What a run file says once of every run."""
+
+_TRAINED_BY = "hornlib.training.job.run_assignment"
+
+PROVENANCE: dict[str, Variable] = {
+    "device": Variable(("seed",), "1", "device that the run was trained on", source=_TRAINED_BY),
+    "hornlib_version": Variable(
+        ("seed",),
+        "1",
+        "versions of hornlib that trained the run, separated by spaces",
+        source=_TRAINED_BY,
+    ),
+    "hornlib_commit": Variable(
+        ("seed",),
+        "1",
+        "commit of hornlib that finished the run, or unknown",
+        source="hornlib.provenance.commit",
+    ),
+    "torch_version": Variable(("seed",), "1", "version of torch that trained the run", source=_TRAINED_BY),
+    "threads": Variable(
+        ("seed",), "1", "number of CPU threads that the run was trained with", source=_TRAINED_BY
+    ),
+}
+"""Attributes of a run file that results.nc repeats for each of its seeds."""
+
+RUN_VARIABLES: dict[str, Variable] = {
+    "seed": Variable(("seed",), "1", "seed"),
+    "step": Variable(
+        ("step",),
+        "1",
+        "number of training steps",
+        source="hornlib.parameters.training.TrainingParameters.evaluation_steps",
+    ),
+    **CURVES,
+    **PROFILES,
+    **EVENTS,
+    "samples": SAMPLES,
+    **RUN_OUTCOMES,
+}
+"""Every variable of a run file."""
+
+CELL_PROPERTIES: dict[str, Variable] = {
+    "metric": Variable(
+        ("cell",),
+        "1",
+        "metric of the dataset",
+        source="hornlib.data.parameters.DataParameters.metric",
+        attributes={"kind": "string"},
+    ),
+    "direction": Variable(
+        ("cell",),
+        "1",
+        "direction in which the metric gets better: maximise or minimise",
+        source="hornlib.data.parameters.DataParameters.direction",
+        attributes={"kind": "string"},
+    ),
+    "chance_level": Variable(
+        ("cell",),
+        "1",
+        "metric of a network that has learned nothing",
+        source="hornlib.data.parameters.DataParameters.chance",
+        attributes={"kind": "number"},
+    ),
+    "selected_for": Variable(
+        ("cell",),
+        "1",
+        "objective of the choice of tuned values; empty where no value is tuned",
+        source="hornlib.grid.cell.Cell.selected_for",
+        attributes={"kind": "string"},
+    ),
+    "forward_flops": Variable(
+        ("cell",),
+        "FLOP",
+        "FLOPs of one forward pass of one example",
+        source="hornlib.parameters.ModelParameters.forward_flops",
+        attributes={"kind": "integer"},
+    ),
+    "forward_products": Variable(
+        ("cell",),
+        "FLOP",
+        "part of forward_flops in matrix products and convolutions",
+        source="hornlib.parameters.ModelParameters.forward_flops",
+        attributes={"kind": "integer"},
+    ),
+}
+"""Coordinates that every cell has beside its parameters; `kind` as in `hornlib.results.coordinates.Coordinate`."""
+
+LABEL = Variable(
+    ("cell",),
+    "1",
+    "readable name of the cell in its first sweep: the arm, and the values that vary within it",
+    source="hornlib.grid.labels.labels_of",
+)
+
+SWEEP_COORDINATES: dict[str, Variable] = {
+    "in_": Variable(
+        ("cell",),
+        "1",
+        "whether the cell belongs to the sweep",
+        source="hornlib.grid.grid.Sweep",
+        attributes={"seeds": "seeds that the sweep wants"},
+    ),
+    "arm_": Variable(("cell",), "1", "arm of the sweep", source="hornlib.grid.grid.Sweep"),
+    "label_in_": Variable(
+        ("cell",), "1", "readable name of the cell in the sweep", source="hornlib.grid.labels.labels_of"
+    ),
+}
+"""Prefix of a coordinate whose name ends with that of a sweep."""
+
+_MEASURED = ("cell", "calibration_device")
+
+CALIBRATED: dict[str, Variable] = {
+    "step_time": Variable(
+        _MEASURED,
+        "s",
+        "calibrated time of one training step of a lone lane",
+        source="hornlib.calibration.timing.Trial.block",
+        attributes={"estimator": "median over blocks of steps, the blocks of all shapes in random order"},
+    ),
+    "step_time_bound": Variable(
+        (*_MEASURED, "bound"),
+        "s",
+        "interval of the calibrated step time",
+        source="hornlib.results.calibration_file.median_bounds",
+        attributes={"interval": f"order statistics of the blocks, coverage at least {MIN_COVERAGE:.0%}"},
+    ),
+    "peak_memory": Variable(
+        _MEASURED,
+        "byte",
+        "peak memory of one training step of a lone lane, without the data",
+        source="hornlib.calibration.memory.peak_memory",
+        attributes={
+            "estimator": "largest of three steps, over all shapes that a structure may make. CUDA: torch's allocator. "
+            "CPU: resident memory of a fresh process above what it had with torch and the data, without the network"
+        },
+    ),
+}
+"""What results.nc takes from calibration files."""
+
+CALIBRATED_SECONDS = Variable(
+    ("cell", "seed", "step", "calibration_device"),
+    "s",
+    "calibrated training time of a lone lane so far: every step at the calibrated time of its network's shape",
+    optional=True,
+    source="hornlib.results.calibrated_seconds.calibrated_seconds",
+)
+
+_CHOSEN_BY = "hornlib.tuning.choice.choose"
+
+CHOICES: dict[str, Variable] = {
+    "selected_trial": Variable(("cell",), "1", "number of the chosen trial", source=_CHOSEN_BY),
+    "chosen": Variable(("cell",), "1", "values of the chosen trial", source=_CHOSEN_BY),
+    "at_edge": Variable(
+        ("cell",),
+        "1",
+        "tuned parameters whose chosen value is the smallest or largest that was tried",
+        source=_CHOSEN_BY,
+    ),
+    "tuning_trials": Variable(("cell",), "1", "number of trials of the arm", source=_CHOSEN_BY),
+    "tuned_parameters": Variable(
+        ("cell",), "1", "number of parameters that the trials of the arm vary", source=_CHOSEN_BY
+    ),
+    "tuning_finalists": Variable(
+        ("cell",),
+        "1",
+        "number of trials that were trained again with fresh seeds before the choice",
+        source="hornlib.tuning.choice.pick_finalists",
+    ),
+    "reference_metric": Variable(
+        ("cell",),
+        "1",
+        "median final validation metric of the baseline over its tuning seeds",
+        source="hornlib.tuning.choice.baseline_metric",
+    ),
+    "tuning_samples": Variable(
+        ("cell",), "1", "number of training examples seen by all trials of the arm", source=_CHOSEN_BY
+    ),
+    "tuning_training_flops": Variable(
+        ("cell",), "FLOP", "training FLOPs of all trials of the arm", source=_CHOSEN_BY
+    ),
+    "tuning_seconds": Variable(
+        ("cell",),
+        "s",
+        "training time of all trials of the arm, by the jobs' own clocks, not calibrated",
+        source=_CHOSEN_BY,
+    ),
+    "trial_score": Variable(
+        ("cell", "trial"),
+        "1",
+        "score of a trial: restricted mean samples to the target, or mean final validation metric",
+        source=_CHOSEN_BY,
+    ),
+}
+"""What results.nc takes from selection files; NaN, or "", for cells without tuned values."""
+
+
+def _of_results(declared: Mapping[str, Variable]) -> dict[str, Variable]:
+    return {name: variable._replace(dims=("cell", *variable.dims)) for name, variable in declared.items()}
+
+
+RESULTS_SECTIONS: dict[str, dict[str, Variable]] = {
+    "Dimensions": {
+        "cell": Variable(("cell",), "1", "name of the cell", source="hornlib.grid.cell.named"),
+        "seed": RUN_VARIABLES["seed"],
+        "step": RUN_VARIABLES["step"],
+        "calibration_device": Variable(
+            ("calibration_device",),
+            "1",
+            "device on which step times were measured",
+            source="hornlib.calibration.calibrate.device_name",
+        ),
+        "bound": Variable(("bound",), "1", "end of the interval: low or high"),
+        "trial": Variable(
+            ("trial",), "1", "number of the trial", source="hornlib.tuning.trials.trial_values"
+        ),
+    },
+    "Coordinates of cells": {"label": LABEL, **CELL_PROPERTIES},
+    "Learning curves": {**_of_results(CURVES), "samples": SAMPLES._replace(dims=("cell", "step"))},
+    "Values at the last evaluation": {
+        f"final_{name}": curve._replace(
+            dims=("cell", "seed"), long_name=f"{curve.long_name}, at the last evaluation"
+        )
+        for name, curve in CURVES.items()
+    },
+    "Runs": {
+        **_of_results(RUN_OUTCOMES),
+        "status": Variable(
+            ("cell", "seed"),
+            "1",
+            "how the run ended: complete, diverged, missing or unwanted",
+            source="hornlib.results.results_file.ResultsWriter",
+        ),
+        **_of_results(PROVENANCE),
+        "final_forward_flops": Variable(
+            ("cell", "seed"),
+            "FLOP",
+            "FLOPs of one forward pass of one example by the network of the last evaluation",
+            optional=True,
+            source="hornlib.results.final_network.final_forward_flops",
+        ),
+    },
+    "Calibrated times, after `hornlib calibrate`": {**CALIBRATED, "calibrated_seconds": CALIBRATED_SECONDS},
+    "Tuning, of sweeps that tune": CHOICES,
+}
+"""Every variable of results.nc by heading, without those whose names depend on sweeps and parameters."""
+
+RESULTS_VARIABLES: dict[str, Variable] = {
+    name: variable for section in RESULTS_SECTIONS.values() for name, variable in section.items()
+}
+
+
+def check_run_variables(variables: Mapping[str, np.ndarray]) -> None:
+    """Check names, shapes and the words of `status` against `RUN_VARIABLES`.
+
+    Raises:
+        ValueError: a variable is missing, unknown or of a wrong shape.
+    """
+    missing = [
+        name for name, variable in RUN_VARIABLES.items() if name not in variables and not variable.optional
+    ]
+    unknown = [name for name in variables if name not in RUN_VARIABLES]
+    if missing or unknown:
+        raise ValueError(
+            f"a record lacks {missing} and has unknown curves {unknown}; valid: {', '.join(CURVES)}"
+        )
+    sizes = {dimension: len(variables[dimension]) for dimension in _CURVE}
+    for name, values in variables.items():
+        dims = RUN_VARIABLES[name].dims
+        for dimension, length in zip(dims, values.shape, strict=False):
+            sizes.setdefault(dimension, length)
+        shape = tuple(sizes[dimension] for dimension in dims)
+        if values.shape != shape:
+            raise ValueError(f"{name} has the shape {values.shape} instead of {shape} {dims}")
+    if not set(variables["status"]) <= {"complete", "diverged"}:
+        raise ValueError(f"a status is complete or diverged, got {sorted(set(variables['status']))}")
