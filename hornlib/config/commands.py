@@ -12,8 +12,10 @@ __all__ = ["DEFAULT_CONFIG", "configuration_options", "with_configuration"]
 
 DEFAULT_CONFIG = Path("config.yaml")
 
-READERS = ("plan", "looks", "run", "status", "cancel", "answer")
-READERS += ("calibrate", "gather", "stability", "statistics", "mechanism", "report")
+READERS = (
+    *("plan", "looks", "run", "status", "cancel", "answer"),
+    *("calibrate", "gather", "stability", "statistics", "mechanism", "report"),
+)
 """Subcommands of hornlib that read the configuration."""
 
 _COMMAND = re.compile(rf"snakemake\b[^`]*|hornlib (?:{'|'.join(READERS)})\b[^`]*")
