@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from hornlib.models.build import build_network
 from hornlib.parameters import ModelParameters, Task
 
-__all__ = ["LaneGroup", "NetworkOutput", "NetworkTensors", "make_lanes", "network_tensors"]
+__all__ = ["LaneGroup", "NetworkOutput", "NetworkTensors", "chosen_lanes", "make_lanes", "network_tensors"]
 
 BATCH_NORM = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
@@ -220,16 +220,53 @@ class LaneGroup:
         run = torch.vmap(call, in_dims=axes, randomness="different")
         return NetworkOutput(*run(self.parameters, self.buffers, inputs))
 
-    def keep(self, lanes: Sequence[int]) -> "LaneGroup":
-        """Return the group of these lanes only."""
-        index = torch.tensor(list(lanes), dtype=torch.long, device=self.device)
+    @torch.no_grad()
+    def map(self, function: Callable[..., Tensor], *others: "LaneGroup") -> "LaneGroup":
+        """Return the group whose every tensor is `function` of this group's tensor and of those of the same name.
+
+        Args:
+            function: maps one tensor of each group, (lanes, ...), to a tensor (new lanes, ...). Seeds and rows are
+                mapped too, as int64 tensors (lanes,).
+            others: groups of networks of the same shape.
+        """
+        groups = (self, *others)
+
+        def numbers(lists: Sequence[Sequence[int]]) -> list[int]:
+            return function(*(torch.tensor(values, dtype=torch.long) for values in lists)).tolist()
+
+        def tensors(named: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
+            return {name: function(*(group[name] for group in named)) for name in named[0]}
+
         return LaneGroup(
             self.network,
-            [self.seeds[lane] for lane in lanes],
-            {name: tensor.detach().index_select(0, index) for name, tensor in self.parameters.items()},
-            {name: tensor.index_select(0, index) for name, tensor in self.buffers.items()},
-            [self.rows[lane] for lane in lanes],
+            numbers([group.seeds for group in groups]),
+            tensors([group.parameters for group in groups]),
+            tensors([group.buffers for group in groups]),
+            numbers([group.rows for group in groups]),
         )
+
+    def keep(self, lanes: Sequence[int]) -> "LaneGroup":
+        """Return the group of these lanes only."""
+        return self.map(chosen_lanes(lanes))
+
+
+def chosen_lanes(lanes: Sequence[int]) -> Callable[..., Tensor]:
+    """Return the function that joins tensors along their lane axis and takes these lanes of the joint tensor.
+
+    Args:
+        lanes: indices on the axis of all lanes of all tensors, in the order of the result.
+    """
+    index = torch.tensor(list(lanes), dtype=torch.long)
+    on_device: dict[torch.device, Tensor] = {}  # one copy for each device, not one for each tensor
+
+    def chosen(*tensors: Tensor) -> Tensor:
+        device = tensors[0].device
+        if device not in on_device:
+            on_device[device] = index.to(device)
+        joint = tensors[0] if len(tensors) == 1 else torch.cat(tensors)
+        return joint.index_select(0, on_device[device])
+
+    return chosen
 
 
 def network_tensors(network: nn.Module) -> NetworkTensors:

@@ -1,6 +1,6 @@
 """A chunk: the runs that a job trains at once, in groups of equal shape, with all that a resumed process needs."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -10,7 +10,7 @@ from torch import Tensor
 from hornlib.grid.cell import Cell
 from hornlib.models import MODELS
 from hornlib.models.build import build_network
-from hornlib.models.lanes import LaneGroup, make_lanes
+from hornlib.models.lanes import LaneGroup, chosen_lanes, make_lanes
 from hornlib.parameters import ModelParameters
 from hornlib.training.optimizers import AdamW, Sgd, make_optimizer
 
@@ -78,23 +78,54 @@ class Group:
     sums: Tensor
     window: list[Tensor] = field(default_factory=list)
 
-    def keep(self, kept: Sequence[int]) -> "Group":
-        """Return the group of these lanes only; its window must have been read."""
-        index = torch.tensor(list(kept), dtype=torch.long, device=self.sums.device)
+    def map(self, function: Callable[..., Tensor], *others: "Group") -> "Group":
+        """Return the group whose every tensor is `function` of this group's tensor and of those of the others.
+
+        Args:
+            function: maps one tensor of each group, (lanes, ...), to a tensor (new lanes, ...).
+            others: groups of the same model and with the same state of the optimiser.
+        """
+        groups = (self, *others)
+
+        def mapped(tensors: Iterable[Tensor]) -> Tensor:
+            return function(*tensors)
+
+        def lanes_last(tensors: Iterable[Tensor]) -> Tensor:
+            return function(*(tensor.mT for tensor in tensors)).mT.contiguous()
+
         optimizer = make_optimizer([], self.optimizer.training)
         optimizer.state = {
-            name: [tensor.index_select(0, index) for tensor in tensors]
-            for name, tensors in self.optimizer.state.items()
+            name: [
+                mapped(parts)
+                for parts in zip(*(group.optimizer.state[name] for group in groups), strict=True)
+            ]
+            for name in self.optimizer.state
         }
         return Group(
-            self.model,
-            self.lanes.keep(kept),
-            optimizer,
-            self.since,
-            self.rate_factors[list(kept)],
-            self.first_loss[index],
-            self.sums[:, index],
+            model=self.model,
+            lanes=self.lanes.map(function, *(group.lanes for group in others)),
+            optimizer=optimizer,
+            since=self.since,
+            rate_factors=mapped(group.rate_factors for group in groups),
+            first_loss=mapped(group.first_loss for group in groups),
+            sums=lanes_last(group.sums for group in groups),
+            window=[lanes_last(parts) for parts in zip(*(group.window for group in groups), strict=True)],
         )
+
+    def keep(self, lanes: Sequence[int]) -> "Group":
+        """Return the group of these lanes only."""
+        return self.map(chosen_lanes(lanes))
+
+    def joined(self, others: Sequence["Group"]) -> "Group":
+        """Return one group of the lanes of all groups, in the order of their rows."""
+        rows = [row for group in (self, *others) for row in group.lanes.rows]
+        return self.map(chosen_lanes(sorted(range(len(rows)), key=rows.__getitem__)), *others)
+
+    def to(self, device: torch.device) -> "Group":
+        """Return the group on a device; `rate_factors` stay on the CPU."""
+        moved = self.map(lambda tensor: tensor.to(device))
+        moved.rate_factors = self.rate_factors
+        return moved
 
     def state(self) -> dict[str, Any]:
         """Return tensors, numbers and lists only, for the checkpoint."""
@@ -163,27 +194,19 @@ class Chunk:
 
     def _restored(self, saved: dict[str, Any], device: torch.device) -> Group:
         model = MODELS[saved["model"]["name"]](**saved["model"])
-        lanes = LaneGroup(
-            build_network(model, self.cell.task(), seed=0).to(device),
-            saved["seeds"],
-            {name: tensor.to(device) for name, tensor in saved["parameters"].items()},
-            {name: tensor.to(device) for name, tensor in saved["buffers"].items()},
-            saved["rows"],
-        )
+        network = build_network(model, self.cell.task(), seed=0).to(device)
         optimizer = make_optimizer([], self.cell.training)
-        optimizer.state = {
-            name: [tensor.to(device) for tensor in tensors] for name, tensors in saved["optimizer"].items()
-        }
+        optimizer.state = saved["optimizer"]
         return Group(
-            model,
-            lanes,
-            optimizer,
-            saved["since"],
-            saved["rate_factors"],
-            saved["first_loss"].to(device),
-            saved["sums"].to(device),
-            [losses.to(device) for losses in saved["window"]],
-        )
+            model=model,
+            lanes=LaneGroup(network, saved["seeds"], saved["parameters"], saved["buffers"], saved["rows"]),
+            optimizer=optimizer,
+            since=saved["since"],
+            rate_factors=saved["rate_factors"],
+            first_loss=saved["first_loss"],
+            sums=saved["sums"],
+            window=saved["window"],
+        ).to(device)
 
     @property
     def cell(self) -> Cell:

@@ -10,7 +10,7 @@ from hornlib.models.build import build_network
 from hornlib.models.flops import gradient_flops
 from hornlib.models.lanes import LaneGroup, network_tensors
 from hornlib.parameters import ModelParameters
-from hornlib.structures.interface import Change, Structure, View, make_structure
+from hornlib.structures.interface import Change, LaneView, Structure, make_structure
 from hornlib.training.batches import Batches
 from hornlib.training.chunk import Chunk, EventRecord, Group
 from hornlib.training.evaluation import LOSSES
@@ -50,15 +50,15 @@ def restructure(chunk: Chunk, structure: Structure, batches: Batches) -> None:
                 ]
             groups.append(_changed(chunk, group.keep(change.lanes), change, templates))
     chunk.events += sorted(events, key=lambda event: event.row)
-    chunk.groups = _merged(chunk, groups, templates)
+    chunk.groups = _merged(groups)
 
 
-def view_of(chunk: Chunk, group: Group, batches: Batches) -> View:
+def view_of(chunk: Chunk, group: Group, batches: Batches) -> LaneView:
     """Return what a structure sees of a group."""
     cell, rows = chunk.cell, group.lanes.rows
     training, num_train = cell.training, cell.data.num_train
     evaluated = [step for step in training.evaluation_steps(num_train) if step <= chunk.step]
-    return View(
+    return LaneView(
         step=chunk.step,
         epochs=chunk.step / training.steps_per_epoch(num_train),
         lanes=group.lanes,
@@ -144,46 +144,9 @@ def _copied(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: tensor.detach().clone() for name, tensor in tensors.items()}
 
 
-def _merged(chunk: Chunk, groups: Sequence[Group], templates: _Templates) -> list[Group]:
+def _merged(groups: Sequence[Group]) -> list[Group]:
     """Return one group for each model and kind of optimiser state, its lanes in the order of their rows."""
     alike: dict[tuple[object, int, bool], list[Group]] = {}
     for group in groups:
         alike.setdefault((group.model, group.since, "age" in group.optimizer.state), []).append(group)
-    return [_joined(chunk, own, templates) for own in alike.values()]
-
-
-def _joined(chunk: Chunk, groups: Sequence[Group], templates: _Templates) -> Group:
-    if len(groups) == 1:
-        return groups[0]
-    first = groups[0]
-    rows = [row for group in groups for row in group.lanes.rows]
-    order = sorted(range(len(rows)), key=rows.__getitem__)
-    index = torch.tensor(order, device=first.sums.device)
-
-    def joined(tensors: Sequence[Tensor], axis: int = 0) -> Tensor:
-        return torch.cat(list(tensors), axis).index_select(axis, index.to(tensors[0].device))
-
-    seeds = [seed for group in groups for seed in group.lanes.seeds]
-    lanes = LaneGroup(
-        templates.of(first.model),
-        [seeds[lane] for lane in order],
-        {name: joined([own.lanes.parameters[name] for own in groups]) for name in first.lanes.parameters},
-        {name: joined([own.lanes.buffers[name] for own in groups]) for name in first.lanes.buffers},
-        [rows[lane] for lane in order],
-    )
-    optimizer = make_optimizer([], chunk.cell.training)
-    optimizer.state = {
-        moment: [
-            joined(parts) for parts in zip(*(own.optimizer.state[moment] for own in groups), strict=True)
-        ]
-        for moment in first.optimizer.state
-    }
-    return Group(
-        model=first.model,
-        lanes=lanes,
-        optimizer=optimizer,
-        since=first.since,
-        rate_factors=joined([own.rate_factors for own in groups]),
-        first_loss=joined([own.first_loss for own in groups]),
-        sums=joined([own.sums for own in groups], 1),
-    )
+    return [first.joined(others) if others else first for first, *others in alike.values()]
