@@ -20,10 +20,11 @@ from hornlib.training.interruption import EXIT_INTERRUPTED
 from hornlib.training.job import TrainOptions, resolve_device
 from hornlib.training.train import train_job
 
+STEPS = 120
 SPECIFICATION = {
     "data": {"name": "digits", "train_subset": 200},
     "model": {"name": "horn_cnn", "num_nodes": 4, "num_stages": 2, "timesteps": 3, "heterogeneity": 1.0},
-    "training": {"steps": 300, "batch_size": 16, "learning_rate": 0.01},
+    "training": {"steps": STEPS, "batch_size": 16, "learning_rate": 0.01},
 }
 SEEDS = Range(0, 2)
 VOLATILE = {"seconds"}
@@ -55,9 +56,10 @@ def wait_for_step(output: Path, process: subprocess.Popen[str], beyond: int) -> 
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and process.poll() is None:
         state = load_checkpoint(checkpoint_of(output))
-        if state and state["current"]["step"] + 300 * len(state["finished"]) > beyond:
-            return state["current"]["step"] + 300 * len(state["finished"])
-        time.sleep(0.01)
+        steps = state["current"]["step"] + STEPS * len(state["finished"]) if state else 0
+        if steps > beyond:
+            return steps
+        time.sleep(0.05)
     raise AssertionError(f"no checkpoint beyond step {beyond}: {process.communicate()[0]}")
 
 
@@ -69,18 +71,24 @@ def assert_same(found: Path, expected: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory):
+def undisturbed_job(tmp_path_factory):
+    """Run file and log of a job that nothing disturbs."""
     output = output_in(tmp_path_factory.mktemp("undisturbed"))
     result = subprocess.run(command(output), capture_output=True, text=True, timeout=120)
     assert result.returncode == 0, result.stderr
     assert not checkpoint_of(output).exists()
-    return output
+    return output, result.stdout + result.stderr
+
+
+@pytest.fixture(scope="module")
+def undisturbed(undisturbed_job):
+    return undisturbed_job[0]
 
 
 def test_killed_again_and_again_the_same_command_ends_bit_identical(undisturbed, tmp_path):
     output = output_in(tmp_path)
     step = 0
-    for beyond in (20, 150, 330):  # in the first chunk of two lanes, and in the second of one
+    for beyond in (10, 60, 130):  # in the first chunk of two lanes, and in the second of one
         process = start(output)
         step = wait_for_step(output, process, max(beyond, step))
         process.kill()
@@ -93,7 +101,7 @@ def test_killed_again_and_again_the_same_command_ends_bit_identical(undisturbed,
 
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGUSR2", "SIGINT"])
-def test_a_signal_saves_at_the_next_step_and_asks_to_be_started_again(undisturbed, tmp_path, name):
+def test_a_signal_saves_at_the_next_step_and_asks_to_be_started_again(tmp_path, name):
     output = output_in(tmp_path)
     process = start(output)
     wait_for_step(output, process, 10)
@@ -101,6 +109,16 @@ def test_a_signal_saves_at_the_next_step_and_asks_to_be_started_again(undisturbe
     said, _ = process.communicate(timeout=60)
     assert process.returncode == EXIT_INTERRUPTED, said
     assert name in said and "Traceback" not in said
+    assert load_checkpoint(checkpoint_of(output)) is not None
+
+
+def test_after_a_signal_the_same_command_ends_bit_identical(undisturbed, tmp_path):
+    output = output_in(tmp_path)
+    process = start(output)
+    wait_for_step(output, process, 10)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == EXIT_INTERRUPTED
+    process.stdout.close()
     result = subprocess.run(command(output), capture_output=True, text=True, timeout=120)
     assert result.returncode == 0, result.stderr
     assert_same(output, undisturbed)
@@ -153,11 +171,9 @@ def test_a_device_that_is_not_there_is_told_with_what_is():
         resolve_device("tpu")
 
 
-def test_the_log_has_plain_lines_with_loss_metric_rate_and_time_left(undisturbed, tmp_path):
-    output = output_in(tmp_path)
-    result = subprocess.run(command(output), capture_output=True, text=True, timeout=120)
-    said = result.stdout + result.stderr
-    last = next(line for line in said.splitlines() if line.startswith("step 300/300"))
+def test_the_log_has_plain_lines_with_loss_metric_rate_and_time_left(undisturbed_job):
+    _, log = undisturbed_job
+    last = next(line for line in log.splitlines() if line.startswith(f"step {STEPS}/{STEPS}"))
     for word in ("loss", "accuracy", "samples/s", "s left"):
         assert word in last
-    assert "\x1b[" not in said and "\r" not in said
+    assert "\x1b[" not in log and "\r" not in log
