@@ -1,0 +1,64 @@
+"""Sphinx configuration: the pages of docs/ and one page for every module, made from its docstrings."""
+
+import re
+
+from hornlib import __version__
+
+project = "hornlib"
+author = "The hornlib authors"
+version = release = __version__
+html_theme = "furo"
+html_title = f"hornlib {__version__}"
+
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.apidoc",
+    "sphinx.ext.napoleon",
+    "sphinx.ext.viewcode",
+]
+exclude_patterns = ["build"]
+myst_enable_extensions = ["dollarmath"]
+myst_heading_anchors = 3
+
+apidoc_modules = [
+    {
+        "path": "../hornlib",
+        "destination": "api",
+        "separate_modules": True,
+        "module_first": True,
+        "automodule_options": {"members", "undoc-members", "show-inheritance", "ignore-module-all"},
+    }
+]
+autodoc_typehints = "description"
+autodoc_typehints_description_target = "documented"
+autodoc_preserve_defaults = True
+napoleon_use_ivar = True
+napoleon_use_rtype = False
+
+
+def escape(app, what, name, obj, options, lines):
+    """Read docstrings as what they are, plain text with `code`; only Google's sections have a meaning."""
+    if what in ("attribute", "data", "property"):
+        lines.insert(0, "")  # napoleon reads what stands before a colon in the first line as a type
+    lines[:] = [line if line.lstrip().startswith(">>>") else _escaped(line) for line in lines]
+
+
+def skip_foreign(app, what, name, obj, skip, options):
+    """Leave out functions of other packages, which a module only imports."""
+    return True if callable(obj) and not str(getattr(obj, "__module__", None)).startswith("hornlib") else None
+
+
+def _escaped(line: str) -> str:
+    parts = line.split("`")
+    if len(parts) % 2 == 0:  # a span that goes on in the next line
+        return line.replace("`", "")
+    plain = [re.sub(r"([\\*|]|_(?=\W|$))", r"\\\1", part) for part in parts[::2]]
+    code = [f"``{part}``" if part else "" for part in parts[1::2]]
+    return "".join(part for pair in zip(plain, [*code, ""], strict=True) for part in pair)
+
+
+def setup(app):
+    """Register the reading of docstrings, before napoleon's."""
+    app.connect("autodoc-process-docstring", escape, priority=100)
+    app.connect("autodoc-skip-member", skip_foreign)
