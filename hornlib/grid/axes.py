@@ -41,7 +41,11 @@ def expand_axes(config: Config, section: str, values: Mapping[str, Any], path: K
     axes: dict[str, list[Any]] = {}
     for key, value in values.items():
         if isinstance(value, dict):
-            tuned = "; a range belongs to a sweep with `tuning:`" if "tune" in value else ""
+            tuned = (
+                "; ranges belong to a sweep with `tuning:`, and there to `model` and `training`"
+                if "tune" in value
+                else ""
+            )
             raise config.error((*path, key), f"expected a value or a list, found a mapping{tuned}")
         if isinstance(value, list):
             _check_axis(config, value, (*path, key))

@@ -133,7 +133,7 @@ class Expansion:
         if "match" in given:
             match = parse_match(given["match"], lambda message: self._error((*entry.path, "match"), message))
         models = self._points("model", _Entry(values, entry.path))
-        others = [self._section(section, given.get(section), entry.path) for section in OVERRIDES]
+        others = [self._section(section, given, entry.path) for section in OVERRIDES]
         refuse_too_many(self.config, math.prod(map(len, [models, *others])), entry.path)
         for name in dict.fromkeys(label or cast(ModelParameters, model).name for model in models):
             if arms.setdefault(name, _Arm(entry.path, match, [])).path != entry.path:
@@ -160,15 +160,21 @@ class Expansion:
             raise self._error((*path, "arm"), f"got {said(label)}; {valid}")
         return cast(str, label)
 
-    def _section(self, section: str, override: object, path: KeyPath) -> list[Parameters]:
-        """Return the distinct points of a section, a model entry's own values merged over each entry.
+    def _section(self, section: str, given: Mapping[str, Any], path: KeyPath) -> list[Parameters]:
+        """Return the distinct points of a section, a model entry's override merged over each entry.
 
         Two entries of a list that say the same are a mistake; that an override makes two entries below it alike
         is none.
+
+        Args:
+            section: data, structure or training.
+            given: what a model's entry says beside the model's parameters.
+            path: where the model's entry stands.
         """
         entries = self._entries(section)
         groups = [entries]
-        if override is not None:
+        if section in given:
+            override = given[section]
             overrides = override if isinstance(override, list) else [override]
             if not overrides or not all(isinstance(values, dict) for values in overrides):
                 raise self._error(

@@ -153,10 +153,10 @@ def expand(config: Config) -> Grid:
     wanted: dict[str, set[int]] = {}
     for name, content in config.sweeps.items():
         arms: dict[str, str] = {}
+        ranges = ranges_of(config, name) if content.get("tuning") else None
         expansion = Expansion(config, name)
         members = expansion.members()
-        if content.get("tuning"):
-            ranges = ranges_of(config, name)
+        if ranges is not None:
             members = _tuned_members(config, name, list(members), ranges, grid)
         for arm, cell, path in members:
             arms[cell.name] = arm

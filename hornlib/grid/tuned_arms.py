@@ -10,7 +10,7 @@ from hornlib.config import FIRST_TUNING_SEED, Config, merge
 from hornlib.config.messages import describe_validation_error, said
 from hornlib.config.yaml_file import KeyPath
 from hornlib.errors import ConfigError
-from hornlib.grid.axes import OVERRIDES
+from hornlib.grid.axes import ENTRY_KEYS
 from hornlib.grid.cell import Cell, Specification, make_tuned, named, parse_specification, with_values
 from hornlib.grid.refusals import refusals
 from hornlib.parameters.tuning import Ranges, Tuned, TuneRange, TuningParameters
@@ -39,7 +39,7 @@ class TunedArm(NamedTuple):
 
     def document(self) -> dict[str, Any]:
         """Return what a tuning job is told."""
-        ranges = {key: found.canonical() for key, found in self.ranges.items()}
+        ranges = {key: tune_range.canonical() for key, tune_range in self.ranges.items()}
         return {
             "cell": self.cell.job_specification(),
             "ranges": ranges,
@@ -72,7 +72,7 @@ def tuned_arm(cell: Cell, ranges: Ranges, protocol: TuningParameters) -> TunedAr
     for key in ranges:
         section, _, parameter = key.partition(".")
         changed[section].pop(parameter, None)
-    hashed = [changed, {key: found.known_by() for key, found in ranges.items()}]
+    hashed = [changed, {key: tune_range.known_by() for key, tune_range in ranges.items()}]
     parts = json.dumps([*hashed, protocol.trials, protocol.seeds], sort_keys=True)
     name = named(cell.data, cell.model, cell.structure, parts)
     return TunedArm(name, cell, ranges, protocol.trials, protocol.seeds)
@@ -125,10 +125,10 @@ def check_ends(config: Config, arm: TunedArm, path: KeyPath) -> None:
     Raises:
         ConfigError: a parameter that does not exist, or a value that cannot be trained.
     """
-    for key, found in arm.ranges.items():
+    for key, tune_range in arm.ranges.items():
         section, _, parameter = key.partition(".")
         place = (*path, parameter) if section == "model" else (*path, section, parameter)
-        for value in (found.low, found.high):
+        for value in (tune_range.low, tune_range.high):
             try:
                 ended = with_values(arm.cell, {key: value})
             except ValidationError as error:
@@ -142,6 +142,10 @@ def check_ends(config: Config, arm: TunedArm, path: KeyPath) -> None:
 def ranges_of(config: Config, sweep: str) -> dict[KeyPath, Ranges]:
     """Return the ranges of every model entry of a tuned sweep, by where the entry stands.
 
+    Args:
+        config: the configuration.
+        sweep: name of the tuned sweep.
+
     Raises:
         ConfigError: a list, a range that is none, or an arm with nothing to tune.
     """
@@ -153,18 +157,23 @@ def ranges_of(config: Config, sweep: str) -> dict[KeyPath, Ranges]:
 
 
 def plain_content(config: Config, sweep: str) -> dict[str, Any]:
-    """Return the sections of a tuned sweep with each `tune:` replaced by its default, or left out."""
+    """Return the sections of a tuned sweep with each `tune:` replaced by its default, or left out.
+
+    Args:
+        config: the configuration; `ranges_of` has accepted the sweep.
+        sweep: name of the tuned sweep.
+    """
     content = dict(config.sweeps[sweep])
     model = content["model"]
-    entries = [_plain(entry) for entry in (model if isinstance(model, list) else [model])]
+    entries = [_without_ranges(entry) for entry in (model if isinstance(model, list) else [model])]
     content["model"] = entries if isinstance(model, list) else entries[0]
     if "training" in content:
-        content["training"] = _plain(content["training"])
+        content["training"] = _defaults_for_ranges(content["training"])
     return content
 
 
 ONE_ENTRY = "a tuned sweep has no lists but of datasets: each arm is one entry, with the same trials for each"
-"""What is said where a tuned sweep would need several cells of one arm."""
+"""Message where a tuned sweep would need several cells of one arm."""
 
 
 def _entries(config: Config, sweep: str) -> Sequence[tuple[KeyPath, Mapping[str, Any]]]:
@@ -175,30 +184,35 @@ def _entries(config: Config, sweep: str) -> Sequence[tuple[KeyPath, Mapping[str,
 
 
 def _entry_ranges(config: Config, sweep: str, entry: Mapping[str, Any], path: KeyPath) -> Ranges:
-    own = entry.get("training", {})
-    if isinstance(own, list):
+    """Return the ranges of one arm: those of its training, then those of its model; the learning rate first."""
+    override = entry.get("training", {})
+    if isinstance(override, list):
         raise config.error((*path, "training"), ONE_ENTRY)
+    if not isinstance(override, dict):
+        raise config.error((*path, "training"), f"expected parameters of training, found {said(override)}")
     shared = config.sweeps[sweep].get("training", {})
-    training = merge({"training": shared}, {"training": own})["training"]
-    found: Ranges = {}
+    training = merge({"training": shared}, {"training": override})["training"]
+    ranges: Ranges = {}
     for key, value in training.items():
-        stands = (*path, "training", key) if key in own else ("sweeps", sweep, "training", key)
-        _add_range(config, found, f"training.{key}", value, stands)
+        place = (*path, "training", key) if key in override else ("sweeps", sweep, "training", key)
+        if (tune_range := _range_at(config, value, place)) is not None:
+            ranges[f"training.{key}"] = tune_range
     for key, value in entry.items():
-        if key not in ("arm", "match", *OVERRIDES):
-            _add_range(config, found, f"model.{key}", value, (*path, key))
-    if not found:
+        if key not in ENTRY_KEYS and (tune_range := _range_at(config, value, (*path, key))) is not None:
+            ranges[f"model.{key}"] = tune_range
+    if not ranges:
         raise config.error(
             path, "nothing of this arm is tuned; give `training: {learning_rate: {tune: ...}}`"
         )
-    return {key: found[key] for key in sorted(found, key=lambda key: (key != LEARNING_RATE, key))}
+    return {key: ranges[key] for key in sorted(ranges, key=lambda key: (key != LEARNING_RATE, key))}
 
 
-def _add_range(config: Config, found: Ranges, key: str, value: object, path: KeyPath) -> None:
+def _range_at(config: Config, value: object, path: KeyPath) -> TuneRange | None:
+    """Return the range that a parameter is given as, None for a plain value."""
     if isinstance(value, list):
         raise config.error(path, ONE_ENTRY)
     if not isinstance(value, dict):
-        return
+        return None
     if set(value) != {"tune"} or not isinstance(value["tune"], dict):
         raise config.error(
             path, f"expected a value or {{tune: {{low: ..., high: ..., scale: log}}}}, found {said(value)}"
@@ -208,20 +222,30 @@ def _add_range(config: Config, found: Ranges, key: str, value: object, path: Key
         for name, number in value["tune"].items()
     }
     try:
-        found[key] = TuneRange(**given)
+        return TuneRange(**given)
     except ValidationError as error:
-        for place, message in describe_validation_error(error, tuple(TuneRange.model_fields), "tune"):
-            raise config.error((*path, "tune", *place), message) from None
+        mistakes = describe_validation_error(error, tuple(TuneRange.model_fields), "tune")
+        key, message = next(mistakes)
+        raise config.error((*path, "tune", *key), message) from None
 
 
-def _plain(entry: Mapping[str, Any]) -> dict[str, Any]:
+def _without_ranges(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a model's entry with defaults for the ranges of its model and its training."""
+    others = {key: value for key, value in entry.items() if key in ENTRY_KEYS}
+    if "training" in others:
+        others["training"] = _defaults_for_ranges(others["training"])
+    return {
+        **_defaults_for_ranges({key: value for key, value in entry.items() if key not in others}),
+        **others,
+    }
+
+
+def _defaults_for_ranges(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values with each range replaced by its default; a range without one is left out."""
     plain = {}
-    for key, value in entry.items():
-        if key in OVERRIDES and isinstance(value, dict):
-            plain[key] = _plain(value)
-        elif isinstance(value, dict) and "tune" in value:
-            if value["tune"].get("default") is not None:
-                plain[key] = value["tune"]["default"]
-        else:
+    for key, value in values.items():
+        if not isinstance(value, dict):
             plain[key] = value
+        elif value["tune"].get("default") is not None:
+            plain[key] = value["tune"]["default"]
     return plain
