@@ -57,6 +57,12 @@ def train(
     probes: Annotated[
         str, typer.Option(help="What is recorded inside the networks: off, or settings as JSON; {} is usual.")
     ] = "off",
+    log_format: Annotated[
+        str,
+        typer.Option(
+            help="How learning curves are logged beside the checkpoint while runs train: none, csv, or tensorboard."
+        ),
+    ] = "none",
 ) -> None:
     """Train one job: one cell with a range of seeds. The same command goes on from its checkpoint."""
     from hornlib.grid.cell import parse_specification
@@ -79,6 +85,7 @@ def train(
         raise ConfigError(f"--cell: {refusal}")
     recorded = "off" if probes == "off" else _parse_json(probes, "--probes")
     options = _options(output, lanes, threads, device, checkpoints, checkpoint_minutes, recorded)
+    options = options._replace(log_format=log_format)
     from hornlib.training.train import train_job
 
     with _logged(log):

@@ -17,6 +17,8 @@ from hornlib.provenance import commit, version
 from hornlib.results.run_file import SCHEMA_VERSION
 from hornlib.training.checkpoint import load_checkpoint, remove_checkpoint, save_checkpoint, set_aside
 from hornlib.training.chunk import Chunk, Run, start_lanes
+from hornlib.training.curve_log import CurveLog, make_curve_log
+from hornlib.training.curves import Evaluation
 from hornlib.training.interruption import Interrupted, StopRequest
 from hornlib.training.loop import train_chunk, train_step
 from hornlib.training.probing import Plan, Probe
@@ -50,6 +52,7 @@ class TrainOptions(NamedTuple):
         checkpoints: folder of checkpoints.
         checkpoint_seconds: wall time between two checkpoints.
         probes: how much is recorded of the networks' inside; None for nothing.
+        log_format: how the curves are logged beside the checkpoint while runs train: none, csv or tensorboard.
     """
 
     lanes: int | str
@@ -58,6 +61,7 @@ class TrainOptions(NamedTuple):
     checkpoints: Path
     checkpoint_seconds: float
     probes: ProbeSettings | None = None
+    log_format: str = "none"
 
 
 class Assignment(NamedTuple):
@@ -160,7 +164,8 @@ def _run(
         warm_up(assignment.groups[0][: saved.width], splits)
         keeper = _Keeper(checkpoint, assignment, saved, options.checkpoint_seconds, stop)
         probe = None if plan is None else Probe(cell, plan, splits)
-        finished = _train_chunks(assignment, splits, saved, probe, keeper, reporter)
+        curve_log = make_curve_log(options.log_format, options.checkpoints, reporter.say)
+        finished = _train_chunks(assignment, splits, saved, probe, keeper, reporter, curve_log)
         for remark in cell.structure.remarks(
             sum(len(rows.events) for rows in finished), sum(len(rows.diverged_at) for rows in finished)
         ):
@@ -177,6 +182,7 @@ def _train_chunks(
     probe: Probe | None,
     keeper: "_Keeper",
     reporter: Reporter,
+    curve_log: CurveLog,
 ) -> list[ChunkRows]:
     """Train what is still to be trained, and return the rows of every chunk."""
     cell = assignment.cell
@@ -191,15 +197,18 @@ def _train_chunks(
         if chunk.step == 0:
             recorder.after_step(chunk)
         keeper.begin(chunk, recorder)
+        curve_log.begin(chunk)
 
         def after_step(chunk: Chunk, recorder: Recorder = recorder) -> None:
             recorder.after_step(chunk)
             reporter.step(chunk)
             keeper.after_step(chunk)
 
-        train_chunk(
-            chunk, splits, after_step, lambda found: reporter.evaluation(found, cell.training.batch_size)
-        )
+        def after_evaluation(evaluation: Evaluation, chunk: Chunk = chunk) -> None:
+            reporter.evaluation(evaluation, cell.training.batch_size)
+            curve_log.record(chunk, evaluation)
+
+        train_chunk(chunk, splits, after_step, after_evaluation)
         events = [list(event) for event in chunk.events]
         saved.finished.append(
             ChunkRows(chunk.curves, chunk.diverged_at, len(rows), recorder.numbers, chunk.profiles, events)
