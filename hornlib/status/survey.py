@@ -150,9 +150,11 @@ class Survey:
     def _settle(self, submitted: Standing | None, job: Job) -> Standing:
         if submitted is None:
             return self.traces.stand(job)
-        # a listing may be older than the file
-        ended = submitted.state in (State.FAILED, State.STOPPED)
-        return Standing(job, State.DONE) if ended and self.grid.run_path(job).exists() else submitted
+        if submitted.state not in (State.FAILED, State.STOPPED):
+            return submitted
+        if self.grid.run_path(job).exists():  # a listing may be older than the file
+            return Standing(job, State.DONE)
+        return self.traces.orphan(job) or submitted
 
     @cached_property
     def _by_cell(self) -> dict[str, list[Standing]]:

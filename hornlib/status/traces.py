@@ -8,7 +8,7 @@ from pathlib import Path
 
 from hornlib.grid import Grid
 from hornlib.grid.jobs import Job, TuningJob
-from hornlib.lease import read_holder
+from hornlib.lease import Holder, lock_path, read_holder, read_trainer
 from hornlib.status.standing import Standing, State
 
 __all__ = ["Traces", "ago", "last_lines", "log_path", "read_end"]
@@ -21,14 +21,36 @@ MISTAKE = re.compile(r"error: .*|[\w.]*(Error|Exception)\b.*")
 
 
 class Traces:
-    """The logs and checkpoints there are, and the sweep that may be writing them; two listings for all jobs."""
+    """The logs, checkpoints and locks in the results folder, and the sweep that may be writing them."""
 
     def __init__(self, grid: Grid) -> None:
+        self.grid = grid
         self.results = grid.settings.results
         folder = Path(self.results) / "logs"
         self.logs = _names(folder / "train") | _names(folder / "tune")
         self.checkpoints = _names(Path(grid.settings.checkpoints or f"{self.results}/checkpoints"))
+        self.locks = _names(Path(self.results) / "runs") | _names(Path(self.results) / "tuning")
         self.sweep = read_holder(self.results)
+
+    def trainer(self, job: Job) -> Holder | None:
+        """Return the living process of this machine that trains a job's run file, or None."""
+        run = Path(self.grid.run_path(job))
+        if lock_path(run).name not in self.locks:
+            return None
+        holder = read_trainer(run)
+        return holder if holder is not None and holder.lives else None
+
+    def orphan(self, job: Job) -> Standing | None:
+        """Return where a job stands that a living process trains for a sweep that was killed; None for other jobs."""
+        trainer = self.trainer(job)
+        if trainer is None:
+            return None
+        if self.sweep is not None and self.sweep.lives and trainer.since >= self.sweep.since:
+            return None
+        reason = (
+            f"process {trainer.process} trains it, and no head watches it; kill {trainer.process} stops it"
+        )
+        return Standing(job, State.RUNNING, reason, node=trainer.host)
 
     def is_written_now(self, job: Job) -> bool:
         """Say whether the sweep that is alive on this machine has written the job's log."""
@@ -39,6 +61,8 @@ class Traces:
     def stand(self, job: Job) -> Standing:
         """Return where a job stands that is not in the executor's records."""
         stem = job.file_name.removesuffix(".nc")
+        if orphan := self.orphan(job):
+            return orphan
         if not self._has_log(job):
             if f"{stem}.checkpoint" in self.checkpoints:
                 return Standing(job, State.STOPPED, "it goes on from its checkpoint")

@@ -10,6 +10,7 @@ import torch
 
 from hornlib.grid.cell import Cell
 from hornlib.grid.jobs import Range
+from hornlib.lease import lock_run_file
 from hornlib.results.dynamics_file import write_dynamics_file
 from hornlib.results.run_file import RunRecord, write_run_file
 from hornlib.training.chunk import Run
@@ -32,7 +33,8 @@ def train_job(cell: Cell, seeds: Range, output: Path, options: TrainOptions) -> 
 
     Raises:
         DataError: the data are not there.
-        CheckpointError, ResultsError: a folder is full or cannot be written; what was trained is kept.
+        CheckpointError, ResultsError: a folder is full or cannot be written; what was trained is kept. Or another
+            process trains the same run file.
         ResourceError: the memory does not hold the lanes.
         Interrupted: a signal asked to stop; the checkpoint is saved.
     """
@@ -52,7 +54,8 @@ def train_job(cell: Cell, seeds: Range, output: Path, options: TrainOptions) -> 
         write_run_file(output, cell, _record(runs, finished, attributes))
         return output
 
-    run_assignment(assignment, options, write, plan)
+    with lock_run_file(output):
+        run_assignment(assignment, options, write, plan)
 
 
 def dynamics_path(run_file: Path) -> Path:

@@ -10,6 +10,7 @@ import torch
 from hornlib.grid.cell import Cell
 from hornlib.grid.finalists import FinalistStage
 from hornlib.grid.tuned_arms import TunedArm
+from hornlib.lease import lock_run_file
 from hornlib.results.tuning_file import TrialRecord, write_trials
 from hornlib.training.chunk import Run
 from hornlib.training.job import Assignment, Attributes, TrainOptions, run_assignment
@@ -64,7 +65,8 @@ def _train(
         write_trials(output, stage, _record(arm, trials, len(seeds), finished, attributes))
         return output
 
-    run_assignment(assignment, options, write)
+    with lock_run_file(output):
+        run_assignment(assignment, options, write)
 
 
 def _shared(arm: TunedArm, cell: Cell) -> str:

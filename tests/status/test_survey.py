@@ -8,7 +8,7 @@ import pytest
 from snakemake_executor_plugin_submitit.batches import read_batches
 from snakemake_executor_plugin_submitit.slurm import Refused, Unavailable
 
-from hornlib.lease import acquire, read_holder
+from hornlib.lease import acquire, lock_path, lock_run_file, read_holder
 from hornlib.status.standing import State
 from hornlib.status.table import print_status
 from hornlib.training.progress_lines import begin_line
@@ -221,6 +221,40 @@ def test_a_sweep_that_goes_on_here_outweighs_what_the_cluster_left(bench):
         assert bench.standing(0).state is State.RUNNING
         bench.write_head(1, "elsewhere")  # the sweep here is the head of a cluster's
         assert bench.standing(0).state is State.FAILED
+
+
+def test_a_training_whose_head_was_killed_is_running_without_a_head(bench):
+    run = bench.grid.run_path(bench.jobs[0])
+    bench.write_log(bench.jobs[0], begin_line([0, 1], 0, 40) + "\nerror: a second training was refused\n")
+    with lock_run_file(run):
+        standing = bench.standing(0)
+        assert standing.state is State.RUNNING
+        assert f"process {os.getpid()} trains it, and no head watches it" in standing.reason
+        assert standing.reason in bench.printed(print_status, bench.survey())
+    assert bench.standing(0).state is State.FAILED
+
+
+def test_a_training_that_is_older_than_the_sweep_is_an_orphan_and_a_younger_one_is_not(bench):
+    run = bench.grid.run_path(bench.jobs[0])
+    with acquire(bench.grid.settings.results), lock_run_file(run):
+        bench.write_log(bench.jobs[0], begin_line([0, 1], 0, 40) + "\n")
+        assert (bench.standing(0).state, bench.standing(0).reason) == (State.RUNNING, "")
+        os.utime(lock_path(run), (1, 1))
+        assert "no head watches it" in bench.standing(0).reason
+
+
+def test_an_orphan_is_running_though_the_records_say_it_failed(bench):
+    bench.end(bench.submit(bench.jobs[:1]), 0, 1)
+    assert bench.standing(0).state is State.FAILED
+    with lock_run_file(bench.grid.run_path(bench.jobs[0])):
+        assert bench.standing(0).state is State.RUNNING
+
+
+def test_the_lock_of_a_training_that_was_killed_is_no_running_job(bench):
+    run = bench.grid.run_path(bench.jobs[0])
+    run.parent.mkdir(parents=True)
+    lock_path(run).write_text(f"process 999999999 on {platform.node()}")
+    assert bench.standing(0).state is State.OPEN
 
 
 def test_a_lease_whose_process_id_is_in_use_again_is_not_held(tmp_path):

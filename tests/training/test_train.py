@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from hornlib.errors import ConfigError, HornlibError
+from hornlib.errors import ConfigError, HornlibError, ResultsError
 from hornlib.grid.cell import parse_specification
 from hornlib.grid.jobs import Range
 from hornlib.training.checkpoint import load_checkpoint
@@ -136,13 +136,40 @@ def test_a_damaged_checkpoint_is_reported_set_aside_and_training_starts_again(un
     assert_same(output, undisturbed)
 
 
-def test_an_unwritable_results_folder_is_told_and_the_checkpoint_survives(tmp_path):
+def test_an_unwritable_results_folder_is_refused_before_anything_is_trained(tmp_path):
     output = output_in(tmp_path)
     output.parent.write_text("a file where the folder should be")
     result = subprocess.run(command(output), capture_output=True, text=True, timeout=120)
     assert result.returncode == 1
     assert str(output) in result.stderr and "Traceback" not in result.stderr
+    assert not checkpoint_of(output).exists()
+
+
+def test_a_run_file_that_cannot_be_written_leaves_the_checkpoint(tmp_path, monkeypatch):
+    def unwritable(path, *_):
+        raise ResultsError(f"{path}: cannot be written")
+
+    output = output_in(tmp_path)
+    monkeypatch.setattr("hornlib.training.train.write_run_file", unwritable)
+    options = TrainOptions(3, 1, "cpu", tmp_path / "checkpoints", 60.0)
+    with pytest.raises(ResultsError, match="cannot be written"):
+        train_job(parse_specification(SPECIFICATION), SEEDS, output, options)
     assert load_checkpoint(checkpoint_of(output)) is not None
+
+
+def test_a_second_training_of_the_same_run_file_is_refused_and_names_the_first(tmp_path):
+    output = output_in(tmp_path)
+    first = start(output)
+    try:
+        wait_for_step(output, first, beyond=0)
+        second = subprocess.run(command(output), capture_output=True, text=True, timeout=120)
+        assert first.poll() is None, "the first training ended too soon for this test"
+    finally:
+        first.kill()
+        first.wait()
+        first.stdout.close()
+    assert second.returncode == 1
+    assert f"process {first.pid} on " in second.stderr and f"kill {first.pid}" in second.stderr
 
 
 def test_a_full_disk_stops_the_run_cleanly_and_the_last_checkpoint_survives(tmp_path, monkeypatch):
