@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from hornlib import __version__
 from hornlib.calibration.memory import peak_memory
 from hornlib.calibration.timing import Trial, random_examples
 from hornlib.grid import Grid
 from hornlib.grid.cell import Cell
 from hornlib.grid.shapes import describe_shape, distinct_shapes
+from hornlib.provenance import version
 from hornlib.randomness import derive_seed
 from hornlib.results.calibration_file import (
     Calibration,
@@ -125,7 +125,7 @@ def _measure_memory(
 
 
 def _software() -> str:
-    return f"hornlib {__version__}, torch {torch.__version__}"
+    return f"hornlib {version()}, torch {torch.__version__}"
 
 
 def _say(message: str) -> None:

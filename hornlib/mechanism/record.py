@@ -6,19 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hornlib.errors import ResultsError
 from hornlib.mechanism.contenders import Study
 from hornlib.mechanism.effects import Effect
-from hornlib.provenance import commit, version
-from hornlib.results.atomic import written_atomically
+from hornlib.results.analysis_files import EXPERIMENT_FILE
+from hornlib.results.netcdf import load_dataset, write_dataset
 
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["SCHEMA_VERSION", "axis", "effect_variables", "finished", "open_experiment", "variable", "write"]
-
-SCHEMA_VERSION = 1
-"""Of the files in results/mechanism."""
+__all__ = ["axis", "effect_variables", "finished", "open_experiment", "variable", "write"]
 
 Entry = tuple[Any, Any, dict[str, str]]
 
@@ -71,14 +67,11 @@ def finished(
     if any("seed" in entry[0] for entry in variables.values()):
         axes |= axis("seed", list(study.seeds), "seed")
     attributes = {
-        "schema_version": SCHEMA_VERSION,
         "experiment": experiment,
         "question": question,
         "sentence": sentence,
         "sweep": study.sweep,
         "num_seeds": len(study.seeds),
-        "hornlib_version": version(),
-        "hornlib_commit": commit(),
     }
     return xr.Dataset(variables, axes, attributes)
 
@@ -89,8 +82,7 @@ def write(ds: "xr.Dataset", path: Path) -> Path:
     Raises:
         ResultsError: the folder is full or cannot be written.
     """
-    with written_atomically(path) as temporary:
-        ds.to_netcdf(temporary, engine="netcdf4")
+    write_dataset(path, EXPERIMENT_FILE, ds)
     return path
 
 
@@ -100,19 +92,4 @@ def open_experiment(path: str | Path) -> "xr.Dataset":
     Raises:
         ResultsError: it is not there, damaged, or of another schema.
     """
-    import xarray as xr
-
-    again = "`hornlib mechanism` writes it anew"
-    try:
-        with xr.open_dataset(path, engine="netcdf4") as ds:
-            ds = ds.load()
-    except FileNotFoundError:
-        raise ResultsError(f"{path}: there is no such file; {again}") from None
-    except (OSError, ValueError, RuntimeError) as error:
-        raise ResultsError(f"{path}: cannot be read ({error}); {again}") from error
-    if ds.attrs.get("schema_version") != SCHEMA_VERSION:
-        found = ds.attrs.get("schema_version")
-        raise ResultsError(
-            f"{path}: has schema version {found}, this hornlib reads {SCHEMA_VERSION}; {again}"
-        )
-    return ds
+    return load_dataset(Path(path), EXPERIMENT_FILE)

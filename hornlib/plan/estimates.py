@@ -1,17 +1,17 @@
 """What a grid will cost: device seconds by the rate of earlier runs, and bytes on disk."""
 
-import json
 import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hornlib.errors import ConfigError
+from hornlib.errors import ConfigError, ResultsError
 from hornlib.grid import Grid
 from hornlib.grid.cell import Cell, parse_specification
 from hornlib.grid.jobs import Job, Range
 from hornlib.grid.matching import forward_flops
+from hornlib.results.run_file import read_contents
 
 __all__ = ["Estimates", "training_forward_flops"]
 
@@ -104,13 +104,11 @@ def _read(path: Path) -> tuple[Cell, list[float]] | None:
 
     A diverged run stopped early, so its seconds say nothing; a damaged file is for gather to tell.
     """
-    import netCDF4
-
     try:
-        with netCDF4.Dataset(path) as file:
-            cell = parse_specification(json.loads(file.specification))
-            last = file["seconds"][:, -1].filled(math.nan)
-    except (OSError, RuntimeError, AttributeError, IndexError, ValueError, ConfigError):
+        contents = read_contents(path)
+        cell = parse_specification(contents.specification)
+        last = contents.variables["seconds"][:, -1]
+    except (ResultsError, ConfigError, KeyError, IndexError):
         return None
     runs = [float(seconds) for seconds in last if not math.isnan(seconds)]
     return (cell, runs) if runs else None

@@ -18,9 +18,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import numpy as np
 
-from hornlib import __version__
 from hornlib.errors import ResultsError
-from hornlib.provenance import commit
+from hornlib.provenance import commit, version
 from hornlib.results.atomic import written_atomically
 
 if TYPE_CHECKING:
@@ -114,7 +113,7 @@ def provenance(kind: FileKind) -> dict[str, str | int]:
     """Return the attributes that say which version of the schema and of hornlib wrote a file."""
     return {
         "schema_version": kind.schema_version,
-        "hornlib_version": __version__,
+        "hornlib_version": version(),
         "hornlib_commit": commit(),
     }
 

@@ -5,12 +5,11 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from hornlib import __version__
 from hornlib.errors import ResultsError
 from hornlib.grid import Grid
 from hornlib.grid.cell import Cell
-from hornlib.provenance import commit
-from hornlib.results.atomic import written_atomically
+from hornlib.results.analysis_files import STABILITY_FILE
+from hornlib.results.netcdf import write_groups
 from hornlib.results.opening import open_results
 from hornlib.results.selection_file import read_choice
 from hornlib.stability.maps import heterogeneity_map, plane_map
@@ -19,8 +18,6 @@ from hornlib.stability.orders import integrator_orders
 from hornlib.stability.predictions import EXPECTATIONS, predict_cells
 
 __all__ = ["OUTCOMES", "join_outcome", "stability_table", "write_stability"]
-
-SCHEMA_VERSION = 1
 
 OUTCOMES = ("complete", "diverged")
 
@@ -53,16 +50,8 @@ def write_stability(grid: Grid, output: Path, results: Path | None = None) -> Pa
         "heterogeneity": heterogeneity_map(),
         "orders": integrator_orders(),
     }
-    about = {
-        "title": "Stability of the oscillators of hornlib sweeps",
-        "schema_version": SCHEMA_VERSION,
-        "hornlib_version": __version__,
-        "hornlib_commit": commit(),
-    }
-    with written_atomically(output) as temporary:
-        xr.Dataset(attrs=about).to_netcdf(temporary, engine="netcdf4")
-        for name, group in groups.items():
-            group.to_netcdf(temporary, mode="a", group=name, engine="netcdf4")
+    attributes = {"title": "Stability of the oscillators of hornlib sweeps"}
+    write_groups(output, STABILITY_FILE, attributes, groups.items())
     return output
 
 

@@ -78,7 +78,7 @@ def test_a_truncated_file_is_named(written, tmp_path, keep):
     content = written[0].read_bytes()
     path = tmp_path / "statistics.nc"
     path.write_bytes(content[: int(keep if keep > 1 else keep * len(content))])
-    with pytest.raises(ResultsError, match=r"statistics\.nc: is damaged"):
+    with pytest.raises(ResultsError, match=r"statistics\.nc: damaged, or no statistics file"):
         open_statistics(path, "small")
 
 
@@ -91,7 +91,7 @@ def test_a_damaged_number_is_no_result(written, tmp_path):
         byte = file.read(1)[0]
         file.seek(address)
         file.write(bytes([byte ^ 0xFF]))
-    with pytest.raises(ResultsError, match=r"statistics\.nc: is damaged"):
+    with pytest.raises(ResultsError, match=r"statistics\.nc: damaged, or no statistics file"):
         open_statistics(path, "small")
 
 
