@@ -1,33 +1,55 @@
 """The command line: what a person, or a rule of the workflow, can ask of hornlib."""
 
+import functools
 import sys
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, Any
 
 import typer
 
+from hornlib.cli.describe import describe
 from hornlib.cli.evidence import figures, gather, mechanism, migrate, report, stability, statistics
 from hornlib.cli.jobs import calibrate, data, finalists, select, train, tune
 from hornlib.cli.run import answer, run
 from hornlib.cli.sweeps import cancel, check, looks, plan, schema, status
+from hornlib.config.commands import with_configuration
 from hornlib.errors import HornlibError
 from hornlib.training.interruption import EXIT_INTERRUPTED, Interrupted
 
 __all__ = ["main"]
 
 # Imports stand in the commands: help and plan come at once, without torch, xarray or matplotlib.
-app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
 config_app = typer.Typer(no_args_is_help=True, help="Check config.yaml, or print its JSON schema.")
 app.add_typer(config_app, name="config")
 
-COMMANDS = (
-    *(run, answer, plan, looks, status, cancel),
-    *(data, tune, finalists, select, train, calibrate),
-    *(gather, figures, stability, statistics, mechanism, report, migrate),
-)
-"""In the order of the help: looking at sweeps, computing, evidence."""
+COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
+    "Sweeps": (run, answer, describe, plan, looks, status, cancel),
+    "Evidence, from run files to the report": (
+        *(gather, figures, stability, statistics, mechanism, report, calibrate, migrate),
+    ),
+    "Jobs, as the workflow calls them": (data, tune, finalists, select, train),
+}
+"""Heading in the help -> its commands."""
 
-for command in COMMANDS:
-    app.command()(command)
+
+def _naming_configuration(command: Callable[..., None]) -> Callable[..., None]:
+    """Return the command; commands that its error messages advise name the configuration that it read."""
+
+    @functools.wraps(command)
+    def call(**options: Any) -> None:
+        try:
+            command(**options)
+        except HornlibError as error:
+            files = options.get("configfile") or ()
+            raise type(error)(with_configuration(str(error), files)) from error
+
+    return call
+
+
+for heading, commands in COMMANDS.items():
+    for command in commands:
+        app.command(rich_help_panel=heading)(_naming_configuration(command))
 for subcommand in (check, schema):
     config_app.command()(subcommand)
 

@@ -3,6 +3,7 @@
 import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from io import StringIO
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,7 +23,7 @@ from hornlib.parameters.tuning import TuningParameters
 from hornlib.results.atomic import written_atomically
 from hornlib.structures import STRUCTURES
 
-__all__ = ["Assignment", "overridden", "parse_assignment", "write_overridden"]
+__all__ = ["Assignment", "overridden", "parse_assignment", "to_yaml", "write_overridden"]
 
 FOLDER = "configurations"
 """Folder of overridden configurations, in the results folder."""
@@ -99,7 +100,7 @@ def write_overridden(
     read_grid(files)  # a mistake in the files is reported with their own lines
     document = overridden(read_document(files), assignments)
     values = ", ".join(f"{one.path}={one.value}" for one in assignments)
-    content = f"# {' and '.join(map(str, files))} with {values}\n" + _to_yaml(document)
+    content = f"# {' and '.join(map(str, files))} with {values}\n" + to_yaml(document)
     results = Path(str(document.get("results", Settings().results))).expanduser()
     path = (folder or results / FOLDER) / f"{hashlib.sha256(content.encode()).hexdigest()[:12]}.yaml"
     with written_atomically(path) as temporary:
@@ -184,10 +185,10 @@ def _copied(value: Any) -> Any:
     return [_copied(item) for item in value] if isinstance(value, list) else value
 
 
-def _to_yaml(document: Mapping[str, Any]) -> str:
-    from io import StringIO
-
+def to_yaml(document: Mapping[str, Any]) -> str:
+    """Return plain values as YAML that `read_yaml` reads as the same values in the same order."""
     writer, text = YAML(typ="safe", pure=True), StringIO()
-    writer.default_flow_style, writer.sort_base_mapping_type_on_output = False, False
+    writer.default_flow_style = False
+    writer.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
     writer.dump(document, text)
     return text.getvalue()

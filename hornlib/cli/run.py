@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,7 +17,9 @@ from hornlib.cli.options import DEFAULT_CONFIG, ConfigFiles, complete_sweep
 from hornlib.config.commands import configuration_options
 from hornlib.config.messages import counted
 from hornlib.errors import ConfigError
-from hornlib.grid import Grid, read_grid
+
+if TYPE_CHECKING:
+    from hornlib.grid import Grid
 
 __all__ = ["answer", "run"]
 
@@ -57,6 +59,7 @@ def run(
     A chosen part is trained and judged alone, as a preliminary result, while other runs are missing.
     """
     from hornlib.cli.overrides import parse_assignment, write_overridden
+    from hornlib.grid import read_grid
 
     files = list(configfile or [DEFAULT_CONFIG])
     with tempfile.TemporaryDirectory() as folder:
@@ -66,7 +69,7 @@ def run(
             print(f"configuration: {files[0]}", file=sys.stderr)
         grid = read_grid(files)
         targets = _targets(grid, sweeps or [], where or [])
-        snakemake = [*_snakemake(files, cores, profile), *(["--dry-run"] if dry_run else [])]
+        snakemake = _snakemake(files, cores, profile, dry_run)
         status = _call(snakemake, targets)
         if dry_run:
             sys.exit(status)
@@ -87,13 +90,14 @@ def answer(
 ) -> None:
     """Print the answer of every sweep again, where the report and the results are, and what to do next."""
     from hornlib.cli.conclusion import answer_lines
+    from hornlib.grid import read_grid
 
     grid = read_grid(configfile or [DEFAULT_CONFIG])
     for line in answer_lines(grid, _checked_sweeps(grid, sweeps or [])):
         print(line)
 
 
-def _checked_sweeps(grid: Grid, sweeps: Sequence[str]) -> list[str]:
+def _checked_sweeps(grid: "Grid", sweeps: Sequence[str]) -> list[str]:
     from hornlib.plan.choosing_cells import select
 
     for name in sweeps:
@@ -101,7 +105,7 @@ def _checked_sweeps(grid: Grid, sweeps: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(sweeps))
 
 
-def _targets(grid: Grid, sweeps: Sequence[str], where: Sequence[str]) -> list[str]:
+def _targets(grid: "Grid", sweeps: Sequence[str], where: Sequence[str]) -> list[str]:
     """Return the run files of the chosen part; none where nothing is chosen, which means everything.
 
     Raises:
@@ -117,7 +121,7 @@ def _targets(grid: Grid, sweeps: Sequence[str], where: Sequence[str]) -> list[st
     conditions = [condition for condition in conditions if condition.key != "seed"]
     cells = {
         member.cell.name
-        for name in _checked_sweeps(grid, sweeps) or [None]
+        for name in _checked_sweeps(grid, sweeps) or grid.sweeps
         for member in select(grid, conditions, name)
     }
     jobs = grid.jobs(scan_runs(grid.settings.results), [name for name in grid.cells if name in cells])
@@ -129,13 +133,13 @@ def _targets(grid: Grid, sweeps: Sequence[str], where: Sequence[str]) -> list[st
     return [str(grid.run_path(job)) for job in jobs]
 
 
-def _is_unfinished(grid: Grid) -> bool:
+def _is_unfinished(grid: "Grid") -> bool:
     from hornlib.cli.conclusion import num_missing_runs
 
     return num_missing_runs(grid) > 0
 
 
-def _judge_part(grid: Grid) -> int:
+def _judge_part(grid: "Grid") -> int:
     """Gather what is finished into partial.nc, judge it, and write the report; return the exit status."""
     options = [word for file in grid.files for word in ("--configfile", str(file))]
     partial = str(Path(grid.settings.results) / "partial.nc")
@@ -147,7 +151,7 @@ def _judge_part(grid: Grid) -> int:
     return 0
 
 
-def _print_unfinished(grid: Grid) -> None:
+def _print_unfinished(grid: "Grid") -> None:
     from hornlib.cli.conclusion import num_missing_runs
 
     options = configuration_options(grid.files)
@@ -158,9 +162,11 @@ def _print_unfinished(grid: Grid) -> None:
     )
 
 
-def _snakemake(files: Sequence[Path], cores: int | None, profile: Path | None) -> list[str]:
-    """Return the command without its targets, which may follow it: an option with one value comes last."""
+def _snakemake(files: Sequence[Path], cores: int | None, profile: Path | None, dry_run: bool) -> list[str]:
+    """Return the command without its targets."""
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(_snakefile())]
+    # a dry run is asked for its reasons; later they are long lists of files
+    command += ["--dry-run"] if dry_run else ["--quiet", "reason"]
     if files != [DEFAULT_CONFIG]:
         command += ["--configfile", *map(str, files)]
     if profile is not None:

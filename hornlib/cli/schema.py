@@ -16,7 +16,7 @@ from hornlib.parameters.training import TrainingParameters
 from hornlib.parameters.tuning import TuningParameters
 from hornlib.structures import STRUCTURES
 
-__all__ = ["config_schema"]
+__all__ = ["Schema", "config_schema", "fields_schema"]
 
 Schema = dict[str, Any]
 
@@ -87,7 +87,7 @@ def config_schema() -> Schema:
         "title": "config.yaml of hornlib",
         "type": "object",
         "properties": {
-            **_fields(Settings),
+            **fields_schema(Settings),
             "seeds": SEEDS,
             "statistics": {"$ref": "#/$defs/statistics"},
             "defaults": {
@@ -137,7 +137,7 @@ def _rules(description: str, rules: type[Parameters]) -> Schema:
     return {
         "description": description,
         "type": "object",
-        "properties": _fields(rules),
+        "properties": fields_schema(rules),
         "additionalProperties": False,
     }
 
@@ -183,7 +183,7 @@ def _named(names: Iterable[str]) -> str:
 
 
 def _axes(parameters: type[Parameters]) -> Schema:
-    return {name: _axis(field) for name, field in _fields(parameters).items()}
+    return {name: _axis(field) for name, field in fields_schema(parameters).items()}
 
 
 def _axis(field: Schema) -> Schema:
@@ -195,7 +195,7 @@ def _axis(field: Schema) -> Schema:
     return {**told, "anyOf": [value, listed, *tuned]}
 
 
-def _fields(parameters: type[Parameters]) -> Schema:
+def fields_schema(parameters: type[Parameters]) -> Schema:
     """Return the schema of every field, on one line where its docstring has several."""
     fields = parameters.model_json_schema()["properties"]
     return {
