@@ -8,7 +8,7 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-__all__ = ["DEFAULT_CONFIG", "configuration_options", "with_configuration"]
+__all__ = ["DEFAULT_CONFIG", "completed", "configuration_options", "with_configuration"]
 
 DEFAULT_CONFIG = Path("config.yaml")
 
@@ -28,10 +28,24 @@ def with_configuration(text: str, files: Sequence[str | Path]) -> str:
         text: the message. A command that has a `--configfile`, or that reads no configuration, stays as it is.
         files: what was read; for `config.yaml` alone, which is the default, nothing is added.
     """
-    options = configuration_options(files)
-    if not options:
+    if not configuration_options(files):
         return text
-    return re.sub(r"`([^`]+)`", lambda match: f"`{_completed(match[1], options)}`", text)
+    return re.sub(r"`([^`]+)`", lambda match: f"`{completed(match[1], files)}`", text)
+
+
+def completed(command: str, files: Sequence[str | Path]) -> str:
+    """Return a command that names the configuration files, if it reads a configuration.
+
+    Args:
+        command: of hornlib or Snakemake.
+        files: the configuration.
+    """
+    if not _COMMAND.fullmatch(command) or "--configfile" in command:
+        return command
+    if command.startswith("snakemake") and configuration_options(files):
+        # of several --configfile Snakemake takes the last, so one has all files
+        return f"{command} --configfile {' '.join(shlex.quote(str(file)) for file in files)}"
+    return command + configuration_options(files)
 
 
 def configuration_options(files: Sequence[str | Path]) -> str:
@@ -40,9 +54,3 @@ def configuration_options(files: Sequence[str | Path]) -> str:
     if names in ([], [str(DEFAULT_CONFIG)]):
         return ""
     return "".join(f" --configfile {shlex.quote(name)}" for name in names)
-
-
-def _completed(command: str, options: str) -> str:
-    if not _COMMAND.fullmatch(command) or "--configfile" in command:
-        return command
-    return command + options
