@@ -71,12 +71,16 @@ localrules:
 rule all:
     """Every run, results.nc, learning curves, statistics, stability, mechanism and the report."""
     default_target: True
+    # Snakemake makes a missing file anew only where a target names it, or where what follows is to be made as well
     input:
         runs=RUNS,
         calibrated=rules.calibrate.output.marker,
+        configuration=DIGESTS.values(),
         results=rules.gather.output.results,
         figures=FIGURES,
         report=rules.report.output.page,
+    message:
+        "everything is made"
 
 
 for sweep in GRID.sweeps.values():
@@ -117,4 +121,5 @@ onsuccess:
 
 # The finished part of an unfinished sweep can be looked at. A failed cell is still missing, and the next call trains it.
 onerror:
-    shell("hornlib gather --partial {CONFIGFILES} || true")
+    if any(os.path.exists(run) for run in RUNS):
+        shell("hornlib gather --partial {CONFIGFILES} || true")

@@ -25,6 +25,8 @@ rule figures:
     localrule: True
     params:
         folder=lambda wildcards, output: os.path.dirname(output[0]),
+    message:
+        "draw the learning curves of {wildcards.sweep}"
     shell:
         "hornlib figures --results {input.results:q} --sweep {wildcards.sweep:q} --folder {params.folder:q}"
         " > {log:q} 2>&1"

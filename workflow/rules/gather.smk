@@ -3,6 +3,8 @@ from hornlib.grid.digests import gather_digest, statistics_digest
 # The digests of what the two stages read from the configuration. Each is part of the name of an empty file that its
 # stage has as an input: a changed digest asks for a new file, and the stage and all that follows are made anew. The
 # runs stay, and so does everything after a change that the digest does not see, such as a comment.
+# (Snakemake notices a missing file if it is an input of the target `all`, or if an input of its rule, here a file of
+# the configuration, is newer than what follows.)
 DIGESTS = {
     "gather": f"{RESULTS}/digests/gather-{gather_digest(GRID)}",
     "statistics": f"{RESULTS}/digests/statistics-{statistics_digest(GRID)}",
@@ -11,6 +13,8 @@ DIGESTS = {
 
 rule digest:
     """Mark what a stage reads from the configuration; the marks of earlier configurations are removed."""
+    input:
+        lambda wildcards: [] if os.path.exists(DIGESTS[wildcards.stage]) else FILES,
     output:
         mark=touch(f"{RESULTS}/digests/{{stage}}-{{digest}}"),
     wildcard_constraints:

@@ -13,5 +13,7 @@ rule report:
     localrule: True
     params:
         configfiles=CONFIGFILES,
+    message:
+        "write the report {output.page}"
     shell:
         "hornlib report {params.configfiles} --output {output.page:q} > {log:q} 2>&1"

@@ -19,6 +19,8 @@ rule stability:
     params:
         configfiles=CONFIGFILES,
         folder=lambda wildcards, output: os.path.dirname(output.figures[0]),
+    message:
+        "predict the stability of every oscillator"
     shell:
         "hornlib stability {params.configfiles} --results {input.results:q} --output {output.stability:q}"
         " --figures {params.folder:q} > {log:q} 2>&1"
