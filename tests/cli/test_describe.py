@@ -28,7 +28,7 @@ def test_every_whole_number_has_a_unit_but_seeds_places_and_factors():
 
 def test_widths_are_spelled_as_the_configuration_spells_them():
     (channels,) = [one for one in descriptions_of("model", "cnn") if one.name == "channels"]
-    assert channels.default == "16-32-64"
+    assert channels.default == "32-64-128"
 
 
 def test_every_topic_model_structure_and_dataset_is_explained():
