@@ -1,4 +1,4 @@
-"""What a page of the report is made of: paragraphs, verdict cards, figures, tables, and what is missing."""
+"""What a page of the report is made of: paragraphs, verdict cards, figures, tables, and notes on what is missing."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,17 +13,19 @@ __all__ = [
     "Card",
     "Cards",
     "Chart",
+    "Drawing",
     "Entry",
     "Facts",
+    "Fold",
     "Heading",
     "Interval",
     "Missing",
+    "PageTable",
     "Paragraph",
     "Picture",
     "Section",
     "Sentences",
     "Swatch",
-    "Table",
 ]
 
 
@@ -32,8 +34,8 @@ class Heading:
     """A heading within a section.
 
     Attributes:
-        title: its words.
-        anchor: what a link names.
+        title: text of the heading.
+        anchor: its name in links.
     """
 
     title: str
@@ -46,12 +48,12 @@ class Paragraph:
     """A paragraph of plain text.
 
     Attributes:
-        text: the words.
-        lead: "lead" for the answer, which stands larger; else "".
+        text: the words; what stands between backticks is shown as code.
+        style: CSS class: "lead" for larger text, "note" for smaller text, or "".
     """
 
     text: str
-    lead: str = ""
+    style: str = ""
     kind: ClassVar[str] = "paragraph"
 
 
@@ -65,7 +67,7 @@ class Sentences:
 
 @dataclass(frozen=True)
 class Facts:
-    """A list of words with what they stand for, (word, meaning)."""
+    """A list of terms with their meanings, (term, meaning)."""
 
     facts: Sequence[tuple[str, str]]
     kind: ClassVar[str] = "facts"
@@ -73,26 +75,33 @@ class Facts:
 
 @dataclass(frozen=True)
 class Missing:
-    """What a section lacks, and the command that makes it ("" where no command does)."""
+    """A note on what a section lacks.
+
+    Attributes:
+        what: a sentence that says what is missing.
+        command: the command that makes it; "" where no command does.
+        where: a sentence that says which configuration makes it, and in which file that stands.
+    """
 
     what: str
     command: str = ""
+    where: str = ""
     kind: ClassVar[str] = "missing"
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A ratio with its interval, drawn on a logarithmic line; places are per cent of the line's width.
+    """A ratio with its interval, drawn on a logarithmic line; positions are per cent of the line's width.
 
     Attributes:
-        label: what is compared.
-        told: ratio, interval and n in words.
-        point, low, high: places of the ratio and of the interval's ends.
-        one: place of the ratio 1.
+        label: the two contenders that are compared.
+        words: ratio, interval and n.
+        point, low, high: positions of the ratio and of the interval's ends.
+        one: position of the ratio 1.
     """
 
     label: str
-    told: str
+    words: str
     point: float
     low: float
     high: float
@@ -105,10 +114,10 @@ class Card:
 
     Attributes:
         question: the claim as a question.
-        verdict: the word: yes, no, mixed, not shown, too few arrivals, not enough data, not measured.
-        sentence: what decides it, with numbers.
-        intervals: what it rests on.
-        note: how the intervals were made, with n.
+        verdict: yes, no, mixed, not shown, too few arrivals, not enough data, or not measured.
+        sentence: the comparison that decides the verdict, with numbers.
+        intervals: comparisons that the verdict rests on.
+        note: which comparisons are not drawn, and where they are.
     """
 
     question: str
@@ -119,7 +128,7 @@ class Card:
 
     @property
     def tone(self) -> str:
-        """Return yes, no, mixed or open: what colour and sign the card has."""
+        """Return yes, no, mixed or open, which sets the card's colour and sign."""
         return self.verdict if self.verdict in ("yes", "no", "mixed") else "open"
 
 
@@ -132,7 +141,7 @@ class Cards:
 
 
 LONG = 60
-"""Letters of a table's entry that still stand in one line."""
+"""Number of letters up to which a table's entry stands in one line."""
 
 PATHS = {
     "circle": "M12.5 6a4.5 4.5 0 1 0 9 0a4.5 4.5 0 1 0-9 0z",
@@ -147,7 +156,7 @@ PATHS = {
 
 @dataclass(frozen=True)
 class Swatch:
-    """How a series is drawn, told by its colour, its dashes and its shape together.
+    """How a series is drawn: colour, dashes and shape together tell it apart.
 
     Attributes:
         label: the series.
@@ -163,23 +172,23 @@ class Swatch:
 
     @property
     def path(self) -> str:
-        """Return its mark as a path of SVG, around (17, 6)."""
+        """Return the mark as an SVG path around (17, 6)."""
         return PATHS[self.shape]
 
 
 @dataclass(frozen=True)
 class Chart:
-    """An interactive chart, which is written as SVG and PNG too.
+    """A chart: SVG in the page, interactive where scripts run, and written as SVG and PNG.
 
     Attributes:
-        name: anchor, and name of the files.
+        name: anchor in the page, and name of the files.
         title: what it shows.
-        caption: how it was made: n and estimator.
-        alternative: what it shows in words, for those who do not see it.
-        chart: its description for vega; without width, which is the page's.
+        caption: n, and how it was made.
+        alternative: what it shows in words, for readers who do not see it.
+        chart: the altair chart without a width, which is the page's.
         legend: the series, where there are several.
-        marked: whether the legend shows marks, because the chart does.
-        spread: "wide" for the page's whole width, "half" beside others, "small" for thumbnails.
+        marked: whether the chart shows its series by marks, so that the legend does too.
+        spread: "wide" for the width of the page, "half" for one of two columns.
     """
 
     name: str
@@ -194,37 +203,50 @@ class Chart:
 
     @cached_property
     def specification(self) -> dict[str, Any]:
-        """Return its description as vega-lite reads it."""
+        """Return the description that vega-lite reads."""
         # Checking against the schema of vega-lite takes longer than drawing; the tests do it.
         return self.chart.to_dict(validate=False)
 
-    @property
-    def height(self) -> int:
-        """Return the pixels that the page keeps free for it before it is drawn."""
-        return int(self.chart.height) + 45
+
+@dataclass(frozen=True)
+class Drawing:
+    """An image.
+
+    Attributes:
+        address: the image as a data: address.
+        width: natural width, pixels.
+    """
+
+    address: str
+    width: int
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A drawing that stands in the page as it is.
+    """Drawings beside each other under one title; on a narrow screen they stand below each other.
 
     Attributes:
         name: anchor.
         title, caption, alternative: as in a chart.
-        address: the image as a data: address.
+        drawings: one for each panel.
     """
 
     name: str
     title: str
     caption: str
     alternative: str
-    address: str
+    drawings: Sequence[Drawing]
     kind: ClassVar[str] = "picture"
 
 
 @dataclass(frozen=True)
 class Entry:
-    """An entry of a table: what is shown, and by what it is sorted (text or a number)."""
+    """An entry of a table.
+
+    Attributes:
+        shown: its text.
+        key: text or number by which the table sorts it.
+    """
 
     shown: str
     key: str | float
@@ -241,17 +263,17 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Table:
-    """Numbers in rows; the page shows the first of them, the download has all.
+class PageTable:
+    """A table; the page shows its first rows, the download has all.
 
     Attributes:
         name: anchor.
         caption: what it shows, with n and estimator.
         columns: headings.
-        rows: one entry a column.
+        rows: one entry for each column.
         csv: the download as a data: address.
-        file: what the download is called.
-        num_hidden: rows that only the download has.
+        file: name of the downloaded file.
+        num_hidden: number of rows that only the download has.
     """
 
     name: str
@@ -264,7 +286,25 @@ class Table:
     kind: ClassVar[str] = "table"
 
 
-Block = Heading | Paragraph | Sentences | Facts | Missing | Cards | Chart | Picture | Table
+@dataclass(frozen=True)
+class Fold:
+    """Blocks behind a summary, which the reader opens.
+
+    Attributes:
+        title: text of the summary.
+        anchor: its name in links.
+        blocks: what it holds, in order.
+    """
+
+    title: str
+    anchor: str
+    blocks: "Sequence[Block]"
+    kind: ClassVar[str] = "fold"
+
+
+Block = (
+    Heading | Paragraph | Sentences | Facts | Missing | Cards | Chart | Picture | PageTable | Fold
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -272,11 +312,22 @@ class Section:
     """A section of the page.
 
     Attributes:
-        anchor: what links name.
+        anchor: its name in links.
         title: its heading.
         blocks: what it holds, in order.
+        summary: what the section shows, one line for readers who decide whether to open it.
+        is_open: whether the page shows it unfolded.
     """
 
     anchor: str
     title: str
     blocks: Sequence[Block]
+    summary: str = ""
+    is_open: bool = False
+
+    def all_blocks(self) -> list[Block]:
+        """Return its blocks, with those inside of folds."""
+        result: list[Block] = []
+        for block in self.blocks:
+            result += block.blocks if isinstance(block, Fold) else [block]
+        return result

@@ -16,6 +16,7 @@ from hornlib.statistics.verdicts import evidence, subjects_of
 __all__ = [
     "Comparison",
     "claim_comparisons",
+    "comparison",
     "comparisons",
     "headline",
     "intervals_words",
@@ -73,30 +74,35 @@ class Comparison(NamedTuple):
     ratio_of_expected_cost: float = np.nan
 
     @property
+    def key(self) -> tuple[str, str, str]:
+        """Return contender, rival arm and axis, which no other comparison of a sweep shares."""
+        return self.contender, self.rival_arm, self.axis
+
+    @property
     def label(self) -> str:
-        """Return "contender : rival"; what both share, the dataset and what they were tuned for, is said once."""
-        own, rival = self.contender.replace(f" on {self.dataset}", "", 1), self.rival or self.rival_arm
+        """Return "contender : rival"; the dataset and the tuning, which both share, stand once."""
+        first, rival = self.contender.replace(f" on {self.dataset}", "", 1), self.rival or self.rival_arm
         tuned = next(
             (f", {word}" for word in SELECTED_FOR.values() if word and rival.endswith(f", {word}")), ""
         )
-        return f"{own.removesuffix(tuned)} : {rival}"
+        return f"{first.removesuffix(tuned)} : {rival}"
 
     @property
     def pair(self) -> str:
-        """Return "contender : rival" without dataset and selection, for a table that has them elsewhere."""
-        own, rival = (
+        """Return "contender : rival" without dataset and tuning, which the table has in other columns."""
+        first, rival = (
             short_label(label, self.dataset) for label in (self.contender, self.rival or self.rival_arm)
         )
-        return f"{own} : {rival}"
+        return f"{first} : {rival}"
 
     @property
     def has_ratio(self) -> bool:
-        """Whether the ratio may be shown: it is known, and enough runs arrived for it to mean something."""
+        """Return whether the ratio may be shown: it is finite, and enough runs reached the target."""
         return np.isfinite(self.ratio) and self.ratio > 0 and self.word != "too few arrivals"
 
     @property
-    def told(self) -> str:
-        """Return ratio, interval and n in words; how many runs arrived, where some did not."""
+    def words(self) -> str:
+        """Return ratio, interval and n, and the number of runs that arrived where some did not."""
         missed = min(self.arrived, self.rival_arrived) < self.num_pairs
         arrivals = f", {self.arrived:.0f} and {self.rival_arrived:.0f} arrived" if missed else ""
         if not self.has_ratio:
@@ -105,16 +111,27 @@ class Comparison(NamedTuple):
 
 
 def headline(ds: xr.Dataset, settings: StatisticsSettings) -> xr.Dataset:
-    """Return the statistics at the headline's target alone."""
+    """Return the statistics at the headline's target.
+
+    Args:
+        ds: statistics of a sweep, at one target or at several.
+        settings: they name the target.
+    """
     if "target" not in ds.dims:
         return ds
     return ds.isel(target=int(np.abs(ds["target"].values - settings.target).argmin()))
 
 
 def subjects(ds: xr.Dataset, subject: str, settings: StatisticsSettings) -> list[str]:
-    """Return the arms that claims are about, each once; without claims, the sweep's subject."""
-    own = subjects_of(subject, settings).values() if "claim" in ds.dims else [subject]
-    return [arm for arm in dict.fromkeys(own) if arm]
+    """Return the arms that claims are about, each once; without claims, the sweep's subject.
+
+    Args:
+        ds: statistics of a sweep.
+        subject: the arm that claims without a subject of their own are about.
+        settings: the claims.
+    """
+    arms = subjects_of(subject, settings).values() if "claim" in ds.dims else [subject]
+    return [arm for arm in dict.fromkeys(arms) if arm]
 
 
 def comparisons(ds: xr.Dataset, axis: str, arms: Iterable[str]) -> list[Comparison]:
@@ -122,15 +139,28 @@ def comparisons(ds: xr.Dataset, axis: str, arms: Iterable[str]) -> list[Comparis
 
     Args:
         ds: statistics at one target, as `headline` gives them.
-        axis: of cost.
-        arms: of the contenders; rivals are all.
+        axis: axis of cost: step, samples, training_flops, seconds or training_loss.
+        arms: arms of the contenders; every arm may be a rival.
     """
     if "ratio" not in ds or axis not in ds["axis"].values:
         return []
     read = _Reader(ds)
-    own = np.isin(ds["arm"].values.astype(str), list(arms))
-    known = (read.values["rival_contender"] != "") & own[:, None]
-    return [read(row, column, axis) for row, column in np.argwhere(known).tolist()]
+    is_chosen = np.isin(ds["arm"].values.astype(str), list(arms))
+    is_compared = (read.values["rival_contender"] != "") & is_chosen[:, None]
+    return [read(row, column, axis) for row, column in np.argwhere(is_compared).tolist()]
+
+
+def comparison(ds: xr.Dataset, contender: int, rival_arm: str, axis: str) -> Comparison:
+    """Return the comparison of one contender with one arm.
+
+    Args:
+        ds: statistics at one target, as `headline` gives them.
+        contender: position of the contender.
+        rival_arm: label of the arm, one of the coordinate `rival`.
+        axis: axis of cost, one of the coordinate `axis`.
+    """
+    read = _Reader(ds)
+    return read(contender, read.columns[rival_arm], axis)
 
 
 def claim_comparisons(
@@ -153,13 +183,15 @@ def claim_comparisons(
 
 
 def strongest(pairs: Iterable[Comparison], most: int) -> list[Comparison]:
-    """Return at most so many pairs, those furthest from 1; the order of those kept is as it was.
+    """Return the pairs whose ratio is furthest from 1, in the order of `pairs`.
 
-    Pairs whose ratio may not be shown are left out.
+    Args:
+        pairs: those whose ratio may not be shown are left out.
+        most: largest number of pairs.
     """
     shown = [pair for pair in pairs if pair.has_ratio]
-    kept = sorted(range(len(shown)), key=lambda index: -abs(np.log(shown[index].ratio)))[:most]
-    return [shown[index] for index in sorted(kept)]
+    places = sorted(range(len(shown)), key=lambda index: -abs(np.log(shown[index].ratio)))[:most]
+    return [shown[index] for index in sorted(places)]
 
 
 def intervals_words(settings: StatisticsSettings) -> str:
@@ -168,7 +200,7 @@ def intervals_words(settings: StatisticsSettings) -> str:
 
 
 class _Reader:
-    """Comparisons from the statistics at the headline target, by their place."""
+    """Reads comparisons from the statistics at the headline target, by their positions."""
 
     def __init__(self, ds: xr.Dataset) -> None:
         self.labels, self.arms, self.rival_arms = (

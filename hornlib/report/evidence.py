@@ -1,7 +1,7 @@
-"""What a results folder holds for the report; what is not there is None or empty, what is damaged is refused."""
+"""Evidence: everything of a results folder that the report shows. Missing files give None or empty values."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +9,14 @@ import xarray as xr
 
 from hornlib.errors import ResultsError
 from hornlib.parameters.statistics import StatisticsSettings
+from hornlib.results.analysis_files import EXPERIMENT_FILE, STABILITY_FILE
+from hornlib.results.netcdf import load_dataset, load_groups
 from hornlib.results.opening import open_results, select_sweep
+from hornlib.results.run_file import read_contents
 from hornlib.statistics.looks import without_later_looks
 from hornlib.statistics.write import digest, made_from, open_statistics, statistics_sweeps
 
-__all__ = ["FIGURES_FOLDER", "Evidence", "SweepEvidence", "collect"]
+__all__ = ["FIGURES_FOLDER", "ReportEvidence", "SweepEvidence", "collect"]
 
 FIGURES_FOLDER = Path("figures", "report")
 """Where the report puts its figures, within the results folder; other rules write beside it."""
@@ -24,7 +27,7 @@ RESULTS = ("results.nc", "partial.nc")
 
 @dataclass(frozen=True)
 class SweepEvidence:
-    """What is known of one sweep.
+    """Results and statistics of one sweep.
 
     Attributes:
         name: the sweep.
@@ -38,29 +41,31 @@ class SweepEvidence:
 
     @property
     def settings(self) -> StatisticsSettings:
-        """Return the settings that the statistics were made with; those by default without statistics."""
-        told = self.statistics.attrs.get("settings", "{}") if self.statistics is not None else "{}"
-        return StatisticsSettings.model_validate_json(told)
+        """Return the settings that the statistics were made with; without statistics, the default settings."""
+        settings = self.statistics.attrs.get("settings", "{}") if self.statistics is not None else "{}"
+        return StatisticsSettings.model_validate_json(settings)
 
     @property
     def subject(self) -> str:
-        """Return the arm that the claims are about, "" where there is none."""
+        """Return the arm that claims without a subject of their own are about, "" where there is none."""
         return str(self.statistics.attrs.get("subject", "")) if self.statistics is not None else ""
 
 
 @dataclass(frozen=True)
-class Evidence:
-    """What a results folder holds.
+class ReportEvidence:
+    """Everything that the report shows of a results folder.
 
     Attributes:
         folder: the results folder.
-        source: results.nc or partial.nc, the one that statistics.nc was made from; "" where neither is there.
-        statistics_match: whether statistics.nc was made from `source`; True where there are no statistics.
-        attributes: the file's global attributes.
-        sweeps: the sweeps that were asked for, in their order.
+        source: results.nc or partial.nc, the one that statistics.nc was made from; "" where neither exists.
+        statistics_match: whether statistics.nc was made from `source`; True without statistics.
+        attributes: the global attributes of `source`.
+        sweeps: the sweeps that the configuration names, in their order.
         stability: groups of stability.nc (cells, plane, heterogeneity, orders); empty without it.
-        mechanism: the experiments in mechanism/, by name.
-        dynamics: the probes' files in dynamics/.
+        mechanism: datasets of the experiments in mechanism/, by name.
+        dynamics: files of the probes in dynamics/.
+        configuration: the configuration files.
+        last_run: attributes of the run file that was written last: host, finished, device, ...
     """
 
     folder: Path
@@ -71,39 +76,57 @@ class Evidence:
     stability: dict[str, xr.Dataset]
     mechanism: dict[str, xr.Dataset]
     dynamics: Sequence[Path]
+    configuration: Sequence[Path] = ()
+    last_run: dict[str, Any] = field(default_factory=dict)
 
 
-def collect(folder: Path, sweeps: Iterable[str]) -> Evidence:
+def collect(folder: Path, sweeps: Iterable[str], configuration: Iterable[str | Path] = ()) -> ReportEvidence:
     """Open everything that the report needs.
 
     Args:
         folder: the results folder.
-        sweeps: names; one that the files do not know is kept, with nothing in it.
+        sweeps: names. A sweep that the files do not have stays in the list, with None for its datasets.
+        configuration: the configuration files, which the page names.
 
     Raises:
-        ResultsError: a file is damaged, or of another schema; its name is told.
+        ResultsError: a file is damaged or has another schema version; the message names it.
     """
     source, statistics_match = _source(folder)
     results = open_results(folder / source) if source else None
-    return Evidence(
+    stability = folder / "stability.nc"
+    return ReportEvidence(
         folder=folder,
         source=source,
         statistics_match=statistics_match,
         attributes=dict(results.attrs) if results is not None else {},
         sweeps=[_sweep(results, folder / "statistics.nc", name) for name in sweeps],
-        stability={
-            group: _opened(folder / "stability.nc", group) for group in _groups(folder / "stability.nc")
+        stability=load_groups(stability, STABILITY_FILE) if stability.exists() else {},
+        mechanism={
+            path.stem: load_dataset(path, EXPERIMENT_FILE)
+            for path in sorted((folder / "mechanism").glob("*.nc"))
         },
-        mechanism={path.stem: _opened(path) for path in sorted((folder / "mechanism").glob("*.nc"))},
         dynamics=sorted((folder / "dynamics").glob("*.nc")),
+        configuration=[Path(file) for file in configuration],
+        last_run=_last_run(folder / "runs"),
     )
+
+
+def _last_run(folder: Path) -> dict[str, Any]:
+    """Return the attributes of the newest run file, none where there is no readable one: the page only names them."""
+    paths = sorted(folder.glob("*.nc"), key=lambda path: path.stat().st_mtime)
+    if not paths:
+        return {}
+    try:
+        return read_contents(paths[-1]).attributes
+    except ResultsError:
+        return {}
 
 
 def _source(folder: Path) -> tuple[str, bool]:
     """Return the results file of the page, and whether the statistics were made from it.
 
-    An old results.nc may lie beside a newer partial.nc, of which the statistics were made: the page must not show the
-    numbers of one file beside the curves of the other.
+    An old results.nc may lie beside a newer partial.nc, from which the statistics were made. The page must not show
+    numbers of one file beside curves of the other.
     """
     present = [name for name in RESULTS if (folder / name).exists()]
     statistics = folder / "statistics.nc"
@@ -118,34 +141,9 @@ def _sweep(results: xr.Dataset | None, statistics: Path, name: str) -> SweepEvid
     summary = _statistics(statistics, name)
     if results is None or f"in_{name}" not in results.coords:
         return SweepEvidence(name, None, summary)
-    own = select_sweep(results, name)
-    return SweepEvidence(name, own if summary is None else without_later_looks(own, summary), summary)
+    cells = select_sweep(results, name)
+    return SweepEvidence(name, cells if summary is None else without_later_looks(cells, summary), summary)
 
 
 def _statistics(path: Path, name: str) -> xr.Dataset | None:
     return open_statistics(path, name) if path.exists() and name in statistics_sweeps(path) else None
-
-
-def _groups(path: Path) -> list[str]:
-    """Return the groups of a file, none where there is no file."""
-    import netCDF4
-
-    if not path.exists():
-        return []
-    try:
-        with netCDF4.Dataset(path) as file:
-            return sorted(file.groups)
-    except OSError as error:
-        raise ResultsError(
-            f"{path}: cannot be read ({error}); `hornlib {path.stem}` writes it anew"
-        ) from error
-
-
-def _opened(path: Path, group: str | None = None) -> xr.Dataset:
-    try:
-        with xr.open_dataset(path, group=group, engine="netcdf4") as ds:
-            return ds.load()
-    except (OSError, ValueError, RuntimeError) as error:
-        raise ResultsError(
-            f"{path}: cannot be read ({error}); remove it, and `snakemake --cores N` makes it anew"
-        ) from error

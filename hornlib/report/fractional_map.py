@@ -25,11 +25,11 @@ def draw_depth_map(maps: xr.Dataset) -> "Figure":
     figure = Figure(figsize=(3.1 * len(orders) + 0.8, 3.4), layout="constrained")
     panels = np.atleast_1d(figure.subplots(1, len(orders), sharey=True))
     for axes, order in zip(panels, orders, strict=True):
-        own = maps.sel(fractional_order=order)
-        growth = own["log10_growth"].transpose("depth", "relative_step")
+        at_order = maps.sel(fractional_order=order)
+        growth = at_order["log10_growth"].transpose("depth", "relative_step")
         mesh = axes.pcolormesh(
-            own["layer_step"],
-            own["depth"],
+            at_order["layer_step"],
+            at_order["depth"],
             growth.clip(-_DECADES, _DECADES),
             cmap="RdBu_r",
             vmin=-_DECADES,
@@ -37,8 +37,10 @@ def draw_depth_map(maps: xr.Dataset) -> "Figure":
             shading="nearest",
             rasterized=True,
         )
-        axes.contour(own["layer_step"], own["depth"], growth, levels=[0.0], colors="black", linewidths=0.6)
-        border = own["border"].item()
+        axes.contour(
+            at_order["layer_step"], at_order["depth"], growth, levels=[0.0], colors="black", linewidths=0.6
+        )
+        border = at_order["border"].item()
         axes.axvline(border, color="black", linewidth=1.6)
         axes.set(xlabel="tau |lambda|^(1/gamma)", title=f"gamma = {order:g}, border {border:.3g}")
         axes.title.set_fontsize(9)

@@ -1,19 +1,21 @@
-"""Figures of the experiments on fast early learning: a Dataset of results/mechanism to SVG and PNG."""
+"""Figures of the experiments on fast early learning: from a Dataset of results/mechanism to SVG and PNG."""
 
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import xarray as xr
 
 from hornlib.errors import ResultsError
+from hornlib.report.figures import MATPLOTLIB_STYLE
 from hornlib.report.mechanism_panels import (
     comparisons,
     dots_by_contender,
     forest,
     input_spectrum,
     over_timesteps,
+    plain,
     relation,
     spectra,
     steps_against_rate,
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["DRAWINGS", "draw_experiment", "plot_experiment"]
+__all__ = ["DRAWINGS", "NOTES", "draw_experiment", "draw_experiment_panels", "plot_experiment"]
 
 
 def plot_experiment(ds: xr.Dataset, folder: str | Path) -> list[Path]:
@@ -42,8 +44,7 @@ def plot_experiment(ds: xr.Dataset, folder: str | Path) -> list[Path]:
 
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    # A fixed salt and no date, so that the same Dataset gives the same file; text stays text, to be searched.
-    with matplotlib.rc_context({"svg.hashsalt": "hornlib", "svg.fonttype": "none", "font.size": 9}):
+    with matplotlib.rc_context(MATPLOTLIB_STYLE):
         figure = draw_experiment(ds)
         written = [folder / f"mechanism-{ds.attrs['experiment']}.{kind}" for kind in ("svg", "png")]
         figure.savefig(written[0], metadata={"Date": None})
@@ -52,53 +53,75 @@ def plot_experiment(ds: xr.Dataset, folder: str | Path) -> list[Path]:
 
 
 def draw_experiment(ds: xr.Dataset) -> "Figure":
-    """Return the figure of an experiment.
+    """Return the figure of an experiment, with all of its panels.
 
     Raises:
         ResultsError: the Dataset is of no known experiment.
     """
-    from matplotlib.figure import Figure
+    panels = _panels(ds)
+    figure = _draw(ds, panels)
+    name = str(ds.attrs["experiment"])
+    figure.suptitle(plain(f"{name.replace('_', ' ')}: sweep {ds.attrs.get('sweep', '')}"))
+    lines = [*textwrap.wrap(NOTES[name], 62 * len(panels)), f"n = {ds.attrs.get('num_seeds')} seeds."]
+    figure.supxlabel("\n".join(lines), fontsize=7.5, x=0.01, ha="left")
+    return figure
 
+
+def draw_experiment_panels(ds: xr.Dataset) -> "list[Figure]":
+    """Return the panels of an experiment, each as a figure of its own, so that a narrow page can stack them.
+
+    Raises:
+        ResultsError: the Dataset is of no known experiment.
+    """
+    import matplotlib
+
+    with matplotlib.rc_context(MATPLOTLIB_STYLE):
+        return [_draw(ds, [panel]) for panel in _panels(ds)]
+
+
+def _panels(ds: xr.Dataset) -> "list[PanelDrawing]":
     name = str(ds.attrs.get("experiment", ""))
     if name not in DRAWINGS:
         raise ResultsError(f"there is no figure of the experiment {name!r}; valid: {', '.join(DRAWINGS)}")
-    panels = DRAWINGS[name](ds)
-    rows = max((ds.sizes.get(dim, 0) for dim in ("contender", "pair")), default=0)
-    height = min(3.4 + 0.14 * max(0, rows - 6), 9.0)
+    return DRAWINGS[name](ds)
+
+
+def _draw(ds: xr.Dataset, panels: "Sequence[PanelDrawing]") -> "Figure":
+    from matplotlib.figure import Figure
+
+    num_rows = max((ds.sizes.get(dim, 0) for dim in ("contender", "pair")), default=0)
+    height = min(3.4 + 0.14 * max(0, num_rows - 6), 9.0)
     figure = Figure(figsize=(4.6 * len(panels), height + 0.5), layout="constrained")
     for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
         panel(axes)
         axes.spines[["top", "right"]].set_visible(False)
         axes.set_axisbelow(True)
-    figure.suptitle(f"{name.replace('_', ' ')}: sweep {ds.attrs.get('sweep', '')}")
-    told = [*textwrap.wrap(_NOTES[name], 62 * len(panels)), f"n = {ds.attrs.get('num_seeds')} seeds."]
-    figure.supxlabel("\n".join(told), fontsize=7.5, x=0.01, ha="left")
     return figure
 
 
-Panel = Callable[["Axes"], None]
+PanelDrawing = Callable[["Axes"], None]
 
 
-def _scale(ds: xr.Dataset) -> list[Panel]:
-    def dots(name: str) -> Panel:
+def _scale(ds: xr.Dataset) -> list[PanelDrawing]:
+    def dots(name: str) -> PanelDrawing:
         return lambda axes: dots_by_contender(axes, ds[name], "readout_norm")
 
     panels = [dots("logit_deviation"), dots("gradient_norm")]
     if "steps_to_target" in ds:
-        own = ds["gradient_norm"].sel(readout_norm=ds["own_readout_norm"])
-        panels += [lambda axes: relation(axes, ds, own, "norm of the loss's gradient, own read-out")]
+        gradient = ds["gradient_norm"].sel(readout_norm=ds["own_readout_norm"])
+        panels += [lambda axes: relation(axes, ds, gradient, "norm of the loss's gradient, own read-out")]
     return panels
 
 
-def _effective_rate(ds: xr.Dataset) -> list[Panel]:
-    panels: list[Panel] = [lambda axes: updates(axes, ds)]
+def _effective_rate(ds: xr.Dataset) -> list[PanelDrawing]:
+    panels: list[PanelDrawing] = [lambda axes: updates(axes, ds)]
     if "ratio" in ds:
         panels += [lambda axes: steps_against_rate(axes, ds), lambda axes: comparisons(axes, ds)]
     return panels
 
 
-def _tangent_kernel(ds: xr.Dataset) -> list[Panel]:
-    panels: list[Panel] = [
+def _tangent_kernel(ds: xr.Dataset) -> list[PanelDrawing]:
+    panels: list[PanelDrawing] = [
         lambda axes: spectra(axes, ds),
         lambda axes: dots_by_contender(axes, ds["alignment"]),
     ]
@@ -107,22 +130,22 @@ def _tangent_kernel(ds: xr.Dataset) -> list[Panel]:
     return panels
 
 
-def _linear_probe(ds: xr.Dataset) -> list[Panel]:
+def _linear_probe(ds: xr.Dataset) -> list[PanelDrawing]:
     return [lambda axes: over_timesteps(axes, ds), lambda axes: forest(axes, ds, "lead", 0.0)]
 
 
-def _contrasts(ds: xr.Dataset) -> list[Panel]:
+def _contrasts(ds: xr.Dataset) -> list[PanelDrawing]:
     return [
         lambda axes: forest(axes, ds, "ratio", 1.0),
         lambda axes: forest(axes, ds, "final_difference", 0.0),
     ]
 
 
-def _resonance(ds: xr.Dataset) -> list[Panel]:
+def _resonance(ds: xr.Dataset) -> list[PanelDrawing]:
     return [lambda axes: input_spectrum(axes, ds), lambda axes: steps_against_resonance(axes, ds)]
 
 
-DRAWINGS: dict[str, Callable[[xr.Dataset], list[Panel]]] = {
+DRAWINGS: dict[str, Callable[[xr.Dataset], list[PanelDrawing]]] = {
     "scale": _scale,
     "effective_rate": _effective_rate,
     "tangent_kernel": _tangent_kernel,
@@ -133,7 +156,7 @@ DRAWINGS: dict[str, Callable[[xr.Dataset], list[Panel]]] = {
 }
 
 _FOREST = "Interval: two-sided, 95 %, over paired seeds; dashed: no effect."
-_NOTES = {
+NOTES = {
     "scale": "Dots: seeds at their first batch; line: geometric mean. Target: 90 % of the baseline's gain.",
     "effective_rate": f"Lines: geometric means over seeds (and layers). {_FOREST}",
     "tangent_kernel": "Spectra: medians over seeds, by the largest eigenvalue; dots: seeds; line: geometric mean.",

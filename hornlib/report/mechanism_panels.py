@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
-from hornlib.report.learning_curves import COLOURS, LINES
+from hornlib.report.series import COLOURS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,12 +18,15 @@ __all__ = [
     "forest",
     "input_spectrum",
     "over_timesteps",
+    "plain",
     "relation",
     "spectra",
     "steps_against_rate",
     "steps_against_resonance",
     "updates",
 ]
+
+LINES = ("-", "--", "-.", ":", (0, (6, 1, 1, 1, 1, 1)))
 
 GREY = "0.55"
 FAINT = 0.45
@@ -56,14 +59,14 @@ def _make_log(axes: "Axes", which: str) -> None:
         axis.set_minor_formatter(ticker.NullFormatter())
 
 
-def _plain(name: str) -> str:
-    """Return a label of the configuration as it is written: a pair of $ would be read as a formula."""
+def plain(name: str) -> str:
+    """Return a label of the configuration for matplotlib, which would read a pair of `$` as a formula."""
     return name.replace("$", r"\$")
 
 
 def _name_rows(axes: "Axes", names: Sequence[str]) -> None:
     axes.set_yticks(
-        range(len(names)), ["\n".join(textwrap.wrap(_plain(name), 34)) for name in names], fontsize=7
+        range(len(names)), ["\n".join(textwrap.wrap(plain(name), 34)) for name in names], fontsize=7
     )
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.grid(axis="y", color="0.92", linewidth=0.6)
@@ -98,7 +101,7 @@ def relation(axes: "Axes", ds: xr.Dataset, x: xr.DataArray, label: str) -> None:
     for row, name in enumerate(ds["contender"].values.tolist()):
         at = float(centres[0][row]), float(centres[1][row])
         axes.scatter(
-            *at, color=_colour(row), marker="os^Dv"[row // len(COLOURS) % 5], s=30, label=_plain(name)
+            *at, color=_colour(row), marker="os^Dv"[row // len(COLOURS) % 5], s=30, label=plain(name)
         )
     _make_log(axes, "xy")
     axes.set_xlabel(label)
@@ -128,10 +131,17 @@ def comparisons(axes: "Axes", ds: xr.Dataset) -> None:
     """Draw a row a pair, with an interval for each way of pairing learning rates."""
     names = ds["pair"].values.tolist()
     for place, comparison in enumerate(ds["comparison"].values.tolist()):
-        own = ds.sel(comparison=comparison)
+        at_comparison = ds.sel(comparison=comparison)
         rows = np.arange(len(names)) + 0.22 * (place - 1)
         word = comparison.replace("_", " ")
-        _intervals(axes, rows, own["ratio"].values, own["ratio_bound"].values, _colour(place), word)
+        _intervals(
+            axes,
+            rows,
+            at_comparison["ratio"].values,
+            at_comparison["ratio_bound"].values,
+            _colour(place),
+            word,
+        )
     axes.axvline(1, color=GREY, linestyle="--", linewidth=0.9)
     _name_rows(axes, names)
     _make_log(axes, "x")
@@ -147,9 +157,9 @@ def updates(axes: "Axes", ds: xr.Dataset) -> None:
     """Draw each arm's relative updates at its middle learning rate."""
     means = _geometric_mean(ds["relative_update"], "seed", "layer")
     for index, arm in enumerate(_arms(ds)):
-        own = np.flatnonzero(ds["arm"] == arm)
-        row = own[ds["learning_rate"].values[own].argsort()[len(own) // 2]]
-        label = f"{_plain(arm)}, rate {float(ds['learning_rate'][row]):g}"
+        members = np.flatnonzero(ds["arm"] == arm)
+        row = members[ds["learning_rate"].values[members].argsort()[len(members) // 2]]
+        label = f"{plain(arm)}, rate {float(ds['learning_rate'][row]):g}"
         line = LINES[index % len(LINES)]
         axes.plot(ds["training_step"], means[row], color=_colour(index), linestyle=line, label=label)
     _make_log(axes, "y")
@@ -163,16 +173,16 @@ def steps_against_rate(axes: "Axes", ds: xr.Dataset) -> None:
     gain = _geometric_mean(ds["gain"], "seed").values
     steps = _geometric_mean(ds["steps_to_target"], "seed").values
     for index, arm in enumerate(_arms(ds)):
-        own = np.flatnonzero(ds["arm"] == arm)
-        own = own[ds["learning_rate"].values[own].argsort()]
-        rates = ds["learning_rate"].values[own] * gain[own]
+        members = np.flatnonzero(ds["arm"] == arm)
+        members = members[ds["learning_rate"].values[members].argsort()]
+        rates = ds["learning_rate"].values[members] * gain[members]
         axes.plot(
             rates,
-            steps[own],
+            steps[members],
             "o",
             linestyle=LINES[index % len(LINES)],
             color=_colour(index),
-            label=_plain(arm),
+            label=plain(arm),
         )
     _make_log(axes, "xy")
     axes.set_xlabel("learning rate x gain before the read-out")
@@ -190,7 +200,7 @@ def spectra(axes: "Axes", ds: xr.Dataset) -> None:
             shares[index],
             color=_colour(index),
             linestyle=line,
-            label=_plain(name),
+            label=plain(name),
             linewidth=1.2,
         )
     _make_log(axes, "xy")
@@ -202,7 +212,7 @@ def spectra(axes: "Axes", ds: xr.Dataset) -> None:
 def over_timesteps(axes: "Axes", ds: xr.Dataset) -> None:
     """Draw the probe's accuracy over timesteps; a dotted line where there are none."""
     means = ds["probe_accuracy_over_time"].mean("seed")
-    own = ds["probe_accuracy"].mean("seed").values
+    last = ds["probe_accuracy"].mean("seed").values
     for index, name in enumerate(ds["contender"].values.tolist()):
         colour, line = _colour(index), LINES[index // len(COLOURS) % len(LINES)]
         if np.isfinite(means[index]).any():
@@ -213,10 +223,10 @@ def over_timesteps(axes: "Axes", ds: xr.Dataset) -> None:
                 markersize=3,
                 color=colour,
                 linestyle=line,
-                label=_plain(name),
+                label=plain(name),
             )
         else:
-            axes.axhline(own[index], color=colour, linestyle=":", linewidth=1.2, label=_plain(name))
+            axes.axhline(last[index], color=colour, linestyle=":", linewidth=1.2, label=plain(name))
     axes.set_xscale("log", base=2)
     axes.set_xlabel(_label(ds["timesteps"]))
     axes.set_ylabel(_label(ds["probe_accuracy_over_time"]))
@@ -226,10 +236,10 @@ def over_timesteps(axes: "Axes", ds: xr.Dataset) -> None:
 def input_spectrum(axes: "Axes", ds: xr.Dataset) -> None:
     """Draw each arm's input spectrum, and the resonances of its cells below."""
     for index, arm in enumerate(_arms(ds)):
-        own = np.flatnonzero(ds["arm"] == arm)
-        axes.plot(ds["frequency"], ds["input_power"][own[0]], color=_colour(index), label=_plain(arm))
-        resonance = ds["resonance_frequency"].values[own]
-        height = np.full(len(own), -0.02 * (index + 1))
+        members = np.flatnonzero(ds["arm"] == arm)
+        axes.plot(ds["frequency"], ds["input_power"][members[0]], color=_colour(index), label=plain(arm))
+        resonance = ds["resonance_frequency"].values[members]
+        height = np.full(len(members), -0.02 * (index + 1))
         axes.scatter(resonance, height, marker="|", s=40, color=_colour(index), clip_on=False)
     axes.set_yscale("symlog", linthresh=0.05)
     axes.set_xlabel("frequency (cycles a step)")
@@ -240,11 +250,11 @@ def input_spectrum(axes: "Axes", ds: xr.Dataset) -> None:
 def steps_against_resonance(axes: "Axes", ds: xr.Dataset) -> None:
     """Draw steps to the target against the resonance frequency, an arm a line."""
     for index, arm in enumerate(_arms(ds)):
-        own = np.flatnonzero(ds["arm"] == arm)
-        own = own[ds["resonance_frequency"].values[own].argsort()]
-        steps, x = ds["steps_to_target"].values[own], ds["resonance_frequency"].values[own]
+        members = np.flatnonzero(ds["arm"] == arm)
+        members = members[ds["resonance_frequency"].values[members].argsort()]
+        steps, x = ds["steps_to_target"].values[members], ds["resonance_frequency"].values[members]
         axes.scatter(np.repeat(x, steps.shape[1]), steps.ravel(), s=8, alpha=FAINT, color=_colour(index))
-        axes.plot(x, np.exp(np.log(steps).mean(1)), color=_colour(index), label=_plain(arm))
+        axes.plot(x, np.exp(np.log(steps).mean(1)), color=_colour(index), label=plain(arm))
     _make_log(axes, "xy")
     axes.set_xlabel(_label(ds["resonance_frequency"]) + " (cycles a step)")
     axes.set_ylabel(_label(ds["steps_to_target"]))

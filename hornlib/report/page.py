@@ -1,6 +1,6 @@
 """The report: one HTML page that holds everything it shows, made from a results folder."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from importlib.resources import files
 from pathlib import Path
 
@@ -9,8 +9,10 @@ from markupsafe import Markup
 
 from hornlib import __version__
 from hornlib.report.blocks import Chart, Section
-from hornlib.report.evidence import FIGURES_FOLDER, Evidence, collect
+from hornlib.report.evidence import FIGURES_FOLDER, ReportEvidence, collect
+from hornlib.report.figures import embedded_svg, specification, write_figures
 from hornlib.report.sections.answer import answer
+from hornlib.report.sections.compared import origin
 from hornlib.report.sections.contenders import contenders
 from hornlib.report.sections.dynamics import dynamics
 from hornlib.report.sections.efficiency import efficiency
@@ -22,12 +24,11 @@ from hornlib.report.sections.provenance import provenance
 from hornlib.report.sections.speed import speed
 from hornlib.report.sections.stability import stability
 from hornlib.report.sections.tuning import tuning
-from hornlib.report.static import specification, write_figures
 from hornlib.results.atomic import written_atomically
 
 __all__ = ["SECTIONS", "render", "write_report"]
 
-SECTIONS: tuple[Callable[[Evidence], Section], ...] = (
+SECTIONS: tuple[Callable[[ReportEvidence], Section], ...] = (
     answer,
     speed,
     efficiency,
@@ -46,22 +47,25 @@ SECTIONS: tuple[Callable[[Evidence], Section], ...] = (
 TITLE = "Do networks with dynamics of their own learn faster?"
 
 
-def write_report(results_folder: Path, sweeps: Iterable[str], output: Path) -> Path:
-    """Write the page, and its figures as SVG and PNG into `figures/report` of the results folder.
+def write_report(
+    results_folder: Path, sweeps: Iterable[str], output: Path, configuration: Sequence[str | Path] = ()
+) -> Path:
+    """Write the page, and its charts as SVG and PNG into `figures/report` of the results folder.
 
     Args:
-        results_folder: where results.nc (or partial.nc), statistics.nc and the other files are; what is not there
-            is told on the page, with the command that makes it.
+        results_folder: the folder of results.nc (or partial.nc), statistics.nc and the other files. The page names what
+            is missing, with the command that makes it.
         sweeps: names of the sweeps, in the order of the page.
         output: the page, e.g. results/report.html.
+        configuration: the configuration files, which the page names.
 
     Returns:
         `output`.
 
     Raises:
-        ResultsError: a file is damaged, or a folder cannot be written; its name is told.
+        ResultsError: a file is damaged or has another schema version, or a folder cannot be written.
     """
-    evidence = collect(results_folder, sweeps)
+    evidence = collect(results_folder, sweeps, configuration)
     page, charts = render(evidence)
     write_figures(charts, results_folder / FIGURES_FOLDER)
     with written_atomically(output) as temporary:
@@ -69,10 +73,10 @@ def write_report(results_folder: Path, sweeps: Iterable[str], output: Path) -> P
     return output
 
 
-def render(evidence: Evidence) -> tuple[str, list[Chart]]:
+def render(evidence: ReportEvidence) -> tuple[str, list[Chart]]:
     """Return the page as HTML, and the charts in it."""
     sections = [section(evidence) for section in SECTIONS]
-    charts = [block for section in sections for block in section.blocks if isinstance(block, Chart)]
+    charts = [block for section in sections for block in section.all_blocks() if isinstance(block, Chart)]
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("hornlib.report"),
         autoescape=True,
@@ -83,23 +87,16 @@ def render(evidence: Evidence) -> tuple[str, list[Chart]]:
     environment.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "sort_keys": True}
     page = environment.get_template("page.html.jinja").render(
         title=TITLE,
-        subtitle=_subtitle(evidence),
+        subtitle=origin(evidence),
         version=__version__,
         sections=sections,
+        pictures={chart.name: Markup(embedded_svg(chart)) for chart in charts},
         specifications={chart.name: specification(chart, "container", legend=False) for chart in charts},
         style=_verbatim(_template("style.css")),
         script=_verbatim(_template("page.js")),
         vega=_verbatim(_vega() if charts else ""),
     )
     return page, charts
-
-
-def _subtitle(evidence: Evidence) -> str:
-    names = ", ".join(sweep.name for sweep in evidence.sweeps) or "none"
-    unfinished = (
-        ". The sweep is not finished: this is what was there" if evidence.source == "partial.nc" else ""
-    )
-    return f"Sweeps: {names}{unfinished}."
 
 
 def _template(name: str) -> str:
@@ -113,5 +110,5 @@ def _vega() -> str:
 
 
 def _verbatim(text: str) -> Markup:
-    """Let the page's own style and scripts through as they are, but for what would end their element."""
+    """Return the page's own style or script unescaped, except for text that would end its element."""
     return Markup(text.replace("</script", "<\\/script").replace("</style", "<\\/style"))

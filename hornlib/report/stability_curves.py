@@ -1,4 +1,4 @@
-"""What became of runs by the growth predicted of their oscillators, and the integrators' errors: two figures."""
+"""Two figures on stability: outcomes of runs over the predicted growth, and errors of the integrators."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,13 @@ LARGEST_FLOAT32 = float(np.log10(np.finfo(np.float32).max))
 
 
 def draw_outcome(groups: dict[str, xr.Dataset]) -> "Figure":
-    """Draw every run's final metric over the growth predicted of its worst node; diverged runs at chance."""
+    """Return the figure of every run's final metric over the predicted growth of its worst node.
+
+    Diverged runs are drawn at the chance level.
+
+    Args:
+        groups: groups of stability.nc by name.
+    """
     from matplotlib.figure import Figure
 
     cells = groups["cells"]
@@ -33,19 +39,19 @@ def draw_outcome(groups: dict[str, xr.Dataset]) -> "Figure":
     )
     axes.spines[["top", "right"]].set_visible(False)
     if "status" not in cells:
-        axes.set_title("no run is there yet: `hornlib stability --results results.nc` adds what happened")
+        axes.set_title("no run exists yet: `hornlib stability --results results.nc` adds outcomes")
         return figure
-    # 0 has room of its own: one unit is ten decades
+    # linear around 0, where one unit is ten decades
     axes.set_xscale("symlog", linthresh=1.0)
     models = sorted(set(cells["model"].values.tolist()))
     for model, marker in zip(models, MODEL_MARKERS * len(models), strict=False):
-        own = cells.isel(cell=np.flatnonzero(cells["model"] == model))
-        growth, status = own["worst_growth"].values, own["status"].values
-        chance = np.broadcast_to(own["chance_level"].values[:, None], growth.shape)
+        members = cells.isel(cell=np.flatnonzero(cells["model"] == model))
+        growth, status = members["worst_growth"].values, members["status"].values
+        chance = np.broadcast_to(members["chance_level"].values[:, None], growth.shape)
         done, lost = status == "complete", status == "diverged"
         label = f"{model}: complete, n = {int(done.sum())} runs"
         axes.plot(
-            growth[done], own["final_metric"].values[done], marker, color=COMPLETE, alpha=0.6, label=label
+            growth[done], members["final_metric"].values[done], marker, color=COMPLETE, alpha=0.6, label=label
         )
         label = f"{model}: diverged, n = {int(lost.sum())} runs"
         axes.plot(growth[lost], chance[lost], marker, color=DIVERGED, markerfacecolor="none", label=label)
@@ -64,7 +70,11 @@ def draw_outcome(groups: dict[str, xr.Dataset]) -> "Figure":
 
 
 def draw_orders(groups: dict[str, xr.Dataset]) -> "Figure":
-    """Draw the error at a fixed duration over the integration step, with each integrator's order."""
+    """Return the figure of the error at a fixed duration over the integration step, with each integrator's order.
+
+    Args:
+        groups: groups of stability.nc by name.
+    """
     from matplotlib.figure import Figure
     from matplotlib.ticker import NullFormatter, NullLocator
 
@@ -72,11 +82,11 @@ def draw_orders(groups: dict[str, xr.Dataset]) -> "Figure":
     figure = Figure(figsize=(5.4, 4.0), layout="constrained")
     axes = figure.subplots()
     for name, (colour, marker) in zip(orders["integrator"].values, INTEGRATOR_STYLES, strict=False):
-        own = orders.sel(integrator=name)
-        low, high = (float(own["order_bound"].sel(bound=end)) for end in ("low", "high"))
-        label = f"{name}: order {float(own['order']):.3f} [{low:.3f}, {high:.3f}]"
+        at_integrator = orders.sel(integrator=name)
+        low, high = (float(at_integrator["order_bound"].sel(bound=end)) for end in ("low", "high"))
+        label = f"{name}: order {float(at_integrator['order']):.3f} [{low:.3f}, {high:.3f}]"
         style: dict[str, Any] = {"color": colour, "marker": marker, "markersize": 4, "label": label}
-        axes.loglog(orders["integration_step"], own["integration_error"], **style)
+        axes.loglog(orders["integration_step"], at_integrator["integration_error"], **style)
     duration, count = orders.attrs["duration"], orders.attrs["num_oscillators"]
     axes.set(
         xlabel="integration step h",

@@ -1,9 +1,9 @@
-"""Tables of the page: what is shown is rounded and short, what is downloaded is whole."""
+"""Tables of the page: rounded numbers are shown, the download has all digits and all rows."""
 
 from collections.abc import Sequence
 from typing import Self
 
-from hornlib.report.blocks import Entry, Table
+from hornlib.report.blocks import Entry, PageTable
 from hornlib.report.wording import GZIP, bounded, csv_address, number
 
 __all__ = ["Estimate", "Number", "Row", "p_value", "table"]
@@ -15,23 +15,23 @@ MOST_ROWS = 60
 
 
 class Number(float):
-    """A number that a table shows in words of its own, e.g. with its interval.
+    """A number with its own text in the table, e.g. with its interval.
 
     Args:
         value: the number.
-        shown: what stands in the table.
+        shown: its text in the table.
     """
 
     shown: str
 
     def __new__(cls, value: float, shown: str) -> Self:
-        made = super().__new__(cls, value)
-        made.shown = shown
-        return made
+        number_with_text = super().__new__(cls, value)
+        number_with_text.shown = shown
+        return number_with_text
 
 
 class Estimate(Number):
-    """A number with its interval: one column in the page, three in the download.
+    """A number with its interval: one column in the page, three columns in the download.
 
     Args:
         value: the number.
@@ -42,17 +42,17 @@ class Estimate(Number):
     high: float
 
     def __new__(cls, value: float, low: float, high: float) -> Self:  # type: ignore[override]
-        made = super().__new__(cls, value, bounded(value, low, high))
-        made.low, made.high = low, high
-        return made
+        estimate = super().__new__(cls, value, bounded(value, low, high))
+        estimate.low, estimate.high = low, high
+        return estimate
 
 
 def p_value(value: float) -> Number:
-    """Return a p-value as tables show it: below 0.001 no digits; the download has them."""
+    """Return a p-value for a table, which shows "< 0.001" for smaller values; the download has all digits."""
     return Number(value, "< 0.001" if value < 0.001 else number(value))
 
 
-def table(name: str, caption: str, columns: Sequence[str], rows: Sequence[Row]) -> Table:
+def table(name: str, caption: str, columns: Sequence[str], rows: Sequence[Row]) -> PageTable:
     """Return a table with its download.
 
     Args:
@@ -65,7 +65,7 @@ def table(name: str, caption: str, columns: Sequence[str], rows: Sequence[Row]) 
     hidden = max(0, len(rows) - MOST_ROWS)
     address = csv_address(*_download(columns, rows))
     file = f"{name}.csv.gz" if address.startswith(GZIP) else f"{name}.csv"
-    return Table(name, caption, columns, shown, address, file, hidden)
+    return PageTable(name, caption, columns, shown, address, file, hidden)
 
 
 def _download(columns: Sequence[str], rows: Sequence[Row]) -> tuple[list[str], list[Row]]:

@@ -27,12 +27,12 @@ AXES = {
     "training_flops": "training FLOPs",
     "seconds": "calibrated seconds",
 }
-"""Axes of learning curves -> how they are called."""
+"""Axis of a learning curve -> its name."""
 
 COSTS = {**AXES, "training_loss": "training examples (training loss)"}
-"""Axes of cost -> how they are called."""
+"""Axis of cost -> its name."""
 
-KEPT = ",;:=/()[]*!"
+UNESCAPED = ",;:=/()[]*!"
 """Letters that a data: address may hold as they are; encoded, a table would be a third longer."""
 
 LARGE_TABLE = 50_000
@@ -43,11 +43,16 @@ GZIP = "data:application/gzip"
 LARGE, SMALL = 1e6, 1e-3
 
 ROUNDING = 1e-9
-"""Of its interval: an estimate below it is nothing but rounding errors."""
+"""Share of its interval below which an estimate is a rounding error of zero."""
 
 
 def number(value: float, digits: int = 3) -> str:
-    """Return a number with so many significant digits, "–" for NaN; large ones as 1.2e+09."""
+    """Return a number as text.
+
+    Args:
+        value: NaN becomes "–", and large or small numbers are written like 1.2e+09.
+        digits: number of significant digits.
+    """
     if np.isnan(value):
         return "–"
     if np.isinf(value):
@@ -61,7 +66,12 @@ def number(value: float, digits: int = 3) -> str:
 
 
 def bounded(value: float, low: float, high: float) -> str:
-    """Return a number with its interval: 0.71 [0.60, 0.83]; the interval is left out where there is none."""
+    """Return a number with its interval, e.g. 0.71 [0.60, 0.83].
+
+    Args:
+        value: the estimate.
+        low, high: ends of the interval; where both are NaN, the number stands alone.
+    """
     if np.isnan(low) and np.isnan(high):
         return number(value)
     if abs(value) < ROUNDING * max(abs(low), abs(high)):
@@ -75,11 +85,11 @@ def percentage(share: float) -> str:
 
 
 def counted_range(counts: Sequence[float] | np.ndarray) -> str:
-    """Return how many, e.g. of seeds: "10", or "8 to 10" where they differ; "0" where there are none."""
-    known = sorted({int(count) for count in np.ravel(counts) if np.isfinite(count)})
-    if not known:
+    """Return a number of things, e.g. of seeds: "10", "8 to 10" where counts differ, "0" without any."""
+    distinct = sorted({int(count) for count in np.ravel(counts) if np.isfinite(count)})
+    if not distinct:
         return "0"
-    return f"{known[0]}" if len(known) == 1 else f"{known[0]} to {known[-1]}"
+    return f"{distinct[0]}" if len(distinct) == 1 else f"{distinct[0]} to {distinct[-1]}"
 
 
 def sentence(words: str) -> str:
@@ -89,19 +99,24 @@ def sentence(words: str) -> str:
 
 
 def slug(*words: str) -> str:
-    """Return words as one that may be a file's name and an anchor; never empty."""
+    """Return words joined to a name that is valid as a file's name and as an anchor; never empty."""
     joined = "-".join(re.sub(r"[^a-z0-9]+", "-", word.lower()).strip("-") for word in words)
     return re.sub(r"-+", "-", joined).strip("-") or "unnamed"
 
 
 def csv_address(columns: Sequence[str], rows: Sequence[Sequence[str | float]]) -> str:
-    """Return a table as CSV in a data: address, nothing for NaN; a large one compressed by gzip."""
+    """Return a table as CSV in a data: address; a large table is compressed by gzip.
+
+    Args:
+        columns: headings.
+        rows: text and numbers; NaN becomes an empty entry.
+    """
     lines = [",".join(_quoted(entry) for entry in row) for row in (columns, *rows)]
     text = "\n".join(lines) + "\n"
     if len(text) > LARGE_TABLE:
         packed = gzip.compress(text.encode(), mtime=0)  # the same table gives the same page
         return f"{GZIP};base64,{base64.b64encode(packed).decode()}"
-    return "data:text/csv;charset=utf-8," + urllib.parse.quote(text, safe=KEPT)
+    return "data:text/csv;charset=utf-8," + urllib.parse.quote(text, safe=UNESCAPED)
 
 
 def _quoted(entry: str | float) -> str:

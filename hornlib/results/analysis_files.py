@@ -1,8 +1,10 @@
-"""Kinds of the files that analyses beside the main flow write, and that the report reads."""
+"""Kinds of the files that analyses of results.nc write, and that the report reads."""
 
 from hornlib.results.netcdf import FileKind
 
-__all__ = ["EXPERIMENT_FILE", "STABILITY_FILE"]
+__all__ = ["EXPERIMENT_FILE", "STABILITY_FILE", "STATISTICS_FILE"]
+
+STATISTICS_FILE = FileKind("statistics file", 2, "`hornlib statistics` writes it anew")
 
 STABILITY_FILE = FileKind("stability file", 1, "`hornlib stability` writes it anew")
 

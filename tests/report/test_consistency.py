@@ -9,7 +9,7 @@ import pytest
 import xarray as xr
 
 from hornlib.parameters.statistics import Claim, StatisticsSettings
-from hornlib.report.blocks import Cards, Table
+from hornlib.report.blocks import Cards, PageTable
 from hornlib.report.evidence import SweepEvidence, collect
 from hornlib.report.sections.answer import answer
 from hornlib.report.sections.efficiency import efficiency
@@ -169,7 +169,7 @@ def parsed(text):
 
 
 def test_no_row_of_the_page_contradicts_itself(sections):
-    tables = [block for section in sections for block in section.blocks if isinstance(block, Table)]
+    tables = [block for section in sections for block in section.all_blocks() if isinstance(block, PageTable)]
     num_rows = 0
     for table in tables:
         columns = {name: place for place, name in enumerate(table.columns)}
@@ -188,7 +188,9 @@ def test_no_row_of_the_page_contradicts_itself(sections):
 
 def test_verdicts_and_sentences_say_what_their_comparisons_say(summary, sections):
     rows = next(
-        block for block in sections[0].blocks if isinstance(block, Table) and "comparisons" in block.name
+        block
+        for block in sections[0].all_blocks()
+        if isinstance(block, PageTable) and "comparisons" in block.name
     )
     words = {}
     for row in rows.rows:
@@ -222,12 +224,12 @@ def agree_with_words(sentence):
 
 
 def test_cards_show_the_verdicts_and_intervals_of_the_statistics(summary, sections):
-    (cards,) = [block for block in sections[0].blocks if isinstance(block, Cards)]
+    (cards,) = [block for block in sections[0].all_blocks() if isinstance(block, Cards)]
     assert [card.verdict for card in cards.cards] == summary["overall_verdict"].values.tolist()
     assert [card.question for card in cards.cards] == summary["question"].values.tolist()
     for card in cards.cards:
         for interval in card.intervals:
-            ratio = parsed(interval.told.partition(", n =")[0].replace(", ", " "))[0]
+            ratio = parsed(interval.words.partition(", n =")[0].replace(", ", " "))[0]
             assert (interval.point < interval.one) == (ratio < 1) or ratio == pytest.approx(1, abs=5e-3)
 
 

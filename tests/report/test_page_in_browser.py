@@ -64,8 +64,8 @@ class Browser:
         message, self.pending = self.pending.split(b"\0", 1)
         return json.loads(message)
 
-    def open(self, path, width, **media):
-        """Open a page and wait until its charts are drawn."""
+    def open(self, path, width, unfold=True, **media):
+        """Open a page, unfold its sections if asked, and wait until the charts in view are drawn again by vega."""
         self.events.clear()
         self.call(
             "Emulation.setDeviceMetricsOverride",
@@ -80,23 +80,31 @@ class Browser:
         while not self.evaluate("document.documentElement?.dataset.charts === 'drawn'"):
             assert time.monotonic() < deadline, "the charts are not drawn after a minute"
             time.sleep(0.02)
+        if unfold:
+            self.evaluate("document.querySelectorAll('details').forEach(fold => { fold.open = true; })")
+            while self.evaluate("document.querySelector('.chart:not([data-drawn=done])') !== null"):
+                assert time.monotonic() < deadline, "the unfolded charts are not drawn after a minute"
+                time.sleep(0.02)
 
     def evaluate(self, script):
-        found = self.call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
-        assert "exceptionDetails" not in found, found
-        return found["result"].get("value")
+        answer = self.call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
+        assert "exceptionDetails" not in answer, answer
+        return answer["result"].get("value")
 
     def complaints(self):
         """Return what the console, the log and uncaught errors say, and every request but for the page itself."""
         complaints = []
         for event in self.events:
-            told = event.get("params", {})
-            if event.get("method") == "Runtime.consoleAPICalled" and told["type"] in ("error", "warning"):
-                complaints.append(told["args"])
+            parameters = event.get("params", {})
+            if event.get("method") == "Runtime.consoleAPICalled" and parameters["type"] in (
+                "error",
+                "warning",
+            ):
+                complaints.append(parameters["args"])
             if event.get("method") in ("Runtime.exceptionThrown", "Log.entryAdded"):
-                complaints.append(told)
+                complaints.append(parameters)
             if event.get("method") == "Network.requestWillBeSent":
-                url, page = told["request"]["url"], told["type"] == "Document"
+                url, page = parameters["request"]["url"], parameters["type"] == "Document"
                 if not url.startswith("data:") and not (page and url.startswith("file:")):
                     complaints.append(url[:200])
         return complaints
@@ -197,16 +205,53 @@ def test_tables_sort_by_size_and_back(browser, page):
     keys = f"[...{table}.querySelectorAll('tbody tr')].map(r => +r.cells[3].dataset.key)"
     for descending in (False, True):
         browser.evaluate(f"{table}.querySelectorAll('th button')[3].click()")
-        found = browser.evaluate(keys)
-        assert len(found) == 4 and found == sorted(found, reverse=descending)
+        values = browser.evaluate(keys)
+        assert len(values) == 4 and values == sorted(values, reverse=descending)
     assert browser.evaluate(f"{table}.querySelectorAll('th')[3].getAttribute('aria-sort')") == "descending"
+
+
+def num_printed_pages(browser):
+    printed = base64.b64decode(browser.call("Page.printToPDF", printBackground=True)["data"])
+    assert printed.startswith(b"%PDF")
+    return len(re.findall(rb"/Type\s*/Page\b", printed))
+
+
+def test_page_prints_what_is_unfolded(browser, page):
+    browser.open(page, 1280, unfold=False)
+    first_page = num_printed_pages(browser)
+    browser.open(page, 1280)
+    assert first_page <= 2 < num_printed_pages(browser)
+
+
+def test_a_link_of_the_index_unfolds_its_section_and_the_index_marks_it(browser, page):
+    browser.open(page, 1280, unfold=False)
+    marked = "[...document.querySelectorAll('nav a[aria-current]')].map(a => a.hash)"
+    wait_for(browser, marked, ["#answer"])
+    assert not browser.evaluate("document.getElementById('speed').checkVisibility()")
+    browser.evaluate("document.querySelector('nav a[href=\"#speed\"]').click()")
+    wait_for(browser, marked, ["#speed"])
+    assert browser.evaluate("document.getElementById('speed').checkVisibility()")
+
+
+def wait_for(browser, script, value):
+    deadline = time.monotonic() + 20
+    while (last := browser.evaluate(script)) != value:
+        assert time.monotonic() < deadline, last
+        time.sleep(0.05)
+
+
+def test_on_a_phone_every_entry_of_a_table_is_in_view_under_its_heading(browser, page):
+    browser.open(page, 400)
+    outside = """[...document.querySelectorAll('td')].filter(e => {
+      const box = e.getBoundingClientRect(); return box.right > innerWidth || box.left < 0;
+    }).map(e => e.textContent)"""
+    assert browser.evaluate(outside) == []
+    heading = "getComputedStyle(document.querySelectorAll('td.number')[0], '::before').content"
+    assert browser.evaluate(heading).strip('"').rstrip().endswith(":")
 
 
 def test_page_prints_light_and_within_the_paper(browser, page):
     dark = [{"name": "prefers-color-scheme", "value": "dark"}]
-    browser.open(page, 1280, features=dark)
-    printed = base64.b64decode(browser.call("Page.printToPDF", printBackground=True)["data"])
-    assert printed.startswith(b"%PDF") and len(re.findall(rb"/Type\s*/Page\b", printed)) >= 3
     browser.open(page, 700, media="print", features=dark)
     assert browser.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     assert browser.evaluate("getComputedStyle(document.querySelector('nav')).display") == "none"

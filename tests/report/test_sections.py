@@ -1,4 +1,4 @@
-"""Sections: what stands in stability.nc, mechanism/, dynamics/ and the statistics of a grid is told and drawn."""
+"""Sections: they show and draw what stability.nc, mechanism/, dynamics/ and the statistics of a grid hold."""
 
 import dataclasses
 import warnings
@@ -6,14 +6,15 @@ import warnings
 import numpy as np
 import pytest
 import xarray as xr
+from matplotlib.figure import Figure
 
 from hornlib.grid.cell import parse_specification
-from hornlib.report.blocks import Chart, Facts, Heading, Missing, Paragraph, Picture, Table
+from hornlib.report.blocks import Chart, Facts, Heading, Missing, PageTable, Paragraph, Picture
 from hornlib.report.evidence import collect
 from hornlib.report.sections import mechanism as mechanism_section
 from hornlib.report.sections import stability as stability_section
 from hornlib.report.sections.contenders import contenders
-from hornlib.report.sections.dynamics import VIEWS, dynamics
+from hornlib.report.sections.dynamics import PROBE_CHARTS, dynamics
 from hornlib.report.sections.efficiency import efficiency
 from hornlib.report.sections.final import final
 from hornlib.report.sections.mechanism import mechanism
@@ -30,8 +31,6 @@ from hornlib.results.dynamics_file import (
     write_dynamics_file,
 )
 
-PNG = b"\x89PNG fake"
-
 
 @pytest.fixture(scope="module")
 def evidence(folder):
@@ -47,14 +46,14 @@ def with_statistics(evidence, **variables):
 
 
 def kinds(section, kind):
-    return [block for block in section.blocks if isinstance(block, kind)]
+    return [block for block in section.all_blocks() if isinstance(block, kind)]
 
 
 def rows_of(chart, column):
     """Return the rows of a chart that have a column; data that layers share stand beside them."""
     specification = chart.specification
-    found = [specification, *specification["layer"]]
-    data = [part["data"]["values"] for part in found if "data" in part]
+    parts = [specification, *specification["layer"]]
+    data = [part["data"]["values"] for part in parts if "data" in part]
     return next(rows for rows in data if column in rows[0])
 
 
@@ -66,25 +65,25 @@ def shown(table, column):
 
 def test_the_forest_and_its_table_hold_the_ratios_of_the_subject(evidence):
     ds = evidence.sweeps[0].statistics
-    found = kinds(speed(evidence), Table)[0]
+    found = kinds(speed(evidence), PageTable)[0]
     at = {"target": 0.9, "axis": "samples", "contender": "horn"}
     wanted = sorted(float(ds["ratio"].sel({**at, "rival": rival})) for rival in ("cnn", "leaky"))
     assert [float(row[3].key) for row in found.rows] == pytest.approx(wanted)
     assert {row[1].shown for row in found.rows} == {"cnn", "leaky"}
-    forest = kinds(speed(evidence), Chart)[0]
+    forest = next(chart for chart in kinds(speed(evidence), Chart) if "ratios" in chart.name)
     values = rows_of(forest, "ratio")
     assert sorted(row["ratio"] for row in values) == pytest.approx(wanted, rel=1e-3)
     assert all(row["low"] <= row["ratio"] <= row["high"] for row in values)
 
 
-def test_learning_curves_are_those_of_the_best_cell_on_four_axes(evidence):
+def test_learning_curves_are_those_of_the_best_cell_on_every_axis(evidence):
     charts = [chart for chart in kinds(speed(evidence), Chart) if "curves" in chart.name]
     assert [chart.name.split("curves-")[1] for chart in charts] == [
         "step",
         "samples",
         "training-flops",
-        "seconds",
     ]
+    assert "hornlib calibrate" in [block.command for block in kinds(speed(evidence), Missing)]
     results = evidence.sweeps[0].results
     median = results["validation_metric"].isel(cell=0).median("seed").values
     own = [row["y"] for row in rows_of(charts[0], "series") if row["series"] == "horn"]
@@ -92,7 +91,7 @@ def test_learning_curves_are_those_of_the_best_cell_on_four_axes(evidence):
 
 
 def test_final_metrics_are_compared_with_n_and_margin(evidence):
-    tables = {block.name: block for block in kinds(final(evidence), Table)}
+    tables = {block.name: block for block in kinds(final(evidence), PageTable)}
     differences = tables["thesis-final-differences"]
     assert set(shown(differences, "rival")) == {"cnn", "leaky"}
     assert set(shown(differences, "at most 0.01 worse")) <= {"yes", "no", "undecided"}
@@ -101,7 +100,7 @@ def test_final_metrics_are_compared_with_n_and_margin(evidence):
 
 
 def test_one_dataset_hides_algoperfs_score_and_says_why(evidence):
-    arms = {block.name: block for block in kinds(final(evidence), Table)}["thesis-arms"]
+    arms = {block.name: block for block in kinds(final(evidence), PageTable)}["thesis-arms"]
     assert list(arms.columns) == ["arm", "interquartile mean"]
     assert "No AlgoPerf score for horn, cnn, leaky: one dataset" in arms.caption
 
@@ -114,20 +113,20 @@ def test_scores_stand_with_what_they_are_among_and_with_who_has_none(evidence):
         algoperf_score=(dims, np.array([[0.9], [0.4], [np.nan]])),
         algoperf_reason=(dims, np.array([[""], [""], ["several presentations"]], object)),
     )
-    arms = {block.name: block for block in kinds(final(scored), Table)}["thesis-arms"]
+    arms = {block.name: block for block in kinds(final(scored), PageTable)}["thesis-arms"]
     assert sorted(shown(arms, "AlgoPerf's score")) == ["0.4", "0.9", "–"]
     assert "among arms of the same presentation" in arms.caption
     assert f"No AlgoPerf score for {statistics[dims[0]].values[2]}: several presentations." in arms.caption
 
 
 def test_sizes_of_networks_that_change_stand_beside_the_last_and_of_others_do_not(evidence):
-    (plain,) = kinds(contenders(evidence), Table)
+    (plain,) = kinds(contenders(evidence), PageTable)
     assert "parameters" in plain.columns and "largest parameters" not in plain.columns
     last = evidence.sweeps[0].statistics["num_parameters"]
     grown = with_statistics(evidence).sweeps[0].statistics
     grown = grown.assign_coords(largest_num_parameters=("contender", last.values + np.array([0, 1000, 0])))
     changed = dataclasses.replace(evidence.sweeps[0], statistics=grown)
-    (both,) = kinds(contenders(dataclasses.replace(evidence, sweeps=[changed])), Table)
+    (both,) = kinds(contenders(dataclasses.replace(evidence, sweeps=[changed])), PageTable)
     assert "largest parameters" in both.columns and "of the last evaluation" in both.caption
     assert shown(both, "largest parameters") != shown(both, "parameters")
 
@@ -164,10 +163,12 @@ def test_the_parameter_that_matters_most_is_named_with_its_share(evidence):
     effects, shares = kinds(section, Chart)
     assert "n = 4 cells x 8 seeds" in effects.caption and "timesteps=4, 0.2 [0.1, 0.3]" in effects.alternative
     assert shares.caption.startswith(
-        "timesteps matters most, with 90% [80%, 95%] of the variance, in 97% of bootstrap draws. The cells differ "
-        "(F test of any difference, p = 0.001, 0.002 after Holm's correction over the datasets)."
+        "timesteps matters most, with 90% [80%, 95%] of the variance, in 97% of bootstrap draws."
     )
-    assert shown(kinds(section, Table)[0], "share") == ["0.1"]
+    assert effects.caption.startswith(
+        "The cells differ (F test of any difference, p = 0.001, 0.002 after Holm's correction over the datasets)."
+    )
+    assert shown(kinds(section, PageTable)[0], "share") == ["0.1"]
     assert isinstance(parameters(evidence).blocks[0], Missing)
 
 
@@ -176,8 +177,8 @@ def test_the_parameter_that_matters_most_is_named_with_its_share(evidence):
     [
         (
             {"largest_in_draws": [[[0.55, 0.45]]]},
-            "No parameter is told apart: timesteps has the largest share, 90% [80%, 95%] of the variance, in 55% of "
-            "bootstrap draws; an order is told from 95% on, and only where the cells differ. The cells differ",
+            "No parameter stands out: timesteps has the largest share, 90% [80%, 95%] of the variance, in 55% of "
+            "bootstrap draws.",
         ),
         (
             {"difference_p": [[0.049]], "difference_p_holm": [[0.098]]},
@@ -185,12 +186,13 @@ def test_the_parameter_that_matters_most_is_named_with_its_share(evidence):
         ),
     ],
 )
-def test_without_the_test_or_the_draws_no_parameter_is_told_apart(evidence, changed, sentence):
+def test_without_the_test_or_the_draws_no_parameter_stands_out(evidence, changed, sentence):
     values = grid_statistics() | {"leading_parameter": (("dataset", "outcome"), np.array([[""]], object))}
     values |= {name: (values[name][0], numbers) for name, numbers in changed.items()}
     effects, shares = kinds(parameters(with_statistics(evidence, **values)), Chart)
     assert "matters most" not in shares.caption + shares.alternative
-    assert "No parameter is told apart" in shares.caption and sentence in shares.caption
+    assert "No parameter stands out" in shares.caption
+    assert sentence in f"{shares.caption} {effects.caption}"
     assert ("not shown" in effects.caption) == ("difference_p" in changed)
 
 
@@ -206,7 +208,7 @@ def test_one_parameter_leads_nobody(evidence):
     values = grid_statistics() | {"total_share": (("dataset", "outcome", "axis_name"), [[[0.9, np.nan]]])}
     values["leading_parameter"] = (("dataset", "outcome"), np.array([[""]], object))
     _, shares = kinds(parameters(with_statistics(evidence, **values)), Chart)
-    assert shares.caption.startswith("timesteps is the only parameter. The cells differ")
+    assert shares.caption.startswith("timesteps is the only parameter.")
 
 
 def test_levels_of_a_real_grid_are_named_and_the_learning_rate_is_not_said_to_be_chosen(folder):
@@ -219,16 +221,18 @@ def test_levels_of_a_real_grid_are_named_and_the_learning_rate_is_not_said_to_be
     assert {"timesteps=4", "timesteps=16", "heterogeneity=0"} <= {
         row["level"] for row in rows_of(effects, "level")
     }
-    assert "at the one learning rate given" in effects.caption and "budget" in effects.caption
+    reading = kinds(parameters(one_rate), Paragraph)[0].text
+    assert "at the one learning rate given" in reading and "budget" in effects.caption
 
 
 def test_holms_correction_and_arrivals_stand_with_every_axis(evidence):
-    on_samples, on_flops = (kinds(section(evidence), Table)[0] for section in (speed, efficiency))
+    assert "simultaneous 95 % intervals" in kinds(speed(evidence), PageTable)[0].caption
+    on_samples, on_flops = (kinds(section(evidence), PageTable)[0] for section in (speed, efficiency))
     for found in (on_samples, on_flops):
         columns = list(found.columns)
         for name in ("p", "p, Holm", "n", "arrived", "rival arrived"):
             assert all(np.isfinite(row[columns.index(name)].key) for row in found.rows), name
-        assert shown(found, "needs less") == ["yes", "yes"] and "simultaneous 95 % intervals" in found.caption
+        assert shown(found, "needs less") == ["yes", "yes"]
         assert {"ratio if arrived", "ratio of means", "ratio of expected cost"} <= set(columns)
         assert "difference of shares" not in columns
 
@@ -236,7 +240,7 @@ def test_holms_correction_and_arrivals_stand_with_every_axis(evidence):
 def test_the_training_loss_is_a_control_on_the_page(evidence):
     statistics = evidence.sweeps[0].statistics
     measured = with_statistics(evidence, arrived=statistics["arrived"].fillna(8))
-    names = [block.name for block in kinds(speed(measured), Table)]
+    names = [block.name for block in kinds(speed(measured), PageTable)]
     assert names == ["thesis-ratios-samples-table", "thesis-ratios-training-loss-table"]
 
 
@@ -245,17 +249,18 @@ def test_ratios_with_too_few_arrivals_are_not_drawn_and_not_shown(evidence):
     words = statistics["conclusion"].copy()
     words.loc[{"contender": "horn", "rival": "cnn", "axis": "samples"}] = "too few arrivals"
     few = with_statistics(evidence, conclusion=words)
-    found = kinds(speed(few), Table)[0]
+    found = kinds(speed(few), PageTable)[0]
     row = shown(found, "rival").index("cnn")
     assert shown(found, "ratio")[row] == "–" and shown(found, "needs less")[row] == "too few arrivals"
-    (drawn,) = rows_of(kinds(speed(few), Chart)[0], "ratio")
+    forest = next(chart for chart in kinds(speed(few), Chart) if "ratios" in chart.name)
+    (drawn,) = rows_of(forest, "ratio")
     assert drawn["pair"] == "horn : leaky"
 
 
 def test_where_runs_diverged_two_statements_replace_the_interval(evidence):
     statistics = evidence.sweeps[0].statistics
     changed = {"two_part": statistics["two_part"] * 0 + 1, "ratio_bound": statistics["ratio_bound"] * np.nan}
-    found = kinds(speed(with_statistics(evidence, **changed)), Table)[0]
+    found = kinds(speed(with_statistics(evidence, **changed)), PageTable)[0]
     assert "replace the interval" in found.caption
     assert all("[" not in ratio for ratio in shown(found, "ratio"))
     assert all("[" in difference for difference in shown(found, "difference of shares"))
@@ -279,9 +284,10 @@ def as_tuned(evidence):
 
 
 def test_tuning_shows_the_expected_best_and_its_cost(evidence):
-    assert isinstance(tuning(evidence).blocks[0], Paragraph)
+    (missing,) = tuning(evidence).blocks
+    assert "tunes no parameter" in missing.what and "config/horn.yaml" in missing.where
     section = tuning(as_tuned(evidence))
-    (chart,), (costs,) = kinds(section, Chart), kinds(section, Table)
+    (chart,), (costs,) = kinds(section, Chart), kinds(section, PageTable)
     assert "n = 3 trials" in chart.caption and "650" in chart.alternative
     assert shown(costs, "contender") == ["horn"] and shown(costs, "all trials, training examples seen") == [
         "100,000"
@@ -305,18 +311,15 @@ def test_tuning_shows_trials_per_tuned_parameter_and_marks_values_at_an_edge(evi
     )
     (sweep,) = as_tuned(evidence).sweeps
     tuned = dataclasses.replace(evidence, sweeps=[dataclasses.replace(sweep, results=results)])
-    chosen = kinds(tuning(tuned), Table)[0]
+    chosen = kinds(tuning(tuned), PageTable)[0]
     assert shown(chosen, "at the edge") == ["† learning_rate, num_cycles"]
     assert shown(chosen, "trials per tuned parameter") == ["5.33"]
     assert shown(chosen, "finalists") == [str(num_finalists) if num_finalists else "–"]
     assert "may do better with a wider range" in chosen.caption
 
 
-def test_an_experiment_is_told_by_its_question_its_sentence_and_its_figure(evidence, monkeypatch, tmp_path):
-    paths = [tmp_path / "mechanism-scale.svg", tmp_path / "mechanism-scale.png"]
-    for path in paths:
-        path.write_bytes(PNG)
-    monkeypatch.setattr(mechanism_section, "plot_experiment", lambda ds, folder: paths)
+def test_an_experiment_has_its_question_its_sentence_and_one_drawing_for_each_panel(evidence, monkeypatch):
+    monkeypatch.setattr(mechanism_section, "draw_experiment_panels", lambda ds: [Figure(), Figure()])
     about = {
         "question": "Is it the gain?",
         "sentence": "No: 0.9 [0.8, 1.1].",
@@ -328,14 +331,12 @@ def test_an_experiment_is_told_by_its_question_its_sentence_and_its_figure(evide
     assert [block.title for block in kinds(section, Heading)] == ["Scale", "Unheard of"]
     assert [block.text for block in kinds(section, Paragraph)] == [about["question"], about["sentence"]] * 2
     (picture,) = kinds(section, Picture)
-    assert picture.address.startswith("data:image/svg+xml;base64,") and "n = 9 seeds" in picture.caption
+    assert [drawing.address[:26] for drawing in picture.drawings] == ["data:image/svg+xml;base64,"] * 2
+    assert "n = 9 seeds" in picture.caption
 
 
-def test_stability_stands_beside_what_happened(evidence, monkeypatch, tmp_path):
-    paths = [tmp_path / f"stability_maps-plane.{kind}" for kind in ("png", "svg")]
-    for path in paths:
-        path.write_bytes(PNG)
-    monkeypatch.setattr(stability_section, "plot_stability", lambda path, folder: paths)
+def test_predictions_of_stability_stand_beside_outcomes(evidence, monkeypatch):
+    monkeypatch.setattr(stability_section, "draw_stability_panels", lambda groups, part: [Figure()])
     monkeypatch.setattr(stability_section, "FIGURES", {"plane": None})
     cells = xr.Dataset(
         {"num_runs": (("expectation", "outcome"), [[3, 1], [0, 4]])},
@@ -351,7 +352,7 @@ def test_stability_stands_beside_what_happened(evidence, monkeypatch, tmp_path):
         coords={"integrator": ["symplectic_euler"], "bound": ["low", "high"]},
     )
     section = stability(dataclasses.replace(evidence, stability={"cells": cells, "orders": orders}))
-    outcomes, measured = kinds(section, Table)
+    outcomes, measured = kinds(section, PageTable)
     assert shown(outcomes, "diverged") == ["1", "4"] and "n = 8 runs of 2 cells" in outcomes.caption
     assert shown(measured, "order") == ["1"] and len(kinds(section, Picture)) == 1
     assert isinstance(stability(evidence).blocks[0], Missing)
@@ -380,7 +381,7 @@ def test_probes_are_drawn_for_the_fastest_cell_of_each_arm(evidence, tmp_path):
         warnings.simplefilter("error")
         section = dynamics(dataclasses.replace(probed, dynamics=[path]))
     charts = kinds(section, Chart)
-    assert len(charts) == len(VIEWS) - 1
+    assert len(charts) == len(PROBE_CHARTS) - 1
     drawn = rows_of(charts[0], "series")
     expected = np.median(numbers["state_rms"][:, -1, 0, :5], axis=0)
     np.testing.assert_allclose([row["y"] for row in drawn], expected, rtol=1e-3)
@@ -389,7 +390,7 @@ def test_probes_are_drawn_for_the_fastest_cell_of_each_arm(evidence, tmp_path):
     assert isinstance(nobody.blocks[0], Paragraph) and isinstance(dynamics(evidence).blocks[0], Missing)
 
 
-def test_the_cost_of_batch_norms_statistics_is_told_as_a_share_of_training(evidence):
+def test_the_cost_of_batch_norms_statistics_is_a_share_of_training(evidence):
     (sweep,) = evidence.sweeps
     results = sweep.results.assign(statistics_flops=0.032 * sweep.results["training_flops"])
     with_cost = dataclasses.replace(evidence, sweeps=[dataclasses.replace(sweep, results=results)])

@@ -8,7 +8,8 @@ import xarray as xr
 
 from hornlib.errors import ResultsError
 from hornlib.report import stability_maps
-from hornlib.report.stability_maps import FIGURES, draw_stability, plot_stability
+from hornlib.report.stability_maps import FIGURES, draw_stability, draw_stability_panels, plot_stability
+from hornlib.results.analysis_files import STABILITY_FILE
 
 INTEGRATORS = ["symplectic_euler", "explicit_euler", "implicit_damping"]
 
@@ -93,7 +94,7 @@ def groups():
 @pytest.fixture
 def stability(tmp_path, groups):
     path = tmp_path / "stability.nc"
-    xr.Dataset().to_netcdf(path)
+    xr.Dataset(attrs={"schema_version": STABILITY_FILE.schema_version}).to_netcdf(path)
     for name, group in groups.items():
         group.to_netcdf(path, mode="a", group=name)
     return path
@@ -152,11 +153,25 @@ def test_diverged_runs_stand_at_chance_and_missing_ones_nowhere(groups):
     assert sorted(drawn) == sorted([[0, 0.9], [0, 0.8], [45, 0.1], [45, 0.1], [0, 0.7], [3, 0.1], [2, 0.6]])
 
 
+def test_each_panel_of_the_maps_is_a_drawing_of_its_own(groups):
+    planes, shares = (draw_stability_panels(groups, part) for part in ("plane", "heterogeneity"))
+    assert [points(figure.axes[0], "X") for figure in planes] == [[(2.6, 0.2)], [], []]
+    assert ["theory" in figure.axes[0].get_title() for figure in shares] == [True, False]
+
+
+def test_a_file_of_another_schema_version_is_refused(groups, tmp_path):
+    xr.Dataset(attrs={"schema_version": STABILITY_FILE.schema_version + 1}).to_netcdf(
+        tmp_path / "stability.nc"
+    )
+    with pytest.raises(ResultsError, match=r"stability\.nc: has schema version \d+"):
+        plot_stability(tmp_path / "stability.nc", tmp_path)
+
+
 def test_predictions_alone_are_drawn_before_training(groups):
     groups["cells"] = cells(trained=False)
     axes = draw_stability(groups, "plane").axes[0]
     assert points(axes, "o") == [(0.5, 0.1), (2.6, 0.2)]
-    assert "no run is there yet" in draw_stability(groups, "outcome").axes[0].get_title()
+    assert "no run exists yet" in draw_stability(groups, "outcome").axes[0].get_title()
 
 
 def test_a_sweep_without_oscillators_draws_the_maps_alone(groups):

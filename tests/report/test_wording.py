@@ -86,11 +86,11 @@ def test_a_pair_says_once_what_both_share():
     assert tuned.label == "horn : cnn on digits, tuned for speed" and tuned.pair == "horn : cnn"
 
 
-def test_a_pair_tells_how_many_arrived_only_where_some_did_not():
-    assert pair(0.5, 0.2, 0.9, arrived=8, rival_arrived=8).told == "0.5 [0.2, 0.9], n = 8"
-    assert pair(0.5, 0.2, 0.9, arrived=7, rival_arrived=8).told == "0.5 [0.2, 0.9], n = 8, 7 and 8 arrived"
+def test_a_pair_has_the_number_of_arrivals_only_where_some_did_not_arrive():
+    assert pair(0.5, 0.2, 0.9, arrived=8, rival_arrived=8).words == "0.5 [0.2, 0.9], n = 8"
+    assert pair(0.5, 0.2, 0.9, arrived=7, rival_arrived=8).words == "0.5 [0.2, 0.9], n = 8, 7 and 8 arrived"
     few = pair(1, 0.99, 1.01, arrived=2, rival_arrived=1, word="too few arrivals")
-    assert few.told == "too few arrivals, n = 8, 2 and 1 arrived" and not few.has_ratio
+    assert few.words == "too few arrivals, n = 8, 2 and 1 arrived" and not few.has_ratio
 
 
 def test_the_strongest_pairs_are_kept_in_their_order():

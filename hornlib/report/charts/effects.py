@@ -7,13 +7,13 @@ import altair as alt
 
 from hornlib.report.charts.style import GREY, Layered, rows
 
-__all__ = ["Effect", "Share", "effects_chart", "shares_chart"]
+__all__ = ["LevelEffect", "Share", "effects_chart", "shares_chart"]
 
 ROW = 24
 BLUE, SKY = "#0072B2", "#56B4E9"
 
 
-class Effect(NamedTuple):
+class LevelEffect(NamedTuple):
     """The main effect of one level of a parameter, e.g. timesteps=8, with its interval."""
 
     level: str
@@ -30,12 +30,12 @@ class Share(NamedTuple):
     total: float
 
 
-def effects_chart(effects: Sequence[Effect], title: str) -> Layered:
+def effects_chart(effects: Sequence[LevelEffect], title: str) -> Layered:
     """Return the chart of main effects around 0, level below level."""
-    data = rows(**dict(zip(Effect._fields, zip(*effects, strict=True), strict=True)))
+    data = rows(**dict(zip(LevelEffect._fields, zip(*effects, strict=True), strict=True)))
     tooltip = [
         alt.Tooltip("level:N"),
-        *(alt.Tooltip(f"{name}:Q", format=".3~g") for name in Effect._fields[1:]),
+        *(alt.Tooltip(f"{name}:Q", format=".3~g") for name in LevelEffect._fields[1:]),
     ]
     base = alt.Chart(data).encode(y=alt.Y("level:N", sort=None, title=None, axis=alt.Axis(labelLimit=150)))
     interval = base.mark_rule(strokeWidth=2.5, stroke=BLUE).encode(

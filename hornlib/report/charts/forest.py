@@ -22,22 +22,22 @@ WIDEST = 100.0
 BLUE = "#0072B2"
 
 
-def forest_chart(found: Sequence[Comparison], title: str) -> Layered:
+def forest_chart(pairs: Sequence[Comparison], title: str) -> Layered:
     """Return the forest plot of pairs; below 1 the first of a pair needs less.
 
     Args:
-        found: pairs, each with a finite ratio; at least one.
-        title: of the axis.
+        pairs: at least one, each with a finite ratio.
+        title: title of the axis.
     """
-    domain = _domain(found)
+    domain = _domain(pairs)
     data = rows(
-        place=[str(index) for index in range(len(found))],
-        words=[f"{pair.told}\n{pair.label}" for pair in found],
-        pair=[pair.label for pair in found],
-        ratio=[_end(pair.ratio, pair.ratio, domain) for pair in found],
-        low=[_end(pair.low, pair.ratio, domain) for pair in found],
-        high=[_end(pair.high, pair.ratio, domain) for pair in found],
-        n=[pair.num_pairs for pair in found],
+        place=[str(index) for index in range(len(pairs))],
+        words=[f"{pair.label}\n{pair.words}" for pair in pairs],
+        pair=[pair.label for pair in pairs],
+        ratio=[_end(pair.ratio, pair.ratio, domain) for pair in pairs],
+        low=[_end(pair.low, pair.ratio, domain) for pair in pairs],
+        high=[_end(pair.high, pair.ratio, domain) for pair in pairs],
+        n=[pair.num_pairs for pair in pairs],
     )
     scale = alt.Scale(type="log", domain=list(domain), nice=False)
     axis = alt.Axis(format="~g", tickCount=5, grid=False)
@@ -62,14 +62,14 @@ def forest_chart(found: Sequence[Comparison], title: str) -> Layered:
         .mark_tick(orient="vertical", color=GREY, thickness=1.5, size=16, yOffset=BELOW)
         .encode(x=alt.X("one:Q", scale=scale, title=title))
     )
-    return alt.layer(equal, interval, point, words).properties(height=ROW * len(found))
+    return alt.layer(equal, interval, point, words).properties(height=ROW * len(pairs))
 
 
-def _domain(found: Sequence[Comparison]) -> tuple[float, float]:
+def _domain(pairs: Sequence[Comparison]) -> tuple[float, float]:
     """Return the ends of the axis: all intervals and 1 lie within, unless one is open or very wide."""
-    ends = np.array([[pair.low, pair.ratio, pair.high] for pair in found])
-    known = np.clip(ends[np.isfinite(ends)], 1 / WIDEST, WIDEST)
-    return float(min(known.min(), 0.9) * 0.95), float(max(known.max(), 1.1) * 1.05)
+    ends = np.array([[pair.low, pair.ratio, pair.high] for pair in pairs])
+    finite = np.clip(ends[np.isfinite(ends)], 1 / WIDEST, WIDEST)
+    return float(min(finite.min(), 0.9) * 0.95), float(max(finite.max(), 1.1) * 1.05)
 
 
 def _end(end: float, ratio: float, domain: tuple[float, float]) -> float:

@@ -28,11 +28,11 @@ class Line(NamedTuple):
 
 
 def thinned(line: Line) -> Line:
-    """Return at most `POINTS` points of a line, those where x and y are known, the first and last among them."""
-    kept = np.flatnonzero(np.isfinite(line.x) & np.isfinite(line.y))
-    if len(kept) > POINTS:
-        kept = kept[np.unique(np.linspace(0, len(kept) - 1, POINTS).round().astype(int))]
-    return Line(line.series, *(values[kept] for values in line[1:]))
+    """Return at most `POINTS` points of a line: those where x and y are finite, the first and the last among them."""
+    places = np.flatnonzero(np.isfinite(line.x) & np.isfinite(line.y))
+    if len(places) > POINTS:
+        places = places[np.unique(np.linspace(0, len(places) - 1, POINTS).round().astype(int))]
+    return Line(line.series, *(values[places] for values in line[1:]))
 
 
 def lines_chart(
@@ -43,6 +43,7 @@ def lines_chart(
     stepped: bool = False,
     share: bool = False,
     scale: Scale = "log",
+    faint: Sequence[tuple[Line, str]] = (),
 ) -> Layered:
     """Return the chart of several lines.
 
@@ -54,12 +55,9 @@ def lines_chart(
         stepped: y stays as it is until its next x.
         share: y is a share from 0 to 1.
         scale: of x; log needs x > 0, and symlog takes 0 too.
+        faint: lines in the background, thinned, each with its colour (#rrggbb); they have no band and no legend.
     """
-    columns: dict[str, list[Any]] = {name: [] for name in ("series", "x", "y", "low", "high")}
-    for line in lines:
-        columns["series"] += [line.series] * len(line.x)
-        for name, values in zip(("x", "y", "low", "high"), line[1:], strict=True):
-            columns[name] += [float(value) for value in values]
+    columns = _columns(lines)
     heights = alt.Scale(domain=[0, 1]) if share else alt.Scale(zero=False)
     axis = alt.Axis(tickCount=6)
     title = wrapped(titles[1])
@@ -84,10 +82,33 @@ def lines_chart(
     points = base.mark_point(size=60, opacity=0, filled=True).encode(
         y=y, color=colour(legend), tooltip=tooltip
     )
-    layers: list[alt.Chart] = [band, line_layer, points]
+    layers: list[alt.Chart] = [*_faint_layers(faint), band, line_layer, points]
     if reference is not None:
         layers.append(_reference(*reference))
     return alt.layer(*layers).properties(height=HEIGHT)
+
+
+def _columns(lines: Sequence[Line]) -> dict[str, list[Any]]:
+    """Return the points of several lines, one below the other."""
+    columns: dict[str, list[Any]] = {name: [] for name in ("series", "x", "y", "low", "high")}
+    for line in lines:
+        columns["series"] += [line.series] * len(line.x)
+        for name, values in zip(("x", "y", "low", "high"), line[1:], strict=True):
+            columns[name] += [float(value) for value in values]
+    return columns
+
+
+def _faint_layers(faint: Sequence[tuple[Line, str]]) -> list[alt.Chart]:
+    """Return one layer a colour; the label of a line is its tooltip."""
+    by_colour: dict[str, list[Line]] = {}
+    for line, stroke in faint:
+        by_colour.setdefault(stroke, []).append(line)
+    return [
+        alt.Chart(rows(**_columns(lines)))
+        .mark_line(strokeWidth=1, opacity=0.4, stroke=stroke)
+        .encode(x="x:Q", y="y:Q", detail="series:N", tooltip=[alt.Tooltip("series:N", title="series")])
+        for stroke, lines in by_colour.items()
+    ]
 
 
 def _reference(height: float, words: str) -> alt.Chart:

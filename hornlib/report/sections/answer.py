@@ -1,13 +1,25 @@
-"""The answer first: one card a claim with its verdict and its intervals, then every comparison in a table."""
+"""The first page: what was compared, one card a claim with its verdict, and one row of numbers for each arm."""
 
 import numpy as np
 import xarray as xr
 
 from hornlib.parameters.statistics import StatisticsSettings
-from hornlib.report.blocks import Block, Card, Cards, Heading, Interval, Missing, Paragraph, Section
+from hornlib.report.blocks import (
+    Block,
+    Card,
+    Cards,
+    Fold,
+    Heading,
+    Interval,
+    Missing,
+    PageTable,
+    Paragraph,
+    Section,
+)
 from hornlib.report.comparisons import Comparison, claim_comparisons, intervals_words, strongest
-from hornlib.report.evidence import Evidence, SweepEvidence
+from hornlib.report.evidence import ReportEvidence, SweepEvidence
 from hornlib.report.sections.by_sweep import by_sweep, no_results, no_statistics
+from hornlib.report.sections.compared import arm_table, compared
 from hornlib.report.sections.provenance import other_statistics
 from hornlib.report.tables import Estimate, Row, p_value, table
 from hornlib.report.wording import COSTS, counted_range, slug
@@ -16,55 +28,88 @@ from hornlib.statistics.phrases import COSTS as SHORT_COSTS
 __all__ = ["answer", "intervals"]
 
 SHOWN = 6
-"""Intervals on a card; the table below has all."""
+"""Intervals on a card; the table has all."""
 
 MARGIN = 6
 """Per cent of a card's line that stay free on both sides."""
 
 
-def answer(evidence: Evidence) -> Section:
-    """Return the section that says what was found."""
-    section = by_sweep(evidence, "answer", "The answer", _blocks)
-    if section.blocks:
-        if evidence.statistics_match:
-            return section
-        return Section(
-            section.anchor, section.title, [Paragraph(other_statistics(evidence)), *section.blocks]
-        )
-    missing = Missing("The configuration names no sweep, so there is nothing to answer.")
-    return Section(section.anchor, section.title, [missing])
+def answer(evidence: ReportEvidence) -> Section:
+    """Return the section that answers the questions of the sweeps."""
+    blocks = by_sweep(evidence, "answer", "The answer", _blocks).blocks
+    if not blocks:
+        blocks = [Missing("The configuration names no sweep, so there is nothing to answer.")]
+    elif not evidence.statistics_match:
+        blocks = [Paragraph(other_statistics(evidence)), *blocks]
+    return Section("answer", "The answer", blocks, is_open=True)
 
 
 def _blocks(sweep: SweepEvidence) -> list[Block]:
     if sweep.statistics is None:
-        return [no_statistics(sweep) if sweep.results is not None else no_results(sweep)]
+        note = no_statistics(sweep) if sweep.results is not None else no_results(sweep)
+        return [*compared(sweep), note]
     ds, settings = sweep.statistics, sweep.settings
+    facts, summary = compared(sweep), arm_table(sweep)
+    if facts:
+        facts = [Heading("What was compared", slug("compared", sweep.name)), *facts]
     if "claim" not in ds.dims:
-        return [Paragraph(str(ds.attrs.get("answer") or "No answer was written."), "lead")]
+        lead = Paragraph(str(ds.attrs.get("answer") or "No answer was written."), "lead")
+        return [lead, *facts, *summary]
     pairs = claim_comparisons(ds, sweep.subject, settings)
-    claims = [str(claim) for claim in ds["claim"].values]
-    blocks: list[Block] = [Cards([_card(ds, claim, _of(pairs, claim), settings) for claim in claims])]
+    cards = _cards(ds, pairs, settings)
+    blocks: list[Block] = [Cards(cards)]
+    if any(card.intervals for card in cards):
+        blocks.append(Paragraph(_reading(pairs, settings), "note"))
+    blocks += [*facts, *summary]
     if ds.sizes["dataset"] > 1:
-        heading = Heading("Verdicts by dataset", slug("verdicts", sweep.name))
-        blocks += [heading, _verdicts(ds, sweep.name)]
-    return [*blocks, *_comparisons(ds, pairs, sweep)]
+        blocks += [Heading("Verdicts by dataset", slug("verdicts", sweep.name)), _verdicts(ds, sweep.name)]
+    comparisons = _comparisons(ds, pairs, sweep)
+    if comparisons is not None:
+        title = "All comparisons that the verdicts rest on"
+        blocks.append(Fold(title, slug("comparisons", sweep.name), [comparisons]))
+    return blocks
 
 
-def _of(pairs: dict[tuple[str, str], list[Comparison]], claim: str) -> list[Comparison]:
-    return [pair for (_, name), own in pairs.items() if name == claim for pair in own]
+def _cards(
+    ds: xr.Dataset, pairs: dict[tuple[str, str], list[Comparison]], settings: StatisticsSettings
+) -> list[Card]:
+    """Return one card for each claim. A sentence or a comparison that an earlier card has is not repeated."""
+    sentences: dict[str, str] = {}
+    drawn: set[tuple[str, str, str]] = set()
+    cards = []
+    for claim in map(str, ds["claim"].values):
+        claim_pairs = [pair for (_, name), items in pairs.items() if name == claim for pair in items]
+        shown = strongest([pair for pair in claim_pairs if pair.key not in drawn], SHOWN)
+        drawn.update(pair.key for pair in shown)
+        at_claim = ds.sel(claim=claim)
+        question = str(at_claim["question"].item())
+        verdict = str(at_claim["overall_verdict"].item()) or "not measured"
+        sentence = str(at_claim["overall_sentence"].item()).removeprefix(f"{verdict.capitalize()}: ")
+        if sentence in sentences:
+            sentence = f"The comparison that decides “{sentences[sentence]}” decides this question too."
+        else:
+            sentences[sentence] = question
+        several_axes = len(settings.claims[claim].axes) > 1
+        note = _note(claim_pairs, shown)
+        cards.append(Card(question, verdict, sentence, intervals(shown, several_axes), note))
+    return cards
 
 
-def _card(ds: xr.Dataset, claim: str, pairs: list[Comparison], settings: StatisticsSettings) -> Card:
-    own = ds.sel(claim=claim)
-    verdict = str(own["overall_verdict"].item()) or "not measured"
-    shown = strongest(pairs, SHOWN)
-    sentence = str(own["overall_sentence"].item())
-    return Card(
-        str(own["question"].item()),
-        verdict,
-        sentence.removeprefix(f"{verdict.capitalize()}: "),  # the card shows the verdict above it
-        intervals(shown, several_axes=len(settings.claims[claim].axes) > 1),
-        _note(pairs, len(shown), settings) if shown else "",
+def _note(pairs: list[Comparison], shown: list[Comparison]) -> str:
+    num_ratios = sum(pair.has_ratio for pair in pairs)
+    if not shown or len(shown) == num_ratios:
+        return ""
+    return f"{len(shown)} of {num_ratios} comparisons are drawn here; the table has all."
+
+
+def _reading(pairs: dict[tuple[str, str], list[Comparison]], settings: StatisticsSettings) -> str:
+    """Return how the intervals on the cards are read."""
+    all_pairs = [pair for items in pairs.values() for pair in items]
+    counts = counted_range([pair.num_pairs for pair in all_pairs])
+    return (
+        f"On the cards: ratios of the cost to reach {100 * settings.target:g} % of the baseline's gain, with "
+        f"{intervals_words(settings)}. Left of the dashed line, at 1, the first of a pair needs less. "
+        f"n = {counts} seeds a pair."
     )
 
 
@@ -78,13 +123,13 @@ def intervals(pairs: list[Comparison], several_axes: bool) -> list[Interval]:
     if not pairs:
         return []
     ends = np.log([[pair.ratio, pair.low, pair.high] for pair in pairs])
-    ends = np.where(np.isfinite(ends), ends, ends[:, :1])  # no interval, or one that is open: the ratio alone
+    ends = np.where(np.isfinite(ends), ends, ends[:, :1])  # without a finite interval, the ratio alone
     limit = max(float(np.abs(ends).max()), np.log(1.25))
     places = 50 + (50 - MARGIN) * ends / limit
     return [
         Interval(
             label=f"{pair.label}, {COSTS[pair.axis]}" if several_axes else pair.label,
-            told=pair.told,
+            words=pair.words,
             point=round(float(point), 2),
             low=round(float(low), 2),
             high=round(float(high), 2),
@@ -94,23 +139,14 @@ def intervals(pairs: list[Comparison], several_axes: bool) -> list[Interval]:
     ]
 
 
-def _note(pairs: list[Comparison], num_shown: int, settings: StatisticsSettings) -> str:
-    axes = " or ".join(dict.fromkeys(COSTS[pair.axis] for pair in pairs))
-    some = f" {num_shown} of {len(pairs)} comparisons are drawn." if num_shown < len(pairs) else ""
-    return (
-        f"Ratios of {axes} to target {settings.target:g}, with {intervals_words(settings)}. Left of the dashed line "
-        f"(1) the first needs less. n = {counted_range([pair.num_pairs for pair in pairs])} seeds a pair.{some}"
-    )
-
-
-def _verdicts(ds: xr.Dataset, sweep: str) -> Block:
+def _verdicts(ds: xr.Dataset, sweep: str) -> PageTable:
     """Return the table of verdicts: a row a claim, a column a dataset."""
     columns = ["question", "over all", *(str(dataset) for dataset in ds["dataset"].values)]
-    words = ds["verdict"].transpose("claim", "dataset").values
+    verdicts = ds["verdict"].transpose("claim", "dataset").values
     rows: list[Row] = [
-        [str(question), str(overall), *map(str, own)]
-        for question, overall, own in zip(
-            ds["question"].values, ds["overall_verdict"].values, words, strict=True
+        [str(question), str(overall), *map(str, by_dataset)]
+        for question, overall, by_dataset in zip(
+            ds["question"].values, ds["overall_verdict"].values, verdicts, strict=True
         )
     ]
     caption = (
@@ -122,8 +158,8 @@ def _verdicts(ds: xr.Dataset, sweep: str) -> Block:
 
 def _comparisons(
     ds: xr.Dataset, pairs: dict[tuple[str, str], list[Comparison]], sweep: SweepEvidence
-) -> list[Block]:
-    """Return the table of every comparison that a verdict rests on."""
+) -> PageTable | None:
+    """Return the table of every comparison that a verdict rests on; None without any."""
     rows: list[Row] = [
         [
             claim.replace("_", " "),
@@ -142,7 +178,7 @@ def _comparisons(
         for pair in pairs.get((dataset, claim), ())
     ]
     if not rows:
-        return []
+        return None
     columns = [
         "claim",
         "dataset",
@@ -155,10 +191,8 @@ def _comparisons(
         "arrived",
         "rival arrived",
     ]
+    counts = counted_range([pair.num_pairs for items in pairs.values() for pair in items])
     caption = (
-        f"Paired ratios of costs to target {sweep.settings.target:g} with "
-        f"{intervals_words(sweep.settings)}. Below 1 the first needs less. Arrived: runs that reached the target. "
-        f"n = {counted_range([pair.num_pairs for own in pairs.values() for pair in own])} seeds a pair."
+        f"Ratios as on the cards. Arrived: number of runs that reached the target. n = {counts} seeds a pair."
     )
-    heading = Heading("What the verdicts rest on", slug("comparisons", sweep.name))
-    return [heading, table(slug("comparisons", sweep.name, "table"), caption, columns, rows)]
+    return table(slug("comparisons", sweep.name, "table"), caption, columns, rows)

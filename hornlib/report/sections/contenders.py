@@ -1,4 +1,4 @@
-"""Tables of all contenders, one a dataset: what they are, how fast, how good, how often they failed."""
+"""Tables of all contenders, one a dataset: size, speed, final metric, and share of runs that diverged."""
 
 from collections.abc import Callable
 
@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 
 from hornlib.report.blocks import Block, Missing, Section
-from hornlib.report.evidence import Evidence, SweepEvidence
+from hornlib.report.evidence import ReportEvidence, SweepEvidence
 from hornlib.report.sections.by_sweep import by_headline
 from hornlib.report.series import datasets, datasets_of
 from hornlib.report.tables import Number, table
@@ -26,17 +26,18 @@ COLUMNS = {
     "area_mean": "area under the curve",
     "divergence_rate": "diverged",
 }
-"""Variable -> heading; with its interval where it has one."""
+"""Variable -> heading; an entry shows the interval where the variable has one."""
 
 BESIDE = {"largest_num_parameters": "num_parameters", "first_forward_flops": "forward_flops"}
-"""Columns of networks that change while they train -> what they stand beside; left out where both are equal."""
+"""Columns of networks that change while they train -> the column beside; left out where both are equal."""
 
 SHARES = ("reached_rate", "divergence_rate")
 
 
-def contenders(evidence: Evidence) -> Section:
+def contenders(evidence: ReportEvidence) -> Section:
     """Return the section with the numbers of every contender."""
-    return by_headline(evidence, "contenders", "All contenders", _blocks)
+    summary = "Every cell with its size, speed and final metric."
+    return by_headline(evidence, "contenders", "All contenders", _blocks, summary)
 
 
 def _blocks(ds: xr.Dataset, sweep: SweepEvidence) -> list[Block]:
@@ -55,8 +56,8 @@ def _table(ds: xr.Dataset, dataset: str, sweep: SweepEvidence) -> Block:
     order = names.index("restricted_mean") + 2 if "restricted_mean" in names else 0
     rows.sort(key=lambda row: (row[order] != row[order], row[order]))
     caption = (
-        f"{dataset}: every contender, the fastest first. Target {sweep.settings.target:g}; in brackets intervals, as "
-        f"told under estimators. {_of_changing(names)}"
+        f"{dataset}: every contender, the fastest first. Target {sweep.settings.target:g}; in brackets intervals, "
+        f"which the section “Estimators and limits” explains. {_of_changing(names)}"
         f"n = {counted_range(ds['num_seeds'].values) if 'num_seeds' in ds else '0'} seeds."
     )
     headings = ["contender", "model", *(COLUMNS[name] for name in names)]
@@ -64,7 +65,7 @@ def _table(ds: xr.Dataset, dataset: str, sweep: SweepEvidence) -> Block:
 
 
 def _differs(ds: xr.Dataset, name: str) -> bool:
-    """Return whether a column says anything that the one beside it does not."""
+    """Return whether a column differs from the one beside it."""
     if name not in BESIDE:
         return True
     values, beside = (ds[which].values.astype(float) for which in (name, BESIDE[name]))
@@ -72,7 +73,7 @@ def _differs(ds: xr.Dataset, name: str) -> bool:
 
 
 def _of_changing(names: list[str]) -> str:
-    """Return what parameters and FLOPs are of where networks change."""
+    """Return a sentence on parameters and FLOPs of networks that change; "" for networks that do not."""
     if not set(BESIDE) & set(names):
         return ""
     return "Parameters and forward FLOPs: of the last evaluation, the median over complete runs. "

@@ -3,13 +3,13 @@
 import numpy as np
 import xarray as xr
 
-from hornlib.report.blocks import Block, Chart, Missing, Section, Swatch
+from hornlib.report.blocks import Block, Chart, Heading, Missing, Paragraph, Section, Swatch
 from hornlib.report.charts.pareto import Candidate, pareto_chart
-from hornlib.report.evidence import Evidence, SweepEvidence
+from hornlib.report.evidence import ReportEvidence, SweepEvidence
 from hornlib.report.sections.by_sweep import by_headline
 from hornlib.report.sections.speed import pairs_blocks
 from hornlib.report.series import datasets, datasets_of, drawn, series_of, swatches
-from hornlib.report.wording import counted_range, slug
+from hornlib.report.wording import counted_range, sentence, slug
 
 __all__ = ["efficiency"]
 
@@ -21,27 +21,45 @@ COSTS = {
     "peak_memory": "bytes of peak memory in training",
 }
 
+READING = (
+    "A point is a contender, at its mean final test metric over seeds. Line and full colour: the front, whose members "
+    "no other contender beats in both."
+)
+
 MOST_POINTS = 150
-"""Contenders in a chart: the front, each arm's fastest, and as many of the others as there is room for."""
+"""Most contenders in a chart: the front, the fastest of each arm, and an even choice of the others."""
 
 
-def efficiency(evidence: Evidence) -> Section:
+def efficiency(evidence: ReportEvidence) -> Section:
     """Return the section on cost."""
-    return by_headline(evidence, "efficiency", "Efficiency", _blocks)
+    summary = "Ratios of FLOPs and of seconds to the target, and the final metric against five costs."
+    return by_headline(evidence, "efficiency", "Efficiency", _blocks, summary)
 
 
 def _blocks(ds: xr.Dataset, sweep: SweepEvidence) -> list[Block]:
-    blocks = [block for axis in ("training_flops", "seconds") for block in pairs_blocks(sweep, axis)]
+    # The section on speed explains the kinds of ratios.
+    blocks = [
+        block
+        for axis in ("training_flops", "seconds")
+        for block in pairs_blocks(sweep, axis, is_explained=True)
+    ]
     legend = swatches(series_of(ds))
-    for cost, words in COSTS.items():
-        charts = [_pareto(ds, dataset, cost, legend, sweep.name) for dataset in datasets(ds)]
-        blocks += [chart for chart in charts if chart is not None] or [_unknown(cost, words)]
+    by_cost = {
+        cost: [_pareto(ds, dataset, cost, legend, sweep.name) for dataset in datasets(ds)] for cost in COSTS
+    }
+    if any(chart is not None for charts in by_cost.values() for chart in charts):
+        blocks += [
+            Heading("Final metric against costs", slug("costs", sweep.name)),
+            Paragraph(READING, "note"),
+        ]
+    for cost, charts in by_cost.items():
+        blocks += [chart for chart in charts if chart is not None] or [_unknown(cost)]
     return blocks
 
 
-def _unknown(cost: str, words: str) -> Missing:
+def _unknown(cost: str) -> Missing:
     command = "hornlib calibrate" if cost in ("seconds", "peak_memory") else "hornlib statistics"
-    return Missing(f"No contender has known {words} and a known final metric.", command)
+    return Missing(sentence(f"{COSTS[cost]}: no contender has a value and a final metric"), command)
 
 
 def _pareto(ds: xr.Dataset, dataset: str, cost: str, legend: list[Swatch], sweep: str) -> Chart | None:
@@ -58,10 +76,7 @@ def _pareto(ds: xr.Dataset, dataset: str, cost: str, legend: list[Swatch], sweep
         Candidate(labels[i], str(names[i]), float(costs[i]), float(metric[i]), bool(front[i])) for i in places
     ]
     best = [candidate.label for candidate in candidates if candidate.on_front]
-    caption = (
-        f"Mean final test metric over n = {counted_range(ds['num_seeds'].values[places])} seeds a contender; line "
-        "and full colour: the front, which no other contender beats in both."
-    )
+    caption = f"n = {counted_range(ds['num_seeds'].values[places])} seeds a contender."
     if len(places) < is_known.sum():
         caption += f" {len(places)} of {is_known.sum()} contenders are drawn, all of the front among them."
     return Chart(

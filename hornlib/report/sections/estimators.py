@@ -1,11 +1,12 @@
 """How every number was made, what cannot be concluded, and what would change the answer."""
 
 import json
+from dataclasses import replace
 
 import xarray as xr
 
-from hornlib.report.blocks import Block, Facts, Heading, Missing, Paragraph, Section, Sentences
-from hornlib.report.evidence import Evidence, SweepEvidence
+from hornlib.report.blocks import Block, Facts, Fold, Missing, Paragraph, Section, Sentences
+from hornlib.report.evidence import ReportEvidence, SweepEvidence
 from hornlib.report.sections.by_sweep import by_sweep, no_statistics
 from hornlib.report.sections.planning import looks, seeds_needed
 from hornlib.report.wording import sentence
@@ -13,16 +14,16 @@ from hornlib.report.wording import sentence
 __all__ = ["estimators"]
 
 
-def estimators(evidence: Evidence) -> Section:
+def estimators(evidence: ReportEvidence) -> Section:
     """Return the section on estimators and limits."""
-    section = by_sweep(evidence, "estimators", "Estimators and limits", _limits)
-    known = [sweep.statistics for sweep in evidence.sweeps if sweep.statistics is not None]
-    if not known:
+    summary = "What cannot be concluded, how many seeds would settle it, and how each number was made."
+    section = by_sweep(evidence, "estimators", "Estimators and limits", _limits, summary)
+    statistics = [sweep.statistics for sweep in evidence.sweeps if sweep.statistics is not None]
+    if not statistics:
         return section
-    facts = [fact for fact in _estimators(known[0]) if fact[1]]
-    how: list[Block] = [Heading("How each number was made", "how")]
-    how.append(Facts(facts) if facts else Missing("The statistics do not say how they were made."))
-    return Section(section.anchor, section.title, [*section.blocks, *how])
+    facts = [fact for fact in _estimators(statistics[0]) if fact[1]]
+    how: Block = Facts(facts) if facts else Missing("The statistics do not say how they were made.")
+    return replace(section, blocks=[*section.blocks, Fold("How each number was made", "how", [how])])
 
 
 def _limits(sweep: SweepEvidence) -> list[Block]:
@@ -37,7 +38,7 @@ def _limits(sweep: SweepEvidence) -> list[Block]:
 
 
 def _estimators(ds: xr.Dataset) -> list[tuple[str, str]]:
-    """Return what each variable is and how it was estimated; an interval's stands with what it bounds."""
+    """Return (name, estimator) of each variable; the description of an interval follows that of its estimate."""
     facts = []
     for name, variable in ds.data_vars.items():
         if str(name).endswith("_bound"):
@@ -47,12 +48,12 @@ def _estimators(ds: xr.Dataset) -> list[tuple[str, str]]:
             words.append(f"Interval: {ds[f'{name}_bound'].attrs.get('interval', '')}".strip())
         unit = str(variable.attrs.get("units", "1"))
         title = str(variable.attrs.get("long_name", name))
-        told = " ".join(map(sentence, words))
-        named = unit not in ("1", "") and " " not in unit
-        facts.append((f"{title} ({unit})" if named else title, told if words[0] else ""))
+        description = " ".join(map(sentence, words))
+        has_unit = unit not in ("1", "") and " " not in unit
+        facts.append((f"{title} ({unit})" if has_unit else title, description if words[0] else ""))
     return facts
 
 
 def _ended(words: str) -> str:
-    """Return a sentence with its full stop; it may begin with a dataset's name, which has no capital."""
+    """Return a sentence with its full stop; it may begin with the name of a dataset, which has no capital."""
     return words if words.endswith(".") else f"{words}."

@@ -7,7 +7,7 @@ import xarray as xr
 
 from hornlib.report.blocks import Block, Missing, Section
 from hornlib.report.comparisons import subjects
-from hornlib.report.evidence import Evidence, SweepEvidence
+from hornlib.report.evidence import ReportEvidence, SweepEvidence
 from hornlib.report.sections.by_sweep import by_headline
 from hornlib.report.tables import Number, Row, table
 from hornlib.report.wording import bounded, counted_range, sentence, slug
@@ -15,9 +15,10 @@ from hornlib.report.wording import bounded, counted_range, sentence, slug
 __all__ = ["final"]
 
 
-def final(evidence: Evidence) -> Section:
-    """Return the section on what speed costs: metrics at the end, and early in training."""
-    return by_headline(evidence, "final", "Final and early metrics", _blocks)
+def final(evidence: ReportEvidence) -> Section:
+    """Return the section on metrics at the end of training, and early in training."""
+    summary = "Test metrics at the end of training against rivals, and validation metrics early on."
+    return by_headline(evidence, "final", "Final and early metrics", _blocks, summary)
 
 
 def _blocks(ds: xr.Dataset, sweep: SweepEvidence) -> list[Block]:
@@ -137,12 +138,12 @@ def _without_score(ds: xr.Dataset, dims: tuple[Hashable, ...]) -> str:
 def _bounded(
     ds: xr.Dataset, name: str, dims: tuple[str, str], estimate: str = ""
 ) -> Callable[[tuple[int, ...]], Number]:
-    """Return what gives an estimate with its interval, by its place."""
+    """Return a function that gives an estimate with its interval at a position."""
     values = ds[estimate or name].transpose(*dims).values
     bounds = ds[f"{name}_bound"].transpose(*dims, "bound").values
 
     def at(place: tuple[int, ...]) -> Number:
-        value, low, high = (float(number) for number in (values[place], *bounds[place]))
+        value, low, high = (float(end) for end in (values[place], *bounds[place]))
         return Number(value, bounded(value, low, high))
 
     return at

@@ -3,26 +3,31 @@
 import xarray as xr
 
 from hornlib.report.blocks import Block, Heading, Missing, Paragraph, Section
-from hornlib.report.evidence import FIGURES_FOLDER, Evidence
-from hornlib.report.mechanism_figures import DRAWINGS, plot_experiment
-from hornlib.report.pictures import picture
+from hornlib.report.evidence import ReportEvidence
+from hornlib.report.figures import picture
+from hornlib.report.mechanism_figures import DRAWINGS, NOTES, draw_experiment_panels
 from hornlib.report.wording import slug
 
 __all__ = ["mechanism"]
 
 
-def mechanism(evidence: Evidence) -> Section:
+def mechanism(evidence: ReportEvidence) -> Section:
     """Return the section on mechanism."""
     blocks: list[Block] = []
     for name, ds in evidence.mechanism.items():
-        blocks += _experiment(evidence, name, ds)
+        blocks += _experiment(name, ds)
     if not blocks:
-        told = "No experiment on the mechanism of fast early learning was run."
-        blocks = [Missing(told, "snakemake --cores 2 --configfile config/mechanism.yaml")]
-    return Section("mechanism", "Mechanism", blocks)
+        blocks = [
+            Missing(
+                "No experiment on the mechanism of fast early learning was run.",
+                "snakemake --cores 2 --configfile config/mechanism.yaml",
+                "Each experiment needs a sweep of its own; config/mechanism.yaml has them all.",
+            )
+        ]
+    return Section("mechanism", "Mechanism", blocks, "Experiments that could refute an explanation.")
 
 
-def _experiment(evidence: Evidence, name: str, ds: xr.Dataset) -> list[Block]:
+def _experiment(name: str, ds: xr.Dataset) -> list[Block]:
     title = name.replace("_", " ").capitalize()
     blocks: list[Block] = [Heading(title, slug("experiment", name))]
     if question := str(ds.attrs.get("question", "")):
@@ -31,5 +36,7 @@ def _experiment(evidence: Evidence, name: str, ds: xr.Dataset) -> list[Block]:
     blocks.append(Paragraph(sentence, "finding"))
     if name not in DRAWINGS:
         return blocks
-    caption = f"Sweep {ds.attrs.get('sweep', 'unknown')}, n = {ds.attrs.get('num_seeds', 'unknown')} seeds."
-    return [*blocks, picture(plot_experiment(ds, evidence.folder / FIGURES_FOLDER), title, caption)]
+    sweep, num_seeds = (ds.attrs.get(key, "unknown") for key in ("sweep", "num_seeds"))
+    caption = f"{NOTES[name]} Sweep {sweep}, n = {num_seeds} seeds."
+    figures = draw_experiment_panels(ds)
+    return [*blocks, picture(slug("mechanism", name), f"Figure: {title}", caption, figures)]

@@ -3,9 +3,9 @@
 import numpy as np
 import xarray as xr
 
-from hornlib.report.blocks import Block, Chart, Missing, Section, Swatch
-from hornlib.report.charts.effects import BLUE, SKY, Effect, Share, effects_chart, shares_chart
-from hornlib.report.evidence import Evidence, SweepEvidence
+from hornlib.report.blocks import Block, Chart, Missing, Paragraph, Section, Swatch
+from hornlib.report.charts.effects import BLUE, SKY, LevelEffect, Share, effects_chart, shares_chart
+from hornlib.report.evidence import ReportEvidence, SweepEvidence
 from hornlib.report.sections.by_sweep import by_sweep, no_statistics
 from hornlib.report.tables import Row, table
 from hornlib.report.wording import bounded, number, slug
@@ -18,21 +18,29 @@ OUTCOMES = {
     "final_metric": "final test metric",
     "log_training_flops": "log training FLOPs to the target",
 }
-"""Outcome -> how an axis calls it."""
+"""Outcome -> its name on an axis."""
 
 MISSES = {
-    "log_time": " Natural logarithm; a run that misses the target counts with the budget.",
-    "log_training_flops": " Natural logarithm; a run that misses the target counts with its budget, the cost of its "
-    "own whole training.",
+    "log_time": " Natural logarithm; a run that misses the target counts with its budget.",
+    "log_training_flops": " Natural logarithm; a run that misses the target counts with the cost of its training.",
 }
-"""Outcome -> how its runs that miss the target count."""
+"""Outcome -> how runs that miss the target count."""
+
+READING = (
+    "Main effects: mean over all other parameters, less the grand mean; the interval is over seeds, for each effect by "
+    "itself; dashed: no effect. Shares: Sobol shares of the variance between cells. The noise between seeds is "
+    "subtracted, so that the narrow bar may be longer; brackets hold the middle 95 % of the bootstrap draws. A "
+    f"parameter is named as the one that matters most from {AGREEING_DRAWS:.0%} of the draws on, and only where the "
+    "cells differ."
+)
 
 LEGEND = [Swatch("alone", BLUE, (), "square"), Swatch("with its interactions", SKY, (), "square")]
 
 
-def parameters(evidence: Evidence) -> Section:
+def parameters(evidence: ReportEvidence) -> Section:
     """Return the section on parameters."""
-    return by_sweep(evidence, "parameters", "Parameters", _blocks)
+    summary = "Which parameters of the subject matter, by main effects and shares of the variance."
+    return by_sweep(evidence, "parameters", "Parameters", _blocks, summary)
 
 
 def _blocks(sweep: SweepEvidence) -> list[Block]:
@@ -43,7 +51,9 @@ def _blocks(sweep: SweepEvidence) -> list[Block]:
         subject = sweep.subject or "the subject"
         return [
             Missing(
-                f"The sweep {sweep.name} has no grid over numeric parameters of {subject}: none can be ranked."
+                f"The sweep {sweep.name} has no grid over numeric parameters of {subject}, so none can be ranked.",
+                where="A list makes a grid, e.g. `timesteps: [8, 16]` in the entry of that arm under `model`; see "
+                "config/influence.yaml.",
             )
         ]
     places = [
@@ -54,28 +64,33 @@ def _blocks(sweep: SweepEvidence) -> list[Block]:
         influence = ds.sel(dataset=dataset, outcome=outcome)
         if influence["main_effect"].notnull().any():
             blocks += _of_outcome(influence, dataset, outcome, sweep)
+    if blocks:
+        blocks.insert(0, Paragraph(READING + _rate(sweep), "note"))
     blocks += _interactions(ds, places, sweep.name)
     return blocks or [
-        Missing(f"No grid of the sweep {sweep.name} has runs enough to tell effects from noise.")
+        Missing(
+            f"No grid of the sweep {sweep.name} has enough runs to tell effects from noise.",
+            where="More seeds help: `seeds:` in the configuration.",
+        )
     ]
 
 
 def _rate(sweep: SweepEvidence) -> str:
-    """Return at which learning rate cells are judged."""
+    """Return a sentence on the learning rate at which cells are judged."""
     results = sweep.results
     if results is None or "learning_rate" not in results.coords:
         return ""
     rates = np.unique(results["learning_rate"].values[results["arm"].values == sweep.subject])
-    return (
-        ", each cell at its own best learning rate" if len(rates) > 1 else ", at the one learning rate given"
-    )
+    if len(rates) > 1:
+        return " Each cell is judged at its own best learning rate."
+    return " Cells are judged at the one learning rate given."
 
 
 def _of_outcome(influence: xr.Dataset, dataset: str, outcome: str, sweep: SweepEvidence) -> list[Block]:
     level = str(influence["main_effect"].dims[0])
     bounds = influence["main_effect_bound"].transpose(level, "bound").values
     effects = [
-        Effect(str(label), float(estimate), float(low), float(high))
+        LevelEffect(str(label), float(estimate), float(low), float(high))
         for label, estimate, (low, high) in zip(
             influence[level].values, influence["main_effect"].values, bounds, strict=True
         )
@@ -89,8 +104,7 @@ def _of_outcome(influence: xr.Dataset, dataset: str, outcome: str, sweep: SweepE
     chart = Chart(
         slug(sweep.name, dataset, "effects", outcome),
         f"Main effects on {words}, {dataset}",
-        f"Mean over all other parameters, less the grand mean{_rate(sweep)}; interval over seeds, of each effect by "
-        f"itself; dashed: no effect.{MISSES.get(outcome, '')} {difference} {n}.",
+        f"{difference}{MISSES.get(outcome, '')} {n}.".strip(),
         f"Main effects on {words} on {dataset}. {difference} The largest estimate: {largest.level}, "
         f"{bounded(largest.estimate, largest.low, largest.high)}.",
         effects_chart(effects, f"effect on {words}"),
@@ -99,7 +113,7 @@ def _of_outcome(influence: xr.Dataset, dataset: str, outcome: str, sweep: SweepE
 
 
 def _difference(influence: xr.Dataset, alpha: float) -> str:
-    """Return a sentence on whether the cells differ at all; nothing from statistics that did not test it."""
+    """Return a sentence on whether the cells differ at all; "" from statistics without that test."""
     if "difference_p" not in influence:
         return ""
     raw, corrected = (float(influence[name]) for name in ("difference_p", "difference_p_holm"))
@@ -110,10 +124,9 @@ def _difference(influence: xr.Dataset, alpha: float) -> str:
     return f"{verdict} (F test of any difference, p = {number(raw)}{holm})."
 
 
-def _leader(influence: xr.Dataset, shares: list[Share], alpha: float) -> str:
-    """Return which parameter matters most, or that none is told apart and why."""
-    difference = _difference(influence, alpha)
-    # without the test, in statistics of before, no order is told
+def _leader(influence: xr.Dataset, shares: list[Share]) -> str:
+    """Return which parameter matters most, or that no parameter stands out."""
+    # Statistics without the test of any difference name no leader.
     leader = str(influence["leading_parameter"].item()) if "leading_parameter" in influence else ""
 
     def share(parameter: str) -> str:
@@ -126,13 +139,10 @@ def _leader(influence: xr.Dataset, shares: list[Share], alpha: float) -> str:
     largest = max(shares, key=lambda entry: entry.total).parameter
     draws = f"{float(influence['largest_in_draws'].sel(axis_name=leader or largest)):.0%} of bootstrap draws"
     if leader:
-        return f"{leader} matters most, with {share(leader)} of the variance, in {draws}. {difference}"
+        return f"{leader} matters most, with {share(leader)} of the variance, in {draws}."
     if len(shares) == 1:
-        return f"{largest} is the only parameter. {difference}"
-    return (
-        f"No parameter is told apart: {largest} has the largest share, {share(largest)} of the variance, in {draws}; "
-        f"an order is told from {AGREEING_DRAWS:.0%} on, and only where the cells differ. {difference}"
-    )
+        return f"{largest} is the only parameter."
+    return f"No parameter stands out: {largest} has the largest share, {share(largest)} of the variance, in {draws}."
 
 
 def _shares(influence: xr.Dataset, dataset: str, outcome: str, sweep: SweepEvidence, n: str) -> list[Block]:
@@ -147,13 +157,12 @@ def _shares(influence: xr.Dataset, dataset: str, outcome: str, sweep: SweepEvide
     if not shares:
         return []
     words = OUTCOMES.get(outcome, outcome.replace("_", " "))
-    leader = _leader(influence, shares, sweep.settings.alpha)
+    leader = _leader(influence, shares)
     return [
         Chart(
             slug(sweep.name, dataset, "shares", outcome),
             f"Share of the variance of {words}, {dataset}",
-            f"{leader} Sobol shares of the variance between cells, noise taken off, so that the narrow bar may be "
-            f"longer; in brackets the middle 95 % of the draws; {n}.",
+            f"{leader} {n}.",
             f"{leader} " + "; ".join(f"{share.parameter}: {share.total:.0%}" for share in shares) + ".",
             shares_chart(shares),
             LEGEND,
@@ -177,8 +186,7 @@ def _interactions(ds: xr.Dataset, places: list[tuple[str, str]], sweep: str) -> 
     ]
     rows.sort(key=lambda row: -float(row[-1]))
     caption = (
-        "Two-way interactions: estimates of their shares of the variance between cells, noise taken off. The order of "
-        "this table is not tested."
+        "Shares of two-way interactions in the variance between cells. The order of this table is not tested."
     )
     columns = ["dataset", "outcome", "parameters", "share"]
     return [table(slug(sweep, "interactions"), caption, columns, rows)] if rows else []

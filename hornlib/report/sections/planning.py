@@ -11,11 +11,11 @@ from hornlib.report.wording import bounded, number, sentence, slug
 __all__ = ["looks", "seeds_needed"]
 
 POWER = 0.8
-"""Power of the seeds needed by comparison; the statistics have other powers, too."""
+"""Power that the table of comparisons shows; the statistics have others, too."""
 
 
 def seeds_needed(sweep: SweepEvidence) -> list[Block]:
-    """Return what would change the answer: the seeds that claims and their comparisons need."""
+    """Return the tables of how many seeds the claims and their comparisons need."""
     ds = sweep.statistics
     if ds is None or "seeds_needed" not in ds:
         return []
@@ -25,7 +25,7 @@ def seeds_needed(sweep: SweepEvidence) -> list[Block]:
 
 
 def looks(sweep: SweepEvidence) -> list[Block]:
-    """Return at which look each claim was decided, and the commands of the next; nothing without looks."""
+    """Return the look at which each claim was decided, and the commands of the next look; nothing without looks."""
     ds = sweep.statistics
     if ds is None or "look_verdict" not in ds:
         return []
@@ -73,25 +73,25 @@ def _by_claim(ds: xr.Dataset, name: str) -> list[Block]:
     rows: list[Row] = []
     for dataset in ds["dataset"].values:
         for claim in ds["claim"].values:
-            own = ds.sel(dataset=dataset, claim=claim)
-            if not np.isfinite(own["claim_seeds_needed"]).any():
+            at_claim = ds.sel(dataset=dataset, claim=claim)
+            if not np.isfinite(at_claim["claim_seeds_needed"]).any():
                 continue
             needed = [
-                _bounded(own.sel(effect=effect, power=power), "claim_seeds_needed")
+                _bounded(at_claim.sel(effect=effect, power=power), "claim_seeds_needed")
                 for effect in ds["effect"].values
                 for power in ds["power"].values
             ]
-            there, shown = float(own["claim_num_pairs"]), float(own["claim_detectable_ratio"])
-            rows.append([str(dataset), str(claim), there, shown, *needed])
+            num_pairs, ratio = float(at_claim["claim_num_pairs"]), float(at_claim["claim_detectable_ratio"])
+            rows.append([str(dataset), str(claim), num_pairs, ratio, *needed])
     if not rows:
         return []
     effects = [
         f"for {effect:g}x, power {power:g}" for effect in ds["effect"].values for power in ds["power"].values
     ]
-    columns = ["dataset", "claim", "seeds there are", "ratio shown with power 0.8", *effects]
+    columns = ["dataset", "claim", "seeds", "ratio shown with power 0.8", *effects]
     caption = (
         "What would change the answer: seeds needed to show each claim on one dataset if the true ratio to all of its "
-        f"rivals is so much, and the ratio that the seeds there are would have shown. {_how(ds, 'claim_seeds_needed')}"
+        f"rivals is so much, and the ratio that the existing seeds would have shown. {_how(ds, 'claim_seeds_needed')}"
     )
     return [table(slug(name, "seeds-needed"), caption, columns, rows)]
 
@@ -102,7 +102,7 @@ def _by_comparison(ds: xr.Dataset, sweep: SweepEvidence) -> list[Block]:
     ds = ds.isel(contender=np.flatnonzero(np.isin(ds["arm"].values, list(subjects)))).sel(power=POWER)
     pair, comparison = ("contender", "rival"), ("contender", "rival", "axis")
     contenders, axes = ds["contender"].values.astype(str), ds["axis"].values.astype(str)
-    rivals, there = (ds[name].transpose(*pair).values for name in ("rival_contender", "num_pairs"))
+    rivals, num_pairs = (ds[name].transpose(*pair).values for name in ("rival_contender", "num_pairs"))
     spread, shown = (ds[name].transpose(*comparison).values for name in ("log_ratio_sd", "detectable_ratio"))
     needed = ds["seeds_needed"].transpose(*comparison, "effect").values
     bound = ds["seeds_needed_bound"].transpose(*comparison, "effect", "bound").values
@@ -112,7 +112,7 @@ def _by_comparison(ds: xr.Dataset, sweep: SweepEvidence) -> list[Block]:
             str(contenders[place[0]]),
             str(rivals[place[:2]]),
             str(axes[place[2]]),
-            float(there[place[:2]]),
+            float(num_pairs[place[:2]]),
             float(spread[place]),
             float(shown[place]),
             *(_estimate(*values) for values in zip(needed[place], *bound[place].T, strict=True)),
@@ -123,15 +123,15 @@ def _by_comparison(ds: xr.Dataset, sweep: SweepEvidence) -> list[Block]:
         return []
     effects = [f"for {effect:g}x" for effect in ds["effect"].values]
     columns = [
-        *("contender", "rival", "axis", "seeds there are", "sd of log ratio", "ratio shown with power 0.8"),
+        *("contender", "rival", "axis", "seeds", "sd of log ratio", "ratio shown with power 0.8"),
         *effects,
     ]
     caption = f"Seeds that each comparison needs alone, with power {POWER:g}. {_how(ds, 'seeds_needed')}"
     return [table(slug(sweep.name, "seeds-by-comparison"), caption, columns, rows)]
 
 
-def _bounded(own: xr.Dataset, name: str) -> Number:
-    return _estimate(float(own[name]), *own[f"{name}_bound"].values)
+def _bounded(ds: xr.Dataset, name: str) -> Number:
+    return _estimate(float(ds[name]), *ds[f"{name}_bound"].values)
 
 
 def _estimate(value: float, low: float, high: float) -> Number:
@@ -141,5 +141,5 @@ def _estimate(value: float, low: float, high: float) -> Number:
 
 def _how(ds: xr.Dataset, name: str) -> str:
     interval = str(ds[f"{name}_bound"].attrs.get("interval", ""))
-    told = [str(ds[name].attrs.get("estimator", "")), f"Interval {interval}" if interval else ""]
-    return " ".join(sentence(words) for words in told if words)
+    parts = [str(ds[name].attrs.get("estimator", "")), f"Interval {interval}" if interval else ""]
+    return " ".join(sentence(words) for words in parts if words)

@@ -1,6 +1,7 @@
-"""Where the numbers come from: versions, commits, devices, seeds, hours, and runs that are missing."""
+"""Where the numbers come from: versions, commits, devices, seeds, hours, and missing runs."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import xarray as xr
@@ -8,40 +9,42 @@ import xarray as xr
 from hornlib import __version__
 from hornlib.provenance import commit
 from hornlib.report.blocks import Block, Facts, Missing, Paragraph, Section
-from hornlib.report.evidence import Evidence, SweepEvidence
+from hornlib.report.evidence import ReportEvidence, SweepEvidence
 from hornlib.report.sections.by_sweep import by_sweep, no_results
 from hornlib.report.wording import number
 
 __all__ = ["other_statistics", "provenance"]
 
+SUMMARY = "Versions, commits, devices, seeds and hours."
+
 SECONDS_AN_HOUR = 3600
 
 
-def provenance(evidence: Evidence) -> Section:
+def provenance(evidence: ReportEvidence) -> Section:
     """Return the section on provenance."""
     if not evidence.source:
-        told = "There is neither results.nc nor partial.nc in the results folder."
-        return Section("provenance", "Provenance", [Missing(told, "snakemake --cores 2")])
-    section = by_sweep(evidence, "provenance", "Provenance", _of_sweep)
+        missing = Missing("The results folder has neither results.nc nor partial.nc.", "snakemake --cores 2")
+        return Section("provenance", "Provenance", [missing], SUMMARY)
+    section = by_sweep(evidence, "provenance", "Provenance", _of_sweep, SUMMARY)
     blocks: list[Block] = [Facts(_of_files(evidence))]
-    if not evidence.statistics_match:
-        blocks.append(Paragraph(other_statistics(evidence)))
     if mixed := str(evidence.attributes.get("mixed_versions") or ""):
-        told = "; ".join(f"{version}: {len(files)} run files" for version, files in json.loads(mixed).items())
-        blocks.append(Paragraph(f"Run files of several versions of hornlib are mixed: {told}."))
-    return Section(section.anchor, section.title, [*blocks, *section.blocks])
+        counts = "; ".join(
+            f"{version}: {len(files)} run files" for version, files in json.loads(mixed).items()
+        )
+        blocks.append(Paragraph(f"Run files of several versions of hornlib are mixed: {counts}."))
+    return replace(section, blocks=[*blocks, *section.blocks])
 
 
-def other_statistics(evidence: Evidence) -> str:
-    """Return that the statistics and the results of the page are not of the same runs."""
+def other_statistics(evidence: ReportEvidence) -> str:
+    """Return a sentence which says that the statistics and the results of the page have different runs."""
     results = evidence.folder / evidence.source
     return (
-        f"statistics.nc was not made from {evidence.source}: the verdicts and tables may be of other runs than the "
+        f"statistics.nc was not made from {evidence.source}: verdicts and tables may be about other runs than the "
         f"curves. `hornlib statistics --results {results}` makes it anew."
     )
 
 
-def _of_files(evidence: Evidence) -> list[tuple[str, str]]:
+def _of_files(evidence: ReportEvidence) -> list[tuple[str, str]]:
     results = evidence.attributes
     statistics = next((s.statistics.attrs for s in evidence.sweeps if s.statistics is not None), {})
     facts = [
@@ -86,14 +89,15 @@ def _span(seeds: np.ndarray) -> str:
 
 
 def _hours(ds: xr.Dataset) -> str:
-    """Return the sum over runs of a lane's share of its job's clock."""
+    """Return the sum over runs of their share of the clock of their job."""
     if "seconds" not in ds:
         return "not known"
-    return f"{number(float(ds['seconds'].max('step').sum()) / SECONDS_AN_HOUR)} h of training in all"
+    hours = float(ds["seconds"].max("step").sum()) / SECONDS_AN_HOUR
+    return f"{number(hours)} h of training in all, by the clocks of the jobs"
 
 
 def _statistics_flops(ds: xr.Dataset) -> list[tuple[str, str]]:
-    """Return how many FLOPs batch norm's statistics cost at evaluations; nothing where no run computed any."""
+    """Return the FLOPs that evaluations spent on batch norm's statistics; nothing where no run computed any."""
     if "statistics_flops" not in ds:
         return []
     extra, training = (ds[name].max("step") for name in ("statistics_flops", "training_flops"))
@@ -101,8 +105,8 @@ def _statistics_flops(ds: xr.Dataset) -> list[tuple[str, str]]:
     if not is_known.any():
         return []
     percent = 100 * float(extra.where(is_known).sum() / training.where(is_known).sum())
-    told = (
-        f"Evaluations computed them with {number(percent)} % of the training FLOPs of the runs that have them (n = "
+    sentences = (
+        f"Evaluations spent {number(percent)} % of the training FLOPs on them, in the runs that have them (n = "
         f"{int(is_known.sum())}). No training FLOPs on this page include them."
     )
-    return [("Statistics of batch norm", told)]
+    return [("Statistics of batch norm", sentences)]

@@ -1,14 +1,16 @@
-"""Stability: what was predicted before any training, beside what happened."""
+"""Stability: predictions made before training, and how the runs ended."""
 
 import xarray as xr
 
-from hornlib.report.blocks import Block, Missing, Paragraph, Section
-from hornlib.report.evidence import FIGURES_FOLDER, Evidence
-from hornlib.report.pictures import picture
-from hornlib.report.stability_maps import FIGURES, plot_stability
+from hornlib.report.blocks import Block, Missing, Section
+from hornlib.report.evidence import ReportEvidence
+from hornlib.report.figures import picture
+from hornlib.report.stability_maps import FIGURES, draw_stability_panels
 from hornlib.report.tables import Row, table
 
 __all__ = ["stability"]
+
+SUMMARY = "What was predicted before training, and how the runs ended."
 
 CAPTIONS = {
     "plane": (
@@ -22,7 +24,7 @@ CAPTIONS = {
     ),
     "outcome": (
         "Prediction and outcome",
-        "Each run beside its prediction: n = {cells} cells, {seeds} seeds.",
+        "Each run over the growth that was predicted for it: n = {cells} cells, {seeds} seeds.",
     ),
     "orders": (
         "Order of the integrators",
@@ -32,31 +34,34 @@ CAPTIONS = {
 """Figure -> its title and caption."""
 
 
-def stability(evidence: Evidence) -> Section:
+def stability(evidence: ReportEvidence) -> Section:
     """Return the section on stability."""
     cells = evidence.stability.get("cells")
     if cells is None:
         missing = Missing("Stability was not predicted.", "hornlib stability")
-        return Section("stability", "Stability", [missing])
+        return Section("stability", "Stability", [missing], SUMMARY)
     if not cells.sizes.get("cell"):
-        told = "No cell of these sweeps has oscillators, so none is predicted."
-        return Section("stability", "Stability", [Paragraph(told)])
+        missing = Missing(
+            "No cell of these sweeps has oscillators, so there is nothing to predict.",
+            where="Models `horn`, `horn_cnn` and `cnn_horn` have oscillators; see config/stability.yaml.",
+        )
+        return Section("stability", "Stability", [missing], SUMMARY)
     blocks: list[Block] = [
         _outcomes(cells),
         *_pictures(evidence, cells),
         _orders(evidence.stability["orders"]),
     ]
-    return Section("stability", "Stability", blocks)
+    return Section("stability", "Stability", blocks, SUMMARY)
 
 
 def _outcomes(cells: xr.Dataset) -> Block:
-    """Return the table of what was expected against how runs ended."""
+    """Return the table of expected failures against how runs ended."""
     if "num_runs" not in cells:
         return Missing("These predictions were made before anything was trained.", "hornlib stability")
     counts = cells["num_runs"].transpose("expectation", "outcome").values
     rows: list[Row] = [
-        [str(expected), *(float(count) for count in own)]
-        for expected, own in zip(cells["expectation"].values, counts, strict=True)
+        [str(expected), *(float(count) for count in by_outcome)]
+        for expected, by_outcome in zip(cells["expectation"].values, counts, strict=True)
     ]
     columns = ["expected failure, if any", *(str(outcome) for outcome in cells["outcome"].values)]
     caption = (
@@ -67,15 +72,14 @@ def _outcomes(cells: xr.Dataset) -> Block:
     return table("stability-outcomes", caption, columns, rows)
 
 
-def _pictures(evidence: Evidence, cells: xr.Dataset) -> list[Block]:
-    paths = plot_stability(evidence.folder / "stability.nc", evidence.folder / FIGURES_FOLDER)
+def _pictures(evidence: ReportEvidence, cells: xr.Dataset) -> list[Block]:
     counts = {"cells": cells.sizes["cell"], "seeds": cells.sizes["seed"]}
-    found: list[Block] = []
+    pictures: list[Block] = []
     for part in FIGURES:
         title, caption = CAPTIONS[part]
-        own = [path for path in paths if path.stem.endswith(f"-{part}")]
-        found.append(picture(own, title, caption.format(**counts)))
-    return found
+        figures = draw_stability_panels(evidence.stability, part)
+        pictures.append(picture(f"stability-{part}", title, caption.format(**counts), figures))
+    return pictures
 
 
 def _orders(orders: xr.Dataset) -> Block:

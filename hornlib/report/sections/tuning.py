@@ -1,11 +1,11 @@
-"""What tuning brought and cost: the expected best of so many trials, and times to target with all trials in them."""
+"""Tuning: the chosen values, the expected best of so many trials, and times to target that include all trials."""
 
 import numpy as np
 import xarray as xr
 
-from hornlib.report.blocks import Block, Chart, Paragraph, Section
+from hornlib.report.blocks import Block, Chart, Missing, Section
 from hornlib.report.charts.lines import Line, lines_chart, thinned
-from hornlib.report.evidence import Evidence, SweepEvidence
+from hornlib.report.evidence import ReportEvidence, SweepEvidence
 from hornlib.report.sections.by_sweep import by_sweep, no_statistics
 from hornlib.report.series import datasets, datasets_of, series_of, swatches
 from hornlib.report.tables import Row, table
@@ -14,10 +14,10 @@ from hornlib.report.wording import AXES, slug
 __all__ = ["tuning"]
 
 SCORES = {"time_to_target": "restricted mean samples", "final_metric": "last validation metric"}
-"""What trials are selected for -> what they are judged by."""
+"""Objective of the choice -> the score that ranks the trials."""
 
 EDGE_MARK = "† "
-"""Stands before parameters whose chosen value is the smallest or largest tried."""
+"""Mark before parameters whose chosen value is the smallest or largest tried."""
 
 COUNTS = {
     "tuning_trials": "trials",
@@ -27,9 +27,11 @@ COUNTS = {
 """Variable of results.nc -> its column."""
 
 
-def tuning(evidence: Evidence) -> Section:
+def tuning(evidence: ReportEvidence) -> Section:
     """Return the section on tuning."""
-    return by_sweep(evidence, "tuning", "Tuning", _blocks)
+    return by_sweep(
+        evidence, "tuning", "Tuning", _blocks, "Which values were chosen, and what the trials cost."
+    )
 
 
 def _blocks(sweep: SweepEvidence) -> list[Block]:
@@ -37,27 +39,30 @@ def _blocks(sweep: SweepEvidence) -> list[Block]:
     if ds is None:
         return [no_statistics(sweep)]
     if "expected_best" not in ds or not ds["expected_best"].notnull().any():
-        told = f"The sweep {sweep.name} tunes nothing: its cells are compared as they are given."
-        return [Paragraph(told)]
+        return [
+            Missing(
+                f"The sweep {sweep.name} tunes no parameter: its cells are compared as the configuration gives them.",
+                where="`{tune: {low: 1e-3, high: 1e-1, scale: log}}` in place of a value asks for tuning; see "
+                "config/horn.yaml.",
+            )
+        ]
     charts = [_chart(ds, dataset, selected, sweep.name) for dataset in datasets(ds) for selected in SCORES]
     return [*(chart for chart in charts if chart is not None), *_choices(sweep), *_costs(ds, sweep.name)]
 
 
 def _choices(sweep: SweepEvidence) -> list[Block]:
     """Return the table of each arm's tuning: trials per tuned parameter, chosen values, and values at an edge."""
-    found = sweep.results
-    if found is None or "chosen" not in found:
+    ds = sweep.results
+    if ds is None or "chosen" not in ds:
         return []
     names = ("arm", "dataset", "selected_for", "chosen")
-    words = zip(*(found[name].values.astype(str).tolist() for name in names), strict=True)
-    numbers = np.stack([_number(found, name) for name in COUNTS], -1)
+    words = zip(*(ds[name].values.astype(str).tolist() for name in names), strict=True)
+    numbers = np.stack([_number(ds, name) for name in COUNTS], -1)
     per_parameter = numbers[:, 0] / numbers[:, 1]
-    edges = [
-        EDGE_MARK + edge.replace(" ", ", ") if edge else "" for edge in found["at_edge"].values.astype(str)
-    ]
+    edges = [EDGE_MARK + edge.replace(" ", ", ") if edge else "" for edge in ds["at_edge"].values.astype(str)]
     rows: list[Row] = [
-        [*row, edge, *counts[:2], each, counts[2]]
-        for row, edge, counts, each in zip(
+        [*row, edge, *counts[:2], trials_per_parameter, counts[2]]
+        for row, edge, counts, trials_per_parameter in zip(
             words, edges, numbers.tolist(), per_parameter.tolist(), strict=True
         )
         if row[2]
@@ -72,17 +77,17 @@ def _choices(sweep: SweepEvidence) -> list[Block]:
     return [table(slug(sweep.name, "chosen"), caption, heads, rows)] if rows else []
 
 
-def _number(found: xr.Dataset, name: str) -> np.ndarray:
+def _number(ds: xr.Dataset, name: str) -> np.ndarray:
     """Return a variable on `cell`; NaN where the results are older than the variable."""
-    return found[name].values if name in found else np.full(found.sizes["cell"], np.nan)
+    return ds[name].values if name in ds else np.full(ds.sizes["cell"], np.nan)
 
 
 def _chart(ds: xr.Dataset, dataset: str, selected: str, sweep: str) -> Chart | None:
     """Return the expected best of n trials, one line an arm."""
     names, best = series_of(ds), ds["expected_best"].transpose("contender", "num_trials").values
-    own = np.flatnonzero((datasets_of(ds) == dataset) & (ds["selected_for"].values == selected))
-    trials, nothing = ds["num_trials"].values.astype(float), np.full(ds.sizes["num_trials"], np.nan)
-    lines = [thinned(Line(str(names[i]), trials, best[i], nothing, nothing)) for i in own]
+    places = np.flatnonzero((datasets_of(ds) == dataset) & (ds["selected_for"].values == selected))
+    trials, no_band = ds["num_trials"].values.astype(float), np.full(ds.sizes["num_trials"], np.nan)
+    lines = [thinned(Line(str(names[i]), trials, best[i], no_band, no_band)) for i in places]
     lines = [line for line in lines if len(line.x)]
     if not lines:
         return None
@@ -100,7 +105,7 @@ def _chart(ds: xr.Dataset, dataset: str, selected: str, sweep: str) -> Chart | N
 
 
 def _costs(ds: xr.Dataset, sweep: str) -> list[Block]:
-    """Return the table of what all trials cost, and of times to target with that in them."""
+    """Return the table of what all trials cost, and of times to target that include that cost."""
     axes = [axis for axis in ("samples", "training_flops", "seconds") if axis in ds["axis"].values]
     cost, whole = (
         ds[name].sel(axis=axes).transpose("contender", "axis").values

@@ -1,0 +1,141 @@
+"""Figures of the report: charts drawn by vega without a browser, and matplotlib drawings taken into the page."""
+
+import base64
+import io
+import json
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hornlib.report.blocks import Chart, Drawing, Picture
+from hornlib.report.charts.style import CONFIG
+from hornlib.results.atomic import written_atomically
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["MATPLOTLIB_STYLE", "drawing", "embedded_svg", "picture", "specification", "write_figures"]
+
+FILE_WIDTH = 640
+"""Width of a figure's file, pixels."""
+
+PAGE_WIDTH = 480
+"""Width of a figure in the page before a script redraws it, pixels: its text can still be read on a phone."""
+
+PNG_SCALE = 2
+
+LARGEST_SVG = 150_000
+"""Bytes; of a larger drawing the page takes the PNG, so that the page stays small."""
+
+MATPLOTLIB_STYLE: dict[Any, Any] = {"svg.hashsalt": "hornlib", "svg.fonttype": "none", "font.size": 9}
+"""The same data give the same file, and text stays text."""
+
+
+def specification(chart: Chart, width: int | str, legend: bool) -> dict[str, Any]:
+    """Return a chart's description for vega-lite.
+
+    Args:
+        chart: the chart.
+        width: pixels, or "container" for the width of the page.
+        legend: whether the picture names its series itself; in the page, the list below the chart names them.
+    """
+    config = {**CONFIG, **({} if legend else {"legend": {"disable": True}})}
+    autosize = {"type": "fit-x", "contains": "padding"}
+    return {**chart.specification, "width": width, "config": config, "autosize": autosize}
+
+
+def embedded_svg(chart: Chart) -> str:
+    """Return a chart as SVG for the page: it fills its column, and it is seen without a script."""
+    import vl_convert
+
+    visible = _without_hover_marks(specification(chart, PAGE_WIDTH, legend=False))
+    return _compact(vl_convert.vegalite_to_svg(json.dumps(visible)), chart.name)
+
+
+def _without_hover_marks(description: dict[str, Any]) -> dict[str, Any]:
+    """Return a description without the invisible marks, which only show a tooltip under the mouse."""
+    layers = [layer for layer in description.get("layer", ()) if not _is_invisible(layer)]
+    return {**description, "layer": layers} if "layer" in description else description
+
+
+def _is_invisible(layer: dict[str, Any]) -> bool:
+    mark = layer.get("mark")
+    return isinstance(mark, dict) and mark.get("opacity") == 0
+
+
+def _compact(svg: str, name: str) -> str:
+    """Return an SVG for the page: unique ids, no fixed size, no labels of its parts, coordinates with one decimal.
+
+    Args:
+        svg: as vega writes it.
+        name: of the chart, which goes before every id.
+    """
+    opening, content = svg.split(">", 1)
+    opening = re.sub(r' (?:width|height|version|xmlns:xlink|class)="[^"]*"', "", opening)
+    content = re.sub(r"<[^>]*>", lambda tag: _compact_tag(tag[0], name), content)
+    return f'{opening} aria-hidden="true">{content}'
+
+
+def _compact_tag(tag: str, name: str) -> str:
+    # The figure has one alternative text; the style sheet needs the class of grid lines alone.
+    is_grid = "role-axis-grid" in tag
+    tag = re.sub(r' (?:role|aria-[a-z]+|class|pointer-events)="[^"]*"', "", tag)
+    tag = tag.replace("<g", '<g class="role-axis-grid"', 1) if is_grid else tag
+    tag = re.sub(r'( id="|url\(#|href="#)', rf"\g<1>{name}-", tag)
+    return re.sub(r"(\d+\.\d)\d+", r"\1", tag)
+
+
+def write_figures(charts: Iterable[Chart], folder: Path) -> list[Path]:
+    """Write each chart as SVG and PNG, and return the paths.
+
+    Args:
+        charts: with distinct names, which become the names of the files.
+        folder: it is made where it does not exist.
+
+    Raises:
+        ResultsError: the folder cannot be written.
+    """
+    import vl_convert
+
+    written = []
+    for chart in charts:
+        drawn = {
+            **specification(chart, FILE_WIDTH, legend=True),
+            "title": {"text": chart.title, "anchor": "start", "fontSize": 13},
+            "background": "white",
+        }
+        svg = vl_convert.vegalite_to_svg(json.dumps(drawn))
+        png = vl_convert.svg_to_png(svg, scale=PNG_SCALE)
+        for kind, content in (("svg", svg.encode()), ("png", png)):
+            written.append(folder / f"{chart.name}.{kind}")
+            with written_atomically(written[-1]) as temporary:
+                temporary.write_bytes(content)
+    return written
+
+
+def picture(name: str, title: str, caption: str, figures: Sequence["Figure"]) -> Picture:
+    """Return a picture of one or more panels that were drawn by matplotlib.
+
+    Args:
+        name: anchor.
+        title: what it shows.
+        caption: n and estimator.
+        figures: one for each panel, so that a phone can show one panel a row.
+    """
+    return Picture(name, title, caption, f"{title}. {caption}", [drawing(figure) for figure in figures])
+
+
+def drawing(figure: "Figure") -> Drawing:
+    """Return a matplotlib figure as an image for the page."""
+    import matplotlib
+
+    vector, bitmap = io.BytesIO(), io.BytesIO()
+    with matplotlib.rc_context(MATPLOTLIB_STYLE):
+        figure.savefig(vector, format="svg", metadata={"Date": None})
+        if len(vector.getvalue()) > LARGEST_SVG:
+            figure.savefig(bitmap, format="png", dpi=150)
+    kind, content = ("svg+xml", vector) if not bitmap.getvalue() else ("png", bitmap)
+    width, _ = figure.get_size_inches()
+    address = f"data:image/{kind};base64,{base64.b64encode(content.getvalue()).decode()}"
+    return Drawing(address, round(100 * float(width)))
