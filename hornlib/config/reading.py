@@ -8,9 +8,10 @@ from typing import Any, NamedTuple, TypeGuard, TypeVar
 
 from pydantic import ValidationError
 
-from hornlib.config.messages import describe_validation_error, said
+from hornlib.config.messages import describe_validation_error, spelled
 from hornlib.config.settings import Settings
 from hornlib.config.yaml_file import KeyPath, Lines, dotted, locate, read_yaml
+from hornlib.config.yaml_slips import missing_space
 from hornlib.errors import ConfigError, nearest
 from hornlib.parameters import Parameters
 from hornlib.parameters.statistics import OLD_KEYS, Claim, StatisticsSettings, migrated
@@ -168,14 +169,14 @@ def parse_seeds(value: object) -> tuple[int, ...]:
     """
     if isinstance(value, int) and not isinstance(value, bool):
         if not 1 <= value <= FIRST_TUNING_SEED:
-            raise ValueError(f"got {said(value)}; a number of seeds is between 1 and {FIRST_TUNING_SEED}")
+            raise ValueError(f"got {spelled(value)}; a number of seeds is between 1 and {FIRST_TUNING_SEED}")
         return tuple(range(value))
     if not isinstance(value, list) or not value:
-        raise ValueError(f"got {said(value)}; give a number of seeds, or a list such as [0, 1, 5]")
+        raise ValueError(f"got {spelled(value)}; give a number of seeds, or a list such as [0, 1, 5]")
     for seed in value:
         if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < FIRST_TUNING_SEED:
             raise ValueError(
-                f"got {said(seed)} among the seeds; a seed is an integer from 0 to {FIRST_TUNING_SEED - 1} "
+                f"got {spelled(seed)} among the seeds; a seed is an integer from 0 to {FIRST_TUNING_SEED - 1} "
                 f"(tuning uses those from {FIRST_TUNING_SEED})"
             )
     twice = sorted({seed for seed in value if value.count(seed) > 1})
@@ -263,9 +264,7 @@ def _united(kind: type[Parameters], parts: Sequence[object], path: KeyPath, draf
     united: dict[str, Any] = {}
     for part in parts:
         if not isinstance(part, dict):
-            raise draft.error(
-                path, f"expected keys such as {next(iter(kind.model_fields))}, found {said(part)}"
-            )
+            raise draft.error(path, _expected(f"keys such as `{next(iter(kind.model_fields))}:`", part))
         united |= part
     return united
 
@@ -311,7 +310,7 @@ def _claims(content: Mapping[str, Any], path: KeyPath, draft: Config) -> Mapping
     claims = content.get("claims", {})
     if not isinstance(claims, dict):
         raise draft.error(
-            path, f"expected claims such as {{faster: {{rivals: [cnn]}}}}, found {said(claims)}"
+            path, f"expected claims such as {{faster: {{rivals: [cnn]}}}}, found {spelled(claims)}"
         )
     return claims
 
@@ -367,7 +366,7 @@ def _check_sweep_name(name: str, draft: Config) -> None:
 def _check_sections(sweep: object, path: KeyPath, draft: Config, valid: Sequence[str]) -> None:
     """Check that a sweep (or `defaults`) has known keys, and in each section a mapping or a list of them."""
     if not isinstance(sweep, dict):
-        raise draft.error(path, f"expected keys such as `model:`, found {said(sweep)}")
+        raise draft.error(path, _expected("keys such as `model:`", sweep))
     for key, value in sweep.items():
         here = (*path, key)
         if key not in valid:
@@ -382,9 +381,20 @@ def _check_entries(section: object, path: KeyPath, draft: Config) -> None:
     for index, entry in enumerate(section if isinstance(section, list) else [section]):
         here = (*path, index) if isinstance(section, list) else path
         if not isinstance(entry, dict):
-            raise draft.error(here, f"expected parameters such as `name: ...`, found {said(entry)}")
+            raise draft.error(here, _expected("parameters such as `name: ...`", entry))
         if isinstance(section, list) and any(repr(entry) == repr(other) for other in section[:index]):
             raise draft.error(here, "an entry above says the same; take one of them out")
+
+
+def _expected(words: str, value: object) -> str:
+    """Return a sentence about a value that is no mapping; `epochs:3` is text, since a space is missing.
+
+    Args:
+        words: what is valid.
+        value: what stands there.
+    """
+    advice = missing_space(value) if isinstance(value, str) else ""
+    return f"expected {words}, found {spelled(value)}" + (f"; {advice}" if advice else "")
 
 
 def _parents(sweeps: Mapping[str, Any], draft: Config) -> dict[str, str]:
@@ -396,7 +406,7 @@ def _parents(sweeps: Mapping[str, Any], draft: Config) -> dict[str, str]:
             valid = [other for other in sweeps if other != name]
             listed = ", ".join(valid) or "none"
             raise draft.error(
-                path, f"there is no sweep {said(parent)}{nearest(parent, valid)}; valid: {listed}"
+                path, f"there is no sweep {spelled(parent)}{nearest(parent, valid)}; valid: {listed}"
             )
     for name in parents:
         chain = [name]

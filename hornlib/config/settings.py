@@ -1,6 +1,5 @@
 """Settings: how the suite runs on this machine; none of it is part of a cell's name."""
 
-import os
 import re
 from typing import Annotated
 
@@ -9,6 +8,7 @@ from pydantic import BeforeValidator, Field, ValidationError, WithJsonSchema, fi
 from hornlib.config.messages import describe_validation_error
 from hornlib.errors import ConfigError, nearest
 from hornlib.parameters import Parameters
+from hornlib.parameters.paths import Folder
 from hornlib.parameters.probes import ProbeSettings
 
 __all__ = ["Settings", "parse_probes", "parse_settings"]
@@ -35,8 +35,8 @@ def parse_probes(value: object) -> object:
         return ProbeSettings(**value)
     except ValidationError as error:
         fields = tuple(ProbeSettings.model_fields)
-        found = describe_validation_error(error, fields, "probes")
-        raise ValueError("; ".join(f"{path[0]}: {message}" for path, message in found)) from None
+        mistakes = describe_validation_error(error, fields, "probes")
+        raise ValueError("; ".join(f"{key[0]}: {message}" for key, message in mistakes)) from None
 
 
 def _refuse_probes(value: object) -> object:
@@ -67,8 +67,8 @@ Probes = Annotated[
 class Settings(Parameters):
     """Paths, the cutting of jobs, threads and devices."""
 
-    results: str = Field(default="results", min_length=1)
-    """Folder of everything that sweeps make."""
+    results: Folder = "results"
+    """Folder of everything that sweeps make. In paths, ~, $NAME and ${NAME} are expanded."""
     per_job: int = Field(default=5, ge=1)
     """Most seeds of one job; a job trains its seeds side by side as lanes."""
     lanes: Lanes = "auto"
@@ -78,7 +78,7 @@ class Settings(Parameters):
     """CPU threads of one job; results are bit-identical only at equal threads."""
     device: str = Field(default="auto", json_schema_extra={"pattern": f"^({DEVICE})$"})
     """auto (CUDA, else MPS, else CPU), cpu, cuda, cuda:N or mps."""
-    checkpoints: str | None = Field(default=None, min_length=1)
+    checkpoints: Folder | None = None
     """Folder of checkpoints, e.g. a scratch disk that all nodes see; default: checkpoints in `results`."""
     checkpoint_minutes: float = Field(default=5.0, gt=0)
     """Wall time between two checkpoints of a job."""
@@ -104,14 +104,12 @@ class Settings(Parameters):
             )
         return device
 
-    @field_validator("results", "checkpoints")
+    @field_validator("results")
     @classmethod
-    def _plain_path(cls, path: str | None) -> str | None:
-        if path is None:
-            return None
-        if not path.isprintable() or set("{}*?'\"\\") & set(path) or path != path.strip() or path[0] == "-":
-            raise ValueError("a path has no control characters, none of {}*?'\"\\, no - or space in front")
-        return os.path.expanduser(path)
+    def _is_a_folder_of_its_own(cls, results: str) -> str:
+        if results == ".":
+            raise ValueError("results need a folder of their own, such as `results`")
+        return results
 
 
 def parse_settings(**values: object) -> Settings:

@@ -9,6 +9,7 @@ from pydantic import Field, field_validator, model_validator
 from hornlib.data import DATASETS, DatasetDeclaration
 from hornlib.errors import nearest
 from hornlib.parameters import Parameters, Task
+from hornlib.parameters.paths import Folder
 
 __all__ = ["DataParameters", "Presentation"]
 
@@ -43,8 +44,9 @@ class DataParameters(Parameters):
     inputs; one fixed draw a level. Only for datasets of measurements."""
     augmentation: Literal["none", "crop_flip"] = "none"
     """crop_flip: every epoch a new crop within an edge of 4 zero pixels, mirrored with probability 1/2."""
-    root: str | None = Field(default=None, json_schema_extra={"in_name": False})
-    """Folder that holds the files; None: the environment's HORNLIB_DATA, else `data`. Not part of a name."""
+    root: Folder | None = Field(default=None, json_schema_extra={"in_name": False})
+    """Folder that holds the files (~, $NAME and ${NAME} are expanded); None: the environment's HORNLIB_DATA, else
+    `data`. Not part of a name."""
 
     @field_validator("name")
     @classmethod

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from hornlib.config import SECTIONS, Config
-from hornlib.config.messages import describe_validation_error, said
+from hornlib.config.messages import describe_validation_error, spelled
 from hornlib.config.yaml_file import KeyPath
 from hornlib.errors import ConfigError
 from hornlib.grid.cell import parameters_class, validated
@@ -79,10 +79,10 @@ def _check_axis(config: Config, values: Sequence[Any], path: KeyPath) -> None:
     for value in values:
         if isinstance(value, list | dict):
             raise config.error(
-                path, f"{said(value)} within an axis; a list-valued parameter is written 32-64-128"
+                path, f"{spelled(value)} within an axis; a list-valued parameter is written 32-64-128"
             )
         if (isinstance(value, bool), value) in seen:
-            raise config.error(path, f"the value {said(value)} stands twice in the list")
+            raise config.error(path, f"the value {spelled(value)} stands twice in the list")
         seen.add((isinstance(value, bool), value))
 
 

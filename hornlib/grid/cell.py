@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 
 from hornlib.config import SECTIONS
-from hornlib.config.messages import describe_validation_error, said
+from hornlib.config.messages import describe_validation_error, spelled
 from hornlib.data import DATASETS
 from hornlib.data.parameters import DataParameters
 from hornlib.errors import ConfigError, nearest
@@ -179,7 +179,9 @@ def parameters_class(section: str, name: object) -> type[Parameters]:
     if name is None:
         raise ValueError(f"a {section} needs a `name:`; valid: {', '.join(table)}")
     if not isinstance(name, str) or name not in table:
-        raise ValueError(f"unknown {section} {said(name)}{nearest(name, table)}; valid: {', '.join(table)}")
+        raise ValueError(
+            f"unknown {section} {spelled(name)}{nearest(name, table)}; valid: {', '.join(table)}"
+        )
     return table[name]
 
 
@@ -199,7 +201,7 @@ def _validated(section: str, items: tuple[tuple[str, str, Any], ...]) -> Paramet
     name = values.get("name", "static" if section == "structure" else None)
     if section == "data" and "name" in values and name not in DATASETS:
         raise ValueError(
-            f"unknown dataset {said(name)}{nearest(name, DATASETS)}; valid: {', '.join(DATASETS)}"
+            f"unknown dataset {spelled(name)}{nearest(name, DATASETS)}; valid: {', '.join(DATASETS)}"
         )
     return parameters_class(section, name)(**values)
 
@@ -212,7 +214,7 @@ def parse_specification(specification: Mapping[str, Mapping[str, Any]]) -> Cell:
     """
     if not isinstance(specification, Mapping) or not set(specification) <= {*SECTIONS, "tuned"}:
         raise ConfigError(
-            f"a specification has the sections {', '.join(SECTIONS)}; got {said(specification)}"
+            f"a specification has the sections {', '.join(SECTIONS)}; got {spelled(specification)}"
         )
     sections = {section: _parse_section(section, specification.get(section, {})) for section in SECTIONS}
     cell = make_cell(**sections)  # type: ignore[arg-type]
@@ -226,7 +228,7 @@ def parse_specification(specification: Mapping[str, Mapping[str, Any]]) -> Cell:
 
 def _parse_section(section: str, values: object) -> Parameters:
     if not isinstance(values, Mapping) or any(isinstance(value, list | Mapping) for value in values.values()):
-        raise ConfigError(f"{section}: expected parameters, each one value, found {said(values)}")
+        raise ConfigError(f"{section}: expected parameters, each one value, found {spelled(values)}")
     try:
         return validated(section, values)
     except ValidationError as error:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
 from hornlib.config import Config, merge
-from hornlib.config.messages import said
+from hornlib.config.messages import spelled
 from hornlib.config.yaml_file import KeyPath
 from hornlib.data.parameters import DataParameters
 from hornlib.errors import ConfigError
@@ -157,7 +157,7 @@ class Expansion:
         )
         if not is_line or set("/\\") & set(cast(str, label)) or cast(str, label).startswith("."):
             valid = "a label is a line of 1 to 64 characters, without / or \\, that does not begin with a dot"
-            raise self._error((*path, "arm"), f"got {said(label)}; {valid}")
+            raise self._error((*path, "arm"), f"got {spelled(label)}; {valid}")
         return cast(str, label)
 
     def _section(self, section: str, given: Mapping[str, Any], path: KeyPath) -> list[Parameters]:
@@ -178,7 +178,7 @@ class Expansion:
             overrides = override if isinstance(override, list) else [override]
             if not overrides or not all(isinstance(values, dict) for values in overrides):
                 raise self._error(
-                    (*path, section), f"expected parameters of {section}, found {said(override)}"
+                    (*path, section), f"expected parameters of {section}, found {spelled(override)}"
                 )
             here = (*path, section)
             groups = [

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
-from hornlib.config.messages import said
+from hornlib.config.messages import spelled
 from hornlib.errors import nearest
 from hornlib.grid.cell import Cell
 from hornlib.models.training_counts import training_flops_per_example
@@ -119,12 +119,14 @@ class Match:
 def parse_match(value: object, error: Callable[[str], Exception]) -> MatchRequest:
     """Return the request that a config's `match:` makes, or raise `error(message)`."""
     if not isinstance(value, dict) or set(value) != {"to", "by"}:
-        raise error(f"got {said(value)}; expected {FORM}")
+        raise error(f"got {spelled(value)}; expected {FORM}")
     to, by = value["to"], value["by"]
     if not isinstance(to, str):
-        raise error(f"to: got {said(to)}; expected the label of an arm")
+        raise error(f"to: got {spelled(to)}; expected the label of an arm")
     if not isinstance(by, str) or by not in SPELLINGS:
-        raise error(f"by: unknown {said(by)}{nearest(by, tuple(SPELLINGS))}; valid: {', '.join(QUANTITIES)}")
+        raise error(
+            f"by: unknown {spelled(by)}{nearest(by, tuple(SPELLINGS))}; valid: {', '.join(QUANTITIES)}"
+        )
     return MatchRequest(to, SPELLINGS[by])
 
 
@@ -144,7 +146,7 @@ def request_order(
             if request.to not in requests:
                 valid = [other for other in requests if other != chain[-1]]
                 listed = f"{nearest(request.to, valid)}; valid: {', '.join(valid) or 'none'}"
-                raise error(chain[-1], f"there is no arm {said(request.to)}{listed}")
+                raise error(chain[-1], f"there is no arm {spelled(request.to)}{listed}")
             if request.to in chain:
                 raise error(arm, f"an arm cannot be matched to itself: {' -> '.join((*chain, request.to))}")
             chain.append(request.to)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 
 from hornlib.config import FIRST_TUNING_SEED, Config, merge
-from hornlib.config.messages import describe_validation_error, said
+from hornlib.config.messages import describe_validation_error, spelled
 from hornlib.config.yaml_file import KeyPath
 from hornlib.errors import ConfigError
 from hornlib.grid.axes import ENTRY_KEYS
@@ -189,7 +189,7 @@ def _entry_ranges(config: Config, sweep: str, entry: Mapping[str, Any], path: Ke
     if isinstance(override, list):
         raise config.error((*path, "training"), ONE_ENTRY)
     if not isinstance(override, dict):
-        raise config.error((*path, "training"), f"expected parameters of training, found {said(override)}")
+        raise config.error((*path, "training"), f"expected parameters of training, found {spelled(override)}")
     shared = config.sweeps[sweep].get("training", {})
     training = merge({"training": shared}, {"training": override})["training"]
     ranges: Ranges = {}
@@ -215,7 +215,7 @@ def _range_at(config: Config, value: object, path: KeyPath) -> TuneRange | None:
         return None
     if set(value) != {"tune"} or not isinstance(value["tune"], dict):
         raise config.error(
-            path, f"expected a value or {{tune: {{low: ..., high: ..., scale: log}}}}, found {said(value)}"
+            path, f"expected a value or {{tune: {{low: ..., high: ..., scale: log}}}}, found {spelled(value)}"
         )
     given: dict[str, Any] = {
         name: float(number) if isinstance(number, int) and not isinstance(number, bool) else number

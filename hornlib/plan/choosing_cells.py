@@ -5,7 +5,7 @@ from functools import lru_cache
 from itertools import zip_longest
 from typing import Any, NamedTuple
 
-from hornlib.config.messages import said
+from hornlib.config.messages import spelled
 from hornlib.config.yaml_file import parse_scalar
 from hornlib.errors import ConfigError, nearest
 from hornlib.grid import Grid
@@ -58,7 +58,7 @@ def select(
     """
     if sweep is not None and sweep not in grid.sweeps:
         valid = ", ".join(grid.sweeps)
-        raise ConfigError(f"there is no sweep {said(sweep)}{nearest(sweep, grid.sweeps)}; valid: {valid}")
+        raise ConfigError(f"there is no sweep {spelled(sweep)}{nearest(sweep, grid.sweeps)}; valid: {valid}")
     members = [
         Selected(name, arm, grid.cells[cell])
         for name, content in grid.sweeps.items()
@@ -83,9 +83,11 @@ def _having(members: Sequence[Selected], key: str, wanted: Sequence[Any]) -> lis
         member for member, values in described if any(_equal(values.get(key, ...), one) for one in wanted)
     ]
     if not found:
-        there = dict.fromkeys(said(values[key]) for _, values in described if key in values)
+        there = dict.fromkeys(spelled(values[key]) for _, values in described if key in values)
         listed = ", ".join(list(there)[:12]) + (", ..." if len(there) > 12 else "")
-        raise ConfigError(f"--where {key}: no cell has {' or '.join(map(said, wanted))}; there are {listed}")
+        raise ConfigError(
+            f"--where {key}: no cell has {' or '.join(map(spelled, wanted))}; there are {listed}"
+        )
     return found
 
 

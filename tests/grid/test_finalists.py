@@ -187,8 +187,8 @@ def test_the_baseline_has_finalists_for_the_level_even_where_only_time_is_tuned_
         ("{trials: 2.5}", ["finalists.trials", "expected an integer"]),
         ("{trials: 2, seeds: many}", ["finalists.seeds", "expected an integer"]),
         ("{trial: 2}", ["finalists.trial", "did you mean 'trials'?"]),
-        ("4", ["finalists", "expected keys such as trials, found 4"]),
-        ("[4, 8]", ["finalists", "expected keys such as trials"]),
+        ("4", ["finalists", "expected keys such as `trials:`, found 4"]),
+        ("[4, 8]", ["finalists", "expected keys such as `trials:`"]),
     ],
 )
 def test_a_mistake_in_the_finalists_is_told_with_line_and_key(tuned_grid, finalists, told):

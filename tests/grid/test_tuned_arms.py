@@ -120,5 +120,5 @@ def test_a_mistake_in_a_tuned_sweep_is_told_with_its_key(tuned_grid, replacement
 
 
 def test_a_range_outside_a_tuned_sweep_is_refused(tuned_grid):
-    with pytest.raises(ConfigError, match="a range belongs to a sweep with `tuning:`"):
+    with pytest.raises(ConfigError, match="ranges belong to a sweep with `tuning:`"):
         tuned_grid(("    tuning: {trials: 4, seeds: 2}\n", ""))

@@ -1,0 +1,51 @@
+"""Paths in the configuration: variables and `~` are expanded, and one folder has one spelling."""
+
+import os
+import re
+from pathlib import PurePosixPath
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+
+__all__ = ["Folder", "expanded"]
+
+_VARIABLE = re.compile(r"\$(?:\{(?P<braced>[A-Za-z_][A-Za-z0-9_]*)\}|(?P<bare>[A-Za-z_][A-Za-z0-9_]*))")
+
+_FORBIDDEN = "{}*?'\"\\$"
+"""Characters that a shell, or Snakemake, reads as something else than part of a file's name."""
+
+
+def expanded(path: str) -> str:
+    """Return the path with `$NAME`, `${NAME}` and `~` expanded, and without `./`, `//` or a slash at its end.
+
+    Two spellings of a folder, such as `results/` and `./results`, would be two folders to Snakemake. `..` stays, since
+    what it means depends on symbolic links. The result is expanded to itself.
+
+    Args:
+        path: as the configuration spells it.
+
+    Raises:
+        ValueError: a variable or a user that does not exist, or a character that a path must not have.
+    """
+    text = _VARIABLE.sub(lambda match: _value_of(match["braced"] or match["bare"]), path)
+    if text.startswith("~"):
+        text = os.path.expanduser(text)
+        if text.startswith("~"):
+            raise ValueError(f"there is no user {text[1:].partition('/')[0]!r}; write the whole path")
+    folder = str(PurePosixPath(re.sub("^/+", "/", text)))
+    if not text.isprintable() or set(_FORBIDDEN) & set(text) or text[:1] == "-" or folder != folder.strip():
+        raise ValueError(f"a path has no control characters, none of {_FORBIDDEN}, no - or space in front")
+    return folder
+
+
+def _value_of(variable: str) -> str:
+    value = os.environ.get(variable, "")
+    if not value:
+        raise ValueError(
+            f"the environment variable {variable} is not set; set it (`export {variable}=...`), or write the whole path"
+        )
+    return value
+
+
+Folder = Annotated[str, Field(min_length=1), AfterValidator(expanded)]
+"""A folder in the configuration, as `expanded` returns it."""
