@@ -134,6 +134,8 @@ def _judge_exit(
     killed = -code if code < 0 else code - 128 if 128 < code < 160 else 0
     if killed == signal.SIGKILL and _took_too_much(accounted, said, memory_mb):
         return Verdict(Cause.MEMORY, _memory_sentence(accounted, memory_mb))
+    if killed == signal.SIGKILL:
+        return Verdict(Cause.SIGNAL, f"killed (signal 9): often out of memory; SIGKILL{on}")
     if killed:
         return Verdict(Cause.SIGNAL, f"killed by {_signal_name(killed)}{on}")
     return Verdict(Cause.EXIT_CODE, f"exit code {code}{on}")

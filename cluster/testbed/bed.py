@@ -148,7 +148,10 @@ class Bed:
 
     def slurm(self, *command: str) -> str:
         """What one of SLURM's commands says about this bed; empty if the controller does not answer."""
-        environment = {**os.environ, "SLURM_CONF": str(self.slurm_conf)}
+        # The caller's SQUEUE_STATES and the like would hide jobs, and SINFO_PARTITION nodes.
+        families = ("SLURM_", "SQUEUE_", "SINFO_", "SCANCEL_")
+        variables = {name: value for name, value in os.environ.items() if not name.startswith(families)}
+        environment = {**variables, "SLURM_CONF": str(self.slurm_conf)}
         try:
             done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=10)
         except subprocess.TimeoutExpired:
@@ -202,5 +205,6 @@ class Bed:
                 f"{self.folder} belongs to another user; set HORNLIB_TESTBED to a folder of your own"
             )
         with (self.folder / "lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            with contextlib.suppress(OSError):  # a file system without locks
+                fcntl.flock(lock, fcntl.LOCK_EX)
             yield

@@ -1,1 +1,1 @@
-"""Where a sweep stands: what the run files, the executor's records, SLURM and the logs say, and nothing disturbed."""
+"""The state of a sweep, read from run files, the executor's records, SLURM and logs; reading changes nothing."""

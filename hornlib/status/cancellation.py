@@ -1,4 +1,4 @@
-"""`hornlib cancel`: which tasks hold the chosen jobs and no others, and telling SLURM."""
+"""`hornlib cancel`: find the tasks that hold only chosen jobs, and cancel them in SLURM."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from hornlib.config.messages import counted
 from hornlib.errors import ResourceError
 from hornlib.grid.jobs import Job
-from hornlib.status.standing import State
+from hornlib.status.standing import JobState
 from hornlib.status.submissions import task_id
 from hornlib.status.survey import Survey
 
@@ -18,18 +18,18 @@ __all__ = ["Cancellation", "cancel", "describe", "plan_cancellation"]
 
 
 SHOWN = 12
-"""Arrays and tasks that are named before the question."""
+"""The most arrays and tasks that are named in the question; the rest is an ellipsis."""
 
 
 class Cancellation(NamedTuple):
-    """What would be cancelled, and what is left alone.
+    """The jobs that would be cancelled, and the chosen jobs that are left alone.
 
     Attributes:
-        names: arrays and tasks as scancel takes them; an array whose tasks are all meant is named as a whole.
-        jobs: the jobs in them.
-        shared: chosen jobs that sit in one task with jobs that are not chosen.
-        nameless: chosen jobs whose array's id is not known yet.
-        processes: chosen jobs that are processes of this machine, not SLURM's.
+        names: arrays and tasks as scancel takes them. An array is named as a whole if all its tasks are cancelled.
+        jobs: the jobs in these arrays and tasks.
+        shared: chosen jobs that share their task with jobs that are not chosen.
+        nameless: chosen jobs whose array has no id yet.
+        processes: chosen jobs that are processes of this machine, outside SLURM.
     """
 
     names: list[str]
@@ -40,15 +40,15 @@ class Cancellation(NamedTuple):
 
 
 def plan_cancellation(survey: Survey) -> Cancellation:
-    """Return what cancelling the survey's queued and running jobs comes to.
+    """Return what it means to cancel the queued and running jobs of the survey.
 
     Raises:
-        ResourceError: SLURM does not answer, so nobody knows what is queued.
+        ResourceError: SLURM does not answer, so the queue is unknown.
     """
     submissions = survey.submissions
     live = {
         standing.job: survey.places[standing.job]
-        for standing in survey.of(State.QUEUED, State.RUNNING)
+        for standing in survey.of(JobState.QUEUED, JobState.RUNNING)
         if standing.job in survey.places
     }
     if submissions.silence and any(place.batch.array for place in live.values()):
@@ -71,19 +71,24 @@ def plan_cancellation(survey: Survey) -> Cancellation:
 
 
 def describe(survey: Survey, cancellation: Cancellation) -> Iterator[str]:
-    """Yield what is meant and what is left alone, a line each."""
+    """Yield one line for the jobs that are cancelled, and one for each reason to leave jobs alone.
+
+    Args:
+        survey: the states of the jobs.
+        cancellation: what `plan_cancellation` returned for it.
+    """
     if cancellation.names:
         names = ", ".join(cancellation.names[:SHOWN]) + (", ..." if len(cancellation.names) > SHOWN else "")
         yield f"{counted(len(cancellation.jobs), 'job')} in {names}"
-    left = {
+    left_alone = {
         "in one task with jobs that were not chosen": cancellation.shared,
         "of an array whose id is not known yet; try again in a moment": cancellation.nameless,
         "in processes of this machine, which end with the head (Ctrl-C there)": cancellation.processes,
     }
-    for why, jobs in left.items():
+    for reason, jobs in left_alone.items():
         if jobs:
-            yield f"left alone: {counted(len(jobs), 'job')} {why}"
-    head, waiting = survey.submissions.head, len(survey.of(State.OPEN))
+            yield f"left alone: {counted(len(jobs), 'job')} {reason}"
+    head, waiting = survey.submissions.head, len(survey.of(JobState.OPEN))
     if waiting and head is not None and head.lives:
         yield (
             f"not submitted yet: {counted(waiting, 'job')}, which the head (process {head.pid} on {head.host}) will "
@@ -92,10 +97,14 @@ def describe(survey: Survey, cancellation: Cancellation) -> Iterator[str]:
 
 
 def cancel(survey: Survey, cancellation: Cancellation) -> None:
-    """Cancel the tasks.
+    """Cancel the tasks in SLURM.
+
+    Args:
+        survey: the states of the jobs.
+        cancellation: what `plan_cancellation` returned for it.
 
     Raises:
-        ResourceError: SLURM cannot be told.
+        ResourceError: SLURM does not answer, or refuses.
     """
     from snakemake_executor_plugin_submitit.slurm import Refused, Unavailable
 
@@ -106,7 +115,7 @@ def cancel(survey: Survey, cancellation: Cancellation) -> None:
 
 
 def _others(batch: "Batch", task: int, chosen: set[tuple[str, int]]) -> bool:
-    """Say whether a task holds jobs that still go on and were not chosen."""
+    """Return whether a task holds an unfinished job that was not chosen."""
     first = task * batch.jobs_per_task
     return any(
         (batch.uuid, number) not in chosen

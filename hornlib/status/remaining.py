@@ -10,7 +10,7 @@ from hornlib.grid.finalists import FinalistStage
 from hornlib.grid.jobs import Job, TuningJob
 from hornlib.grid.tuned_arms import TunedArm
 from hornlib.plan.estimates import Estimates, training_forward_flops
-from hornlib.status.standing import State
+from hornlib.status.standing import JobState
 from hornlib.status.survey import Survey
 
 __all__ = ["job_seconds_left", "sweep_seconds_left"]
@@ -25,8 +25,8 @@ def sweep_seconds_left(survey: Survey) -> float | None:
     Returns:
         None where a job is left whose model was never measured, neither in a run file nor in the log of a running job.
     """
-    running = [standing.job for standing in survey.of(State.RUNNING)]
-    waiting = [standing.job for standing in survey.of(State.QUEUED, State.STOPPED, State.OPEN)]
+    running = [standing.job for standing in survey.of(JobState.RUNNING)]
+    waiting = [standing.job for standing in survey.of(JobState.QUEUED, JobState.STOPPED, JobState.OPEN)]
     if not running and not waiting:
         return 0.0
     estimates = _with_running_jobs(survey, running)
@@ -46,8 +46,8 @@ def job_seconds_left(survey: Survey, job: Job) -> float | None:
     """Return the seconds that a running job still trains, as its log says; None where the log does not say it yet.
 
     Args:
-        survey: where the jobs stand.
-        job: one that runs.
+        survey: the states of the jobs.
+        job: a running job.
     """
     progress = survey.progress(job)
     return None if progress is None else progress.job_seconds_left(job.range.last)

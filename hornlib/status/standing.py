@@ -1,37 +1,39 @@
-"""The states that a job can be in, as a person sees them."""
+"""The state of one job, in the words that a person reads."""
 
 from enum import Enum
 from typing import NamedTuple
 
 from hornlib.grid.jobs import Job
 
-__all__ = ["Standing", "State"]
+__all__ = ["JobState", "Standing"]
 
 
-class State(Enum):
-    """Where a job stands; the value is what people read."""
+class JobState(Enum):
+    """The state of a job; its value is the word that `hornlib status` prints."""
 
     DONE = "done"
     RUNNING = "running"
     QUEUED = "queued"
     STOPPED = "stopped"
-    """It ended without a mistake of its own, and goes on from its checkpoint when it is started again."""
+    """The job ended without an error of its own. Started again, it goes on from its checkpoint."""
     FAILED = "failed"
     OPEN = "not submitted"
 
 
 class Standing(NamedTuple):
-    """One job, and what is known of it.
+    """The state of one job and its reason.
 
     Attributes:
-        reason: why it waits, stopped or failed; "" where there is nothing to say.
-        task: SLURM's id, e.g. 123_4.
-        node: where it runs.
-        limit_seconds: time left until its time limit.
+        job: the job.
+        state: its state.
+        reason: why the job waits, stopped or failed; "" without a reason.
+        task: SLURM's id, e.g. 123_4; "" outside SLURM.
+        node: the machine on which the job runs; "" where that is unknown.
+        limit_seconds: seconds until the job's time limit; None without a limit.
     """
 
     job: Job
-    state: State
+    state: JobState
     reason: str = ""
     task: str = ""
     node: str = ""

@@ -1,4 +1,4 @@
-"""What the executor's records and SLURM say of jobs. Nothing is written; the executor is imported when it is needed."""
+"""The state of submitted jobs, from the executor's records and SLURM. Nothing is written."""
 
 import os
 import re
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hornlib.grid.jobs import Job
-from hornlib.status.standing import Standing, State
+from hornlib.status.standing import JobState, Standing
 
 if TYPE_CHECKING:
     from snakemake_executor_plugin_submitit.batches import Batch, Place
@@ -18,21 +18,22 @@ __all__ = ["Submissions", "parse_duration", "task_id"]
 
 WAITING = {"PENDING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT"}
 KILLED = {-9, 137}
-"""Exit codes of a job that the kernel may have killed for its memory; only the accounting knows."""
+"""Exit codes of SIGKILL. Only the accounting knows whether memory was the cause."""
 
 
 class Submissions:
     """The latest submission of every job that the workflow has not recorded as done.
 
     Args:
-        folder: the executor's.
-        slurm: whom to ask; None: the programs on the PATH.
+        folder: the executor's folder.
+        slurm: the SLURM to ask; None for the programs on the PATH.
 
     Attributes:
-        latest: submissions by their run file, its path normalised.
-        queue: what is queued or runs; where SLURM does not answer, only processes of this machine.
+        latest: run file (normalised path) -> latest submission of its job.
+        processes: tasks that are processes of this machine, outside SLURM.
+        queue: tasks that wait or run. If SLURM does not answer, only the processes of this machine.
         silence: why SLURM did not answer, or "".
-        head: who watches the jobs, or None.
+        head: the Snakemake process that watches the jobs, or None.
     """
 
     def __init__(self, folder: Path, slurm: "Slurm | None" = None) -> None:
@@ -60,11 +61,15 @@ class Submissions:
         return self.latest.get(os.path.normpath(run))
 
     def queued(self, place: "Place") -> "Queued | None":
-        """Return what the queue says of a submission."""
+        """Return the entry of a submission in the queue, or None."""
         return self.queue.get(task_id(place))
 
     def has_ended(self, place: "Place") -> bool:
-        """Say whether a job is known to have ended, by a listing where it is queued and by its exact name elsewhere."""
+        """Return whether a job has ended.
+
+        The exit file of a job that left the queue is looked for by its name. For a queued job, one listing of the
+        folder serves all jobs.
+        """
         batch, number = place
         if self.queued(place) is None:
             return batch.read_exit(number) is not None
@@ -73,7 +78,7 @@ class Submissions:
         return number in self._listed[batch.uuid]
 
     def stand(self, places: "Mapping[Job, Place]") -> dict[Job, Standing]:
-        """Return where these jobs stand; one query of the accounting for all whose end left no word."""
+        """Return the states of these jobs; one query of the accounting serves all jobs without an exit file."""
         standings: dict[Job, Standing] = {}
         ended: dict[Job, dict[str, Any] | None] = {}
         for job, place in places.items():
@@ -90,13 +95,15 @@ class Submissions:
         return standings
 
     def _going_on(self, job: Job, place: "Place") -> Standing | None:
-        """Return where a job stands that has not ended as far as anybody knows; None where it is gone."""
+        """Return the state of a job without an exit file; None for one that left the queue."""
         batch, number = place
         if batch.array is None:
             if self.head is not None and self.head.lives:
-                return Standing(job, State.QUEUED, "is being submitted")
+                return Standing(job, JobState.QUEUED, "is being submitted")
             return Standing(
-                job, State.OPEN, "the head was stopped while it submitted this; the next one finds out"
+                job,
+                JobState.OPEN,
+                "the head was stopped while it submitted this job; the next head finds out",
             )
         name = batch.external_id(number)
         task = self.queued(place)
@@ -106,10 +113,10 @@ class Submissions:
             return None
         starts = batch.read_starts(number)
         if not starts:
-            return Standing(job, State.QUEUED, "as of the records", name)
-        # a process of some machine is not asked for at SLURM: its id has no task
+            return Standing(job, JobState.QUEUED, "as of the records", name)
+        # A process of another machine is unknown to SLURM: its id has no task.
         return (
-            Standing(job, State.RUNNING, "as of the records", name, starts[-1].host)
+            Standing(job, JobState.RUNNING, "as of the records", name, starts[-1].host)
             if "_" in starts[-1].job
             else None
         )
@@ -123,13 +130,15 @@ class Submissions:
         batch, number = place
         name = batch.external_id(number)
         if record is None and account is not None and account.state.split(" ")[0] in STILL_GOING:
-            return Standing(job, State.RUNNING, "is leaving the queue", name, account.nodes)
+            return Standing(job, JobState.RUNNING, "is leaving the queue", name, account.nodes)
         verdict = _verdict(place, record, account)
         if verdict.cause is Cause.SUCCESS:
-            sentence = "it ended without an error, yet its run file is not there: removed, or late on this file system"
-            return Standing(job, State.FAILED, sentence, name)
+            sentence = (
+                "it ended without an error, but its run file is missing: removed, or late on this file system"
+            )
+            return Standing(job, JobState.FAILED, sentence, name)
         goes_on = verdict.cause.goes_on or verdict.cause is Cause.CANCELLED
-        return Standing(job, State.STOPPED if goes_on else State.FAILED, verdict.sentence, name)
+        return Standing(job, JobState.STOPPED if goes_on else JobState.FAILED, verdict.sentence, name)
 
     def _ask_queue(self, folder: Path) -> "dict[TaskId, Queued]":
         from snakemake_executor_plugin_submitit.clusters import LocalCluster
@@ -174,13 +183,13 @@ def parse_duration(text: str) -> float | None:
 def _from_queue(job: Job, name: str, task: "Queued") -> Standing:
     if task.state in WAITING:
         reason = "" if task.reason in ("", "None") else task.reason
-        return Standing(job, State.QUEUED, reason, name)
+        return Standing(job, JobState.QUEUED, reason, name)
     reason = "" if task.state == "RUNNING" else task.state.lower()
-    return Standing(job, State.RUNNING, reason, name, task.nodes, parse_duration(task.time_left))
+    return Standing(job, JobState.RUNNING, reason, name, task.nodes, parse_duration(task.time_left))
 
 
 def _verdict(place: "Place", record: dict[str, Any] | None, account: "Accounted | None") -> "Verdict":
-    """Judge an end as the head does."""
+    """Return the cause of an end, by the same rules as the head."""
     from snakemake_executor_plugin_submitit.causes import judge
     from snakemake_executor_plugin_submitit.tails import last_lines
 

@@ -1,4 +1,4 @@
-"""`hornlib status` as people see it: who watches, totals, a table for each sweep, what runs and what failed."""
+"""`hornlib status` as text: the head, a table for each sweep, running jobs, failed jobs, totals and the time left."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -10,42 +10,58 @@ from rich.table import Table
 from hornlib.config.messages import counted
 from hornlib.plan.table import PLAIN_WIDTH
 from hornlib.status.remaining import job_seconds_left, sweep_seconds_left
-from hornlib.status.standing import Standing, State
-from hornlib.status.survey import Row, Survey
+from hornlib.status.standing import JobState, Standing
+from hornlib.status.survey import ArmCounts, Survey
 from hornlib.status.traces import ago
 
 __all__ = ["job_name", "print_failed", "print_status"]
 
 SHOWN = 20
-"""Running and failed jobs that are listed; the rest is counted."""
+"""The most running and failed jobs that are listed; the others are counted."""
 
-COLOURS = {State.DONE: "green", State.RUNNING: "cyan", State.STOPPED: "yellow", State.FAILED: "red"}
+COLOURS = {
+    JobState.DONE: "green",
+    JobState.RUNNING: "cyan",
+    JobState.STOPPED: "yellow",
+    JobState.FAILED: "red",
+}
 
 
 def print_status(survey: Survey, console: Console) -> None:
-    """Print where the sweeps stand; plain and unbroken where the output is no terminal."""
+    """Print the state of the sweeps. Outside a terminal, the text has no colours and no line breaks of its own.
+
+    Args:
+        survey: the states of the jobs.
+        console: where to print.
+    """
     console = _plain_unless_terminal(console)
     _print_lines(console, _heads(survey))
     rows = survey.rows()
     for sweep, dataset in dict.fromkeys((row.sweep, row.dataset) for row in rows):
         console.print(f"\nsweep [bold]{sweep}[/bold] on [bold]{dataset}[/bold]", highlight=False)
         console.print(_arms([row for row in rows if (row.sweep, row.dataset) == (sweep, dataset)]))
-    if running := survey.of(State.RUNNING):
+    if running := survey.of(JobState.RUNNING):
         console.print()
         console.print(_running(survey, running[:SHOWN]))
         _print_lines(console, _more(running, "running", "--json lists all"))
     console.print()
     _print_lines(console, _reasons(survey))
-    if failed := survey.of(State.FAILED):
+    if failed := survey.of(JobState.FAILED):
         _print_lines(console, _failures(survey, failed[:SHOWN]))
         _print_lines(console, _more(failed, "failed", "--failed lists all"))
     _print_lines(console, _totals(survey))
 
 
 def print_failed(survey: Survey, console: Console, count: int = 8) -> None:
-    """Print every failed job with the last lines of its log."""
+    """Print every failed job with the last lines of its log.
+
+    Args:
+        survey: the states of the jobs.
+        console: where to print.
+        count: lines of each log.
+    """
     console = _plain_unless_terminal(console)
-    failed = survey.of(State.FAILED)
+    failed = survey.of(JobState.FAILED)
     for standing in failed:
         _print_lines(console, _failures(survey, [standing]))
         _print_lines(console, (f"    {line}" for line in survey.last_lines(standing.job, count)))
@@ -53,7 +69,7 @@ def print_failed(survey: Survey, console: Console, count: int = 8) -> None:
 
 
 def job_name(standing: Standing) -> str:
-    """Return the stem of the job's run file, by which its log and checkpoint are called too."""
+    """Return the stem of the job's run file, which its log and its checkpoint share."""
     return standing.job.file_name.removesuffix(".nc")
 
 
@@ -80,24 +96,24 @@ def _heads(survey: Survey) -> Iterator[str]:
     else:
         yield "head: none; jobs in the queue go on without one, and the next snakemake command takes them over"
     if survey.submissions.silence:
-        yield f"note: SLURM does not answer ({survey.submissions.silence}); what is told of it is as old as the records"
+        yield f"note: SLURM does not answer ({survey.submissions.silence}); its jobs are shown as of the records"
 
 
-def _arms(rows: Sequence[Row]) -> Table:
+def _arms(rows: Sequence[ArmCounts]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
     table.add_column("arm", overflow="fold")
-    for heading in ("cells", "jobs", *(state.name.lower() for state in State)):
+    for heading in ("cells", "jobs", *(state.name.lower() for state in JobState)):
         table.add_column(heading, justify="right", no_wrap=True)
     for row in rows:
         counts = row.counts
         whole = counts.runs_done == counts.runs
-        states = (_number(counts.jobs, state) for state in State)
+        states = (_number(counts.jobs, state) for state in JobState)
         numbers = (f"{counts.cells:,}", f"{sum(counts.jobs.values()):,}")
         table.add_row(row.arm, *numbers, *states, style="dim" if whole else None)
     return table
 
 
-def _number(jobs: Counter[State], state: State) -> str:
+def _number(jobs: Counter[JobState], state: JobState) -> str:
     if not jobs[state]:
         return "-"
     colour = COLOURS.get(state)
@@ -133,13 +149,13 @@ def _left(survey: Survey, standing: Standing) -> str:
 
 
 def _reasons(survey: Survey) -> Iterator[str]:
-    """Yield why jobs wait and why they stopped, most of them first."""
-    hopeless = _hopeless() if survey.of(State.QUEUED) else {}
-    for state in (State.QUEUED, State.STOPPED, State.OPEN):
+    """Yield the reasons for which jobs wait or stopped, the most frequent first."""
+    hopeless = _hopeless() if survey.of(JobState.QUEUED) else {}
+    for state in (JobState.QUEUED, JobState.STOPPED, JobState.OPEN):
         reasons = Counter(standing.reason for standing in survey.of(state) if standing.reason)
         for reason, count in reasons.most_common(SHOWN):
-            told = f": they may wait for ever, {hopeless[reason]}" if reason in hopeless else ""
-            yield f"{state.value} {count:,}: {reason}{told}"
+            meaning = f": they may wait for ever, {hopeless[reason]}" if reason in hopeless else ""
+            yield f"{state.value} {count:,}: {reason}{meaning}"
     if survey.strays:
         yield f"{counted(survey.strays, 'further job')} in the queue that are not among these cells"
 
@@ -180,9 +196,9 @@ def _totals(survey: Survey) -> Iterator[str]:
     if seconds is None:
         yield "time left: not known yet; a model that waits was never measured"
     elif seconds > 0:
-        num_running = len(survey.of(State.RUNNING))
+        num_running = len(survey.of(JobState.RUNNING))
         yield f"time left: about {ago(seconds)} with {counted(max(num_running, 1), 'job')} at a time"
 
 
-def _states(jobs: Counter[State]) -> str:
-    return ", ".join(f"{jobs[state]:,} {state.value}" for state in State if jobs[state]) or "none"
+def _states(jobs: Counter[JobState]) -> str:
+    return ", ".join(f"{jobs[state]:,} {state.value}" for state in JobState if jobs[state]) or "none"

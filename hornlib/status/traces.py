@@ -1,4 +1,4 @@
-"""What logs and checkpoints say of jobs that no executor submitted: those of a sweep on this machine."""
+"""The state of jobs that no executor submitted, from the logs, checkpoints and locks of a sweep on this machine."""
 
 import os
 import re
@@ -9,15 +9,15 @@ from pathlib import Path
 from hornlib.grid import Grid
 from hornlib.grid.jobs import Job, TuningJob
 from hornlib.lease import Holder, lock_path, read_holder, read_trainer
-from hornlib.status.standing import Standing, State
+from hornlib.status.standing import JobState, Standing
 
 __all__ = ["Traces", "ago", "last_lines", "log_path", "read_end"]
 
 FRESH = 600.0
-"""A log that was written so many seconds ago may be a running job's."""
+"""A log that was written within so many seconds may belong to a running job."""
 
 MISTAKE = re.compile(r"error: .*|[\w.]*(Error|Exception)\b.*")
-"""The last line of a job that failed: hornlib's own message, or the end of a traceback."""
+"""The last line in the log of a failed job: an error message of hornlib, or the end of a traceback."""
 
 
 class Traces:
@@ -41,7 +41,7 @@ class Traces:
         return holder if holder is not None and holder.lives else None
 
     def orphan(self, job: Job) -> Standing | None:
-        """Return where a job stands that a living process trains for a sweep that was killed; None for other jobs."""
+        """Return the state of a job that a living process trains for a sweep that was killed; None for other jobs."""
         trainer = self.trainer(job)
         if trainer is None:
             return None
@@ -50,49 +50,59 @@ class Traces:
         reason = (
             f"process {trainer.process} trains it, and no head watches it; kill {trainer.process} stops it"
         )
-        return Standing(job, State.RUNNING, reason, node=trainer.host)
+        return Standing(job, JobState.RUNNING, reason, node=trainer.host)
 
     def is_written_now(self, job: Job) -> bool:
-        """Say whether the sweep that is alive on this machine has written the job's log."""
+        """Return whether the sweep that lives on this machine wrote the job's log."""
         if self.sweep is None or not self.sweep.lives or not self._has_log(job):
             return False
         return _written(log_path(self.results, job)) >= self.sweep.since
 
     def stand(self, job: Job) -> Standing:
-        """Return where a job stands that is not in the executor's records."""
+        """Return the state of a job that is not in the executor's records."""
         stem = job.file_name.removesuffix(".nc")
         if orphan := self.orphan(job):
             return orphan
         if not self._has_log(job):
             if f"{stem}.checkpoint" in self.checkpoints:
-                return Standing(job, State.STOPPED, "it goes on from its checkpoint")
-            return Standing(job, State.OPEN)
+                return Standing(job, JobState.STOPPED, "it goes on from its checkpoint")
+            return Standing(job, JobState.OPEN)
         path = log_path(self.results, job)
         end = last_lines(read_end(path), 1)
         if end and MISTAKE.fullmatch(end[0]):
-            return Standing(job, State.FAILED, end[0])
+            return Standing(job, JobState.FAILED, end[0])
         silent = time.time() - _written(path)
         if self.is_written_now(job):
             reason = "" if silent < FRESH else f"its log is silent for {ago(silent)}"
-            return Standing(job, State.RUNNING, reason)
+            return Standing(job, JobState.RUNNING, reason)
         if self.sweep is not None and self.sweep.lives is None and silent < FRESH:
-            return Standing(job, State.RUNNING, f"or interrupted: only {self.sweep.host} can tell")
+            return Standing(job, JobState.RUNNING, f"or interrupted: only {self.sweep.host} can tell")
         saved = f"{stem}.checkpoint" in self.checkpoints
         goes_on = "it goes on from its checkpoint" if saved else "it has no checkpoint and starts again"
-        return Standing(job, State.STOPPED, f"interrupted; {goes_on}")
+        return Standing(job, JobState.STOPPED, f"interrupted; {goes_on}")
 
     def _has_log(self, job: Job) -> bool:
         return log_path(self.results, job).name in self.logs
 
 
 def log_path(results: str | Path, job: Job) -> Path:
-    """Return where the workflow has a job write its log."""
+    """Return the path of a job's log.
+
+    Args:
+        results: the results folder.
+        job: a training job or a tuning job.
+    """
     rule = "tune" if isinstance(job, TuningJob) else "train"
     return Path(results) / "logs" / rule / f"{job.file_name.removesuffix('.nc')}.log"
 
 
 def read_end(path: Path, count: int = 65_536) -> str:
-    """Return the last bytes of a file as text; "" where there is none."""
+    """Return the end of a file as text; "" for a missing file.
+
+    Args:
+        path: the file.
+        count: the most bytes to read.
+    """
     try:
         with path.open("rb") as file:
             file.seek(0, os.SEEK_END)
@@ -103,12 +113,17 @@ def read_end(path: Path, count: int = 65_536) -> str:
 
 
 def last_lines(text: str, count: int) -> Sequence[str]:
-    """Return the last lines that are not empty."""
+    """Return the last lines that are not empty.
+
+    Args:
+        text: the end of a log.
+        count: the most lines to return.
+    """
     return [line.rstrip() for line in text.splitlines() if line.strip()][-count:]
 
 
 def ago(seconds: float) -> str:
-    """Return a duration as people say it: 35 s, 12 min, 3.5 h, 2 days."""
+    """Return a duration in a readable unit: 35 s, 12 min, 3.5 h, 2 days."""
     if seconds < 100:
         return f"{seconds:.0f} s"
     if seconds < 6000:

@@ -9,14 +9,14 @@ from snakemake_executor_plugin_submitit.batches import read_batches
 from snakemake_executor_plugin_submitit.slurm import Refused, Unavailable
 
 from hornlib.lease import acquire, lock_path, lock_run_file, read_holder
-from hornlib.status.standing import State
+from hornlib.status.standing import JobState
 from hornlib.status.table import print_status
 from hornlib.training.progress_lines import begin_line
 
 
 def test_without_records_nothing_is_submitted_and_slurm_is_not_asked(bench):
     found = bench.survey()
-    assert {standing.state for standing in found.standings.values()} == {State.OPEN}
+    assert {standing.state for standing in found.standings.values()} == {JobState.OPEN}
     assert bench.slurm.calls == []
 
 
@@ -24,7 +24,7 @@ def test_a_run_file_is_done_whatever_else_is_said(bench):
     batch = bench.submit(bench.jobs)
     bench.end(batch, 0, 1)
     bench.write_run(bench.jobs[0])
-    assert bench.standing(0).state is State.DONE
+    assert bench.standing(0).state is JobState.DONE
 
 
 def test_the_queue_tells_what_waits_and_what_runs_in_one_query(bench):
@@ -34,10 +34,10 @@ def test_the_queue_tells_what_waits_and_what_runs_in_one_query(bench):
     )
     found = list(bench.survey().standings.values())
     assert [one.state for one in found] == [
-        State.RUNNING,
-        *2 * [State.QUEUED],
-        State.RUNNING,
-        *2 * [State.OPEN],
+        JobState.RUNNING,
+        *2 * [JobState.QUEUED],
+        JobState.RUNNING,
+        *2 * [JobState.OPEN],
     ]
     assert (found[0].node, found[0].limit_seconds, found[0].task, found[0].reason) == ("n1", 3550, "12_0", "")
     assert found[1].reason == "Priority"
@@ -49,7 +49,7 @@ def test_an_end_with_an_error_is_a_failure_without_asking_the_accounting(bench):
     bench.end(bench.submit(bench.jobs), 0, 3)
     bench.slurm.queue = "12_[1-5]|PENDING|2:00:00||Priority"
     standing = bench.standing(0)
-    assert (standing.state, standing.reason) == (State.FAILED, "exit code 3 on n1")
+    assert (standing.state, standing.reason) == (JobState.FAILED, "exit code 3 on n1")
     assert bench.slurm.asked("sacct") == []
 
 
@@ -57,21 +57,21 @@ def test_a_job_that_ended_beside_a_sibling_that_runs_has_ended(bench):
     bench.end(bench.submit(bench.jobs[:2], jobs_per_task=2), 0, 1)
     bench.slurm.queue = "12_0|RUNNING|59:10|n1|None"
     found = bench.survey().standings
-    assert (found[bench.jobs[0]].state, found[bench.jobs[1]].state) == (State.FAILED, State.RUNNING)
+    assert (found[bench.jobs[0]].state, found[bench.jobs[1]].state) == (JobState.FAILED, JobState.RUNNING)
 
 
 @pytest.mark.parametrize(
     ("account", "state", "word"),
     [
-        ("12_0|CANCELLED by 0|0:15|n1|", State.STOPPED, "scancel"),
-        ("12_0|TIMEOUT|0:0|n1|", State.STOPPED, "time limit"),
-        ("12_0|NODE_FAIL|0:0|n1|", State.STOPPED, "n1"),
-        ("12_0|OUT_OF_MEMORY|0:9|n1|", State.FAILED, "out of memory"),
-        ("12_0|FAILED|2:0|n1|", State.STOPPED, "exit code 2"),
-        ("12_0|COMPLETED|0:0|n1|", State.FAILED, "run file"),
-        ("12_0|RUNNING|0:0|n1|", State.RUNNING, "leaving"),
-        ("", State.STOPPED, "nothing says"),
-        ("nonsense|||", State.STOPPED, "nothing says"),
+        ("12_0|CANCELLED by 0|0:15|n1|", JobState.STOPPED, "scancel"),
+        ("12_0|TIMEOUT|0:0|n1|", JobState.STOPPED, "time limit"),
+        ("12_0|NODE_FAIL|0:0|n1|", JobState.STOPPED, "n1"),
+        ("12_0|OUT_OF_MEMORY|0:9|n1|", JobState.FAILED, "out of memory"),
+        ("12_0|FAILED|2:0|n1|", JobState.STOPPED, "exit code 2"),
+        ("12_0|COMPLETED|0:0|n1|", JobState.FAILED, "run file"),
+        ("12_0|RUNNING|0:0|n1|", JobState.RUNNING, "leaving"),
+        ("", JobState.STOPPED, "nothing says"),
+        ("nonsense|||", JobState.STOPPED, "nothing says"),
     ],
 )
 def test_an_end_without_a_word_is_judged_by_the_accounting(bench, account, state, word):
@@ -84,14 +84,14 @@ def test_an_end_without_a_word_is_judged_by_the_accounting(bench, account, state
 
 def test_a_killed_job_that_took_too_much_is_out_of_memory_as_the_head_says(bench):
     bench.end(bench.submit(bench.jobs[:1]), 0, 137)
-    assert "SIGKILL" in bench.standing(0).reason
+    assert "killed (signal 9): often out of memory" in bench.standing(0).reason
     bench.slurm.accounts = "12_0|OUT_OF_MEMORY|0:9|n1|"
     assert "out of memory" in bench.standing(0).reason
 
 
 def test_an_interrupted_job_that_may_not_return_to_the_queue_is_stopped_not_failed(bench):
     bench.end(bench.submit(bench.jobs[:1]), 0, 75, refused="no")
-    assert bench.standing(0).state is State.STOPPED
+    assert bench.standing(0).state is JobState.STOPPED
 
 
 def test_the_latest_submission_counts(bench):
@@ -111,9 +111,9 @@ def test_without_slurm_the_records_speak_and_the_note_says_so(bench, error):
     bench.slurm.away = error
     found = bench.survey()
     assert [found.standings[job].state for job in bench.jobs[:3]] == [
-        State.RUNNING,
-        State.QUEUED,
-        State.FAILED,
+        JobState.RUNNING,
+        JobState.QUEUED,
+        JobState.FAILED,
     ]
     assert str(error) in bench.printed(print_status, found)
 
@@ -121,21 +121,21 @@ def test_without_slurm_the_records_speak_and_the_note_says_so(bench, error):
 def test_a_process_that_is_gone_is_not_taken_for_a_silent_slurm(bench):
     bench.start(bench.submit(bench.jobs[:1], "999999999"), 0, job="999999999")
     bench.slurm.away = Refused("squeue: No such file or directory")
-    assert bench.standing(0).state is State.STOPPED
+    assert bench.standing(0).state is JobState.STOPPED
 
 
 def test_a_batch_without_an_id_is_being_submitted_only_while_a_head_lives(bench):
     bench.submit(bench.jobs[:1], array=None)
-    assert bench.standing(0).state is State.OPEN
+    assert bench.standing(0).state is JobState.OPEN
     bench.write_head(1, "elsewhere")
-    assert bench.standing(0).state is State.QUEUED
+    assert bench.standing(0).state is JobState.QUEUED
 
 
 def test_the_id_of_a_batch_is_found_where_its_tasks_wrote_it(bench):
     batch = bench.submit(bench.jobs[:1], array=None)
     bench.start(batch, 0, "77_0")
     bench.slurm.queue = "77_0|RUNNING|1:00|n1|None"
-    assert bench.standing(0).state is State.RUNNING
+    assert bench.standing(0).state is JobState.RUNNING
     assert read_batches(bench.folder)[0].array is None  # noting it is the head's
 
 
@@ -147,15 +147,15 @@ def test_a_run_file_that_appears_while_looking_is_done(bench, monkeypatch):
         return ""
 
     monkeypatch.setattr(bench, "slurm", answer)
-    assert bench.standing(0).state is State.DONE
+    assert bench.standing(0).state is JobState.DONE
 
 
 def test_a_run_file_that_the_listing_misses_is_found_by_its_name(bench, monkeypatch):
     bench.end(bench.submit(bench.jobs[:1]), 0, 0)
-    assert bench.standing(0).state is State.FAILED
+    assert bench.standing(0).state is JobState.FAILED
     bench.write_run(bench.jobs[0])
     monkeypatch.setattr("hornlib.status.survey.scan_runs", lambda results: {})
-    assert bench.standing(0).state is State.DONE
+    assert bench.standing(0).state is JobState.DONE
 
 
 def test_looking_writes_nothing(bench, tmp_path):
@@ -175,7 +175,7 @@ def test_looking_writes_nothing(bench, tmp_path):
 
 def test_a_log_of_a_sweep_that_is_gone_is_an_interrupted_job(bench):
     bench.write_log(bench.jobs[0], begin_line([0, 1], 0, 40) + "\n")
-    assert bench.standing(0).state is State.STOPPED
+    assert bench.standing(0).state is JobState.STOPPED
 
 
 def test_a_log_written_by_the_sweep_that_lives_here_is_a_running_job(bench):
@@ -183,19 +183,19 @@ def test_a_log_written_by_the_sweep_that_lives_here_is_a_running_job(bench):
     os.utime(bench.log(bench.jobs[1]), (1, 1))
     with acquire(bench.grid.settings.results):
         bench.write_log(bench.jobs[0], begin_line([0, 1], 0, 40) + "\n")
-        assert bench.standing(0).state is State.RUNNING
-        assert bench.standing(1).state is State.STOPPED
-    assert bench.standing(0).state is State.STOPPED
+        assert bench.standing(0).state is JobState.RUNNING
+        assert bench.standing(1).state is JobState.STOPPED
+    assert bench.standing(0).state is JobState.STOPPED
 
 
 def test_a_sweep_on_another_host_leaves_open_whether_a_fresh_log_is_a_running_job(bench):
     bench.write_log(bench.jobs[0], "at work\n")
     (Path(bench.grid.settings.results) / ".lease").write_text("process 1 on elsewhere")
     standing = bench.standing(0)
-    assert standing.state is State.RUNNING
+    assert standing.state is JobState.RUNNING
     assert "elsewhere" in standing.reason
     os.utime(bench.log(bench.jobs[0]), (1, 1))
-    assert bench.standing(0).state is State.STOPPED
+    assert bench.standing(0).state is JobState.STOPPED
 
 
 @pytest.mark.parametrize("line", ["error: no data", "torch.OutOfMemoryError: too much", "ValueError"])
@@ -203,24 +203,24 @@ def test_a_log_that_ends_in_an_error_is_a_failure_with_that_error(bench, line):
     bench.write_log(bench.jobs[0], f"Traceback\n{line}\n\n")
     with acquire(bench.grid.settings.results):
         standing = bench.standing(0)
-    assert (standing.state, standing.reason) == (State.FAILED, line)
+    assert (standing.state, standing.reason) == (JobState.FAILED, line)
 
 
 def test_a_checkpoint_without_a_log_goes_on(bench):
     folder = Path(bench.grid.settings.results) / "checkpoints"
     folder.mkdir(parents=True)
     (folder / f"{bench.jobs[0].file_name.removesuffix('.nc')}.checkpoint").touch()
-    assert bench.standing(0).state is State.STOPPED
+    assert bench.standing(0).state is JobState.STOPPED
 
 
 def test_a_sweep_that_goes_on_here_outweighs_what_the_cluster_left(bench):
     bench.end(bench.submit(bench.jobs[:1]), 0, 1)
     with acquire(bench.grid.settings.results):
-        assert bench.standing(0).state is State.FAILED
+        assert bench.standing(0).state is JobState.FAILED
         bench.write_log(bench.jobs[0], begin_line([0, 1], 0, 40) + "\n")
-        assert bench.standing(0).state is State.RUNNING
+        assert bench.standing(0).state is JobState.RUNNING
         bench.write_head(1, "elsewhere")  # the sweep here is the head of a cluster's
-        assert bench.standing(0).state is State.FAILED
+        assert bench.standing(0).state is JobState.FAILED
 
 
 def test_a_training_whose_head_was_killed_is_running_without_a_head(bench):
@@ -228,33 +228,33 @@ def test_a_training_whose_head_was_killed_is_running_without_a_head(bench):
     bench.write_log(bench.jobs[0], begin_line([0, 1], 0, 40) + "\nerror: a second training was refused\n")
     with lock_run_file(run):
         standing = bench.standing(0)
-        assert standing.state is State.RUNNING
+        assert standing.state is JobState.RUNNING
         assert f"process {os.getpid()} trains it, and no head watches it" in standing.reason
         assert standing.reason in bench.printed(print_status, bench.survey())
-    assert bench.standing(0).state is State.FAILED
+    assert bench.standing(0).state is JobState.FAILED
 
 
 def test_a_training_that_is_older_than_the_sweep_is_an_orphan_and_a_younger_one_is_not(bench):
     run = bench.grid.run_path(bench.jobs[0])
     with acquire(bench.grid.settings.results), lock_run_file(run):
         bench.write_log(bench.jobs[0], begin_line([0, 1], 0, 40) + "\n")
-        assert (bench.standing(0).state, bench.standing(0).reason) == (State.RUNNING, "")
+        assert (bench.standing(0).state, bench.standing(0).reason) == (JobState.RUNNING, "")
         os.utime(lock_path(run), (1, 1))
         assert "no head watches it" in bench.standing(0).reason
 
 
 def test_an_orphan_is_running_though_the_records_say_it_failed(bench):
     bench.end(bench.submit(bench.jobs[:1]), 0, 1)
-    assert bench.standing(0).state is State.FAILED
+    assert bench.standing(0).state is JobState.FAILED
     with lock_run_file(bench.grid.run_path(bench.jobs[0])):
-        assert bench.standing(0).state is State.RUNNING
+        assert bench.standing(0).state is JobState.RUNNING
 
 
 def test_the_lock_of_a_training_that_was_killed_is_no_running_job(bench):
     run = bench.grid.run_path(bench.jobs[0])
     run.parent.mkdir(parents=True)
     lock_path(run).write_text(f"process 999999999 on {platform.node()}")
-    assert bench.standing(0).state is State.OPEN
+    assert bench.standing(0).state is JobState.OPEN
 
 
 def test_a_lease_whose_process_id_is_in_use_again_is_not_held(tmp_path):

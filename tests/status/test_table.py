@@ -1,4 +1,4 @@
-"""Counts, and what is printed of them, as a table and as JSON."""
+"""JobCounts, and what is printed of them, as a table and as JSON."""
 
 import json
 
@@ -6,7 +6,7 @@ import pytest
 
 from hornlib.grid import read_grid
 from hornlib.status.document import to_document
-from hornlib.status.standing import State
+from hornlib.status.standing import JobState
 from hornlib.status.submissions import parse_duration
 from hornlib.status.table import print_status
 from hornlib.training.progress_lines import begin_line, evaluation_line
@@ -20,13 +20,13 @@ def test_arms_count_the_jobs_that_hold_their_seeds_and_totals_count_each_once(be
         (row.sweep, row.arm): (row.counts.cells_done, row.counts.runs_done, dict(row.counts.jobs))
         for row in found.rows()
     } == {
-        ("one", "horn_cnn"): (0, 0, {State.OPEN: 4}),
-        ("one", "cnn"): (0, 2, {State.DONE: 1, State.OPEN: 1}),
-        ("two", "cnn"): (1, 2, {State.DONE: 1, State.OPEN: 0}),
+        ("one", "horn_cnn"): (0, 0, {JobState.OPEN: 4}),
+        ("one", "cnn"): (0, 2, {JobState.DONE: 1, JobState.OPEN: 1}),
+        ("two", "cnn"): (1, 2, {JobState.DONE: 1, JobState.OPEN: 0}),
     }
     counts = found.counts()
     assert (counts.cells, counts.cells_done, counts.runs, counts.runs_done) == (3, 0, 12, 2)
-    assert counts.jobs == {State.DONE: 1, State.OPEN: 5}
+    assert counts.jobs == {JobState.DONE: 1, JobState.OPEN: 5}
 
 
 def test_only_chosen_cells_are_told_of_and_the_rest_of_the_queue_is_counted(bench):
@@ -67,8 +67,8 @@ def test_finalists_are_counted_apart_from_the_arms_that_are_tuned_first(bench, t
         bench.write_run(grid.tuning_job(arm))
     bench.write_log(first, "error: no data")
     survey = bench.survey()
-    assert survey.tuning() == {State.DONE: 2}
-    assert survey.finalists() == {State.FAILED: 1, State.OPEN: 1}
+    assert survey.tuning() == {JobState.DONE: 2}
+    assert survey.finalists() == {JobState.FAILED: 1, JobState.OPEN: 1}
     shown = bench.printed(print_status, survey)
     assert "2 arms to be tuned first: 2 done" in shown
     assert "finalists of 2 arms: 1 failed, 1 not submitted" in shown

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hornlib.status.remaining import job_seconds_left
-from hornlib.status.standing import State
+from hornlib.status.standing import JobState
 from hornlib.status.table import print_failed, print_status
 from hornlib.training.progress_lines import begin_line, evaluation_line
 
@@ -33,8 +33,8 @@ def test_any_log_is_survived(bench_in, noise):
             bench.write_log(job, "")
             bench.log(job).write_bytes(noise)
         found = bench.survey()
-        assert found.standings[bench.jobs[0]].state is State.RUNNING
-        assert found.standings[bench.jobs[1]].state in (State.STOPPED, State.FAILED)
+        assert found.standings[bench.jobs[0]].state is JobState.RUNNING
+        assert found.standings[bench.jobs[1]].state in (JobState.STOPPED, JobState.FAILED)
         bench.printed(print_status, found)
         bench.printed(print_failed, found)
 

@@ -36,7 +36,7 @@ def the_others_are_done_and_the_next_call_runs_only_the_rest(
     [
         ("echo this is why >> {log}; exit 1", "exit code 1"),
         ("echo this is why >> {log}; kill -SEGV $$; sleep 5", "killed by SIGSEGV"),
-        ("echo this is why >> {log}; kill -KILL $$; sleep 5", "killed by SIGKILL"),
+        ("echo this is why >> {log}; kill -KILL $$; sleep 5", "killed (signal 9): often out of memory"),
     ],
 )
 def test_an_exit_code_or_a_signal_is_reported_and_never_retried(workflow, expected, shell, cause):
