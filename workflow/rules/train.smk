@@ -12,6 +12,22 @@ def checkpoints_folder(resources):
     return f"{resources.scratch}/{hashlib.sha256(here.encode()).hexdigest()[:12]}"
 
 
+# Snakemake removes a job's log before it starts the job. A second name of the same file keeps what earlier attempts
+# wrote; where the file system has no second names, only that is lost.
+OPEN_LOG = (
+    'history="$(dirname {log:q})/history/$(basename {log:q})"; '
+    '{{ mkdir -p "$(dirname "$history")" && touch "$history" && ln -f "$history" {log:q}; }} || true; '
+    "echo \"--- $(date '+%Y-%m-%d %H:%M:%S') on $(uname -n), process $$\" >> {log:q}; "
+)
+# A process that is killed cannot write why. Other codes than a signal's have an error message of their own.
+CLOSE_LOG = (
+    " >> {log:q} 2>&1 || {{ code=$?; case $code in"
+    " 137) echo 'error: killed (signal 9): often out of memory' >> {log:q};;"
+    ' 132|134|135|136|139) echo "error: killed (signal $((code - 128)))" >> {log:q};;'
+    " esac; exit $code; }}"
+)
+
+
 rule train:
     """Train one job: one cell with a range of seeds, side by side as lanes."""
     input:
@@ -53,8 +69,7 @@ rule train:
     message:
         "train {params.label}, seeds {wildcards.first} to {wildcards.last} ({wildcards.cell})"
     shell:
-        "hornlib train {output.run:q} --cell {params.cell:q} --lanes {params.lanes:q} --threads {threads}"
+        OPEN_LOG
+        + "hornlib train {output.run:q} --cell {params.cell:q} --lanes {params.lanes:q} --threads {threads}"
         " --device {params.device:q} --checkpoints {params.checkpoints:q} --checkpoint-minutes {params.minutes}"
-        " --probes {params.probes:q}{params.selected}"
-        # a job that is interrupted and started again goes on with its log
-        " >> {log:q} 2>&1"
+        " --probes {params.probes:q}{params.selected}" + CLOSE_LOG

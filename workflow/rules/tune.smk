@@ -34,9 +34,10 @@ rule tune:
     message:
         "tune {params.label} ({wildcards.arm})"
     shell:
-        "hornlib tune {output.trials:q} --arm {params.arm:q} --lanes {params.lanes:q} --threads {threads}"
+        OPEN_LOG
+        + "hornlib tune {output.trials:q} --arm {params.arm:q} --lanes {params.lanes:q} --threads {threads}"
         " --device {params.device:q} --checkpoints {params.checkpoints:q} --checkpoint-minutes {params.minutes}"
-        " >> {log:q} 2>&1"
+        + CLOSE_LOG
 
 
 rule finalists:
@@ -85,9 +86,10 @@ rule finalists:
     message:
         "train finalists of {params.label} ({wildcards.stage})"
     shell:
-        "hornlib finalists {output.finalists:q} --stage {params.stage:q} --trials {input.trials:q} {params.baseline}"
+        OPEN_LOG
+        + "hornlib finalists {output.finalists:q} --stage {params.stage:q} --trials {input.trials:q} {params.baseline}"
         " --lanes {params.lanes:q} --threads {threads} --device {params.device:q}"
-        " --checkpoints {params.checkpoints:q} --checkpoint-minutes {params.minutes} >> {log:q} 2>&1"
+        " --checkpoints {params.checkpoints:q} --checkpoint-minutes {params.minutes}" + CLOSE_LOG
 
 
 rule select:
@@ -126,5 +128,6 @@ rule select:
     message:
         "choose for {wildcards.cell}"
     shell:
-        "hornlib select {output.selected:q} --cell {params.cell:q} --trials {input.trials:q} {params.others}"
-        " > {log:q} 2>&1"
+        OPEN_LOG
+        + "hornlib select {output.selected:q} --cell {params.cell:q} --trials {input.trials:q} {params.others}"
+        + CLOSE_LOG
