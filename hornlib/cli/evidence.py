@@ -1,11 +1,15 @@
 """Commands that turn run files into results, statistics, figures and the report."""
 
+import ast
+import importlib.util
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from hornlib.cli.options import DEFAULT_CONFIG, ConfigFiles, Output, Results
+from hornlib.cli.options import ConfigFiles, Output, Results
+from hornlib.config.commands import DEFAULT_CONFIG
 from hornlib.config.messages import counted
 from hornlib.errors import ConfigError, ResultsError
 
@@ -15,7 +19,8 @@ __all__ = ["figures", "gather", "mechanism", "migrate", "report", "stability", "
 def gather(
     configfile: ConfigFiles = None,
     partial: Annotated[
-        bool, typer.Option("--partial", help="Gather what is there of an unfinished sweep into partial.nc.")
+        bool,
+        typer.Option("--partial", help="Gather the finished runs of an unfinished sweep into partial.nc."),
     ] = False,
 ) -> None:
     """Gather every run file into results.nc; refuse what is damaged, stale or foreign."""
@@ -47,7 +52,7 @@ def stability(
     output: Output = None,
     figures: Annotated[Path | None, typer.Option(help="Draw the maps into this folder.")] = None,
 ) -> None:
-    """Predict the stability of every oscillator, beside what happened where there are results."""
+    """Predict the stability of every oscillator, and compare with what happened where results exist."""
     from hornlib.grid import read_grid
     from hornlib.stability.write import write_stability
 
@@ -71,7 +76,7 @@ def statistics(configfile: ConfigFiles = None, results: Results = None, output: 
     folder = Path(grid.settings.results)
     settings = {name: sweep.statistics for name, sweep in grid.sweeps.items()}
     choices = read_choices(grid)
-    told = write_statistics(
+    answers = write_statistics(
         results or folder / "results.nc",
         output or folder / "statistics.nc",
         settings,
@@ -79,27 +84,53 @@ def statistics(configfile: ConfigFiles = None, results: Results = None, output: 
         references(grid, choices),
         grid.files,
     )
-    for sweep, answer in told.items():
+    for sweep, answer in answers.items():
         print(f"{sweep}:", *answer.splitlines(), sep="\n  ")
 
 
 def mechanism(
-    experiment: Annotated[
-        str | None, typer.Argument(help="One experiment; default: all whose sweep the configuration has.")
-    ] = None,
+    experiment: Annotated[str | None, typer.Argument(help="An experiment; default: list them.")] = None,
     configfile: ConfigFiles = None,
     sweep: Annotated[str | None, typer.Option(help="The sweep it looks at, instead of its own.")] = None,
     output: Output = None,
+    run_all: Annotated[
+        bool, typer.Option("--all", help="Run every experiment whose sweep the configuration has.")
+    ] = False,
 ) -> None:
-    """Run experiments that could refute an explanation of fast early learning."""
+    """Run an experiment that could refute an explanation of fast early learning; without a name, list them."""
     from hornlib.grid import read_grid
     from hornlib.mechanism.experiments import experiments_of, run_experiment
 
     if output is not None and experiment is None:
         raise ConfigError("--output is one file; name the experiment that it is for")
     grid = read_grid(configfile or [DEFAULT_CONFIG])
-    for name in [experiment] if experiment else experiments_of(grid):
+    available = experiments_of(grid)
+    if run_all and not available:
+        raise ConfigError(
+            "the configuration has no sweep of any experiment; `hornlib mechanism` lists the experiments and their "
+            "sweeps, and config/mechanism.yaml has all of them"
+        )
+    if experiment is None and not run_all:
+        for line in _experiments(available):
+            print(line)
+    for name in [experiment] if experiment else available if run_all else []:
         print(run_experiment(name, grid, sweep, output))
+
+
+def _experiments(available: Sequence[str]) -> Iterator[str]:
+    """Yield a line for each experiment: its name, the sweep that it looks at, and what it asks."""
+    from hornlib.mechanism.experiments import EXPERIMENTS
+
+    for name, experiment in EXPERIMENTS.items():
+        spec = importlib.util.find_spec(experiment.module)
+        source = Path(str(spec.origin)).read_text(encoding="utf-8") if spec else ""
+        question = (ast.get_docstring(ast.parse(source)) or "").splitlines()[0]
+        presence = "in this configuration" if name in available else "not in this configuration"
+        yield f"{name}: {question.removeprefix('Experiment: ')}"
+        yield f"    sweep {experiment.sweep}, {presence}"
+    yield "`hornlib mechanism NAME` runs one, `hornlib mechanism --all` those whose sweep the configuration has."
+    if len(available) < len(EXPERIMENTS):
+        yield "config/mechanism.yaml has the sweeps of all; name it with --configfile."
 
 
 def report(configfile: ConfigFiles = None, output: Output = None) -> None:
@@ -109,14 +140,14 @@ def report(configfile: ConfigFiles = None, output: Output = None) -> None:
 
     grid = read_grid(configfile or [DEFAULT_CONFIG])
     folder = Path(grid.settings.results)
-    print(write_report(folder, list(grid.sweeps), output or folder / "report.html"))
+    print(write_report(folder, list(grid.sweeps), output or folder / "report.html", grid.files))
 
 
 def migrate(
     results: Annotated[Path, typer.Argument(help="The results folder.")] = Path("results"),
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
 ) -> None:
-    """Give run files of an older hornlib, and what probes saw of them, the names and the schema of this one."""
+    """Give run files and dynamics files of an older hornlib the names and the schema of this version."""
     from hornlib.results.migrate import migrate as migrate_runs
 
     refused = [outcome for outcome in migrate_runs(results, dry_run) if outcome.action == "refused"]

@@ -2,6 +2,8 @@
 
 import json
 import sys
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +14,8 @@ from hornlib.config.messages import counted
 from hornlib.errors import ConfigError
 
 if TYPE_CHECKING:
+    from hornlib.grid import Grid
+    from hornlib.plan.choosing_cells import Selected
     from hornlib.status.survey import Survey
 
 __all__ = ["cancel", "check", "looks", "plan", "schema", "status"]
@@ -33,6 +37,9 @@ def plan(
     paths: Annotated[
         bool, typer.Option("--paths", help="Print run files, which are targets, one a line.")
     ] = False,
+    cells: Annotated[
+        bool, typer.Option("--cells", help="Print the label and the name of every cell, one a line.")
+    ] = False,
 ) -> None:
     """Print the grid as a table: cells, runs, jobs, what is done, sizes, matches, and what it costs."""
     from rich.console import Console
@@ -48,8 +55,22 @@ def plan(
     chosen = Plan(grid, selected, scan_runs(grid.settings.results))
     if paths:
         print("\n".join(map(str, chosen.paths())))
+    elif cells:
+        for line in _cells(selected, grid):
+            print(line)
     else:
         print_plan(chosen, Console())
+
+
+def _cells(selected: "Sequence[Selected]", grid: "Grid") -> Iterator[str]:
+    """Yield the sweep, the label and the name of every cell, in columns."""
+    from hornlib.grid.labels import labels_of
+
+    labels = {sweep: labels_of(grid, sweep) for sweep in grid.sweeps}
+    rows = [(member.sweep, labels[member.sweep][member.cell.name], member.cell.name) for member in selected]
+    widths = [max((len(row[column]) for row in rows), default=0) for column in (0, 1)]
+    for sweep, label, name in rows:
+        yield f"{sweep:{widths[0]}}  {label:{widths[1]}}  {name}"
 
 
 def looks(
@@ -68,17 +89,18 @@ def looks(
 
     grid = read_grid(configfile or [DEFAULT_CONFIG])
     folder, present = Path(grid.settings.results), scan_runs(grid.settings.results)
-    for own in sequential_sweeps(grid, sweep):
-        summary = judged_looks(folder / "statistics.nc", own)
-        jobs = due_jobs(grid, own, summary, present)
+    for looked in sequential_sweeps(grid, sweep):
+        summary = judged_looks(folder / "statistics.nc", looked)
+        jobs = due_jobs(grid, looked, summary, present)
         if paths:
             print("\n".join(str(grid.run_path(job)) for job in jobs))
             continue
-        print(f"{own.name}: looks at {', '.join(map(str, own.statistics.sequential))} seeds")
-        told = [f"no look is judged yet, first look at {own.statistics.sequential[0]} seeds"]
-        told = list(standings(summary)) if summary is not None else told
-        print("\n".join(f"  {line}" for line in told))
-        train, judge = commands(own.name, folder, grid.files)
+        numbers = looked.statistics.sequential
+        print(f"{looked.name}: looks at {', '.join(map(str, numbers))} seeds")
+        lines = [f"no look is judged yet, first look at {numbers[0]} seeds"]
+        lines = list(standings(summary)) if summary is not None else lines
+        print("\n".join(f"  {line}" for line in lines))
+        train, judge = commands(looked.name, folder, grid.files)
         missing = sum(job.range not in present.get(job.cell, ()) for job in jobs)
         if missing:
             print(f"  {counted(missing, 'job')} to train: {train}")
@@ -95,20 +117,43 @@ def status(
         bool, typer.Option("--failed", help="Only failed jobs, with the last lines of their logs.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, every job in it.")] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Print it anew until nothing runs or waits, or until Ctrl-C.")
+    ] = False,
+    every: Annotated[float, typer.Option(min=0.1, help="Seconds between two prints of --watch.")] = 10.0,
 ) -> None:
-    """Show what is done, running, queued and failed, on SLURM or here, head or no head; disturbs nothing."""
+    """Show what is done, running, queued and failed, and the time left, on SLURM or on this machine.
+
+    It needs no head process, and it disturbs nothing.
+    """
     from rich.console import Console
 
     from hornlib.status.document import to_document
     from hornlib.status.table import print_failed, print_status
 
-    found = _survey(configfile, where, sweep, folder)
-    if as_json:
-        print(json.dumps(to_document(found, only_failed=failed), indent=1))
-    elif failed:
-        print_failed(found, Console())
-    else:
-        print_status(found, Console())
+    console = Console()
+    while True:
+        survey = _survey(configfile, where, sweep, folder)
+        if watch and console.is_terminal:
+            console.clear()
+        if as_json:
+            print(json.dumps(to_document(survey, only_failed=failed), indent=1))
+        elif failed:
+            print_failed(survey, console)
+        else:
+            print_status(survey, console)
+        if not watch or not _is_going_on(survey):
+            return
+        try:
+            time.sleep(every)
+        except KeyboardInterrupt:
+            return
+
+
+def _is_going_on(survey: "Survey") -> bool:
+    from hornlib.status.standing import JobState
+
+    return bool(survey.of(JobState.RUNNING, JobState.QUEUED))
 
 
 def cancel(
@@ -122,9 +167,9 @@ def cancel(
     from hornlib.status.cancellation import cancel as cancel_jobs
     from hornlib.status.cancellation import describe, plan_cancellation
 
-    found = _survey(configfile, where, sweep, folder)
-    planned = plan_cancellation(found)
-    for line in describe(found, planned):
+    survey = _survey(configfile, where, sweep, folder)
+    planned = plan_cancellation(survey)
+    for line in describe(survey, planned):
         print(line)
     if not planned.jobs:
         print("nothing to cancel")
@@ -132,7 +177,7 @@ def cancel(
     if not yes and not sys.stdin.isatty():
         raise ConfigError("cancel asks before it acts, and there is no terminal to ask on; add --yes")
     if yes or typer.confirm(f"cancel {counted(len(planned.jobs), 'job')}?"):
-        cancel_jobs(found, planned)
+        cancel_jobs(survey, planned)
         print(f"cancelled {counted(len(planned.jobs), 'job')}; checkpoints are kept")
     else:
         print("nothing was cancelled")

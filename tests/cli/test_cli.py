@@ -319,3 +319,36 @@ def test_migrate_tells_what_it_cannot_do(hornlib):
 def test_one_output_is_not_given_to_every_experiment(hornlib):
     answer = hornlib("mechanism", "--output", "all.nc")
     assert answer.status == 1 and "name the experiment" in answer.err
+
+
+def test_mechanism_without_a_name_lists_the_experiments_and_runs_none(hornlib):
+    from hornlib.mechanism.experiments import EXPERIMENTS
+
+    answer = hornlib("mechanism")
+    assert answer.status == 0
+    for name, experiment in EXPERIMENTS.items():
+        assert f"\n{name}: " in f"\n{answer.out}" and f"sweep {experiment.sweep}, not in this" in answer.out
+    assert "config/mechanism.yaml" in answer.out
+    nothing = hornlib("mechanism", "--all")
+    assert nothing.status == 1 and "config/mechanism.yaml" in nothing.err
+
+
+def test_plan_lists_cells_by_their_labels(hornlib):
+    lines = hornlib("plan", "--cells").out.splitlines()
+    assert len(lines) == 4
+    assert lines[0].startswith("one  horn_cnn (timesteps 4)") and "digits-horn_cnn-" in lines[0]
+    assert lines[3].split()[:2] == ["one", "cnn"]
+
+
+def test_status_that_watches_ends_when_nothing_runs_or_waits(hornlib):
+    answer = hornlib("status", "--watch", "--every", 0.1)
+    assert answer.status == 0 and "0 of 4 cells" in answer.out
+
+
+def test_an_error_advises_commands_for_the_configuration_that_was_read(hornlib, config_file):
+    config_file(CONFIG.replace("seeds: 3", "seeds: 3\n    results: elsewhere"), "other.yaml")
+    answer = hornlib("gather", "--configfile", "other.yaml")
+    assert answer.status == 1
+    assert "--configfile other.yaml` trains the first" in answer.err
+    assert "`hornlib gather --partial --configfile other.yaml`" in answer.err
+    assert "--configfile" not in hornlib("gather").err
