@@ -1,6 +1,7 @@
 """The report: one HTML page that holds everything it shows, made from a results folder."""
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import jinja2
 from markupsafe import Markup
 
 from hornlib import __version__
+from hornlib.config.commands import completed
 from hornlib.report.blocks import Chart, Section
 from hornlib.report.evidence import FIGURES_FOLDER, ReportEvidence, collect
 from hornlib.report.figures import embedded_svg, specification, write_figures
@@ -84,6 +86,7 @@ def render(evidence: ReportEvidence) -> tuple[str, list[Chart]]:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["completed"] = partial(completed, files=evidence.configuration)
     environment.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "sort_keys": True}
     page = environment.get_template("page.html.jinja").render(
         title=TITLE,
