@@ -26,7 +26,8 @@ $(VENV)/installed: requirements.lock pyproject.toml
 sweep: install ## run the default sweep; leaves results/results.nc and results/figures/
 	snakemake --cores $(CORES)
 
-PYTEST = python -m pytest --numprocesses $(CORES)
+# One process more than cores: one of them waits for SLURM most of the time.
+PYTEST = python -m pytest --numprocesses $$(($(CORES) + 1))
 
 test: install ## every test but the slow ones, on CORES=2 cores
 	$(PYTEST) -m "not slow"
@@ -77,8 +78,9 @@ format: install ## rewrite the code in the house's format
 	ruff format .
 	snakefmt Snakefile workflow
 
-schema: install ## make the JSON schema of config.yaml anew from the parameter classes
+schema: install ## write the JSON schema of config.yaml and docs/parameters.md from the parameter classes
 	hornlib config schema > workflow/schemas/config.schema.json
+	hornlib describe --markdown > docs/parameters.md
 
 lock: ## resolve requirements.lock anew (needs uv: pip install uv)
 	uv pip compile --universal --python-version 3.11 --extra dev --no-header --no-annotate \
