@@ -19,8 +19,8 @@ _SINCE_TAG = re.compile(r"v(?P<release>[0-9.]+)-(?P<commits>[0-9]+)-g(?P<commit>
 def commit() -> str:
     """Return the commit of the source tree, `-dirty` with uncommitted changes, or `unknown`.
 
-    A job on a cluster runs a snapshot, which has no history: whoever made it gives its commit in HORNLIB_COMMIT. The
-    commit of a foreign repository around an installed package is never returned.
+    A job on a cluster runs from a snapshot without history. The process that made the snapshot passes its commit in the
+    environment variable HORNLIB_COMMIT. The commit of a foreign repository around the package is never returned.
     """
     return (
         os.environ.get("HORNLIB_COMMIT") or _describe("--always", "--abbrev=12", "--exclude=*") or "unknown"
@@ -58,17 +58,34 @@ def _installed_version() -> str:
 
 
 def _describe(*options: str) -> str:
-    """Return what `git describe --dirty` says of our own source tree; nothing where there is none."""
-    if not (ROOT / ".git").exists():  # a file in a worktree, a folder elsewhere
+    """Return what `git describe --dirty` prints for our own repository; nothing where there is none.
+
+    A repository is our own if the package lies at its top and git tracks the package. Otherwise it only surrounds the
+    package: a virtual environment or an unpacked archive may lie in the repository of another project.
+    """
+    is_top = (ROOT / ".git").exists()  # a file in a worktree, a folder elsewhere
+    if not is_top or not _git(
+        "ls-files", "--error-unmatch", "--", str(Path(__file__).resolve().relative_to(ROOT))
+    ):
         return ""
+    return _git("describe", "--dirty", *options)
+
+
+def _git(*arguments: str) -> str:
+    """Return what a git command prints in the source tree; nothing if it fails.
+
+    Variables such as GIT_DIR, which a git hook sets, would lead git to another repository.
+    """
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     try:
-        described = subprocess.run(
-            ["git", "-C", str(ROOT), "describe", "--dirty", *options],
+        done = subprocess.run(
+            ["git", "-C", str(ROOT), *arguments],
             capture_output=True,
             text=True,
             timeout=10,
             check=False,
+            env=environment,
         )
     except (OSError, subprocess.TimeoutExpired):
         return ""
-    return described.stdout.strip() if described.returncode == 0 else ""
+    return done.stdout.strip() if done.returncode == 0 else ""

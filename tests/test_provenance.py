@@ -80,3 +80,34 @@ def test_the_commit_of_a_repository_around_an_installed_package_is_not_ours(repo
     version, commit = provenance(copied_package(repository / "site-packages"))
     assert commit == "unknown"
     assert git(repository, "rev-parse", "--short=7", "HEAD") not in version
+
+
+@pytest.mark.parametrize("ignored", [False, True], ids=["untracked", "ignored"])
+def test_a_repository_that_does_not_track_the_package_at_its_top_is_not_ours(repository, ignored):
+    git(repository, "rm", "-r", "--quiet", "--cached", "hornlib")
+    if ignored:
+        (repository / ".gitignore").write_text("hornlib\n")
+        git(repository, "add", ".gitignore")
+    git(repository, "commit", "--quiet", "--message", "theirs")
+    version, commit = provenance(repository)
+    assert commit == "unknown"
+    assert git(repository, "rev-parse", "--short=7", "HEAD") not in version
+
+
+def test_a_repository_that_tracks_the_package_in_a_folder_of_its_own_is_not_ours(repository):
+    root = copied_package(repository / "vendor")
+    git(repository, "add", ".")
+    git(repository, "commit", "--quiet", "--message", "theirs")
+    assert provenance(root)[1] == "unknown"
+
+
+def test_the_variables_of_a_git_hook_do_not_lead_to_another_repository(repository, tmp_path_factory):
+    theirs = tmp_path_factory.mktemp("theirs")
+    git(theirs, "init", "--quiet")
+    git(theirs, "commit", "--quiet", "--allow-empty", "--message", "theirs")
+    variables = {"GIT_DIR": str(theirs / ".git"), "GIT_WORK_TREE": str(repository)}
+    assert provenance(repository, **variables)[1] == git(repository, "rev-parse", "--short=12", "HEAD")
+
+
+def test_without_git_the_commit_is_unknown(repository):
+    assert provenance(repository, PATH="/nonexistent")[1] == "unknown"
