@@ -11,11 +11,11 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 import torch
+from layer_gradients import gradient_flow, network_of_lane
 from matplotlib.figure import Figure
 
 from hornlib.data.loading import Splits, load
 from hornlib.grid.cell import Cell, parse_specification
-from hornlib.mechanism.gradient_flow import gradient_flow, network_of_lane
 from hornlib.models.lanes import LaneGroup
 from hornlib.training.chunk import start_chunk
 from hornlib.training.evaluation import evaluated_lanes

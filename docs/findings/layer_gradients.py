@@ -1,4 +1,4 @@
-"""How much of the gradient at the last layer reaches the first: norms of dL / dy_l along depth."""
+"""Norms of dL / dy_l along depth: how much of the gradient at the last layer reaches the first."""
 
 from collections.abc import Callable
 
@@ -15,10 +15,10 @@ __all__ = ["gradient_flow", "layer_gradient_norms", "network_of_lane"]
 
 
 def gradient_flow(network: nn.Module, inputs: Tensor, targets: Tensor) -> float:
-    """Return ||dL / dy_1|| / ||dL / dy_L||, L the mean cross-entropy; below 1 gradients vanish, above they explode.
+    """Return ||dL / dy_1|| / ||dL / dy_L|| of the mean cross-entropy. Below 1 gradients vanish, above 1 they explode.
 
     Args:
-        network: an `Mlp` or a network with time steps, used in evaluation mode.
+        network: an `Mlp` or a network with time steps; it is set to evaluation mode.
         inputs: (batch, ...).
         targets: (batch,) classes.
     """
@@ -33,15 +33,15 @@ def gradient_flow(network: nn.Module, inputs: Tensor, targets: Tensor) -> float:
 def layer_gradient_norms(network: nn.Module, inputs: Tensor, loss: Callable[[Tensor], Tensor]) -> Tensor:
     """Return ||dL / dy_l||, l = 1 .. L, over batch and nodes: the norms of the adjoint states, (layers,).
 
-    All that follows from y_l is in its derivative; in a Fractional-DNN the history of later steps too.
+    The derivative by y_l includes every path to the loss. In a Fractional-DNN that includes the history of later steps.
 
     Args:
         network: an `Mlp` or a network with time steps.
         inputs: (batch, ...).
-        loss: of logits (batch, num_outputs), one number.
+        loss: maps logits (batch, num_outputs) to a scalar.
 
     Raises:
-        TypeError: the layers of this network are not known.
+        TypeError: this kind of network is not supported.
     """
     if isinstance(network, TimeVariableNetwork):
         advances = list(network.advances(inputs))
@@ -55,7 +55,13 @@ def layer_gradient_norms(network: nn.Module, inputs: Tensor, loss: Callable[[Ten
 
 
 def network_of_lane(lanes: LaneGroup, lane: int, model: ModelParameters, task: Task) -> nn.Module:
-    """Return one lane of a group as a network of its own."""
+    """Return one lane of a group as a separate network.
+
+    Args:
+        lanes: the group.
+        lane: index in the group.
+        model, task: what the network is built from.
+    """
     network = build_network(model, task, 0)
     tensors = {**lanes.parameters, **lanes.buffers}
     network.load_state_dict({name: tensor[lane] for name, tensor in tensors.items()})

@@ -4,9 +4,9 @@ import math
 
 import pytest
 import torch
+from layer_gradients import gradient_flow, layer_gradient_norms, network_of_lane
 
 from hornlib.grid.cell import parse_specification
-from hornlib.mechanism.gradient_flow import gradient_flow, layer_gradient_norms, network_of_lane
 from hornlib.models.build import build_network
 from hornlib.models.cnn.parameters import CnnParameters
 from hornlib.models.mlp.parameters import MlpParameters
