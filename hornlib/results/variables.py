@@ -34,13 +34,13 @@ CURVES: dict[str, Variable] = {
     "training_loss": Variable(
         _CURVE,
         "1",
-        "mean training loss since the last evaluation, without penalty",
+        "mean training loss since the previous evaluation, without penalty",
         source="hornlib.training.loop.train_step",
     ),
     "training_total_loss": Variable(
         _CURVE,
         "1",
-        "mean training loss since the last evaluation, with penalty",
+        "mean training loss since the previous evaluation, with penalty",
         source="hornlib.training.loop.train_step",
     ),
     "validation_loss": Variable(_CURVE, "1", "validation loss", source=_EVALUATED_BY),
@@ -56,13 +56,13 @@ CURVES: dict[str, Variable] = {
     "seconds": Variable(
         _CURVE,
         "s",
-        "share of one lane in its job's training time so far, by the job's own clock, not calibrated",
+        "uncalibrated time: share of one lane in the training time of its job so far",
         source="hornlib.training.loop.train_chunk",
     ),
     "statistics_flops": Variable(
         _CURVE,
         "FLOP",
-        "FLOPs so far of computing batch norm's statistics for evaluations; they are no training FLOPs",
+        "FLOPs so far of batch norm's statistics for evaluations, beside the training FLOPs",
         optional=True,
         source=_WRITTEN_BY,
     ),
@@ -319,7 +319,7 @@ CHOICES: dict[str, Variable] = {
     "tuning_seconds": Variable(
         ("cell",),
         "s",
-        "training time of all trials of the arm, by the jobs' own clocks, not calibrated",
+        "uncalibrated time: training time of all trials of the arm",
         source=_CHOSEN_BY,
     ),
     "trial_score": Variable(
@@ -354,9 +354,9 @@ RESULTS_SECTIONS: dict[str, dict[str, Variable]] = {
     },
     "Coordinates of cells": {"label": LABEL, **CELL_PROPERTIES},
     "Learning curves": {**_of_results(CURVES), "samples": SAMPLES._replace(dims=("cell", "step"))},
-    "Values at the last evaluation": {
+    "Last values": {
         f"final_{name}": curve._replace(
-            dims=("cell", "seed"), long_name=f"{curve.long_name}, at the last evaluation"
+            dims=("cell", "seed"), long_name=f"{curve.long_name} at the last evaluation"
         )
         for name, curve in CURVES.items()
     },

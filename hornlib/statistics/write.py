@@ -9,7 +9,8 @@ import xarray as xr
 
 from hornlib.errors import ResultsError, nearest
 from hornlib.parameters.statistics import StatisticsSettings
-from hornlib.results.netcdf import FileKind, load_dataset, write_groups
+from hornlib.results.analysis_files import STATISTICS_FILE
+from hornlib.results.netcdf import load_dataset, write_groups
 from hornlib.results.opening import open_results
 from hornlib.statistics.appendix import Tuning
 from hornlib.statistics.next_look import with_next_command
@@ -17,15 +18,12 @@ from hornlib.statistics.sequential import summarise_looks
 from hornlib.statistics.summary import summarise
 
 __all__ = [
-    "STATISTICS_FILE",
     "digest",
     "made_from",
     "open_statistics",
     "statistics_sweeps",
     "write_statistics",
 ]
-
-STATISTICS_FILE = FileKind("statistics file", 2, "`hornlib statistics` writes it anew")
 
 
 def write_statistics(

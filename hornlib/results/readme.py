@@ -1,0 +1,77 @@
+"""The text of results/README.md: which files a sweep leaves, and every variable of results.nc."""
+
+from collections.abc import Mapping
+
+from hornlib.results.netcdf import Variable
+from hornlib.results.variables import RESULTS_SECTIONS, SWEEP_COORDINATES
+
+__all__ = ["readme"]
+
+FILES = {
+    "`runs/<cell>.seeds-<a>-<b>.nc`": "one run file a job: learning curves of its seeds, the full specification, "
+    "versions, host",
+    "`results.nc`": "all runs in one dataset with the dimensions (cell, seed, step); the tables below list its "
+    "variables",
+    "`partial.nc`": "the same for an unfinished sweep; a missing run has the status `missing`",
+    "`tuning/<arm>.nc`, `selected/<cell>.json`": "of sweeps that tune: the curves of all trials of an arm, and the "
+    "choice for each cell",
+    "`calibration/<device>.nc`": "step time and peak memory of every distinct shape",
+    "`dynamics/<cell>.seeds-<a>-<b>.nc`": "what probes measured inside the networks at some moments of training",
+    "`statistics.nc`": "one group a sweep: ratios, intervals, tests, verdicts and their sentences",
+    "`stability.nc`": "predictions for every oscillator, what happened, maps, orders of the integrators",
+    "`mechanism/<experiment>.nc`": "experiments that could refute an explanation, of configurations with their sweeps",
+    "`report.html`": "the answer and the evidence on one page",
+    "`figures/<sweep>-<axis>.svg`, `.png`": "learning curves against steps, samples, FLOPs and seconds",
+    "`logs/`": "one log a job",
+    "`checkpoints/`": "checkpoints of jobs in training; they are removed after the run file is written",
+    "`data/<dataset>.ready`": "markers: the files of the dataset exist",
+}
+
+HEAD = """# What appears here
+Sweeps write everything in this folder, and version control ignores it. A folder set by `results:` in the configuration
+looks the same. `python -m hornlib.results.readme` prints this page from `hornlib/results/variables.py`.
+
+| path | content |
+|---|---|
+{files}
+
+## Variables of results.nc
+`hornlib.open_results("results/results.nc", sweep="...")` reads one sweep into memory, with its arms in the coordinate
+`arm` and readable names of its cells in `label`. `xarray.open_dataset` reads everything as it is stored. On a file
+system without file locks, set `HDF5_USE_FILE_LOCKING=FALSE` before `xarray.open_dataset`; `open_results` needs nothing.
+
+Every parameter of a cell is a coordinate on `cell` too, under its name in the configuration; the `name` of a section is
+`dataset`, `model` or `structure`. Numbers are NaN and words are "" where a cell has no such parameter. `hornlib
+describe` explains them. `final_<curve>`, over (cell, seed), is the last value of each learning curve. Optional
+variables exist where some run has them.
+
+The variables `seconds` and `tuning_seconds` come from the jobs' own clocks: they depend on what else the machine did.
+Compare times by `step_time` x `step`, or by `calibrated_seconds` where a structure may change the network's shape.
+"""
+
+
+def readme() -> str:
+    """Return the text of results/README.md."""
+    files = "\n".join(f"| {path} | {content} |" for path, content in FILES.items())
+    tables = [HEAD.format(files=files)]
+    for heading, variables in RESULTS_SECTIONS.items():
+        if heading == "Last values":
+            continue
+        if heading == "Coordinates of cells":
+            per_sweep = {f"{prefix}<sweep>": variable for prefix, variable in SWEEP_COORDINATES.items()}
+            variables = {**variables, **per_sweep}
+        tables.append(f"### {heading}\n{_table(variables)}")
+    return "\n".join(tables)
+
+
+def _table(variables: Mapping[str, Variable]) -> str:
+    rows = ["| variable | dimensions | units | meaning | computed in |", "|---|---|---|---|---|"]
+    for name, variable in variables.items():
+        meaning = f"{variable.long_name}{' (optional)' if variable.optional else ''}"
+        source = f"`{variable.source}`" if variable.source else ""
+        rows.append(f"| `{name}` | {', '.join(variable.dims)} | {variable.units} | {meaning} | {source} |")
+    return "\n".join(rows) + "\n"
+
+
+if __name__ == "__main__":
+    print(readme(), end="")
