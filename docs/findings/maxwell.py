@@ -10,13 +10,13 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import xarray as xr
+from linear_answers import field_error, linear_regression, ridge_regression, tikhonov_inverse
 from scipy.stats import ttest_rel
 from tables import final, opened, spread, write_below_mark
 
 from hornlib.data import MAXWELL
 from hornlib.data.loading import load
-from hornlib.data.maxwell.baselines import linear_regression, ridge_regression, tikhonov_inverse
-from hornlib.data.maxwell.examples import NUM_MODES, field_error
+from hornlib.data.maxwell.examples import NUM_MODES
 from hornlib.data.maxwell.loaders import examples_of
 from hornlib.data.parameters import DataParameters
 from hornlib.statistics.estimators.holm import holm

@@ -6,17 +6,17 @@ python docs/findings/maxwell_baselines.py --root data --out docs/findings/maxwel
 import argparse
 from pathlib import Path
 
+from linear_answers import LinearAnswer, field_error, linear_regression, ridge_regression, tikhonov_inverse
+
 from hornlib.data import MAXWELL
 from hornlib.data.loading import load
-from hornlib.data.maxwell.baselines import Baseline, linear_regression, ridge_regression, tikhonov_inverse
-from hornlib.data.maxwell.examples import field_error
 from hornlib.data.maxwell.loaders import examples_of
 from hornlib.data.parameters import DataParameters
 
 NOISES = (0.0, 0.01, 0.05)
 
 
-def told(found: Baseline) -> str:
+def told(found: LinearAnswer) -> str:
     """Write the test error, and the strength of regularisation where one was chosen."""
     chosen = f" ({found.strength:.0e})" if found.strength else ""
     return f"{found.test:.3f}{chosen}"

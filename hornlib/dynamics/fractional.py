@@ -9,10 +9,11 @@ __all__ = ["force_weights", "history_weights"]
 
 
 def history_weights(steps: Tensor, fractional_order: float) -> Tensor:
-    """Return the weights a_{j,k} with which past increments enter step j, 0 for k >= j; differentiable in tau.
+    """Return the weights a_{j,k} with which past increments enter step j; differentiable in tau.
 
-    a_{j,k} = tau_j^gamma / tau_k ((sum_{i=k}^j tau_i)^(1-gamma) - (sum_{i=k+1}^j tau_i)^(1-gamma)),
-    on a uniform grid (j-k+1)^(1-gamma) - (j-k)^(1-gamma), whatever its tau; 0 at gamma = 1.
+    a_{j,k} = tau_j^gamma / tau_k ((sum_{i=k}^j tau_i)^(1-gamma) - (sum_{i=k+1}^j tau_i)^(1-gamma)) for k < j, else 0.
+
+    On a uniform grid a_{j,k} = (j-k+1)^(1-gamma) - (j-k)^(1-gamma), whatever its tau. At gamma = 1 all are 0.
 
     Args:
         steps: tau > 0, (num_steps,), unit of time.
@@ -24,16 +25,21 @@ def history_weights(steps: Tensor, fractional_order: float) -> Tensor:
     Source: the L1 scheme on a non-uniform grid; arXiv 2204.08528.
     """
     num_steps = len(steps)
-    # sums from the near end, since differences of the times would lose small steps behind large ones
+    # Sums of the steps, not differences of times, which would lose small steps behind large ones.
     spans = steps.expand(num_steps, num_steps).tril().flip(1).cumsum(1).flip(1)
-    # the ones keep the gradient of a power finite where there is no span
+    # The ones keep the gradient of the power finite where a span is 0.
     powers = (spans + torch.ones_like(spans).triu(1)) ** (1 - fractional_order)
     differences = powers[:, :-1] - powers[:, 1:]
-    own = (steps**fractional_order).unsqueeze(1)
-    weights = own / steps[:-1] * differences
-    return torch.cat([weights, torch.zeros_like(own)], 1).tril(-1)
+    scale = (steps**fractional_order).unsqueeze(1)
+    weights = scale / steps[:-1] * differences
+    return torch.cat([weights, torch.zeros_like(scale)], 1).tril(-1)
 
 
 def force_weights(steps: Tensor, fractional_order: float) -> Tensor:
-    """Return tau_j^gamma Gamma(2 - gamma), the weight of the force in step j, (num_steps,)."""
+    """Return tau_j^gamma Gamma(2 - gamma), the weight of the force in step j, (num_steps,).
+
+    Args:
+        steps: tau > 0, (num_steps,), unit of time.
+        fractional_order: gamma, in (0, 1].
+    """
     return steps**fractional_order * math.gamma(2 - fractional_order)

@@ -1,13 +1,13 @@
-"""When the explicit L1 scheme of D^gamma y = lambda y is stable; free of torch."""
+"""Stability of the explicit L1 scheme for D^gamma y = lambda y; free of torch."""
 
 import math
 
 import numpy as np
 
-__all__ = ["dirichlet_eta", "is_stable", "largest_stable_step", "linear_test", "stability_limit"]
+__all__ = ["dirichlet_eta", "largest_stable_step", "linear_test", "stability_limit"]
 
 _TERMS = 24
-"""Of the accelerated series; its error is below 1e-15 for s >= -1."""
+"""Terms of the accelerated series; the error is below 1e-15 for s >= -1."""
 
 
 def dirichlet_eta(s: float) -> float:
@@ -32,10 +32,11 @@ def dirichlet_eta(s: float) -> float:
 
 
 def stability_limit(fractional_order: float) -> float:
-    """Return 4 eta(gamma - 1): the test with lambda < 0 is stable iff tau^gamma Gamma(2 - gamma) |lambda| is below.
+    """Return 4 eta(gamma - 1), the limit of tau^gamma Gamma(2 - gamma) |lambda| below which the scheme is stable.
 
-    At the limit y alternates in sign: the increments' weights (m + 1)^(1-gamma) - m^(1-gamma), summed with
-    alternating signs, give 2 eta(gamma - 1) of the increment -2 y. 2 at gamma = 1 (Euler), 1.5204 at 0.5.
+    At the limit y alternates in sign. The weights of the increments, (m + 1)^(1-gamma) - m^(1-gamma), summed with
+    alternating signs, give 2 eta(gamma - 1) times the increment -2 y. The limit is 2 at gamma = 1 (Euler's method) and
+    1.5204 at gamma = 0.5.
 
     Args:
         fractional_order: gamma, in (0, 1].
@@ -43,20 +44,13 @@ def stability_limit(fractional_order: float) -> float:
     return 4 * dirichlet_eta(fractional_order - 1)
 
 
-def is_stable(rate: float, step: float, fractional_order: float) -> bool:
-    """Return whether D^gamma y = lambda y dies out on a uniform grid under the explicit L1 scheme.
+def largest_stable_step(rate: float, fractional_order: float) -> float:
+    """Return the largest stable tau, (4 eta(gamma - 1) / (Gamma(2 - gamma) |lambda|))^(1 / gamma), unit of time.
 
     Args:
         rate: lambda < 0, 1 / unit of time^gamma.
-        step: tau > 0, unit of time.
         fractional_order: gamma, in (0, 1].
     """
-    strength = step**fractional_order * math.gamma(2 - fractional_order) * abs(rate)
-    return strength < stability_limit(fractional_order)
-
-
-def largest_stable_step(rate: float, fractional_order: float) -> float:
-    """Return the tau at the border, (4 eta(gamma - 1) / (Gamma(2 - gamma) |lambda|))^(1 / gamma), unit of time."""
     strength = stability_limit(fractional_order) / (math.gamma(2 - fractional_order) * abs(rate))
     return strength ** (1 / fractional_order)
 
@@ -73,7 +67,9 @@ def linear_test(strength: np.ndarray, fractional_order: float, depth: int) -> np
     """
     strength = np.asarray(strength, dtype=float)
     powers = np.arange(depth + 1) ** (1 - fractional_order)
-    weights = np.diff(powers)[::-1]  # of the newest increment last; the last entry is the own one's, 1
+    weights = np.diff(powers)[
+        ::-1
+    ]  # weight of the newest increment last; the last entry is 1, of step j itself
     increments = np.empty((depth, strength.size))
     states = np.empty((depth + 1, strength.size))
     states[0] = 1

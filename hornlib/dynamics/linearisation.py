@@ -1,4 +1,4 @@
-"""A recurrent layer of oscillators linearised at rest: does silence last, and how do perturbations grow."""
+"""A recurrent layer of oscillators, linearised at rest: how small perturbations grow."""
 
 from typing import Literal
 
@@ -8,7 +8,7 @@ from torch import Tensor
 from hornlib.dynamics.oscillator import Coefficients
 from hornlib.dynamics.parameters import Integrator
 
-__all__ = ["jacobian_at_rest", "rest_is_stable"]
+__all__ = ["jacobian_at_rest"]
 
 
 def jacobian_at_rest(
@@ -20,9 +20,8 @@ def jacobian_at_rest(
 ) -> Tensor:
     """Return d(x', y') / d(x, y) at x = y = 0 without drive, (2 nodes, 2 nodes), displacements first.
 
-    There tanh' = 1: y' = C y - K x with C = c + g W, K = k (recurrence on the velocity) or C = c,
-    K = k - g W (on the position); x' = x + h y', explicit Euler x + h y. Heterogeneous networks have no
-    shorter form.
+    There tanh' = 1, so that y' = C y - K x. Where W reads the velocity, C = c + g W and K = k; where it reads the
+    position, C = c and K = k - g W. x' = x + h y' (explicit Euler: x' = x + h y).
 
     Args:
         weight: W, (nodes, nodes), as it multiplies the state (HORN: W_hh / sqrt(nodes)).
@@ -42,39 +41,3 @@ def jacobian_at_rest(
     else:
         upper = [identity - h * position, h * velocity]
     return torch.cat([torch.cat(upper, dim=1), torch.cat([-position, velocity], dim=1)])
-
-
-def rest_is_stable(
-    weight: Tensor,
-    coefficients: Coefficients,
-    h: float,
-    integrator: Integrator,
-    recurrence_on: Literal["velocity", "position"],
-) -> Tensor:
-    """Say of equal oscillators whether rest is stable, from the eigenvalues mu of W alone.
-
-    Each mu makes a cell of its own, l^2 + b l + c = 0 with complex b and c; its roots lie within the unit
-    circle iff |c| < 1 and |b - conj(b) c| < 1 - |c|^2 (Schur and Cohn). For symplectic Euler with W on the
-    velocity, c = 1 - h (2 damping - alpha mu) and b = h^2 omega^2 - 1 - c: a real mu above 2 damping / alpha
-    makes rest unstable.
-
-    Args:
-        weight: W, (nodes, nodes), as it multiplies the state.
-        coefficients: c, k and g, each a scalar tensor.
-        h: the integration step, units of time.
-        integrator: the update rule that `coefficients` belong to.
-        recurrence_on: the state that W reads.
-
-    Returns:
-        A boolean scalar.
-    """
-    velocity, position, force = coefficients
-    eigenvalues = torch.linalg.eigvals(weight)
-    on_velocity = recurrence_on == "velocity"
-    kept = velocity + force * eigenvalues if on_velocity else velocity + 0 * eigenvalues
-    stiffness = h * (position + 0 * eigenvalues if on_velocity else position - force * eigenvalues)
-    if integrator == "explicit_euler":
-        b, c = -(1 + kept), kept + stiffness
-    else:
-        b, c = -(1 + kept - stiffness), kept
-    return ((c.abs() < 1) & ((b - b.conj() * c).abs() < 1 - c.abs() ** 2)).all()

@@ -1,4 +1,4 @@
-"""Parameters of a driven harmonic oscillator, shared by every model that is made of them; free of torch."""
+"""Parameters of a driven harmonic oscillator, shared by all models that are made of oscillators; free of torch."""
 
 import math
 from typing import Literal, NamedTuple
@@ -20,7 +20,7 @@ __all__ = [
 Integrator = Literal["symplectic_euler", "explicit_euler", "implicit_damping"]
 
 SMALLEST, LARGEST = 1e-6, 1e6
-"""Bounds of every constant that may be given: beyond them squares and quotients leave what float32 can hold."""
+"""Bounds of every constant. Beyond them squares and quotients leave the range of float32."""
 
 OSCILLATOR_CONSTANTS = (
     "omega",
@@ -32,11 +32,18 @@ OSCILLATOR_CONSTANTS = (
     "integration_step",
     "heterogeneity",
 )
-"""Parameters that only say how large the oscillators' constants are: lanes may differ in them."""
+"""Parameters that set nothing but the values of the oscillators' constants. Lanes may differ in them."""
 
 
 class Oscillator(NamedTuple):
-    """Constants of x'' + 2 damping x' + omega^2 x = alpha tanh(drive), integrated with step h."""
+    """Constants of x'' + 2 damping x' + omega^2 x = alpha tanh(drive), integrated with step h.
+
+    Attributes:
+        omega: natural angular frequency, radians / unit of time.
+        damping: HORN's gamma, 1 / unit of time.
+        alpha: excitability, the largest force.
+        integration_step: h, units of time.
+    """
 
     omega: float
     damping: float
@@ -44,7 +51,7 @@ class Oscillator(NamedTuple):
     integration_step: float
 
     def num_cycles(self, timesteps: int) -> float:
-        """Cycles within the horizon: omega h T / (2 pi)."""
+        """Return the cycles within T = `timesteps` steps: omega h T / (2 pi)."""
         return self.omega * self.integration_step * timesteps / (2 * math.pi)
 
     @property
@@ -59,28 +66,28 @@ class Oscillator(NamedTuple):
 
 
 class OscillatorParameters(Parameters):
-    """omega, damping and alpha, each given directly, relative to the task, or by the preset.
+    """omega, damping and alpha: each is given directly, relative to the task, or by the preset.
 
-    `omega` or `num_cycles` (omega = 2 pi num_cycles / (h T)); `damping` or `damping_ratio`
-    (damping = damping_ratio omega); `alpha` or `dc_gain` (alpha = dc_gain omega^2). What is left out comes
-    from `preset`: "public" takes the constants of the public HORN code (omega = 2 pi/28, damping = 0.01,
-    alpha = 0.04), "unit_gain" num_cycles = 1, damping_ratio = 0.1, dc_gain = 1.
+    Give `omega` or `num_cycles` (omega = 2 pi num_cycles / (h T)); `damping` or `damping_ratio`
+    (damping = damping_ratio omega); `alpha` or `dc_gain` (alpha = dc_gain omega^2). A constant that is not given comes
+    from `preset`. "public" has the constants of the public HORN code: omega = 2 pi/28, damping = 0.01, alpha = 0.04.
+    "unit_gain" has num_cycles = 1, damping_ratio = 0.1, dc_gain = 1.
     """
 
     preset: Literal["public", "unit_gain"] = "unit_gain"
     """Where the constants that are not given come from."""
     omega: float | None = Field(default=None, ge=SMALLEST, le=LARGEST)
-    """Natural angular frequency, radians a unit of time."""
+    """Natural angular frequency, radians / unit of time."""
     num_cycles: float | None = Field(default=None, ge=SMALLEST, le=LARGEST)
-    """Cycles of the oscillator within the horizon h T; instead of omega."""
+    """Cycles of the oscillator within the horizon h T. Give it instead of omega."""
     damping: float | None = Field(default=None, ge=0, le=LARGEST)
-    """HORN's gamma, one over a unit of time; x'' + 2 damping x' + ..."""
+    """HORN's gamma in x'' + 2 damping x' + ..., 1 / unit of time."""
     damping_ratio: float | None = Field(default=None, ge=0, le=LARGEST)
-    """damping / omega: below 1 underdamped, above 1 overdamped; instead of damping."""
+    """damping / omega: below 1 underdamped, above 1 overdamped. Give it instead of damping."""
     alpha: float | None = Field(default=None, ge=SMALLEST, le=LARGEST)
     """Excitability: the largest force on a node."""
     dc_gain: float | None = Field(default=None, ge=SMALLEST, le=LARGEST)
-    """alpha / omega^2, the displacement under a constant unit force; instead of alpha."""
+    """alpha / omega^2, the displacement under a constant unit force. Give it instead of alpha."""
     integration_step: float = Field(default=1.0, ge=SMALLEST, le=LARGEST)
     """h, the time step of the integrator, units of time."""
     integrator: Integrator = "symplectic_euler"
@@ -88,8 +95,9 @@ class OscillatorParameters(Parameters):
     heterogeneity: float = Field(default=0.0, ge=0, le=4)
     """Spread of the constants over nodes: factors within [2^-heterogeneity, 2^heterogeneity]; 0 is homogeneous."""
     heterogeneity_draw: Literal["log_uniform", "uniform"] = "log_uniform"
-    """log_uniform: omega_i log-uniform, damping_i ~ omega_i, alpha_i ~ omega_i^2 (equal damping ratio and DC gain);
-    uniform: omega_i and damping_i each uniform, alpha constant (the public code; shifts the means)."""
+    """log_uniform: omega_i is log-uniform, damping_i ~ omega_i, alpha_i ~ omega_i^2, so that damping ratio and DC gain
+    are equal. uniform: omega_i and damping_i are uniform, alpha is constant; this is the public code's draw, and it
+    shifts the means."""
     recurrence_on: Literal["velocity", "position"] = "velocity"
     """The state that the recurrent weights read."""
     oscillator_training: Literal["fixed", "learned"] = "fixed"
@@ -129,7 +137,7 @@ class OscillatorParameters(Parameters):
         return Oscillator(omega, damping, alpha, h)
 
     def oscillator_derived(self, timesteps: int) -> dict[str, float]:
-        """Return what a reader compares across presets: the constants and their dimensionless forms."""
+        """Return the constants and their dimensionless forms, which readers compare across presets."""
         oscillator = self.oscillator(timesteps)
         return {
             "omega": oscillator.omega,

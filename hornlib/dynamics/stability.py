@@ -1,4 +1,4 @@
-"""What an oscillator will do, predicted before training from the eigenvalues of its step; free of torch."""
+"""Predictions of an oscillator's behaviour before training, from the eigenvalues of its step; free of torch."""
 
 import math
 from itertools import product
@@ -19,21 +19,21 @@ __all__ = [
 
 
 class Prediction(NamedTuple):
-    """What follows from an oscillator's constants, its integrator and the number of steps.
+    """Predictions from an oscillator's constants, its integrator and the number of steps.
 
     Attributes:
-        stable: whether the free oscillator dies out; False in the marginal, undamped case.
+        stable: whether the free oscillator decays; False in the marginal, undamped case.
         oscillatory: whether it rings (a complex pair of eigenvalues).
         sign_flipping: whether it changes sign at every step, an artefact of a large integration step.
-        spectral_radius: rho, the factor a step of its slowest mode.
-        time_constant: -1 / ln rho, steps; infinite if it does not die out.
+        spectral_radius: rho, the factor of its slowest mode in one step.
+        time_constant: -1 / ln rho, steps; infinite if it does not decay.
         num_cycles: cycles within the horizon, omega h T / (2 pi).
         damping_ratio: damping / omega.
         dc_gain: alpha / omega^2, displacement under a constant unit force.
         resonance_gain: alpha / (2 damping omega), amplitude under a unit sine at resonance; inf if undamped.
         bound: the largest displacement that any force within [-1, 1] reaches from rest within the horizon.
         gradient_proxy: factor by which a gradient shrinks over the horizon: (1 - 2 damping h)^(T / 2) where
-            the symplectic step oscillates, rho^T elsewhere.
+            the symplectic step oscillates, else rho^T.
     """
 
     stable: bool
@@ -50,15 +50,15 @@ class Prediction(NamedTuple):
 
 
 def is_stable(omega: float, damping: float, integration_step: float, integrator: Integrator) -> bool:
-    """Say whether the free oscillator dies out: both eigenvalues of its step within the unit circle.
+    """Return whether the free oscillator decays: both eigenvalues of its step lie within the unit circle.
 
     With w = omega, g = damping, h the step: symplectic_euler 0 < g h < 1 and (w h)^2 < 4 (1 - g h);
     implicit_damping 0 < g and (w h)^2 < 4 (1 + g h); explicit_euler 0 < g and, if g < w, h < 2 g / w^2,
     else h < 2 / (g + sqrt(g^2 - w^2)).
 
     Args:
-        omega: natural angular frequency, radians a unit of time.
-        damping: HORN's gamma, one over a unit of time.
+        omega: natural angular frequency, radians / unit of time.
+        damping: HORN's gamma, 1 / unit of time.
         integration_step: h, units of time.
         integrator: the update rule.
     """
@@ -75,20 +75,33 @@ def is_stable(omega: float, damping: float, integration_step: float, integrator:
 
 
 def is_oscillatory(omega: float, damping: float, integration_step: float, integrator: Integrator) -> bool:
-    """Say whether the free oscillator rings: a complex pair of eigenvalues.
+    """Return whether the free oscillator rings: its step has a complex pair of eigenvalues.
 
-    With c what a step keeps of the velocity: 0 < c and 1 - sqrt(c) < s < 1 + sqrt(c), where for
-    symplectic_euler c = 1 - 2 g h and s = w h, for implicit_damping c = 1 / (1 + 2 g h) and s = w h sqrt(c);
-    explicit_euler: g < w.
+    This holds if 0 < c and |1 - sqrt(c)| < s < 1 + sqrt(c), where c is the factor of the velocity in one step. With
+    w = omega, g = damping: symplectic_euler has c = 1 - 2 g h and s = w h; implicit_damping has c = 1 / (1 + 2 g h) and
+    s = w h sqrt(c). For explicit_euler the condition is g < w.
+
+    Args:
+        omega: natural angular frequency, radians / unit of time.
+        damping: HORN's gamma, 1 / unit of time.
+        integration_step: h, units of time.
+        integrator: the update rule.
     """
     if integrator == "explicit_euler":
         return damping < omega
-    kept, stiffness = _kept_and_stiffness(omega, damping, integration_step, integrator)
-    return kept > 0 and abs(1 - math.sqrt(kept)) < math.sqrt(stiffness) < 1 + math.sqrt(kept)
+    carry, stiffness = _carry_and_stiffness(omega, damping, integration_step, integrator)
+    return carry > 0 and abs(1 - math.sqrt(carry)) < math.sqrt(stiffness) < 1 + math.sqrt(carry)
 
 
 def spectral_radius(omega: float, damping: float, integration_step: float, integrator: Integrator) -> float:
-    """Return rho, the larger modulus of the roots of l^2 - trace l + determinant."""
+    """Return rho, the larger modulus of the roots of l^2 - trace l + determinant of the step.
+
+    Args:
+        omega: natural angular frequency, radians / unit of time.
+        damping: HORN's gamma, 1 / unit of time.
+        integration_step: h, units of time.
+        integrator: the update rule.
+    """
     trace, determinant = _invariants(omega, damping, integration_step, integrator)
     if is_oscillatory(omega, damping, integration_step, integrator):
         return math.sqrt(determinant)
@@ -96,13 +109,20 @@ def spectral_radius(omega: float, damping: float, integration_step: float, integ
 
 
 def is_sign_flipping(omega: float, damping: float, integration_step: float, integrator: Integrator) -> bool:
-    """Say whether the free oscillator ends up changing sign at every step: its slowest mode is negative."""
+    """Return whether the free oscillator finally changes sign at every step: its slowest mode is negative.
+
+    Args:
+        omega: natural angular frequency, radians / unit of time.
+        damping: HORN's gamma, 1 / unit of time.
+        integration_step: h, units of time.
+        integrator: the update rule.
+    """
     trace, _ = _invariants(omega, damping, integration_step, integrator)
     return trace < 0 and not is_oscillatory(omega, damping, integration_step, integrator)
 
 
 def predict(oscillator: Oscillator, integrator: Integrator, timesteps: int) -> Prediction:
-    """Predict a homogeneous cell.
+    """Return the predictions for a homogeneous network.
 
     Args:
         oscillator: its constants.
@@ -134,8 +154,8 @@ def predict(oscillator: Oscillator, integrator: Integrator, timesteps: int) -> P
 def warnings(parameters: OscillatorParameters, timesteps: int) -> list[str]:
     """Return predictions of trouble, each one sentence with its numbers and the remedy; empty if none.
 
-    Of a heterogeneous draw the corners of what can be drawn are looked at, and the worst is reported: along
-    every edge the stability conditions change one way only.
+    For a heterogeneous draw the corners of the range of the draw are examined, and the worst one is reported. That is
+    enough, since the stability conditions are monotonic along every edge.
 
     Args:
         parameters: the oscillators, as they are at the start of training.
@@ -145,18 +165,18 @@ def warnings(parameters: OscillatorParameters, timesteps: int) -> list[str]:
     corners = _corners(parameters, timesteps)
     radii = [spectral_radius(*corner, integrator) for corner in corners]
     worst = corners[radii.index(max(radii))]
-    found = []
+    sentences = []
     if worst.damping == 0 and integrator != "explicit_euler" and worst.omega * worst.integration_step < 2:
-        found.append("undamped: spectral radius 1, so that no state is forgotten; give a damping above 0")
+        sentences.append("undamped: spectral radius 1, so that no state decays; give a damping above 0")
     elif not is_stable(*worst, integrator):
-        found.append(_unstable(worst, integrator, timesteps))
+        sentences.append(_unstable(worst, integrator, timesteps))
     flipping = next((corner for corner in corners if is_sign_flipping(*corner, integrator)), None)
     if flipping is not None and is_stable(*flipping, integrator):
-        found.append(
+        sentences.append(
             f"sign-flipping: {_numbers(flipping)} changes sign at every step, an artefact of the integration "
             "step; lower integration_step or omega"
         )
-    return found
+    return sentences
 
 
 class _Corner(NamedTuple):
@@ -196,7 +216,7 @@ def _numbers(corner: _Corner) -> str:
     return f"omega h = {omega * h:.4g} with damping h = {damping * h:.4g}"
 
 
-def _kept_and_stiffness(
+def _carry_and_stiffness(
     omega: float, damping: float, h: float, integrator: Integrator
 ) -> tuple[float, float]:
     """Return c and h k of the step y' = c y - k x."""
@@ -208,10 +228,10 @@ def _kept_and_stiffness(
 
 def _invariants(omega: float, damping: float, h: float, integrator: Integrator) -> tuple[float, float]:
     """Return trace and determinant of the step on (x, y)."""
-    kept, stiffness = _kept_and_stiffness(omega, damping, h, integrator)
+    carry, stiffness = _carry_and_stiffness(omega, damping, h, integrator)
     if integrator == "explicit_euler":
-        return 1 + kept, kept + stiffness
-    return 1 + kept - stiffness, kept
+        return 1 + carry, carry + stiffness
+    return 1 + carry - stiffness, carry
 
 
 def _time_constant(rho: float) -> float:

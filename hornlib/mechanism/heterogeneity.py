@@ -1,4 +1,4 @@
-"""Experiment: does heterogeneity speed up learning, or only the shift of means that some draws bring with it?"""
+"""Experiment: does heterogeneity speed up learning, or does only the shift of means that comes with some draws?"""
 
 from typing import TYPE_CHECKING
 
@@ -9,8 +9,7 @@ from hornlib.mechanism.contenders import Contender, Study, parameters_of
 from hornlib.mechanism.contrasts import contrasted, pairs_that_differ_in
 from hornlib.mechanism.initialisation import untrained
 from hornlib.mechanism.record import Entry, finished, variable
-from hornlib.models.horn.network import HORN
-from hornlib.models.horn_cnn.network import OscillatorStage
+from hornlib.models.oscillator_constants import OscillatorConstants
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -24,16 +23,16 @@ QUESTION = (
 )
 
 DRAW = ("heterogeneity", "heterogeneity_draw")
-"""What a draw and the homogeneous cell that it spreads differ in."""
+"""Parameters in which a heterogeneous cell and its homogeneous cell may differ."""
 
 MEANS = ("omega", "num_cycles", "damping", "alpha", "dc_gain", "gain")
-"""What a control for shifted means may differ in too."""
+"""Further parameters in which a control for shifted means may differ."""
 
 
 def measure(study: Study) -> "xr.Dataset":
     """Return the ratio of steps of every heterogeneous contender over its homogeneous cell.
 
-    A uniform draw, which shifts the means, is also set beside the homogeneous cells at other constants.
+    A uniform draw shifts the means. It is also compared with homogeneous cells that have other constants.
 
     Raises:
         ConfigError: the sweep lacks one of the two.
@@ -50,18 +49,21 @@ def measure(study: Study) -> "xr.Dataset":
             f"sweep {study.sweep!r} has no heterogeneous cell beside a homogeneous one that is equal to it in "
             "everything but the draw"
         )
-    found = contrasted(study, pairs)
-    sentence = found.sentence("the heterogeneous cell is faster", "the heterogeneous cell is slower")
-    variables = found.variables | _drawn(study)
-    return finished("heterogeneity", QUESTION, study, variables, sentence, **found.axes)
+    contrast = contrasted(study, pairs)
+    sentence = contrast.sentence("the heterogeneous cell is faster", "the heterogeneous cell is slower")
+    variables = contrast.variables | _drawn(study)
+    return finished("heterogeneity", QUESTION, study, variables, sentence, **contrast.axes)
 
 
 def mean_constants(contender: Contender, seed: int) -> tuple[float, float]:
-    """Return the means over units of omega and of the DC gain alpha / omega^2, as the seed drew them; else NaN."""
+    """Return the means over units of omega and of the DC gain alpha / omega^2; NaN for cells without oscillators.
+
+    Args:
+        contender: gives the cell.
+        seed: draws the constants.
+    """
     network = untrained(contender.cell, seed)
-    layers = [
-        module.constants() for module in network.modules() if isinstance(module, HORN | OscillatorStage)
-    ]
+    layers = [module.constants() for module in network.modules() if isinstance(module, OscillatorConstants)]
     if not layers:
         return float("nan"), float("nan")
     omega = np.concatenate([layer.omega.detach().double().flatten().numpy() for layer in layers])

@@ -7,7 +7,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hornlib.dynamics.oscillator import coefficients
 from hornlib.dynamics.probes.units import FirstOrder, Gru, Lstm, Oscillators, States, Step, Unit
 from hornlib.dynamics.probes.walking import Trace, feed_forward, walk
 from hornlib.models.cnn.network import Cnn
@@ -21,16 +20,16 @@ from hornlib.models.recurrent_cnn import RecurrentCnn, RecurrentStage
 from hornlib.models.rnn.network import RecurrentLayer, Rnn
 from hornlib.models.time_variable.network import FractionalDnn, TimeDensenet, TimeResnet, TimeVariableNetwork
 
-__all__ = ["Nudges", "Traces", "is_traced", "trace"]
+__all__ = ["UNTRACED", "LayerTraces", "Nudges", "is_traced", "trace"]
 
 Nudges = Mapping[str, States]
 """What is added to a layer's states, by the layer's name; see `walk`."""
 
-Traces = dict[str, Trace]
+LayerTraces = dict[str, Trace]
 """What happened in each layer, by name, from the input on."""
 
 
-def trace(network: nn.Module, inputs: Tensor, nudges: Nudges | None = None) -> tuple[Tensor, Traces]:
+def trace(network: nn.Module, inputs: Tensor, nudges: Nudges | None = None) -> tuple[Tensor, LayerTraces]:
     """Return the logits (batch, num_outputs) and what happened in every layer.
 
     Args:
@@ -46,14 +45,14 @@ def is_traced(network: nn.Module) -> bool:
     return type(network) in TRACERS
 
 
-def _horn(network: HORN, inputs: Tensor, nudges: Nudges) -> tuple[Tensor, Traces]:
+def _horn(network: HORN, inputs: Tensor, nudges: Nudges) -> tuple[Tensor, LayerTraces]:
     sequence = inputs.transpose(0, 1) if network.is_sequence else inputs.flatten(1).unsqueeze(0)
     drives = F.linear(sequence, network.projection.weight, network.bias())
     unit = Oscillators(
-        network.constants(),
-        network.coefficients(),
-        network.integration_step,
-        network.integrator,
+        network.oscillators.constants(),
+        network.oscillators.coefficients(),
+        network.oscillators.integration_step,
+        network.oscillators.integrator,
         network.recurrent_weight(),
         None,
         network.recurrence_on == "velocity",
@@ -67,7 +66,7 @@ def _horn(network: HORN, inputs: Tensor, nudges: Nudges) -> tuple[Tensor, Traces
     return network.readout(read[network.read_out]()), {"horn": found}
 
 
-def _recurrent_cnn(network: RecurrentCnn, inputs: Tensor, nudges: Nudges) -> tuple[Tensor, Traces]:
+def _recurrent_cnn(network: RecurrentCnn, inputs: Tensor, nudges: Nudges) -> tuple[Tensor, LayerTraces]:
     features, found = inputs, {}
     for number, stage in enumerate(cast(Iterable[RecurrentStage], network.stages), start=1):
         name = f"stage_{number}"
@@ -86,7 +85,7 @@ def _leaky(stage: LeakyStage) -> Unit:
 
 
 def _oscillators(stage: OscillatorStage) -> Unit:
-    constants = stage.constants()
+    constants = stage.oscillators.constants()
     kernel: Tensor | None = None
     scale: Tensor | None = None
     if stage.kernel is not None:
@@ -98,9 +97,9 @@ def _oscillators(stage: OscillatorStage) -> Unit:
             kernel = kernel * (per_channel.unsqueeze(1) if kernel.shape[1] == 1 else per_channel)
     return Oscillators(
         constants,
-        coefficients(constants, stage.integration_step, stage.integrator),
-        stage.integration_step,
-        stage.integrator,
+        stage.oscillators.coefficients(),
+        stage.oscillators.integration_step,
+        stage.oscillators.integrator,
         kernel,
         scale,
         stage.recurrence_on == "velocity",
@@ -110,7 +109,7 @@ def _oscillators(stage: OscillatorStage) -> Unit:
 UNITS: dict[type[RecurrentStage], Callable[..., Unit]] = {OscillatorStage: _oscillators, LeakyStage: _leaky}
 
 
-def _rnn(network: Rnn, inputs: Tensor, nudges: Nudges) -> tuple[Tensor, Traces]:
+def _rnn(network: Rnn, inputs: Tensor, nudges: Nudges) -> tuple[Tensor, LayerTraces]:
     outputs, found = inputs.transpose(0, 1), {}
     for number, layer in enumerate(cast(Iterable[RecurrentLayer], network.layers), start=1):
         name = f"{layer.unit}_{number}"
@@ -128,7 +127,7 @@ def _unit_of_layer(layer: RecurrentLayer) -> Unit:
     return Lstm(weight)
 
 
-def _mlp(network: Mlp, inputs: Tensor, nudges: Nudges) -> tuple[Tensor, Traces]:
+def _mlp(network: Mlp, inputs: Tensor, nudges: Nudges) -> tuple[Tensor, LayerTraces]:
     features, found = inputs.flatten(1), {}
     for number, (linear, norm) in enumerate(zip(network.linears, network.norms, strict=True), start=1):
         name, argument = f"hidden_{number}", norm(linear(features))
@@ -137,7 +136,9 @@ def _mlp(network: Mlp, inputs: Tensor, nudges: Nudges) -> tuple[Tensor, Traces]:
     return network.readout(features), found
 
 
-def _time_variable(network: TimeVariableNetwork, inputs: Tensor, nudges: Nudges) -> tuple[Tensor, Traces]:
+def _time_variable(
+    network: TimeVariableNetwork, inputs: Tensor, nudges: Nudges
+) -> tuple[Tensor, LayerTraces]:
     def nudge(layer: int, change: Tensor) -> Tensor:
         own = nudges.get(f"layer_{layer + 1}")
         return change if own is None else change + own[0][0]
@@ -154,18 +155,18 @@ def _time_variable(network: TimeVariableNetwork, inputs: Tensor, nudges: Nudges)
     return network.read_out(advance.state), found
 
 
-def _cnn(network: Cnn, inputs: Tensor, nudges: Nudges) -> tuple[Tensor, Traces]:
+def _cnn(network: Cnn, inputs: Tensor, nudges: Nudges) -> tuple[Tensor, LayerTraces]:
     maps, found = _convolutions(network, inputs, nudges)
     return network.readout(maps.mean((2, 3))), found
 
 
-def _cnn_horn(network: CnnHorn, inputs: Tensor, nudges: Nudges) -> tuple[Tensor, Traces]:
+def _cnn_horn(network: CnnHorn, inputs: Tensor, nudges: Nudges) -> tuple[Tensor, LayerTraces]:
     maps, found = _convolutions(network, inputs, nudges)
     logits, of_unit = trace(network.unit, network.read(maps), nudges)
     return logits, {**found, **of_unit}
 
 
-def _convolutions(network: Cnn | CnnHorn, inputs: Tensor, nudges: Nudges) -> tuple[Tensor, Traces]:
+def _convolutions(network: Cnn | CnnHorn, inputs: Tensor, nudges: Nudges) -> tuple[Tensor, LayerTraces]:
     maps, found = inputs, {}
     gain = getattr(network, "gain", 1.0)
     for number, (convolution, norm) in enumerate(
@@ -179,7 +180,7 @@ def _convolutions(network: Cnn | CnnHorn, inputs: Tensor, nudges: Nudges) -> tup
     return maps, found
 
 
-TRACERS: dict[type[nn.Module], Callable[..., tuple[Tensor, Traces]]] = {
+TRACERS: dict[type[nn.Module], Callable[..., tuple[Tensor, LayerTraces]]] = {
     HORN: _horn,
     HornCnn: _recurrent_cnn,
     LeakyCnn: _recurrent_cnn,
@@ -191,3 +192,7 @@ TRACERS: dict[type[nn.Module], Callable[..., tuple[Tensor, Traces]]] = {
     TimeDensenet: _time_variable,
     FractionalDnn: _time_variable,
 }
+"""The tracer of every network whose inside is recorded. A model stands here or in `UNTRACED`."""
+
+UNTRACED: tuple[str, ...] = ("resnet", "mobilenet_v3", "shufflenet_v2", "squeezenet", "efficientnet")
+"""Models without a tracer: they are rivals in accuracy and cost, and probes record nothing of them."""

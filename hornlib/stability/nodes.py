@@ -1,4 +1,4 @@
-"""The oscillators that a network has: every node's constants, as the run's own seed draws them."""
+"""Oscillators of a network: the constants of every node, as the seed of the run draws them."""
 
 from typing import NamedTuple
 
@@ -9,13 +9,9 @@ from hornlib.dynamics.oscillator import Constants
 from hornlib.dynamics.parameters import Integrator, OscillatorParameters
 from hornlib.grid.cell import Cell
 from hornlib.models.build import build_network
-from hornlib.models.horn.network import HORN
-from hornlib.models.horn_cnn.network import OscillatorStage
+from hornlib.models.oscillator_constants import OscillatorConstants
 
 __all__ = ["Nodes", "drawn_nodes", "has_oscillators", "homogeneous_node", "num_timesteps"]
-
-OSCILLATORS = (HORN, OscillatorStage)
-"""Modules made of oscillators."""
 
 
 class Nodes(NamedTuple):
@@ -23,7 +19,7 @@ class Nodes(NamedTuple):
 
     Attributes:
         omega, damping, alpha: constants, (distinct,) float64, at the start of training.
-        num_nodes: (distinct,), nodes that have them; a constant of a channel counts once, whatever its pixels.
+        num_nodes: (distinct,), number of nodes with these constants; a channel counts once, whatever its pixels.
         integration_step: h, units of time.
         integrator: the update rule.
     """
@@ -37,12 +33,12 @@ class Nodes(NamedTuple):
 
 
 def has_oscillators(cell: Cell) -> bool:
-    """Say whether a cell's network is made of oscillators (a cnn_horn with another unit is not)."""
+    """Return whether a cell's network consists of oscillators (a cnn_horn with another unit does not)."""
     return isinstance(cell.model, OscillatorParameters) and "omega" in cell.model.derived(cell.task())
 
 
 def num_timesteps(cell: Cell) -> int:
-    """Return T, steps of the horizon of a cell that has oscillators."""
+    """Return T, the number of recurrent steps of a cell with oscillators."""
     timesteps = cell.model.derived(cell.task())["timesteps"]
     if not isinstance(timesteps, int):
         raise TypeError(f"{cell.name}: timesteps is {timesteps!r}, no integer")
@@ -50,7 +46,7 @@ def num_timesteps(cell: Cell) -> int:
 
 
 def homogeneous_node(cell: Cell) -> Nodes:
-    """Return the oscillator around which a cell's nodes are drawn."""
+    """Return the homogeneous oscillator, around which the nodes of a cell are drawn."""
     model = cell.model
     if not isinstance(model, OscillatorParameters):
         raise TypeError(f"{cell.name}: {cell.model.name} has no oscillators")
@@ -63,11 +59,11 @@ def drawn_nodes(cell: Cell, seed: int) -> Nodes:
     """Return the oscillators of the network that a seed draws, in the precision in which they run.
 
     Args:
-        cell: one that `has_oscillators`.
-        seed: of the run.
+        cell: a cell that `has_oscillators`.
+        seed: seed of the run.
     """
     network = build_network(cell.model, cell.task(), seed)
-    parts = [module.constants() for module in network.modules() if isinstance(module, OSCILLATORS)]
+    parts = [module.constants() for module in network.modules() if isinstance(module, OscillatorConstants)]
     with torch.no_grad():
         flat = [torch.cat([getattr(part, key).flatten() for part in parts]) for key in Constants._fields]
     rows = torch.stack(flat, dim=1).detach().double().numpy()

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 import xarray as xr
 
-from hornlib.dynamics.oscillator import Constants, State, coefficients, step
+from hornlib.dynamics.oscillator import Constants, OscillatorState, coefficients, step
 from hornlib.dynamics.parameters import Integrator
 from hornlib.randomness import derive_seed
 
@@ -23,12 +23,12 @@ LEVEL = 0.95
 
 
 def integrator_orders() -> xr.Dataset:
-    """Return each integrator's error at a fixed duration T h and the slope of ln error over ln h.
+    """Return each integrator's error at a fixed duration T h, and the slope of ln error over ln h.
 
-    The error is |z_T - exp(A T h) z_0| / |z_0| for z = (x, y) and A = [[0, 1], [-omega^2, -2 damping]],
-    exp by scipy in float64, over 64 random oscillators (omega log-uniform on [0.5, 2], damping / omega
-    uniform on [0, 1.5]). Each oscillator has a slope of its own, by least squares over the integration
-    steps; the order is their mean, its interval Student's.
+    The error is |z_T - exp(A T h) z_0| / |z_0| for z = (x, y) and A = [[0, 1], [-omega^2, -2 damping]], with scipy's
+    matrix exponential in float64. There are 64 random oscillators (omega log-uniform on [0.5, 2], damping / omega
+    uniform on [0, 1.5]). Each has its own slope by least squares over the integration steps. The order is the mean of
+    the slopes, with Student's interval.
 
     Returns:
         `integration_error` (integrator, integration_step), a geometric mean over oscillators; `order`
@@ -61,7 +61,7 @@ def integrator_orders() -> xr.Dataset:
 
 
 def _described(orders: xr.Dataset) -> xr.Dataset:
-    told = {
+    attributes = {
         "integration_error": ("1", "relative error of the state at a fixed duration"),
         "order": ("1", "order of convergence"),
         "order_bound": ("1", "interval of the order of convergence"),
@@ -69,7 +69,7 @@ def _described(orders: xr.Dataset) -> xr.Dataset:
         "integration_step": ("unit of time", "integration step"),
         "bound": ("1", "end of the interval"),
     }
-    for name, (units, long_name) in told.items():
+    for name, (units, long_name) in attributes.items():
         orders[name].attrs.update(units=units, long_name=long_name)
     orders["order"].attrs["estimator"] = (
         f"mean over {NUM_OSCILLATORS} random oscillators of the least-squares slope of ln error over ln h"
@@ -80,26 +80,26 @@ def _described(orders: xr.Dataset) -> xr.Dataset:
 
 
 def _errors(integrator: Integrator, num_steps: int) -> np.ndarray:
-    """Return every oscillator's relative error after `num_steps` steps."""
+    """Return every oscillator's relative error after `num_steps` steps, (oscillators,)."""
     from scipy.linalg import expm
 
     omega, damping, start = _oscillators()
     h = DURATION / num_steps
     constants = Constants(*(torch.from_numpy(values) for values in (omega, damping, np.zeros_like(omega))))
     factors = coefficients(constants, h, integrator)
-    state = State(*(torch.from_numpy(values) for values in start))
+    state = OscillatorState(*(torch.from_numpy(values) for values in start))
     still = torch.zeros_like(state.x)
     for _ in range(num_steps):
         state = step(state, still, factors, h, integrator)
     matrices = np.zeros((len(omega), 2, 2))
     matrices[:, 0, 1], matrices[:, 1, 0], matrices[:, 1, 1] = 1, -(omega**2), -2 * damping
     exact = np.einsum("nij,jn->in", expm(DURATION * matrices), start)
-    found = np.stack([state.x.numpy(), state.y.numpy()])
-    return np.linalg.norm(found - exact, axis=0) / np.linalg.norm(start, axis=0)
+    end = np.stack([state.x.numpy(), state.y.numpy()])
+    return np.linalg.norm(end - exact, axis=0) / np.linalg.norm(start, axis=0)
 
 
 def _oscillators() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return omega, damping and the states (2, oscillators) that they start from."""
+    """Return omega and damping, (oscillators,), and the initial states, (2, oscillators)."""
     random = np.random.default_rng(derive_seed("integrator orders"))
     omega = 2.0 ** random.uniform(-1, 1, NUM_OSCILLATORS)
     return omega, omega * random.uniform(0, 1.5, NUM_OSCILLATORS), random.normal(size=(2, NUM_OSCILLATORS))

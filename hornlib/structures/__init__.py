@@ -1,8 +1,8 @@
 """The table of structures: what changes a network while it trains; free of torch."""
 
 from hornlib.parameters.structure import StructureParameters
-from hornlib.structures.layers.insertion.parameters import LayerInsertionParameters
-from hornlib.structures.layers.pruning.parameters import LayerPruningParameters
+from hornlib.structures.layers.insertion_parameters import LayerInsertionParameters
+from hornlib.structures.layers.pruning_parameters import LayerPruningParameters
 from hornlib.structures.static import StaticParameters
 
 __all__ = ["STRUCTURES"]

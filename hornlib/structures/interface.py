@@ -10,28 +10,28 @@ from hornlib.models.lanes import LaneGroup
 from hornlib.parameters import ModelParameters, Task
 from hornlib.parameters.structure import StructureParameters
 
-__all__ = ["Change", "Found", "Structure", "Tensors", "View", "make_structure"]
+__all__ = ["Change", "Decision", "LaneView", "Structure", "Tensors", "make_structure"]
 
 Tensors = dict[str, Tensor]
 """Name within the network -> tensor."""
 
 
-class View(NamedTuple):
-    """What a structure sees of the lanes of one shape, between two steps.
+class LaneView(NamedTuple):
+    """What a structure sees, between two training steps, of the lanes that share one shape.
 
     Attributes:
-        step: steps done.
-        epochs: passes over the training set done, a fraction within one.
-        lanes: the networks; not to be changed here.
-        model: what they are.
+        step: number of training steps done.
+        epochs: number of passes over the training set done; a fraction within a pass.
+        lanes: the networks. A structure must not change them.
+        model: parameters of these networks.
         task: shapes of inputs and outputs.
-        events: (lanes,), the steps after which each lane was changed.
-        batches: yields so many batches (None: an epoch) of inputs (lanes, batch, ...) and targets that no training
-            step takes.
-        loss: mean loss of every lane, (lanes,), of outputs (lanes, batch, num_outputs) and targets.
-        gradient_flops: FLOPs of a lane's forward and backward pass over one such batch, for a model.
-        evaluated: steps evaluated so far.
-        validation_loss: (lanes, len(evaluated)), NaN without a validation part.
+        events: for each lane, the steps after which a structure changed it.
+        batches: called with a number of batches (None: an epoch), it yields pairs of inputs (lanes, batch, ...) and
+            targets (lanes, batch) or (lanes, batch, num_outputs). No training step uses these batches.
+        loss: maps outputs (lanes, batch, num_outputs) and targets to the mean loss of every lane, (lanes,).
+        gradient_flops: maps a model to the FLOPs of one lane's forward and backward pass over one such batch.
+        evaluated: the evaluation steps so far.
+        validation_loss: (lanes, len(evaluated)); NaN without a validation split.
     """
 
     step: int
@@ -48,20 +48,20 @@ class View(NamedTuple):
 
 
 class Change(NamedTuple):
-    """What becomes of some lanes: they all become the same model, in the same way.
+    """The same change of some lanes: they all become the same model in the same way.
 
     Attributes:
-        lanes: of the view, ascending.
-        kind: what is done: inserted, pruned, ...; one word, kept in the run file.
-        layers: of every lane, position (from 0 at the input) and score of every layer that is concerned; the position
-            is -1 where none is, the score NaN where nothing decided.
-        model: what the networks are from now on.
+        lanes: indices in the view, ascending.
+        kind: one word for what is done (inserted, pruned, ...), stored in the run file.
+        layers: for every lane, position (from 0 at the input) and score of every layer that is concerned. The position
+            is -1 where no layer is concerned; the score is NaN where no score decided.
+        model: parameters of the networks from now on.
         parameters: their trained tensors, (lanes, ...).
-        buffers: their fixed and running tensors; those that are missing start as a new network's.
-        inherit: from the old networks' names to the new ones', tensors (lanes, ...), applied to each moment of the
-            optimiser: tensors that live on keep theirs, new ones get zeros.
-        rate_factor: on the learning rate from now on.
-        fresh_optimizer: whether the optimiser's state begins anew.
+        buffers: their fixed and running tensors, (lanes, ...). Missing ones start as in a new network.
+        inherit: maps tensors (lanes, ...) named as in the old networks to tensors named as in the new ones. It is
+            applied to each moment of the optimiser: tensors that survive keep theirs, new ones get zeros.
+        rate_factor: factor on the learning rate from now on.
+        fresh_optimizer: whether the optimiser's state starts anew.
     """
 
     lanes: Sequence[int]
@@ -75,25 +75,36 @@ class Change(NamedTuple):
     fresh_optimizer: bool = False
 
 
-class Found(NamedTuple):
-    """What a structure decided: changes, no lane in two of them, and what looking has cost each lane, FLOPs."""
+class Decision(NamedTuple):
+    """What a structure decided.
+
+    Attributes:
+        changes: disjoint in their lanes.
+        flops: for each lane of the view, the FLOPs that computing the decision took.
+    """
 
     changes: Sequence[Change]
     flops: Sequence[int]
 
 
 class Structure(Protocol):
-    """Changes networks between the steps of the training loop; holds nothing that a resumed process would miss."""
+    """Changes networks between the steps of the training loop. It stores nothing that a resumed process would lack."""
 
     def is_due(self, step: int, steps_per_epoch: int, evaluated: bool) -> bool:
-        """Return whether lanes are to be looked at after so many steps; `evaluated`: whether they just were."""
+        """Return whether `decide` is called now.
 
-    def look(self, view: View) -> Found:
-        """Return what becomes of the lanes: a pure function of what is seen, so that a resumed run decides alike."""
+        Args:
+            step: number of training steps done.
+            steps_per_epoch: training steps of one epoch.
+            evaluated: whether an evaluation has just taken place.
+        """
+
+    def decide(self, view: LaneView) -> Decision:
+        """Return the changes: a pure function of the view, so that a resumed run decides the same."""
 
 
 def make_structure(parameters: StructureParameters) -> Structure | None:
-    """Return the structure, or None for one that changes nothing."""
+    """Return the structure that `parameters.code` names, or None for one that changes nothing."""
     if not parameters.code:
         return None
     module, _, name = parameters.code.partition(":")

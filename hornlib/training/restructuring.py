@@ -1,4 +1,4 @@
-"""What a structure decides, done: lanes change, and are regrouped by shape."""
+"""Applies the changes that a structure decides, and groups the lanes by shape again."""
 
 from collections.abc import Mapping, Sequence
 
@@ -20,29 +20,29 @@ __all__ = ["restructure", "structure_of", "view_of"]
 
 
 def structure_of(cell: Cell) -> Structure | None:
-    """Return what changes the cell's networks, or None."""
+    """Return the structure that changes the cell's networks; None for static networks."""
     return make_structure(cell.structure)
 
 
 def restructure(chunk: Chunk, structure: Structure, batches: Batches) -> None:
-    """Let the structure look at every group, and change what it says.
+    """Show every group to the structure, and apply the changes that it returns.
 
     Args:
-        chunk: changed in place; its windows have been read.
-        structure: the cell's.
-        batches: the chunk's.
+        chunk: changed in place. Its windows must have been read.
+        structure: decides the changes.
+        batches: further batches, for structures that look at gradients.
     """
     groups: list[Group] = []
     events: list[EventRecord] = []
     templates = _Templates(chunk)
     for group in chunk.groups:
-        found = structure.look(view_of(chunk, group, batches))
-        chunk.flops[group.lanes.rows] += torch.tensor(found.flops, dtype=torch.int64)
-        changed = {lane for change in found.changes for lane in change.lanes}
-        kept = [lane for lane in range(len(group.lanes)) if lane not in changed]
-        if kept:
-            groups.append(group.keep(kept) if changed else group)
-        for change in found.changes:
+        decision = structure.decide(view_of(chunk, group, batches))
+        chunk.flops[group.lanes.rows] += torch.tensor(decision.flops, dtype=torch.int64)
+        changed = {lane for change in decision.changes for lane in change.lanes}
+        unchanged = [lane for lane in range(len(group.lanes)) if lane not in changed]
+        if unchanged:
+            groups.append(group.keep(unchanged) if changed else group)
+        for change in decision.changes:
             for lane, layers in zip(change.lanes, change.layers, strict=True):
                 row = group.lanes.rows[lane]
                 events += [
@@ -54,7 +54,13 @@ def restructure(chunk: Chunk, structure: Structure, batches: Batches) -> None:
 
 
 def view_of(chunk: Chunk, group: Group, batches: Batches) -> LaneView:
-    """Return what a structure sees of a group."""
+    """Return what a structure may look at.
+
+    Args:
+        chunk: the runs in training.
+        group: the group that the structure looks at.
+        batches: further batches of the chunk.
+    """
     cell, rows = chunk.cell, group.lanes.rows
     training, num_train = cell.training, cell.data.num_train
     evaluated = [step for step in training.evaluation_steps(num_train) if step <= chunk.step]
@@ -78,21 +84,21 @@ def view_of(chunk: Chunk, group: Group, batches: Batches) -> LaneView:
 
 
 class _Templates:
-    """The module of every model of an event, built once however many groups become it."""
+    """Modules of the models that come out of one event. Each is built once."""
 
     def __init__(self, chunk: Chunk) -> None:
         self.task, self.device = chunk.cell.task(), chunk.groups[0].sums.device
         self.built: dict[ModelParameters, nn.Module] = {}
 
     def of(self, model: ModelParameters) -> nn.Module:
-        """Return the module; lanes bring their own tensors."""
+        """Return the module of a model. Lanes call it with their own tensors."""
         if model not in self.built:
             self.built[model] = build_network(model, self.task, seed=0).to(self.device)
         return self.built[model]
 
 
 def _changed(chunk: Chunk, group: Group, change: Change, templates: _Templates) -> Group:
-    """Return the group of the lanes that a change is about, changed."""
+    """Return the group with a change applied to all its lanes."""
     template = templates.of(change.model)
     parameters = {
         name: change.parameters[name] for name, _ in template.named_parameters() if name in change.parameters
@@ -109,7 +115,7 @@ def _changed(chunk: Chunk, group: Group, change: Change, templates: _Templates) 
     carried = chunk.cell.training.optimizer == "adamw" and not change.fresh_optimizer
     if carried and any((age == 0).any() for age in ages.values()):
         fresh.state["age"] = [ages[name].contiguous() for name in parameters]
-    own = {
+    template_buffers = {
         name: tensor.expand(len(group.lanes), *tensor.shape)
         for name, tensor in network_tensors(template).buffers.items()
     }
@@ -117,7 +123,7 @@ def _changed(chunk: Chunk, group: Group, change: Change, templates: _Templates) 
         template,
         group.lanes.seeds,
         _copied(parameters),
-        _copied({**own, **change.buffers}),
+        _copied({**template_buffers, **change.buffers}),
         group.lanes.rows,
     )
     return Group(
@@ -132,7 +138,7 @@ def _changed(chunk: Chunk, group: Group, change: Change, templates: _Templates) 
 
 
 def _ages(updates: int, names: Sequence[str], group: Group, change: Change) -> dict[str, Tensor]:
-    """Return how many updates every number has had: its moments are corrected by that; new numbers have had none."""
+    """Return the number of updates of every scalar parameter (0 for new ones). Adam's bias correction uses it."""
     ages = group.optimizer.state.get(
         "age", [torch.full_like(tensor, updates) for tensor in group.lanes.parameters.values()]
     )
@@ -140,12 +146,12 @@ def _ages(updates: int, names: Sequence[str], group: Group, change: Change) -> d
 
 
 def _copied(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return copies, every lane with memory of its own: training writes into them."""
+    """Return copies in which no two lanes share memory, because training writes into them."""
     return {name: tensor.detach().clone() for name, tensor in tensors.items()}
 
 
 def _merged(groups: Sequence[Group]) -> list[Group]:
-    """Return one group for each model and kind of optimiser state, its lanes in the order of their rows."""
+    """Return one group for each model and kind of optimiser state, with lanes in the order of their rows."""
     alike: dict[tuple[object, int, bool], list[Group]] = {}
     for group in groups:
         alike.setdefault((group.model, group.since, "age" in group.optimizer.state), []).append(group)

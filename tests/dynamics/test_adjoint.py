@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from hornlib.dynamics.adjoint import displacements
-from hornlib.dynamics.oscillator import Constants, State, coefficients, step
+from hornlib.dynamics.oscillator import Constants, OscillatorState, coefficients, step
 
 INTEGRATORS = ("symplectic_euler", "explicit_euler", "implicit_damping")
 ARMS = list(itertools.product(INTEGRATORS, ("velocity", "position", "none"), (False, True)))
@@ -37,7 +37,7 @@ def plain(arguments, integrator, recurrence_on, timesteps, every_step):
     sequence, input_weight, bias, weight, constants = arguments
     c = coefficients(constants, H, integrator)
     drive = sequence @ input_weight.T + bias
-    state = State(torch.zeros_like(drive[0]), torch.zeros_like(drive[0]))
+    state = OscillatorState(torch.zeros_like(drive[0]), torch.zeros_like(drive[0]))
     displacement = []
     for argument in drive.expand(timesteps, -1, -1).unbind(0):
         if weight is not None:

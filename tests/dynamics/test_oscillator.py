@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy.linalg import expm
 
-from hornlib.dynamics.oscillator import Constants, State, coefficients, draw_constants, step
+from hornlib.dynamics.oscillator import Constants, OscillatorState, coefficients, draw_constants, step
 from hornlib.dynamics.parameters import Oscillator
 
 INTEGRATORS = ("symplectic_euler", "explicit_euler", "implicit_damping")
@@ -22,7 +22,7 @@ def run(oscillator, integrator, timesteps, state=(0.0, 0.0), force=0.0):
     """Return the states of one oscillator under a constant force, in float64."""
     h = oscillator.integration_step
     c = coefficients(Constants(*map(scalar, oscillator[:3])), h, integrator)
-    states = [State(*map(scalar, state))]
+    states = [OscillatorState(*map(scalar, state))]
     for _ in range(timesteps):
         states.append(step(states[-1], scalar(force), c, h, integrator))
     return states

@@ -107,7 +107,7 @@ def test_the_next_run_takes_out_what_was_said_of_the_last_one(page):
 
 
 def test_results_with_lagging_statistics_are_marked(page):
-    lag = "horn: evaluated with `batch_norm_statistics: recent`, which lag behind the weights."
+    lag = "horn were evaluated with `batch_norm_statistics: recent`, which lag behind the weights."
     text = page(statistics(limits=[lag]))
     assert "carry that lag" in text.split("## In short")[0]
 

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 import xarray as xr
 from ruamel.yaml import YAML
 
@@ -16,7 +15,6 @@ from hornlib.results.gather import gather
 from hornlib.training.job import TrainOptions
 from hornlib.training.train import train_job
 
-torch.set_num_threads(1)
 REPOSITORY = Path(__file__).resolve().parents[2]
 FINDINGS = REPOSITORY / "docs" / "findings"
 

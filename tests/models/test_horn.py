@@ -29,7 +29,9 @@ def examples(task, batch=5, dtype=torch.float64, seed=1):
 def written_out(network, sequence, integrator, on_velocity, recurrent):
     """Iterate the equations of the reference in numpy; sequence (timesteps, batch, features)."""
     state = {name: value.detach().numpy() for name, value in network.state_dict().items()}
-    omega, damping, alpha, h = (state[key] for key in ("omega", "damping", "alpha", "integration_step"))
+    omega, damping, alpha, h = (
+        state[f"oscillators.{key}"] for key in ("omega", "damping", "alpha", "integration_step")
+    )
     n = len(omega)
     x = y = np.zeros((sequence.shape[1], n))
     displacements = []
@@ -152,15 +154,15 @@ def test_learned_constants_start_where_fixed_ones_stand():
     fixed, learned = (
         build(ROWS, oscillator_training=kind, heterogeneity=1.0) for kind in ("fixed", "learned")
     )
-    for own, other in zip(fixed.constants(), learned.constants(), strict=True):
+    for own, other in zip(fixed.oscillators.constants(), learned.oscillators.constants(), strict=True):
         torch.testing.assert_close(own, other, rtol=1e-6, atol=0)
     assert not [name for name, _ in fixed.named_parameters() if "omega" in name]
     learned(examples(ROWS)).square().sum().backward()
-    assert all(getattr(learned, f"log_{key}").grad.any() for key in ("omega", "damping", "alpha"))
+    assert all(getattr(learned.oscillators, f"log_{key}").grad.any() for key in ("omega", "damping", "alpha"))
 
 
 def test_heterogeneous_nodes_differ_and_keep_their_damping_ratio():
-    constants = build(ROWS, heterogeneity=1.0).constants()
+    constants = build(ROWS, heterogeneity=1.0).oscillators.constants()
     assert constants.omega.std() > 0.02
     torch.testing.assert_close(
         constants.damping / constants.omega, torch.full_like(constants.omega, 0.04456), rtol=1e-3, atol=0

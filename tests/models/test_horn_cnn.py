@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from torch.nn import functional as F
 
 from hornlib.dynamics.gain import constant_drive_gain
-from hornlib.dynamics.oscillator import Constants, State, coefficients, step
+from hornlib.dynamics.oscillator import Constants, OscillatorState, coefficients, step
 from hornlib.models.horn_cnn.network import HornCnn
 from hornlib.models.horn_cnn.parameters import HornCnnParameters
 from hornlib.parameters import Task
@@ -85,9 +85,9 @@ def test_scaled_states_follow_the_equations(
         recurrence_gain=0.7,
         timesteps=6,
     )
-    constants = Constants(*(values.expand_as(drive[0]) for values in stage.constants()))
+    constants = Constants(*(values.expand_as(drive[0]) for values in stage.oscillators.constants()))
     c = coefficients(constants, 0.8, integrator)
-    state = State(torch.zeros_like(drive), torch.zeros_like(drive))
+    state = OscillatorState(torch.zeros_like(drive), torch.zeros_like(drive))
     total = torch.zeros_like(drive)
     for _ in range(6):
         source = state.y / constants.omega if recurrence_on == "velocity" else state.x
@@ -125,7 +125,7 @@ def test_heterogeneity_without_recurrence_is_a_vector_of_gains(constants_per, dr
     parameters, stage, drive, output = first_stage(
         recurrence="none", heterogeneity=1.0, heterogeneity_draw=draw, constants_per=constants_per
     )
-    constants = stage.constants()
+    constants = stage.oscillators.constants()
     assert constants.omega.shape == ((4, 8, 8) if constants_per == "unit" else (4, 1, 1))
     assert constants.omega.unique().numel() == constants.omega.numel()
     oscillator = parameters.oscillator(8)
@@ -143,7 +143,7 @@ def test_every_stage_draws_its_own_constants_from_the_generator_alone():
         torch.manual_seed(torch_seed)
         parameters = HornCnnParameters(num_nodes=4, num_stages=2, heterogeneity=1.0)
         network = HornCnn(parameters, TASK, torch.Generator().manual_seed(7))
-        draws.append([stage.omega.flatten() for stage in network.stages])
+        draws.append([stage.oscillators.omega.flatten() for stage in network.stages])
     torch.testing.assert_close(draws[0], draws[1])
     assert not torch.equal(draws[0][0], draws[0][1][:4])
 
@@ -155,7 +155,10 @@ def test_learned_constants_start_at_the_fixed_ones_and_receive_gradients():
     logits = learned(inputs)
     torch.testing.assert_close(logits, fixed(inputs))
     logits.square().sum().backward()
-    gradients = [learned.stages[0].get_parameter(f"log_{key}").grad for key in ("omega", "damping", "alpha")]
+    gradients = [
+        learned.stages[0].get_parameter(f"oscillators.log_{key}").grad
+        for key in ("omega", "damping", "alpha")
+    ]
     assert all(gradient.abs().min() > 0 for gradient in gradients)
     assert parameters.num_parameters(TASK) == sum(p.numel() for p in learned.parameters())
     assert not any("omega" in key for key, _ in fixed.named_parameters())

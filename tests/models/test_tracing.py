@@ -5,7 +5,7 @@ import torch
 
 from hornlib.models import MODELS
 from hornlib.models.build import build_network
-from hornlib.models.tracing import TRACERS, is_traced, trace
+from hornlib.models.tracing import trace
 from hornlib.parameters import Task
 
 IMAGE, ROWS = Task((3, 8, 10), 4), Task((7, 6), 4)
@@ -127,9 +127,3 @@ def test_lanes_are_traced_side_by_side_as_one_by_one():
     for lane, network in enumerate(networks):
         for part, alone in zip(together, trace(network, inputs)[1]["horn"].states, strict=True):
             torch.testing.assert_close(part[lane], alone)
-
-
-def test_networks_without_a_tracer_say_so():
-    resnet = build_network(MODELS["resnet"](channels=(4,)), IMAGE, seed=0)
-    assert not is_traced(resnet)
-    assert {network.__module__.split(".")[2] for network in TRACERS} >= {"horn", "rnn", "cnn", "mlp"}

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from hornlib.dynamics.oscillator import Constants, State, coefficients, step
+from hornlib.dynamics.oscillator import Constants, OscillatorState, coefficients, step
 from hornlib.dynamics.parameters import Integrator
 from hornlib.stability.maps import REGIMES, heterogeneity_map, plane_map, predicted_regime
 from hornlib.stability.simulation import agreement, growth_rate, random_cells
@@ -68,7 +68,7 @@ def test_a_stable_cell_is_bounded_whatever_its_weights_and_an_unstable_one_is_no
             *(torch.full((n,), value, dtype=torch.float64) for value in (omega, damping, alpha))
         )
         factors = coefficients(constants, h, "symplectic_euler")
-        state, largest = State(torch.zeros(n).double(), torch.zeros(n).double()), 0.0
+        state, largest = OscillatorState(torch.zeros(n).double(), torch.zeros(n).double()), 0.0
         for _ in range(steps):
             state = step(state, torch.tanh(drive + weight @ state.y), factors, h, "symplectic_euler")
             largest = max(largest, float(state.x.abs().max()))

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import torch
 
 from hornlib.grid.jobs import Job, Range
 from hornlib.grid.shapes import as_model, distinct_shapes, shape_name
@@ -11,8 +10,6 @@ from hornlib.results.calibration_file import Calibration, Measurement
 from hornlib.results.run_file import read_run_file
 from hornlib.training.job import TrainOptions
 from hornlib.training.train import train_job
-
-torch.set_num_threads(1)
 
 INSERTION = {"name": "layer_insertion", "insert_at": "1-2", "insertions": 2, "choice": "random"}
 RESNET = {"name": "time_resnet", "num_layers": 5, "num_nodes": 6, "l1_penalty": 0.5}

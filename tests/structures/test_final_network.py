@@ -1,7 +1,6 @@
 """The network that training ended with: its forward FLOPs follow from the events, as its parameters were recorded."""
 
 import numpy as np
-import torch
 
 from hornlib.grid.cell import parse_specification
 from hornlib.grid.jobs import Job, Range
@@ -9,8 +8,6 @@ from hornlib.results.final_network import final_forward_flops, may_change
 from hornlib.results.run_file import read_run_file
 from hornlib.training.job import TrainOptions
 from hornlib.training.train import train_job
-
-torch.set_num_threads(1)
 
 INSERTION = {
     "name": "layer_insertion",

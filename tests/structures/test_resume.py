@@ -9,7 +9,6 @@ from hornlib.data.loading import load
 from hornlib.training.chunk import start_chunk
 from hornlib.training.loop import train_chunk
 
-torch.set_num_threads(1)
 CPU = torch.device("cpu")
 STEPS_PER_EPOCH = 4
 

@@ -2,15 +2,12 @@
 
 import numpy as np
 import pytest
-import torch
 
 from hornlib.grid.cell import parse_specification
 from hornlib.grid.jobs import Job, Range
 from hornlib.results.run_file import read_run_file
 from hornlib.training.job import TrainOptions
 from hornlib.training.train import train_job
-
-torch.set_num_threads(1)
 
 
 @pytest.fixture

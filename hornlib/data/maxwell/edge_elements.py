@@ -98,11 +98,3 @@ class EdgeElements:
             for found in entries
         )
         return value, rotation
-
-    def relative_error(self, field: Array, exact: Field) -> float:
-        """Return ||u - exact|| / ||exact|| in L2 of the cube, by quadrature."""
-        truth = exact(np.asarray(self.basis.global_coordinates()))
-        difference = np.asarray(self.basis.interpolate(field)) - truth
-        squares = ((part**2).sum(0) * self.basis.dx for part in (difference, truth))
-        error, whole = (part.sum() for part in squares)
-        return float(np.sqrt(error / whole))

@@ -18,7 +18,7 @@ from hornlib.data.maxwell import problem
 from hornlib.data.maxwell.problem import Array
 from hornlib.randomness import generator
 
-__all__ = ["NUM_MODES", "Examples", "ensure", "field_error", "make", "read_examples"]
+__all__ = ["NUM_MODES", "Examples", "ensure", "make", "read_examples"]
 
 NUM_MODES = 20
 """POD modes that a field is reduced to."""
@@ -144,14 +144,6 @@ def make(
         scale=np.asarray(scale),
         pod_floor=np.asarray(floor),
     )
-
-
-def field_error(coefficient_error: float, pod_floor: float) -> float:
-    """Return the relative L2 error of the whole field, from that of its predicted coefficients and the POD's floor.
-
-    e^2 = floor^2 + (1 - floor^2) e_c^2, by Pythagoras: what the modes leave out is orthogonal to them.
-    """
-    return float(np.sqrt(pod_floor**2 + (1 - pod_floor**2) * coefficient_error**2))
 
 
 def _uniform(draw: torch.Generator, shape: tuple[int, int]) -> Array:

@@ -1,1 +1,1 @@
-"""What is measured inside a network over its time steps: the rules of its units, their states, their spectra."""
+"""Measurements inside a network over its time steps: update rules of units, their states, their spectra."""

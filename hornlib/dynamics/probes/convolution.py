@@ -19,6 +19,9 @@ def convolution_matrix(kernel: Tensor, channels: int, height: int, width: int) -
         channels: of the map.
         height: rows of the map.
         width: columns of the map.
+
+    Returns:
+        (units, units), units = channels height width.
     """
     num_units = channels * height * width
     impulses = torch.eye(num_units, dtype=kernel.dtype, device=kernel.device)
@@ -27,7 +30,13 @@ def convolution_matrix(kernel: Tensor, channels: int, height: int, width: int) -
 
 
 def channel_matrices(kernel: Tensor, height: int, width: int) -> Tensor:
-    """Return the matrices of a depthwise kernel, one a channel: (channels, pixels, pixels)."""
+    """Return the matrices of a depthwise convolution with zero padding, (channels, pixels, pixels).
+
+    Args:
+        kernel: (channels, 1, 3, 3).
+        height: rows of the map.
+        width: columns of the map.
+    """
     pixels, channels = height * width, kernel.shape[0]
     impulses = torch.eye(pixels, dtype=kernel.dtype, device=kernel.device).view(pixels, 1, height, width)
     answers = F.conv2d(impulses.expand(-1, channels, -1, -1), kernel, padding=1, groups=channels)
@@ -37,15 +46,15 @@ def channel_matrices(kernel: Tensor, height: int, width: int) -> Tensor:
 def symbol(kernel: Tensor) -> Tensor:
     """Return a depthwise kernel's multipliers of plane waves, sum_d k_d exp(i (d_1 a + d_2 b)), on a grid of angles.
 
-    They are the spectrum of the convolution on an unbounded field, where it is a normal operator. On a map with
-    zeros around it is a compression of that operator, so that its eigenvalues lie within the convex hull of
-    these multipliers: their largest real part bounds the map's spectral abscissa from above.
+    They are the spectrum of the convolution on an unbounded field, where it is a normal operator. The convolution on a
+    map with zero padding is a compression of that operator. Its eigenvalues therefore lie within the convex hull of the
+    multipliers, whose largest real part bounds the map's spectral abscissa from above.
 
     Args:
         kernel: (channels, 1, 3, 3).
 
     Returns:
-        complex, (channels, angles): a in [0, pi], b all around (the rest is complex conjugates).
+        complex, (channels, angles), with a in [0, pi] and b in [0, 2 pi); the other half is complex conjugate.
     """
     first = torch.linspace(0, math.pi, _ANGLES // 2 + 1, dtype=kernel.dtype, device=kernel.device)
     second = torch.arange(_ANGLES, dtype=kernel.dtype, device=kernel.device) * (2 * math.pi / _ANGLES)

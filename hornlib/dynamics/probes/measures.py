@@ -1,9 +1,9 @@
-"""Numbers that sum up the states of a layer at each time step."""
+"""Summary statistics of the states of a layer at each time step."""
 
 import torch
 from torch import Tensor
 
-from hornlib.dynamics.oscillator import State, step
+from hornlib.dynamics.oscillator import OscillatorState, step
 from hornlib.dynamics.probes.units import Oscillators
 
 __all__ = [
@@ -19,7 +19,7 @@ __all__ = [
 ]
 
 SATURATED = 2.0
-"""A unit whose |pre-activation| is larger is saturated: there tanh' is below 0.07."""
+"""A unit is saturated if its |pre-activation| is larger: tanh' is then below 0.07."""
 
 
 def root_mean_square(states: Tensor) -> Tensor:
@@ -61,17 +61,20 @@ def bound_share(position: Tensor, bound: Tensor) -> Tensor:
 
 
 def largest_displacement(unit: Oscillators, timesteps: int) -> Tensor:
-    """Return the largest |x_t|, t <= T, that any force within [-1, 1] reaches from rest, as the constants' shape.
+    """Return the largest |x_t|, t <= T, that any force within [-1, 1] reaches from rest.
 
-    The sum of |r_t|, r the response to a force of 1 in the first step and 0 later; it holds for any damping, integrator
-    and stability. See `hornlib.dynamics.gain.largest_displacement`, which is the same for numbers.
+    It is the sum of |r_t|, where r is the response to a force of 1 in the first step and 0 later. This holds for any
+    damping, integrator and stability. `hornlib.dynamics.gain.largest_displacement` is the same for numbers.
 
     Args:
-        unit: its recurrence does not matter.
+        unit: the oscillators; their recurrence is not used.
         timesteps: T, the number of steps.
+
+    Returns:
+        Of the shape of the constants.
     """
     force = torch.ones_like(unit.coefficients.force)
-    state = State(torch.zeros_like(force), torch.zeros_like(force))
+    state = OscillatorState(torch.zeros_like(force), torch.zeros_like(force))
     total = torch.zeros_like(force)
     for _ in range(timesteps):
         state = step(state, force, unit.coefficients, unit.integration_step, unit.integrator)
@@ -83,9 +86,9 @@ def largest_displacement(unit: Oscillators, timesteps: int) -> Tensor:
 def participation_ratio(states: Tensor) -> Tensor:
     """Return (sum of l)^2 / sum of l^2, l the eigenvalues of the covariance of the states, (T,).
 
-    The number of directions that the states use: 1 where they lie on a line, n where they spread equally over
-    all n units. It is (trace C)^2 / |C|_F^2, so that no eigenvalue is computed. Of maps the channels are the
-    units, and every pixel of every example is a sample. NaN where nothing varies.
+    This is the number of directions that the states use: 1 if they lie on a line, n if they spread equally over all n
+    units. It is computed as (trace C)^2 / |C|_F^2, without eigenvalues. For maps the channels are the units, and every
+    pixel of every example is a sample. NaN where nothing varies.
 
     Args:
         states: (T, batch, nodes) or (T, batch, channels, height, width).
@@ -101,10 +104,10 @@ def participation_ratio(states: Tensor) -> Tensor:
 
 
 def gradient_norm(gradients: Tensor) -> Tensor:
-    """Return the length over units of each example's gradient, the mean over examples, of (..., batch, units)."""
+    """Return the mean over examples of the length of the gradient, (...,), of gradients (..., batch, units)."""
     return torch.linalg.vector_norm(gradients, dim=-1).mean(-1)
 
 
 def _all_but_time(states: Tensor) -> tuple[int, ...]:
-    """Return the axes of examples and units; flattening them would copy maps that lie channels innermost."""
+    """Return the axes of examples and units. Flattening them would copy maps that are stored channels last."""
     return tuple(range(1, states.dim()))

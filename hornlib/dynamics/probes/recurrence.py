@@ -1,4 +1,4 @@
-"""How strong a layer's recurrence is: its spectrum against the value at which rest loses its stability."""
+"""Strength of a layer's recurrence: its spectrum, relative to the value at which rest becomes unstable."""
 
 from typing import Any, NamedTuple
 
@@ -13,19 +13,19 @@ from hornlib.dynamics.probes.units import FirstOrder, Oscillators, Unit
 __all__ = ["DENSE_PIXELS", "MOST_UNITS", "Strength", "strength"]
 
 DENSE_PIXELS = 64
-"""Pixels up to which a depthwise kernel's eigenvalues are those of its matrix; above, those of the unbounded field."""
+"""Up to so many pixels a depthwise kernel's eigenvalues are those of its matrix, else those of the unbounded field."""
 
 MOST_UNITS = 256
-"""Units up to which eigenvalues of all of them together are computed."""
+"""Up to so many units the eigenvalues of all units together are computed."""
 
 
 class Strength(NamedTuple):
     """A layer linearised at rest, without drive, where tanh' = 1; NaN where it is not computed.
 
     Attributes:
-        abscissa_ratio: largest real part of the recurrence's eigenvalues over its critical value, at which a real
-            eigenvalue takes rest's stability; for equal oscillators with W / sqrt(n) on the velocity that of W over
-            2 damping sqrt(n) / alpha.
+        abscissa_ratio: largest real part of the recurrence's eigenvalues, divided by the critical value, at which a
+            real eigenvalue makes rest unstable. For equal oscillators with W / sqrt(n) on the velocity it is the
+            largest real part of the eigenvalues of W divided by 2 damping sqrt(n) / alpha.
         spectral_radius: largest modulus of the eigenvalues of the step's Jacobian; rest is stable below 1.
     """
 
@@ -36,12 +36,13 @@ class Strength(NamedTuple):
 def strength(unit: Unit, shape: tuple[int, ...]) -> Strength:
     """Return the strength of a layer's recurrence.
 
-    Oscillators: of diag(alpha / (2 damping)) W s where W reads the velocity (rest is lost at 1: there a mode's
-    drive makes up for its damping), of diag(alpha / omega^2) W s where it reads the displacement (there it makes
-    up for the spring). First-order units: of G W, and |1 - r + r G mu|. Gated units have no such form: NaN.
+    Oscillators: the abscissa is that of diag(alpha / (2 damping)) W s where W reads the velocity, and of
+    diag(alpha / omega^2) W s where W reads the displacement. At 1 a mode's drive balances its damping, or its spring.
+    First-order units: the abscissa is that of G W with eigenvalues mu, and the radius is max |1 - r + r G mu|. Gated
+    units have no such form: NaN.
 
     Args:
-        unit: the rule.
+        unit: the update rule.
         shape: of a layer's state without the batch axis: (nodes,) or (channels, height, width).
     """
     if isinstance(unit, Oscillators):
@@ -59,7 +60,7 @@ def _of_oscillators(unit: Oscillators, shape: tuple[int, ...]) -> Strength:
         critical = constants.alpha / constants.omega.square()
     if unit.weight is None or (_is_depthwise(unit.weight) and unit.source_scale is None):
         modes = _modes(unit.weight, shape, critical)
-        # constants are one a channel, (channels, 1, 1), or one a node
+        # Constants have the shape (channels, 1, 1) or (nodes,).
         factors = Coefficients(*(value.reshape(-1, 1) for value in unit.coefficients))
         radius = _roots(modes, factors, unit).abs().amax()
         return _masked(unit.weight, (modes.real * critical.reshape(-1, 1)).amax(), radius)
@@ -106,12 +107,12 @@ def _modes(weight: Tensor | None, shape: tuple[int, ...], like: Tensor) -> Tenso
 def _roots(modes: Tensor, c: Coefficients, unit: Oscillators) -> Tensor:
     """Return both roots of l^2 + b l + d = 0, the oscillator's step under feedback by each mode."""
     h = unit.integration_step
-    kept = c.velocity + (c.force * modes if unit.reads_velocity else 0 * modes)
+    carry = c.velocity + (c.force * modes if unit.reads_velocity else 0 * modes)
     stiffness = h * (c.position - (0 * modes if unit.reads_velocity else c.force * modes))
     if unit.integrator == "explicit_euler":
-        b, d = -(1 + kept), kept + stiffness
+        b, d = -(1 + carry), carry + stiffness
     else:
-        b, d = -(1 + kept - stiffness), kept
+        b, d = -(1 + carry - stiffness), carry
     root = torch.sqrt(torch.complex((b * b - 4 * d).real, _imaginary(b * b - 4 * d)))
     return torch.stack([(-b + root) / 2, (-b - root) / 2])
 
@@ -157,7 +158,7 @@ class _Eigenvalues(torch.autograd.Function):
 
 
 def _finite(values: Tensor) -> Tensor:
-    """LAPACK stops at what is not finite; such a lane is masked afterwards."""
+    """Replace values that are not finite, at which LAPACK stops; such lanes are masked afterwards."""
     return torch.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
 
 

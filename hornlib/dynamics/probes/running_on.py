@@ -1,4 +1,4 @@
-"""Running on beyond the last time step under a held drive: finite-time Lyapunov exponent, phases, spectra."""
+"""Continuation beyond the last time step under a constant drive: finite-time Lyapunov exponent, phases, spectra."""
 
 from typing import NamedTuple
 
@@ -10,14 +10,14 @@ from hornlib.dynamics.probes.units import States, Unit
 __all__ = ["RunOn", "dominant_frequency", "phase_coherence", "power_spectrum", "run_on"]
 
 _RENORMALISE = 8
-"""Steps between two renormalisations: few enough that no offset leaves what float32 can hold."""
+"""Steps between two renormalisations; few enough that no offset leaves the range of float32."""
 
 _ALIGNING = 4
-"""One part in so many of the run-on lets the offset turn into the direction that grows fastest."""
+"""The first 1 / so many of the steps let the offset turn into the direction that grows fastest."""
 
 
 class RunOn(NamedTuple):
-    """States beyond the last time step, and how fast neighbours part.
+    """States beyond the last time step, and how fast neighbouring states diverge.
 
     Attributes:
         states: parts of the state after every step, (steps, batch, *units) each.
@@ -29,18 +29,19 @@ class RunOn(NamedTuple):
 
 
 def run_on(unit: Unit, drive: Tensor, state: States, direction: States, steps: int) -> RunOn:
-    """Advance under a drive that is held, and an infinitesimal offset along with the state.
+    """Advance a state under a constant drive, and an infinitesimal offset with it.
 
-    The exponent is (1 / n) ln(d_n / d_0) over the n steps after the first quarter, d the length of the offset,
-    which is set to 1 every 8 steps; each part of the state counts with the unit's weight, so that an oscillator's
-    offset has the length of its energy. It is -inf where a step forgets the state altogether.
+    The exponent is (1 / n) ln(d_n / d_0) over the n steps after the first quarter, where d is the length of the offset.
+    The offset is rescaled to length 1 every 8 steps. Each part of the state is multiplied by the unit's weight, so that
+    the squared length of an oscillator's offset is twice its energy. The exponent is -inf where a step does not depend
+    on the state.
 
     Args:
-        unit: the rule.
+        unit: the update rule.
         drive: (batch, *), the same at every step.
-        state: where to start, (batch, *units) each part.
-        direction: of the first offset, (batch, *units) each part; its length does not matter.
-        steps: how many, 16 or more.
+        state: the initial state, (batch, *units) for each part.
+        direction: of the first offset, (batch, *units) for each part; its length does not matter.
+        steps: number of steps, 16 or more.
 
     Reference:
         Benettin, Galgani, Giorgilli and Strelcyn, Meccanica 15 (1980).
@@ -64,7 +65,7 @@ def run_on(unit: Unit, drive: Tensor, state: States, direction: States, steps: i
 
 
 def _normalised(offset: States, weights: tuple[Tensor | float, ...]) -> tuple[States, Tensor]:
-    """Return the offset at length 1, and each example's length, (batch,); an offset of 0 stays 0."""
+    """Return the offset scaled to length 1, and its length before, (batch,). An offset of 0 stays 0."""
     squares = [
         (weight * part).flatten(1).square().sum(1) for weight, part in zip(weights, offset, strict=True)
     ]
@@ -77,8 +78,8 @@ def _normalised(offset: States, weights: tuple[Tensor | float, ...]) -> tuple[St
 def phase_coherence(position: Tensor, velocity: Tensor, omega: Tensor) -> Tensor:
     """Return Kuramoto's order parameter over units, r_t = |(1 / N) sum_j exp(i phi_j(t))|, mean over examples, (S,).
 
-    phi_j is the angle of (x_j - its mean over time, y_j / omega_j). 1: all in phase; N independent phases give
-    about 0.9 / sqrt(N). A unit at rest has no phase and is left out.
+    phi_j is the angle of (x_j - its mean over time, y_j / omega_j). r = 1 if all units are in phase; N independent
+    phases give about 0.9 / sqrt(N). A unit at rest has no phase and is omitted.
 
     Args:
         position: x, (S, batch, *units).
@@ -119,6 +120,11 @@ def power_spectrum(series: Tensor) -> Tensor:
 
 
 def dominant_frequency(power: Tensor, length: int) -> Tensor:
-    """Return the frequency above 0 with the most power, cycles per step; NaN where nothing moves."""
+    """Return the frequency above 0 with the most power, cycles per step; NaN where nothing moves.
+
+    Args:
+        power: power at 0, 1, ... cycles per `length` steps, (frequencies,), as of `power_spectrum`.
+        length: S, steps of the series.
+    """
     frequency = (power[1:].argmax() + 1) / length
     return torch.where(power[1:].amax() > 0, frequency, torch.full_like(frequency, torch.nan))

@@ -1,4 +1,9 @@
-"""The rules of recurrent units, each one pure step of any layer: oscillators, first-order units, GRU and LSTM."""
+"""Update rules of recurrent units as pure steps: oscillators, first-order units, GRU and LSTM.
+
+These are the readable forms, which probes run. While networks are trained, faster equivalents run instead:
+`hornlib.dynamics.adjoint.displacements` and the stages of `hornlib.models.horn_cnn` and `hornlib.models.leaky_cnn`, and
+`hornlib.models.rnn.adjoint.recurrence` for tanh, GRU and LSTM. tests/models/test_tracing.py holds each pair equal.
+"""
 
 from typing import NamedTuple, Protocol
 
@@ -6,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from hornlib.dynamics.oscillator import Coefficients, Constants, State, step
+from hornlib.dynamics.oscillator import Coefficients, Constants, OscillatorState, step
 from hornlib.dynamics.parameters import Integrator
 
 __all__ = ["FirstOrder", "Gru", "Lstm", "Oscillators", "States", "Step", "Unit", "apply_weight"]
@@ -15,12 +20,12 @@ States = tuple[Tensor, ...]
 
 
 class Step(NamedTuple):
-    """What a step makes.
+    """Results of one step.
 
     Attributes:
-        argument: what stands within the tanh, drive and recurrence together, (batch, *units).
-        activation: its tanh.
-        state: the new state, one tensor (batch, *units) each part.
+        argument: of the tanh, drive and recurrence together, (batch, *units).
+        activation: tanh of the argument, (batch, *units).
+        state: the new state, (batch, *units) for each part.
     """
 
     argument: Tensor
@@ -29,28 +34,40 @@ class Step(NamedTuple):
 
 
 class Unit(Protocol):
-    """A layer of recurrent units: what comes after a state under a drive."""
+    """A layer of recurrent units: how a drive changes its state."""
 
     @property
     def num_parts(self) -> int:
-        """Tensors of a state: displacement and velocity, say."""
+        """Number of tensors of a state, for example 2 for displacement and velocity."""
         ...
 
     def advance(self, drive: Tensor, state: States) -> Step:
-        """Return the next step; the drive holds every bias that is constant in time."""
+        """Return the results of one step.
+
+        Args:
+            drive: projected input with all biases that are constant in time, (batch, *units); several numbers for each
+                node of a gated unit.
+            state: (batch, *units) for each part.
+        """
         ...
 
     def tangent(self, drive: Tensor, state: States, after: Step, offset: States) -> States:
-        """Return what a step makes of an infinitesimal offset of the state; `after` is the step of the state."""
+        """Return the infinitesimal offset of the state after one step.
+
+        Args:
+            drive, state: as for `advance`.
+            after: what `advance` returned for them.
+            offset: before the step, (batch, *units) for each part.
+        """
         ...
 
     def weights_of_parts(self) -> tuple[Tensor | float, ...]:
-        """Return the factor of each part of the state in its length, so that parts of different units add up."""
+        """Return the factor of each part of the state in its length; it makes parts with different units comparable."""
         ...
 
 
 class Oscillators(NamedTuple):
-    """Driven harmonic oscillators: y' = c y - k x + g tanh(u + W (s z)), x' = x + h y', z the state that W reads.
+    """Driven harmonic oscillators: y' = c y - k x + g tanh(u + W (s z)), x' = x + h y'; W reads the state z.
 
     Attributes:
         constants: omega, damping and alpha, (*units,) or broadcast to it.
@@ -58,8 +75,8 @@ class Oscillators(NamedTuple):
         integration_step: h, units of time.
         integrator: the update rule.
         weight: W as it multiplies s z: (nodes, nodes), or a 3x3 kernel; None without recurrence.
-        source_scale: s, a factor of what W reads; None for 1.
-        reads_velocity: whether z is y, or x.
+        source_scale: s, factor of the state that W reads, broadcast to (*units,); None for 1.
+        reads_velocity: whether z is y; else z is x.
     """
 
     constants: Constants
@@ -72,17 +89,17 @@ class Oscillators(NamedTuple):
 
     @property
     def num_parts(self) -> int:
-        """Displacement and velocity."""
+        """2: displacement and velocity."""
         return 2
 
     def advance(self, drive: Tensor, state: States) -> Step:
-        """Return the next step."""
+        """Return the results of one step; see `Unit`."""
         argument = drive if self.weight is None else drive + self._recur(self.weight, state)
         activation = torch.tanh(argument)
         return Step(argument, activation, self._after(state, activation))
 
     def tangent(self, drive: Tensor, state: States, after: Step, offset: States) -> States:
-        """Return the step of the offset: the step is linear outside of the tanh."""
+        """Return the offset after one step, which is linear outside of the tanh; see `Unit`."""
         if self.weight is None:
             return self._after(offset, torch.zeros_like(after.activation))
         return self._after(offset, _slope(after) * self._recur(self.weight, offset))
@@ -92,10 +109,12 @@ class Oscillators(NamedTuple):
         return apply_weight(weight, source if self.source_scale is None else source * self.source_scale)
 
     def _after(self, state: States, force: Tensor) -> States:
-        return tuple(step(State(*state), force, self.coefficients, self.integration_step, self.integrator))
+        return tuple(
+            step(OscillatorState(*state), force, self.coefficients, self.integration_step, self.integrator)
+        )
 
     def weights_of_parts(self) -> tuple[Tensor | float, ...]:
-        """omega x and y: their squares are twice the energy, which a free oscillator hardly changes in a cycle."""
+        """Return omega for x and 1 for y: the squared length is twice the energy, which a cycle hardly changes."""
         return self.constants.omega, 1.0
 
 
@@ -114,17 +133,17 @@ class FirstOrder(NamedTuple):
 
     @property
     def num_parts(self) -> int:
-        """One state."""
+        """1: the state."""
         return 1
 
     def advance(self, drive: Tensor, state: States) -> Step:
-        """Return the next step."""
+        """Return the results of one step; see `Unit`."""
         argument = drive if self.weight is None else drive + apply_weight(self.weight, state[0])
         activation = torch.tanh(argument)
         return Step(argument, activation, self._after(state, activation))
 
     def tangent(self, drive: Tensor, state: States, after: Step, offset: States) -> States:
-        """Return the step of the offset: the step is linear outside of the tanh."""
+        """Return the offset after one step, which is linear outside of the tanh; see `Unit`."""
         if self.weight is None:
             return self._after(offset, torch.zeros_like(after.activation))
         return self._after(offset, _slope(after) * apply_weight(self.weight, offset[0]))
@@ -133,7 +152,7 @@ class FirstOrder(NamedTuple):
         return ((1 - self.rate) * state[0] + self.rate * self.gain * activation,)
 
     def weights_of_parts(self) -> tuple[Tensor | float, ...]:
-        """Plain length."""
+        """Return 1 for every part: the plain length."""
         return (1.0,)
 
 
@@ -150,18 +169,18 @@ class Gru(NamedTuple):
 
     @property
     def num_parts(self) -> int:
-        """One state."""
+        """1: the state."""
         return 1
 
     def advance(self, drive: Tensor, state: States) -> Step:
-        """Return the next step; the argument is that of the candidate c."""
+        """Return the results of one step, with the argument of the candidate c; see `Unit`."""
         reset, keep, inner = self._gates(drive, state)
         argument = drive.chunk(3, -1)[2] + reset * inner
         candidate = torch.tanh(argument)
         return Step(argument, candidate, (candidate + keep * (state[0] - candidate),))
 
     def tangent(self, drive: Tensor, state: States, after: Step, offset: States) -> States:
-        """Return the step of the offset, by the product rule."""
+        """Return the offset after one step, by the product rule; see `Unit`."""
         reset, keep, inner = self._gates(drive, state)
         of_reset, of_keep, of_inner = F.linear(offset[0], self.weight).chunk(3, -1)
         of_argument = _sigmoid_slope(reset) * of_reset * inner + reset * of_inner
@@ -176,7 +195,7 @@ class Gru(NamedTuple):
         return torch.sigmoid(of_reset + reset), torch.sigmoid(of_keep + keep), inner + self.bias
 
     def weights_of_parts(self) -> tuple[Tensor | float, ...]:
-        """Plain length."""
+        """Return 1 for every part: the plain length."""
         return (1.0,)
 
 
@@ -191,18 +210,18 @@ class Lstm(NamedTuple):
 
     @property
     def num_parts(self) -> int:
-        """Output h and memory m."""
+        """2: output h and memory m."""
         return 2
 
     def advance(self, drive: Tensor, state: States) -> Step:
-        """Return the next step; the argument is that of the candidate g."""
+        """Return the results of one step, with the argument of the candidate g; see `Unit`."""
         enter, forget, argument, leave = self._gates(drive, state)
         candidate = torch.tanh(argument)
         memory = forget * state[1] + enter * candidate
         return Step(argument, candidate, (leave * torch.tanh(memory), memory))
 
     def tangent(self, drive: Tensor, state: States, after: Step, offset: States) -> States:
-        """Return the step of the offset, by the product rule."""
+        """Return the offset after one step, by the product rule; see `Unit`."""
         enter, forget, _, leave = self._gates(drive, state)
         of_enter, of_forget, of_argument, of_leave = F.linear(offset[0], self.weight).chunk(4, -1)
         of_memory = forget * offset[1] + _sigmoid_slope(forget) * of_forget * state[1]
@@ -217,16 +236,19 @@ class Lstm(NamedTuple):
         return torch.sigmoid(enter), torch.sigmoid(forget), argument, torch.sigmoid(leave)
 
     def weights_of_parts(self) -> tuple[Tensor | float, ...]:
-        """Plain length."""
+        """Return 1 for every part: the plain length."""
         return 1.0, 1.0
 
 
 def apply_weight(weight: Tensor, source: Tensor) -> Tensor:
-    """Return the recurrence: a matrix product over nodes, or a 3x3 convolution with zeros around the map.
+    """Return the recurrence: a matrix product over nodes, or a 3x3 convolution with zero padding.
 
     Args:
         weight: (nodes, nodes), (channels, 1, 3, 3) or (channels, channels, 3, 3).
         source: (batch, nodes), or (batch, channels, height, width).
+
+    Returns:
+        Of the shape of `source`.
     """
     if weight.dim() == 2:
         return F.linear(source, weight)

@@ -8,9 +8,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hornlib.dynamics.adjoint import displacements
-from hornlib.dynamics.oscillator import Coefficients, Constants, State, coefficients, draw_constants, step
+from hornlib.dynamics.oscillator import OscillatorState, step
 from hornlib.models.horn.parameters import HornParameters
 from hornlib.models.layers import freeze_
+from hornlib.models.oscillator_constants import OscillatorConstants
 from hornlib.models.readout import Readout
 from hornlib.parameters import Task
 
@@ -26,16 +27,12 @@ class HORN(nn.Module):
         generator: draws the oscillators' constants.
     """
 
-    integration_step: Tensor
-
     def __init__(self, parameters: HornParameters, task: Task, generator: torch.Generator) -> None:
         super().__init__()
         num_nodes = parameters.num_nodes
         self.is_sequence = task.is_sequence
         self.timesteps = parameters.num_steps(task)
-        self.integrator = parameters.integrator
         self.recurrence_on = parameters.recurrence_on
-        self.learned = parameters.oscillator_training == "learned"
         self.read_out = parameters.readout
         self.fast_path = parameters.fast_path
         self.scale = math.sqrt(num_nodes)
@@ -44,17 +41,7 @@ class HORN(nn.Module):
         if self.recurrence is not None and parameters.recurrence_training == "frozen":
             freeze_(self.recurrence)
         self.readout = Readout(num_nodes, task.num_outputs, parameters.readout_norm)
-        oscillator = parameters.oscillator(self.timesteps)
-        constants = draw_constants(
-            oscillator, (num_nodes,), parameters.heterogeneity, parameters.heterogeneity_draw, generator
-        )
-        for key, values in constants._asdict().items():
-            if self.learned:
-                self.register_parameter(f"log_{key}", nn.Parameter(values.log()))
-            else:
-                self.register_buffer(key, values)
-        # A buffer, not a float: lanes that are trained side by side may differ in it.
-        self.register_buffer("integration_step", torch.tensor(oscillator.integration_step))
+        self.oscillators = OscillatorConstants(parameters, self.timesteps, (num_nodes,), generator)
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Return logits (batch, num_outputs).
@@ -65,19 +52,9 @@ class HORN(nn.Module):
         run = self._fast if self.fast_path == "adjoint" else self._plain
         return self.readout(self._read(run(self._sequence(inputs))))
 
-    def states(self, inputs: Tensor) -> State:
+    def states(self, inputs: Tensor) -> OscillatorState:
         """Return displacements and velocities after every step, (timesteps, batch, nodes) each."""
-        return State(*map(torch.stack, zip(*self._walk(self._sequence(inputs)), strict=True)))
-
-    def constants(self) -> Constants:
-        """Return omega, damping and alpha of every node, (nodes,) each."""
-        if self.learned:
-            return Constants(*(getattr(self, f"log_{key}").exp() for key in Constants._fields))
-        return Constants(*(getattr(self, key) for key in Constants._fields))
-
-    def coefficients(self) -> Coefficients:
-        """Return c, k and g of every node's step, (nodes,) each."""
-        return coefficients(self.constants(), self.integration_step, self.integrator)
+        return OscillatorState(*map(torch.stack, zip(*self._walk(self._sequence(inputs)), strict=True)))
 
     def recurrent_weight(self) -> Tensor | None:
         """Return W_hh / sqrt(n), as it multiplies the states; None without recurrence."""
@@ -99,9 +76,9 @@ class HORN(nn.Module):
             self.projection.weight,
             self.bias(),
             self.recurrent_weight(),
-            self.coefficients(),
-            self.integration_step,
-            self.integrator,
+            self.oscillators.coefficients(),
+            self.oscillators.integration_step,
+            self.oscillators.integrator,
             self.recurrence_on,
             self.timesteps,
             every_step=self.read_out != "last",
@@ -112,20 +89,21 @@ class HORN(nn.Module):
         positions = [state.x for state in self._walk(sequence)]
         return positions[-1] if self.read_out == "last" else torch.stack(positions)
 
-    def _walk(self, sequence: Tensor) -> Iterator[State]:
+    def _walk(self, sequence: Tensor) -> Iterator[OscillatorState]:
         """Yield the state after every step; the equations as they are written."""
         rows = F.linear(sequence.flatten(0, 1), self.projection.weight, self.bias())
         drive = rows.unflatten(0, sequence.shape[:2])
         weight, c, on_velocity = (
             self.recurrent_weight(),
-            self.coefficients(),
+            self.oscillators.coefficients(),
             self.recurrence_on == "velocity",
         )
-        state = State(torch.zeros_like(drive[0]), torch.zeros_like(drive[0]))
+        h, integrator = self.oscillators.integration_step, self.oscillators.integrator
+        state = OscillatorState(torch.zeros_like(drive[0]), torch.zeros_like(drive[0]))
         for argument in drive.expand(self.timesteps, -1, -1).unbind(0):
             if weight is not None:
                 argument = argument + F.linear(state.y if on_velocity else state.x, weight)
-            state = step(state, torch.tanh(argument), c, self.integration_step, self.integrator)
+            state = step(state, torch.tanh(argument), c, h, integrator)
             yield state
 
     def _read(self, positions: Tensor) -> Tensor:

@@ -4,10 +4,10 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from hornlib.dynamics.oscillator import Constants, coefficients, draw_constants
 from hornlib.models.horn_cnn.parameters import HornCnnParameters
+from hornlib.models.oscillator_constants import OscillatorConstants
 from hornlib.models.recurrent_cnn import RecurrentCnn, RecurrentStage, half_tanh
 from hornlib.models.recurrent_cnn_parameters import StageShape
 from hornlib.parameters import Task
@@ -36,45 +36,19 @@ class OscillatorStage(RecurrentStage):
         generator: draws the oscillators' constants.
     """
 
-    omega: Tensor
-    damping: Tensor
-    alpha: Tensor
-    log_omega: nn.Parameter
-    log_damping: nn.Parameter
-    log_alpha: nn.Parameter
-    integration_step: Tensor
     recurrence_gain: Tensor
 
     def __init__(self, shape: StageShape, parameters: HornCnnParameters, generator: torch.Generator) -> None:
         super().__init__(shape, parameters)
-        self.integrator = parameters.integrator
         self.recurrence_on = parameters.recurrence_on
         per_unit = parameters.constants_per == "unit"
         self.scales_state = per_unit and self.kernel is not None
-        self.learned = parameters.oscillator_training == "learned"
         pixels = (shape.height, shape.width) if per_unit else (1, 1)
-        oscillator = parameters.oscillator(parameters.timesteps)
-        constants = draw_constants(
-            oscillator,
-            (shape.channels, *pixels),
-            parameters.heterogeneity,
-            parameters.heterogeneity_draw,
-            generator,
+        self.oscillators = OscillatorConstants(
+            parameters, parameters.timesteps, (shape.channels, *pixels), generator
         )
-        for key, values in constants._asdict().items():
-            if self.learned:
-                self.register_parameter(f"log_{key}", nn.Parameter(values.log()))
-            else:
-                self.register_buffer(key, values)
-        # Buffers, not floats: lanes that are trained side by side may differ in them.
-        self.register_buffer("integration_step", torch.tensor(oscillator.integration_step))
+        # A buffer, not a float: lanes that are trained side by side may differ in it.
         self.register_buffer("recurrence_gain", torch.tensor(parameters.recurrence_gain))
-
-    def constants(self) -> Constants:
-        """Return omega, damping and alpha, (C, 1, 1) or (C, H, W)."""
-        if self.learned:
-            return Constants(self.log_omega.exp(), self.log_damping.exp(), self.log_alpha.exp())
-        return Constants(self.omega, self.damping, self.alpha)
 
     def states(self, doubled: Sequence[Tensor]) -> tuple[Iterator[Tensor], Tensor]:
         """Return p_1, p_2, ... = x_t / (2 h g) under the doubled drives 2 u, one a step, and 2 h g."""
@@ -92,14 +66,14 @@ class OscillatorStage(RecurrentStage):
             before = velocity
             velocity = torch.addcmul(force, scaled.carry, velocity)
             velocity = torch.addcmul(velocity, scaled.spring, position, value=-1)
-            position = position + (before if self.integrator == "explicit_euler" else velocity)
+            position = position + (before if self.oscillators.integrator == "explicit_euler" else velocity)
             yield position
 
     def _scaled(self) -> Scaled:
-        constants, h = self.constants(), self.integration_step
-        carry, spring, force = coefficients(constants, h, self.integrator)
+        omega, h = self.oscillators.constants().omega, self.oscillators.integration_step
+        carry, spring, force = self.oscillators.coefficients()
         displacement = 2 * h * force
-        source = 2 * force / constants.omega if self.recurrence_on == "velocity" else displacement
+        source = 2 * force / omega if self.recurrence_on == "velocity" else displacement
         return Scaled(carry, h * spring, 2 * self.recurrence_gain * source, displacement)
 
     def _scaled_kernel(self, source: Tensor) -> Tensor | None:

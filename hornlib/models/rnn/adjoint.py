@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from hornlib.models.rnn.parameters import Unit
+from hornlib.models.rnn.parameters import RnnUnit
 
 __all__ = ["recurrence"]
 
 
-def recurrence(unit: Unit, drives: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+def recurrence(unit: RnnUnit, drives: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """Return the outputs h_1 .. h_T of a recurrent layer that starts at rest, (timesteps, batch, nodes).
 
     tanh: h <- tanh(drive + W h).

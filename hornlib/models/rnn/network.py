@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from hornlib.models.readout import Readout
 from hornlib.models.rnn.adjoint import recurrence
-from hornlib.models.rnn.parameters import NUM_GATES, RnnParameters, Unit
+from hornlib.models.rnn.parameters import NUM_GATES, RnnParameters, RnnUnit
 from hornlib.parameters import Task
 
 __all__ = ["RecurrentLayer", "Rnn"]
@@ -27,7 +27,7 @@ class RecurrentLayer(nn.Module):
     bias_ih: Tensor
     bias_hh: Tensor
 
-    def __init__(self, unit: Unit, num_inputs: int, num_nodes: int) -> None:
+    def __init__(self, unit: RnnUnit, num_inputs: int, num_nodes: int) -> None:
         super().__init__()
         gates, bound = NUM_GATES[unit] * num_nodes, 1 / math.sqrt(num_nodes)
         shapes = {

@@ -8,9 +8,9 @@ from hornlib.models import layer_cost
 from hornlib.models.layer_cost import ReadoutNorm
 from hornlib.parameters import Cost, ModelParameters, Task, Value
 
-__all__ = ["NUM_GATES", "RnnParameters", "Unit", "recurrent_cost"]
+__all__ = ["NUM_GATES", "RnnParameters", "RnnUnit", "recurrent_cost"]
 
-Unit = Literal["tanh", "lstm", "gru"]
+RnnUnit = Literal["tanh", "lstm", "gru"]
 
 NUM_GATES: dict[str, int] = {"tanh": 1, "gru": 3, "lstm": 4}
 _ELEMENTWISE: dict[str, int] = {"tanh": 1, "gru": 8, "lstm": 9}
@@ -18,7 +18,7 @@ _ELEMENTWISE: dict[str, int] = {"tanh": 1, "gru": 8, "lstm": 9}
 candidate, its tanh, 3 to blend; lstm, four nonlinearities, 3 for the memory, its tanh and a product."""
 
 
-def recurrent_cost(unit: Unit, num_inputs: int, num_nodes: int, timesteps: int) -> Cost:
+def recurrent_cost(unit: RnnUnit, num_inputs: int, num_nodes: int, timesteps: int) -> Cost:
     """Return one recurrent layer with two biases, as in torch.nn: gates n (d + n + 2) parameters.
 
     All inputs are projected at once; the first step, from rest, needs no recurrent product.
@@ -38,7 +38,7 @@ class RnnParameters(ModelParameters):
     presentations: ClassVar[tuple[str, ...]] = ("rows", "pixels", "permuted_pixels")
 
     name: Literal["rnn"] = "rnn"
-    unit: Unit = "tanh"
+    unit: RnnUnit = "tanh"
     """The recurrent unit."""
     num_nodes: int = Field(default=32, ge=1)
     """Nodes of each recurrent layer."""

@@ -1,1 +1,1 @@
-"""Structures that insert or prune layers."""
+"""Structures that insert or remove layers while a network trains."""

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from hornlib.dynamics import gain
-from hornlib.dynamics.oscillator import Constants, State, coefficients, step
+from hornlib.dynamics.oscillator import Constants, OscillatorState, coefficients, step
 from hornlib.dynamics.parameters import Oscillator
 from hornlib.dynamics.probes import measures
 from hornlib.dynamics.probes.units import Oscillators
@@ -71,7 +71,7 @@ def oscillators(omega, damping_ratio, integrator, h=1.0, alpha=0.04):
 
 def driven(unit, forces):
     """Return x_1 .. x_T, (T, forces, 1), under forces of shape (T, forces)."""
-    state, positions = State(*(torch.zeros(forces.shape[1], 1).double() for _ in range(2))), []
+    state, positions = OscillatorState(*(torch.zeros(forces.shape[1], 1).double() for _ in range(2))), []
     for force in forces:
         state = step(state, force.unsqueeze(1), unit.coefficients, unit.integration_step, unit.integrator)
         positions.append(state.x)

@@ -110,7 +110,7 @@ def test_other_steps_are_not_projected(kind):
 def test_with_a_dependent_last_step_every_step_stays_positive_under_projection():
     parameters = FractionalDnnParameters(last_step="dependent", num_layers=4, least_step=0.01)
     lanes = make_lanes([parameters] * 3, VECTOR, [0, 1, 2], torch.device("cpu"))
-    raw = lanes.parameters["network.steps.raw"]
+    raw = lanes.parameters["steps.raw"]
     with torch.no_grad():
         raw.copy_(torch.tensor([[3.0, 0.1, -2.0], [0.2, 0.2, 0.2], [9.0, 8.0, 7.0]]))
         lanes.project_()
@@ -152,6 +152,6 @@ def test_lanes_that_differ_in_their_penalties_train_side_by_side():
     models = [TimeResnetParameters(horizon_penalty=value, initial_horizon=1.0) for value in (0.0, 0.5)]
     lanes = make_lanes(models, VECTOR, [0, 0], torch.device("cpu"))
     with torch.no_grad():
-        lanes.parameters["network.steps.raw"] += 1.0
+        lanes.parameters["steps.raw"] += 1.0
     _, penalty = lanes.forward(torch.zeros(2, 5, 3), training=True)
     assert penalty.tolist() == pytest.approx([0.0, 0.5 * 36], rel=1e-5)

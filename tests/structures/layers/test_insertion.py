@@ -11,17 +11,16 @@ from hornlib.grid.cell import parse_specification
 from hornlib.grid.refusals import refusals
 from hornlib.models.build import build_network
 from hornlib.models.layered import with_layer
-from hornlib.structures.interface import View, make_structure
-from hornlib.structures.layers.insertion import scores
-from hornlib.structures.layers.insertion.insertion import sensitivity
-from hornlib.structures.layers.insertion.parameters import LayerInsertionParameters
-from hornlib.structures.layers.insertion.scores import spectral_norm
+from hornlib.structures.interface import LaneView, make_structure
+from hornlib.structures.layers import scores
+from hornlib.structures.layers.insertion_parameters import LayerInsertionParameters
+from hornlib.structures.layers.scores import spectral_norm
+from hornlib.structures.layers.sensitivity import sensitivity
 from hornlib.training.batches import Batches
 from hornlib.training.chunk import start_chunk
 from hornlib.training.loop import train_chunk
 from hornlib.training.restructuring import restructure, view_of
 
-torch.set_num_threads(1)
 CPU = torch.device("cpu")
 
 MODELS = {
@@ -369,7 +368,7 @@ def test_settings_that_do_not_fit_together_are_refused(values, words):
 def test_a_trigger_that_never_fired_is_said():
     parameters = LayerInsertionParameters(insert_at=(1,))
     assert parameters.remarks(1, 3) == [] and "never fired in 3 run(s)" in parameters.remarks(0, 3)[0]
-    assert make_structure(parameters) is not None and View is not None
+    assert make_structure(parameters) is not None and LaneView is not None
 
 
 def test_the_first_updates_of_an_inserted_weight_are_as_large_as_a_new_network_s():

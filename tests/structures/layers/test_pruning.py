@@ -7,13 +7,12 @@ from hornlib.data.loading import load
 from hornlib.grid.cell import parse_specification
 from hornlib.grid.refusals import refusals
 from hornlib.structures.interface import make_structure
-from hornlib.structures.layers.pruning.parameters import LayerPruningParameters
+from hornlib.structures.layers.pruning_parameters import LayerPruningParameters
 from hornlib.training.batches import Batches
 from hornlib.training.chunk import start_chunk
 from hornlib.training.loop import train_chunk
 from hornlib.training.restructuring import restructure
 
-torch.set_num_threads(1)
 CPU = torch.device("cpu")
 RESNET = {"name": "time_resnet", "num_layers": 5, "num_nodes": 6}
 
@@ -151,7 +150,7 @@ def test_penalised_steps_shrink_until_layers_leave_in_training():
         ({"name": "mlp", "num_layers": None, "num_nodes": None}, {}, "mlp has no layers with time steps"),
         ({"layer_steps": "simplex"}, {}, "simplex"),
         ({"last_step": "dependent"}, {}, "dependent"),
-        ({"num_layers": 1}, {}, "leaves nothing to take out"),
+        ({"num_layers": 1}, {}, "leaves no layer to remove"),
         ({}, {"prune_every": 3}, "training ends after 3 epochs"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Parameters of layer insertion by sensitivity, free of torch."""
+"""Parameters of layer insertion by sensitivity; free of torch."""
 
 import re
 from collections.abc import Sequence
@@ -6,6 +6,7 @@ from typing import Annotated, ClassVar, Literal, cast
 
 from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema, model_validator
 
+from hornlib.models import MODELS
 from hornlib.models.layered_parameters import LayeredParameters
 from hornlib.models.time_variable.parameters import TimeResnetParameters
 from hornlib.parameters import ModelParameters, Task
@@ -38,51 +39,54 @@ Epochs = Annotated[
 class LayerInsertionParameters(StructureParameters):
     """SensLI: insert the layer that the loss is most sensitive to.
 
-    At every admissible position p a virtual layer is added whose weights leave the network's function as it is. The
-    gradient of the loss with respect to them, averaged over batches, is the Lagrange multiplier of the constraint
-    that holds them there; the layer with the largest score S_p is inserted, freed, and trained with the rest.
+    At every admissible position p a virtual layer is added whose weights do not change the network's function. Let G be
+    the gradient of the loss with respect to these weights, averaged over batches: it is the Lagrange multiplier of the
+    constraint that holds them fixed. The layer with the largest score S_p (a norm of G) is inserted and trained with
+    the rest.
 
     S_p is a slope of the loss where the loss has a derivative: with smooth activations, and away from the kinks of
-    relu. A virtual relu layer hands on the zeros of dead units, so that its pre-activations lie on the kink. There the
-    gradient takes 0 for the slope of relu, as the public code does, while a step may revive the unit: the slopes of
-    the loss along G and against it then differ from S_p and from each other, by a third and more in small networks.
+    relu. A virtual relu layer passes on the zeros of dead units, so that its pre-activations lie on the kink. There the
+    gradient takes 0 for the slope of relu, as the public code does, although a step may revive the unit. The slopes of
+    the loss along G and against G then differ from S_p and from each other, by a third and more in small networks.
 
     Source: Sensitivity-Based Layer Insertion for Residual and Feedforward Neural Networks (SensLI), 2023 and 2025.
     """
 
-    code: ClassVar[str] = "hornlib.structures.layers.insertion.insertion:LayerInsertion"
+    code: ClassVar[str] = "hornlib.structures.layers.insertion:LayerInsertion"
 
     name: Literal["layer_insertion"] = "layer_insertion"
+    """Which structure this is."""
     trigger: Literal["epochs", "relative_threshold", "absolute_threshold", "plateau"] = "epochs"
-    """When: after the epochs of `insert_at`; there, but only if the largest score exceeds `threshold` times the mean
-    score of the layers that exist (relative) or `threshold` itself (absolute); or once the validation loss has
-    stopped falling (plateau)."""
+    """When a layer is inserted. epochs: after the epochs of `insert_at`. relative_threshold, absolute_threshold: after
+    these epochs, but only if the largest score exceeds `threshold` times the mean score of the existing layers
+    (relative), or `threshold` itself (absolute). plateau: once the validation loss has stopped falling."""
     insert_at: Epochs | None = None
-    """Epochs after which a layer is inserted or, with a threshold, tried, written 50-100; 0: before the first step."""
+    """Epochs after which a layer is inserted or, with a threshold, considered; written 50-100. 0 means before the first
+    step."""
     threshold: float | None = Field(default=None, gt=0)
-    """Of the relative (1 in the source) or absolute (1e-4 in the source) trigger."""
+    """Threshold of the trigger: relative_threshold (1 in the source) or absolute_threshold (1e-4 in the source)."""
     insertions: int = Field(default=1, ge=1)
     """Most layers inserted into one network."""
     patience: int | None = Field(default=None, ge=1)
-    """plateau: epochs over which the validation loss has not fallen by `least_improvement`."""
+    """With trigger plateau: epochs without a fall of the validation loss by `least_improvement`."""
     least_improvement: float = Field(default=0.01, ge=0, lt=1)
-    """plateau: share of the validation loss that counts as falling."""
+    """With trigger plateau: the smallest relative fall of the validation loss that counts."""
     choice: Literal["largest", "smallest", "random", "position", "nowhere"] = "largest"
-    """Where: at the largest or the smallest score, at random, at `position`; or nowhere, the control that resets
-    learning rate and optimiser and keeps its layers."""
+    """Where a layer is inserted: at the largest or the smallest score, at random, or at `position`. nowhere is the
+    control that changes learning rate and optimiser in the same way and keeps its layers."""
     position: int | None = Field(default=None, ge=0)
-    """choice position: the layer behind which the new one stands, from 0 at the input."""
+    """With choice position: the layer behind which the new one is inserted, counted from 0 at the input."""
     score: Literal["squared_norm", "squared_norm_per_number", "squared_spectral_norm"] = "squared_norm"
-    """S_p of the mean gradient G of a virtual weight: ||G||_F^2, ||G||_F^2 / number of its entries, or the largest
-    singular value squared of G as a matrix, or as the convolution with zero padding on maps of their true size."""
+    """S_p of the mean gradient G of a virtual weight: ||G||_F^2, ||G||_F^2 / number of entries of G, or the square of
+    the largest singular value of G. A convolution's G acts with zero padding on maps of their true size."""
     score_batches: int | None = Field(default=None, ge=1)
-    """Batches over which gradients are averaged; None: an epoch."""
+    """Number of batches over which gradients are averaged; null: an epoch."""
     inner_scale: float = Field(default=0.8, gt=0)
-    """Blocks with two weights: the inserted one has W = 0 and K = inner_scale times the identity."""
+    """In networks with two weights a block, the inserted block has W = 0 and K = inner_scale times the identity."""
     rate_factor: float = Field(default=1.0, gt=0)
-    """On the learning rate from each insertion on."""
+    """Factor on the learning rate, applied at each insertion."""
     optimizer_state: Literal["carried", "fresh"] = "carried"
-    """carried: the old weights keep their moments, new ones start at zero; fresh: all start anew."""
+    """carried: old weights keep their moments, new weights start with zero moments. fresh: all moments start anew."""
 
     @model_validator(mode="after")
     def _consistent(self) -> "LayerInsertionParameters":
@@ -109,45 +113,52 @@ class LayerInsertionParameters(StructureParameters):
         return self
 
     def problems(self, model: ModelParameters, task: Task, course: Course) -> list[str]:
-        """The model must have layers, a copy of which can change nothing; positions and epochs must exist."""
+        """Return why no layer can be inserted: no neutral layer exists, or a position or an epoch does not.
+
+        Args:
+            model: the networks that are to be changed.
+            task: shapes of inputs and outputs.
+            course: length of the training.
+        """
         if not isinstance(model, LayeredParameters):
+            valid = [name for name, parameters in MODELS.items() if issubclass(parameters, LayeredParameters)]
             return [
-                f"layer_insertion: {model.name} has no layers to insert between; valid: mlp, cnn, time_resnet"
+                f"layer_insertion: {model.name} has no layers to insert between; valid: {', '.join(valid)}"
             ]
-        found = [f"layer_insertion: {problem}" for problem in model.insertion_problems()]
+        problems = [f"layer_insertion: {problem}" for problem in model.insertion_problems()]
         depth = len(model.layer_widths())
         if self.position is not None and self.position >= depth:
-            found.append(
+            problems.append(
                 f"layer_insertion: position: {self.position} does not exist; a new layer can stand behind layers "
                 f"0 to {depth - 1}"
             )
         beyond = [epoch for epoch in self.insert_at or () if epoch >= course.epochs]
         if beyond:
-            found.append(
+            problems.append(
                 f"layer_insertion: insert_at: epoch {beyond[0]}, but training ends after {course.epochs:g} epochs"
             )
         moments = len(self.insert_at or ())
         if self.insert_at and (
             moments < self.insertions or (self.trigger == "epochs" and moments > self.insertions)
         ):
-            found.append(
+            problems.append(
                 f"layer_insertion: insert_at names {moments} epochs, and insertions: {self.insertions}; give as many"
             )
         if self.score_batches is not None and self.score_batches > course.steps_per_epoch:
-            found.append(
+            problems.append(
                 f"layer_insertion: score_batches: {self.score_batches}, but an epoch has {course.steps_per_epoch}; "
                 "leave it out"
             )
-        nothing_there = isinstance(model, TimeResnetParameters) and model.block == "two_weight" and depth == 1
-        if self.trigger == "relative_threshold" and nothing_there:
-            found.append(
+        has_no_block = isinstance(model, TimeResnetParameters) and model.block == "two_weight" and depth == 1
+        if self.trigger == "relative_threshold" and has_no_block:
+            problems.append(
                 "layer_insertion: trigger: relative_threshold needs a block to compare with; give num_layers: 2"
             )
         if self.trigger == "plateau" and not course.num_validation:
-            found.append(
+            problems.append(
                 "layer_insertion: trigger: plateau looks at the validation loss, and validation: 0 leaves none"
             )
-        return found
+        return problems
 
     def deepest(self, model: ModelParameters) -> ModelParameters:
         """Return the model with all insertions."""
@@ -158,30 +169,42 @@ class LayerInsertionParameters(StructureParameters):
         return deepest
 
     def reachable(self, model: ModelParameters) -> list[ModelParameters]:
-        """Return the models with 1, 2, ... layers more, wherever those may stand."""
-        found: dict[ModelParameters, None] = {}
+        """Return the models with 1, 2, ... more layers at every possible position."""
+        models: dict[ModelParameters, None] = {}
         current = [cast(LayeredParameters, model)]
         for _ in range(self.insertions if self.choice != "nowhere" else 0):
             current = list(
                 dict.fromkeys(
-                    own.with_layer(position) for own in current for position in self._positions(own)
+                    shallower.with_layer(position)
+                    for shallower in current
+                    for position in self._positions(shallower)
                 )
             )
-            found |= dict.fromkeys(current)
-        return list(found)
+            models |= dict.fromkeys(current)
+        return list(models)
 
     def _positions(self, model: LayeredParameters) -> list[int]:
         return [self.position] if self.position is not None else list(range(len(model.layer_widths())))
 
     def replayed(self, model: ModelParameters, events: Sequence[tuple[str, int]]) -> ModelParameters:
-        """Return the model with what was inserted; the run file names the new layer's own place."""
-        for kind, place in events:
+        """Return the model with the inserted layers.
+
+        Args:
+            model: before the events.
+            events: kind and position of each; the position is that of the new layer itself.
+        """
+        for kind, layer in events:
             if kind == "inserted":
-                model = cast(LayeredParameters, model).with_layer(place - 1)
+                model = cast(LayeredParameters, model).with_layer(layer - 1)
         return model
 
     def remarks(self, events: int, runs: int) -> list[str]:
-        """Say that the trigger never fired."""
+        """Return a remark if the trigger never fired.
+
+        Args:
+            events: number of changes of all runs.
+            runs: number of runs.
+        """
         if events:
             return []
         return [

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import torch
+from linear_answers import linear_regression, ridge_regression, tikhonov_inverse
 
 from hornlib.data.loading import Split, Splits
-from hornlib.data.maxwell.baselines import linear_regression, ridge_regression, tikhonov_inverse
 from hornlib.errors import DataError
 
 FORWARD = np.random.default_rng(0).standard_normal((30, 5)) * 10.0 ** -np.arange(5)

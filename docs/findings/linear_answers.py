@@ -1,4 +1,4 @@
-"""What no network is needed for: linear answers to the Maxwell datasets, and to any other regression."""
+"""Linear answers to the Maxwell datasets, and to any other regression: what no network is needed for."""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -9,7 +9,14 @@ from hornlib.data.loading import Split, Splits
 from hornlib.data.maxwell.problem import Array
 from hornlib.errors import DataError
 
-__all__ = ["STRENGTHS", "Baseline", "linear_regression", "ridge_regression", "tikhonov_inverse"]
+__all__ = [
+    "STRENGTHS",
+    "LinearAnswer",
+    "field_error",
+    "linear_regression",
+    "ridge_regression",
+    "tikhonov_inverse",
+]
 
 STRENGTHS: tuple[float, ...] = tuple(10 ** (half / 2) for half in range(-24, 9))
 """Strengths of regularisation tried, beside inputs of standard deviation 1."""
@@ -17,7 +24,7 @@ STRENGTHS: tuple[float, ...] = tuple(10 ** (half / 2) for half in range(-24, 9))
 Predict = Callable[[Array], Array]
 
 
-class Baseline(NamedTuple):
+class LinearAnswer(NamedTuple):
     """How well a linear answer does.
 
     Attributes:
@@ -31,18 +38,22 @@ class Baseline(NamedTuple):
     test: float
 
 
-def linear_regression(splits: Splits) -> Baseline:
+def linear_regression(splits: Splits) -> LinearAnswer:
     """Return the least-squares fit t = W x + b of the training part."""
     from sklearn.linear_model import LinearRegression
 
     predict = LinearRegression().fit(*_numpy(splits.train)).predict
-    return Baseline(0.0, _error(predict, splits.validation), _error(predict, splits.test))
+    return LinearAnswer(0.0, _error(predict, splits.validation), _error(predict, splits.test))
 
 
-def ridge_regression(splits: Splits, strengths: Sequence[float] = STRENGTHS) -> Baseline:
-    """Return the fit whose weights Tikhonov regularises, of the strength with the least validation error.
+def ridge_regression(splits: Splits, strengths: Sequence[float] = STRENGTHS) -> LinearAnswer:
+    """Return the fit with regularised weights, at the strength with the least validation error.
 
     min sum_n ||W x_n + b - t_n||^2 + lambda N ||W||^2, N training examples.
+
+    Args:
+        splits: the dataset.
+        strengths: values of lambda that are tried.
     """
     from sklearn.linear_model import Ridge
 
@@ -55,12 +66,16 @@ def ridge_regression(splits: Splits, strengths: Sequence[float] = STRENGTHS) -> 
     return _best(fit, splits, strengths)
 
 
-def tikhonov_inverse(splits: Splits, strengths: Sequence[float] = STRENGTHS) -> Baseline:
-    """Return Tikhonov's regularised inverse of the forward map, made linear.
+def tikhonov_inverse(splits: Splits, strengths: Sequence[float] = STRENGTHS) -> LinearAnswer:
+    """Return Tikhonov's regularised inverse of the linearised forward map.
 
-    t = argmin ||F t + b - x||^2 + lambda ||F||^2 ||t||^2, the measurements x taken as F t + b, F and b by least squares
-    from the training part, ||F|| the spectral norm; lambda has the least validation error. Targets must be
-    centred, as standardised parameters are: towards zero is where it regularises.
+    t = argmin ||F t + b - x||^2 + lambda ||F||^2 ||t||^2. The measurements x are modelled as F t + b; F and b are
+    fitted to the training part by least squares, ||F|| is the spectral norm, and lambda has the least validation
+    error. Targets must be centred, as standardised parameters are, since the solution is drawn towards zero.
+
+    Args:
+        splits: the dataset; inputs are the measurements x, targets the parameters t.
+        strengths: values of lambda that are tried.
 
     Source: Engl, Hanke, Neubauer (1996), Regularization of Inverse Problems, chapter 5.
     """
@@ -78,13 +93,25 @@ def tikhonov_inverse(splits: Splits, strengths: Sequence[float] = STRENGTHS) -> 
     return _best(fit, splits, strengths)
 
 
-def _best(fit: Callable[[float], Predict], splits: Splits, strengths: Sequence[float]) -> Baseline:
+def field_error(coefficient_error: float, pod_floor: float) -> float:
+    """Return the relative L2 error of the whole field.
+
+    e^2 = floor^2 + (1 - floor^2) e_c^2, by Pythagoras: what the POD's modes leave out is orthogonal to them.
+
+    Args:
+        coefficient_error: e_c, relative L2 error of the predicted coefficients.
+        pod_floor: relative L2 error of the field projected onto the modes.
+    """
+    return float(np.sqrt(pod_floor**2 + (1 - pod_floor**2) * coefficient_error**2))
+
+
+def _best(fit: Callable[[float], Predict], splits: Splits, strengths: Sequence[float]) -> LinearAnswer:
     if not len(splits.validation.targets):
         raise DataError("a regularisation is chosen on the validation part; give data.validation above 0")
     fitted = [fit(strength) for strength in strengths]
     errors = [_error(predict, splits.validation) for predict in fitted]
     best = int(np.argmin(errors))
-    return Baseline(strengths[best], errors[best], _error(fitted[best], splits.test))
+    return LinearAnswer(strengths[best], errors[best], _error(fitted[best], splits.test))
 
 
 def _error(predict: Predict, split: Split) -> float:

@@ -1,1 +1,0 @@
-"""Layers put in where the loss is most sensitive to them."""

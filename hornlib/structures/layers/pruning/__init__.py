@@ -1,1 +1,0 @@
-"""Layers taken out by their time step."""

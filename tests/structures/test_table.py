@@ -1,0 +1,54 @@
+"""Claims about every structure of the table: its name, its code, and what it may not do to a model."""
+
+import pytest
+
+from hornlib.models import MODELS
+from hornlib.parameters import Task
+from hornlib.parameters.structure import Course
+from hornlib.structures import STRUCTURES
+from hornlib.structures.interface import make_structure
+
+SMALL = {
+    "static": {},
+    "layer_insertion": {"insert_at": 1},
+    "layer_pruning": {},
+}
+"""The fewest parameters of every structure; a new one needs a row."""
+
+TASK, COURSE = Task((2,), 2), Course(epochs=5, steps_per_epoch=10, num_validation=0)
+
+
+def test_every_structure_has_a_row_here_and_its_name_is_its_key():
+    assert SMALL.keys() == STRUCTURES.keys()
+    assert all(parameters.model_fields["name"].default == name for name, parameters in STRUCTURES.items())
+
+
+@pytest.mark.parametrize("name", STRUCTURES)
+def test_the_code_of_every_structure_exists_and_answers_when_it_is_due(name):
+    structure = make_structure(STRUCTURES[name](**SMALL[name]))
+    assert (structure is None) == (name == "static")
+    if structure is not None:
+        assert structure.is_due(10, 10, False) and not structure.is_due(5, 10, False)
+
+
+@pytest.mark.parametrize("name", STRUCTURES)
+def test_models_that_a_structure_reaches_are_other_models_of_the_same_kind(name):
+    structure = STRUCTURES[name](**SMALL[name])
+    model = MODELS["time_resnet"](num_layers=3, activation="tanh", num_nodes=4)
+    assert structure.problems(model, TASK, COURSE) == []
+    for reached in structure.reachable(model):
+        assert type(reached) is type(model) and reached != model
+        assert reached.num_parameters(TASK) > 0
+
+
+@pytest.mark.parametrize("name", STRUCTURES)
+def test_without_an_event_every_structure_replays_to_the_same_model(name):
+    model = MODELS["time_resnet"](num_layers=3)
+    assert STRUCTURES[name](**SMALL[name]).replayed(model, []) == model
+
+
+@pytest.mark.parametrize("name", [name for name in STRUCTURES if name != "static"])
+@pytest.mark.parametrize("model", ["rnn", "horn", "resnet"])
+def test_every_structure_of_layers_refuses_a_model_without_them_in_its_own_name(name, model):
+    (problem,) = STRUCTURES[name](**SMALL[name]).problems(MODELS[model](), TASK, COURSE)
+    assert problem.startswith(f"{name}: {model} has no layers")
