@@ -35,19 +35,8 @@ test: install ## every test but the slow ones, on CORES=2 cores
 test-slow: install ## the slow tests
 	$(PYTEST) -m slow
 
-LOWEST = $${TMPDIR:-/tmp}/hornlib-lowest
-test-lowest: ## the tests that need no torch, on the lowest versions that pyproject.toml allows (needs uv: pip install uv)
-	@rm -rf $(LOWEST) && mkdir -p $(LOWEST)
-	@echo 'torch >= 0 ; python_version < "3"' > $(LOWEST)/without-torch.txt
-	@echo 'torchvision >= 0 ; python_version < "3"' >> $(LOWEST)/without-torch.txt
-	uv pip compile --quiet --resolution lowest-direct --python-version 3.11 --extra test \
-		--overrides $(LOWEST)/without-torch.txt pyproject.toml -o $(LOWEST)/requirements.txt
-	uv venv --quiet --python 3.11 $(LOWEST)/venv
-	VIRTUAL_ENV=$(LOWEST)/venv uv pip install --quiet -r $(LOWEST)/requirements.txt
-	VIRTUAL_ENV=$(LOWEST)/venv uv pip install --quiet --no-deps --editable .
-	@echo 'Tests that need torch are left out: its older versions are large downloads.'
-	PATH=$(LOWEST)/venv/bin:$$PATH $(PYTEST) -m "not slow" -p no:cacheprovider
-	@rm -rf $(LOWEST)
+test-lowest: install ## the tests that need no torch, on the lowest versions that pyproject.toml allows
+	.ci/test-lowest --numprocesses $(CORES)
 
 coverage: install ## run the tests that are not slow and print which lines they never reach; a page in htmlcov/
 	$(PYTEST) -m "not slow" --cov --cov-report=term:skip-covered --cov-report=html
@@ -82,7 +71,7 @@ schema: install ## write the JSON schema of config.yaml and docs/parameters.md f
 	hornlib config schema > workflow/schemas/config.schema.json
 	hornlib describe --markdown > docs/parameters.md
 
-lock: ## resolve requirements.lock anew (needs uv: pip install uv)
+lock: install ## resolve requirements.lock anew
 	uv pip compile --universal --python-version 3.11 --extra dev --no-header --no-annotate \
 		--quiet --upgrade pyproject.toml -o requirements.lock
 

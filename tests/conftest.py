@@ -1,6 +1,7 @@
 """Fixtures that several folders of tests share, and how tests are run: side by side, and without torch."""
 
 import importlib.util
+import sys
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
@@ -39,8 +40,8 @@ NEEDS_TORCH += (
 )
 """What is left out where torch is not installed (`make test-lowest`): these import it at their top, or train."""
 
-TOGETHER = ("cluster/end_to_end", "statistics", "results", "report", "status")
-"""Folders whose tests one process of pytest-xdist runs: they share a SLURM, or fixtures that are costly to make."""
+TOGETHER = ("cluster/end_to_end",)
+"""Folders whose tests one process of pytest-xdist runs, because they share a SLURM."""
 
 
 def pytest_ignore_collect(collection_path: Path) -> bool | None:
@@ -93,6 +94,13 @@ def pytest_runtest_setup() -> Iterator[None]:
 def pytest_runtest_call() -> Iterator[None]:
     """Run the test; one that needs torch is skipped where there is none."""
     return (yield from _skip_without_torch())
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_thread() -> None:
+    """Compute with one thread: results depend on their number, and several processes test at the same time."""
+    if torch := sys.modules.get("torch"):
+        torch.set_num_threads(1)
 
 
 TUNED_SWEEP = """

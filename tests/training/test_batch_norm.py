@@ -14,8 +14,6 @@ from hornlib.training.curves import evaluate_chunk
 from hornlib.training.evaluation import evaluate, evaluated_lanes, thinned
 from hornlib.training.loop import train_chunk
 
-torch.set_num_threads(1)
-
 CPU = torch.device("cpu")
 DATA = {"name": "digits", "train_subset": 300}
 MODELS = [

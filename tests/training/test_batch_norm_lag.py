@@ -9,8 +9,6 @@ from hornlib.grid.cell import parse_specification
 from hornlib.training.chunk import start_chunk
 from hornlib.training.loop import train_chunk
 
-torch.set_num_threads(1)
-
 MODELS = {
     "horn_cnn": {"name": "horn_cnn", "num_nodes": 8, "timesteps": 8},
     "cnn": {"name": "cnn", "channels": "8-16-32"},

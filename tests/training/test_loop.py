@@ -12,8 +12,6 @@ from hornlib.training.chunk import start_chunk
 from hornlib.training.evaluation import evaluate, relative_l2
 from hornlib.training.loop import train_chunk, train_step
 
-torch.set_num_threads(1)
-
 CPU = torch.device("cpu")
 DATA = {"name": "digits", "train_subset": 200}
 MODELS = [
