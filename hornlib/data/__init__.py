@@ -201,9 +201,9 @@ class MaxwellFile(NamedTuple):
     """The file of examples that a forward and an inverse dataset share.
 
     Attributes:
-        file: its name.
+        file: name of the file.
         cells_a_side: cells of the mesh along an edge of the cube.
-        num_train, num_test: examples.
+        num_train, num_test: number of examples.
     """
 
     file: str

@@ -1,4 +1,4 @@
-"""Random crops and flips of image batches, on the device the batch lies on."""
+"""Random crops and flips of image batches, on the device of the batch."""
 
 from typing import NamedTuple
 
@@ -14,17 +14,27 @@ PADDING = 4
 
 
 class Draws(NamedTuple):
-    """What is done to each example: corner of its crop in the padded image (examples, 2), flip (examples)."""
+    """Random numbers of one epoch.
+
+    Attributes:
+        offsets: row and column of the crop's corner in the padded image, (examples, 2), int64, pixels.
+        flips: whether an image is mirrored, (examples,), bool.
+    """
 
     offsets: Tensor
     flips: Tensor
 
 
 def augmentation_draws(seed: int, epoch: int, num_train: int) -> Draws:
-    """Return one epoch's draws, on the CPU; entry i belongs to training example i, whatever its batch.
+    """Return the draws of one epoch, on the CPU. Entry i belongs to training example i, whatever its batch.
 
-    A pure function of its arguments, so that a resumed run needs no generator state. Offsets (row, column)
-    are uniform on 0..8, flips a fair coin.
+    This is a pure function of its arguments, so that a resumed run needs no state of a generator. Offsets are uniform
+    on 0, ..., 8; an image is mirrored with probability 1/2.
+
+    Args:
+        seed: of the run.
+        epoch: number of the epoch, from 0.
+        num_train: number of training examples.
     """
     draw = generator("augmentation", seed, epoch)
     offsets = torch.randint(2 * PADDING + 1, (num_train, 2), generator=draw)
@@ -33,15 +43,18 @@ def augmentation_draws(seed: int, epoch: int, num_train: int) -> Draws:
 
 
 def crop_flip(inputs: Tensor, offsets: Tensor, flips: Tensor) -> Tensor:
-    """Return each image padded by 4 zeros, cropped to its size at its offset, then mirrored if flipped.
+    """Return each image padded by 4 zeros, cropped to its old size at its offset, then mirrored if flipped.
 
-    Zero is the mean colour of standardised inputs. One gather serves the whole batch, and leading axes
-    (lanes) may carry different draws.
+    Zero is the mean colour of standardised inputs. One gather processes the whole batch; leading axes (lanes) may have
+    different draws.
 
     Args:
         inputs: images (..., batch, channels, height, width).
         offsets: row and column of the crop's corner in the padded image (..., batch, 2), 0 to 8 pixels.
         flips: whether to mirror left and right (..., batch), bool.
+
+    Returns:
+        Images of the shape of `inputs`.
 
     Source: He, Zhang, Ren, Sun (2016), Deep Residual Learning for Image Recognition, section 4.2.
     """

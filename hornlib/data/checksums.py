@@ -12,11 +12,11 @@ __all__ = ["damages"]
 def damages(layout: FileLayout, root: Path, declarations: dict[str, DatasetDeclaration]) -> list[str]:
     """Return one phrase for each file whose content is not the published one; empty if all are right.
 
-    A process reads each file once for this, until its size or its time of change is another. The MD5 of 47 MB takes
-    0.1 s, so nothing is remembered on disk.
+    A process computes each checksum once, and again if size or modification time of the file change. The MD5 of 47 MB
+    takes 0.1 s, so that nothing is stored on disk.
 
     Args:
-        layout: the files with their checksums. A file without a checksum is not looked at.
+        layout: the files with their checksums. Files without a checksum are skipped.
         root: folder of the files.
         declarations: the table of datasets. A file of another dataset is named as such.
 
@@ -50,7 +50,7 @@ def damages(layout: FileLayout, root: Path, declarations: dict[str, DatasetDecla
 
 
 def md5_of(path: Path) -> str:
-    """Return the MD5 of a file in hexadecimal, remembered while its size and time of change stay."""
+    """Return the MD5 of a file in hexadecimal, cached while its size and modification time stay the same."""
     status = path.stat()
     return _md5(path.absolute(), status.st_size, status.st_mtime_ns)
 

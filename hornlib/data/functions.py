@@ -1,4 +1,4 @@
-"""Datasets that are formulas: spirals to be told apart, and functions of one and two numbers to be learned."""
+"""Datasets given by formulas: two spirals to classify, and functions of one and of two numbers to learn."""
 
 import math
 from pathlib import Path
@@ -15,18 +15,22 @@ __all__ = ["peaks", "peaks_of", "sine", "spirals"]
 NUM_TEST = 1_000
 NUM_EXAMPLES = 11_000
 HALF_WIDTH = 3.0
-"""Inputs of the functions are uniform on [-3, 3]; in units of the input."""
+"""Inputs of the functions are uniform on [-3, 3]; unit of the input."""
 
 
 def spirals(root: Path, download: bool) -> Raw:
-    """Return the points of two spirals and cut off a fixed stratified quarter for the test; nothing is read.
+    """Return the points of two spirals; a fixed stratified quarter of them is the test part. No file is read.
 
     x_i = s r_i (cos phi_i, sin phi_i), r_i = 1/2 + i / 300, phi_i = 2 pi i / 300, i = 0, ..., 299,
 
-    s = -1 for class 0 and s = 1 for class 1: one turn, and one class is the other mirrored at the origin.
+    s = -1 for class 0 and s = 1 for class 1. Each spiral has one turn, and one is the other mirrored at the origin.
+
+    Args:
+        root: not used.
+        download: not used.
 
     Source: github.com/mathemml/SensLI, `gen_spiral_dataset` with N = 300, r0 = 0.5, circles = 1; Herberg et al.,
-    arXiv:2311.15995. There another draw cuts off the quarter at every call.
+    arXiv:2311.15995. There every call draws another quarter for the test.
     """
     turn = torch.arange(300, dtype=torch.float64) / 300
     angle, radius = 2 * math.pi * turn, 0.5 + turn
@@ -39,7 +43,11 @@ def spirals(root: Path, download: bool) -> Raw:
 
 
 def peaks(root: Path, download: bool) -> Raw:
-    """Return values of MATLAB's `peaks` at uniform points of [-3, 3] x [-3, 3]; nothing is read.
+    """Return values of MATLAB's `peaks` at uniform points of [-3, 3] x [-3, 3]. No file is read.
+
+    Args:
+        root: not used.
+        download: not used.
 
     Source: the task of github.com/Center-for-Math-AI/Fractional_DNNs (Antil and Verma 2023), with a fixed draw.
     """
@@ -51,6 +59,9 @@ def peaks_of(x: Tensor, y: Tensor) -> Tensor:
     """Return MATLAB's two-dimensional example function.
 
     3 (1-x)^2 e^{-x^2-(y+1)^2} - 10 (x/5 - x^3 - y^5) e^{-x^2-y^2} - 1/3 e^{-(x+1)^2-y^2}
+
+    Args:
+        x, y: coordinates, of any one shape, which the result has too.
     """
     hill = 3 * (1 - x).square() * torch.exp(-x.square() - (y + 1).square())
     ring = 10 * (x / 5 - x.pow(3) - y.pow(5)) * torch.exp(-x.square() - y.square())
@@ -58,7 +69,11 @@ def peaks_of(x: Tensor, y: Tensor) -> Tensor:
 
 
 def sine(root: Path, download: bool) -> Raw:
-    """Return sin(x) at uniform points of [-3, 3]; nothing is read.
+    """Return sin(x) at uniform points of [-3, 3]. No file is read.
+
+    Args:
+        root: not used.
+        download: not used.
 
     Source: the task of github.com/Center-for-Math-AI/Fractional_DNNs (Antil and Verma 2023), with a fixed draw.
     """

@@ -1,4 +1,4 @@
-"""What a loader returns, and the loaders of datasets that need no torchvision."""
+"""The result of a loader, and the loaders of digits and photo_patches."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -16,9 +16,10 @@ __all__ = ["Raw", "digits", "photo_patches"]
 class Raw(NamedTuple):
     """A whole dataset as stored.
 
-    Inputs are (examples, channels, height, width) or (examples, features): uint8 is read as x / 255, floats are
-    taken as they are.
-    Targets are int64 classes (examples,), or float32 (examples, num_outputs) of a regression.
+    Attributes:
+        train_inputs, test_inputs: (examples, channels, height, width) or (examples, features). uint8 means x / 255;
+            floats are used as they are.
+        train_targets, test_targets: classes (examples,), int64; or (examples, num_outputs), float32, of a regression.
     """
 
     train_inputs: Tensor
@@ -28,11 +29,13 @@ class Raw(NamedTuple):
 
 
 def digits(root: Path, download: bool) -> Raw:
-    """Read scikit-learn's digits (grey levels 0 to 16, here 0 to 1) and cut off a fixed stratified test part.
+    """Return scikit-learn's digits (grey levels 0 to 16, here 0 to 1) with a fixed stratified test part.
 
-    scikit-learn ships the examples, so nothing is read below `root` and nothing is downloaded.
+    Args:
+        root: not used, since scikit-learn contains the examples.
+        download: not used.
     """
-    from sklearn.datasets import load_digits  # a second that other datasets need not pay
+    from sklearn.datasets import load_digits  # takes a second, which only this dataset needs
 
     stored = load_digits()
     images = torch.from_numpy(stored.images).float().unsqueeze(1) / 16
@@ -43,7 +46,12 @@ def digits(root: Path, download: bool) -> Raw:
 
 
 def photo_patches(root: Path, download: bool) -> Raw:
-    """Read photo_patches.npz, which must be given: nobody serves it, so that `download` changes nothing."""
+    """Read photo_patches.npz.
+
+    Args:
+        root: folder of the file.
+        download: not used, since no server has the file.
+    """
     with np.load(root / "photo_patches.npz") as stored:
         images = [
             torch.from_numpy(stored[f"{part}_images"]).permute(0, 3, 1, 2).contiguous()

@@ -1,4 +1,4 @@
-"""From files to tensors on the device: read, split, resize, standardise, present."""
+"""From files to tensors on the device: read, split, resize, standardise and present."""
 
 from functools import lru_cache
 from pathlib import Path
@@ -18,14 +18,19 @@ __all__ = ["Split", "Splits", "load", "moments"]
 
 
 class Split(NamedTuple):
-    """Examples on the device: float32 inputs as presented, and targets (int64 classes, or floats)."""
+    """Examples on the device.
+
+    Attributes:
+        inputs: float32, (examples, *input_shape) in the shape of `DataParameters.task`.
+        targets: classes (examples,), int64; or (examples, num_outputs), float32, of a regression.
+    """
 
     inputs: Tensor
     targets: Tensor
 
 
 class Splits(NamedTuple):
-    """The three disjoint parts of a dataset; `validation` has no examples where `validation: 0`."""
+    """The three disjoint parts of a dataset; `validation` has no examples if `validation: 0`."""
 
     train: Split
     validation: Split
@@ -33,14 +38,18 @@ class Splits(NamedTuple):
 
 
 def load(data: DataParameters, device: torch.device | str) -> Splits:
-    """Return the whole dataset on the device, standardised to mean 0 and standard deviation 1 a channel or feature.
+    """Return the whole dataset on the device, with mean 0 and standard deviation 1 of each channel or feature.
 
-    x' = (x - mean) / std, both taken over the examples trained on and all pixels, after the resize; what never
-    changes is only centred. With `input_scaling: raw` x' = x. Targets of a regression stay as they are.
+    x' = (x - mean) / std, where mean and std are taken over the training examples and all pixels, after the resize. A
+    channel that is constant is only centred. With `input_scaling: raw` x' = x. Targets of a regression are not scaled.
 
-    Everything is computed on the CPU, so that the numbers are the same on every device. Memory on the device
-    is 4 bytes a number: MNIST 220 MB, CIFAR 737 MB, times (image_size / native size)^2. The last two datasets
-    of a process are kept for later calls: treat the tensors as read-only.
+    Everything is computed on the CPU, so that the numbers are the same on every device. Memory on the device is 4 bytes
+    a number: MNIST 220 MB, CIFAR 737 MB, times (image_size / stored size)^2. The last two datasets of a process stay in
+    memory for later calls: treat the tensors as read-only.
+
+    Args:
+        data: which dataset, in which presentation.
+        device: where the tensors are stored.
 
     Raises:
         DataError: files are missing, unreadable, or not what the dataset declares.
@@ -69,9 +78,15 @@ def _load(data: DataParameters, declaration: DatasetDeclaration, root: Path, dev
 
 
 def moments(examples: Tensor) -> tuple[Tensor, Tensor]:
-    """Return mean and standard deviation of each channel, (channels, 1, 1), or feature, (features,); 0 becomes 1."""
-    every = (0, *range(2, examples.ndim))
-    std, mean = torch.std_mean(examples, dim=every, correction=0, keepdim=True)
+    """Return mean and standard deviation of each channel, (channels, 1, 1), or feature, (features,).
+
+    A standard deviation of 0 is replaced by 1.
+
+    Args:
+        examples: (examples, channels, height, width) or (examples, features).
+    """
+    axes = (0, *range(2, examples.ndim))
+    std, mean = torch.std_mean(examples, dim=axes, correction=0, keepdim=True)
     return mean[0], torch.where(std > 0, std, 1)[0]
 
 

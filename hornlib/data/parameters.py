@@ -1,4 +1,4 @@
-"""Parameters of the data a cell trains on, and what follows from them without the files; free of torch."""
+"""Parameters of the data of a cell, and what follows from them without the files; free of torch."""
 
 import os
 from pathlib import Path
@@ -17,40 +17,41 @@ Presentation = Literal["image", "rows", "pixels", "permuted_pixels", "vector"]
 
 
 class DataParameters(Parameters):
-    """A dataset, how its examples reach the network, and how its training part is cut.
+    """A dataset, the presentation of its examples, and the split of its training part.
 
-    The validation part is drawn first (a fixed, class-stratified draw that depends on the dataset and on
-    `validation` alone), then `train_subset` is chosen from what remains.
+    The validation part is drawn first. This draw is fixed and stratified by class; it depends only on the dataset and
+    on `validation`. Then `train_subset` is drawn from the remaining examples.
     """
 
     name: str = Field(json_schema_extra={"enum": list(DATASETS)})
     """The dataset: a key of `hornlib.data.DATASETS`."""
     presentation: Presentation = "image"
-    """image: (channels, height, width) at once; rows: one image row a time step, features = channels x width;
-    pixels: one pixel a time step, in reading order, features = channels; permuted_pixels: pixels in one fixed
-    random order, the same for every seed; vector: (features,) at once, the one that a dataset of vectors has
-    without its being written."""
+    """image: (channels, height, width) at once. rows: one row of the image in each time step, with channels x width
+    features. pixels: one pixel in each time step, in reading order, with channels features. permuted_pixels: pixels in
+    one fixed random order, the same for every seed. vector: (features,) at once, the default of datasets of vectors."""
     image_size: int | None = Field(default=None, ge=1)
-    """Height and width in pixels after an anti-aliased bilinear resize; None keeps the stored size."""
+    """Height and width after an anti-aliased bilinear resize, pixels; null keeps the stored size."""
     train_subset: int | None = Field(default=None, ge=1)
-    """Training examples kept, a fixed class-balanced draw, smaller within larger ones; None keeps all."""
+    """Number of training examples, a fixed class-balanced draw; smaller subsets are parts of larger ones. null keeps
+    all."""
     validation: float = Field(default=0.1, ge=0, le=0.5)
-    """Share of the training set cut off for validation; with 0 there are no validation curves."""
+    """Share of the training set that is split off for validation; with 0 there are no validation curves."""
     input_scaling: Literal["standardised", "raw"] = "standardised"
-    """standardised: mean 0 and standard deviation 1 a channel, or a feature, over the examples trained on; raw: pixels
-    between 0 and 1, features as they are given."""
+    """standardised: mean 0 and standard deviation 1 of each channel or feature over the training examples. raw: pixels
+    between 0 and 1, features as stored."""
     noise: float = Field(default=0.0, ge=0, le=1)
-    """Measurement noise on the inputs of every part: its standard deviation over the root mean square of an example's
-    inputs; one fixed draw a level. Only for datasets of measurements."""
+    """Measurement noise on the inputs of all parts: its standard deviation, relative to the root mean square of an
+    example's inputs. Each level has one fixed draw. Only for datasets of measurements."""
     augmentation: Literal["none", "crop_flip"] = "none"
-    """crop_flip: every epoch a new crop within an edge of 4 zero pixels, mirrored with probability 1/2."""
+    """crop_flip: in every epoch a new random crop of each training image, padded by 4 zero pixels, mirrored with
+    probability 1/2."""
     root: Folder | None = Field(default=None, json_schema_extra={"in_name": False})
     """Folder that holds the files (~, $NAME and ${NAME} are expanded); None: the environment's HORNLIB_DATA, else
     `data`. Not part of a name."""
 
     @field_validator("name")
     @classmethod
-    def _known(cls, name: str) -> str:
+    def _is_in_the_table(cls, name: str) -> str:
         if name not in DATASETS:
             raise ValueError(
                 f"unknown dataset {name!r}; valid: {', '.join(DATASETS)}{nearest(name, DATASETS)}"
@@ -115,17 +116,17 @@ class DataParameters(Parameters):
 
     @property
     def num_validation(self) -> int:
-        """Examples cut off for validation."""
+        """Number of examples of the validation part."""
         return round(self.validation * self.declaration.num_train)
 
     @property
     def num_train(self) -> int:
-        """Examples trained on, after the validation split and `train_subset`."""
+        """Number of training examples, after the validation split and `train_subset`."""
         return self.train_subset or self.declaration.num_train - self.num_validation
 
     @property
     def num_test(self) -> int:
-        """Examples of the test part."""
+        """Number of examples of the test part."""
         return self.declaration.num_test
 
     @property
@@ -140,12 +141,12 @@ class DataParameters(Parameters):
 
     @property
     def direction(self) -> str:
-        """Which way the metric gets better: maximise or minimise."""
+        """The direction in which the metric improves: maximise or minimise."""
         return self.declaration.direction
 
     @property
     def chance(self) -> float:
-        """The metric of a network that knows nothing."""
+        """The metric of an untrained guess; see `DatasetDeclaration.chance`."""
         return self.declaration.chance
 
     def task(self) -> Task:

@@ -1,4 +1,4 @@
-"""How an example reaches a network: at once, or an image row by row, or pixel by pixel; and at which size."""
+"""Presentation of an example: the whole image at once, row by row, or pixel by pixel; and its size."""
 
 import torch
 from torch import Tensor
@@ -10,15 +10,20 @@ __all__ = ["pixel_order", "present", "resize"]
 
 
 def pixel_order(num_pixels: int) -> Tensor:
-    """Return the order of `permuted_pixels`: one for each number of pixels, whatever seed or dataset."""
+    """Return the order of `permuted_pixels`, (num_pixels,): one fixed permutation, whatever seed or dataset."""
     return torch.randperm(num_pixels, generator=generator("presentation", "permuted_pixels", num_pixels))
 
 
 def present(images: Tensor, presentation: Presentation) -> Tensor:
-    """Return (examples, channels, height, width) images in the shape of `DataParameters.task`.
+    """Return examples in the shape of `DataParameters.task`.
 
-    image, and vectors (examples, features): unchanged; rows: (examples, height, channels x width), channel after
-    channel within a step; pixels and permuted_pixels: (examples, height x width, channels).
+    Args:
+        images: (examples, channels, height, width), or vectors (examples, features).
+        presentation: image and vector change nothing; the others make a sequence.
+
+    Returns:
+        For rows (examples, height, channels width), with one channel after the other within a step; for pixels and
+        permuted_pixels (examples, height width, channels).
     """
     match presentation:
         case "image" | "vector":
@@ -33,7 +38,12 @@ def present(images: Tensor, presentation: Presentation) -> Tensor:
 
 
 def resize(images: Tensor, image_size: int | None) -> Tensor:
-    """Return images at `image_size` squared, by anti-aliased bilinear interpolation; None: unchanged."""
+    """Return images of another size, by anti-aliased bilinear interpolation.
+
+    Args:
+        images: (examples, channels, height, width).
+        image_size: height and width of the result, pixels; None changes nothing.
+    """
     if image_size is None or images.shape[-2:] == (image_size, image_size):
         return images
     return torch.nn.functional.interpolate(

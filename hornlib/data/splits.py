@@ -1,4 +1,4 @@
-"""Fixed draws of examples by class: validation split and training subset, the same for every seed and arm."""
+"""Fixed draws of examples by class, the same for every seed and arm: validation split and training subset."""
 
 import torch
 from torch import Tensor
@@ -11,12 +11,15 @@ __all__ = ["balanced_order", "split_training", "stratified_order"]
 def stratified_order(strata: Tensor, draw: torch.Generator) -> Tensor:
     """Return a random permutation whose every prefix holds each stratum in its share.
 
-    The example of rank r among the n of its stratum stands at (r + 1/2) / n; equal places are shuffled. So a
-    stratum's count in a prefix is its share of it to within about one example, and prefixes are nested.
+    The example of rank r among the n of its stratum gets the place (r + 1/2) / n; equal places are shuffled. In every
+    prefix the count of a stratum therefore differs from its share by about one example at most. Prefixes are nested.
 
     Args:
         strata: class of each example, int64 (examples,).
         draw: the generator of the shuffle.
+
+    Returns:
+        (examples,), int64.
     """
     shuffled = torch.randperm(len(strata), generator=draw)
     counts = torch.bincount(strata)[strata[shuffled]]
@@ -25,13 +28,16 @@ def stratified_order(strata: Tensor, draw: torch.Generator) -> Tensor:
 
 
 def balanced_order(strata: Tensor, draw: torch.Generator) -> Tensor:
-    """Return a random permutation whose every prefix holds equally many of each stratum, while they last.
+    """Return a random permutation whose every prefix holds equally many of each stratum, until one is used up.
 
-    The strata take turns, so that their counts in a prefix differ by at most one; prefixes are nested.
+    The strata take turns, so that their counts in a prefix differ by at most one. Prefixes are nested.
 
     Args:
         strata: class of each example, int64 (examples,).
         draw: the generator of the shuffle.
+
+    Returns:
+        (examples,), int64.
     """
     shuffled = torch.randperm(len(strata), generator=draw)
     return shuffled[_ranks(strata[shuffled]).argsort(stable=True)]
@@ -42,14 +48,14 @@ def split_training(
 ) -> tuple[Tensor, Tensor]:
     """Return the sorted indices of the training and of the validation part.
 
-    A pure function of its arguments: neither seed nor presentation nor image size enters. The validation part
-    is cut off first and does not depend on `train_subset`.
+    This is a pure function of its arguments; seed, presentation and image size are none of them. The validation part is
+    drawn first and does not depend on `train_subset`.
 
     Args:
         name: the dataset, part of the generators' names.
         strata: class of each training example, int64 (examples,); all zero for a regression.
-        num_validation: examples of the validation part.
-        train_subset: examples kept for training, None for all that remain.
+        num_validation: number of examples of the validation part.
+        train_subset: number of training examples; None for all that remain.
     """
     order = stratified_order(strata, generator("validation split", name))
     validation, train = order[:num_validation].sort().values, order[num_validation:].sort().values

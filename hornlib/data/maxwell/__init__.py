@@ -1,1 +1,1 @@
-"""A Maxwell problem of our own, in the spirit of Antil, Díaz and Herberg (2022): no number compares with theirs."""
+"""A Maxwell problem similar to that of Antil, Díaz and Herberg (2022); numbers cannot be compared with theirs."""

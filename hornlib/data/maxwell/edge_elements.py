@@ -21,11 +21,12 @@ QUADRATURE = 4
 
 
 class EdgeElements:
-    """The parts of curl(nu curl u) + kappa u = J on the unit cube, n x u = 0 on its walls, in the weak form.
+    """The discretisation of curl(nu curl u) + kappa u = J on the unit cube with n x u = 0 on its walls.
 
-    (nu curl u, curl v) + (kappa u, v) = (J, v) for all v of Nedelec's lowest-order space with n x v = 0.
+    Weak form: (nu curl u, curl v) + (kappa u, v) = (J, v) for all v of Nedelec's lowest-order space with n x v = 0.
 
-    A field is a vector with a number an edge, its integral along the edge. Relative L2 errors fall like h.
+    A field is a vector (num_edges,) with its integral along every edge. Relative L2 errors decrease like the mesh
+    width.
 
     Args:
         cells_a_side: cells along an edge of the cube; each is cut into tetrahedra.
@@ -41,11 +42,15 @@ class EdgeElements:
 
     @property
     def num_edges(self) -> int:
-        """Numbers that describe a field, those on the walls included."""
+        """Number of edges, those on the walls included: the length of a field's vector."""
         return int(self.basis.N)
 
     def curl_curl(self, coefficient: Field | None = None) -> sparse.csc_matrix:
-        """Return the matrix of (c curl u, curl v), c = 1 if there is no coefficient; symmetric, semidefinite."""
+        """Return the matrix of (c curl u, curl v), (num_edges, num_edges); symmetric, positive semidefinite.
+
+        Args:
+            coefficient: c, which maps points (3, ...) to numbers (...); None: c = 1.
+        """
 
         def form(u: Any, v: Any, w: Any) -> Array:
             product = dot(curl(u), curl(v))
@@ -55,30 +60,40 @@ class EdgeElements:
 
     @cached_property
     def mass(self) -> sparse.csc_matrix:
-        """The matrix of (u, v); symmetric, positive definite."""
+        """The matrix of (u, v), (num_edges, num_edges); symmetric, positive definite."""
         return skfem.BilinearForm(lambda u, v, w: dot(u, v)).assemble(self.basis).tocsc()
 
     def load(self, density: Field) -> Array:
         """Return the vector of (J, v), (num_edges,); J maps points (3, ...) to a field (3, ...)."""
-        at = density(np.asarray(self.basis.global_coordinates()))
-        return skfem.LinearForm(lambda v, w: dot(w.density, v)).assemble(self.basis, density=at)
+        values = density(np.asarray(self.basis.global_coordinates()))
+        return skfem.LinearForm(lambda v, w: dot(w.density, v)).assemble(self.basis, density=values)
 
     def solve(self, matrix: sparse.csc_matrix, load: Array) -> Array:
-        """Return the field u, zero along the walls, with (matrix u)_e = load_e at every inner edge e."""
+        """Return the field u, zero along the walls, with (matrix u)_e = load_e at every inner edge e.
+
+        Args:
+            matrix: symmetric positive definite, (num_edges, num_edges).
+            load: right-hand side, (num_edges,).
+
+        Returns:
+            (num_edges,).
+        """
         field = np.zeros(self.num_edges)
         field[self.inner] = self.factorise(matrix).solve(load[self.inner])
         return field
 
     def factorise(self, matrix: sparse.csc_matrix) -> Any:
-        """Return the LU factors of the inner edges' part, in an order for symmetric positive definite matrices."""
-        own = matrix[self.inner][:, self.inner].tocsc()
-        return splu(own, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True})
+        """Return the LU factors of the part of the inner edges, for a symmetric positive definite matrix."""
+        inner_part = matrix[self.inner][:, self.inner].tocsc()
+        return splu(
+            inner_part, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True}
+        )
 
     def sampling(self, points: Array) -> tuple[sparse.csr_matrix, sparse.csr_matrix]:
-        """Return the matrices that read a field and its curl at points (3, count).
+        """Return the matrices that evaluate a field and its curl at points (3, count).
 
-        Each has 3 count rows: all first components, all second, all third. Between two cells both are read
-        in one of them; the curl is constant within a cell.
+        Each has the shape (3 count, num_edges). Its rows are all first components, then all second, then all third
+        ones. At a point between two cells the values of one of them are taken. The curl is constant within a cell.
         """
         element, mapping = self.basis.elem, self.basis.mapping
         cells = self.basis.mesh.element_finder()(*points)
@@ -94,7 +109,7 @@ class EdgeElements:
             columns.append(np.tile(self.basis.element_dofs[number, cells], 3))
         where = np.tile(rows, self.basis.Nbfun), np.concatenate(columns)
         value, rotation = (
-            sparse.csr_matrix((np.concatenate(found), where), (3 * count, self.num_edges))
-            for found in entries
+            sparse.csr_matrix((np.concatenate(values), where), (3 * count, self.num_edges))
+            for values in entries
         )
         return value, rotation

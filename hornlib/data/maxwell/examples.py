@@ -1,4 +1,4 @@
-"""The file of examples: solved once, verified, written whole; read and verified again by every job."""
+"""The file of examples: it is computed once, verified and written; every job reads and verifies it again."""
 
 import fcntl
 import json
@@ -21,25 +21,25 @@ from hornlib.randomness import generator
 __all__ = ["NUM_MODES", "Examples", "ensure", "make", "read_examples"]
 
 NUM_MODES = 20
-"""POD modes that a field is reduced to."""
+"""Number of POD modes that a field is projected onto."""
 
 REPORTS = 10
-"""Lines of progress while the examples are solved."""
+"""Number of progress lines while the examples are computed."""
 
 
 class Examples(NamedTuple):
-    """What is stored of all examples, those of the training part first.
+    """All examples, those of the training part first.
 
     Attributes:
-        xi: parameters (examples, 5), in their own units.
-        coefficients: of the inner field's POD (examples, 20), float32, over `scale`.
+        xi: parameters of `problem.PARAMETERS`, (examples, 5).
+        coefficients: POD coefficients of the inner field, divided by `scale`, (examples, 20), float32.
         readings: x and y components of curl u at the 50 sensors of the face z = 1, (examples, 100), float32.
         fields: u at the inner sensors, three components of 200 points each, (examples, 600), float32.
         modes: orthonormal POD modes of the training part's fields, (600, 20).
-        scale: root mean square of the training part's coefficients; one number, so that relative errors are those
-            of the projected fields.
-        pod_floor: relative L2 error of the test part's fields projected onto the modes: what no network that
-            predicts coefficients gets below.
+        scale: root mean square of the training part's coefficients, (). Since it is one number, relative errors are
+            those of the projected fields.
+        pod_floor: relative L2 error of the test part's fields projected onto the modes, (). No network that predicts
+            coefficients has a smaller error.
     """
 
     xi: Array
@@ -52,16 +52,19 @@ class Examples(NamedTuple):
 
 
 def ensure(path: Path, cells_a_side: int, num_train: int, num_test: int) -> None:
-    """Make the file of examples unless it is there.
+    """Compute and write the file of examples if it does not exist.
 
-    Two commands that want it at once make it once: the second waits. It is written under a temporary name,
-    read back, and renamed, so that it is there whole or not at all.
+    If two commands need it at once, the second one waits for the first. The file is written under a temporary name,
+    read back, and renamed, so that an incomplete file never has the final name.
+
+    Args:
+        path: of the file.
+        cells_a_side: cells of the mesh along an edge of the cube.
+        num_train, num_test: number of examples.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.with_name(f".{path.name}.lock").open("w") as lock:
-        with suppress(
-            OSError
-        ):  # a folder without locks: both make the same file, and the last one replaces the first
+        with suppress(OSError):  # without locks both commands write the same file, and the last one remains
             fcntl.flock(lock, fcntl.LOCK_EX)
         if path.exists():
             return
@@ -83,9 +86,14 @@ def ensure(path: Path, cells_a_side: int, num_train: int, num_test: int) -> None
 def read_examples(path: Path, cells_a_side: int, num_train: int, num_test: int) -> Examples:
     """Return the stored examples.
 
+    Args:
+        path: of the file.
+        cells_a_side: cells of the mesh along an edge of the cube.
+        num_train, num_test: number of examples.
+
     Raises:
-        ValueError, OSError, KeyError, zipfile.BadZipFile: the file is not there, damaged, of another problem or
-            number of examples, or holds what is not finite.
+        ValueError, OSError, KeyError, zipfile.BadZipFile: the file is missing or damaged, belongs to another problem
+            or number of examples, or contains numbers that are not finite.
     """
     with np.load(path) as stored:
         about = str(stored["about"])
@@ -113,13 +121,13 @@ def read_examples(path: Path, cells_a_side: int, num_train: int, num_test: int) 
 def make(
     cells_a_side: int, num_train: int, num_test: int, report: Callable[[int, int], None] | None = None
 ) -> Examples:
-    """Solve every example and reduce the fields; the same numbers at every call, for the same versions.
+    """Compute all examples and project the fields onto POD modes. The same versions give the same numbers.
 
     Args:
-        cells_a_side: of the mesh.
-        num_train, num_test: examples; the POD's modes come from the training part alone, its validation share
-            included.
-        report: called with the examples solved and all of them.
+        cells_a_side: cells of the mesh along an edge of the cube.
+        num_train, num_test: number of examples. The POD modes are those of the training part, which includes the
+            examples for validation.
+        report: called with the number of finished examples and the number of all.
     """
     from threadpoolctl import threadpool_limits
 
@@ -128,7 +136,7 @@ def make(
     count = num_train + num_test
     draw = generator("examples", "maxwell", cells_a_side, num_train, num_test)
     xi = problem.draw_parameters(_uniform(draw, (count, len(problem.PARAMETERS))))
-    with threadpool_limits(1):  # sums in another order would be other bits
+    with threadpool_limits(1):  # with more threads the order of sums, and so the last bits, would differ
         fields, readings = solve_all(cells_a_side, xi, report)
         modes = _pod(fields[:num_train])
         coefficients = fields @ modes
@@ -158,7 +166,7 @@ def _pod(fields: Array) -> Array:
 
 
 def _about(cells_a_side: int, num_train: int, num_test: int) -> str:
-    """Return all that the examples depend on: what a file must say to be theirs."""
+    """Return a description of everything that the examples depend on, which the file must contain."""
     sizes = {"cells_a_side": cells_a_side, "num_train": num_train, "num_test": num_test, "modes": NUM_MODES}
     return json.dumps({**sizes, **problem.description()}, sort_keys=True)
 

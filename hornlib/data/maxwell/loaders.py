@@ -1,4 +1,4 @@
-"""Loaders of the Maxwell examples: the forward map, reduced by POD, and the ill-posed inverse."""
+"""Loaders of the Maxwell examples: the forward map to POD coefficients, and the ill-posed inverse."""
 
 from functools import partial
 from pathlib import Path
@@ -15,12 +15,12 @@ __all__ = ["examples_of", "forward", "forward_small", "inverse", "inverse_small"
 
 
 def examples_of(stored: MaxwellFile, root: Path, download: bool = False) -> Examples:
-    """Return all that a file holds, the POD's floor too.
+    """Return the whole content of a file, with the POD's floor.
 
     Args:
         stored: `hornlib.data.MAXWELL` or `MAXWELL_SMALL`.
         root: folder of the file.
-        download: make the file if it is not there; minutes for 8 cells a side.
+        download: whether to compute the file if it does not exist; this takes minutes for 8 cells a side.
     """
     path = root / stored.file
     if download:
@@ -29,13 +29,25 @@ def examples_of(stored: MaxwellFile, root: Path, download: bool = False) -> Exam
 
 
 def forward(root: Path, download: bool, stored: MaxwellFile = MAXWELL) -> Raw:
-    """Read the forward map: xi, five numbers, to the 20 POD coefficients of the field within."""
+    """Read the forward map: from the five numbers xi to the 20 POD coefficients of the inner field.
+
+    Args:
+        root: folder of the file.
+        download: whether to compute the file if it does not exist.
+        stored: which file.
+    """
     examples = examples_of(stored, root, download)
     return _parts(stored, examples.xi, examples.coefficients)
 
 
 def inverse(root: Path, download: bool, stored: MaxwellFile = MAXWELL) -> Raw:
-    """Read the inverse: the tangential curl of u at 50 points of one face, without noise, to xi standardised."""
+    """Read the inverse: from the tangential curl of u at 50 points of one face to xi, standardised; without noise.
+
+    Args:
+        root: folder of the file.
+        download: whether to compute the file if it does not exist.
+        stored: which file.
+    """
     examples = examples_of(stored, root, download)
     return _parts(stored, examples.readings, problem.standardised(examples.xi))
 

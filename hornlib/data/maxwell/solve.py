@@ -1,4 +1,4 @@
-"""From parameters to what sensors read: one sparse factorisation an example."""
+"""From parameters to measurements at the sensors: one sparse factorisation for each example."""
 
 from collections.abc import Callable
 from functools import partial
@@ -15,18 +15,18 @@ __all__ = ["solve_all"]
 def solve_all(
     cells_a_side: int, xi: Array, report: Callable[[int, int], None] | None = None
 ) -> tuple[Array, Array]:
-    """Return the fields at the inner sensors and the readings of the face's, (examples, 600) and (examples, 100).
+    """Return the fields at the inner sensors, (examples, 600), and the readings at the face, (examples, 100).
 
-    A(xi) = C + (e^{xi_5} - 1) C_chi + kappa M, affine in the contrast, so that nothing but the source is
-    assembled anew for an example; C and C_chi are the curl-curl matrices of 1 and of the inclusion's share.
+    A(xi) = C + (e^{xi_5} - 1) C_chi + kappa M is affine in the contrast, so that only the source is assembled again for
+    each example. C and C_chi are the curl-curl matrices with the coefficients 1 and chi.
 
-    On the face z = 1 the tangential field is zero, and with it the curl's normal component: what is read
-    there are the two tangential components of curl u, the magnetic field up to a constant.
+    On the face z = 1 the tangential field is zero, and therefore the curl's normal component is zero too. The readings
+    are the two tangential components of curl u, which is the magnetic field up to a constant.
 
     Args:
-        cells_a_side: of the mesh.
+        cells_a_side: cells of the mesh along an edge of the cube.
         xi: parameters (examples, 5).
-        report: called with the examples solved and all of them.
+        report: called with the number of finished examples and the number of all.
     """
     elements = EdgeElements(cells_a_side)
     around = elements.curl_curl() + problem.ABSORPTION * elements.mass
@@ -35,9 +35,9 @@ def solve_all(
     _, rotation = elements.sampling(problem.face_sensors())
     tangential = rotation[: 2 * problem.NUM_FACE_SENSORS]
     fields, readings = [], []
-    for number, own in enumerate(xi, start=1):
-        matrix = around + (problem.reluctivity_in_inclusion(own) - 1) * within
-        field = elements.solve(matrix, elements.load(partial(problem.current_density, xi=own)))
+    for number, parameters in enumerate(xi, start=1):
+        matrix = around + (problem.reluctivity_in_inclusion(parameters) - 1) * within
+        field = elements.solve(matrix, elements.load(partial(problem.current_density, xi=parameters)))
         fields.append(inner @ field)
         readings.append(tangential @ field)
         if report is not None:
