@@ -1,4 +1,4 @@
-"""Snakemake executor: sends jobs to SLURM as job arrays through submitit, and loses none."""
+"""Snakemake executor that sends jobs to SLURM as job arrays through submitit, and loses none of them."""
 
 # `from __future__ import annotations` in this package would break every snakemake command: the plugin interface reads
 # the settings' types. Everything heavy is imported when it is needed, since Snakemake imports all plugins at start-up.

@@ -1,4 +1,4 @@
-"""The records of what was submitted: one folder a batch, written before SLURM hears of it. Plain JSON, no pickle.
+"""The records of submitted jobs: one folder for each batch, written before SLURM is called. Plain JSON, no pickle.
 
     <folder>/batches/<uuid>/batch.json    size, packing, sbatch parameters        (before sbatch)
                             jobs.jsonl    a line a job: outputs, name, command    (before sbatch)
@@ -30,13 +30,13 @@ class JobRecord(NamedTuple):
     """One job as it was submitted.
 
     Attributes:
-        outputs: its files, as the workflow names them; what identifies the job.
-        name: what it does, in the user's words.
-        logs: its own log files.
+        outputs: its output files, as the workflow names them; they identify the job.
+        name: a description for people.
+        logs: its log files.
         command: the shell command.
-        environment: variables beside those of the submitting process.
-        checkpoint: file whose content tells progress, or None.
-        earlier_marks: its checkpoint's digests at its starts in earlier batches.
+        environment: variables in addition to those of the submitting process.
+        checkpoint: a file whose content changes with progress, or None.
+        earlier_marks: digests of its checkpoint at its starts in earlier batches.
     """
 
     outputs: tuple[str, ...]
@@ -85,15 +85,15 @@ class Batch:
         return job // self.jobs_per_task
 
     def external_id(self, job: int) -> str:
-        """Return the id by which SLURM and people know a job: 123_4."""
+        """Return SLURM's id of a job's task: 123_4."""
         return f"{self.array}_{self.task(job)}"
 
     def owns(self, comment: str) -> bool:
-        """Whether an array with this comment is this batch's; one without a comment is taken for it."""
+        """Return whether an array with this comment is this batch's; an array without a comment is taken for it."""
         return comment.split()[:1] in ([], [self.uuid])
 
     def give_up(self, job: int) -> bool:
-        """Record that a job will not be waited for, which keeps it from starting; False if it has ended meanwhile."""
+        """Record that a job is given up, so that it cannot start; return False if it has ended meanwhile."""
         record = json.dumps(
             {"code": EXIT_INTERRUPTED, "refused": "it had vanished", "host": "", "time": time.time()}
         )
@@ -105,7 +105,7 @@ class Batch:
         return True
 
     def read_exit(self, job: int) -> dict[str, Any] | None:
-        """Return how a job ended, or None; by its exact name, since a listing may be stale."""
+        """Return the exit record of a job, or None. It is read by its name, because a listing may be stale."""
         record = _read_json(exit_path(self.folder, job))
         return record if isinstance(record, dict) and isinstance(record.get("code"), int) else None
 
@@ -131,7 +131,7 @@ class Batch:
             return 0.0
 
     def list_ended(self) -> set[int]:
-        """Return the jobs whose end is seen in a listing; one that is missing may still have ended."""
+        """Return the jobs whose exit record is in a listing; others may have ended as well (stale NFS cache)."""
         try:
             names = os.listdir(self.folder)
         except OSError:
@@ -139,7 +139,7 @@ class Batch:
         return {int(name[:-5]) for name in names if name.endswith(".exit") and name[:-5].isdecimal()}
 
     def find_array(self) -> str | None:
-        """Return the array's id as the tasks that started wrote it, or None."""
+        """Return the array's id from the records of its tasks, or None if no task has started."""
         try:
             names = os.listdir(self.folder)
         except OSError:
@@ -155,16 +155,16 @@ class Batch:
         return None
 
     def log(self, job: int) -> Path:
-        """Return what the job's task said itself."""
+        """Return the path of the task's log."""
         return log_path(self.folder, str(self.array), self.task(job))
 
     def record_array(self, array: str) -> None:
-        """Keep the array's job id."""
+        """Write the array's job id."""
         self.array = array
         _write_json(self.folder / "array.json", {"job_id": array, "time": time.time()})
 
     def abandon(self, why: str) -> None:
-        """Raise the fence: no task of this batch that starts from now on does anything."""
+        """Raise the fence: tasks of this batch that start from now on do nothing."""
         _write_json(self.folder / "abandoned", {"why": why, "time": time.time()})
 
     def readopt(self) -> None:
@@ -173,7 +173,7 @@ class Batch:
 
     @property
     def abandoned_because(self) -> str:
-        """Why the fence is up; "" where it is not, or does not say."""
+        """Why the fence is up; "" without a fence or a reason."""
         record = _read_json(self.folder / "abandoned")
         return str(record.get("why", "")) if isinstance(record, dict) else ""
 
@@ -183,7 +183,7 @@ class Batch:
         return (self.folder / "abandoned").exists()
 
     def collect(self, jobs: Sequence[int]) -> None:
-        """Note that the workflow has recorded these jobs as done, and remove what they left here."""
+        """Note that the workflow has recorded these jobs as done, and remove their records."""
         with (self.folder / "collected").open("a") as file:
             file.write("".join(f"\n{job}." for job in jobs))  # a number that a full disk cuts short is none
         self.collected.update(jobs)
@@ -202,7 +202,7 @@ class Batch:
 
 
 class Place(NamedTuple):
-    """Where a job's latest submission stands."""
+    """The place of a job in a batch."""
 
     batch: Batch
     number: int
@@ -220,10 +220,10 @@ def write_batch(
 
     Args:
         folder: the executor's folder.
-        jobs: what is submitted.
-        parameters: how, as sbatch gets it.
+        jobs: the jobs of the batch.
+        parameters: the parameters of sbatch.
         jobs_per_task: jobs side by side in one task.
-        header: what the nodes need besides: shell, directory, umask, requeues.
+        header: further fields that the nodes need: shell, directory, umask, requeues.
 
     Raises:
         OSError: the disk is full, or the folder cannot be written; nothing is left behind.
@@ -255,10 +255,10 @@ def write_batch(
 
 
 def read_batches(folder: Path) -> list[Batch]:
-    """Return every batch on record, the oldest first; what a kill left half-written was never submitted.
+    """Return every batch on record, the oldest first. A half-written record was never submitted, and is left out.
 
     Raises:
-        OSError: the records cannot be read; taking that for none would submit everything twice.
+        OSError: the records cannot be read. Without this error, every job would be submitted twice.
     """
     batches = []
     try:
@@ -326,7 +326,7 @@ def _read_numbers(path: Path) -> set[int]:
 
 
 def _read_record(path: Path) -> Any:
-    """Read a record; None where there is none or a torn one. Any other error is told: what is on record counts."""
+    """Return a record; None if it is missing or torn. Any other error is raised, because the record may exist."""
     try:
         return json.loads(path.read_bytes())
     except (FileNotFoundError, NotADirectoryError, ValueError):

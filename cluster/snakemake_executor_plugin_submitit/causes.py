@@ -1,4 +1,4 @@
-"""Why a job ended, and what follows from it: a pure function of what the node, SLURM and the log say."""
+"""The cause of a job's end: a pure function of the node's exit record, SLURM's record and the log."""
 
 import re
 import signal
@@ -12,7 +12,7 @@ __all__ = ["Cause", "Verdict", "judge"]
 
 
 class Cause(Enum):
-    """How a job ended; the value says it in words."""
+    """How a job ended; the value is a description."""
 
     SUCCESS = "done"
     EXIT_CODE = "failed"
@@ -30,7 +30,7 @@ class Cause(Enum):
 
     @property
     def goes_on(self) -> bool:
-        """Whether the job is submitted again from its checkpoint."""
+        """Whether a job with this cause is submitted again and goes on from its checkpoint."""
         return self in {
             Cause.TIMEOUT,
             Cause.PREEMPTED,
@@ -42,7 +42,7 @@ class Cause(Enum):
 
 
 class Verdict(NamedTuple):
-    """The cause, a sentence for people, and the nodes to stay away from."""
+    """The cause, a sentence for people, and the nodes to avoid at the next submission."""
 
     cause: Cause
     sentence: str
@@ -53,7 +53,7 @@ OUT_OF_MEMORY = re.compile(
     r"oom[-_ ]?kill|exceeded (job |step )?memory limit|memory limit.*exceeded|out[- ]of[- ]memory handler",
     re.IGNORECASE,
 )
-"""What slurmstepd and the kernel say of a job that took too much; Python's own MemoryError is an ordinary exit."""
+"""Messages of slurmstepd and the kernel for a job that used too much memory; a MemoryError is an ordinary exit."""
 
 
 def judge(
@@ -66,21 +66,21 @@ def judge(
     alone_unknown: bool = False,
     logged: bool = False,
 ) -> Verdict:
-    """Return why a job that is no longer queued ended.
+    """Return the cause of the end of a job that left the queue.
 
-    What the job left on the disk counts first, then the accounting, then what was printed.
+    The exit record counts first, then the accounting, then the log.
 
     Args:
-        exit_record: the file that the node wrote at the job's end, or None.
-        accounted: SLURM's record of its task, or None where accounting is off or knows nothing.
-        said: the last lines of the task's own log.
-        memory_mb: what was asked for.
-        started: whether the node left anything at all in the shared folder.
+        exit_record: the record that the node wrote at the job's end, or None.
+        accounted: SLURM's record of the task, or None without one.
+        said: the last lines of the task's log.
+        memory_mb: the memory that was asked for, in MB.
+        started: whether the node wrote anything into the shared folder.
         fenced: whether the batch was given up before the job started.
-        alone_unknown: whether SLURM knows the siblings in the array and not this task, which never ran: what a
-            scancel of a waiting task leaves.
-        logged: whether the task's own log is in the shared folder: a task that is ended in its first moments has
-            noted no start, and the folder is in order.
+        alone_unknown: whether SLURM knows other tasks of the array but not this one. A waiting task that was
+            cancelled with scancel looks like that.
+        logged: whether the task's log exists. A task that is killed in its first moments has a log and no start
+            record; the folder is then in order.
     """
     if exit_record is not None:
         return _judge_exit(exit_record, accounted, said, memory_mb)
@@ -104,7 +104,7 @@ def judge(
     if state == "FAILED" and accounted:
         if not started and not logged:
             return _unseen(on, nodes)
-        # a job's own end is always on record: here the task itself was ended from outside
+        # The end of a job is always on record. Without a record, the task itself was killed from outside.
         how = _signal_name(accounted.signal) if accounted.signal else f"exit code {accounted.exit_code}"
         return Verdict(Cause.INTERRUPTED, f"its task was ended{on} ({how}) before it could record anything")
     if fenced and not started:

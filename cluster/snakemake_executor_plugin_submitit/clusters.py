@@ -1,4 +1,4 @@
-"""Where batches go: to SLURM as an array, to processes of this machine, or into this very process. All by submitit."""
+"""The targets of batches, all through submitit: SLURM arrays, processes of this machine, or this process."""
 
 import hashlib
 import os
@@ -38,7 +38,7 @@ __all__ = [
 
 
 class Cluster(Protocol):
-    """What the dispatcher asks of a cluster."""
+    """The operations that the dispatcher needs from a cluster."""
 
     def submit(self, batch: Batch, name: str, comment: str) -> str:
         """Submit a batch and return its id; raises Unavailable or Refused."""
@@ -53,20 +53,20 @@ class Cluster(Protocol):
         """Return the tasks that have not ended, by a second way that shows what `queued` may leave out."""
 
     def accounted(self, arrays: Iterable[str]) -> dict[TaskId, Accounted]:
-        """Return how tasks ended, where that is known."""
+        """Return the records of tasks, as far as the cluster keeps accounts."""
 
     def arrays_by_comment(self) -> dict[str, str]:
-        """Return what is submitted, by the batches' uuids."""
+        """Return the ids of submitted arrays by the uuids of their batches."""
 
     def cancel(self, tasks: list[str]) -> None:
         """Cancel arrays or tasks."""
 
     def release(self, task: str) -> None:
-        """Let a held task go on waiting."""
+        """Release a held task, so that it waits for a node again."""
 
 
 def install_runner(folder: Path) -> Path:
-    """Copy the node's program beside the batches, under its content's name, and return the copy."""
+    """Copy the node's program beside the batches, under a name with its hash, and return the path of the copy."""
     source = Path(task_module.__file__).read_bytes()
     target = folder / f"task-{hashlib.sha256(source).hexdigest()[:12]}.py"
     if not target.exists():
@@ -77,7 +77,15 @@ def install_runner(folder: Path) -> Path:
 
 
 def make_cluster(kind: str, folder: Path, setup: list[str], parallelism: int, slurm: Slurm) -> Cluster:
-    """Return the cluster of this kind: slurm, local or debug."""
+    """Return the cluster of this kind.
+
+    Args:
+        kind: slurm, local or debug.
+        folder: the executor's folder.
+        setup: shell lines that run on the node before a job.
+        parallelism: the most tasks of one array at the same time; 0 for no limit.
+        slurm: the SLURM to ask.
+    """
     if kind == "slurm":
         return SlurmCluster(install_runner(folder), setup, parallelism, slurm)
     if kind == "local":
@@ -86,7 +94,7 @@ def make_cluster(kind: str, folder: Path, setup: list[str], parallelism: int, sl
 
 
 SECONDS_FOR_SBATCH = 300
-"""sbatch itself waits and tries again when the controller is busy."""
+"""Seconds until sbatch is stopped. sbatch itself waits and tries again while the controller is busy."""
 
 # python -I -S starts in 10 ms, submitit's own entry with its pickle in 150; and a pickle that is renamed after sbatch
 # is lost with a head that is killed in between.
@@ -94,7 +102,7 @@ _PYTHON = shlex.join([sys.executable, "-I", "-S", "-u"])
 
 
 class SlurmCluster:
-    """SLURM, through submitit's sbatch script with our own program in it."""
+    """SLURM, through submitit's sbatch script with this package's program in it."""
 
     def __init__(self, runner: Path, setup: list[str], parallelism: int, slurm: Slurm) -> None:
         self.runner, self.setup, self.parallelism, self.slurm = runner, setup, parallelism, slurm
@@ -108,7 +116,7 @@ class SlurmCluster:
 
         Raises:
             Unavailable: the controller is away or the queue full.
-            Refused: sbatch says no, with what it says.
+            Refused: sbatch refuses; the message is that of sbatch.
         """
         executor = _array_executor(self.runner)(batch.folder)
         parameters = {**batch.parameters, "job_name": name, "comment": comment, "wckey": None}
@@ -139,7 +147,7 @@ class SlurmCluster:
 
 
 def _sbatch_said(text: str) -> str:
-    """Return sbatch's own lines of an error; all of it where there are none."""
+    """Return the lines of an error that sbatch wrote; without such lines, the end of the error."""
     lines = [
         line.partition("sbatch: error: ")[2] or line for line in text.splitlines() if "sbatch: error:" in line
     ]
@@ -147,7 +155,7 @@ def _sbatch_said(text: str) -> str:
 
 
 def _array_executor(runner: Path) -> Any:
-    """Return submitit's SLURM executor, running our program; submitit is imported when the first array goes out."""
+    """Return submitit's SLURM executor with this package's program; submitit is imported with the first array."""
     from submitit.slurm.slurm import SlurmExecutor
 
     class ArrayExecutor(SlurmExecutor):
@@ -171,7 +179,7 @@ def _array_executor(runner: Path) -> Any:
 
 
 class LocalCluster:
-    """Processes of this machine; they outlive the head."""
+    """Processes of this machine, which outlive the head."""
 
     def __init__(self, runner: Path, setup: list[str]) -> None:
         self.runner, self.setup = runner, setup
@@ -182,7 +190,7 @@ class LocalCluster:
         return 1
 
     def submit(self, batch: Batch, name: str, comment: str) -> str:
-        """Start submitit's local controller with our program."""
+        """Start submitit's local controller with this package's program."""
         from submitit.local.local import LocalExecutor
 
         executor = LocalExecutor(batch.folder)
@@ -193,7 +201,7 @@ class LocalCluster:
             stderr_to_stdout=True,
         )
         folder = shlex.quote(str(batch.folder))
-        # submitit's own setup lines leave a shell between us and its controller, and no signal gets past that
+        # submitit's own setup lines would leave a shell in between that passes no signal on.
         lines = [
             f'exec >> {folder}/"$SUBMITIT_LOCAL_JOB_ID"_0_0_log.out 2>&1',
             *self.setup,
@@ -204,21 +212,21 @@ class LocalCluster:
         return str(job.job_id)
 
     def queued(self, arrays: Iterable[str]) -> dict[TaskId, Queued]:
-        """Return the processes that are alive, zombies not counted."""
+        """Return the living processes, without zombies."""
         for process in self.processes.values():
             process.poll()
         return {(array, 0): Queued("RUNNING") for array in set(arrays) if _is_controller(array)}
 
     def look_up(self, arrays: Iterable[str]) -> dict[TaskId, Queued]:
-        """There is no second way."""
+        """Return nothing: `queued` sees every process."""
         return {}
 
     def accounted(self, arrays: Iterable[str]) -> dict[TaskId, Accounted]:
-        """Nobody keeps accounts."""
+        """Return nothing: there are no accounts."""
         return {}
 
     def arrays_by_comment(self) -> dict[str, str]:
-        """A process has no comment."""
+        """Return nothing: a process has no comment."""
         return {}
 
     def cancel(self, tasks: list[str]) -> None:
@@ -229,7 +237,7 @@ class LocalCluster:
                 os.kill(int(pid), 15)
 
     def release(self, task: str) -> None:
-        """Nothing is held."""
+        """Do nothing: no task is held."""
 
 
 def _is_controller(pid: str) -> bool:
@@ -240,7 +248,7 @@ def _is_controller(pid: str) -> bool:
 
 
 class DebugCluster:
-    """This very process, one job after the other."""
+    """This process, which runs one job after the other."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -258,26 +266,26 @@ class DebugCluster:
         return f"{os.getpid()}{self.count:06d}"
 
     def queued(self, arrays: Iterable[str]) -> dict[TaskId, Queued]:
-        """Everything has ended."""
+        """Return nothing: every job has ended."""
         return {}
 
     def look_up(self, arrays: Iterable[str]) -> dict[TaskId, Queued]:
-        """There is no second way."""
+        """Return nothing: `queued` sees every process."""
         return {}
 
     def accounted(self, arrays: Iterable[str]) -> dict[TaskId, Accounted]:
-        """Nobody keeps accounts."""
+        """Return nothing: there are no accounts."""
         return {}
 
     def arrays_by_comment(self) -> dict[str, str]:
-        """Nothing is queued."""
+        """Return nothing: no job waits."""
         return {}
 
     def cancel(self, tasks: list[str]) -> None:
-        """Nothing is running."""
+        """Do nothing: no job runs."""
 
     def release(self, task: str) -> None:
-        """Nothing is held."""
+        """Do nothing: no task is held."""
 
 
 def program_missing() -> str | None:

@@ -1,4 +1,4 @@
-"""What a Snakemake job runs on a node: its own shell command, or a remote Snakemake where that is not enough."""
+"""The command of a Snakemake job on a node: its own shell command, or a remote Snakemake if that is not enough."""
 
 import os
 from collections.abc import Mapping
@@ -14,13 +14,13 @@ THREAD_VARIABLES = (
     "VECLIB_MAXIMUM_THREADS",
     "NUMEXPR_NUM_THREADS",
 )
-"""What Snakemake sets before it runs a shell command."""
+"""Variables that Snakemake sets before it runs a shell command."""
 
 
 def needs_snakemake(job: Any) -> str | None:
-    """Return why a job's shell command alone does not do, or None where it does.
+    """Return why a job's shell command alone is not enough, or None if it is enough.
 
-    Then a Snakemake is started on the node, as other executors do (2 to 3 s a job).
+    With a reason, a Snakemake is started on the node, as other executors do (2 to 3 s a job).
     """
     if not job.is_shell:
         return "it has no shell command"
@@ -39,7 +39,7 @@ def needs_snakemake(job: Any) -> str | None:
 
 
 def job_environment(threads: int, snapshots: str, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """Return the variables a job gets beside those of the submitting process.
+    """Return the variables that a job gets in addition to those of the submitting process.
 
     Args:
         threads: the rule's threads.
@@ -53,7 +53,7 @@ def job_environment(threads: int, snapshots: str, environ: Mapping[str, str] = o
 
 
 def describe_job(job: Any) -> str:
-    """Return what a job does in the user's words: the rule's message, else the rule with its wildcards."""
+    """Return a description of a job: the rule's message, or the rule with its wildcards."""
     if job.message:
         return " ".join(str(job.message).split())
     wildcards = ", ".join(f"{name}={value}" for name, value in job.wildcards_dict.items())

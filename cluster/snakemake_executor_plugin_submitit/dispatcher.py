@@ -1,7 +1,7 @@
-"""Keeps jobs and cluster in step: adopts what is there, submits what is missing, watches, and acts on every end.
+"""The dispatcher adopts running jobs, submits missing ones, watches them, and acts on every end.
 
-It knows neither Snakemake nor a model. All its state that matters is on the disk or in SLURM, so that a head may die
-between any two lines, and the next one goes on.
+It knows neither Snakemake nor a model. Everything that must survive is on the disk or in SLURM: a head may die between
+any two lines, and the next head goes on.
 """
 
 import logging
@@ -33,12 +33,12 @@ class Dispatcher:
     """The sweep's jobs on one cluster.
 
     Args:
-        folder: of the batches, shared by all nodes.
-        cluster: where jobs run.
-        policy: how to decide.
-        header: what every batch's nodes need: shell, directory, umask.
-        explain: makes words of a refusal and the parameters that met it.
-        say: a logger; its lines are for people.
+        folder: the executor's folder, which all nodes share.
+        cluster: the cluster on which jobs run.
+        policy: limits, numbers of retries, and pauses.
+        header: fields of every batch record: shell, directory, umask.
+        explain: returns a message for a refusal of sbatch and the parameters that were refused.
+        say: the logger for people.
     """
 
     def __init__(
@@ -57,18 +57,18 @@ class Dispatcher:
         self.changed_at = time.monotonic()
         self.next_poll = self.next_submission = 0.0
         self.submission_pauses, self.poll_pauses = Backoff(), Backoff()
-        self.told: set[str] = set()
+        self.warned: set[str] = set()  # warnings that were given already
         self.seen = False
 
     def add(self, requests: Iterable[Request]) -> None:
-        """Want these jobs."""
+        """Add jobs that are wanted."""
         self.wanted.extend(requests)
 
     async def turn(self) -> list[Event]:
-        """Do what is due now, and return what happened.
+        """Submit and poll if that is due now, and return the events.
 
         Raises:
-            StopSweep: nothing more can be submitted as things are.
+            StopSweep: nothing more can be submitted before a person acts.
         """
         events: list[Event] = []
         try:
@@ -99,23 +99,23 @@ class Dispatcher:
                 self._collect_from_disk(events)
 
     def stop(self) -> None:
-        """Submit nothing more, not even the rest of this turn."""
+        """Submit nothing more, not even in the current turn."""
         self.submitter.stopping = True
 
     def _pause_after(self, unavailable: Exception, pauses: Backoff) -> float:
-        """Say that SLURM takes or answers nothing for now, and return when to ask again."""
+        """Warn that SLURM does not answer, and return when to ask again (monotonic seconds)."""
         seconds = pauses.grow()
         self.say.warning(f"{unavailable}; nothing is lost, the next try is in {seconds:.0f} s")
         return time.monotonic() + seconds
 
     def seconds_to_next_turn(self) -> float:
-        """Return how long nothing is due."""
+        """Return the seconds until a submission or a poll is due."""
         due = ([self.next_poll] if self.active else []) + ([self.next_submission] if self.wanted else [])
         return max(0.05, min(due) - time.monotonic()) if due else self.policy.poll_max
 
     @property
     def num_submitted(self) -> int:
-        """Jobs that are in the queue, or may be."""
+        """Number of jobs that are, or may be, in the queue."""
         return len(self.active) + sum(len(batch.jobs) for batch in self.submitter.unsettled)
 
     def arrays(self) -> list[str]:
@@ -123,10 +123,10 @@ class Dispatcher:
         return sorted({request.task[0] for request in self.active.values()})
 
     def cancel(self) -> int:
-        """Give up every batch, cancel its tasks, and return how many jobs that concerned.
+        """Give up every batch, cancel its tasks, and return the number of its jobs.
 
         Raises:
-            Unavailable, Refused: SLURM cannot be told; tasks that have not started will do nothing all the same.
+            Unavailable, Refused: SLURM does not answer. Tasks that have not started will do nothing all the same.
         """
         places = [request.place for request in self.active.values() if request.place is not None]
         unsettled = self.submitter.unsettled
@@ -140,7 +140,7 @@ class Dispatcher:
         return self.num_submitted
 
     def collect(self, requests: Iterable[Request]) -> None:
-        """The workflow has recorded these jobs: their records may go."""
+        """Remove the records of jobs whose results the workflow has recorded."""
         by_batch: dict[str, tuple[Batch, list[int]]] = {}
         for request in requests:
             earlier = self.submitter.superseded.pop(request.record.outputs, [])
@@ -183,7 +183,7 @@ class Dispatcher:
         self.next_poll = time.monotonic() + self._pause()
 
     def _collect_from_disk(self, events: list[Event]) -> None:
-        """What the jobs left counts first; a listing proves only what is in it."""
+        """Act on exit files first. A file missing from a directory listing may still exist (stale NFS cache)."""
         listed: dict[str, set[int]] = {}
         for request in list(self.active.values()):
             place = request.place
@@ -195,11 +195,11 @@ class Dispatcher:
             record = place.batch.read_exit(place.number)
             if (
                 record and record["code"] not in KILLED
-            ):  # who killed it, SLURM says when the task has left the queue
+            ):  # SLURM names the cause of a kill once the task has left the queue.
                 self._act(request, record, None, events)
 
     def _observe(self, request: Request, task: Queued) -> None:
-        """Tell of a job that went back into the queue, and of one that may wait there for ever."""
+        """Report a job that went back into the queue, and one that may wait there for ever."""
         if request.state not in ("", "PENDING") and task.state == "PENDING":
             why = last_lines([request.place.batch.log(request.place.number)], 1) if request.place else ""
             self.say.info(
@@ -212,9 +212,9 @@ class Dispatcher:
         if (
             task.state == "PENDING"
             and task.reason in HOPELESS
-            and f"{request.task[0]} {task.reason}" not in self.told
+            and f"{request.task[0]} {task.reason}" not in self.warned
         ):
-            self.told.add(f"{request.task[0]} {task.reason}")
+            self.warned.add(f"{request.task[0]} {task.reason}")
             self.say.warning(
                 f"array {request.task[0]} may wait for ever ({task.reason}): {HOPELESS[task.reason]}"
             )
@@ -222,7 +222,7 @@ class Dispatcher:
         request.ended_at, request.polls_since_end = None, 0
 
     def _release(self, request: Request) -> None:
-        """Let a job wait again that a node did not start; after so many times that is for a person to decide."""
+        """Release a job that a node did not start; after some releases, leave it to a person."""
         task = f"{request.task[0]}_{request.task[1]}"
         request.releases += 1
         if request.releases <= self.policy.requeues:
@@ -235,20 +235,20 @@ class Dispatcher:
             )
 
     def _check_clock(self, request: Request) -> None:
-        """Warn once a host whose clock differs from the file server's: Snakemake compares files by their times."""
+        """Warn once of a host whose clock differs from the file server's; Snakemake compares the times of files."""
         place = request.place
         assert place is not None
         for start in place.batch.read_starts(place.number)[-1:]:
             skew = place.batch.seconds_ahead(place.number, start)
-            if abs(skew) > 10 and f"clock {start.host}" not in self.told:
-                self.told.add(f"clock {start.host}")
+            if abs(skew) > 10 and f"clock {start.host}" not in self.warned:
+                self.warned.add(f"clock {start.host}")
                 self.say.warning(
                     f"the clock of {start.host} is {abs(skew):.0f} s {'ahead of' if skew > 0 else 'behind'} the file "
                     "server's: files may look older than what they were made from; tell the administrator"
                 )
 
     def _look_for_ends(self, gone: list[Request], events: list[Event]) -> None:
-        """Jobs that are no longer queued: by the file with their exact name, else by the accounting, twice."""
+        """Judge jobs that left the queue, by their exit file or else by the accounting after two polls."""
         silent = []
         for request in gone:
             place = request.place
@@ -260,7 +260,7 @@ class Dispatcher:
             request.polls_since_end += 1
             request.ended_at = request.ended_at or time.monotonic()
             silent.append(request)
-        # one poll is not believed: SLURM shows jobs that it requeues as failed for a moment, and files appear late
+        # One poll is no proof: SLURM shows a job that it requeues as failed for a moment, and files appear late.
         doubted = [request for request in silent if request.polls_since_end >= 2]
         accounts = self.cluster.accounted({request.task[0] for request in doubted}) if doubted else {}
         accounted_arrays = {array for array, _ in accounts}
@@ -289,8 +289,8 @@ class Dispatcher:
             if task is None or not request.owns(task):
                 gone.append(request)
                 continue
-            if f"hidden {request.task[0]}" not in self.told:
-                self.told.add(f"hidden {request.task[0]}")
+            if f"hidden {request.task[0]}" not in self.warned:
+                self.warned.add(f"hidden {request.task[0]}")
                 self.say.warning(
                     f"squeue does not list array {request.task[0]}, although the controller knows it; its jobs are "
                     "watched by what they write, and are not submitted again"
@@ -299,7 +299,7 @@ class Dispatcher:
         return gone
 
     def _is_believed(self, request: Request, account: Accounted | None) -> bool:
-        """Whether the accounting's word is this job's end, and not a lag behind or an earlier owner of its id."""
+        """Return whether the accounting's record is this job's end: not late, and not of an earlier job with its id."""
         place = request.place
         assert place is not None
         if account is None or account.state.split(" ")[0] in STILL_GOING:
@@ -316,11 +316,11 @@ class Dispatcher:
         events: list[Event],
         alone_unknown: bool = False,
     ) -> None:
-        """Do what follows from a job's end."""
+        """Report a job's end, or submit the job again."""
         assert request.place is not None
         verdict = self._judge(request, record, account, alone_unknown)
         again = verdict.cause.goes_on or verdict.cause is Cause.MEMORY
-        # SLURM may yet bring it back: giving it up keeps it from running beside its successor
+        # SLURM may still requeue the job. The record that gives it up keeps it from running beside its successor.
         if record is None and again and not request.place.batch.give_up(request.place.number):
             verdict = self._judge(request, request.place.batch.read_exit(request.place.number), account)
         if verdict.cause is Cause.UNSEEN and self._some_node_sees():
@@ -343,7 +343,7 @@ class Dispatcher:
             events.append(Event("failed", request, self._story(request, verdict)))
 
     def _some_node_sees(self) -> bool:
-        """Whether any task ever left a trace: then one that left none is its node's fault, not the folder's."""
+        """Return whether any task ever left a trace. If so, a task without a trace is its node's fault."""
         batches = {
             request.place.batch.uuid: request.place.batch for request in self.active.values() if request.place
         }
@@ -375,7 +375,7 @@ class Dispatcher:
         )
 
     def _goes_on(self, request: Request, verdict: Verdict) -> bool:
-        """Say whether a job is submitted again, and change what it asks for according to the cause."""
+        """Return whether a job is submitted again, and change its request according to the cause."""
         if verdict.cause is Cause.MEMORY:
             more = with_more_memory(request.parameters, 2)
             if more is None or request.memory_retries >= self.policy.memory_retries:
@@ -400,10 +400,10 @@ class Dispatcher:
         return True
 
     def _story(self, request: Request, verdict: Verdict, what_next: str = "") -> str:
-        """Return name, job id, cause, log and the log's last lines."""
+        """Return a message with name, job id, cause, log and the log's last lines."""
         assert request.place is not None
         logs = [Path(log) for log in request.record.logs] or [request.place.batch.log(request.place.number)]
         lines = last_lines([request.place.batch.log(request.place.number), *logs][::-1], 5)
-        told = f"\n{lines}" if lines else ""
+        log_end = f"\n{lines}" if lines else ""
         follows = f"; {what_next}" if what_next else ""
-        return f"{request.label}: {verdict.sentence}{follows}. Log: {', '.join(map(str, logs))}{told}\n"
+        return f"{request.label}: {verdict.sentence}{follows}. Log: {', '.join(map(str, logs))}{log_end}\n"

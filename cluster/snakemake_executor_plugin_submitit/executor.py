@@ -1,4 +1,4 @@
-"""Snakemake's side: hands ready jobs to the dispatcher's thread, reports what becomes of them, and leaves in order."""
+"""The executor class: it hands ready jobs to the dispatcher's thread and reports their ends to Snakemake."""
 
 import asyncio
 import contextlib
@@ -38,7 +38,7 @@ class Executor(RemoteExecutor):
     """
 
     dispatcher: Dispatcher | None = None
-    """Made with the first job; the polling thread may look before that."""
+    """Made with the first job; the polling thread may run before that."""
 
     def __init__(self, workflow: Any, logger: Any) -> None:
         # the base class starts the polling thread before it calls __post_init__
@@ -47,10 +47,10 @@ class Executor(RemoteExecutor):
         super().__init__(workflow, logger)
 
     def __post_init__(self) -> None:
-        """Look at what can be known before the first job is ready.
+        """Check what can be checked before the first job is ready.
 
         Raises:
-            WorkflowError: SLURM's programs are not there.
+            WorkflowError: SLURM's programs are missing.
         """
         settings = self.workflow.executor_settings
         self.folder = Path(settings.folder or ".snakemake/submitit").expanduser().absolute()
@@ -58,7 +58,7 @@ class Executor(RemoteExecutor):
         self.queue: list[Request] = []
         self.recorded: list[Request] = []
         self.requests: dict[JobExecutorInterface, Request] = {}
-        self.told_remote: set[str] = set()
+        self.rules_with_snakemake: set[str] = set()
         self.snapshots = ""
         self.leaving = ""
         if "%" in str(self.folder):
@@ -93,7 +93,7 @@ class Executor(RemoteExecutor):
         self.run_jobs([job])
 
     def handle_job_success(self, job: JobExecutorInterface) -> None:
-        """Snakemake has recorded the job: its record here may go."""
+        """Note that Snakemake has recorded the job, so that the record here can be removed."""
         request = self.requests.pop(job, None)
         if request is not None:
             with self.lock:
@@ -101,21 +101,21 @@ class Executor(RemoteExecutor):
             self._wake()
 
     def handle_job_error(self, job: JobExecutorInterface) -> None:
-        """The record stays, for `status` and for the next call."""
+        """Keep the record, for `status` and for the next call."""
         self.requests.pop(job, None)
 
     def shutdown(self) -> None:
         """Stop; jobs that are still in the queue stay there.
 
         Raises:
-            WorkflowError: some do. By a plain return Snakemake would go on to remove their empty output folders.
+            WorkflowError: jobs stay. After a plain return, Snakemake would remove their empty output folders.
         """
         self._stop()
         if count := self._num_active():
             raise WorkflowError(f"left {count} jobs in the queue; the same command takes them over")
 
     def cancel(self) -> None:
-        """Ctrl-C cancels what was submitted, unless told otherwise; whatever else ends the head leaves it.
+        """Cancel the submitted jobs after Ctrl-C, unless the setting says otherwise; after any other end leave them.
 
         Raises:
             WorkflowError: jobs are left in the queue.
@@ -144,7 +144,7 @@ class Executor(RemoteExecutor):
                     f"cancelled {count} jobs; their checkpoints are kept, the same command goes on from them"
                 )
                 return
-        if not isinstance(ended_by, Exception):  # an error is told by itself
+        if not isinstance(ended_by, Exception):  # Snakemake prints an error itself
             why = f" ({self.leaving})" if self.leaving else ""
             raise WorkflowError(f"left {count} jobs in the queue{why}; the same command takes them over")
 
@@ -166,7 +166,7 @@ class Executor(RemoteExecutor):
         self.lease.release()
 
     def cancel_jobs(self, active_jobs: list[SubmittedJobInfo]) -> None:
-        """All that is cancelled is cancelled in `cancel`, by arrays."""
+        """Do nothing: `cancel` cancels whole arrays."""
 
     def _start(self) -> None:
         """Take the lease and make the dispatcher.
@@ -216,7 +216,7 @@ class Executor(RemoteExecutor):
         raise SystemExit(128 + number)
 
     def _request(self, job: Any) -> Request:
-        """Return what the dispatcher needs to know of a job.
+        """Return the request for a job.
 
         Raises:
             WorkflowError: a group job, or a resource that sbatch cannot be given.
@@ -234,8 +234,8 @@ class Executor(RemoteExecutor):
         except ParameterError as error:
             raise WorkflowError(f"rule {job.rule.name}: resource {error}") from None
         reason = needs_snakemake(job)
-        if reason and job.rule.name not in self.told_remote:
-            self.told_remote.add(job.rule.name)
+        if reason and job.rule.name not in self.rules_with_snakemake:
+            self.rules_with_snakemake.add(job.rule.name)
             self.logger.info(f"rule {job.rule.name} starts a Snakemake of its own on the node: {reason}")
         from snakemake.shell import shell
 
@@ -270,7 +270,7 @@ class Executor(RemoteExecutor):
     async def check_active_jobs(
         self, active_jobs: list[SubmittedJobInfo]
     ) -> AsyncGenerator[SubmittedJobInfo, None]:
-        """Give the dispatcher its turn, report what happened, and yield the jobs that still run."""
+        """Give the dispatcher its turn, report the events, and yield the jobs that still run."""
         self.loop = asyncio.get_running_loop()
         dispatcher = self.dispatcher
         settled: set[int] = set()
@@ -356,11 +356,11 @@ def _require_configuration(slurm: Slurm) -> None:
 
 
 async def _nothing() -> None:
-    """A remote Snakemake prepares its job itself."""
+    """Do nothing: a remote Snakemake prepares its job itself."""
 
 
 def _umask() -> int:
-    """Return the process's umask; there is no way to ask but to set it."""
+    """Return the process's umask; it can only be read by setting it."""
     mask = os.umask(0o077)
     os.umask(mask)
     return mask

@@ -1,4 +1,4 @@
-"""sbatch's refusals and SLURM's pending reasons in words that say what to change."""
+"""Messages for refusals of sbatch and pending reasons of SLURM; they name the resource to change."""
 
 from collections.abc import Mapping
 from difflib import get_close_matches
@@ -23,22 +23,22 @@ HOPELESS = {
     "QOSMaxGRESPerJob": "the job asks for more GPUs than the quality of service allows",
     "AssocGrpGRES": "the account's GPUs are used up, or fewer than the job asks for",
 }
-"""Reasons for which a job may wait for ever, with what they mean."""
+"""Reasons for which a job may wait for ever, and their meaning."""
 
 
 def explain_refusal(said: str, parameters: Mapping[str, Any], slurm: Slurm | None) -> str:
-    """Return a message on why sbatch refused, what is valid, and which resource to change.
+    """Return a message with the reason of a refusal, the valid values, and the resource to change.
 
     Args:
-        said: sbatch's words.
-        parameters: what was asked for.
-        slurm: to ask what is valid; None where there is none to ask.
+        said: the message of sbatch.
+        parameters: the parameters of the submission.
+        slurm: the SLURM to ask for valid values; None without one.
     """
     lower = said.lower()
     limit = next((meaning for reason, meaning in HOPELESS.items() if reason in said), None)
     if limit is not None or "qos policy" in lower:
-        told = limit or "a limit of the account or the quality of service is exceeded"
-        return f"sbatch refused: {said}: {told}. Change the resources, now {_said(parameters)}"
+        meaning = limit or "a limit of the account or the quality of service is exceeded"
+        return f"sbatch refused: {said}: {meaning}. Change the resources, now {_said(parameters)}"
     if "invalid account" in lower:
         command = ["sacctmgr", "-n", "-P", "show", "associations", "where", "user=$USER", "format=account"]
         valid = slurm.names(_with_user(command)) if slurm else []
@@ -63,9 +63,9 @@ def explain_refusal(said: str, parameters: Mapping[str, Any], slurm: Slurm | Non
         or "processors" in lower
     ):
         nodes = slurm.names(["sinfo", "-h", "-o", "%R: %c CPUs, %m MB, %G"]) if slurm else []
-        there = f"; there are {'; '.join(nodes)}" if nodes else ""
-        wanted = f"No node has what was asked for ({_said(parameters)}){there}"
-        return f"sbatch refused: {said}. {wanted}. Change the resources"
+        offers = f"; the nodes are {'; '.join(nodes)}" if nodes else ""
+        mismatch = f"No node has what was asked for ({_said(parameters)}){offers}"
+        return f"sbatch refused: {said}. {mismatch}. Change the resources"
     if "time limit" in lower:
         return f"sbatch refused: {said}. Change the resource runtime (minutes), now {parameters.get('time')}"
     return f"sbatch refused: {said} (asked for: {_said(parameters)})"
@@ -74,10 +74,8 @@ def explain_refusal(said: str, parameters: Mapping[str, Any], slurm: Slurm | Non
 def _advice(said: str, resource: str, wanted: str, valid: list[str]) -> str:
     close = get_close_matches(wanted, valid, 1)
     nearest = f" (did you mean {close[0]}?)" if close else ""
-    there = f"; valid here: {', '.join(valid)}" if valid else ""
-    return (
-        f"sbatch refused: {said}. Change the resource {resource}, now {wanted or 'not set'!r}{nearest}{there}"
-    )
+    choices = f"; valid here: {', '.join(valid)}" if valid else ""
+    return f"sbatch refused: {said}. Change the resource {resource}, now {wanted or 'not set'!r}{nearest}{choices}"
 
 
 def _said(parameters: Mapping[str, Any]) -> str:

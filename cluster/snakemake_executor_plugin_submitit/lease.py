@@ -1,4 +1,4 @@
-"""One head at a time: a lease in the shared folder that beats while its holder lives, and needs no --unlock."""
+"""A lease in the shared folder that admits one head at a time; it expires with its holder and needs no --unlock."""
 
 import json
 import os
@@ -16,7 +16,7 @@ class RivalError(Exception):
 
 
 class Head(NamedTuple):
-    """Who has the lease of a folder; `silent` is the seconds since its last beat, by this host's clock."""
+    """The holder of a folder's lease; `silent` is the seconds since its last beat, by this host's clock."""
 
     host: str
     pid: int
@@ -25,7 +25,7 @@ class Head(NamedTuple):
 
 
 def read_head(folder: Path) -> Head | None:
-    """Return who has the lease, alive or not, or None; nothing is written, unlike where the lease is taken."""
+    """Return the holder of the lease, alive or dead, or None without one; nothing is written."""
     lease = Lease(folder)
     holder = lease._read()
     if holder is None:
@@ -42,10 +42,10 @@ def read_head(folder: Path) -> Head | None:
 class Lease:
     """A file with host, process and start time, touched every few seconds.
 
-    On this host the kernel says whether the holder lives; on another its beat does, timed by the file server's clock.
+    On this host the kernel knows whether the holder lives. On another host its beat tells, by the file server's clock.
 
     Args:
-        folder: what is leased.
+        folder: the folder that is leased.
         beat: seconds between two beats.
         patience: seconds without a beat after which a holder on another host counts as dead.
     """
@@ -56,7 +56,7 @@ class Lease:
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self.lost = False
-        """Whether another head has taken over, because this one was silent for too long."""
+        """Whether another head has taken over because this one was silent for too long."""
 
     def acquire(self) -> None:
         """Take the lease.
@@ -123,11 +123,11 @@ class Lease:
             try:
                 os.utime(self.path)
             except OSError:
-                time.sleep(1)  # a full or absent disk is for others to tell of
+                time.sleep(1)  # others report a full or absent disk
 
 
 def _born(pid: int) -> str | None:
-    """Return a living process's start time in ticks since boot: a number in use again is not taken for its holder."""
+    """Return the start time of a living process in ticks since boot; it tells apart two processes with one id."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         return None if fields[0] in "ZX" else fields[19]  # dead, and its parent does not ask after it

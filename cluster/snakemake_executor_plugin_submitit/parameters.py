@@ -1,4 +1,4 @@
-"""From a rule's resources to sbatch's parameters: pure, and strict about what may enter a batch script."""
+"""Conversion of a rule's resources to sbatch's parameters; it refuses text that could change the batch script."""
 
 import re
 import shlex
@@ -27,10 +27,10 @@ RESOURCES = {
     "qos": "quality of service",
     "slurm_extra": "further options of sbatch, e.g. --nice=100 --exclude=n7",
 }
-"""The resources that are understood; any other is the workflow's own affair."""
+"""The resources that the executor understands; it ignores all others."""
 
 TEXTS = {"slurm_partition": "partition", "slurm_account": "account", "constraint": "constraint", "qos": "qos"}
-"""Resource -> submitit's parameter, where the text goes as it is."""
+"""Resource -> submitit's parameter, for values that are passed on unchanged."""
 
 OURS = {
     *(
@@ -60,7 +60,7 @@ OURS = {
     *("qos", "nodes", "ntasks", "ntasks-per-node", "ntasks-per-core", "ntasks-per-socket", "ntasks-per-gpu"),
     *("clusters", "cluster-constraint", "hold", "quiet"),
 }
-"""What slurm_extra may not say: it is the executor's, has a resource of its own, or would run a job several times."""
+"""Options refused in slurm_extra: the executor sets them, a resource sets them, or they would run a job twice."""
 
 
 def sbatch_parameters(
@@ -69,10 +69,10 @@ def sbatch_parameters(
     """Return submitit's parameters for a job with these resources.
 
     Args:
-        resources: Snakemake's, strings and integers.
+        resources: the rule's resources, strings and integers.
         threads: the rule's threads.
         jobs_per_task: jobs side by side in one task; CPUs and memory grow with it, GPUs and time do not.
-        signal_seconds: how long before the time limit a job is told to save.
+        signal_seconds: how many seconds before the time limit a job is told to save.
 
     Raises:
         ParameterError: a value of the wrong kind, two that contradict each other, or one with control characters.
@@ -109,7 +109,12 @@ def sbatch_parameters(
 
 
 def with_more_memory(parameters: Mapping[str, Any], factor: float) -> dict[str, Any] | None:
-    """Return the parameters with more memory, or None where none was asked for."""
+    """Return the parameters with more memory, or None if they ask for no memory.
+
+    Args:
+        parameters: the parameters of sbatch.
+        factor: new memory over old memory.
+    """
     for key in ("mem", "mem_per_cpu"):
         if key in parameters:
             megabytes = int(str(parameters[key]).removesuffix("MB"))
@@ -118,7 +123,12 @@ def with_more_memory(parameters: Mapping[str, Any], factor: float) -> dict[str, 
 
 
 def without_nodes(parameters: Mapping[str, Any], nodes: Iterable[str]) -> dict[str, Any]:
-    """Return the parameters with further nodes excluded."""
+    """Return the parameters with further nodes excluded.
+
+    Args:
+        parameters: the parameters of sbatch.
+        nodes: names of nodes.
+    """
     extra = dict(parameters["additional_parameters"])
     listed = [node for node in str(parameters.get("exclude", extra.pop("exclude", ""))).split(",") if node]
     excluded = ",".join(dict.fromkeys([*listed, *nodes]))
@@ -126,9 +136,14 @@ def without_nodes(parameters: Mapping[str, Any], nodes: Iterable[str]) -> dict[s
 
 
 def describe_array(uuid: str, names: list[str]) -> tuple[str, str]:
-    """Return job name and comment of an array, in the words of its jobs: what is common, and from where to where.
+    """Return the name and the comment of an array.
 
-    The comment begins with the batch's uuid, by which an array is found again.
+    The name holds the words that all jobs share. The comment begins with the batch's uuid, by which an array is found
+    again, and goes on with the first and the last job.
+
+    Args:
+        uuid: the batch's name.
+        names: the names of its jobs.
     """
     words = [_plain(name).split() or ["job"] for name in names]
     others = [set(other) for other in words[1:]]

@@ -1,4 +1,4 @@
-"""What the dispatcher is asked for and what it answers."""
+"""Requests to the dispatcher, and the events with which it answers."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -12,19 +12,19 @@ __all__ = ["Event", "Policy", "Request", "StopSweep"]
 
 
 class StopSweep(Exception):
-    """A mistake that every further job would meet too; what runs is left running."""
+    """A mistake that every further job would meet too; running jobs are left alone."""
 
 
 class Policy(NamedTuple):
-    """How the dispatcher decides.
+    """Limits, numbers of retries, and pauses of the dispatcher.
 
     Attributes:
         array_size: most tasks of one array; 0: as many as SLURM takes.
         jobs_per_task: jobs side by side in one task.
         requeues: restarts in a row without progress before a job counts as stuck.
-        memory_retries: how often a job that ran out of memory gets twice as much.
+        memory_retries: how often a job that ran out of memory is submitted again with twice as much.
         poll_min, poll_max: bounds of the pause between two polls, in seconds.
-        vanished_after: seconds until a job that nobody knows of counts as gone.
+        vanished_after: seconds after which a job that is in no listing is looked up by its id, and may count as lost.
     """
 
     array_size: int = 0
@@ -38,14 +38,14 @@ class Policy(NamedTuple):
 
 @dataclass(eq=False)
 class Request:
-    """A job that is wanted, and where it stands.
+    """A wanted job and its state.
 
     Attributes:
-        record: what runs.
-        parameters: sbatch's.
-        prepare: awaited before a new submission, never before an adoption: it deletes old outputs.
-        adopts_success: whether an end on record counts; not so where the workflow wants the job anew.
-        handle: the caller's own object.
+        record: the job.
+        parameters: the parameters of sbatch.
+        prepare: deletes old outputs; awaited before a new submission, never before an adoption.
+        adopts_success: whether a recorded success counts. It does not if the workflow wants the job anew.
+        handle: an object of the caller.
     """
 
     record: JobRecord
@@ -66,7 +66,7 @@ class Request:
 
     @property
     def asked(self) -> dict[str, Any]:
-        """What sbatch is asked for: the parameters, away from nodes that failed."""
+        """The parameters for sbatch, with the failed nodes excluded."""
         return without_nodes(self.parameters, self.failed_nodes) if self.failed_nodes else self.parameters
 
     @property
@@ -83,18 +83,18 @@ class Request:
         return f"{self.record.name} (job {self.place.batch.external_id(self.place.number)})"
 
     def owns(self, task: Queued) -> bool:
-        """Whether a task in the queue is this job's: a controller that crashed gives job ids out twice."""
+        """Return whether a task in the queue is this job's; a controller that crashed gives job ids out twice."""
         return self.place is not None and self.place.batch.owns(task.comment)
 
     def submitted(self, place: Place) -> None:
-        """The job is in the queue, or was."""
+        """Note that the job is, or was, in the queue."""
         self.place, self.state, self.reason = place, "", ""
         self.ended_at, self.polls_since_end = None, 0
         self.is_prepared = False
 
 
 class Event(NamedTuple):
-    """What the caller hears of a request: submitted, succeeded or failed."""
+    """A change of a request; its kind is submitted, succeeded or failed."""
 
     kind: str
     request: Request

@@ -1,4 +1,4 @@
-"""Asking SLURM: what is queued, what has ended and how, what the cluster allows. Every malformed answer is survived."""
+"""Queries to SLURM: the queue, the accounting, the cluster's limits. A malformed answer breaks none of them."""
 
 import contextlib
 import os
@@ -25,7 +25,7 @@ TaskId = tuple[str, int]
 """Array and task: ("123", 4) for 123_4."""
 
 SECONDS = 60
-"""How long one of SLURM's programs may take to answer."""
+"""Seconds that one of SLURM's programs may take to answer."""
 
 AWAY = re.compile(
     r"unable to contact|socket timed out|connection refused|connection timed out|connection reset|zero bytes|"
@@ -33,33 +33,33 @@ AWAY = re.compile(
     r"protocol authentication|munge|communication|transport endpoint|slurmdbd|backup controller|standby",
     re.IGNORECASE,
 )
-"""What SLURM's programs say when the controller is away, starting, or too busy."""
+"""Messages of SLURM's programs while the controller is away, starting, or too busy."""
 
 FULL = re.compile(
     r"MaxSubmit|GrpSubmit|MaxJobCount|job submit limit|job queue full|unable to create job record|"
     r"temporarily unable to accept job|job creation temporarily disabled",
     re.IGNORECASE,
 )
-"""What sbatch says when the queue takes no more for now."""
+"""Messages of sbatch while the queue takes no more jobs."""
 
 OTHER_LIMIT = re.compile(r"\b(QOS|Assoc)(?!\w*Submit)\w+")
-"""A limit that waiting does not lift; sbatch's own sentence mentions the submit limit all the same."""
+"""A limit that waiting does not lift. The sentence of sbatch mentions the submit limit all the same."""
 
 
 class Unavailable(Exception):
-    """SLURM does not answer, or takes nothing for now; ask again later."""
+    """SLURM does not answer, or takes no jobs at the moment; the caller asks again later."""
 
 
 class QueueFull(Unavailable):
-    """The queue takes no more of this user's jobs for now."""
+    """The queue takes no more jobs of this user at the moment."""
 
 
 class Refused(Exception):
-    """SLURM answered, and says no; asking again does not help."""
+    """SLURM refused; asking again does not help."""
 
 
 class Queued(NamedTuple):
-    """A task in the queue: waiting, running or ending."""
+    """A task in the queue, which waits, runs or ends."""
 
     state: str
     reason: str = ""
@@ -69,7 +69,7 @@ class Queued(NamedTuple):
 
 
 class Accounted(NamedTuple):
-    """What the accounting says of a task; memory in MB, -1 where it is not known."""
+    """The accounting's record of a task; `max_rss_mb` is its memory in MB, -1 if unknown."""
 
     state: str
     exit_code: int
@@ -79,19 +79,19 @@ class Accounted(NamedTuple):
 
 
 STILL_GOING = {"PENDING", "RUNNING", "REQUEUED", "SUSPENDED", "RESIZING", "COMPLETING", "CONFIGURING"}
-"""States in which the accounting may lag behind the queue."""
+"""States of a task that has not ended."""
 
 Runner = Callable[[Sequence[str]], str]
 
 
 def run_program(command: Sequence[str]) -> str:
-    """Run one of SLURM's programs and return what it printed.
+    """Run one of SLURM's programs in a clean environment and return its output.
 
-    It has a session of its own: a Ctrl-C in the terminal is for the head to act on, not for a query in flight.
+    The program has a session of its own, so that a Ctrl-C in the terminal does not end a query.
 
     Raises:
-        Unavailable: it timed out or was killed, SLURM is away, or this machine has no process or memory to spare.
-        Refused: it is not there, or failed for another reason.
+        Unavailable: the program timed out or was killed, SLURM is away, or this machine has no process or memory left.
+        Refused: the program is missing, or failed for another reason.
     """
     # squeue cuts long lists of array tasks at 64 characters unless told otherwise
     environment = {
@@ -121,19 +121,19 @@ def run_program(command: Sequence[str]) -> str:
         return done.stdout
     if done.returncode < 0:
         raise Unavailable(f"{command[0]} was killed by signal {-done.returncode}")
-    said = done.stderr.strip() or done.stdout.strip() or f"exit {done.returncode}"
-    raise (Unavailable if AWAY.search(said) else Refused)(f"{command[0]}: {said}")
+    message = done.stderr.strip() or done.stdout.strip() or f"exit {done.returncode}"
+    raise (Unavailable if AWAY.search(message) else Refused)(f"{command[0]}: {message}")
 
 
 class Slurm:
-    """The programs of one cluster; `run` is replaced in tests."""
+    """The programs of one cluster; tests replace `run`."""
 
     def __init__(self, run: Runner = run_program) -> None:
         self.run = run
         self._configuration: dict[str, str] | None = None
 
     def configuration(self) -> dict[str, str]:
-        """Return `scontrol show config`, asked once.
+        """Return the pairs of `scontrol show config`, which is called once.
 
         Raises:
             Unavailable, Refused: see `run_program`.
@@ -145,21 +145,21 @@ class Slurm:
         return self._configuration
 
     def max_array_size(self) -> int:
-        """Return the most tasks of one array (1001 is SLURM's default)."""
+        """Return the largest number of tasks in one array (MaxArraySize; SLURM's default is 1001)."""
         value = self.configuration().get("MaxArraySize", "")
         return max(1, int(value)) if re.fullmatch(r"[0-9]{1,9}", value) else 1001
 
     def has_accounting(self) -> bool:
-        """Say whether sacct can know of ended jobs."""
+        """Return whether the cluster keeps accounts that sacct can read."""
         kind = self.configuration().get("AccountingStorageType", "")
         return kind not in ("", "(null)") and "none" not in kind
 
     def requeues_by_default(self) -> bool:
-        """Say whether jobs are requeued unless they refuse (JobRequeue)."""
+        """Return whether SLURM requeues jobs by default (JobRequeue)."""
         return self.configuration().get("JobRequeue", "1") != "0"
 
     def queued(self, arrays: Iterable[str]) -> dict[TaskId, Queued]:
-        """Return every task of these arrays that has not ended; one query for all.
+        """Return every task of these arrays that has not ended; one query serves all arrays.
 
         Raises:
             Unavailable, Refused: see `run_program`.
@@ -174,19 +174,19 @@ class Slurm:
             if "invalid job id" in str(refused).lower():  # all of them are long gone
                 return {}
             raise
-        found: dict[TaskId, Queued] = {}
+        queue: dict[TaskId, Queued] = {}
         for line in answer.splitlines():
             fields = line.strip().split("|", 5)
             tasks = parse_task_ids(fields[0])
             if len(fields) >= 5 and tasks:
                 comment = "".join(fields[5:]).replace("(null)", "")
-                found.update(
+                queue.update(
                     dict.fromkeys(tasks, Queued(fields[1], fields[4], fields[2], fields[3], comment))
                 )
             # a task left out would look gone, and be submitted again
             elif fields[0].partition("_")[0] in ids:
                 raise Unavailable(f"squeue: {line.strip()!r} is not understood")
-        return found
+        return queue
 
     def look_up(self, arrays: Iterable[str]) -> dict[TaskId, Queued]:
         """Return the tasks of these arrays that the controller, asked for each array by its id, does not call ended.
@@ -219,7 +219,7 @@ class Slurm:
         return alive
 
     def accounted(self, arrays: Iterable[str]) -> dict[TaskId, Accounted]:
-        """Return what the accounting knows of these arrays' tasks; one query for all.
+        """Return the accounting's records of these arrays' tasks; one query serves all arrays.
 
         Raises:
             Unavailable, Refused: see `run_program`.
@@ -234,7 +234,7 @@ class Slurm:
             answer = self.run(["sacct", "-n", "-P", "-j", ",".join(ids), "-o", columns])
         except Refused:  # not installed here, or not for this user: the controller remembers ends for a while
             return self._remembered(ids)
-        found: dict[TaskId, Accounted] = {}
+        accounts: dict[TaskId, Accounted] = {}
         memory: dict[TaskId, float] = {}
         for line in answer.splitlines():
             fields = line.strip().split("|")
@@ -246,23 +246,29 @@ class Slurm:
                     memory[task] = max(memory.get(task, -1.0), parse_megabytes(fields[4]))
                 else:
                     code, signal = parse_exit_code(fields[2])
-                    found[task] = Accounted(fields[1], code, signal, fields[3])
-        return {task: one._replace(max_rss_mb=memory.get(task, -1.0)) for task, one in found.items()}
+                    accounts[task] = Accounted(fields[1], code, signal, fields[3])
+        return {
+            task: account._replace(max_rss_mb=memory.get(task, -1.0)) for task, account in accounts.items()
+        }
 
     def _remembered(self, ids: Sequence[str]) -> dict[TaskId, Accounted]:
-        """Return what the controller remembers of ended tasks: states without exit codes, for MinJobAge seconds."""
+        """Return the states of tasks that the controller remembers, for MinJobAge seconds after their end.
+
+        The controller gives no exit codes.
+        """
         try:
             answer = self.run(["squeue", "-a", "-h", "-t", "all", "-j", ",".join(ids), "-o", "%i|%T|%N"])
         except Refused as refused:
             if "invalid job id" in str(refused).lower():
                 return {}
             raise
-        found: dict[TaskId, Accounted] = {}
+        accounts: dict[TaskId, Accounted] = {}
         for line in answer.splitlines():
             fields = line.strip().split("|")
             if len(fields) == 3:
-                found.update(dict.fromkeys(parse_task_ids(fields[0]), Accounted(fields[1], 0, 0, fields[2])))
-        return found
+                account = Accounted(fields[1], 0, 0, fields[2])
+                accounts.update(dict.fromkeys(parse_task_ids(fields[0]), account))
+        return accounts
 
     def arrays_by_comment(self) -> dict[str, str]:
         """Return the job ids of this user's queued arrays by the first word of their comment.
@@ -277,7 +283,7 @@ class Slurm:
         }
 
     def cancel(self, tasks: Sequence[str]) -> None:
-        """Cancel arrays or tasks by their ids; what has ended already is no error.
+        """Cancel arrays or tasks by their ids; a task that has ended already is no error.
 
         Raises:
             Unavailable, Refused: see `run_program`.
@@ -290,12 +296,12 @@ class Slurm:
                     raise
 
     def release(self, task: str) -> None:
-        """Let a held task wait for a node again; where only an administrator may, it stays held."""
+        """Release a held task; if only an administrator may do that, it stays held."""
         with contextlib.suppress(Refused):
             self.run(["scontrol", "release", task])
 
     def names(self, command: Sequence[str]) -> list[str]:
-        """Return the names that a listing prints, for a message on what is valid; empty where it fails."""
+        """Return the names that a command lists, for a message on valid values; an empty list if it fails."""
         try:
             return sorted({line.strip() for line in self.run(command).splitlines() if line.strip()})
         except (Unavailable, Refused):
@@ -311,32 +317,32 @@ _RANGE = re.compile(
 
 
 def parse_task_ids(text: str) -> list[TaskId]:
-    """Return the tasks that `12`, `12_3` or `12_[0,2,5-9%4]` names; none for anything else."""
+    """Return the tasks that `12`, `12_3` or `12_[0,2,5-9%4]` names; an empty list for any other text."""
     match = _TASKS.fullmatch(text.strip())
     if match is None:
         return []
     array = match["array"]
     if match["tasks"] is None:
         return [(array, int(match["task"] or 0))]
-    found: list[TaskId] = []
+    task_ids: list[TaskId] = []
     for part in match["tasks"].split(","):
         bounds = _RANGE.fullmatch(part)
         if bounds is None:
             return []
         first = int(bounds[1])
         last, step = int(bounds[2] or first), int(bounds[3] or 1)
-        found.extend((array, task) for task in range(first, last + 1, max(step, 1)))
-    return found
+        task_ids.extend((array, task) for task in range(first, last + 1, max(step, 1)))
+    return task_ids
 
 
 def parse_exit_code(text: str) -> tuple[int, int]:
-    """Return exit code and signal of `1:0`; (0, 0) for anything else."""
+    """Return exit code and signal of `1:0`; (0, 0) for any other text."""
     match = re.fullmatch(r"(\d{1,9}):(\d{1,9})", text.strip(), re.ASCII)
     return (int(match[1]), int(match[2])) if match else (0, 0)
 
 
 def parse_megabytes(text: str) -> float:
-    """Return the megabytes of `123456K`, `1.5G` or bytes without a unit; -1 for anything else."""
+    """Return the megabytes of `123456K`, `1.5G` or bytes without a unit; -1 for any other text."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)([KMGT]?)", text.strip(), re.ASCII)
     if match is None:
         return -1.0

@@ -1,4 +1,7 @@
-"""Adopting and submitting: the record first, then sbatch, then the job id, so that a kill between two loses nothing."""
+"""Adoption and submission of jobs.
+
+The record is written before sbatch is called, and the job id after it. A kill between two steps loses nothing.
+"""
 
 import logging
 import os
@@ -24,13 +27,19 @@ __all__ = ["Submitter"]
 UNSETTLED = "it is not known whether it was submitted"
 
 MAY_RETURN = STILL_GOING | {"NODE_FAIL", "PREEMPTED"}
-"""States of a job out of the queue that SLURM may be about to requeue; whoever watches it sees what becomes of it."""
+"""States of a job outside the queue that SLURM may requeue at any moment; it is watched, not submitted again."""
 
 
 class Submitter:
-    """Turns wanted jobs into arrays, unless an earlier head already did.
+    """Turns wanted jobs into arrays, unless an earlier head submitted them.
 
-    Args: see `Dispatcher`.
+    Args:
+        folder: the executor's folder, which all nodes share.
+        cluster: the cluster to submit to.
+        policy: the limits of arrays, and the numbers of requeues.
+        header: fields of every batch record: shell, directory, umask.
+        explain: returns a message for a refusal of sbatch and the parameters that were refused.
+        say: the logger for people.
     """
 
     def __init__(
@@ -44,26 +53,31 @@ class Submitter:
     ) -> None:
         self.folder, self.cluster, self.policy, self.header = folder, cluster, policy, header
         self.explain, self.say = explain, say
-        self.known: dict[tuple[str, ...], Place] | None = None
+        self.latest: dict[tuple[str, ...], Place] | None = (
+            None  # outputs -> latest submission; None: not read yet
+        )
         self.unsettled: list[Batch] = []  # sbatch gave no answer
         self.superseded: dict[tuple[str, ...], list[Place]] = {}  # earlier submissions of a job
         self.room: int | None = None  # tasks that the queue took when it was full
         self.stopping = False
 
     async def submit(self, wanted: list[Request], events: list[Event]) -> None:
-        """Adopt or submit what is wanted, as far as possible now; each event tells of one that is settled.
+        """Adopt or submit the wanted jobs, as far as that is possible now.
+
+        Args:
+            wanted: the jobs.
+            events: receives one event for each job that was submitted, adopted or failed.
 
         Raises:
-            Unavailable: SLURM is away or the queue full; what has no event is still wanted.
+            Unavailable: SLURM is away or the queue is full. A job without an event is still wanted.
             StopSweep: sbatch refuses, or the record cannot be written.
         """
-        if self.known is None:
-            self.known = self._read_known()
+        if self.latest is None:
+            self.latest = self._read_latest()
         if self.unsettled:
             self._resolve(self.unsettled)
             self.unsettled = []
-        anew = self._adopt(wanted, events)
-        for alike in _alike(anew):
+        for alike in _alike(self._adopt(wanted, events)):
             while alike and not self.stopping:
                 size = self._array_size()
                 chunk, alike = alike[:size], alike[size:]
@@ -72,9 +86,9 @@ class Submitter:
                     events += self._submit(prepared)
 
     def _adopt(self, wanted: list[Request], events: list[Event]) -> list[Request]:
-        """Take over what is queued, running or has ended well; return what is to be submitted."""
-        assert self.known is not None
-        places = [(request, self.known.get(request.record.outputs)) for request in wanted]
+        """Take over the jobs that wait, run or ended well; return the jobs that must be submitted."""
+        assert self.latest is not None
+        places = [(request, self.latest.get(request.record.outputs)) for request in wanted]
         arrays = {place.batch.array for _, place in places if place and place.batch.array}
         queued = self.cluster.queued(arrays) if arrays else {}
         silent = {
@@ -84,27 +98,27 @@ class Submitter:
         }
         accounts = self.cluster.accounted(filter(None, silent)) if silent else {}
         queued = {**(self.cluster.look_up(filter(None, silent)) if silent else {}), **queued}
-        anew = []
+        unsubmitted = []
         cancelled: set[str] = set()
         adopted = 0
         for request, place in places:
             if place is None:
-                anew.append(request)
+                unsubmitted.append(request)
                 continue
             task = (str(place.batch.array), place.batch.task(place.number))
             account = accounts.get(task)
-            # of a job that has been judged already, only the queue says that it came back
+            # A job that has been judged already is alive again only if the queue lists it.
             may_return = MAY_RETURN if not request.restarts else set()
             stands = (task in queued and place.batch.owns(queued[task].comment)) or (
                 account is not None and account.state.split(" ")[0] in may_return
             )
             ended = place.batch.read_exit(place.number)
             if ended is None and not stands and not place.batch.give_up(place.number):
-                ended = place.batch.read_exit(place.number)  # it ended at this moment
+                ended = place.batch.read_exit(place.number)  # It ended at this moment.
             if ended is None and stands and place.batch.is_abandoned:
                 cancelled.add(
                     task[0]
-                )  # and still saving, or the controller was not told: its successor waits
+                )  # It still saves, or the controller was away at its cancellation. Its successor waits.
                 continue
             done = ended["code"] == 0 if ended else account is not None and account.state == "COMPLETED"
             finished = done and _counts(request)
@@ -113,39 +127,40 @@ class Submitter:
                 events.append(Event("submitted", request))
                 adopted += 1
             else:
-                anew.append(request)
+                unsubmitted.append(request)
         if cancelled:
             self.cluster.cancel(sorted(cancelled))
         if adopted:
             self.say.info(f"{adopted} jobs were submitted before and are taken over")
-        return anew
+        return unsubmitted
 
     def _is_silent(self, request: Request, place: Place, queued: dict[TaskId, Queued]) -> bool:
-        """Whether neither the queue nor the disk says how a job stands."""
+        """Return whether neither the queue nor the disk knows the state of a job."""
         batch = place.batch
         if batch.array is None or batch.is_abandoned:
             return False
-        found = queued.get((batch.array, batch.task(place.number)))
-        return (found is None or not batch.owns(found.comment)) and batch.read_exit(place.number) is None
+        task = queued.get((batch.array, batch.task(place.number)))
+        return (task is None or not batch.owns(task.comment)) and batch.read_exit(place.number) is None
 
-    def _read_known(self) -> dict[tuple[str, ...], Place]:
+    def _read_latest(self) -> dict[tuple[str, ...], Place]:
         batches = read_batches(self.folder)
         self._resolve([batch for batch in batches if batch.array is None])
-        known = index_latest(batches)
-        used = {place.batch.uuid for place in known.values()}
+        latest = index_latest(batches)
+        used = {place.batch.uuid for place in latest.values()}
         for batch in batches:
             if batch.uuid not in used:
                 batch.remove()  # all its jobs are done, or were submitted again later
                 continue
             for number, job in enumerate(batch.jobs):
-                if number not in batch.collected and known[job.outputs] != Place(batch, number):
+                if number not in batch.collected and latest[job.outputs] != Place(batch, number):
                     self.superseded.setdefault(job.outputs, []).append(Place(batch, number))
-        return known
+        return latest
 
     def _resolve(self, batches: list[Batch]) -> None:
-        """Find out whether batches without a job id were submitted; raise the fence before saying no.
+        """Find out whether batches without a job id were submitted.
 
-        The sbatch of a killed head may still be on its way: a task of it that starts later sees the fence.
+        The sbatch of a killed head may still be on its way. The fence is raised before a batch counts as not
+        submitted, and a task that starts later sees it.
         """
         if not batches:
             return
@@ -163,13 +178,13 @@ class Submitter:
                 batch.abandon("it was not found in the queue, and its jobs are submitted anew")  # for good
 
     def _array_size(self) -> int:
-        """Return the most jobs of the next array: as many as SLURM, the settings and a full queue allow."""
+        """Return the largest number of jobs in the next array: the least that SLURM, settings and queue allow."""
         limits = (self.cluster.max_tasks(), self.policy.array_size, self.room)
         return min(limit for limit in limits if limit) * self.policy.jobs_per_task
 
     def _submit(self, requests: list[Request]) -> list[Event]:
         """Submit one array."""
-        assert self.known is not None
+        assert self.latest is not None
         parameters = requests[0].asked
         batch = self._write(requests, parameters)
         name, comment = describe_array(batch.uuid, [request.record.name for request in requests])
@@ -180,9 +195,11 @@ class Submitter:
             batch.remove()
             raise
         except Unavailable:
-            # it may have arrived although no answer came: asked again before anything is submitted anew
+            # The array may exist although no answer came. The queue is asked before its jobs are submitted again.
             self.unsettled.append(batch)
-            self.known.update({request.record.outputs: Place(batch, n) for n, request in enumerate(requests)})
+            self.latest.update(
+                {request.record.outputs: Place(batch, n) for n, request in enumerate(requests)}
+            )
             raise
         except Refused as refused:
             batch.remove()
@@ -190,14 +207,14 @@ class Submitter:
                 for request in requests:
                     request.failed_nodes.clear()
                 raise Unavailable(f"{refused}: without the nodes that failed there are none left") from None
-            told = self.explain(str(refused), parameters)
+            message = self.explain(str(refused), parameters)
             if all(request.memory_retries for request in requests):
                 return [
-                    Event("failed", request, f"{request.record.name}: out of memory; {told}")
+                    Event("failed", request, f"{request.record.name}: out of memory; {message}")
                     for request in requests
                 ]
             raise StopSweep(
-                f"{told}. Nothing of this batch was submitted; what runs is left running"
+                f"{message}. Nothing of this batch was submitted; running jobs are left alone"
             ) from None
         batch.record_array(array)
         self.room = None if self.room is None else 2 * self.room
@@ -206,9 +223,9 @@ class Submitter:
         for number, request in enumerate(requests):
             place = Place(batch, number)
             request.submitted(place)
-            if before := self.known.get(request.record.outputs):
+            if before := self.latest.get(request.record.outputs):
                 self.superseded.setdefault(request.record.outputs, []).append(before)
-            self.known[request.record.outputs] = place
+            self.latest[request.record.outputs] = place
         return [Event("submitted", request) for request in requests]
 
     def _write(self, requests: list[Request], parameters: dict[str, Any]) -> Batch:
@@ -223,7 +240,7 @@ class Submitter:
 
 
 def _alike(requests: list[Request]) -> list[list[Request]]:
-    """Put together what asks for the same: only that can be one array."""
+    """Group the requests with equal parameters; an array has one set of parameters."""
     groups: dict[str, list[Request]] = {}
     for request in requests:
         groups.setdefault(repr(sorted(request.asked.items())), []).append(request)
@@ -231,7 +248,7 @@ def _alike(requests: list[Request]) -> list[list[Request]]:
 
 
 def _counts(request: Request) -> bool:
-    """Whether a success on record is this job's result: wanted as such, and the files are there."""
+    """Return whether a recorded success is this job's result: it is wanted as such, and the files exist."""
     return request.adopts_success and all(os.path.exists(output) for output in request.record.outputs)
 
 

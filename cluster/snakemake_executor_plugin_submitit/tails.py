@@ -8,7 +8,12 @@ __all__ = ["last_lines"]
 
 
 def last_lines(paths: Iterable[Path], count: int) -> str:
-    """Return the last lines of the first file that has any, indented; "" where none has."""
+    """Return the last lines of the first file that has any, indented; "" if all are empty or missing.
+
+    Args:
+        paths: logs, in the order of preference.
+        count: the most lines to return.
+    """
     for path in paths:
         try:
             with path.open("rb") as file:

@@ -1,7 +1,7 @@
-"""What runs on a node: the jobs of one array task, their signals, their requeue. The standard library alone.
+"""The program of a node: it runs the jobs of one array task, and handles their signals and their requeue.
 
-The file is copied beside the batches and started by path (`python -I -S <copy> <batch folder> [<task>]`), so that a
-node runs what was submitted, and starts within 30 ms.
+It uses the standard library alone. The file is copied beside the batches and started by its path
+(`python -I -S <copy> <batch folder> [<task>]`), so that a node runs the submitted code and starts within 30 ms.
 """
 
 import contextlib
@@ -30,13 +30,13 @@ EXIT_INTERRUPTED = 75
 """Exit code of a job that saved its state and wants to be started again (BSD's EX_TEMPFAIL)."""
 
 LOCAL_REQUEUE = 144
-"""Exit code by which submitit's local controller is asked to start a task again."""
+"""Exit code that asks submitit's local controller to start a task again."""
 
 STOP_SIGNALS = (signal.SIGUSR2, signal.SIGTERM)
 KILLED = {-signal.SIGKILL, 128 + signal.SIGKILL}
 STOPPED = {-number for number in STOP_SIGNALS} | {128 + number for number in STOP_SIGNALS}
-# SLURM signals a step's processes one after the other: when a job dies of it, this process hears of it a moment later.
-# That is no end of the job's own.
+# SLURM signals the processes of a step one after the other. A job may die of a signal a moment before this process
+# receives it; that is not a failure of the job.
 SECONDS_BETWEEN_SIGNALS = 2
 SECONDS_TO_APPEAR = 60  # a shared file system may show a new folder that much later
 SECONDS_TO_BE_KILLED = 120  # after scontrol requeue, SLURM ends this task itself
@@ -71,24 +71,24 @@ def clean_environment(environ: Mapping[str, str] = os.environ) -> dict[str, str]
 
 
 def starts_path(folder: Path, job: int) -> Path:
-    """Return the file in which each start of a job is noted, a line each."""
+    """Return the file in which each start of a job is noted, one line for each start."""
     return folder / f"{job}.starts"
 
 
 def exit_path(folder: Path, job: int) -> Path:
-    """Return the file that says how a job ended; it is there once, when nothing more will come."""
+    """Return the file that says how a job ended; it appears once, at the very end."""
     return folder / f"{job}.exit"
 
 
 def log_path(folder: Path, array: str, task: int) -> Path:
-    """Return what the task said itself, as opposed to its jobs' own logs (submitit's name for it)."""
+    """Return the log of a task, which is not the log of its jobs; submitit chose its name."""
     return folder / f"{array}_{task}_0_log.out"
 
 
 class _StopRequest:
-    """Takes note of the signals that ask to stop, and hands them on where nobody else does.
+    """Notes the signals that ask to stop. Outside SLURM it hands them on to the jobs.
 
-    SLURM signals every process of a step. Elsewhere only this process hears of it.
+    SLURM signals every process of a step. Elsewhere only this process receives the signal.
     """
 
     def __init__(self, forward: bool) -> None:
@@ -110,7 +110,7 @@ class _StopRequest:
             self._send(number)
 
     def _hurry(self, number: int, frame: FrameType | None) -> None:
-        """submitit's local controller kills this process in a second: no job may outlive it, and run twice."""
+        """Stop at once. submitit's local controller kills this process in a second, and no job may outlive it."""
         self._note(signal.SIGTERM, frame)
         signal.setitimer(signal.ITIMER_REAL, 0.7)
 
@@ -130,7 +130,7 @@ def run_task(folder: Path, task: int, in_process: bool = False) -> int:
     Args:
         folder: the batch's folder.
         task: its number in the array.
-        in_process: the caller's process stays in charge of signals.
+        in_process: whether the caller's process handles the signals.
     """
     header = _read_header(folder)
     first = task * header["jobs_per_task"]
@@ -198,7 +198,7 @@ def _read_header(folder: Path) -> dict[str, Any]:
 
 
 def _read_job(folder: Path, offset: int) -> dict[str, Any]:
-    """Read one line of many: a node that read the commands of all its siblings would flood the file server."""
+    """Return one job of the batch. Reading the whole file on every node would flood the file server."""
     with (folder / "jobs.jsonl").open("rb") as lines:
         lines.seek(offset)
         job: dict[str, Any] = json.loads(lines.readline())
@@ -206,7 +206,7 @@ def _read_job(folder: Path, offset: int) -> dict[str, Any]:
 
 
 def _is_collected(folder: Path, number: int) -> bool:
-    """Say whether the workflow has this job's result, whose record of its end is gone since."""
+    """Return whether the workflow has this job's result; its exit record was removed then."""
     try:
         return f"\n{number}." in (folder / "collected").read_text(errors="replace")
     except FileNotFoundError:
@@ -214,7 +214,7 @@ def _is_collected(folder: Path, number: int) -> bool:
 
 
 def _is_stuck(folder: Path, number: int, job: dict[str, Any], requeues: int) -> bool:
-    """Note this start; say whether so many in a row found the checkpoint as their predecessor did."""
+    """Note this start; return whether too many starts in a row found the same checkpoint."""
     mark = _digest(job.get("checkpoint"))
     path = starts_path(folder, number)
     text = path.read_text(errors="replace") if path.exists() else ""
@@ -237,7 +237,7 @@ def _is_stuck(folder: Path, number: int, job: dict[str, Any], requeues: int) -> 
 
 
 def _marks(starts: str) -> list[str | None]:
-    """Return the checkpoint's digests at earlier starts; a line that a dying node tore is left out."""
+    """Return the checkpoint's digests at earlier starts, without torn lines of a node that died."""
     marks = []
     for line in starts.splitlines():
         try:
@@ -248,7 +248,7 @@ def _marks(starts: str) -> list[str | None]:
 
 
 def _digest(checkpoint: str | None) -> str | None:
-    """Return the checkpoint's digest: its content says whether there was progress, its time does not."""
+    """Return the digest of the checkpoint, or None. Its content shows progress; its time does not."""
     if checkpoint is None:
         return None
     import hashlib  # 3 ms, which every task of a thousand would pay
@@ -264,7 +264,7 @@ def _start(job: dict[str, Any], header: dict[str, Any], own_session: bool) -> "s
     # Without the trap the shell dies of a signal that its child obeys by saving, and the child's exit code is lost.
     script = f"trap : USR2 TERM; {job['command']}"
     environment = {**os.environ, **job["environment"]}
-    os.stat(header["directory"])  # a node that does not see it must not make one of its own
+    os.stat(header["directory"])  # a node that does not see the folder must not make one of its own
     _make_folders(
         [os.path.join(header["directory"], file) for file in (*job["outputs"], *job["logs"])], header["umask"]
     )
@@ -288,7 +288,7 @@ def _start(job: dict[str, Any], header: dict[str, Any], own_session: bool) -> "s
 
 
 def _make_folders(files: list[str], umask: int) -> None:
-    """Make the files' folders anew: a head that stopped in between may have tidied empty ones away."""
+    """Make the files' folders; a head that stopped in between may have removed empty ones."""
     ours = os.umask(umask)
     try:
         for file in files:
@@ -298,7 +298,7 @@ def _make_folders(files: list[str], umask: int) -> None:
 
 
 def _wants_to_go_on(code: int, signal_name: str | None) -> bool:
-    """Say whether a job asks to be started again, or was ended by the very signal that asks it to stop."""
+    """Return whether a job asks to be started again, or died of the signal that asked it to stop."""
     return code == EXIT_INTERRUPTED or (code in STOPPED and signal_name is not None)
 
 
@@ -314,12 +314,12 @@ def _write_exit(folder: Path, number: int, code: int, **more: Any) -> None:
 
 
 def _in_slurm() -> bool:
-    """Whether this task is a SLURM job, and not a process that a head inside a SLURM job has started."""
+    """Return whether this task is a SLURM job, and not a process of a head inside a SLURM job."""
     return os.environ.get("SUBMITIT_EXECUTOR") == "slurm" and "SLURM_JOB_ID" in os.environ
 
 
 def _requeue(folder: Path, interrupted: list[int], signal_name: str, in_process: bool) -> int:
-    """Have this task started again in its slot; where that is refused, leave it to the head."""
+    """Ask SLURM to start this task again in its slot; if SLURM refuses, leave it to the head."""
     print(f"stopped by {signal_name}; wants to go on", flush=True)
     if in_process or not _in_slurm():
         if in_process or os.environ.get("SUBMITIT_EXECUTOR") != "local":

@@ -1,4 +1,4 @@
-"""How long to wait: between polls, which age with the sweep, and after SLURM was away, with growing pauses."""
+"""Pauses between polls, which grow with the age of the sweep, and between tries while SLURM is away."""
 
 __all__ = ["Backoff", "poll_seconds"]
 
@@ -14,7 +14,7 @@ def poll_seconds(age: float, shortest: float, longest: float) -> float:
 
 
 class Backoff:
-    """Pauses of 2, 4, 8, ... 120 seconds, from the start again once something worked."""
+    """Pauses of 2, 4, 8, ... 120 seconds; after a success they begin at 2 again."""
 
     FIRST, LONGEST = 2.0, 120.0
 

@@ -1,4 +1,4 @@
-"""A whole SLURM in one folder: which daemons it has, in what order they start, and how all of it ends."""
+"""A whole SLURM in one folder: its daemons, the order of their starts, and the end of all of them."""
 
 import contextlib
 import fcntl
@@ -23,13 +23,13 @@ class Bed:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.kept = folder / "etc/testbed.json"
+        self.options_file = folder / "etc/testbed.json"
         self.slurm_conf = folder / "etc/slurm.conf"
 
     @property
     def options(self) -> Options:
-        """What the bed was brought up with."""
-        options = Options.read(self.kept)
+        """The options with which the bed was started."""
+        options = Options.read(self.options_file)
         if options is None:
             raise TestbedError(f"there is no test bed in {self.folder}: `testbed up` makes one")
         return options
@@ -45,8 +45,8 @@ class Bed:
             return Daemon(name, command.split(), self.folder, pidfile, words, endpoint, environment)
 
         conf = str(self.slurm_conf)
-        found = [
-            # --force: its folder need not be root's alone, as it would have it.
+        daemons = [
+            # --force: munged would refuse a folder that others can read.
             new(
                 "munged",
                 f"munged --force --key-file={etc}/munge.key --socket={run}/munge.socket --num-threads=10"
@@ -56,14 +56,14 @@ class Bed:
         ]
         if options.accounting:
             database = run / "mariadbd.socket"
-            found += [
+            daemons += [
                 new("mariadbd", f"mariadbd --defaults-file={etc}/mariadb.cnf", database),
                 new("slurmdbd", "slurmdbd", options.port + 1, SLURM_CONF=conf, MYSQL_UNIX_PORT=str(database)),
             ]
-        found.append(new("slurmctld", "slurmctld", options.port, SLURM_CONF=conf))
+        daemons.append(new("slurmctld", "slurmctld", options.port, SLURM_CONF=conf))
         for node, port in node_ports(options).items():
-            found.append(new(f"slurmd:{node}", f"slurmd -N {node}", port, SLURM_CONF=conf))
-        return {daemon.name: daemon for daemon in found}
+            daemons.append(new(f"slurmd:{node}", f"slurmd -N {node}", port, SLURM_CONF=conf))
+        return {daemon.name: daemon for daemon in daemons}
 
     def daemon(self, name: str) -> Daemon:
         """The daemon of that name."""
@@ -73,22 +73,22 @@ class Bed:
         return daemons[name]
 
     def up(self) -> None:
-        """Start whatever does not run, and wait until every node takes jobs."""
+        """Start every daemon that does not run, and wait until every node takes jobs."""
         with self._alone():
-            kept = Options.read(self.kept)
-            wanted = (kept or Options()).updated()
+            current = Options.read(self.options_file)
+            wanted = (current or Options()).updated()
             if absent := packages.missing(wanted.accounting):
                 raise TestbedError(
                     f"not installed: {', '.join(absent)}; `testbed install` does, called by root"
                 )
-            running = kept is not None and any(daemon.pid() for daemon in self.daemons().values())
-            if not running or wanted != kept:
+            running = current is not None and any(daemon.pid() for daemon in self.daemons().values())
+            if not running or wanted != current:
                 if running:
                     raise TestbedError(
-                        f"the bed in {self.folder} runs as {kept}, not as {wanted}: `testbed down` first"
+                        f"the bed in {self.folder} runs as {current}, not as {wanted}: `testbed down` first"
                     )
                 write_configuration(self.folder, wanted)
-                wanted.write(self.kept)
+                wanted.write(self.options_file)
             for name in self.daemons():
                 self.start(name)
             if not processes.wait_for(self._nodes_serve, 30):
@@ -119,7 +119,7 @@ class Bed:
 
     def down(self) -> None:
         """Cancel every job, end every daemon, and forget the options. The accounting stays."""
-        if Options.read(self.kept) is None:
+        if Options.read(self.options_file) is None:
             return
         with self._alone():
             daemons = self.daemons()
@@ -129,7 +129,7 @@ class Bed:
                 daemons[name].stop()
             for node in NODES:
                 self._kill_jobs(node)
-            self.kept.unlink()
+            self.options_file.unlink()
 
     def wipe(self) -> None:
         """End the bed and remove its folder."""
@@ -147,7 +147,7 @@ class Bed:
         return "\n".join(lines)
 
     def slurm(self, *command: str) -> str:
-        """What one of SLURM's commands says about this bed; empty if the controller does not answer."""
+        """Return the output of one of SLURM's commands about this bed; "" if the controller does not answer."""
         # The caller's SQUEUE_STATES and the like would hide jobs, and SINFO_PARTITION nodes.
         families = ("SLURM_", "SQUEUE_", "SINFO_", "SCANCEL_")
         variables = {name: value for name, value in os.environ.items() if not name.startswith(families)}
@@ -159,7 +159,7 @@ class Bed:
         return done.stdout.strip()
 
     def _nodes_serve(self) -> bool:
-        # `*`: does not answer; a node drained by hand is none of our business.
+        # `*` marks a node that does not answer. A node that a person drained counts as serving.
         states = [line.split() for line in set(self.slurm("sinfo", "-h", "-N", "-o", "%N %t").splitlines())]
         serving = {
             node for node, state in states if "*" not in state and not state.startswith(("down", "unk"))
@@ -174,7 +174,7 @@ class Bed:
             processes.wait_for(lambda: not self.slurm("squeue", "-h", "-t", "R,CG", "-o", "%A"), 10)
 
     def _kill_jobs(self, node: str) -> None:
-        """Kill what runs on a node: the slurmstepds, whatever they started, and what a job put into the background."""
+        """Kill every process of a node: the slurmstepds, their children, and what jobs put into the background."""
         log = str(self.folder / f"log/slurmd.{node}.log")
         steps = [
             pid
@@ -198,7 +198,7 @@ class Bed:
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
-        """Let one `up` or `down` of a bed finish before the next begins."""
+        """Let one `up` or `down` of a bed end before the next one begins."""
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if self.folder.stat().st_uid != os.geteuid():
             raise TestbedError(

@@ -17,13 +17,18 @@ TEMPLATES = Path(__file__).resolve().parent
 
 
 def node_ports(options: Options) -> dict[str, int]:
-    """TCP port of every node's slurmd; the two first ports are slurmctld's and slurmdbd's."""
+    """Return the TCP port of every node's slurmd; the first two ports are those of slurmctld and slurmdbd."""
     return {node: options.port + 11 + index for index, node in enumerate(NODES)}
 
 
 def write_configuration(folder: Path, options: Options) -> None:
-    """Write what the daemons read, and make the folders, the key and the fake GPUs it speaks of."""
-    # SLURM's own files know no quoting, and a socket's path has an end.
+    """Write the configuration files, and make the folders, the key and the fake GPUs that they name.
+
+    Args:
+        folder: the folder of the bed.
+        options: ports, accounting, and further lines of slurm.conf.
+    """
+    # SLURM's files have no quoting, and the path of a socket has a limit.
     if not re.fullmatch(r"[\w./+-]{1,80}", str(folder)):
         raise TestbedError(
             f"HORNLIB_TESTBED: {folder} is longer than 80 signs or has others than letters, digits and ._+-/"
@@ -97,17 +102,17 @@ def _accounting_lines(folder: Path, options: Options, address: str) -> str:
 
 
 def _with_extra(text: str, extra: tuple[str, ...]) -> str:
-    """The text with the lines appended, without its own lines of the same keys: SLURM complains of doubled ones."""
+    """Return the text with the lines appended, without its own lines of these keys; SLURM refuses doubled keys."""
     keys = {
         line.partition("=")[0].strip().lower() for line in extra if "=" in line and not line.startswith("#")
     }
     keys -= {"nodename", "partitionname"}
-    kept = [line for line in text.splitlines() if line.partition("=")[0].lower() not in keys]
-    return "\n".join([*kept, *extra]) + "\n"
+    lines = [line for line in text.splitlines() if line.partition("=")[0].lower() not in keys]
+    return "\n".join([*lines, *extra]) + "\n"
 
 
 def _write(file: Path, content: bytes) -> None:
-    """Replace a file, readable by its owner only: slurmdbd and munged insist on it."""
+    """Replace a file; only its owner can read it, which slurmdbd and munged demand."""
     draft = file.with_name(file.name + ".new")
     draft.touch(mode=0o600)
     draft.write_bytes(content)

@@ -1,4 +1,4 @@
-"""One daemon of a bed: started, found again by its pidfile, and ended by its process id alone."""
+"""One daemon of a bed: it is found by its pidfile, and ended by its process id."""
 
 import os
 import signal
@@ -14,22 +14,22 @@ MARK = "HORNLIB_TESTBED"  # the environment variable that holds the folder of th
 
 
 class TestbedError(Exception):
-    """Something that keeps the bed from doing what was asked, in words for whoever asked."""
+    """An error of the test bed, with a message for its user."""
 
 
 @dataclass(frozen=True)
 class Daemon:
-    """How to start a daemon and how to tell that it serves.
+    """How to start a daemon, and how to see that it serves.
 
     Attributes:
-        name: what it is called on the command line, e.g. `slurmctld` or `slurmd:n1`.
+        name: its name on the command line, e.g. `slurmctld` or `slurmd:n1`.
         command: program and arguments; the program must write `pidfile`.
         folder: folder of the bed.
         pidfile: where the daemon writes its process id.
-        log: where it writes what goes wrong.
-        endpoint: TCP port or Unix socket where it is reached.
-        environment: what it needs beyond the caller's environment.
-        patience: how long it may take to start (seconds).
+        log: its log file.
+        endpoint: its TCP port or Unix socket.
+        environment: variables in addition to the caller's.
+        patience: the longest time for its start, in seconds.
     """
 
     name: str
@@ -42,10 +42,10 @@ class Daemon:
     patience: float = 30
 
     def pid(self) -> int | None:
-        """Process id if the daemon runs, else None.
+        """Return the process id if the daemon runs, else None.
 
-        A pidfile outlives its process and the number may since be anybody's, even the same daemon's of another bed:
-        hence the program's name and the bed's folder in its environment are compared too.
+        A pidfile outlives its process, and another process may have the number now, even the same daemon of another
+        bed. The program's name and the bed's folder in its environment are therefore compared too.
         """
         try:
             pid = int(self.pidfile.read_text())
@@ -56,7 +56,7 @@ class Daemon:
         return pid if ours and processes.is_alive(pid) else None
 
     def serves(self) -> bool:
-        """Whether somebody can be reached where the daemon should be."""
+        """Return whether a process answers at the daemon's endpoint."""
         if isinstance(self.endpoint, int):
             return processes.listens(self.endpoint)
         return self.endpoint.exists()

@@ -1,4 +1,4 @@
-"""What can be chosen about a bed: its ports, accounting or none, and lines of one's own in slurm.conf."""
+"""The options of a bed: its ports, accounting, and further lines of slurm.conf."""
 
 import json
 import os
@@ -13,7 +13,7 @@ __all__ = ["Options"]
 
 @dataclass(frozen=True)
 class Options:
-    """The choices a bed was brought up with.
+    """The options with which a bed is started.
 
     Attributes:
         port: first of the 15 TCP ports the bed uses.
@@ -27,19 +27,19 @@ class Options:
 
     @classmethod
     def read(cls, file: Path) -> "Options | None":
-        """Options kept in a file, None where there is none."""
+        """Return the options in a file, None without a valid file."""
         try:
-            kept = json.loads(file.read_text())
+            stored = json.loads(file.read_text())
         except (FileNotFoundError, json.JSONDecodeError):
             return None
-        return cls(kept["port"], kept["accounting"], tuple(kept["extra"]))
+        return cls(stored["port"], stored["accounting"], tuple(stored["extra"]))
 
     def write(self, file: Path) -> None:
-        """Keep the options in a file."""
+        """Write the options into a file."""
         file.write_text(json.dumps(asdict(self)))
 
     def updated(self, environment: Mapping[str, str] = os.environ) -> "Options":
-        """These options, but for what the environment variables say."""
+        """Return these options, changed by the environment variables HORNLIB_TESTBED_*."""
         chosen = asdict(self)
         if port := environment.get("HORNLIB_TESTBED_PORT"):
             if not (port.isdigit() and 1024 <= int(port) <= 65000):

@@ -18,13 +18,17 @@ ACCOUNTING = {
 
 
 def missing(accounting: bool) -> list[str]:
-    """Packages whose programs are not there."""
+    """Return the packages whose programs are missing."""
     wanted = {**SLURM, **(ACCOUNTING if accounting else {})}
     return [package for program, package in wanted.items() if shutil.which(program) is None]
 
 
 def install(accounting: bool) -> None:
-    """Install what is missing, or say what an administrator must install."""
+    """Install the missing packages.
+
+    Raises:
+        TestbedError: the user is not root, or the installation failed.
+    """
     packages = missing(accounting)
     if not packages:
         return

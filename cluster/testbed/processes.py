@@ -1,4 +1,4 @@
-"""Processes as /proc shows them: which still run, whose they are, and what descends from them."""
+"""Processes in /proc: their state, environment, open files and descendants."""
 
 import os
 import signal
@@ -10,7 +10,7 @@ __all__ = ["children_of", "command_name", "environment", "kill", "listens", "ope
 
 
 def running() -> list[int]:
-    """Every process of the machine but the dead ones (zombies)."""
+    """Return the ids of all processes of the machine except zombies."""
     return [
         int(entry.name)
         for entry in Path("/proc").iterdir()
@@ -19,24 +19,24 @@ def running() -> list[int]:
 
 
 def is_alive(pid: int) -> bool:
-    """Whether a process exists and is no zombie: in a container nobody may be there to collect the dead."""
-    # The command's name stands in parentheses and may itself hold any sign; the state follows the last one.
+    """Return whether a process exists and is no zombie; in a container, zombies may stay for ever."""
+    # The command's name stands in parentheses and may itself hold any character; the state follows the last one.
     return _read(pid, "stat").rpartition(b")")[2].split()[:1] not in ([], [b"Z"], [b"X"])
 
 
 def command_name(pid: int) -> str:
-    """Name of the program, empty if the process is gone."""
+    """Return the name of the program, "" if the process has ended."""
     return _read(pid, "comm").decode(errors="replace").strip()
 
 
 def environment(pid: int) -> dict[str, str]:
-    """Environment that the process was started with, empty if it is gone or another user's."""
+    """Return the environment of a process at its start; empty if it has ended or belongs to another user."""
     entries = _read(pid, "environ").decode(errors="replace").split("\0")
     return dict(entry.split("=", 1) for entry in entries if "=" in entry)
 
 
 def opened(pid: int) -> set[str]:
-    """Files that a process has open, empty if it is gone or another user's."""
+    """Return the files that a process has open; empty if it has ended or belongs to another user."""
     files = set()
     try:
         for descriptor in os.listdir(f"/proc/{pid}/fd"):
@@ -47,22 +47,28 @@ def opened(pid: int) -> set[str]:
 
 
 def children_of(pids: Iterable[int]) -> set[int]:
-    """All descendants of these processes."""
+    """Return all descendants of these processes."""
     parents = {
         pid: int(stat[1])
         for pid in running()
         if len(stat := _read(pid, "stat").rpartition(b")")[2].split()) > 1
     }
-    found: set[int] = set()
+    descendants: set[int] = set()
     generation = set(pids)
     while generation:
-        generation = {pid for pid, parent in parents.items() if parent in generation} - found
-        found |= generation
-    return found
+        generation = {pid for pid, parent in parents.items() if parent in generation} - descendants
+        descendants |= generation
+    return descendants
 
 
 def kill(pids: Iterable[int], sign: signal.Signals = signal.SIGKILL, patience: float = 10) -> None:
-    """Signal processes and wait until they are gone; those that outlast the patience (seconds) are killed."""
+    """Signal processes and wait until they have ended; kill those that outlast the patience.
+
+    Args:
+        pids: ids of processes.
+        sign: the signal.
+        patience: seconds to wait.
+    """
     pids = list(pids)
     for pid in pids:
         try:
@@ -74,13 +80,18 @@ def kill(pids: Iterable[int], sign: signal.Signals = signal.SIGKILL, patience: f
 
 
 def listens(port: int) -> bool:
-    """Whether anybody on this machine listens on a TCP port. Read, not tried: daemons log every empty connection."""
+    """Return whether a process of this machine listens on a TCP port; no connection is made, because daemons log it."""
     lines = Path("/proc/net/tcp").read_text().splitlines()[1:]
     return any(line.split()[1].endswith(f":{port:04X}") and line.split()[3] == "0A" for line in lines)
 
 
 def wait_for(condition: Callable[[], bool], seconds: float) -> bool:
-    """Whether a condition came true within some seconds."""
+    """Return whether a condition became true in time.
+
+    Args:
+        condition: what to wait for.
+        seconds: the longest wait.
+    """
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
@@ -92,5 +103,5 @@ def wait_for(condition: Callable[[], bool], seconds: float) -> bool:
 def _read(pid: int, name: str) -> bytes:
     try:
         return Path(f"/proc/{pid}/{name}").read_bytes()
-    except OSError:  # gone meanwhile, or another user's
+    except OSError:  # it has ended, or belongs to another user
         return b""
