@@ -1,4 +1,4 @@
-"""Everything beside the headline: what the appendix of a sweep's report shows, in one Dataset."""
+"""The appendix: all secondary quantities of a sweep in one Dataset."""
 
 from collections.abc import Mapping
 
@@ -9,6 +9,7 @@ from hornlib.data import DATASETS
 from hornlib.data.parameters import DataParameters
 from hornlib.parameters.statistics import StatisticsSettings
 from hornlib.results.divergence import curves_with_chance
+from hornlib.statistics.axes import cost_on
 from hornlib.statistics.by_arm import by_arm
 from hornlib.statistics.contenders import final_metric
 from hornlib.statistics.descriptions import described
@@ -20,14 +21,13 @@ from hornlib.statistics.estimators.pareto import non_dominated
 from hornlib.statistics.estimators.student import student_interval
 from hornlib.statistics.estimators.survival import fraction_reached, log_rank
 from hornlib.statistics.influence_table import influence_table
-from hornlib.statistics.restricted_mean import cost_on
 from hornlib.statistics.rivals import rivals_of
 from hornlib.statistics.tuning_cost import Tuning, tuning_summary
 
 __all__ = ["appendix"]
 
 NUM_TIME_POINTS = 60
-"""Of a curve of the fraction reached, evenly spaced in the logarithm of the cost."""
+"""Number of points of a curve of the fraction reached, evenly spaced in the logarithm of the cost."""
 
 
 def appendix(
@@ -36,21 +36,24 @@ def appendix(
     settings: StatisticsSettings,
     tunings: Mapping[str, Tuning] | None = None,
 ) -> tuple[xr.Dataset, list[str]]:
-    """Return every secondary quantity of a sweep, and in sentences what cannot be concluded from them.
+    """Return every secondary quantity of a sweep, and sentences that name what cannot be computed.
 
-    Poor data raise nothing: what cannot be computed is NaN. What limits the core as well is left to
-    `hornlib.statistics.limits`.
+    Poor data raise no error: a quantity that cannot be computed is NaN. `hornlib.statistics.limits` names everything
+    that limits the core as well.
 
     Args:
         ds: from `contenders`.
-        times: from `restricted_times`.
-        settings: targets, margin, alpha, draws.
-        tunings: of tuned cells, by the cell's name.
+        times: the variables of `restricted_times`.
+        settings: targets, alpha, bootstrap draws.
+        tunings: name of a tuned cell -> its tuning.
+
+    Returns:
+        The variables of `hornlib.statistics.descriptions.ABOUT`, and the sentences.
     """
     times = times.reset_coords(drop=True)
     final = final_metric(ds)
-    arms, told = by_arm(ds, final, times, settings)
-    parameters, more = influence_table(ds, final, times, settings)
+    arms, sentences = by_arm(ds, final, times, settings)
+    parameters, more_sentences = influence_table(ds, final, times, settings)
     pairs = rivals_of(ds)
     parts = [
         _survival(ds, times, settings),
@@ -60,29 +63,29 @@ def appendix(
         tuning_summary(ds, times, settings.target, tunings or {}),
         arms,
     ]
-    # Every part has the same labels along a dimension, so that none is sorted into another order.
+    # All parts have the same labels along a dimension, so that xarray sorts none of them.
     whole = xr.merge([*(part.reset_coords(drop=True) for part in parts), parameters], join="exact")
-    told += ["No run has a test metric: final metrics are not compared."] if final.isnull().all() else []
-    return described(whole), told + more
+    if final.isnull().all():
+        sentences.append("No run has a test metric, so that final metrics are not compared.")
+    return described(whole), sentences + more_sentences
 
 
 def _sign(ds: xr.Dataset) -> xr.DataArray:
-    """Return 1 where a larger metric is better, and -1 where a smaller one is."""
+    """Return 1 if a larger metric is better, and -1 if a smaller metric is better, (contender,)."""
     return xr.where(ds["direction"].reset_coords(drop=True) == "maximise", 1.0, -1.0)
 
 
 def _survival(ds: xr.Dataset, times: xr.Dataset, settings: StatisticsSettings) -> xr.Dataset:
-    """Return the fraction reached over time on every axis, for every target."""
+    """Return the fraction reached over time, for every axis and target."""
     points = _time_points(ds, times)
     at = points.sel(dataset=ds["dataset"].reset_coords(drop=True)).drop_vars("dataset")
     by_target = []
     for target in times["target"].values:
-        own = times.sel(target=[target])
-        by_axis = [
-            fraction_reached(chosen["restricted_time"], chosen["event"], at.sel(axis=[axis]), settings.alpha)
-            for axis in times["axis"].values
-            for chosen in [own.sel(axis=[axis])]
-        ]
+        by_axis = []
+        for axis in times["axis"].values:
+            chosen = times.sel(target=[target], axis=[axis])
+            time, event = chosen["restricted_time"], chosen["event"]
+            by_axis.append(fraction_reached(time, event, at.sel(axis=[axis]), settings.alpha))
         by_target.append(xr.concat(by_axis, "axis"))
     return xr.concat(by_target, "target").assign(time_point=points)
 
@@ -99,27 +102,27 @@ def _time_points(ds: xr.Dataset, times: xr.Dataset) -> xr.DataArray:
     )
     points = np.full((*budget.shape, NUM_TIME_POINTS), np.nan)
     for row, dataset in enumerate(budget["dataset"].values):
-        own = ds.isel(contender=np.flatnonzero(ds["dataset"] == dataset))
+        members = ds.isel(contender=np.flatnonzero(ds["dataset"] == dataset))
         for column, axis in enumerate(budget["axis"].values):
-            cost = cost_on(own, str(axis))
+            cost = cost_on(members, str(axis))
             first = float(cost.where(cost > 0).min())
             last = float(budget.values[row, column])
             if 0 < first <= last < np.inf:
                 points[row, column] = np.geomspace(first, last, NUM_TIME_POINTS)
-                points[row, column, -1] = last  # not a rounding error before it: misses end there
+                points[row, column, -1] = last  # exact, because misses end there
     coords = {"dataset": budget["dataset"].values, "axis": budget["axis"].values}
     return xr.DataArray(points, coords, ("dataset", "axis", "time_index"))
 
 
 def _runs(ds: xr.Dataset, times: xr.Dataset, final: xr.DataArray, settings: StatisticsSettings) -> xr.Dataset:
-    """Return what there is once a run, with its mean and interval, and shares of runs."""
+    """Return the quantities of every run with their means and intervals, and shares of runs."""
     bare = ds.reset_coords(drop=True)
     chance = ds["chance_level"].reset_coords(drop=True)
     curves = curves_with_chance(bare["validation_metric"], bare["diverged_at_step"], chance)
     evaluated = bare["samples"].notnull()
     epoch = _epoch_steps(ds)
     steps = sorted({*EARLY_STEPS, *epoch.values[np.isfinite(epoch.values)].astype(int).tolist()})
-    found = xr.Dataset(
+    runs = xr.Dataset(
         {
             "early_metric": metric_at(curves, evaluated, steps),
             "area": area_under_curve(curves, evaluated),
@@ -128,8 +131,8 @@ def _runs(ds: xr.Dataset, times: xr.Dataset, final: xr.DataArray, settings: Stat
         }
     )
     for name in ("early_metric", "area", "final_metric"):
-        interval = student_interval(found[name], settings.alpha)
-        found = found.assign({f"{name}_mean": interval["estimate"], f"{name}_bound": interval["interval"]})
+        interval = student_interval(runs[name], settings.alpha)
+        runs = runs.assign({f"{name}_mean": interval["estimate"], f"{name}_bound": interval["interval"]})
     ended = bare["status"].isin(["complete", "diverged"])
     reached = times["event"].where(times["restricted_time"].notnull()).sel(axis="samples", drop=True)
     for name, happened in (
@@ -137,14 +140,14 @@ def _runs(ds: xr.Dataset, times: xr.Dataset, final: xr.DataArray, settings: Stat
         ("reached_rate", reached),
     ):
         share = share_of_runs(happened, settings.alpha)
-        found = found.assign({name: share["estimate"], f"{name}_bound": share["interval"]})
-    return found
+        runs = runs.assign({name: share["estimate"], f"{name}_bound": share["interval"]})
+    return runs
 
 
 def _epoch_steps(ds: xr.Dataset) -> xr.DataArray:
-    """Return the last step of the first epoch; NaN for a dataset that hornlib does not know."""
-    found = np.full(ds.sizes["contender"], np.nan)
-    nothing = np.full(len(found), np.nan)
+    """Return the last step of the first epoch, (contender,); NaN for a dataset that is not one of hornlib's."""
+    steps = np.full(ds.sizes["contender"], np.nan)
+    nothing = np.full(len(steps), np.nan)
     columns = [
         ds[key].values if key in ds.coords else nothing
         for key in ("validation", "train_subset", "batch_size")
@@ -157,8 +160,8 @@ def _epoch_steps(ds: xr.Dataset) -> xr.DataArray:
             data: dict[str, str | float] = {"name": name}
             data |= {} if np.isnan(validation) else {"validation": float(validation)}
             data |= {} if np.isnan(subset) else {"train_subset": int(subset)}
-            found[index] = np.ceil(DataParameters.model_validate(data).num_train / batch)
-    return xr.DataArray(found, {"contender": ds["contender"].values}, "contender")
+            steps[index] = np.ceil(DataParameters.model_validate(data).num_train / batch)
+    return xr.DataArray(steps, {"contender": ds["contender"].values}, "contender")
 
 
 def _pairs(
@@ -168,7 +171,7 @@ def _pairs(
     pairs: xr.DataArray,
     settings: StatisticsSettings,
 ) -> xr.Dataset:
-    """Return what compares a contender with each of its rivals."""
+    """Return the comparisons of every contender with each of its rivals."""
     difference = student_interval(final - _of_rivals(final, pairs), settings.alpha)
     gain: xr.DataArray = final * _sign(ds)
     rival_gain = _of_rivals(gain, pairs)
@@ -177,11 +180,10 @@ def _pairs(
     time, event = on_samples["restricted_time"], on_samples["event"] == 1
     rival_time, rival_event = _of_rivals(time, pairs), _of_rivals(event.astype(float), pairs) == 1
     by_target = []
-    for target in times["target"].values:  # one at a time: every run of a pair is set against every other
-        own, theirs = (
-            [runs.sel(target=[target]) for runs in arm] for arm in ((time, event), (rival_time, rival_event))
-        )
-        by_target.append(log_rank(own[0], own[1], theirs[0], theirs[1]))
+    for target in times["target"].values:  # one at a time, since memory holds all pairs of runs
+        at = {"target": [target]}
+        p_value = log_rank(time.sel(at), event.sel(at), rival_time.sel(at), rival_event.sel(at))
+        by_target.append(p_value)
     return xr.Dataset(
         {
             "log_rank_p": xr.concat(by_target, "target"),
@@ -194,20 +196,20 @@ def _pairs(
 
 
 def _of_rivals(runs: xr.DataArray, pairs: xr.DataArray) -> xr.DataArray:
-    """Return the runs of each contender's rivals, with the dimension `rival` added; NaN where there is none."""
+    """Return the runs of each contender's rivals, (contender, rival, ..); NaN where there is no rival."""
     places = xr.DataArray(
         pairs.values,
         {"contender": pairs["contender"].values, "rival": pairs["rival"].values},
         ("contender", "rival"),
     )
-    own = runs.rename(contender="other").drop_vars("other")
-    return own.isel(other=places.clip(min=0)).where(places >= 0)
+    others = runs.rename(contender="other").drop_vars("other")
+    return others.isel(other=places.clip(min=0)).where(places >= 0)
 
 
 def _fronts(ds: xr.Dataset, final: xr.DataArray) -> xr.Dataset:
-    """Return each contender's costs, and whether it is on the front of final metric against each.
+    """Return each contender's costs, and whether it is on the Pareto front of final metric against each cost.
 
-    Parameters and forward FLOPs are those of the network that training ended with.
+    Parameters and forward FLOPs are those of the network at the end of training.
     """
     bare = ds.reset_coords(drop=True)
     seconds = bare["seconds"].max("step")

@@ -1,4 +1,4 @@
-"""Arithmetic means of restricted costs: of each arm, and as a sensitivity check of the headline's geometric ratio."""
+"""Arithmetic means of restricted costs: of each arm, and as a sensitivity check of the geometric ratio."""
 
 import numpy as np
 import xarray as xr
@@ -6,7 +6,7 @@ import xarray as xr
 from hornlib.parameters.statistics import StatisticsSettings
 from hornlib.statistics.estimators.intervals import (
     FEWEST,
-    by_known_columns,
+    by_pattern,
     log_ratio_interval,
     resampling_weights,
 )
@@ -18,23 +18,23 @@ DIMS = ("contender", "target", "axis")
 
 
 def restricted_means(times: xr.Dataset, settings: StatisticsSettings) -> xr.Dataset:
-    """Return every contender's restricted mean cost and its interval, up to the budget of its own arm.
+    """Return the restricted mean cost of every contender and its interval, up to the budget of its own arm.
 
     Args:
         times: from `restricted_times`.
-        settings: draws and alpha.
+        settings: bootstrap draws, alpha.
 
     Returns:
-        `restricted_mean` (contender, target, axis), `restricted_mean_bound` (.., bound), NaN below five runs,
-        and `num_seeds` (contender): runs that count on the axis of samples.
+        `restricted_mean` (contender, target, axis); `restricted_mean_bound` (.., bound), NaN below five runs; and
+        `num_seeds` (contender), the largest number of runs on any axis.
     """
     names = ("restricted_time", "event", "resolution")
     cost, event, resolution = (times[name].transpose(*DIMS, "seed").values for name in names)
     shape = cost.shape[:-1]
-    nobody = np.where(np.isfinite(cost), 1.0, np.nan)
+    ones = np.where(np.isfinite(cost), 1.0, np.nan)
     informative = (event * np.isfinite(cost)).any(-1)
     log_mean, bound = log_ratio_of_means(
-        cost, nobody, resolution, np.zeros_like(resolution), informative, settings
+        cost, ones, resolution, np.zeros_like(resolution), informative, settings
     )
     about = {
         "units": "see the attribute axis_units",
@@ -46,12 +46,12 @@ def restricted_means(times: xr.Dataset, settings: StatisticsSettings) -> xr.Data
         "long_name": "restricted mean cost, bounds",
         "interval": "studentised bootstrap on the logarithm, with at least the variance of rounding up to evaluations",
     }
-    most = np.isfinite(cost).sum(-1).reshape(len(cost), -1).max(1, initial=0).astype(float)
+    num_runs = np.isfinite(cost).sum(-1).reshape(len(cost), -1).max(1, initial=0).astype(float)
     return xr.Dataset(
         {
             "restricted_mean": (DIMS, np.exp(log_mean).reshape(shape), about),
             "restricted_mean_bound": ((*DIMS, "bound"), exponential(bound).reshape(*shape, 2), confident),
-            "num_seeds": ("contender", most, {"units": "1", "long_name": "runs that count"}),
+            "num_seeds": ("contender", num_runs, {"units": "1", "long_name": "runs that count"}),
         },
         coords={**{name: times[name] for name in DIMS}, "bound": np.array(BOUNDS, object)},
     )
@@ -66,18 +66,26 @@ def log_ratio_of_means(
     settings: StatisticsSettings,
     with_interval: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return log(mean a / mean b) over known pairs (...) and its bootstrap interval (..., 2), where it is wanted."""
+    """Return log(mean a / mean b) over pairs of runs, (..), and its bootstrap interval, (.., 2).
+
+    Args:
+        first, second: a and b, costs (.., seed); NaN without a run.
+        first_resolution, second_resolution: lengths of the evaluation intervals of these costs, (.., seed).
+        informative: whether any run reached the target, (..); otherwise the result is NaN.
+        settings: bootstrap draws, seed, alpha.
+        with_interval: whether the interval is computed, (..); None: everywhere.
+    """
     shape = first.shape[:-1]
     flat = [
         values.reshape(-1, values.shape[-1])
         for values in (first, second, first_resolution, second_resolution)
     ]
     a, b, resolution_a, resolution_b = flat
-    known = np.isfinite(a) & np.isfinite(b)
+    is_pair = np.isfinite(a) & np.isfinite(b)
     log_ratio, bounds = np.full(len(a), np.nan), np.full((len(a), 2), np.nan)
     wanted = np.ones(len(a), bool) if with_interval is None else with_interval.ravel()
-    candidates = np.flatnonzero(informative.ravel() & known.any(1))
-    for rows, columns in by_known_columns(known[candidates]):
+    candidates = np.flatnonzero(informative.ravel() & is_pair.any(1))
+    for rows, columns in by_pattern(is_pair[candidates]):
         rows = candidates[rows]
         here = np.ix_(rows, columns)
         log_ratio[rows] = np.log(a[here].mean(1) / b[here].mean(1))
@@ -94,11 +102,11 @@ def log_ratio_of_means(
 
 
 def _rounding_of_mean(resolution: np.ndarray, costs: np.ndarray) -> np.ndarray:
-    """Return the variance of the log of a mean cost if each event lies anywhere in its interval: r^2 / 12 each."""
+    """Return the variance of the log of a mean cost from rounding up to evaluations: r^2 / 12 for each event."""
     return (resolution**2).sum(1) / 12 / costs.sum(1) ** 2
 
 
 def exponential(logarithms: np.ndarray) -> np.ndarray:
-    """Return e^x; an end of an interval that is too large for a number is infinite."""
+    """Return e^x; infinite where it is too large for a number."""
     with np.errstate(over="ignore"):
         return np.exp(logarithms)

@@ -1,4 +1,4 @@
-"""Arms over all datasets at once: interquartile mean of final metrics, performance profiles, AlgoPerf's score."""
+"""Arms over all datasets: interquartile mean of final metrics, performance profiles and AlgoPerf's score."""
 
 from typing import NamedTuple
 
@@ -21,23 +21,23 @@ __all__ = ["FEWEST_DATASETS", "by_arm"]
 RATIO_GRID = np.linspace(1, LARGEST_RATIO, 61)
 
 FEWEST_DATASETS = 2
-"""Datasets below which there is no profile over datasets: over one, the ratios of times say the same."""
+"""Number of datasets that a profile needs. On one dataset the ratios of times say the same."""
 
 VECTOR = "vector"
-"""The presentation of datasets that hold no images: they have no other."""
+"""The only presentation of datasets without images."""
 
 SEVERAL_CELLS = "several cells on a dataset"
 SEVERAL_PRESENTATIONS = "several presentations"
 
 
 class _Places(NamedTuple):
-    """Where the cells stand.
+    """The positions of the arms' cells.
 
     Attributes:
-        positions: (arm, selection, dataset), the arm's only cell there; -1 where it has none, or several.
-        presentations: arm -> the presentations of its cells, each once; "vector", which nobody can choose, only if
-            there is no other.
-        crowded: arms that have several cells on a dataset.
+        positions: (arm, selection, dataset), position of the arm's only cell; -1 for no cell, or several.
+        presentations: arm -> presentations of its cells, each once. "vector" is in the list only if it is the only one,
+            since datasets without images have no other presentation.
+        crowded: arms with several cells on a dataset.
     """
 
     positions: xr.DataArray
@@ -48,21 +48,21 @@ class _Places(NamedTuple):
 def by_arm(
     ds: xr.Dataset, final: xr.DataArray, times: xr.Dataset, settings: StatisticsSettings
 ) -> tuple[xr.Dataset, list[str]]:
-    """Return what is said of an arm over all datasets, and in sentences what cannot be said.
+    """Return aggregates of every arm over all datasets, and sentences that name what cannot be computed.
 
-    An arm with several cells on a dataset takes no part: to choose one of them would be to tune it. Times are compared
-    among arms of the same presentation, a subject of the claims among them, over at least two datasets.
+    An arm with several cells on a dataset has no aggregates, since the choice of one cell would tune it. Times are
+    compared between arms of the same presentation, if one of them is a subject of a claim, over at least two datasets.
 
     Args:
         ds: from `contenders`.
-        final: final test metric of each run, (contender, seed), diverged ones as chance.
+        final: from `final_metric`, (contender, seed).
         times: from `restricted_times`.
-        settings: subject, baseline, target, draws.
+        settings: subject, baseline, target, alpha, bootstrap draws.
 
     Returns:
-        On (arm, selection), `selection` being what the cells were selected for: `interquartile_mean`,
-        `interquartile_mean_bound`, `performance_profile` (.., ratio_grid), `algoperf_score`, and `algoperf_reason`,
-        which says why an arm has no score ("" where it has one, or has not run).
+        On (arm, selection), where `selection` is the objective of tuned cells: `interquartile_mean`,
+        `interquartile_mean_bound` (.., bound), `performance_profile` (.., ratio_grid), `algoperf_score`, and
+        `algoperf_reason`, the reason why an arm has no score ("" if it has a score, or no run).
     """
     places = _places(ds)
     chance = ds["chance_level"].reset_coords(drop=True)
@@ -82,12 +82,14 @@ def by_arm(
     )
     if places.crowded:
         arms_in_words = ", ".join(sorted(places.crowded))
-        sentences.insert(0, f"{arms_in_words}: {SEVERAL_CELLS}, and so in no aggregate over datasets.")
+        sentences.insert(
+            0, f"{arms_in_words} have {SEVERAL_CELLS}, so that they are in no aggregate over datasets."
+        )
     return arms, sentences
 
 
 def _median_times(times: xr.Dataset, target: float) -> xr.DataArray:
-    """Return the median over seeds of the samples to the target, (contender,); infinite where most runs miss."""
+    """Return the median over seeds of the samples to the target, (contender,); infinite if most runs miss."""
     headline = times.sel(target=target, axis="samples", drop=True)
     is_known = headline["restricted_time"].notnull()
     reached = headline["restricted_time"].where(headline["event"] == 1, np.inf)
@@ -97,12 +99,12 @@ def _median_times(times: xr.Dataset, target: float) -> xr.DataArray:
 def _ratios(
     ds: xr.Dataset, median_times: xr.DataArray, places: _Places, settings: StatisticsSettings
 ) -> tuple[xr.DataArray, xr.DataArray, list[str]]:
-    """Return the ratios to the best time within each presentation, why an arm has none, and sentences.
+    """Return the ratios to the best time within each presentation, the reasons for none, and sentences.
 
     Returns:
-        ratios: (arm, selection, dataset), NaN where nothing may be compared.
-        reasons: (arm, selection), "" where there are ratios, or where the arm has no cell.
-        sentences: what the reasons come to, for the limits of the page.
+        ratios: (arm, selection, dataset), NaN if the arm cannot be compared.
+        reasons: (arm, selection), "" if the arm has ratios, or no cell.
+        sentences: the reasons as limits.
     """
     placed = _placed(median_times, places.positions)
     ratios = xr.full_like(placed, np.nan)
@@ -129,13 +131,13 @@ def _ratios(
             if num_compared < group.sizes["dataset"]:
                 sentences.append(
                     f"Performance profiles{_where(presentation, str(selection))} cover {num_compared} of "
-                    f"{group.sizes['dataset']} datasets: on the others some arm has not one cell."
+                    f"{group.sizes['dataset']} datasets. On the others some arm does not have exactly one cell."
                 )
     return ratios, reasons, list(dict.fromkeys([*sentences, *_without_score(reasons)]))
 
 
 def _reasons_of_arms(ds: xr.Dataset, placed: xr.DataArray, places: _Places) -> xr.DataArray:
-    """Return why an arm by itself can have no score, (arm, selection)."""
+    """Return the reasons for no score that concern one arm alone, (arm, selection)."""
     words = np.full((placed.sizes["arm"], placed.sizes["selection"]), "", object)
     reasons = xr.DataArray(words, {name: placed[name] for name in ("arm", "selection")}, ("arm", "selection"))
     cells = set(zip(ds["arm"].values.tolist(), ds["selected_for"].values.tolist(), strict=True))
@@ -149,13 +151,13 @@ def _reasons_of_arms(ds: xr.Dataset, placed: xr.DataArray, places: _Places) -> x
 
 
 def _reason(ratios: xr.DataArray, subjects: list[str], crowded: list[str], num_compared: int) -> str:
-    """Return why the arms of one presentation and selection have no score, "" if they have one.
+    """Return the reason why the arms of one presentation and selection have no score, "" if they have one.
 
     Args:
         ratios: from `time_ratios`, (arm, dataset).
-        subjects: of the claims.
+        subjects: subjects of the claims.
         crowded: arms with several cells on a dataset.
-        num_compared: datasets on which all of these arms can be compared.
+        num_compared: number of datasets on which all of these arms can be compared.
     """
     members = ratios["arm"].values.tolist()
     member_subjects = [arm for arm in subjects if arm in members]
@@ -180,7 +182,7 @@ def _subjects(ds: xr.Dataset, settings: StatisticsSettings) -> list[str]:
 
 
 def _without_score(reasons: xr.DataArray) -> list[str]:
-    """Return a sentence for every reason, with the arms that have no score for it."""
+    """Return a sentence for every reason, with the arms that it concerns."""
     arms: dict[str, dict[str, None]] = {}
     for arm, row in zip(reasons["arm"].values, reasons.values, strict=True):
         for reason in filter(None, row):
@@ -197,7 +199,7 @@ def _where(presentation: str, selection: str) -> str:
 
 
 def _places(ds: xr.Dataset) -> _Places:
-    """Return the position of each arm's only cell, and what arms read."""
+    """Return the positions of the arms' cells, and their presentations."""
     labels = {
         name: list(dict.fromkeys(ds[name].values.tolist())) for name in ("arm", "selected_for", "dataset")
     }
@@ -233,6 +235,6 @@ def _places(ds: xr.Dataset) -> _Places:
 
 
 def _placed(values: xr.DataArray, positions: xr.DataArray) -> xr.DataArray:
-    """Return values on (arm, selection, dataset) in place of `contender`."""
+    """Return values on (arm, selection, dataset) instead of `contender`."""
     by_contender = values.reset_coords(drop=True).drop_vars("contender")
     return by_contender.isel(contender=positions.clip(min=0)).where(positions >= 0)

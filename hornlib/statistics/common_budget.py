@@ -1,4 +1,4 @@
-"""Costs of many contenders on the evaluations and up to the one budget that all of them share."""
+"""Costs of many contenders on the evaluations, and up to the budget, that all of them share."""
 
 import numpy as np
 import xarray as xr
@@ -17,22 +17,21 @@ def within_common_budget(
     axes: tuple[str, ...],
     binding: np.ndarray | None = None,
 ) -> Side | None:
-    """Return the costs of contenders, all restricted to one budget: the rule of a pair, over many.
+    """Return the costs of contenders, all restricted to one budget.
 
-    With E the steps at which all contenders were evaluated, T a run's cost to the target on E and C the cost of its
-    last step of E, the budget is the smallest C among runs that missed the target without diverging, and where no run
-    has, the largest C. It is the largest budget at which min(T, budget) is known for every run. With a budget for each
-    contender instead, a cheap contender that never arrives would look cheaper than an expensive one that does.
+    The contenders are judged on the steps at which all of them were evaluated. Their budget is that of
+    `hornlib.statistics.pairs.budget_of` over all of their runs. If each contender had a budget of its own, a cheap
+    contender that never arrives would look cheaper than an expensive contender that arrives.
 
     Args:
-        ds: contenders that are compared, from `contenders`; of one dataset and presentation.
+        ds: contenders of one dataset and presentation, from `contenders`.
         references: from `references_of`, of the same contenders.
-        settings: targets and confirmations.
-        axes: of `hornlib.statistics.restricted_mean.COST_AXES`.
-        binding: positions of the contenders whose runs set the budget; None: all of them.
+        settings: targets, and the number of consecutive evaluations that must reach one.
+        axes: of `hornlib.statistics.axes.COST_AXES`.
+        binding: positions of the contenders whose runs set the budget; None: all contenders.
 
     Returns:
-        Arrays (contender, target, axis, seed). None where the contenders share no evaluation.
+        Arrays (contender, target, axis, seed). None if the contenders share no evaluation.
     """
     evaluated = ds["samples"].notnull().transpose("contender", "step").values
     trained = evaluated[evaluated.any(1)]
@@ -41,8 +40,10 @@ def within_common_budget(
         return None
     events = events_on(ds.isel(step=shared), references, settings, axes)
     rows = np.arange(ds.sizes["contender"]) if binding is None else binding
-    whole, known, missed = (
-        np.concatenate(values[rows], -1)  # all runs of all contenders in a row: (target, axis, run)
+    whole, counts, missed = (
+        np.concatenate(
+            values[rows], -1
+        )  # all runs of all contenders along the last axis: (target, axis, run)
         for values in (events.whole, events.known, events.known & ~events.hit & ~events.diverged)
     )
-    return restricted_to(events, events.known, budget_of(whole, known, missed)[None])
+    return restricted_to(events, events.known, budget_of(whole, counts, missed)[None])

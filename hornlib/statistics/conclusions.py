@@ -1,4 +1,4 @@
-"""What each comparison of a contender with a rival lets one conclude, in one word."""
+"""Conclusions: what each comparison of a contender with a rival shows, in one word."""
 
 import xarray as xr
 
@@ -8,13 +8,13 @@ __all__ = ["conclusions"]
 
 
 def conclusions(compared: xr.Dataset, settings: StatisticsSettings) -> xr.DataArray:
-    """Return what each comparison at the headline's target says: (contender, rival, axis) words.
+    """Return the conclusion of each comparison at the headline target, (contender, rival, axis) words.
 
-    `not measured`: no pair of runs, no level to reach, or no common measure of the axis.
-    `not enough data`: fewer than `min_seeds` pairs of runs.
+    `not measured`: there is no pair of runs, no level to reach, or no common measure of the cost.
+    `not enough data`: there are fewer than `min_seeds` pairs of runs.
     `too few arrivals`: fewer than `min_seeds` runs of both arms together reached the target within the budget.
-    `yes` (the contender is cheaper) and `no` (the rival is): the test rejects at alpha after Holm's correction, on
-    every axis. Else `not distinguished`: that two arms are equal is never concluded.
+    `yes`: the contender is cheaper; `no`: the rival is cheaper. The test rejects at alpha after Holm's correction.
+    `not distinguished`: none of these. It does not mean that the two arms are equal.
 
     Args:
         compared: from `hornlib.statistics.headline.compare`.

@@ -12,38 +12,39 @@ from hornlib.results.coordinates import coordinate_name
 from hornlib.results.divergence import final_with_chance
 from hornlib.results.opening import axes_of
 
-__all__ = ["SELECTED_FOR", "contenders", "final_metric", "groups_of", "subject_of"]
+__all__ = ["SELECTED_FOR", "contenders", "final_metric", "groups_of", "selection_words", "subject_of"]
 
 SELECTED_FOR = {"": "", "time_to_target": "tuned for speed", "final_metric": "tuned for accuracy"}
-"""What a tuned cell's values were selected for -> what its label says."""
+"""Objective of a tuned cell -> the words in its label."""
 
 DATA = [coordinate_name("data", name) for name in DataParameters.model_fields if name not in ("name", "root")]
 
 
 def contenders(ds: xr.Dataset, baseline: str | None = None) -> xr.Dataset:
-    """Return the cells of a sweep as contenders: (contender, seed, step), loaded.
+    """Return the cells of a sweep as contenders, loaded, with the dimensions (contender, seed, step).
 
-    A label is the arm; to it are added what tells the arm's cells apart, what a tuned cell was selected for,
-    and the dataset where the sweep has several, e.g. `horn timesteps=8 on mnist, tuned for speed`.
+    The label of a contender has the arm, the parameters that differ between the cells of that arm, the dataset if the
+    sweep has several, and the objective of a tuned cell: `horn timesteps=8 on mnist, tuned for speed`.
 
     Args:
         ds: from `open_results(path, sweep=...)`.
-        baseline: label of the arm whose cells choose the device of the seconds: the one that has measured most of them.
-            No other arm may choose, since the ratio of two arms must not depend on a third. None: all cells choose.
+        baseline: label of the arm whose cells choose the device of the seconds: the device that measured most of them.
+            The ratio of two arms must not depend on a third arm, so that no other arm chooses. None: all cells choose.
 
     Returns:
         The variables of `ds`, with these differences.
-        - Coordinates on `contender`: `cell_name`, `arm`, `dataset` (with what else of the data varies),
-          `presentation`, `selected_for` ("" where nothing was) and every parameter.
-        - `num_parameters` and `forward_flops` are those of the network that training ended with: the median over the
-          complete runs (over the diverged ones, at their last evaluation, where no run is complete).
-          `largest_num_parameters` is the largest that any run had at an evaluation, `first_forward_flops` the FLOPs
-          of the network before the first step. They differ only where a structure changes networks.
-        - `num_parameters` over steps is `num_parameters_over_steps`.
-        - `seconds` is calibrated, every step at the step time of a lone lane on one device (the attribute
-          `calibration_device`; with a seed dimension where networks may change), NaN without one. A run's share of its
-          job's clock is `job_seconds`.
-        - A cell without a validation part has its test metric in `validation_metric`; `judged_on` says so.
+        - Coordinates on `contender`: `cell_name`, `arm`, `label` (of results.nc, if it has one), `short_label` (without
+          dataset and objective), `dataset` (with its varying parameters), `presentation`, `selected_for` ("" for a cell
+          that was not tuned) and every parameter.
+        - `num_parameters` and `forward_flops` describe the network at the end of training. They are medians over the
+          complete runs, or over the diverged runs if no run is complete. `largest_num_parameters` is the largest
+          number at any evaluation of any run. `first_forward_flops` describes the network before the first step.
+          They differ only if a structure changes the networks.
+        - The number of parameters over steps is `num_parameters_over_steps`.
+        - `seconds` are calibrated: every step takes the step time of a lone lane on one device, which the attribute
+          `calibration_device` names. They have a seed dimension if networks may change. NaN without a calibration. A
+          run's share of its job's clock is `job_seconds`.
+        - A cell without a validation split has its test metric in `validation_metric`; `judged_on` records this.
     """
     ds = ds.load()
     ds = ds.drop_vars([name for name in ds.coords if str(name).startswith("in_")])
@@ -57,14 +58,16 @@ def contenders(ds: xr.Dataset, baseline: str | None = None) -> xr.Dataset:
             "dataset": ("cell", _dataset_labels(ds), _attributes("dataset")),
         }
     )
-    labels = _labels(ds)
-    ds = _with_calibrated_costs(ds, baseline).drop_vars("cell").rename(cell="contender")
-    attributes = {"units": "1", "long_name": "what is compared"}
-    return ds.assign_coords(contender=("contender", labels, attributes))
+    return _with_labels(_with_calibrated_costs(ds, baseline))
 
 
 def subject_of(ds: xr.Dataset, subject: str | None) -> str:
-    """Return the arm that claims are about: the one named, or the first with oscillators; "" if there is none."""
+    """Return the arm that claims are about, "" if the sweep has no such arm.
+
+    Args:
+        ds: from `contenders`.
+        subject: label of the arm in the configuration; None: the first arm with oscillators.
+    """
     arms, models = ds["arm"].values.tolist(), ds["model"].values.tolist()
     if subject is not None:
         return subject if subject in arms else ""
@@ -72,6 +75,11 @@ def subject_of(ds: xr.Dataset, subject: str | None) -> str:
     for arm, model in zip(arms, models, strict=True):
         first_models.setdefault(arm, model)
     return default_subject(first_models)
+
+
+def selection_words(selected_for: str) -> str:
+    """Return the words of a tuned cell's objective, "" for a cell that was not tuned."""
+    return SELECTED_FOR.get(selected_for, f"selected for {selected_for}")
 
 
 def final_metric(ds: xr.Dataset) -> xr.DataArray:
@@ -87,31 +95,31 @@ def final_metric(ds: xr.Dataset) -> xr.DataArray:
 
 
 def _with_sizes(ds: xr.Dataset) -> xr.Dataset:
-    """Add parameters and forward FLOPs of the networks that training ended with, and the largest and first ones."""
+    """Add parameters and forward FLOPs of the networks at the end of training, the largest and the first ones."""
     over_steps = ds["num_parameters_over_steps"]
     first_flops = ds["forward_flops"].reset_coords(drop=True).astype(float)
     last_flops = first_flops
-    if "final_forward_flops" in ds:  # results.nc has it where a structure may change networks
+    if "final_forward_flops" in ds:  # results.nc has it if a structure may change networks
         last_flops = _of_ended_runs(ds["final_forward_flops"], ds["status"]).fillna(first_flops)
     sizes = {
         "num_parameters": (
             _of_ended_runs(_at_last_evaluation(over_steps), ds["status"]),
-            "trained parameters of the last evaluation, median over complete runs",
+            "trained parameters at the last evaluation, median over complete runs",
         ),
         "largest_num_parameters": (
             over_steps.max(("step", "seed")),
-            "largest number of trained parameters that any run had at an evaluation",
+            "largest number of trained parameters at any evaluation of any run",
         ),
         "forward_flops": (
             last_flops,
-            "forward FLOPs of an example by the network that training ended with, median over complete runs",
+            "forward FLOPs per example of the network at the end of training, median over complete runs",
         ),
         "first_forward_flops": (
             first_flops,
-            "forward FLOPs of an example by the network before the first step",
+            "forward FLOPs per example of the network before the first step",
         ),
     }
-    replaced = {"forward_flops": ds["forward_flops"].attrs}  # among the cell's parameters, `kind` says so
+    replaced = {"forward_flops": ds["forward_flops"].attrs}  # the attribute `kind` marks a parameter
     coordinates = {}
     for name, (values, long_name) in sizes.items():
         units = "FLOP" if name.endswith("flops") else "1"
@@ -121,10 +129,10 @@ def _with_sizes(ds: xr.Dataset) -> xr.Dataset:
 
 
 def _at_last_evaluation(curves: xr.DataArray) -> xr.DataArray:
-    """Return the last value of every run that is no NaN, (cell, seed)."""
+    """Return the last value of every run that is not NaN, (cell, seed)."""
     curves = curves.transpose("cell", "seed", "step")
     is_recorded = curves.notnull().values
-    # a run without any value gets the last step, and so NaN
+    # A run without any value gets the last step, where its value is NaN.
     last = is_recorded.shape[-1] - 1 - is_recorded[..., ::-1].argmax(-1)
     values = np.take_along_axis(curves.values, last[..., None], -1)[..., 0]
     return curves.isel(step=0, drop=True).copy(data=values)
@@ -141,12 +149,12 @@ def _attributes(name: str) -> dict[str, str]:
 
 
 def _text(ds: xr.Dataset, name: str) -> np.ndarray:
-    """Return a coordinate of words; open_results drops it where all cells have none."""
+    """Return a coordinate of words, (cell,); `open_results` drops a coordinate that is "" in all cells."""
     return ds[name].values if name in ds.coords else np.full(ds.sizes["cell"], "", object)
 
 
 def groups_of(keys: Iterable[object]) -> list[np.ndarray]:
-    """Return the positions of equal keys, in the order of their first."""
+    """Return the positions of equal keys, one array for each distinct key, in the order of first appearance."""
     positions: dict[object, list[int]] = {}
     for index, key in enumerate(keys):
         positions.setdefault(key, []).append(index)
@@ -154,7 +162,7 @@ def groups_of(keys: Iterable[object]) -> list[np.ndarray]:
 
 
 def _dataset_labels(ds: xr.Dataset) -> np.ndarray:
-    """Return the datasets, each with those of its other parameters that vary: another subset is another task."""
+    """Return the label of every cell's dataset, with those of its parameters that vary: a subset is another task."""
     labels = ds["dataset"].values.astype(object)
     parameters = {name: ds[name].values for name in DATA if name != "presentation" and name in ds.coords}
     for group in groups_of(ds["dataset"].values):
@@ -165,43 +173,53 @@ def _dataset_labels(ds: xr.Dataset) -> np.ndarray:
     return labels
 
 
-def _labels(ds: xr.Dataset) -> np.ndarray:
-    labels = np.empty(ds.sizes["cell"], object)
+def _with_labels(ds: xr.Dataset) -> xr.Dataset:
+    """Replace `cell` by `contender`, with the label and the short label of every cell."""
+    labels, short_labels = np.empty(ds.sizes["cell"], object), np.empty(ds.sizes["cell"], object)
     arms, datasets, selected = (ds[name].values for name in ("arm", "dataset", "selected_for"))
-    several = len(set(datasets)) > 1
+    has_several_datasets = len(set(datasets)) > 1
     for group in groups_of(zip(arms, datasets, selected, strict=True)):
         axes = axes_of(ds.isel(cell=group), str(ds["model"].values[group[0]])) if len(group) > 1 else []
         columns = {axis: ds[axis].values for axis in axes}
         for index in group:
             assignments = [_assignment(axis, column[index]) for axis, column in columns.items()]
-            label = " ".join([str(arms[index]), *filter(None, assignments)])
-            label += f" on {datasets[index]}" if several else ""
-            word = SELECTED_FOR.get(selected[index], f"selected for {selected[index]}")
-            labels[index] = f"{label}, {word}" if word else label
-    return _unique(labels, ds["cell"].values)
-
-
-def _unique(labels: np.ndarray, cells: np.ndarray) -> np.ndarray:
-    """Add the cell's name to labels that are not unique: an arm may hold cells of several models."""
+            short_labels[index] = " ".join([str(arms[index]), *filter(None, assignments)])
+            place = f" on {datasets[index]}" if has_several_datasets else ""
+            word = selection_words(selected[index])
+            labels[index] = f"{short_labels[index]}{place}" + (f", {word}" if word else "")
     for group in groups_of(labels):
-        if len(group) > 1:
-            labels[group] = [f"{labels[index]} ({cells[index]})" for index in group]
-    return labels
+        if len(group) > 1:  # an arm may have cells of several models, which no parameter tells apart
+            for names in (labels, short_labels):
+                names[group] = [f"{names[index]} ({ds['cell'].values[index]})" for index in group]
+    described = {
+        "contender": (labels, "label of the contender"),
+        "short_label": (short_labels, "label of the contender without dataset and objective"),
+    }
+    return (
+        ds.drop_vars("cell")
+        .rename(cell="contender")
+        .assign_coords(
+            {
+                name: ("contender", values, {"units": "1", "long_name": long_name})
+                for name, (values, long_name) in described.items()
+            }
+        )
+    )
 
 
 def _assignment(name: str, value: object) -> str:
-    """Return `name=value`, or nothing for a parameter that the cell has not."""
+    """Return `name=value`, or "" for a parameter that the cell does not have."""
     if isinstance(value, str):
         return f"{name}={value}" if value else ""
     return "" if np.isnan(value) else f"{name}={value:g}"  # type: ignore[call-overload, str-format]
 
 
 def _with_judged_metric(ds: xr.Dataset) -> xr.Dataset:
-    """For cells without a validation part, use the test metric instead; `judged_on` records this."""
+    """For cells without a validation split, use the test metric instead; `judged_on` records this."""
     runs = ("seed", "step")
     without = ds["validation_metric"].isnull().all(runs) & ds["test_metric"].notnull().any(runs)
     words = np.where(without, "test", "validation").astype(object)
-    attributes = {"units": "1", "long_name": "part of the data that targets are reached on"}
+    attributes = {"units": "1", "long_name": "split of the data that targets are judged on"}
     return ds.assign(
         {
             f"{prefix}validation_metric": ds[f"{prefix}validation_metric"].where(
@@ -213,7 +231,7 @@ def _with_judged_metric(ds: xr.Dataset) -> xr.Dataset:
 
 
 def _with_calibrated_costs(ds: xr.Dataset, baseline: str | None) -> xr.Dataset:
-    """Take one device's step times and memory, and make seconds of them."""
+    """Add the step times, memory and calibrated seconds of one device, and drop those of all others."""
     nothing = xr.DataArray(np.full(ds.sizes["cell"], np.nan), dims="cell")
     measured = {name: nothing for name in ("step_time", "peak_memory")}
     device, seconds = "", xr.full_like(ds["samples"], np.nan)

@@ -1,4 +1,4 @@
-"""What the appendix's variables are: long names, units, estimators and intervals."""
+"""Descriptions of all variables of the appendix: long names, units, estimators and intervals."""
 
 from typing import NamedTuple
 
@@ -14,7 +14,7 @@ BOOTSTRAP = "studentised bootstrap over seeds"
 
 
 class _About(NamedTuple):
-    """Attributes of a variable, and of the interval beside it."""
+    """Attributes of a variable and of its interval."""
 
     long_name: str
     estimator: str = ""
@@ -23,7 +23,7 @@ class _About(NamedTuple):
 
 
 ABOUT = {
-    "time_point": _About("cost at which the fraction reached is told", units=COST),
+    "time_point": _About("cost at which the fraction reached is computed", units=COST),
     "fraction_reached": _About(
         "fraction of runs that have reached the target",
         "Kaplan-Meier over seeds, misses censored at the budget",
@@ -55,10 +55,11 @@ ABOUT = {
         "share of runs that reached the target", "share of runs, within the budget", WILSON
     ),
     "final_difference": _About(
-        "final test metric less the rival's", "mean over paired seeds", f"{STUDENT}, paired", METRIC
+        "final test metric minus the rival's", "mean over paired seeds", f"{STUDENT}, paired", METRIC
     ),
     "non_inferior": _About(
-        "whether it is at most the margin worse than its rival", "two one-sided paired t tests at level alpha"
+        "whether the final test metric is worse than the rival's by at most the margin",
+        "two one-sided paired t tests at level alpha",
     ),
     "probability_of_improvement": _About(
         "probability that a run's final test metric is better than one of the rival's",
@@ -67,7 +68,7 @@ ABOUT = {
     ),
     "cost_parameters": _About("trained parameters of the last evaluation", "median over complete runs"),
     "cost_forward_flops": _About(
-        "forward FLOPs of an example by the network that training ended with",
+        "forward FLOPs per example of the network at the end of training",
         "median over complete runs",
         units="FLOP",
     ),
@@ -76,19 +77,19 @@ ABOUT = {
     "cost_peak_memory": _About("peak memory of training", units="byte"),
     **{
         f"pareto_{name}": _About(
-            f"whether nobody has a better mean final test metric at no more {name.replace('_', ' ')}",
+            f"whether no contender has a better mean final test metric at no more {name.replace('_', ' ')}",
             "non-dominated among the contenders of a dataset",
         )
         for name in ("parameters", "forward_flops", "training_flops", "seconds", "peak_memory")
     },
     "expected_best": _About(
-        "expected best score of so many trials",
-        "mean over all draws without replacement; restricted mean samples, or last validation metric",
+        "expected best score of a number of trials",
+        "mean over all draws without replacement; restricted mean samples, or final validation metric",
         units="samples, or the metric's own",
     ),
     "tuning_cost": _About("cost of all trials of the arm", units=COST),
     "time_with_tuning": _About(
-        "restricted mean time with the cost of tuning", "mean over seeds plus all trials", units=COST
+        "restricted mean time including the cost of tuning", "mean over seeds plus all trials", units=COST
     ),
     "tuning_trials": _About("trials of the arm"),
     "tuned_parameters": _About("parameters that the trials of the arm vary"),
@@ -100,8 +101,8 @@ ABOUT = {
         "bootstrap over seeds within datasets: its standard error, Student's quantile",
     ),
     "performance_profile": _About(
-        "share of datasets on which the arm's time is within the ratio of the best of its presentation",
-        "of median times over seeds in samples; a miss is infinite",
+        "share of datasets on which the arm's time is within the ratio of the best time of its presentation",
+        "median times over seeds in samples; a miss is infinite",
     ),
     "algoperf_score": _About("AlgoPerf's score", "integral of the performance profile from 1 to 4, over 3"),
     "algoperf_reason": _About("why the arm has no AlgoPerf score"),
@@ -111,40 +112,42 @@ ABOUT = {
     ),
     "main_effect": _About(
         "main effect of a parameter's level",
-        "mean over the other axes less the grand mean, mean over seeds",
+        "mean over the other axes minus the grand mean, mean over seeds",
         BOOTSTRAP,
     ),
     "interaction": _About(
-        "two-way interaction of levels", "what the two main effects leave, mean over seeds", BOOTSTRAP
+        "two-way interaction of levels",
+        "cell means minus the grand mean and the two main effects, mean over seeds",
+        BOOTSTRAP,
     ),
     "first_order_share": _About(
-        "share of variance of a parameter alone", "analysis of variance, less seeds' noise"
+        "share of variance of a parameter alone", "analysis of variance, minus the noise of seeds"
     ),
     "total_share": _About(
         "share of variance of a parameter with its interactions",
-        "analysis of variance, less seeds' noise",
+        "analysis of variance, minus the noise of seeds",
         "middle 95 % of the draws of a bootstrap over seeds",
     ),
     "interaction_share": _About(
-        "share of variance of a two-way interaction", "analysis of variance, less seeds' noise"
+        "share of variance of a two-way interaction", "analysis of variance, minus the noise of seeds"
     ),
     "largest_in_draws": _About(
         "share of bootstrap draws in which the parameter's total share is largest", "bootstrap over seeds"
     ),
     "difference_p": _About(
-        "p-value of the hypothesis that all cells are alike",
-        "F test of a block design, its distribution by exchange of cells within seeds",
+        "p-value of the hypothesis that all cells are equal",
+        "F test of a block design, with random exchanges of cells within seeds",
     ),
     "difference_p_holm": _About(
-        "p-value of the hypothesis that all cells are alike, corrected over the datasets",
-        "F test by exchange of cells within seeds, Holm's correction",
+        "p-value of the hypothesis that all cells are equal, corrected over the datasets",
+        "F test with random exchanges of cells within seeds, Holm's correction",
     ),
     "leading_parameter": _About(
-        "parameter that matters most, nothing where none is told apart",
+        "parameter with the largest influence, nothing if none can be named",
         "largest total share, if the test of any difference rejects and 95 % of the draws agree",
     ),
     "noise_share": _About(
-        "share of a single run's variance that is its seed's", "residual of runs and cells"
+        "share of a single run's variance that comes from its seed", "residual of runs and cells"
     ),
     "factorial_cells": _About("cells of the factorial"),
     "factorial_seeds": _About("seeds of every cell of the factorial"),
@@ -154,15 +157,15 @@ COORDINATES = {
     "axis": _About("axis of cost"),
     "bound": _About("end of the interval"),
     "effect": _About("true ratio of costs"),
-    "power": _About("chance to show the true ratio"),
+    "power": _About("probability of showing the true ratio"),
     "early_step": _About("training steps"),
-    "selection": _About("what the cells were selected for"),
+    "selection": _About("objective of tuned cells"),
     "ratio_grid": _About("ratio to the best time"),
     "num_trials": _About("trials"),
-    "outcome": _About("what parameters act upon"),
+    "outcome": _About("outcome that parameters influence"),
     "level": _About("level of a parameter"),
-    "level_axis": _About("parameter that the level is of"),
-    "level_place": _About("place of the level among its parameter's"),
+    "level_axis": _About("parameter of the level"),
+    "level_place": _About("position of the level among the levels of its parameter"),
     "level_pair": _About("levels of two parameters"),
     "axis_name": _About("parameter"),
     "axis_pair": _About("two parameters"),
@@ -170,28 +173,39 @@ COORDINATES = {
 }
 
 
+CORE = frozenset({"contender", "rival", "seed", "dataset", "target"})
+"""Coordinates that `hornlib.statistics.summary.core` describes."""
+
+
 def described(ds: xr.Dataset) -> xr.Dataset:
-    """Return the Dataset with units, long names, estimators and intervals on everything that is known here."""
+    """Return the Dataset with units, long names, estimators and intervals of all variables.
+
+    Args:
+        ds: the appendix.
+
+    Raises:
+        KeyError: a variable has no row in `ABOUT` or `COORDINATES`.
+    """
     ds = ds.copy()
     for name in ds.variables:
-        about = ABOUT.get(str(name)) or COORDINATES.get(str(name))
-        beside = _beside(str(name))
-        if about:
-            words = {"units": about.units, "long_name": about.long_name, "estimator": about.estimator}
-            ds[name].attrs = {key: word for key, word in words.items() if word}
-        elif beside:
-            ds[name].attrs = {
-                "units": beside.units,
-                "long_name": f"{beside.long_name}, bounds",
-                "interval": beside.interval,
-            }
+        if name not in CORE:
+            ds[name].attrs = _attributes(str(name))
         if ds[name].dtype.kind == "U":
             ds[name] = ds[name].astype(object)
     return ds
 
 
-def _beside(name: str) -> _About | None:
-    """Return what is known of the estimate that `name` is the interval of."""
+def _attributes(name: str) -> dict[str, str]:
+    """Return the attributes of a variable, or of the interval of a variable, which is called `<name>_bound`."""
+    if about := ABOUT.get(name) or COORDINATES.get(name):
+        words = {"units": about.units, "long_name": about.long_name, "estimator": about.estimator}
+        return {key: word for key, word in words.items() if word}
     stem = name.removesuffix("_bound")
-    own = ABOUT.get(f"{stem}_mean") or ABOUT.get(stem)
-    return own if name.endswith("_bound") else None
+    estimate = ABOUT.get(f"{stem}_mean") or ABOUT.get(stem)
+    if estimate is None or stem == name:
+        raise KeyError(f"{name}: this variable has no row in ABOUT of hornlib/statistics/descriptions.py")
+    return {
+        "units": estimate.units,
+        "long_name": f"{estimate.long_name}, bounds",
+        "interval": estimate.interval,
+    }

@@ -1,4 +1,4 @@
-"""Which run files the next look at a sequential sweep needs."""
+"""Due jobs: the run files that the next look at a sequential sweep needs."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,25 +14,33 @@ __all__ = ["due_jobs", "judged_looks", "sequential_sweeps"]
 
 
 def sequential_sweeps(grid: Grid, sweep: str | None = None) -> list[Sweep]:
-    """Return the sweeps that are judged at looks, or the one that is named.
+    """Return the sweeps that are judged at looks.
+
+    Args:
+        grid: the configuration.
+        sweep: name of the only sweep to return; None: all of them.
 
     Raises:
-        ConfigError: there is no such sweep.
+        ConfigError: no sweep has looks, or the named one has none.
     """
-    found = {own.name: own for own in grid.sweeps.values() if own.statistics.sequential}
-    if not found:
+    sweeps = {
+        candidate.name: candidate for candidate in grid.sweeps.values() if candidate.statistics.sequential
+    }
+    if not sweeps:
         raise ConfigError("no sweep has looks; `statistics: {sequential: [7, 10, 15, 20]}` gives it some")
-    if sweep is not None and sweep not in found:
-        raise ConfigError(f"no sweep {sweep!r} with looks{nearest(sweep, found)}; valid: {', '.join(found)}")
-    return list(found.values()) if sweep is None else [found[sweep]]
+    if sweep is not None and sweep not in sweeps:
+        raise ConfigError(
+            f"no sweep {sweep!r} with looks{nearest(sweep, sweeps)}; valid: {', '.join(sweeps)}"
+        )
+    return list(sweeps.values()) if sweep is None else [sweeps[sweep]]
 
 
 def judged_looks(path: Path, sweep: Sweep) -> xr.Dataset | None:
-    """Return the statistics of a sweep; None where there are none of the looks that it has now.
+    """Return the statistics of a sweep, or None if there are none of the looks that it has now.
 
     Args:
-        path: statistics.nc, which may not exist.
-        sweep: with looks.
+        path: path of statistics.nc, which may not exist.
+        sweep: a sweep with looks.
     """
     if not path.exists() or sweep.name not in statistics_sweeps(path):
         return None
@@ -44,16 +52,16 @@ def judged_looks(path: Path, sweep: Sweep) -> xr.Dataset | None:
 def due_jobs(
     grid: Grid, sweep: Sweep, summary: xr.Dataset | None, present: Mapping[str, Sequence[Range]]
 ) -> list[Job]:
-    """Return the jobs whose run files the next look needs, on disk or not; never none.
+    """Return the jobs whose run files the next look needs, whether the files exist or not; at least one job.
 
-    The first look needs every cell of the sweep, a later one the arms of claims that are open, on the datasets where
-    they are.
+    The first look needs every cell of the sweep. A later look needs the arms of the claims that are still open, on the
+    datasets where they are open.
 
     Args:
         grid: the configuration.
-        sweep: with looks.
+        sweep: a sweep with looks.
         summary: from `judged_looks`.
-        present: the run files there are.
+        present: cell -> ranges of seeds whose run files exist.
     """
     first = sweep.statistics.sequential[0]
     wanted: dict[str, int] = dict.fromkeys(sweep.arms, first)

@@ -19,37 +19,39 @@ __all__ = ["compare"]
 DIMS = ("contender", "rival", "target", "axis")
 
 TWO_PARTS = 2
-"""Tests of a two-part statement: the share of runs that arrived, and the cost of those that did."""
+"""Number of tests of a two-part statement: the share of runs that arrived, and the cost of these runs."""
 
 RATIO = (
     "paired geometric ratio of restricted costs: exp of the mean over seeds of log(min(T, budget) of the contender / "
-    "min(T, budget) of the rival); a run that diverges or never reaches the target costs the budget of the pair"
+    "min(T, budget) of the rival). A run that diverges or never reaches the target costs the budget of the pair"
 )
 INTERVAL = (
-    "t interval of the mean log ratio, which inverts the test; simultaneous over the tests of Holm's family "
-    "(level alpha / m; an end at 1 rests on Holm's test)"
+    "t interval of the mean log ratio, which inverts the test. It is simultaneous over the m tests of Holm's family "
+    "(level alpha / m). An end at 1 rests on Holm's test"
 )
 TEST = "two-sided paired t-test of log restricted costs, with at least the variance of rounding up to evaluations"
 TWO_PART_TEST = (
-    f"{TEST}; where some runs of an arm diverged, twice the smaller p-value of two tests: of the shares of runs that "
-    "arrived (Newcombe), and of the log costs of pairs that both arrived (t); where the two point apart, at least that "
-    "of the restricted costs of all runs, and 1 where these favour the other arm"
+    f"{TEST}. If some, but not all, runs of an arm diverged, it is twice the smaller p-value of two tests: Newcombe's "
+    "test of the shares of runs that arrived, and the t-test of the log costs of pairs that both arrived. If these two "
+    "point in different directions, it is at least the p-value of the restricted costs of all runs, and 1 if these "
+    "favour the other arm"
 )
 
 
-class _Comparison(NamedTuple):
-    """What is computed once for an unordered pair, (pair, target, axis); logarithms of first over second.
+class _PairStatistics(NamedTuple):
+    """The statistics of every unordered pair: arrays (pair, target, axis), logarithms of the first over the second.
 
     Attributes:
-        differences: of every pair of runs, restricted, (.., seed).
-        whole: of all pairs of runs, restricted.
-        arrived: of the pairs of runs that both arrived.
-        num_first, num_second: arrivals among the pairs of runs.
+        differences: log ratio of restricted costs of every pair of runs, (.., seed).
+        whole: mean log ratio over all pairs of runs.
+        arrived: mean log ratio over the pairs of runs that both arrived.
+        num_first, num_second: numbers of runs that arrived.
         two_part: whether some, but not all, runs of an arm diverged.
-        p_value: of the one test, or of the two parts.
-        favours: -1 where the first is cheaper, 1 where the second is, 0 for neither.
-        by_share: whether the p-value of a two-part statement is that of the shares, else of the costs.
-        log_means: log ratio of arithmetic means, and its interval (.., 2).
+        p_value: p-value of the single test, or of the two parts together.
+        favours: -1 if the first is cheaper, 1 if the second is cheaper, 0 for neither.
+        by_share: whether the shares decide a two-part statement; otherwise the costs do.
+        log_means: log ratio of arithmetic means.
+        log_means_bound: its interval, (.., 2).
         log_expected: log ratio of expected costs.
     """
 
@@ -74,30 +76,33 @@ def compare(
     axes: tuple[str, ...],
     settings: StatisticsSettings,
 ) -> xr.Dataset:
-    """Return the ratio of every contender to each of its rivals, with interval and test.
+    """Return the ratio of costs of every contender over each of its rivals, with interval and test.
 
-    ratio = exp(mean_i log(R_i / R'_i)) with R_i = min(T_i, budget of the pair) over the seeds i that both have; below
-    1 the contender is cheaper. NaN where neither arm reaches the target in any seed.
+    ratio = exp(mean_i log(R_i / R'_i)) with R_i = min(T_i, budget of the pair), over the seeds i that both have. Below
+    1 the contender is cheaper. The ratio is NaN if no run of either arm reaches the target.
 
     Args:
         pairs: from `pairs_on`.
         rivals: from `rivals_of`.
-        families: label of each contender; those of one label are one family of Holm's correction against each rival
-            arm. An arm's cells on all datasets are one: each is a further chance to find a difference.
-        axes: of cost, those of `pairs`.
-        settings: targets, draws, alpha.
+        families: (contender,), label of the family. Against each rival arm, the contenders of one family are corrected
+            together by Holm. The cells of an arm on all datasets are one family, since each is a further chance to
+            find a difference.
+        axes: axes of cost, those of `pairs`.
+        settings: targets, bootstrap draws, alpha.
 
     Returns:
         On (contender, rival, target, axis):
-        `ratio`, `ratio_bound`, `p_value`, `p_holm`; intervals are NaN below five pairs of runs, and where `two_part`.
-        `pair_budget`, `arrived`, `rival_arrived` (runs that reached the target within it), `arrival_difference`
-        and its bound (difference of the shares), `ratio_if_arrived` and its bound (of pairs that both arrived).
-        `two_part`: 1 where some, but not all, runs of an arm diverged; there two statements stand for one interval.
-        `favours`: 1 where the evidence favours the contender, -1 the rival, 0 neither.
-        As sensitivity: `ratio_of_means` of restricted costs, with a bootstrap interval of this pair alone, and
-        `ratio_of_expected_cost`, each arm's cost of all runs over its arrivals, up to its own budget.
-        At the headline's target: `num_pairs` (contender, rival), the pairs known, in samples where they are, and
-        `log_ratio` (contender, rival, axis, seed), the logarithm whose mean `ratio` is, with the error of that mean.
+        `ratio`, `ratio_bound`, `p_value`, `p_holm`. The interval is NaN below five pairs of runs, and if `two_part`.
+        `pair_budget`; `arrived`, `rival_arrived`, numbers of runs that reached the target within this budget;
+        `arrival_difference`, difference of these shares; `ratio_if_arrived`, ratio over the pairs that both arrived.
+        `two_part`: 1 if some, but not all, runs of an arm diverged. Two statements then replace one interval.
+        `favours`: 1 if the evidence favours the contender, -1 if it favours the rival, 0 for neither.
+        Sensitivity checks: `ratio_of_means`, ratio of the arithmetic means of restricted costs with a bootstrap
+        interval, and `ratio_of_expected_cost`, ratio of the cost of all runs over the number of arrivals, each arm up
+        to its own budget.
+        At the headline target alone: `num_pairs` (contender, rival), the largest number of pairs of runs on any axis;
+        `log_ratio` (contender, rival, axis, seed), whose mean is the logarithm of `ratio`; `log_ratio_error`, the
+        standard error of this mean.
     """
     computed = _comparison(pairs, settings)
     contender, column = np.nonzero(rivals.values >= 0)
@@ -119,7 +124,7 @@ def compare(
         np.where(sign > 0, rival_arrivals, arrivals),
     )
     number = computed.whole.number[pair]
-    # The two parts: each at half the level, and the one that decides agrees with the test.
+    # Each of the two parts has half the level. The interval of the deciding part agrees with the test.
     in_parts = settings.alpha / (TWO_PARTS * family_size)
     decides, by_share = rejected & computed.two_part[pair], computed.by_share[pair]
     if_arrived = _ordered(computed.arrived, pair, sign)
@@ -168,14 +173,14 @@ def compare(
     return result.assign_coords(rival_contender=rivals["rival_contender"])
 
 
-def _comparison(pairs: Pairs, settings: StatisticsSettings) -> _Comparison:
+def _comparison(pairs: Pairs, settings: StatisticsSettings) -> _PairStatistics:
     first, second = pairs.first, pairs.second
     with np.errstate(divide="ignore", invalid="ignore"):
         differences = np.log(first.restricted) - np.log(second.restricted)
         errors = (first.resolution / first.restricted) ** 2 + (second.resolution / second.restricted) ** 2
-    known = np.isfinite(differences)
-    number = known.sum(-1)
-    whole = paired_t(differences, _rounding(errors, known))
+    counts = np.isfinite(differences)
+    number = counts.sum(-1)
+    whole = paired_t(differences, _rounding(errors, counts))
     both = first.arrived & second.arrived
     arrived = paired_t(np.where(both, differences, np.nan), _rounding(errors, both))
     num_first, num_second = first.arrived.sum(-1), second.arrived.sum(-1)
@@ -199,7 +204,7 @@ def _comparison(pairs: Pairs, settings: StatisticsSettings) -> _Comparison:
     with np.errstate(divide="ignore", invalid="ignore"):
         expected = [np.log(np.nansum(side.spent, -1) / side.hit.sum(-1)) for side in (first, second)]
         log_expected = expected[0] - expected[1]
-    return _Comparison(
+    return _PairStatistics(
         differences,
         whole,
         arrived,
@@ -216,6 +221,7 @@ def _comparison(pairs: Pairs, settings: StatisticsSettings) -> _Comparison:
 
 
 def _some_diverged(side: Side, number: np.ndarray) -> np.ndarray:
+    """Return whether some, but not all, of `number` runs diverged, (pair, target, axis)."""
     diverged = side.diverged.sum(-1)
     return (diverged > 0) & (diverged < number)
 
@@ -223,11 +229,16 @@ def _some_diverged(side: Side, number: np.ndarray) -> np.ndarray:
 def _two_part_test(
     whole: PairedT, arrived: PairedT, num_first: np.ndarray, num_second: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the p-value of shares and costs together, which side they favour, and whether the shares decide.
+    """Return the p-value of shares and costs together, the side that they favour, and whether the shares decide.
 
-    The part with the smaller p-value decides. Where the two parts point apart, the restricted costs of all runs, in
-    which a divergence costs the budget, must point where that part does, and their own test must reject, too: an arm
-    that is a little faster where it arrives, and sometimes diverges, is not shown to be cheaper.
+    The part with the smaller p-value decides. If the two parts point in different directions, the restricted costs of
+    all runs must agree with the deciding part: they must favour the same side, and their own test must reject, too. An
+    arm that is a little faster when it arrives, but sometimes diverges, is so not shown to be cheaper.
+
+    Args:
+        whole: mean log ratio over all pairs of runs, in which a divergence costs the budget.
+        arrived: mean log ratio over the pairs that both arrived.
+        num_first, num_second: numbers of runs that arrived, (pair, target, axis).
     """
     p_share, p_cost = (
         newcombe_p(num_first, num_second, whole.number),
@@ -242,38 +253,49 @@ def _two_part_test(
     return np.where(whole.number > 0, p_value, np.nan), np.where(opposed, 0.0, direction), by_share
 
 
-def _rounding(errors: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """Return the variance of a mean log cost if each event lies anywhere in its interval: (r / T)^2 / 12 each."""
-    number = known.sum(-1)
-    return in_order_sum(np.where(known, errors, 0.0)) / 12 / np.maximum(number, 1) ** 2
+def _rounding(errors: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Return the variance of a mean log ratio from rounding up to evaluations: (r / T)^2 / 12 for each event.
+
+    Args:
+        errors: (r / T)^2 of both runs of every pair, (.., seed).
+        counts: whether the pair counts, (.., seed).
+    """
+    number = counts.sum(-1)
+    return in_order_sum(np.where(counts, errors, 0.0)) / 12 / np.maximum(number, 1) ** 2
 
 
 def _ordered(computed: PairedT, pair: np.ndarray, sign: np.ndarray) -> PairedT:
+    """Return the means of contender over rival, from those of the first over the second contender of a pair."""
     return PairedT(sign * computed.mean[pair], computed.error[pair], computed.number[pair])
 
 
 def _corrected(
     p_value: np.ndarray, families: np.ndarray, column: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return Holm's p-values and the number of tests of each family, both (comparison, target, axis).
+    """Return Holm's p-values and the number of tests of each family, (comparison, target, axis) each.
 
-    A comparison of the family that has no p-value yet counts with p = 1: its runs may come later, and must not take
-    back what was concluded before.
+    A comparison without a p-value counts as a test with p = 1: its runs may come later, and they must not take back an
+    earlier conclusion.
+
+    Args:
+        p_value: (comparison, target, axis).
+        families: family of each comparison's contender.
+        column: position of each comparison's rival arm.
     """
     adjusted, size = np.full(p_value.shape, np.nan), np.ones(p_value.shape)
     members: dict[tuple[str, int], list[int]] = {}
     for index, key in enumerate(zip(families.tolist(), column.tolist(), strict=True)):
         members.setdefault(key, []).append(index)
     for rows in members.values():
-        known = np.isfinite(p_value[rows])
-        adjusted[rows] = np.where(known, holm(np.where(known, p_value[rows], 1.0)), np.nan)
+        is_tested = np.isfinite(p_value[rows])
+        adjusted[rows] = np.where(is_tested, holm(np.where(is_tested, p_value[rows], 1.0)), np.nan)
         size[rows] = len(rows)
     return adjusted, size
 
 
-def _bounds(low: np.ndarray, high: np.ndarray, given: np.ndarray) -> np.ndarray:
-    """Return the two ends of intervals of ratios, (..., 2), NaN where none is given."""
-    return np.where(given[..., None], exponential(np.stack([low, high], axis=-1)), np.nan)
+def _bounds(low: np.ndarray, high: np.ndarray, has_interval: np.ndarray) -> np.ndarray:
+    """Return the ends of intervals of ratios from those of their logarithms, (.., 2); NaN without an interval."""
+    return np.where(has_interval[..., None], exponential(np.stack([low, high], axis=-1)), np.nan)
 
 
 def _spread(
@@ -284,9 +306,9 @@ def _spread(
     values: np.ndarray,
     dims: tuple[str, ...] = DIMS,
 ) -> xr.Variable:
-    """Lay values of comparisons out on `dims`, with a last dimension `bound` where there is one more."""
-    whole = values.dtype.kind == "i"
-    dense = np.full((*rivals.shape, *values.shape[1:]), 0 if whole else np.nan, values.dtype)
+    """Return values (comparison, ..) on the dimensions `dims`, and `bound` if the values have one more dimension."""
+    is_integer = values.dtype.kind == "i"
+    dense = np.full((*rivals.shape, *values.shape[1:]), 0 if is_integer else np.nan, values.dtype)
     dense[contender, column] = values
     dims = dims[: dense.ndim] + ("bound",) * (dense.ndim > len(dims))
     return xr.Variable(dims, dense, ABOUT[name])
@@ -307,10 +329,10 @@ ABOUT = {
     },
     "arrived": _about("paired runs of the contender that reached the target within the budget"),
     "rival_arrived": _about("paired runs of the rival that reached the target within the budget"),
-    "arrival_difference": _about("share of runs that arrived, less that of the rival"),
+    "arrival_difference": _about("share of runs that arrived, minus that of the rival"),
     "arrival_difference_bound": _about(
-        "share of runs that arrived, less that of the rival, bounds",
-        interval="Newcombe's, at level alpha / (2 m): simultaneous with the ratio of pairs that arrived",
+        "share of runs that arrived, minus that of the rival, bounds",
+        interval="Newcombe's at level alpha / (2 m), simultaneous with the ratio of pairs that arrived",
     ),
     "ratio_if_arrived": _about("geometric ratio of costs over the pairs of runs that both arrived"),
     "ratio_if_arrived_bound": _about(
@@ -318,16 +340,16 @@ ABOUT = {
         interval="t interval of the mean log ratio at level alpha / (2 m)",
     ),
     "two_part": _about(
-        "whether some, but not all, runs of an arm diverged: two statements stand for one interval"
+        "whether some, but not all, runs of an arm diverged, so that two statements replace one interval"
     ),
     "favours": _about("1 where the evidence favours the contender, -1 the rival, 0 neither"),
     "ratio_of_means": _about("ratio of restricted arithmetic mean costs, a sensitivity check"),
     "ratio_of_means_bound": _about(
         "ratio of restricted arithmetic mean costs, bounds",
-        interval="studentised bootstrap over pairs on the logarithm, of this pair alone; headline target only",
+        interval="studentised bootstrap of the logarithm over pairs of runs, at the headline target only",
     ),
     "ratio_of_expected_cost": _about(
-        "ratio of expected costs, each the cost of all runs over the number that arrived, up to each arm's own budget"
+        "ratio of expected costs: cost of all runs over the number of arrivals, each arm up to its own budget"
     ),
     "log_ratio": _about("log ratio of restricted costs of a pair of runs, at the headline target"),
     "log_ratio_error": _about(

@@ -1,4 +1,4 @@
-"""Which parameters matter: main effects, interactions and shares of variance over a grid of cells."""
+"""The influence of parameters: main effects, interactions and shares of variance over a grid of cells."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
@@ -24,18 +24,18 @@ __all__ = [
 ]
 
 ROUNDING = 1e-24
-"""Of the mean square: a variance below it is that of rounding errors."""
+"""A variance below this share of the mean square is a rounding error."""
 
 AGREEING_DRAWS = 0.95
-"""Share of the bootstrap's draws in which a parameter must lead before an order of parameters is told."""
+"""Share of the bootstrap draws in which a parameter must have the largest total share before it is named."""
 
 
 class Rates(NamedTuple):
-    """The runs of a grid at every learning rate: a dimension for each axis, the learning rate, and `seed`.
+    """The runs of a grid at every learning rate: arrays (*axes, learning rate, seed).
 
     Attributes:
         judged: outcome of the runs.
-        chosen_by: what the rate is chosen by, smaller is better; of the same shape.
+        chosen_by: score by which the rate is chosen; smaller is better.
     """
 
     judged: xr.DataArray
@@ -43,15 +43,15 @@ class Rates(NamedTuple):
 
 
 class Influence(NamedTuple):
-    """What a grid of cells says of its parameters, for one outcome.
+    """The influence of the parameters of a grid on one outcome.
 
     Attributes:
-        effects: subset of axes (one or two) -> `estimate`, `interval` over the levels of these axes.
+        effects: subset of one or two axes -> `estimate` and `interval` over the levels of these axes.
         shares: from `shares`.
-        num_points: cells of the factorial that all this is about.
-        num_seeds: seeds that each of them has.
-        left_out: sentences: which levels, and which seeds, are not in it.
-        p_difference: p-value of the hypothesis that all cells are alike; NaN where there is nothing to test.
+        num_points: number of cells of the factorial.
+        num_seeds: number of seeds of each cell.
+        left_out: clauses that name the levels and the seeds that are not in the factorial.
+        p_difference: p-value of the hypothesis that all cells are equal; NaN if it cannot be tested.
     """
 
     effects: dict[Subset, xr.Dataset]
@@ -65,21 +65,22 @@ class Influence(NamedTuple):
 def at_best_learning_rate(
     judged: xr.DataArray, chosen_by: xr.DataArray, dim: str = "learning_rate"
 ) -> xr.DataArray:
-    """Return every run at its point's own best learning rate: the mean of two judgements whose biases cancel.
+    """Return every run at the best learning rate of its point, as the mean of two outcomes whose biases cancel.
 
-    y = (y at the rate that all seeds choose + y at the rate that the other half of the seeds chooses) / 2, a choice
-    being the argmin over rates of the mean of `chosen_by`. The first is too good, since the run helped to choose what
-    it is judged at (the best of several noisy rates looks better than it is); the second is too bad, since half of
-    the seeds choose worse, and with it effects move more than their intervals know. Intervals of effects on the mean of
-    both hold what they promise, be the rates far apart, nearly equal, or equal in some cells (benchmarks/coverage.md).
+    y = (y at the rate that all seeds choose + y at the rate that the other half of the seeds chooses) / 2. The choice
+    is the argmin over rates of the mean of `chosen_by`. The first outcome is too good, because the run helped to choose
+    its rate. The second outcome is too bad, because half of the seeds choose worse, and it makes effects more variable
+    than their intervals assume. The intervals of effects on the mean of both cover as promised for rates that are far
+    apart, nearly equal, or equal in some cells (benchmarks/coverage.md).
 
     Args:
-        judged: outcome of the runs, with the dimensions `dim` and `seed`.
-        chosen_by: smaller is better; of the same shape. Rates without a run are never chosen.
+        judged: outcome of the runs, (.., dim, seed).
+        chosen_by: score by which the rate is chosen, of the same shape; smaller is better. A rate without a run is
+            never chosen.
         dim: dimension of the learning rates.
 
     Returns:
-        `judged` without `dim`; NaN where either half has no run to choose by, or the run is missing.
+        (.., seed); NaN if the run is missing, or if either half of the seeds has no run to choose by.
     """
     second_half = xr.DataArray(np.arange(judged.sizes["seed"]) % 2 == 1, dims="seed")
     by_all, by_first, by_second = (
@@ -90,29 +91,29 @@ def at_best_learning_rate(
 
 
 def _at_least(judged: xr.DataArray, score: xr.DataArray, dim: str) -> xr.DataArray:
-    """Return the runs at the rate of the least score."""
+    """Return the runs at the rate with the smallest score."""
     best = score.fillna(np.inf).argmin(dim)
     return judged.isel({dim: best}).where(score.notnull().any(dim)).drop_vars(dim, errors="ignore")
 
 
 def shares(grid: xr.DataArray, axes: Sequence[str], weights: np.ndarray) -> xr.Dataset:
-    """Return which share of the variance between the cells of a full factorial each axis explains.
+    """Return the shares of the variance between the cells of a full factorial that the axes explain.
 
-    V_S = mean f_S^2 - df_S s^2 / (n P) for each component of the means over n seeds at P points; df_S is the product
-    of (levels - 1), s^2 the variance of runs within points once the seeds' own means, which all points share, are
-    taken off. The first-order share of an axis is V_i / V and the total share sum over S with i in S of V_S / V,
-    V = sum V_S: the Sobol indices of the factorial. What noise alone would bring is taken off: a share may be 0.
+    V_S = mean f_S^2 - df_S s^2 / (n P) for each component f_S of the means over n seeds at P points. df_S is the
+    product of (levels - 1). s^2 is the variance of runs within points after the mean of every seed is subtracted. The
+    second term is the part of noise alone. With V = sum V_S, the first-order share of axis i is V_i / V, and its total
+    share is the sum of V_S / V over all S with i in S. These are the Sobol indices of the factorial.
 
     Args:
-        grid: a dimension for each axis, and `seed`; no NaN.
+        grid: (*axes, seed), without NaN.
         axes: the factors.
-        weights: of the seeds in each draw of a bootstrap, (draw, seed), to tell how sure the order of the axes is.
+        weights: (draw, seed), weights of the seeds in each bootstrap draw.
 
     Returns:
-        `first_order` and `total` over `axis_name`; `total_bound` (axis_name, bound), the range of the middle 95 % of
-        the draws; `interaction` over `axis_pair` (labels "a x b"); `noise`, the share of a single run's variance that
-        is its seed's; `largest_in_draws` over `axis_name`, the share of draws in which the axis has the largest total
-        share. NaN where nothing rises above the noise.
+        `first_order` and `total` (axis_name); `total_bound` (axis_name, bound), the middle 95 % of the draws;
+        `interaction` (axis_pair); `noise`, the share of a single run's variance that comes from its seed;
+        `largest_in_draws` (axis_name), the share of draws in which the axis has the largest total share. The shares are
+        NaN if no variance exceeds the noise.
     """
     number, points = grid.sizes["seed"], int(np.prod([grid.sizes[axis] for axis in axes]))
     noise = _noise(grid, axes)
@@ -121,7 +122,7 @@ def shares(grid: xr.DataArray, axes: Sequence[str], weights: np.ndarray) -> xr.D
     least = ROUNDING * float((grid**2).mean())
     first, total, pairs = _shares(parts, axes, least)
     drawn = grid.dot(xr.DataArray(weights, dims=("draw", "seed"), coords={"seed": grid["seed"]}), "seed")
-    # A bootstrap mean carries the noise of the runs and, on top, that of the draw.
+    # A bootstrap mean has the noise of the runs and, in addition, the noise of the draw.
     extra = noise / number * (2 - 1 / number)
     drawn_total = _shares(_variances(components(drawn, axes), extra, points), axes, least)[1]
     leads = (drawn_total == drawn_total.max("axis_name")).mean("draw")
@@ -142,16 +143,16 @@ def shares(grid: xr.DataArray, axes: Sequence[str], weights: np.ndarray) -> xr.D
 
 
 def _noise(grid: xr.DataArray, axes: Sequence[str]) -> xr.DataArray:
-    """Return the variance of runs within points, without what a seed does to all points alike."""
+    """Return the variance of runs within points, without the effect of a seed on all points."""
     number, points = grid.sizes["seed"], int(np.prod([grid.sizes[axis] for axis in axes]))
-    left = grid - grid.mean("seed") - grid.mean(axes) + grid.mean()
-    return (left**2).sum() / ((number - 1) * (points - 1))
+    residuals = grid - grid.mean("seed") - grid.mean(axes) + grid.mean()
+    return (residuals**2).sum() / ((number - 1) * (points - 1))
 
 
 def _variances(
     parts: Mapping[Subset, xr.DataArray], noise: xr.DataArray, points: int
 ) -> dict[Subset, xr.DataArray]:
-    """Return the mean square of each component but the grand mean, less what noise brings to it."""
+    """Return the mean square of each component except the grand mean, minus the part of noise."""
     variances = {}
     for subset, part in parts.items():
         if subset:
@@ -163,7 +164,7 @@ def _variances(
 def _shares(
     variances: Mapping[Subset, xr.DataArray], axes: Sequence[str], least: float
 ) -> tuple[xr.DataArray, xr.DataArray, xr.DataArray]:
-    """Return first-order and total shares by axis, and the pairs' own shares; NaN below the least variance."""
+    """Return first-order and total shares by axis, and shares of pairs; NaN if the whole variance is below `least`."""
     whole = sum(variances.values(), xr.DataArray(0.0))
     whole = whole.where(whole > least)
 
@@ -191,18 +192,18 @@ def influence(
     """Return main effects, two-way interactions and shares of variance of one outcome over a grid.
 
     Args:
-        grid: a dimension for each axis, and `seed`, already at each point's own learning rate; NaN where a run lacks.
-        seed: of the draws.
+        grid: (*axes, seed), at the best learning rate of each point; NaN where a run is missing.
+        seed: seed of the draws.
         alpha: 1 - confidence of each effect, two-sided.
-        draws: of the bootstrap.
-        rates: the runs that the rates of `grid` were chosen from, so that the test of any difference knows of the
-            choice; None where the rate was given.
+        draws: number of bootstrap draws.
+        rates: the runs at all learning rates, so that the test of any difference repeats the choice; None if the rate
+            was not chosen.
         rate: dimension of the learning rates.
     """
     grid, left_out = full_factorial(grid)
     axes = [str(axis) for axis in grid.dims if axis != "seed" and grid.sizes[axis] > 1]
     if not axes or grid.sizes["seed"] < 2 or not grid.size:
-        reason = "no factorial of two levels and two seeds is left: no effect of a parameter can be told"
+        reason = "no factorial of two levels and two seeds remains, so that no effect of a parameter can be computed"
         return Influence({}, xr.Dataset(), 0, 0, [*left_out, reason], np.nan)
     p_difference = _p_difference(grid, rates, rate, seed)
     grid = grid.squeeze([axis for axis in grid.dims if axis not in (*axes, "seed")], drop=True)
@@ -219,7 +220,7 @@ def influence(
 
 
 def _p_difference(grid: xr.DataArray, rates: Rates | None, rate: str, seed: int) -> float:
-    """Return the p-value of the hypothesis that all cells of a full factorial are alike."""
+    """Return the p-value of the hypothesis that all cells of a full factorial are equal."""
     if rates is None:
         rates = Rates(grid.expand_dims(rate), grid.expand_dims(rate))
     axes = [str(axis) for axis in grid.dims if axis != "seed"]
@@ -234,14 +235,14 @@ def _p_difference(grid: xr.DataArray, rates: Rates | None, rate: str, seed: int)
 
 
 def leading_parameter(shares: xr.Dataset, p_difference: float, alpha: float) -> str:
-    """Return the parameter that matters most, "" where no parameter is told apart from the others.
+    """Return the parameter with the largest influence, "" if no parameter can be named.
 
-    An order is told only where the test of any difference among the cells rejects, and where the same parameter leads
-    in `AGREEING_DRAWS` of the bootstrap's draws. The leading one of a single parameter has nobody to lead.
+    A parameter is named only if the test of any difference between the cells rejects, and if this parameter has the
+    largest total share in `AGREEING_DRAWS` of the bootstrap draws. A single parameter is not named.
 
     Args:
         shares: from `shares`.
-        p_difference: of the hypothesis that all cells are alike, corrected if it is one of several tests.
+        p_difference: p-value of the hypothesis that all cells are equal, corrected if it is one of several tests.
         alpha: level of that test.
     """
     if "total" not in shares or shares.sizes["axis_name"] < 2 or not p_difference <= alpha:
@@ -257,25 +258,25 @@ def effects(
 ) -> dict[Subset, xr.Dataset]:
     """Return main effects and two-way interactions of a full factorial, with intervals over seeds.
 
-    Every seed has all points, so that each gives an effect of its own, freed of what the seed does to all of them;
-    the interval is the studentised bootstrap's of the mean of these. It is NaN for fewer than five seeds, and where
-    runs are so tied that it has no end.
+    Every seed has all points, so that each seed gives one value of the effect, without the effect of the seed on all
+    points. The interval is the studentised bootstrap interval of the mean of these values. It is NaN for fewer than
+    five seeds, and if ties make it unbounded.
 
     Args:
-        grid: a dimension for each axis, and `seed`; no NaN.
+        grid: (*axes, seed), without NaN.
         axes: the factors.
-        weights: of the seeds in each draw, (draw, seed).
+        weights: (draw, seed), weights of the seeds in each bootstrap draw.
         alpha: 1 - confidence of each effect, two-sided.
 
     Returns:
-        `estimate` and `interval` (with `bound`) for every subset of one or two axes.
+        Subset of one or two axes -> `estimate` (*subset) and `interval` (*subset, bound).
     """
     parts = components(grid, axes)
     return {subset: _effect(part, weights, alpha) for subset, part in parts.items() if 1 <= len(subset) <= 2}
 
 
 def _effect(part: xr.DataArray, weights: np.ndarray, alpha: float) -> xr.Dataset:
-    """Return the mean over seeds of an effect at every level, and its interval."""
+    """Return the mean over seeds of an effect at every level, with its interval."""
     part = part.transpose(..., "seed")
     estimate = part.mean("seed")
     ends = np.full((estimate.size, 2), np.nan)

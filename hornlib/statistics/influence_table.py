@@ -1,4 +1,4 @@
-"""The influence of parameters in a sweep, laid out in long form: one row a level, a pair of levels, an axis."""
+"""The influence of parameters in a sweep as variables of statistics.nc: by level, by pair of levels, by axis."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
@@ -30,45 +30,45 @@ OUTCOMES = {
     "final_metric": "final test metric",
     "log_training_flops": "natural logarithm of the training FLOPs to the headline target, one budget for all",
 }
-"""What parameters act upon. Both costs are restricted to one budget for all cells of a dataset."""
+"""Outcome -> its description. All cells of a dataset have one budget for both costs."""
 
 COSTS = ("samples", "training_flops")
-"""Axes of cost among the outcomes."""
+"""Axes of cost of the outcomes."""
 
 RATE = "learning_rate"
 
 
 class _Outcome(NamedTuple):
-    """What runs are judged by, and what their learning rate is chosen by (smaller is better), (contender, seed)."""
+    """Outcome of runs, and score by which their learning rate is chosen; smaller is better, (contender, seed)."""
 
     judged: xr.DataArray
     chosen_by: xr.DataArray
 
 
-Rows = dict[str, dict[tuple[str, str, str], float | list[float]]]
+Entries = dict[str, dict[tuple[str, str, str], float | list[float]]]
 """Variable -> (dataset, outcome, label) -> number, or the two ends of an interval."""
 
 
 def influence_table(
     ds: xr.Dataset, final: xr.DataArray, times: xr.Dataset, settings: StatisticsSettings
 ) -> tuple[xr.Dataset, list[str]]:
-    """Return effects and shares of the subject's parameters on every dataset, and in sentences what is left out.
+    """Return the influence of the subject's parameters on every dataset, and sentences that name what is left out.
 
     Args:
         ds: from `contenders`.
-        final: final test metric of each run, (contender, seed), diverged ones as chance.
+        final: from `final_metric`, (contender, seed).
         times: from `restricted_times`.
-        settings: subject, target, draws.
+        settings: subject, target, alpha, bootstrap draws.
 
     Returns:
-        On (dataset, outcome): `main_effect` and `main_effect_bound` over `level` (labels `timesteps=8`, with
-        coordinates `level_axis`, `level_place`), `interaction` and `interaction_bound` over `level_pair` (`timesteps=8,
-        num_nodes=16`), `first_order_share`, `total_share`, `total_share_bound` and `largest_in_draws` over `axis_name`,
-        `interaction_share` over `axis_pair`, `noise_share`, `factorial_cells` and `factorial_seeds`; `difference_p`
-        and `difference_p_holm` of the hypothesis that all cells are alike, the latter corrected over the datasets;
-        `leading_parameter`, the one that matters most, "" where none is told apart; and `at_best_learning_rate`
-        (outcome, contender), 1 for the subject's cells at the rate that all seeds choose. Empty where the subject has
-        no grid.
+        On (dataset, outcome): `main_effect` and `main_effect_bound` (.., level) with labels `timesteps=8` and the
+        coordinates `level_axis` and `level_place`; `interaction` and `interaction_bound` (.., level_pair) with labels
+        `timesteps=8, num_nodes=16`; `first_order_share`, `total_share`, `total_share_bound` and `largest_in_draws`
+        (.., axis_name); `interaction_share` (.., axis_pair); `noise_share`, `factorial_cells` and `factorial_seeds`;
+        `difference_p` of the hypothesis that all cells are equal, and `difference_p_holm`, corrected over the datasets;
+        `leading_parameter`, the parameter with the largest influence, "" if none can be named. On (outcome, contender):
+        `at_best_learning_rate`, 1 for the subject's cells at the rate that all seeds choose. The Dataset is empty if
+        the subject has no grid.
     """
     subject = subject_of(ds, settings.subject)
     sentences: list[str] = []
@@ -79,7 +79,7 @@ def influence_table(
     for dataset, members, axes in factorials:
         if RATE not in axes:
             sentences.append(
-                f"{dataset}: learning_rate is no axis of {subject}, so effects are at the one given."
+                f"{dataset}: learning_rate is no axis of {subject}, so that all effects are at its single value."
             )
         for row, runs in enumerate(outcomes.values()):
             score = runs.chosen_by[members].mean("seed").values
@@ -89,11 +89,11 @@ def influence_table(
             influences[dataset, outcome] = result
     if not influences:
         return xr.Dataset(), sentences
-    rows: Rows = {}
+    entries: Entries = {}
     order: dict[str, tuple[str, int]] = {}
     for key, result in influences.items():
-        _add(rows, key, result, order)
-    table = _with_leaders(_laid_out(rows, order), influences, settings.alpha)
+        _add(entries, key, result, order)
+    table = _with_leaders(_laid_out(entries, order), influences, settings.alpha)
     table = table.reindex(dataset=times["dataset"].values)
     table["leading_parameter"] = table["leading_parameter"].where(table["leading_parameter"].notnull(), "")
     labels = {"outcome": list(OUTCOMES), "contender": ds["contender"].values}
@@ -104,7 +104,7 @@ def influence_table(
 def _with_leaders(
     table: xr.Dataset, influences: Mapping[tuple[str, str], Influence], alpha: float
 ) -> xr.Dataset:
-    """Add the corrected p-values, and the parameter that matters most where one is told apart."""
+    """Add the corrected p-values and the leading parameters."""
     p_holm = table["difference_p"].copy(
         data=holm(table["difference_p"].transpose("dataset", "outcome").values)
     )
@@ -116,7 +116,7 @@ def _with_leaders(
 
 
 class _Factorial(NamedTuple):
-    """The subject's cells on one dataset: their positions, and the parameters that tell them apart."""
+    """The subject's cells on one dataset: their positions, and the parameters that distinguish them."""
 
     dataset: str
     members: np.ndarray
@@ -124,7 +124,7 @@ class _Factorial(NamedTuple):
 
 
 def _factorials(ds: xr.Dataset, subject: str) -> Iterator[_Factorial]:
-    """Yield the grids of the subject that have another axis than the learning rate."""
+    """Yield the grids of the subject that have an axis besides the learning rate."""
     for dataset in dict.fromkeys(ds["dataset"].values.tolist()):
         is_member = (ds["arm"] == subject) & (ds["dataset"] == dataset) & (ds["selected_for"] == "")
         members = np.flatnonzero(is_member)
@@ -134,13 +134,13 @@ def _factorials(ds: xr.Dataset, subject: str) -> Iterator[_Factorial]:
 
 
 def _axes(cells: xr.Dataset) -> list[str]:
-    """Return the parameters that tell the subject's cells apart, all of which every cell has."""
+    """Return the parameters that distinguish the subject's cells and that all of these cells have."""
     names = axes_of(cells.rename(contender="cell"), str(cells["model"].values[0]))
     return [name for name in names if not np.isin(cells[name].values.astype(str), ("nan", "")).any()]
 
 
 def _best(ds: xr.Dataset, score: np.ndarray, members: np.ndarray, axes: list[str]) -> np.ndarray:
-    """Return which of the subject's cells have the learning rate of the least score at their point."""
+    """Return the positions, within `members`, of the cells with the smallest score at their point."""
     points: dict[tuple[object, ...], list[int]] = {}
     for index, key in enumerate(
         zip(*(ds[axis].values[members] for axis in axes if axis != RATE), strict=True)
@@ -169,7 +169,7 @@ def _influences(
         if num_at_edge:
             num_cells = judged.isel(seed=0).size
             result.left_out.append(
-                f"{num_at_edge} of {num_cells} cells are best at the smallest or largest {RATE}: widen it"
+                f"{num_at_edge} of {num_cells} cells are best at the smallest or largest {RATE}: widen its range"
             )
         yield name, result
 
@@ -181,10 +181,10 @@ def _outcomes(
     factorials: Sequence[_Factorial],
     settings: StatisticsSettings,
 ) -> dict[str, _Outcome]:
-    """Return outcomes; rates are chosen on validation, by the restricted mean, the last metric, and the cost.
+    """Return the outcomes. Rates are chosen on validation: by restricted samples, final metric and restricted FLOPs.
 
-    Cells of a point differ in nothing but the learning rate, so that a rate is chosen by its cost up to its own budget.
-    What cells are judged by has one budget for all of them.
+    The cells of a point differ only in the learning rate, so that a rate is chosen by its cost up to its own budget.
+    The outcomes have one budget for all cells.
     """
     bare = ds.reset_coords(drop=True)
     restricted = times["restricted_time"].sel(target=settings.target, drop=True)
@@ -211,10 +211,10 @@ def _log_costs(
     factorials: Sequence[_Factorial],
     settings: StatisticsSettings,
 ) -> xr.DataArray:
-    """Return the logarithm of costs with one budget for each factorial, (contender, seed); NaN of other contenders.
+    """Return the logarithm of costs with one budget for each factorial, (contender, seed); NaN for other contenders.
 
-    Runs at the learning rates that all seeds or either half of them choose set the budget: no other run enters an
-    effect (see `at_best_learning_rate`). A miss at any other rate costs the budget, too.
+    The budget is set by the runs at the learning rates that all seeds, or either half of them, choose. No other run
+    enters an effect, see `at_best_learning_rate`. A miss at any other rate costs the budget, too.
     """
     logarithms = xr.full_like(chosen_by, np.nan)
     column = settings.all_targets().index(settings.target)
@@ -227,7 +227,7 @@ def _log_costs(
         choosers = (scores, scores.where(~is_second), scores.where(is_second))
         binding = [_best(ds, chooser.mean("seed").values, members, axes) for chooser in choosers]
         rows = np.unique(np.concatenate(binding))
-        # Without a metric no rate is chosen, and no cost is known.
+        # Without a metric no rate can be chosen, and no cost is known.
         side = within_common_budget(cells, references, settings, (axis,), rows) if len(rows) else None
         if side is not None:
             logarithms.values[members] = np.log(side.restricted[:, column, 0])
@@ -235,7 +235,7 @@ def _log_costs(
 
 
 def _reference(ds: xr.Dataset, times: xr.Dataset, settings: StatisticsSettings) -> xr.DataArray:
-    """Return A by dataset, of which the levels were made: level = chance + f (A - chance)."""
+    """Return A, (dataset,), from the levels of the targets: level = chance + f (A - chance)."""
     level = times["level"].sel(target=settings.target, drop=True)
     datasets = ds["dataset"].values.tolist()
     chance = ds["chance_level"].values[[datasets.index(name) for name in level["dataset"].values]]
@@ -244,17 +244,19 @@ def _reference(ds: xr.Dataset, times: xr.Dataset, settings: StatisticsSettings) 
 
 
 def _num_at_edge(chosen_by: xr.DataArray) -> int:
-    """Return how many points are best at either end of the learning rates; two rates are all edge."""
+    """Return the number of points that are best at the smallest or largest learning rate."""
     score = chosen_by.mean("seed")
     best = score.fillna(np.inf).argmin(RATE)
     return int((((best == 0) | (best == chosen_by.sizes[RATE] - 1)) & score.notnull().any(RATE)).sum())
 
 
-def _add(rows: Rows, key: tuple[str, str], result: Influence, order: dict[str, tuple[str, int]]) -> None:
-    """Add to the rows the influence of parameters on one dataset and outcome."""
+def _add(
+    entries: Entries, key: tuple[str, str], result: Influence, order: dict[str, tuple[str, int]]
+) -> None:
+    """Add the influence of parameters on one dataset and outcome to the entries."""
 
     def put(variable: str, label: str, value: float | list[float]) -> None:
-        rows.setdefault(variable, {})[(*key, label)] = value
+        entries.setdefault(variable, {})[(*key, label)] = value
 
     put("factorial_cells", "", result.num_points)
     put("factorial_seeds", "", result.num_seeds)
@@ -297,13 +299,13 @@ DIMENSIONS = {
     "interaction_share": "axis_pair",
     **dict.fromkeys(SHARES.values(), "axis_name"),
 }
-"""The dimension of a variable besides dataset and outcome; the others have none."""
+"""Variable -> its dimension besides dataset and outcome; other variables have no further dimension."""
 
 
-def _laid_out(rows: Rows, order: Mapping[str, tuple[str, int]]) -> xr.Dataset:
-    """Return the rows as variables; labels in the order of their first."""
+def _laid_out(entries: Entries, order: Mapping[str, tuple[str, int]]) -> xr.Dataset:
+    """Return the entries as variables of a Dataset; labels stand in the order of first appearance."""
     labels: dict[str, dict[str, None]] = {}
-    for variable, values in rows.items():
+    for variable, values in entries.items():
         for dataset, outcome, label in values:
             for dim, coordinate in (
                 ("dataset", dataset),
@@ -313,7 +315,7 @@ def _laid_out(rows: Rows, order: Mapping[str, tuple[str, int]]) -> xr.Dataset:
                 labels.setdefault(dim, {})[coordinate] = None
     labels.pop("", None)
     table = xr.Dataset(coords={dim: np.array(list(words), object) for dim, words in labels.items()})
-    for variable, values in rows.items():
+    for variable, values in entries.items():
         dims = ["dataset", "outcome", *([DIMENSIONS[variable]] if variable in DIMENSIONS else [])]
         has_ends = variable.endswith("_bound")
         array = np.full([*(len(labels[dim]) for dim in dims), *([2] if has_ends else [])], np.nan)

@@ -1,4 +1,4 @@
-"""Limits: what a sweep's statistics cannot say, and why, one sentence each."""
+"""Limits: everything that the statistics of a sweep cannot show, and why, in one sentence each."""
 
 from collections.abc import Iterator, Sequence
 
@@ -9,31 +9,33 @@ from hornlib.config.messages import counted
 from hornlib.models import MODELS
 from hornlib.models.efficient.parameters import EfficientParameters
 from hornlib.parameters.statistics import StatisticsSettings
+from hornlib.statistics.software import differences_of_software
 from hornlib.statistics.verdicts import judged_selection, subjects_of
 
 __all__ = ["limits"]
 
-SHOWN = 5
-"""Labels named in a sentence before the rest is only counted."""
+NUM_NAMED = 5
+"""A sentence names so many labels, and counts the others."""
 
 
 def limits(
-    ds: xr.Dataset, summary: xr.Dataset, subject: str, given: bool, settings: StatisticsSettings
+    ds: xr.Dataset, summary: xr.Dataset, subject: str, is_given: bool, settings: StatisticsSettings
 ) -> list[str]:
-    """Return what cannot be concluded.
+    """Return everything that cannot be concluded, one sentence each.
 
     Args:
         ds: from `contenders`, with all of its steps.
-        summary: levels, restricted times, ratios, on the same contenders.
-        subject: the arm that claims without a subject of their own are about; "" where there is none.
-        given: whether the baseline's metric A was fixed before these runs (on tuning seeds).
-        settings: rivals and seeds.
+        summary: from `hornlib.statistics.summary.core`, with `non_inferior` and the verdicts.
+        subject: the arm of the claims that name no subject; "" if there is none.
+        is_given: whether the baseline's metric A was fixed on tuning seeds, before these runs.
+        settings: claims, target, margin, min_seeds.
     """
     return [
         *_runs(ds),
+        *differences_of_software(ds),
         *_arms(ds, subject, settings),
         *_rivals(ds, summary, subject, settings),
-        *_levels(ds, summary, given, settings),
+        *_levels(ds, summary, is_given, settings),
         *_grids(ds),
         *_outcomes(ds, summary, settings),
         *_ends(summary, subject, settings),
@@ -46,11 +48,6 @@ def limits(
 def _runs(ds: xr.Dataset) -> Iterator[str]:
     if missing := int((ds["status"] == "missing").sum()):
         yield f"{counted(missing, 'run')} of {ds['status'].size} are missing: these statistics are preliminary."
-    if ds.attrs.get("mixed_versions"):
-        yield (
-            "The runs were trained by several versions of hornlib (results.nc names them): a difference between "
-            "arms may be one between versions."
-        )
 
 
 def _arms(ds: xr.Dataset, subject: str, settings: StatisticsSettings) -> Iterator[str]:
@@ -61,27 +58,27 @@ def _arms(ds: xr.Dataset, subject: str, settings: StatisticsSettings) -> Iterato
     if not all(subjects.values()):
         what = f"no arm {settings.subject}" if settings.subject else "no arm with oscillators"
         yield f"The sweep has {what}; `statistics: subject:` takes one of {_some(arms)}."
-    absent = {own: name for name, own in subjects.items() if own and own not in arms}
-    for own, name in absent.items():
-        yield f"The sweep has no arm {own}, which the claim `{name}` is about."
+    absent = {arm: name for name, arm in subjects.items() if arm and arm not in arms}
+    for arm, name in absent.items():
+        yield f"The claim `{name}` is about the arm {arm}, which the sweep does not have."
     if judged_selection(ds["selected_for"].values):
         yield (
-            "Claims are about the values that were tuned for speed. The tables also have the ratios of default values "
-            "and of those tuned for accuracy; they may differ."
+            "Claims are about the cells that were tuned for speed. The tables also have the ratios of cells with "
+            "default values and of cells that were tuned for accuracy. These ratios may differ."
         )
 
 
 def _rivals(ds: xr.Dataset, summary: xr.Dataset, subject: str, settings: StatisticsSettings) -> Iterator[str]:
     arms = set(ds["arm"].values.tolist())
     if absent := [arm for arm in settings.rivals() if arm not in arms]:
-        yield f"The sweep lacks rivals that the claims name: {_some(absent)}."
+        yield f"The claims name rivals that the sweep does not have: {_some(absent)}."
     judged = ds["selected_for"].values == judged_selection(ds["selected_for"].values)
     subjects = subjects_of(subject, settings)
     sentences: dict[str, None] = {}
     for name, claim in settings.asked().items():
-        own = judged & (ds["arm"].values == subjects[name])
+        is_subject = judged & (ds["arm"].values == subjects[name])
         for arm in (arm for arm in claim.must_beat() if arm in arms):
-            without = own & (summary["rival_contender"].sel(rival=arm).values == "")
+            without = is_subject & (summary["rival_contender"].sel(rival=arm).values == "")
             if without.any():
                 labels = _some(ds["contender"].values[without].tolist())
                 sentences[
@@ -90,31 +87,36 @@ def _rivals(ds: xr.Dataset, summary: xr.Dataset, subject: str, settings: Statist
     yield from sentences
 
 
-def _levels(ds: xr.Dataset, summary: xr.Dataset, given: bool, settings: StatisticsSettings) -> Iterator[str]:
-    if not given:
+def _levels(
+    ds: xr.Dataset, summary: xr.Dataset, is_given: bool, settings: StatisticsSettings
+) -> Iterator[str]:
+    if not is_given:
         yield (
-            "The targets' levels come from the baseline's runs that are compared here, not from tuning seeds: "
-            "they were not fixed before the evaluation."
+            "The levels of the targets come from the baseline's runs that are compared here, not from tuning seeds. "
+            "They were not fixed before the evaluation."
         )
     for dataset in summary["dataset"].values.tolist():
         parts = ds["judged_on"].values[ds["dataset"].values == dataset]
         if (parts == "test").any():
             yield (
-                f"{dataset}: without a validation part, targets, early metrics and the learning rates of the "
-                "parameters' influence are those of the test part, and so not independent of the final metric."
+                f"{dataset}: there is no validation split. Targets, early metrics and the choice of learning rates for "
+                "the influence of parameters use the test split, so that they are not independent of the final metric."
             )
         if summary["level"].sel(dataset=dataset).notnull().any():
             continue
-        own = ds.isel(contender=np.flatnonzero(ds["dataset"].values == dataset))
-        if own["validation_metric"].isnull().all() and not _all_diverged(own):
+        cells = ds.isel(contender=np.flatnonzero(ds["dataset"].values == dataset))
+        if cells["validation_metric"].isnull().all() and not _all_diverged(cells):
             yield f"{dataset}: there is no metric, and so no target and no time to it."
-        elif not given and settings.baseline not in own["arm"].values:
+        elif not is_given and settings.baseline not in cells["arm"].values:
             yield (
-                f"{dataset}: no arm {settings.baseline} sets the targets' levels; `statistics: baseline:` takes "
-                f"one of {_some(list(dict.fromkeys(own['arm'].values.tolist())))}."
+                f"{dataset}: no arm {settings.baseline} sets the levels of the targets; `statistics: baseline:` takes "
+                f"one of {_some(list(dict.fromkeys(cells['arm'].values.tolist())))}."
             )
-        elif given:
-            yield f"{dataset}: the metric of {settings.baseline} given is lacking, or no better than chance: no level."
+        elif is_given:
+            yield (
+                f"{dataset}: the tuning seeds of {settings.baseline} have no metric, or one that is no better than "
+                "chance, so that there is no level to reach."
+            )
         else:
             yield f"{dataset}: {settings.baseline} ends no better than chance, so that there is no level to reach."
 
@@ -123,17 +125,20 @@ def _grids(ds: xr.Dataset) -> Iterator[str]:
     evaluated: np.ndarray = ds["samples"].notnull().transpose("contender", "step").values
     steps = ds["step"].values
     for dataset in dict.fromkeys(ds["dataset"].values.tolist()):
-        own = evaluated[(ds["dataset"].values == dataset) & np.any(evaluated, axis=1)]
-        if not len(own):
+        grids = evaluated[(ds["dataset"].values == dataset) & np.any(evaluated, axis=1)]
+        if not len(grids):
             continue
-        if not np.all(own == own[0]):
+        if not np.all(grids == grids[0]):
             yield (
                 f"{dataset}: the contenders were evaluated at different steps. Each pair is judged on the evaluations "
                 "that both have; a pair that shares none is not measured."
             )
-        first = steps[np.argmax(own, axis=1).max()]
+        first = steps[np.argmax(grids, axis=1).max()]
         if first > 1:
-            yield f"{dataset}: some first evaluation is step {first:g}; what was reached before is dated there."
+            yield (
+                f"{dataset}: some contenders were first evaluated after {first:g} steps. A target that they reached "
+                "earlier is dated there."
+            )
 
 
 def _outcomes(ds: xr.Dataset, summary: xr.Dataset, settings: StatisticsSettings) -> Iterator[str]:
@@ -144,52 +149,52 @@ def _outcomes(ds: xr.Dataset, summary: xr.Dataset, settings: StatisticsSettings)
     if few.any():
         least = int(trained[few].min())
         yield (
-            f"Not enough data: {_some(labels[few].tolist())} had fewer than {settings.min_seeds} runs "
-            f"(the least {least}); nothing is concluded from them."
+            f"Not enough data: {_some(labels[few].tolist())} have fewer than {settings.min_seeds} runs, the fewest "
+            f"{least}. Nothing is concluded from them."
         )
     if (trained == 0).any():
-        yield f"Not a single run of {_some(labels[trained == 0].tolist())} is there."
+        yield f"There is no run of {_some(labels[trained == 0].tolist())}."
     if ((diverged == trained) & (trained > 0)).any():
         yield f"All runs of {_some(labels[(diverged == trained) & (trained > 0)].tolist())} diverged."
     lost = ds["validation_metric"].isnull() & ds["samples"].notnull() & (ds["status"] == "complete")
     lost = lost.any(("step", "seed")).values & ds["validation_metric"].notnull().any(("step", "seed")).values
     if lost.any():
         yield (
-            f"{_some(labels[lost].tolist())} had evaluations without a number in runs that did not diverge; there "
-            "no target counts as reached."
+            f"Runs of {_some(labels[lost].tolist())} have evaluations without a number, although they did not diverge. "
+            "No target counts as reached at these evaluations."
         )
     at = {"target": settings.target, "axis": "samples"}
     reached = summary["event"].sel(at).any("seed").values
-    known = summary["restricted_time"].sel(at).notnull().any("seed").values
-    if (known & ~reached).any():
-        never = labels[known & ~reached].tolist()
+    measured = summary["restricted_time"].sel(at).notnull().any("seed").values
+    if (measured & ~reached).any():
+        never = labels[measured & ~reached].tolist()
         yield f"No run of {_some(never)} reaches the target {settings.target:g} within the budget."
 
 
 def _ends(summary: xr.Dataset, subject: str, settings: StatisticsSettings) -> Iterator[str]:
-    """Yield which subjects end behind their rivals, and how many of their runs diverged."""
+    """Yield the subjects whose final metric is worse than their rivals', and the number of their diverged runs."""
     judged = summary["selected_for"].values == judged_selection(summary["selected_for"].values)
     rivals: dict[str, list[str]] = {}
     for name, claim in settings.asked().items():
         rivals.setdefault(subjects_of(subject, settings)[name], []).extend(claim.rivals)
     labels, diverged = summary["contender"].values, summary["num_diverged"].values
-    for own, arms in rivals.items():
-        cells = np.flatnonzero(judged & (summary["arm"].values == own))
+    for claim_subject, arms in rivals.items():
+        cells = np.flatnonzero(judged & (summary["arm"].values == claim_subject))
         for arm in (arm for arm in dict.fromkeys(arms) if arm in summary["rival"].values):
             behind = cells[summary["non_inferior"].sel(rival=arm).values[cells] == "no"]
             if len(behind):
                 yield (
                     f"At the end of training the final test metric of {_some(labels[behind].tolist())} is worse than "
-                    f"that of {arm} by more than the margin of {settings.margin:g} (each comparison taken alone, not "
-                    "corrected for their number)."
+                    f"that of {arm} by more than the margin of {settings.margin:g}. Each comparison is tested alone, "
+                    "without a correction for their number."
                 )
         for cell in cells[diverged[cells] > 0]:
             number = counted(int(diverged[cell]), "run")
-            yield f"{number} of {labels[cell]} diverged, which counts as never reaching the target."
+            yield f"{number} of {labels[cell]} diverged. A diverged run counts as never reaching the target."
 
 
 def _lagging_statistics(ds: xr.Dataset, subject: str, settings: StatisticsSettings) -> Iterator[str]:
-    """Yield which contenders of the claims were evaluated with batch norm statistics of older weights."""
+    """Yield the contenders of the claims that were evaluated with batch norm statistics of older weights."""
     if "batch_norm_statistics" not in ds.coords:
         return
     arms = {*subjects_of(subject, settings).values(), *settings.rivals()}
@@ -199,13 +204,13 @@ def _lagging_statistics(ds: xr.Dataset, subject: str, settings: StatisticsSettin
     for kind in dict.fromkeys(kinds[lagging].tolist()):
         labels = ds["contender"].values[lagging & (kinds == kind)].tolist()
         yield (
-            f"{_some(labels)}: evaluated with `batch_norm_statistics: {kind}`, which lag behind the weights. Early "
-            "metrics then show the lag, too, and the verdicts may be about the lag; `precise` has none."
+            f"{_some(labels)} were evaluated with `batch_norm_statistics: {kind}`, which lag behind the weights. Early "
+            "metrics then depend on this lag, and the verdicts may be about the lag. `precise` statistics have none."
         )
 
 
 def _may_have_batch_norm(ds: xr.Dataset) -> np.ndarray:
-    """Return which contenders may have batch norm: all but those whose parameters rule it out."""
+    """Return whether each contender may have batch norm, (contender,): true unless its parameters exclude it."""
     unknown = np.full(ds.sizes["contender"], "")
     norms, readouts = (
         ds[name].values.astype(str) if name in ds.coords else unknown
@@ -219,9 +224,9 @@ def _may_have_batch_norm(ds: xr.Dataset) -> np.ndarray:
 def _seconds(ds: xr.Dataset) -> Iterator[str]:
     seconds = ds["seconds"]
     trained = ds["status"].isin(("complete", "diverged")).any("seed")
-    known = seconds.notnull().any([dim for dim in seconds.dims if dim != "contender"])
-    unmeasured = (trained & ~known).values
-    if not known.any():
+    is_measured = seconds.notnull().any([dim for dim in seconds.dims if dim != "contender"])
+    unmeasured = (trained & ~is_measured).values
+    if not is_measured.any():
         yield "Seconds were not measured: `hornlib calibrate` times every cell's step on one device."
     elif unmeasured.any():
         labels = ds["contender"].values[unmeasured].tolist()
@@ -232,11 +237,11 @@ def _edges(ds: xr.Dataset) -> Iterator[str]:
     if "at_edge" not in ds:
         return
     for parameter in dict.fromkeys(" ".join(ds["at_edge"].values.tolist()).split()):
-        chosen = [parameter in told.split() for told in ds["at_edge"].values.tolist()]
+        chosen = [parameter in names.split() for names in ds["at_edge"].values.tolist()]
         labels = ds["contender"].values[chosen].tolist()
         yield (
-            f"{parameter} of {_some(labels)} was chosen at the edge of what was tried: its best value may lie beyond, "
-            "and these arms may do better with a wider range."
+            f"{parameter} of {_some(labels)} was chosen at the edge of the tried range. Its best value may lie beyond, "
+            "so that these arms may do better with a wider range."
         )
 
 
@@ -245,5 +250,5 @@ def _all_diverged(ds: xr.Dataset) -> bool:
 
 
 def _some(labels: Sequence[str]) -> str:
-    more = f" and {len(labels) - SHOWN} more" if len(labels) > SHOWN else ""
-    return ", ".join(labels[:SHOWN]) + more
+    more = f" and {len(labels) - NUM_NAMED} more" if len(labels) > NUM_NAMED else ""
+    return ", ".join(labels[:NUM_NAMED]) + more

@@ -1,4 +1,4 @@
-"""After a look: where every claim of a sequential sweep stands, and the commands of its next look."""
+"""The next look at a sequential sweep: which claims are still open, and the commands that train and judge it."""
 
 import json
 import shlex
@@ -14,7 +14,7 @@ DEFAULT_CONFIG = "config.yaml"
 
 
 def standings(summary: xr.Dataset) -> Iterator[str]:
-    """Yield every claim on every dataset with its verdict, and at which look it was or will be judged."""
+    """Yield one line for every claim on every dataset: its verdict, and the look at which it was or will be judged."""
     for dataset in summary["dataset"].values.tolist():
         for claim in summary["claim"].values.tolist():
             yield (
@@ -24,77 +24,93 @@ def standings(summary: xr.Dataset) -> Iterator[str]:
 
 
 def remark(summary: xr.Dataset, dataset: str, claim: str) -> str:
-    """Return at which look a claim was decided on a dataset, or when it is judged again."""
+    """Return the look that decided a claim on a dataset, or the look at which it will be judged again, in words.
+
+    Args:
+        summary: from `hornlib.statistics.sequential.summarise_looks`.
+        dataset: label of the dataset.
+        claim: name of the claim.
+    """
     decided, last, due = (
         float(summary[name].sel(dataset=dataset, claim=claim))
         for name in ("decided_at", "last_look", "next_look")
     )
     if np.isfinite(decided):
         return f"decided at the look at {decided:g} seeds"
-    so_far = f"open after the look at {last:g} seeds" if np.isfinite(last) else "not looked at yet"
+    so_far = f"open after the look at {last:g} seeds" if np.isfinite(last) else "not judged yet"
     if np.isfinite(due):
         return f"{so_far}, next look at {due:g} seeds"
     if np.isfinite(last) and last < summary["look"].max():
-        return f"{so_far}, and more seeds would not measure it"
+        return f"{so_far}, and more seeds cannot measure it"
     return f"{so_far}, which was the last" if np.isfinite(last) else so_far
 
 
 def with_remarks(summary: xr.Dataset) -> xr.Dataset:
-    """Return the statistics with the remark of each claim after its sentences.
+    """Return the statistics in which every sentence of a claim ends with its remark.
 
     Args:
-        summary: `verdict_sentence`, `overall_sentence`, and what `remark` reads.
+        summary: `verdict_sentence`, `overall_sentence`, and the variables that `remark` reads.
     """
     datasets = summary["dataset"].values.tolist()
     by_dataset, overall = summary["verdict_sentence"].copy(), summary["overall_sentence"].copy()
     for claim in summary["claim"].values.tolist():
-        of_remark: dict[str, list[str]] = {}
+        datasets_of_remark: dict[str, list[str]] = {}
         for dataset in datasets:
-            told = remark(summary, dataset, claim)
-            of_remark.setdefault(told, []).append(dataset)
+            words = remark(summary, dataset, claim)
+            datasets_of_remark.setdefault(words, []).append(dataset)
             place = {"dataset": dataset, "claim": claim}
-            by_dataset.loc[place] = f"{by_dataset.sel(place).item()} {told[:1].upper()}{told[1:]}."
-        places = len(of_remark) > 1
-        parts = [f"{', '.join(names)}: {told}" if places else told for told, names in of_remark.items()]
-        told = "; ".join(parts)
-        overall.loc[{"claim": claim}] = f"{overall.sel(claim=claim).item()} {told[:1].upper()}{told[1:]}."
+            by_dataset.loc[place] = f"{by_dataset.sel(place).item()} {_sentence(words)}"
+        names_datasets = len(datasets_of_remark) > 1
+        parts = [
+            f"{', '.join(names)}: {words}" if names_datasets else words
+            for words, names in datasets_of_remark.items()
+        ]
+        overall.loc[{"claim": claim}] = f"{overall.sel(claim=claim).item()} {_sentence('; '.join(parts))}"
     return summary.assign(verdict_sentence=by_dataset, overall_sentence=overall)
+
+
+def _sentence(words: str) -> str:
+    return f"{words[:1].upper()}{words[1:]}."
 
 
 def with_next_command(
     summary: xr.Dataset, sweep: str, results: Path, files: Sequence[Path] = ()
 ) -> xr.Dataset:
-    """Return the statistics with the open claims, and the commands for their next looks, first among the limits.
+    """Return the statistics in which the first limit names the open claims and the commands of their next looks.
 
     Args:
         summary: from `hornlib.statistics.sequential.summarise_looks`.
-        sweep: its name.
-        results: results.nc or partial.nc.
-        files: of the configuration.
+        sweep: name of the sweep.
+        results: path of results.nc or partial.nc.
+        files: configuration files.
     """
     if "next_look" not in summary or summary["next_look"].isnull().all():
         return summary.assign_attrs(next_command="")
     train, judge = commands(sweep, results.parent, files)
-    open_ = [told for told in standings(summary) if "next look" in told]
+    open_claims = [line for line in standings(summary) if "next look" in line]
     limit = (
-        f"Claims are open: {'; '.join(open_)}. `{train}` trains the seeds that their next looks need, and `{judge}` "
-        "judges them."
+        f"Claims are open: {'; '.join(open_claims)}. `{train}` trains the seeds that their next looks need. "
+        f"`{judge}` judges these looks."
     )
     limits = [limit, *json.loads(summary.attrs["limits"])]
     return summary.assign_attrs(next_command=train, judge_command=judge, limits=json.dumps(limits))
 
 
 def commands(sweep: str, folder: Path, files: Sequence[Path] = ()) -> tuple[str, str]:
-    """Return the command that trains what the next look at a sweep needs, and the one that judges it."""
-    own = (
-        []
-        if [str(file) for file in files] in ([], [DEFAULT_CONFIG])
-        else [shlex.quote(str(file)) for file in files]
-    )
-    each = "".join(f" --configfile {file}" for file in own)
-    together = f" --configfile {' '.join(own)}" if own else ""
-    # xargs and not $(...): without targets snakemake would train every seed of every sweep.
-    train = f"hornlib looks --paths --sweep {sweep}{each} | xargs -r snakemake{together} --cores N"
+    """Return the command that trains the runs of a sweep's next look, and the command that judges this look.
+
+    Args:
+        sweep: name of the sweep.
+        folder: the results folder.
+        files: configuration files.
+    """
+    is_default = [str(file) for file in files] in ([], [DEFAULT_CONFIG])
+    quoted = [] if is_default else [shlex.quote(str(file)) for file in files]
+    options = "".join(f" --configfile {file}" for file in quoted)
+    snakemake_option = f" --configfile {' '.join(quoted)}" if quoted else ""
+    # Not $(...): if it printed no targets, Snakemake would train every seed of every sweep.
+    train = f"hornlib looks --paths --sweep {sweep}{options} | xargs -r snakemake{snakemake_option} --cores N"
     partial = shlex.quote(str(folder / "partial.nc"))
-    judge = f"hornlib gather --partial{each} && hornlib statistics --results {partial}{each} && hornlib report{each}"
+    steps = ("hornlib gather --partial", f"hornlib statistics --results {partial}", "hornlib report")
+    judge = " && ".join(f"{step}{options}" for step in steps)
     return train, judge

@@ -1,7 +1,7 @@
-"""Pairs of contenders: each judged on the evaluations and up to the budget that these two share, and nobody else.
+"""Pairs of contenders: each pair is judged on the evaluations and up to the budget that these two contenders share.
 
-A third arm that is cheaper, shorter, evaluated at fewer steps or diverged changes nothing of a pair's ratio,
-interval or test. Only the baseline matters to other arms, since it sets the level of the targets.
+A third arm has no influence on the ratio, the interval or the test of a pair, however cheap, short or coarsely
+evaluated it is. The baseline is the only exception, since it sets the level of the targets.
 """
 
 from typing import NamedTuple
@@ -16,15 +16,17 @@ __all__ = ["Pairs", "Side", "budget_of", "pairs_of", "pairs_on", "restricted_to"
 
 
 class Side(NamedTuple):
-    """Restricted costs, of one contender of every pair (pair, target, axis, seed); NaN (or False) without a run.
+    """Restricted costs of the first, or of the second, contender of every pair: arrays (pair, target, axis, seed).
+
+    A pair of runs that does not count has NaN or False.
 
     Attributes:
-        restricted: min(cost to the target, budget); a miss or a divergence costs the budget.
+        restricted: min(cost to the target, budget). A run that misses the target or diverges costs the budget.
         arrived: whether the run reached the target within the budget.
-        diverged: whether it diverged.
-        resolution: length of the evaluation interval that an arrival lies in; 0 for a miss.
-        hit: whether it reached the target at all, within the arm's own training.
-        spent: cost until the target, or of the arm's whole training where it was not reached.
+        diverged: whether the run diverged.
+        resolution: length of the evaluation interval in which the run arrived; 0 for a miss.
+        hit: whether the run reached the target within the whole training of its arm.
+        spent: cost until the target; for a run that missed the target, cost of its whole training.
     """
 
     restricted: np.ndarray
@@ -36,12 +38,12 @@ class Side(NamedTuple):
 
 
 class Pairs(NamedTuple):
-    """Every unordered pair.
+    """The restricted costs of every unordered pair of contenders that are compared.
 
     Attributes:
-        rows: positions of the two contenders, (2, pair), ascending.
-        budget: (pair, target, axis).
-        first, second: the two sides.
+        rows: (2, pair), positions of the two contenders, ascending.
+        budget: (pair, target, axis), cost to which both contenders are restricted.
+        first, second: the two contenders' costs.
     """
 
     rows: np.ndarray
@@ -51,7 +53,7 @@ class Pairs(NamedTuple):
 
 
 def pairs_of(rivals: xr.DataArray) -> np.ndarray:
-    """Return the unordered pairs of contenders that are compared, (2, pair), ascending.
+    """Return the unordered pairs of contenders that are compared, (2, pair), ascending positions.
 
     Args:
         rivals: from `rivals_of`.
@@ -64,91 +66,100 @@ def pairs_of(rivals: xr.DataArray) -> np.ndarray:
 def pairs_on(
     ds: xr.Dataset,
     references: dict[str, References],
-    own: Events,
+    events: Events,
     rows: np.ndarray,
     settings: StatisticsSettings,
     axes: tuple[str, ...],
 ) -> Pairs:
     """Return the restricted costs of pairs.
 
-    With E the steps at which both were evaluated, T a run's cost to the target on E and C the cost of its last step
-    of E, the budget of a pair is the smallest C among runs that missed the target without diverging, and where no
-    run has, the largest C of both: the largest budget at which min(T, budget) is known for every run. (A diverged
-    run is known to miss at every budget, so it does not bind.)
+    Both contenders of a pair are judged on the steps at which both were evaluated. Their budget is that of `budget_of`
+    over all runs of both.
 
     Args:
         ds: from `contenders`.
         references: from `references_of`.
-        own: from `events_on`: every contender on its own evaluations.
+        events: from `events_on`, of every contender on all of its own evaluations.
         rows: from `pairs_of`.
-        settings: targets and confirmations.
-        axes: of `hornlib.statistics.restricted_mean.COST_AXES`.
+        settings: targets, and the number of consecutive evaluations that must reach one.
+        axes: of `hornlib.statistics.axes.COST_AXES`.
     """
-    sides = [_events_of_side(ds, references, own, rows, side, settings, axes) for side in (0, 1)]
-    known = sides[0].known & sides[1].known
-    missed = [known & ~side.hit & ~side.diverged for side in sides]
+    sides = [_events_of_side(ds, references, events, rows[side], rows, settings, axes) for side in (0, 1)]
+    counts = sides[0].known & sides[1].known
+    missed = [counts & ~side.hit & ~side.diverged for side in sides]
     budget = budget_of(
         np.concatenate([side.whole for side in sides], -1),
-        np.concatenate([known, known], -1),
+        np.concatenate([counts, counts], -1),
         np.concatenate(missed, -1),
     )
-    return Pairs(rows, budget, *(restricted_to(side, known, budget) for side in sides))
+    return Pairs(rows, budget, *(restricted_to(side, counts, budget) for side in sides))
 
 
-def budget_of(whole: np.ndarray, known: np.ndarray, missed: np.ndarray) -> np.ndarray:
+def budget_of(whole: np.ndarray, counts: np.ndarray, missed: np.ndarray) -> np.ndarray:
     """Return the largest budget at which min(cost to the target, budget) is known for every run.
 
+    It is the smallest whole cost of a run that missed the target without diverging. If there is no such run, it is the
+    largest whole cost of any run. A diverged run misses the target at every budget, so that it sets no limit.
+
     Args:
-        whole: cost of each run's whole training, (.., run).
-        known: whether the run counts, (.., run).
-        missed: whether it counts, never reached the target and did not diverge, (.., run).
+        whole: cost of each run's whole training on the shared evaluations, (.., run).
+        counts: whether the run counts, (.., run).
+        missed: whether the run counts, missed the target and did not diverge, (.., run).
 
     Returns:
-        The smallest whole cost of a missed run; the largest of all known runs where none missed; NaN where no run is
-        known, (..).
+        (..); NaN where no run counts.
     """
-    binding = np.where(missed, whole, np.inf).min(-1, initial=np.inf)
-    longest = np.where(known, whole, -np.inf).max(-1, initial=-np.inf)
-    budget = np.where(np.isfinite(binding), binding, longest)
-    return np.where(known.any(-1), budget, np.nan)
+    smallest_of_missed = np.where(missed, whole, np.inf).min(-1, initial=np.inf)
+    largest = np.where(counts, whole, -np.inf).max(-1, initial=-np.inf)
+    budget = np.where(np.isfinite(smallest_of_missed), smallest_of_missed, largest)
+    return np.where(counts.any(-1), budget, np.nan)
 
 
-def restricted_to(events: Events, known: np.ndarray, budget: np.ndarray) -> Side:
-    """Return the runs with their costs restricted to a budget.
+def restricted_to(events: Events, counts: np.ndarray, budget: np.ndarray) -> Side:
+    """Return the costs of runs, restricted to a budget.
 
     Args:
-        events: of the runs, (.., seed).
-        known: which of them count, (.., seed).
-        budget: (..), or what broadcasts to it.
+        events: when the runs reach the targets, (.., seed).
+        counts: whether the run counts, (.., seed).
+        budget: (..), or a shape that broadcasts to it.
     """
-    limit = np.broadcast_to(budget[..., None], known.shape)
-    arrived = known & events.hit & (events.cost <= limit)
+    limit = np.broadcast_to(budget[..., None], counts.shape)
+    arrived = counts & events.hit & (events.cost <= limit)
     return Side(
-        restricted=np.where(known, np.where(arrived, events.cost, limit), np.nan),
+        restricted=np.where(counts, np.where(arrived, events.cost, limit), np.nan),
         arrived=arrived,
-        diverged=known & events.diverged,
+        diverged=counts & events.diverged,
         resolution=np.where(arrived, events.resolution, 0.0),
-        hit=known & events.hit,
-        spent=np.where(known, np.where(events.hit, events.cost, events.whole), np.nan),
+        hit=counts & events.hit,
+        spent=np.where(counts, np.where(events.hit, events.cost, events.whole), np.nan),
     )
 
 
 def _events_of_side(
     ds: xr.Dataset,
     references: dict[str, References],
-    own: Events,
+    events: Events,
+    members: np.ndarray,
     rows: np.ndarray,
-    side: int,
     settings: StatisticsSettings,
     axes: tuple[str, ...],
 ) -> Events:
-    """Return the events of one side of every pair, judged on the evaluations that the pair shares."""
+    """Return the events of one contender of every pair, judged on the evaluations that the pair shares.
+
+    Args:
+        ds: from `contenders`.
+        references: from `references_of`.
+        events: of every contender on its own evaluations.
+        members: (pair,), positions of these contenders.
+        rows: (2, pair), positions of both contenders.
+        settings: targets and confirmations.
+        axes: of cost.
+    """
     evaluated = ds["samples"].notnull().transpose("contender", "step").values
     grids, grid_of = np.unique(evaluated, axis=0, return_inverse=True)
     grid_of = grid_of.reshape(-1)
-    members = rows[side]
-    found = Events(*(values[members] for values in own))
-    # A sweep has few grids: contenders are judged anew once on each grid that a pair shares and that is not their own.
+    events_of_side = Events(*(values[members] for values in events))
+    # A sweep has few grids of evaluations, so that contenders are judged once again for every grid that a pair shares.
     shared: dict[bytes, list[int]] = {}
     for pair, (one, other) in enumerate(grid_of[rows].T.tolist()):
         if one != other:
@@ -158,24 +169,24 @@ def _events_of_side(
         contenders, places = np.unique(members[pairs], return_inverse=True)
         members_alone = ds.isel(contender=contenders)
         chosen = _at_steps(members_alone, steps) if len(steps) else _without_evaluations(members_alone)
-        events = events_on(chosen, _references_of_rows(references, contenders), settings, axes)
-        for values, new in zip(found, events, strict=True):
+        on_shared = events_on(chosen, _references_of_rows(references, contenders), settings, axes)
+        for values, new in zip(events_of_side, on_shared, strict=True):
             values[pairs] = new[places.reshape(-1)]
-    return found
+    return events_of_side
 
 
 def _references_of_rows(references: dict[str, References], rows: np.ndarray) -> dict[str, References]:
     return {
-        name: References(own.metric, own.start.isel(contender=rows), own.end.isel(contender=rows))
-        for name, own in references.items()
+        name: References(gain.metric, gain.start.isel(contender=rows), gain.end.isel(contender=rows))
+        for name, gain in references.items()
     }
 
 
 def _at_steps(ds: xr.Dataset, steps: np.ndarray) -> xr.Dataset:
-    """Return the contenders at some of their evaluations, with the training loss a mean since the last of these.
+    """Return the contenders at some of their evaluations; a training loss is the mean since the previous one of these.
 
-    A recorded training loss is the mean over the steps since the evaluation before it. Over several such windows the
-    mean is weighted by their lengths.
+    A recorded training loss is the mean over the steps since the previous evaluation. The mean over several such
+    windows is weighted by their lengths.
     """
     chosen = ds.isel(step=steps)
     if "training_loss" not in ds:
@@ -194,5 +205,5 @@ def _at_steps(ds: xr.Dataset, steps: np.ndarray) -> xr.Dataset:
 
 
 def _without_evaluations(ds: xr.Dataset) -> xr.Dataset:
-    """Return the contenders as if none had been evaluated: a pair that shares no step has no time."""
+    """Return the contenders without any evaluation: a pair that shares no evaluation has no times."""
     return ds.assign({name: ds[name].where(False) for name in ds.data_vars if "step" in ds[name].dims})

@@ -6,92 +6,104 @@ import numpy as np
 import xarray as xr
 
 from hornlib.parameters.statistics import StatisticsSettings
-from hornlib.statistics.verdicts import Evidence
+from hornlib.statistics.axes import COST_AXES
+from hornlib.statistics.contenders import SELECTED_FOR
+from hornlib.statistics.verdicts import ClaimComparison
 
 __all__ = ["COSTS", "p_words", "phrase", "short_label"]
 
-COSTS = {
-    "step": "steps",
-    "samples": "samples",
-    "training_flops": "training FLOPs",
-    "seconds": "seconds",
-    "training_loss": "samples to the training-loss target",
-}
-"""Axis of cost -> what is counted on it."""
+COSTS = {name: axis.counted for name, axis in COST_AXES.items()}
+"""Axis of cost -> the words of a sentence."""
+
+Bounded = tuple[float, float, float]
+"""An estimate with the low and the high end of its interval."""
 
 
 class _Numbers(NamedTuple):
-    """One comparison as its sentence needs it; intervals (value, low, high) are simultaneous, the p-value is Holm's."""
+    """The numbers of one comparison; all intervals are simultaneous, and the p-value is Holm's."""
 
     word: str
     label: str
     rival: str
     cost: str
     num_pairs: int
-    ratio: tuple[float, float, float]
+    ratio: Bounded
     p_holm: float
     arrived: float
     rival_arrived: float
     two_part: bool
-    difference: tuple[float, float, float]
-    ratio_if_arrived: tuple[float, float, float]
+    difference: Bounded
+    ratio_if_arrived: Bounded
     detectable: float
 
     @property
     def arrivals(self) -> str:
-        """Return how many runs of both arms arrived, in words."""
-        return f"{self.arrived:.0f} of {self.num_pairs} and {self.rival_arrived:.0f} of {self.num_pairs} runs arrived"
+        """Return how many runs of both contenders reached the target, in words."""
+        number = self.num_pairs
+        return (
+            f"{self.arrived:.0f} of {number} and {self.rival_arrived:.0f} of {number} runs reached the target"
+        )
 
 
 def phrase(
     at_target: xr.Dataset,
-    item: Evidence,
+    item: ClaimComparison,
     dataset: str,
     settings: StatisticsSettings,
     *,
     with_dataset: bool,
     with_level: bool,
 ) -> str:
-    """Return what one comparison says, with its numbers.
+    """Return one comparison as a clause with subject, verb and numbers, without a full stop.
 
     Args:
-        at_target: the statistics at the headline target, as `hornlib.statistics.headline.compare` returns them.
+        at_target: statistics at the headline target, with the variables of `hornlib.statistics.headline.compare`.
         item: the comparison.
-        dataset: of the comparison.
+        dataset: dataset of the comparison.
         settings: alpha, min_seeds.
-        with_dataset: whether the phrase names the dataset.
-        with_level: whether the phrase says what kind of interval stands in brackets.
+        with_dataset: whether the clause names the dataset.
+        with_level: whether the clause names the kind of the intervals.
     """
-    label = short_label(str(at_target["contender"].values[item.contender]), dataset)
+    labels = _short_labels(at_target)
+    label = labels[str(at_target["contender"].values[item.contender])]
     label += f" on {dataset}" if with_dataset else ""
     if item.rival not in at_target["rival"].values:
         return f"the sweep has no arm {item.rival}"
     if item.axis not in at_target["axis"].values:
         return f"the statistics have no axis {item.axis}"
-    numbers = _numbers(at_target, item, label, dataset)
+    numbers = _numbers(at_target, item, label, labels)
     if item.word == "not measured":
-        no_level = bool(np.isnan(at_target["level"].sel(dataset=dataset))) if "level" in at_target else False
-        return f"there is no level to reach on {dataset}" if no_level else _unmeasured(numbers)
+        has_no_level = "level" in at_target and bool(np.isnan(at_target["level"].sel(dataset=dataset)))
+        return f"{dataset} has no level to reach" if has_no_level else _unmeasured(numbers)
     if item.word == "not enough data":
         return f"{label} and {numbers.rival} share n = {numbers.num_pairs} seeds, and {settings.min_seeds} are needed"
     if item.word == "too few arrivals":
-        return f"{label} and {numbers.rival} in {numbers.cost}: {numbers.arrivals}, and {settings.min_seeds} are needed"
-    return (
-        _in_two_parts(numbers, settings) if numbers.two_part else _in_one_part(numbers, settings, with_level)
-    )
+        return (
+            f"in {numbers.cost}, {numbers.arrivals} ({label} and {numbers.rival}), "
+            f"and {settings.min_seeds} are needed"
+        )
+    if numbers.two_part:
+        return _in_two_parts(numbers, settings)
+    return _in_one_part(numbers, settings, with_level)
 
 
-def _numbers(at_target: xr.Dataset, item: Evidence, label: str, dataset: str) -> _Numbers:
+def _short_labels(ds: xr.Dataset) -> dict[str, str]:
+    """Return label of a contender -> its label without the dataset and the objective."""
+    labels, short = (ds[name].values.astype(str).tolist() for name in ("contender", "short_label"))
+    return dict(zip(labels, short, strict=True))
+
+
+def _numbers(at_target: xr.Dataset, item: ClaimComparison, label: str, labels: dict[str, str]) -> _Numbers:
     pair = at_target.isel(contender=item.contender).sel(rival=item.rival, axis=item.axis)
 
-    def bounded(name: str) -> tuple[float, float, float]:
+    def bounded(name: str) -> Bounded:
         low, high = pair[f"{name}_bound"].values
         return float(pair[name]), float(low), float(high)
 
     return _Numbers(
         word=item.word,
         label=label,
-        rival=short_label(str(pair["rival_contender"].item()), dataset),
+        rival=labels.get(str(pair["rival_contender"].item()), ""),
         cost=COSTS[item.axis],
         num_pairs=int(pair["num_pairs"]),
         ratio=bounded("ratio"),
@@ -108,29 +120,28 @@ def _numbers(at_target: xr.Dataset, item: Evidence, label: str, dataset: str) ->
 def _in_one_part(numbers: _Numbers, settings: StatisticsSettings, with_level: bool) -> str:
     """Return a comparison with its ratio and interval."""
     label, rival, cost = numbers.label, numbers.rival, numbers.cost
-    known = np.isfinite(numbers.ratio[1])
-    interval = (f"{_level(settings)}, " if with_level else "") if known else "no interval, "
-    certain = f"{interval}n = {numbers.num_pairs}, Holm's p {p_words(numbers.p_holm, settings.alpha)}"
+    level = f"{_level(settings)}, " if with_level else ""
+    interval = level if np.isfinite(numbers.ratio[1]) else "no interval, "
+    certainty = f"{interval}n = {numbers.num_pairs}, Holm's p {p_words(numbers.p_holm, settings.alpha)}"
     if min(numbers.arrived, numbers.rival_arrived) < numbers.num_pairs:
-        certain += f", {numbers.arrivals}"
+        certainty += f", {numbers.arrivals}"
     if numbers.word in ("yes", "no"):
-        return f"{label} needs {_bounded(*numbers.ratio)} times the {cost} that {rival} needs ({certain})"
-    power = (
-        f"; a true factor of {_number(numbers.detectable)} would be shown with 80 % power"
-        if np.isfinite(numbers.detectable)
-        else ""
-    )
-    return f"{label} and {rival} are not told apart in {cost} (ratio {_bounded(*numbers.ratio)}, {certain}{power})"
+        return f"{label} needs {_bounded(*numbers.ratio)} times the {cost} that {rival} needs ({certainty})"
+    power = ""
+    if np.isfinite(numbers.detectable):
+        power = f"; a true ratio of {_number(numbers.detectable)} would be shown with 80 % power"
+    ratio = _bounded(*numbers.ratio)
+    return f"{label} and {rival} are not distinguished in {cost} (ratio {ratio}, {certainty}{power})"
 
 
 def _in_two_parts(numbers: _Numbers, settings: StatisticsSettings) -> str:
-    """Return a comparison whose runs partly diverged: the share that arrived, and the cost of those that did."""
+    """Return a comparison in which some runs diverged: the shares that arrived, and the costs of these runs."""
     label, rival, cost = numbers.label, numbers.rival, numbers.cost
     verb = {"yes": f"needs fewer {cost} than", "no": f"needs more {cost} than"}.get(numbers.word)
-    told = f"{label} {verb} {rival}" if verb else f"{label} and {rival} are not told apart in {cost}"
+    clause = f"{label} {verb} {rival}" if verb else f"{label} and {rival} are not distinguished in {cost}"
     return (
-        f"{told} ({numbers.arrivals}, difference of shares {_bounded(*numbers.difference)}; ratio of pairs that "
-        f"arrived {_bounded(*numbers.ratio_if_arrived)}; {_level(settings)}s, Holm's p "
+        f"{clause} ({numbers.arrivals}, difference of shares {_bounded(*numbers.difference)}; ratio of pairs that "
+        f"both reached it {_bounded(*numbers.ratio_if_arrived)}; {_level(settings)}s, Holm's p "
         f"{p_words(numbers.p_holm, settings.alpha)})"
     )
 
@@ -156,12 +167,19 @@ def _bounded(value: float, low: float, high: float) -> str:
 
 def _number(value: float) -> str:
     if np.isnan(value):
-        return "not known"
+        return "unknown"
     return "∞" if np.isposinf(value) else f"{value:.3g}"
 
 
 def p_words(value: float, alpha: float) -> str:
-    """Return "= 0.012", with so many digits that a rounded value lies on the same side of alpha as the value."""
+    """Return a p-value as "= 0.012" or "< 0.001".
+
+    It has so many digits that the rounded value lies on the same side of alpha as the value.
+
+    Args:
+        value: the p-value.
+        alpha: level of the test.
+    """
     if value < 0.001 <= alpha:
         return "< 0.001"
     digits = next(
@@ -171,5 +189,10 @@ def p_words(value: float, alpha: float) -> str:
 
 
 def short_label(label: str, dataset: str) -> str:
-    """Return a contender's label without what all contenders of a claim share: the dataset and the selection."""
-    return label.replace(f" on {dataset}", "", 1).removesuffix(", tuned for speed")
+    """Return a contender's label without the dataset and the objective that all contenders of a claim share.
+
+    Args:
+        label: label of the contender.
+        dataset: its dataset.
+    """
+    return label.replace(f" on {dataset}", "", 1).removesuffix(f", {SELECTED_FOR['time_to_target']}")

@@ -1,4 +1,4 @@
-"""Planning: how many seeds each comparison and each claim needs, and what the seeds at hand would have shown."""
+"""Planning: how many seeds each comparison and each claim needs, and which ratio the present seeds can show."""
 
 from collections.abc import Mapping, Sequence
 
@@ -16,21 +16,21 @@ from hornlib.statistics.estimators.power import (
     sd_scales,
     seeds_needed,
 )
-from hornlib.statistics.verdicts import Evidence
+from hornlib.statistics.verdicts import ClaimComparison
 
 __all__ = ["DETECTED", "claim_power", "pair_power", "planned"]
 
 DETECTED = 0.8
-"""Power of a detectable ratio."""
+"""Power with which the detectable ratio is shown."""
 
-MOST = 64
-"""Comparisons of one claim whose power is computed; of more, those with the largest deviations."""
+MAX_COMPARISONS = 64
+"""The power of a claim is computed from so many of its comparisons, those with the largest deviations."""
 
 BOUNDS = ("low", "high")
 
 TEST = "paired t-test of log costs at the headline target, level alpha / m within Holm's family of m"
 
-DEVIATION = "of the deviation alone: chi-square, for normal log ratios"
+DEVIATION = "chi-square interval of the deviation alone, for normal log ratios"
 
 ABOUT = {
     "log_ratio_sd": (
@@ -44,7 +44,7 @@ ABOUT = {
         DEVIATION,
     ),
     "detectable_ratio": (
-        "true ratio of costs that the seeds at hand would have shown",
+        "true ratio of costs that the present seeds would show",
         f"power {DETECTED:g} of one {TEST}, with the measured deviation",
         "",
     ),
@@ -55,13 +55,13 @@ ABOUT = {
         DEVIATION,
     ),
     "claim_detectable_ratio": (
-        "true ratio of costs with which the seeds at hand would have shown a claim on one dataset",
+        "true ratio of costs at which the present seeds would show a claim on one dataset",
         f"power {DETECTED:g} of all of the claim's comparisons together: {TEST}, with the measured deviations",
         "",
     ),
     "claim_num_pairs": ("seeds that all of a claim's comparisons share", "", ""),
 }
-"""Of each variable: long name, estimator, interval."""
+"""Variable -> long name, estimator, interval."""
 
 COORDS = {
     "effect": ("effect", list(EFFECTS), {"units": "1", "long_name": "true ratio of costs"}),
@@ -72,12 +72,18 @@ COORDS = {
 
 def planned(
     compared: xr.Dataset,
-    rests: Mapping[tuple[str, str], Sequence[Evidence]],
+    rests: Mapping[tuple[str, str], Sequence[ClaimComparison]],
     settings: StatisticsSettings,
 ) -> xr.Dataset:
-    """Return `pair_power` and, where a claim is asked, `claim_power`."""
-    found = pair_power(compared, settings)
-    return found.merge(claim_power(compared, rests, settings)) if "claim" in compared.dims else found
+    """Return the variables of `pair_power` and, if there are claims, of `claim_power`.
+
+    Args:
+        compared: statistics with comparisons and verdicts.
+        rests: (dataset, claim) -> comparisons that the claim rests on.
+        settings: target, alpha, min_seeds.
+    """
+    power = pair_power(compared, settings)
+    return power.merge(claim_power(compared, rests, settings)) if "claim" in compared.dims else power
 
 
 def pair_power(compared: xr.Dataset, settings: StatisticsSettings) -> xr.Dataset:
@@ -88,16 +94,16 @@ def pair_power(compared: xr.Dataset, settings: StatisticsSettings) -> xr.Dataset
         settings: target, alpha, min_seeds.
 
     Returns:
-        On (contender, rival, axis) `log_ratio_sd`, `detectable_ratio`, `seeds_needed` (.., effect, power) and its
-        bound. NaN where the paired t-test is not the comparison's test: fewer than two pairs, or some runs diverged.
+        On (contender, rival, axis): `log_ratio_sd`, `detectable_ratio`, `seeds_needed` (.., effect, power) and its
+        bound. NaN if there are fewer than two pairs, or if some runs diverged: the test is then no paired t-test.
     """
     log_ratio = _tested(compared, settings)
     level = settings.alpha / _family_sizes(compared, settings)
     number = log_ratio.count("seed")
-    # The test's error is at least that of rounding costs up to evaluations: tied runs are no certainty.
-    own_sd = log_ratio_sd(log_ratio)
+    # As in the test, the error is at least that of rounding costs up to evaluations. Tied runs are not exact.
+    runs_sd = log_ratio_sd(log_ratio)
     rounding = compared["log_ratio_error"] * number**0.5
-    sd = own_sd.where(own_sd.isnull() | (own_sd >= rounding), rounding)
+    sd = runs_sd.where(runs_sd.isnull() | (runs_sd >= rounding), rounding)
     detectable = xr.apply_ufunc(np.exp, detectable_log_ratio(sd, number, level, DETECTED))
 
     def needed(deviation: xr.DataArray) -> xr.DataArray:
@@ -106,33 +112,33 @@ def pair_power(compared: xr.Dataset, settings: StatisticsSettings) -> xr.Dataset
     bound = xr.concat(
         [needed(sd * sd_scales(number, settings.alpha).sel(bound=end, drop=True)) for end in BOUNDS], "bound"
     )
-    found = {
+    variables = {
         "log_ratio_sd": sd,
         "seeds_needed": needed(sd),
         "seeds_needed_bound": bound.transpose(..., "bound"),
         "detectable_ratio": detectable,
     }
-    return _described(xr.Dataset({name: values.drop_attrs() for name, values in found.items()}))
+    return _described(xr.Dataset({name: values.drop_attrs() for name, values in variables.items()}))
 
 
 def claim_power(
     compared: xr.Dataset,
-    rests: Mapping[tuple[str, str], Sequence[Evidence]],
+    rests: Mapping[tuple[str, str], Sequence[ClaimComparison]],
     settings: StatisticsSettings,
 ) -> xr.Dataset:
-    """Return the seeds that every claim needs on every dataset, and what it would have been shown with.
+    """Return the seeds that every claim needs on every dataset, and the ratio that the present seeds can show.
 
-    A claim holds where all of its comparisons do, each at the level that Holm's first step asks for: what a claim
-    needs on one dataset does not depend on what the others show.
+    A claim holds if all of its comparisons hold, each at the level of Holm's first step. The seeds that a claim needs
+    on one dataset so do not depend on the results on other datasets.
 
     Args:
-        compared: as `pair_power` takes it, with the dimensions `dataset` and `claim` of the verdicts.
-        rests: (dataset, claim) -> the comparisons that it rests on.
+        compared: the variables of `pair_power`, with the dimensions `dataset` and `claim` of the verdicts.
+        rests: (dataset, claim) -> comparisons that the claim rests on.
         settings: target, alpha, min_seeds.
 
     Returns:
         `claim_seeds_needed` (dataset, claim, effect, power) and its bound, `claim_detectable_ratio` and
-        `claim_num_pairs` (dataset, claim). NaN where a comparison was not measured.
+        `claim_num_pairs` (dataset, claim). NaN if a comparison was not measured.
     """
     log_ratio = _tested(compared, settings).transpose("contender", "rival", "axis", "seed")
     sizes = _family_sizes(compared, settings).transpose("contender", "rival", "axis").values
@@ -180,16 +186,16 @@ def claim_power(
 
 
 def _tested(compared: xr.Dataset, settings: StatisticsSettings) -> xr.DataArray:
-    """Return log ratios, (contender, rival, axis, seed), without those that no t-test judges."""
+    """Return the log ratios that a paired t-test judges, (contender, rival, axis, seed); NaN for all others."""
     in_parts = compared["two_part"].sel(target=settings.target, drop=True) == 1
     log_ratio = compared["log_ratio"].where(~in_parts)
     return log_ratio.drop_vars([name for name in log_ratio.coords if name not in log_ratio.dims])
 
 
 def _family_sizes(compared: xr.Dataset, settings: StatisticsSettings) -> xr.DataArray:
-    """Return the number of tests in the family of each comparison, at least 1, (contender, rival, axis).
+    """Return the number of tests in the family of each comparison, (contender, rival, axis), at least 1.
 
-    As in `hornlib.statistics.headline`, a comparison whose runs are missing counts, too.
+    A comparison without runs counts as a test, as in `hornlib.statistics.headline`.
     """
     p_value = compared["p_value"].sel(target=settings.target, drop=True)
     tested = (compared["rival_contender"] != "") & xr.ones_like(p_value, bool)
@@ -205,9 +211,9 @@ def _family_sizes(compared: xr.Dataset, settings: StatisticsSettings) -> xr.Data
 
 
 def _factor(logs: np.ndarray) -> np.ndarray:
-    """Return F (comparison, rank) with F F' the covariance over seeds of log ratios (comparison, seed)."""
+    """Return F, (comparison, rank): F F' is the covariance over seeds of the log ratios (comparison, seed)."""
     spread = (logs - logs.mean(1, keepdims=True)) / np.sqrt(logs.shape[1] - 1)
-    spread = spread[np.argsort(-np.linalg.norm(spread, axis=1), kind="stable")[:MOST]]
+    spread = spread[np.argsort(-np.linalg.norm(spread, axis=1), kind="stable")[:MAX_COMPARISONS]]
     left, sizes, _ = np.linalg.svd(spread, full_matrices=False)
     rank = max(int((sizes > 1e-12 * sizes[0]).sum()), 1)
     return left[:, :rank] * sizes[:rank]

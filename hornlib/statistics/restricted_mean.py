@@ -1,4 +1,8 @@
-"""Cost of every run to each target on each axis, on the evaluations and up to the budget of its own arm."""
+"""Costs to the targets: when each run reaches each target on each axis of cost.
+
+The costs here describe one arm: they use the evaluations and the budget of that arm alone. A ratio of two arms uses the
+evaluations and the budget that both share, see `hornlib.statistics.pairs`.
+"""
 
 import warnings
 from typing import NamedTuple
@@ -8,43 +12,24 @@ import xarray as xr
 
 from hornlib.parameters.statistics import StatisticsSettings
 from hornlib.results.divergence import final_with_chance
-from hornlib.results.target_times import AXES, final_cost, time_to_target
+from hornlib.results.target_times import final_cost, time_to_target
+from hornlib.statistics.axes import cost_on
 
-__all__ = [
-    "COST_AXES",
-    "UNITS",
-    "Events",
-    "References",
-    "axes_of_cost",
-    "baseline_metric",
-    "cost_on",
-    "events_on",
-    "labelled_times",
-    "references_of",
-    "restricted_times",
-]
-
-COST_AXES = (*AXES, "training_loss")
-"""Axes of cost. The last is in samples, and its event is that the mean training loss has fallen far enough: it
-involves no evaluation, and so no statistics of batch norm. Arms with other dropout or label smoothing have another
-loss, and cannot be compared on it."""
-
-UNITS = {"step": "1", "samples": "1", "training_flops": "FLOP", "seconds": "s", "training_loss": "1"}
-"""Of each axis of cost."""
+__all__ = ["Events", "References", "baseline_metric", "events_on", "references_of", "restricted_times"]
 
 OF_THE_AXIS = "see the attribute axis_units"
 
-KEPT = ("step", "direction", "chance_level")
-"""Coordinates that times depend on; without labels of contenders and seeds nothing has to be aligned."""
+NEEDED_COORDINATES = ("step", "direction", "chance_level")
+"""Coordinates that times depend on. All others are dropped, so that xarray has no labels to align."""
 
 
 class References(NamedTuple):
-    """Where a gain begins and ends, by contender; a target f lies at start + f (end - start).
+    """Start and end of the baseline's gain; the level of a target f is start + f (end - start).
 
     Attributes:
-        metric: column of the results that must reach the target.
-        start: chance level, or the baseline's training loss at its first step.
-        end: what the baseline ends at; NaN where it is unknown or no better than the start.
+        metric: variable of the results that must reach the level.
+        start: (contender,), the chance level, or the baseline's training loss at its first evaluation.
+        end: (contender,), the baseline's final metric or training loss; NaN if unknown, or no better than the start.
     """
 
     metric: str
@@ -53,14 +38,14 @@ class References(NamedTuple):
 
 
 class Events(NamedTuple):
-    """When runs reach the targets, as plain arrays (contender, target, axis, seed).
+    """When runs reach the targets: arrays (contender, target, axis, seed).
 
     Attributes:
-        known: whether the run counts: it was evaluated, and there is a level to reach.
-        hit: whether it reached the target; never where it diverged.
-        cost: until the target, and where it was not reached, of the whole training.
-        whole: cost of the whole training, to the last evaluation.
-        resolution: length of the evaluation interval that the event lies in; 0 for a miss.
+        known: whether the run counts. It counts if it was evaluated and if the target has a level.
+        hit: whether the run reached the target. A diverged run never does.
+        cost: cost until the target; for a run that missed the target, cost of its whole training.
+        whole: cost of the whole training, up to the last evaluation.
+        resolution: length of the evaluation interval in which the run reached the target; 0 for a miss.
         diverged: whether the run diverged.
     """
 
@@ -73,10 +58,17 @@ class Events(NamedTuple):
 
 
 def baseline_metric(ds: xr.Dataset, baseline: str) -> xr.DataArray:
-    """Return A, by dataset: the median final validation metric over the baseline's runs.
+    """Return A, the median final validation metric over the baseline's runs, (dataset,).
 
-    A run that diverged has the chance level. Of a tuned baseline the cells selected for the final metric
-    count. NaN where there is no such arm, run or metric.
+    A diverged run has the chance level. If the baseline was tuned, only the cells that were selected for the final
+    metric count.
+
+    Args:
+        ds: from `contenders`.
+        baseline: label of the baseline's arm.
+
+    Returns:
+        NaN where there is no such arm, run or metric.
     """
     final = final_with_chance(ds["final_validation_metric"], ds["diverged_at_step"], ds["chance_level"])
     described = {"units": "1", "long_name": "median final validation metric of the baseline"}
@@ -84,18 +76,21 @@ def baseline_metric(ds: xr.Dataset, baseline: str) -> xr.DataArray:
 
 
 def references_of(ds: xr.Dataset, reference: xr.DataArray, baseline: str) -> dict[str, References]:
-    """Return the start and the end of the gain for `validation_metric` and, where it was recorded, `training_loss`.
+    """Return start and end of the baseline's gain for `validation_metric` and, if recorded, for `training_loss`.
 
     The training loss starts at the baseline's median at the first evaluation and ends at its median at the last.
 
     Args:
         ds: from `contenders`.
-        reference: A by dataset; NaN where unknown, or no better than chance.
+        reference: A, (dataset,); NaN where unknown.
         baseline: label of the baseline's arm.
+
+    Returns:
+        Name of the metric -> its references.
     """
     better = _bare(xr.where(ds["direction"] == "maximise", 1.0, -1.0))
     start, end = _bare(ds["chance_level"]), _bare(_by_contender(ds, reference))
-    found = {
+    references = {
         "validation_metric": References("validation_metric", start, end.where((end - start) * better > 0))
     }
     if "training_loss" in ds:
@@ -104,46 +99,37 @@ def references_of(ds: xr.Dataset, reference: xr.DataArray, baseline: str) -> dic
         first = losses.where(ds["step"] == ds["step"].where(steps).min("step")).max("step")
         last = losses.where(ds["step"] == ds["step"].where(steps).max("step")).max("step")
         start, end = (_by_contender(ds, _median_of_baseline(ds, loss, baseline)) for loss in (first, last))
-        found["training_loss"] = References("training_loss", start, end.where(end < start))
-    return {metric: References(own.metric, _bare(own.start), _bare(own.end)) for metric, own in found.items()}
+        references["training_loss"] = References("training_loss", start, end.where(end < start))
+    return {
+        metric: References(gain.metric, _bare(gain.start), _bare(gain.end))
+        for metric, gain in references.items()
+    }
 
 
 def restricted_times(
-    ds: xr.Dataset,
-    reference: xr.DataArray,
-    settings: StatisticsSettings,
-    axes: tuple[str, ...] | None = None,
-) -> xr.Dataset:
-    """Return when each run reaches each target on each axis, and min(time, budget) with its own arm's budget.
-
-    The level is start + f (end - start), for the validation metric chance + f (A - chance). A contender's budget is
-    the cost of its last evaluation; a run that diverges or never reaches the level costs the whole budget. These
-    numbers describe one arm: the ratio of a pair has a budget of its own, see `hornlib.statistics.pairs`.
-
-    Args:
-        ds: from `contenders`.
-        reference: A by dataset; NaN where unknown, or no better than chance.
-        settings: targets, confirmations, baseline.
-        axes: of `COST_AXES`; seconds are calibrated. None: all that the results have.
-
-    Returns:
-        `level` (dataset, target), `budget` (contender, axis), and on (contender, seed, target, axis) `event`
-        (int8), `restricted_time` and `resolution`, the length of the evaluation interval that an event
-        lies in (0 for a miss), with NaN where a run is missing.
-    """
-    axes = axes_of_cost(ds) if axes is None else axes
-    references = references_of(ds, reference, settings.baseline)
-    return labelled_times(ds, references, events_on(ds, references, settings, axes), settings, axes)
-
-
-def labelled_times(
     ds: xr.Dataset,
     references: dict[str, References],
     events: Events,
     settings: StatisticsSettings,
     axes: tuple[str, ...],
 ) -> xr.Dataset:
-    """Return what `restricted_times` does, of events that are there already."""
+    """Return when each run reaches each target on each axis, and min(time, budget) with the budget of its own arm.
+
+    The level is start + f (end - start), for the validation metric chance + f (A - chance). The budget of an arm is the
+    cost of its last evaluation. A run that diverges or misses the target costs the whole budget.
+
+    Args:
+        ds: from `contenders`.
+        references: from `references_of`.
+        events: from `events_on`, of the same contenders.
+        settings: targets.
+        axes: axes of cost, those of `events`.
+
+    Returns:
+        `level` (dataset, target), `budget` (contender, axis), and on (contender, seed, target, axis) `event` (int8),
+        `restricted_time` and `resolution`, the length of the evaluation interval in which the target was reached (0
+        for a miss). NaN where a run is missing.
+    """
     dims = ("contender", "target", "axis", "seed")
     targets = np.array(settings.all_targets())
     coords = {
@@ -160,7 +146,7 @@ def labelled_times(
 
     cost = np.where(events.known, events.cost, np.nan)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # an axis that nobody has measured is all NaN
+        warnings.simplefilter("ignore", RuntimeWarning)  # an axis without any measurement is all NaN
         budget = labelled(np.where(events.known, events.whole, np.nan), "").max(("seed", "target"))
     metric = references["validation_metric"]
     by_contender = metric.start + xr.DataArray(targets, dims="target") * (metric.end - metric.start)
@@ -191,73 +177,62 @@ def labelled_times(
     )
 
 
-def axes_of_cost(ds: xr.Dataset) -> tuple[str, ...]:
-    """Return the axes of cost that the results can be judged on."""
-    return tuple(axis for axis in COST_AXES if axis != "training_loss" or "training_loss" in ds)
-
-
-def cost_on(ds: xr.Dataset, axis: str) -> xr.DataArray:
-    """Return the cost of every evaluation on an axis, (contender[, seed], step); NaN where there is none."""
-    name = "samples" if axis == "training_loss" else axis
-    return ds[name].where(ds["samples"].notnull())
-
-
 def events_on(
     ds: xr.Dataset,
     references: dict[str, References],
     settings: StatisticsSettings,
     axes: tuple[str, ...],
 ) -> Events:
-    """Return when every run reaches every target, judged on the evaluations that `ds` holds.
+    """Return when every run reaches every target, judged on the evaluations in `ds`.
 
     Args:
-        ds: from `contenders`, perhaps with fewer contenders or steps.
+        ds: from `contenders`; it may have fewer contenders or steps.
         references: from `references_of`, of the same contenders.
-        settings: targets, and how many evaluations in a row must reach one.
-        axes: of `COST_AXES`.
+        settings: targets, and the number of consecutive evaluations that must reach one.
+        axes: of `hornlib.statistics.axes.COST_AXES`.
     """
     targets = np.array(settings.all_targets())
     target = xr.DataArray(targets, {"target": targets}, "target")
-    bare = ds.drop_vars([name for name in ds.coords if name not in KEPT])
+    bare = ds.drop_vars([name for name in ds.coords if name not in NEEDED_COORDINATES])
     shape = (ds.sizes["contender"], len(targets), ds.sizes["seed"])
     diverged = np.broadcast_to(
         bare["diverged_at_step"].notnull().transpose("contender", "seed").values[:, None], shape
     )
     by_axis = []
     for axis in axes:
-        judged = references["training_loss" if axis == "training_loss" else "validation_metric"]
-        by_axis.append(_on_axis(bare, target, judged, axis, settings.confirm))
-    known, hit, cost, whole, resolution = (
+        reference = references["training_loss" if axis == "training_loss" else "validation_metric"]
+        by_axis.append(_on_axis(bare, target, reference, axis, settings.confirm))
+    is_known, hit, cost, whole, resolution = (
         np.stack([on_axis[place] for on_axis in by_axis], axis=2) for place in range(5)
     )
-    return Events(known, hit, cost, whole, resolution, np.repeat(diverged[:, :, None], len(axes), axis=2))
+    return Events(is_known, hit, cost, whole, resolution, np.repeat(diverged[:, :, None], len(axes), axis=2))
 
 
 def _on_axis(
     bare: xr.Dataset, target: xr.DataArray, reference: References, axis: str, confirm: int
 ) -> tuple[np.ndarray, ...]:
-    """Return known, hit, cost, whole and resolution on one axis, (contender, target, seed) each."""
+    """Return known, hit, cost, whole and resolution of `Events` on one axis, (contender, target, seed) each."""
     on = "samples" if axis == "training_loss" else axis
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
-        found = time_to_target(bare, target, on, reference.metric, confirm, reference.end, reference.start)
+        reached = time_to_target(bare, target, on, reference.metric, confirm, reference.end, reference.start)
     cost = cost_on(bare, axis)
-    before = cost.where(cost < found["time"]).max("step").fillna(0.0)
+    before = cost.where(cost < reached["time"]).max("step").fillna(0.0)
     whole = final_cost(cost, bare["samples"].notnull())
-    known = found["time"].notnull() & reference.end.notnull() & whole.notnull()
-    hit = found["event"] & known
-    resolution = (found["time"] - before).where(hit, 0.0)
-    like = xr.zeros_like(found["time"])
+    is_known = reached["time"].notnull() & reference.end.notnull() & whole.notnull()
+    hit = reached["event"] & is_known
+    resolution = (reached["time"] - before).where(hit, 0.0)
+    like = xr.zeros_like(reached["time"])
     return tuple(
         (values + like if values.dtype.kind == "f" else values | (like > 1))
         .transpose("contender", "target", "seed")
         .values
-        for values in (known, hit, found["time"], whole, resolution)
+        for values in (is_known, hit, reached["time"], whole, resolution)
     )
 
 
 def _median_of_baseline(ds: xr.Dataset, runs: xr.DataArray, baseline: str) -> xr.DataArray:
-    """Return the median over the baseline's runs by dataset; of a tuned baseline, of those selected for the end."""
+    """Return the median of `runs` (contender, seed) over the baseline's runs, (dataset,); see `baseline_metric`."""
     values = runs.transpose("contender", "seed").values
     datasets = list(dict.fromkeys(ds["dataset"].values.tolist()))
     medians = np.full(len(datasets), np.nan)
@@ -271,9 +246,10 @@ def _median_of_baseline(ds: xr.Dataset, runs: xr.DataArray, baseline: str) -> xr
 
 
 def _by_contender(ds: xr.Dataset, by_dataset: xr.DataArray) -> xr.DataArray:
+    """Return the value of every contender's dataset, (contender,)."""
     return by_dataset.sel(dataset=ds["dataset"].drop_vars("contender")).drop_vars("dataset")
 
 
 def _bare(values: xr.DataArray) -> xr.DataArray:
-    """Return values on contender without coordinates and attributes."""
+    """Return values without coordinates and attributes."""
     return values.drop_vars(list(values.coords)).drop_attrs()

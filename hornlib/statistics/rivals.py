@@ -9,19 +9,19 @@ __all__ = ["rivals_of"]
 
 
 def rivals_of(ds: xr.Dataset) -> xr.DataArray:
-    """Return the rival of every contender in every other arm, as its position; -1 where it has none.
+    """Return the position of every contender's rival in every other arm; -1 where there is no rival.
 
-    A rival learns the same data in the same presentation (a pixel-serial network has less to go by) and was
-    selected for the same. Of several cells of an arm it is the nearest in parameters; among equals the
-    nearest in forward FLOPs, then the one that shares most parameters' values, then the first. Parameters and FLOPs
-    are those of the networks that training ended with.
+    A rival learns the same data in the same presentation and was selected for the same objective. If an arm has several
+    such cells, the rival is the cell with the nearest number of parameters. Ties are broken by the nearest forward
+    FLOPs, then by the number of equal parameter values, then by the order of the cells. Parameters and FLOPs are those
+    of the networks at the end of training.
 
     Args:
         ds: from `contenders`.
 
     Returns:
-        (contender, rival), where `rival` is the label of the rival's *arm*, with the rival's own label in the
-        coordinate `rival_contender` ("" where there is none).
+        (contender, rival). The dimension `rival` has the labels of the arms. The coordinate `rival_contender`
+        (contender, rival) has the label of the rival itself, "" where there is none.
     """
     arms = list(dict.fromkeys(ds["arm"].values.tolist()))
     positions = np.full((ds.sizes["contender"], len(arms)), -1)
@@ -42,7 +42,7 @@ def rivals_of(ds: xr.Dataset) -> xr.DataArray:
             "rival_contender": (
                 ("contender", "rival"),
                 labels,
-                {"units": "1", "long_name": "the rival: the arm's nearest cell"},
+                {"units": "1", "long_name": "label of the rival: the nearest cell of the arm"},
             ),
         },
         attrs={"units": "1", "long_name": "position of the rival among the contenders"},
@@ -50,7 +50,7 @@ def rivals_of(ds: xr.Dataset) -> xr.DataArray:
 
 
 def _nearest(ds: xr.Dataset, others: np.ndarray, candidates: np.ndarray) -> np.ndarray:
-    """Return for each of the others the position, within the candidates, of its rival."""
+    """Return, for each of `others`, the position of its rival within `candidates`."""
     if len(candidates) == 1:
         return np.zeros(len(others), int)
     parameters, flops = (
@@ -67,7 +67,7 @@ def _nearest(ds: xr.Dataset, others: np.ndarray, candidates: np.ndarray) -> np.n
 
 
 def _distance(counts: np.ndarray, candidates: np.ndarray) -> np.ndarray:
-    """Return |log ratio| of counts, rounded so that equal ones tie; an unknown count is farthest."""
+    """Return |log ratio| of counts, (count, candidate), rounded so that equal counts tie; infinite for NaN."""
     with np.errstate(divide="ignore", invalid="ignore"):
         distance = np.abs(np.log(counts[:, None] / candidates[None, :]))
     return np.where(np.isnan(distance), np.inf, np.round(distance, 9))

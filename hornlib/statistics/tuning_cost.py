@@ -1,4 +1,4 @@
-"""What tuning buys and costs: the expected best of n trials, and time to the target with the tuning in it."""
+"""Cost and benefit of tuning: the expected best of n trials, and the time to the target including the tuning."""
 
 from collections.abc import Mapping, Sequence
 from typing import Protocol
@@ -13,15 +13,15 @@ PASSED_ON = ("tuning_trials", "tuned_parameters", "tuning_finalists", "at_edge")
 
 
 class Tuning(Protocol):
-    """What is known of the tuning of one cell; `hornlib.tuning.choice.Choice` is one."""
+    """The tuning of one cell; `hornlib.results.selection_file.Choice` has these attributes."""
 
     @property
     def scores(self) -> Sequence[float]:
-        """Of every trial: restricted mean samples to the target, or the mean last validation metric."""
+        """Score of every trial: restricted mean samples to the target, or the mean final validation metric."""
 
     @property
     def cost(self) -> Mapping[str, float]:
-        """What all trials used together, by axis of cost."""
+        """Axis of cost -> cost of all trials together."""
 
 
 def expected_best(scores: xr.DataArray, direction: str, dim: str = "trial") -> xr.DataArray:
@@ -30,44 +30,44 @@ def expected_best(scores: xr.DataArray, direction: str, dim: str = "trial") -> x
     E[max of n] = sum_k x_(k) C(k - 1, n - 1) / C(N, n) over the scores in ascending order.
 
     Args:
-        scores: one a trial; NaN where a trial has none, and beyond the number known the expectation is NaN.
+        scores: one score for each trial; NaN for a trial without a score.
         direction: maximise or minimise.
         dim: dimension of the trials.
 
     Returns:
-        With a last dimension `num_trials` in place of `dim`.
+        The last dimension `num_trials` replaces `dim`; NaN beyond the number of scores.
 
     Reference:
         Tang et al., Showing your work doesn't always work, ACL 2020, equation 5.
     """
     sign = 1 if direction == "maximise" else -1
-    found = xr.apply_ufunc(
+    expected = xr.apply_ufunc(
         _expected_maximum,
         sign * scores,
         input_core_dims=[[dim]],
         output_core_dims=[["num_trials"]],
         vectorize=True,
     )
-    return (sign * found).assign_coords(num_trials=np.arange(1, scores.sizes[dim] + 1))
+    return (sign * expected).assign_coords(num_trials=np.arange(1, scores.sizes[dim] + 1))
 
 
 def _expected_maximum(scores: np.ndarray) -> np.ndarray:
     from scipy.special import comb
 
-    known = np.sort(scores[~np.isnan(scores)])
-    places, chosen = np.arange(1, len(known) + 1), np.arange(1, len(known) + 1)[:, None]
+    ascending = np.sort(scores[~np.isnan(scores)])
+    places, chosen = np.arange(1, len(ascending) + 1), np.arange(1, len(ascending) + 1)[:, None]
     expected = np.full(len(scores), np.nan)
-    expected[: len(known)] = (comb(places - 1, chosen - 1) / comb(len(known), chosen)) @ known
+    expected[: len(ascending)] = (comb(places - 1, chosen - 1) / comb(len(ascending), chosen)) @ ascending
     return expected
 
 
 def time_with_tuning(time: xr.DataArray, tuning_cost: xr.DataArray, num_trainings: int = 1) -> xr.DataArray:
-    """Return the time to the target of one training, with its share of the tuning: T + C / k.
+    """Return the time to the target of one training with its share of the tuning, T + C / k.
 
     Args:
-        time: restricted mean time of a training, in the units of its axis.
-        tuning_cost: what all trials took together, in the same units.
-        num_trainings: k, trainings that share what was found.
+        time: T, restricted mean time of a training, in the units of its axis.
+        tuning_cost: C, cost of all trials together, in the same units.
+        num_trainings: k, number of trainings that share the tuning.
     """
     return time + tuning_cost / num_trainings
 
@@ -77,28 +77,28 @@ def tuning_summary(
 ) -> xr.Dataset:
     """Return `expected_best` (contender, num_trials), `tuning_cost` and `time_with_tuning` (contender, axis).
 
-    The number of trials, of tuned parameters and of finalists, and what was chosen at an edge, are passed on from
-    the results.
+    The variables in `PASSED_ON` are copied from the results.
 
-    The seconds of tuning are of the jobs' own clocks, which neighbours share, and those of a training are calibrated:
-    they are not added.
+    `time_with_tuning` has no seconds. Those of tuning come from the clocks of jobs that share a machine, and those of a
+    training are calibrated, so that they cannot be added.
 
     Args:
         ds: from `contenders`.
         times: from `restricted_times`.
         target: the headline target.
-        tunings: of tuned cells, by the cell's name; without any the Dataset is empty.
+        tunings: name of a tuned cell -> its tuning. Without any tuning the Dataset is empty.
     """
-    known = [tunings.get(cell) for cell in ds["cell_name"].values.tolist()]
-    most = max((len(own.scores) for own in known if own), default=0)
-    if not most:
+    by_contender = [tunings.get(cell) for cell in ds["cell_name"].values.tolist()]
+    num_trials = max((len(tuning.scores) for tuning in by_contender if tuning), default=0)
+    if not num_trials:
         return xr.Dataset()
     contender, axes = {"contender": ds["contender"].values}, times["axis"].values.tolist()
-    scores, cost = np.full((len(known), most), np.nan), np.full((len(known), len(axes)), np.nan)
-    for row, own in enumerate(known):
-        if own:
-            scores[row, : len(own.scores)] = own.scores
-            cost[row] = [own.cost.get(axis, np.nan) for axis in axes]
+    scores = np.full((len(by_contender), num_trials), np.nan)
+    cost = np.full((len(by_contender), len(axes)), np.nan)
+    for row, tuning in enumerate(by_contender):
+        if tuning:
+            scores[row, : len(tuning.scores)] = tuning.scores
+            cost[row] = [tuning.cost.get(axis, np.nan) for axis in axes]
     trials = xr.DataArray(scores, contender, ("contender", "trial"))
     words = ds[["selected_for", "direction"]].reset_coords()
     smaller = (words["selected_for"] == "time_to_target") | (words["direction"] == "minimise")
@@ -106,6 +106,6 @@ def tuning_summary(
     spent = xr.DataArray(cost, {**contender, "axis": axes}, ("contender", "axis"))
     usual = times["restricted_time"].reset_coords(drop=True).sel(target=target, drop=True).mean("seed")
     whole = time_with_tuning(usual, spent).where(spent["axis"] != "seconds")
-    found = {"expected_best": best, "tuning_cost": spent, "time_with_tuning": whole}
+    variables = {"expected_best": best, "tuning_cost": spent, "time_with_tuning": whole}
     passed_on = {name: ds[name].reset_coords(drop=True) for name in PASSED_ON if name in ds}
-    return xr.Dataset(found | passed_on)
+    return xr.Dataset(variables | passed_on)

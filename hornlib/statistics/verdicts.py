@@ -1,4 +1,4 @@
-"""Verdicts: what the comparisons that a claim rests on let one say about it, in one word."""
+"""Verdicts: what the comparisons of a claim show together, in one word."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
@@ -11,7 +11,7 @@ from hornlib.parameters.statistics import Claim, StatisticsSettings
 __all__ = [
     "CONCLUSIONS",
     "VERDICTS",
-    "Evidence",
+    "ClaimComparison",
     "by_cell",
     "combine",
     "corrected_against",
@@ -25,28 +25,28 @@ CONCLUSIONS = {
     "not enough data": "not enough data",
     "not measured": "not measured",
     "too few arrivals": "too few arrivals",
-    "not distinguished": "not shown",
     "no": "not shown",
+    "not distinguished": "not shown",
 }
-"""What one comparison says -> what a claim says that misses a yes for it, the least that is known first.
+"""Conclusion of one comparison -> verdict on a claim that this comparison keeps from a `yes`.
 
-A `no` of one comparison that does not survive the correction over the comparisons of its claim shows nothing about
-the claim.
+The conclusions stand in order: the first one that occurs decides the verdict. A `no` of one comparison that does not
+survive the correction over all comparisons of the claim leaves the claim `not shown`.
 """
 
 VERDICTS = ("yes", "no", "mixed", *dict.fromkeys(CONCLUSIONS.values()))
-"""Every word that a claim may get. No word says that two arms are equal."""
+"""All verdicts on a claim. No verdict says that two arms are equal."""
 
 
-class Evidence(NamedTuple):
+class ClaimComparison(NamedTuple):
     """One comparison that a claim rests on.
 
     Attributes:
-        contender: position of the subject's cell.
+        contender: position of the subject's cell among the contenders.
         rival: label of the rival arm.
-        axis: of cost.
-        word: yes, no, not distinguished, too few arrivals, not enough data or not measured.
-        p_holm: p-value of the comparison after Holm's correction over datasets and cells; NaN where there is no test.
+        axis: axis of cost.
+        word: conclusion of the comparison: yes, no, not distinguished, too few arrivals, not enough data, not measured.
+        p_holm: p-value after Holm's correction over datasets and cells; NaN if there is no test.
         against: whether the numbers favour the rival.
     """
 
@@ -59,7 +59,11 @@ class Evidence(NamedTuple):
 
 
 def judged_selection(selected: Iterable[str]) -> str:
-    """Return which of an arm's tuned cells claims are about: those selected for speed, where there are such."""
+    """Return the objective of the cells that claims are about: time_to_target, or "" if no cell was tuned for it.
+
+    Args:
+        selected: the objectives of all contenders, "" for cells that were not tuned.
+    """
     return "time_to_target" if "time_to_target" in set(selected) else ""
 
 
@@ -67,7 +71,7 @@ def subjects_of(subject: str, settings: StatisticsSettings) -> dict[str, str]:
     """Return the arm that each claim is about, by the claim's name.
 
     Args:
-        subject: the arm that claims without a subject of their own are about.
+        subject: the arm of the claims that name no subject.
         settings: the claims.
     """
     return {name: claim.subject or subject for name, claim in settings.asked().items()}
@@ -75,13 +79,13 @@ def subjects_of(subject: str, settings: StatisticsSettings) -> dict[str, str]:
 
 def evidence(
     compared: xr.Dataset, subject: str, settings: StatisticsSettings
-) -> Iterator[tuple[str, str, list[Evidence]]]:
-    """Yield (dataset, claim, the comparisons that it rests on), for every dataset.
+) -> Iterator[tuple[str, str, list[ClaimComparison]]]:
+    """Yield (dataset, claim, comparisons that the claim rests on), for every dataset and claim.
 
     Args:
         compared: `conclusion` (contender, rival, axis), `p_holm` and `favours` (contender, rival, target, axis), with
             `arm`, `dataset` and `selected_for` on contender.
-        subject: the arm that claims without a subject of their own are about.
+        subject: the arm of the claims that name no subject.
         settings: the claims, the target.
     """
     arms, datasets, selected = (compared[name].values for name in ("arm", "dataset", "selected_for"))
@@ -96,67 +100,75 @@ def evidence(
     for index in np.flatnonzero(selected == judged_selection(selected)).tolist():
         cells.setdefault((arms[index], datasets[index]), []).append(index)
 
-    def item(cell: int, rival: str, axis: str) -> Evidence:
+    def item(cell: int, rival: str, axis: str) -> ClaimComparison:
         if rival not in columns or axis not in axes:
-            return Evidence(cell, rival, axis, "not measured")
+            return ClaimComparison(cell, rival, axis, "not measured")
         place = cell, columns[rival], axes[axis]
-        return Evidence(cell, rival, axis, str(words[place]), float(p_holm[place]), bool(favours[place] < 0))
+        return ClaimComparison(
+            cell, rival, axis, str(words[place]), float(p_holm[place]), bool(favours[place] < 0)
+        )
 
     subjects = subjects_of(subject, settings)
     for dataset in dict.fromkeys(datasets.tolist()):
         for name, claim in settings.asked().items():
-            own = cells.get((subjects[name], dataset), ())
-            yield dataset, name, [item(cell, *pair) for cell in own for pair in _pairs(claim)]
+            subject_cells = cells.get((subjects[name], dataset), ())
+            yield dataset, name, [item(cell, *pair) for cell in subject_cells for pair in _pairs(claim)]
 
 
-def by_cell(items: Iterable[Evidence]) -> Mapping[int, list[Evidence]]:
-    """Return the comparisons of each cell of the subject, by the cell's position."""
-    cells: dict[int, list[Evidence]] = {}
+def by_cell(items: Iterable[ClaimComparison]) -> Mapping[int, list[ClaimComparison]]:
+    """Return position of the subject's cell -> comparisons of that cell."""
+    cells: dict[int, list[ClaimComparison]] = {}
     for item in items:
         cells.setdefault(item.contender, []).append(item)
     return cells
 
 
-def corrected_against(items: Sequence[Evidence]) -> float:
-    """Return the p-value against a conjunction: of its comparisons in favour of rivals, corrected over all of them.
+def corrected_against(items: Sequence[ClaimComparison]) -> float:
+    """Return the p-value against a claim: the smallest p-value in favour of a rival times the number of comparisons.
 
-    A claim fails as soon as one of its comparisons does. Each comparison is a chance to refute it by accident, so that
-    the smallest p-value is multiplied by their number (Bonferroni). NaN where no comparison favours a rival.
+    A claim is refuted as soon as one of its comparisons is. Each comparison is a chance to refute it by accident, which
+    the number of comparisons corrects (Bonferroni). NaN if no comparison favours a rival.
     """
     p_values = [item.p_holm for item in items if item.against and item.word == "no"]
     return min(1.0, len(items) * min(p_values)) if p_values else np.nan
 
 
-def combine(items: Sequence[Evidence], alpha: float) -> str:
-    """Return the verdict of a conjunction about one cell of the subject.
+def combine(items: Sequence[ClaimComparison], alpha: float) -> str:
+    """Return the verdict on a claim about one cell of the subject.
 
-    `yes`: every comparison says yes; no correction is needed, since all must hold. Refuted: `corrected_against` is at
-    most alpha. A claim that is refuted is `mixed` where some comparison says yes, else `no`. Otherwise the least that
-    is known decides; nothing to go by is `not measured`.
+    `yes`: every comparison says yes. This needs no correction, since all of them must hold.
+    `mixed` or `no`: the claim is refuted, `corrected_against` is at most alpha. It is `mixed` if some comparison says
+    yes.
+    Otherwise the first of `CONCLUSIONS` that occurs decides. Without comparisons the verdict is `not measured`.
+
+    Args:
+        items: the comparisons of that cell.
+        alpha: level of the correction.
     """
     words = {item.word for item in items}
     if words == {"yes"}:
         return "yes"
     if corrected_against(items) <= alpha:
         return "mixed" if "yes" in words else "no"
-    return next((told for word, told in CONCLUSIONS.items() if word in words), "not measured")
+    return next((verdict for word, verdict in CONCLUSIONS.items() if word in words), "not measured")
 
 
 def verdicts(
     compared: xr.Dataset, subject: str, settings: StatisticsSettings
-) -> tuple[xr.Dataset, dict[tuple[str, str], list[Evidence]]]:
-    """Return `verdict` (dataset, claim) and `overall_verdict` (claim), and the evidence of each.
+) -> tuple[xr.Dataset, dict[tuple[str, str], list[ClaimComparison]]]:
+    """Return `verdict` (dataset, claim) and `overall_verdict` (claim), and the comparisons of each.
 
-    A verdict over several cells of the subject, or over several datasets, is the one word that all share, else
-    `mixed`. Datasets on which the subject has no cell are `not measured` and do not count.
+    A verdict over several cells of the subject, or over several datasets, is the word that all of them share, else
+    `mixed`. A dataset without a cell of the subject is `not measured` and does not count.
 
     Args:
         compared: as `evidence` takes it.
-        subject: the arm that claims without a subject of their own are about.
+        subject: the arm of the claims that name no subject.
         settings: the claims, alpha.
 
     Returns:
-        The Dataset also has the coordinate `claim_subject` (claim). It has no claims if none is asked.
+        The verdicts, with the coordinate `claim_subject` (claim), and (dataset, claim) -> comparisons. The Dataset has
+        no dimension `claim` if the settings ask no claim.
     """
     rests = {(dataset, claim): items for dataset, claim, items in evidence(compared, subject, settings)}
     names = list(settings.asked())
@@ -193,8 +205,8 @@ def _pairs(claim: Claim) -> list[tuple[str, str]]:
     return [(rival, axis) for rival in claim.must_beat() for axis in claim.axes]
 
 
-def _over_cells(items: Sequence[Evidence], alpha: float) -> str:
-    return _shared(combine(own, alpha) for own in by_cell(items).values())
+def _over_cells(items: Sequence[ClaimComparison], alpha: float) -> str:
+    return _shared(combine(cell_items, alpha) for cell_items in by_cell(items).values())
 
 
 def _shared(words: Iterable[str]) -> str:

@@ -7,7 +7,7 @@ from planted.error_rates import broken, coverage, power, true_pair, wrong
 from planted.worlds import BASELINE, SUBJECT, WORLD_SETTINGS, PlantedArm, World, judge, simulate
 
 from hornlib.statistics.contenders import contenders
-from hornlib.statistics.restricted_mean import baseline_metric, restricted_times
+from hornlib.statistics.restricted_mean import baseline_metric, events_on, references_of, restricted_times
 
 FASTER = World({SUBJECT: PlantedArm(speed=1.5)})
 
@@ -18,7 +18,9 @@ FEW = 100
 def times_of(world, num_sweeps, axis="step"):
     """Return (arms of the contenders, their restricted times)."""
     ds = contenders(simulate(world, num_sweeps))
-    times = restricted_times(ds, baseline_metric(ds, BASELINE), WORLD_SETTINGS, (axis,))
+    references = references_of(ds, baseline_metric(ds, BASELINE), BASELINE)
+    events = events_on(ds, references, WORLD_SETTINGS, (axis,))
+    times = restricted_times(ds, references, events, WORLD_SETTINGS, (axis,))
     return ds["arm"].values, times.squeeze(("target", "axis"))
 
 

@@ -5,6 +5,8 @@ import pytest
 import xarray as xr
 
 from hornlib.parameters.statistics import StatisticsSettings
+from hornlib.statistics.axes import axes_of_cost
+from hornlib.statistics.restricted_mean import baseline_metric, events_on, references_of, restricted_times
 
 STEPS = np.array(sorted({round(10 ** (k / 12)) for k in range(37)}))
 
@@ -77,6 +79,27 @@ def make_results(times, *, final=1.0, steps=STEPS, dataset="digits", diverged=()
         },
         attrs={"mixed_versions": ""},
     )
+
+
+def make_times(ds, settings, reference=None, axes=None):
+    """Return the restricted times of contenders.
+
+    Args:
+        ds: from `contenders`.
+        settings: targets, baseline.
+        reference: A by dataset; None: the baseline's own.
+        axes: of cost; None: all that the results have.
+    """
+    axes = axes_of_cost(ds) if axes is None else axes
+    reference = baseline_metric(ds, settings.baseline) if reference is None else reference
+    references = references_of(ds, reference, settings.baseline)
+    return restricted_times(ds, references, events_on(ds, references, settings, axes), settings, axes)
+
+
+@pytest.fixture(scope="session")
+def times_of():
+    """`make_times`."""
+    return make_times
 
 
 @pytest.fixture(scope="session")

@@ -13,19 +13,18 @@ from hornlib.statistics.appendix import appendix
 from hornlib.statistics.contenders import contenders, final_metric
 from hornlib.statistics.estimators.student import student_interval
 from hornlib.statistics.estimators.survival import fraction_reached, log_rank
-from hornlib.statistics.restricted_mean import baseline_metric, restricted_times
 
 ARMS = ("cnn", "horn", "leaky_cnn")
 
 
 @pytest.fixture(scope="module")
-def inputs(settings):
+def inputs(settings, times_of):
     """A function that gives what `appendix` takes of a simulated sweep."""
 
     def make(ds, **values):
         rules = settings(**values)
         ds = contenders(ds)
-        return ds, restricted_times(ds, baseline_metric(ds, rules.baseline), rules), rules
+        return ds, times_of(ds, rules), rules
 
     return make
 
@@ -192,7 +191,7 @@ def test_poor_data_are_told_and_raise_nothing(results, lognormal, inputs, scene,
 
 def test_a_sweep_without_a_test_metric_is_told(results, lognormal, inputs):
     found, told = appendix(*inputs(blind(results, lognormal)))
-    assert "No run has a test metric: final metrics are not compared." in told
+    assert "No run has a test metric, so that final metrics are not compared." in told
     assert np.isnan(found["final_metric_mean"]).all()
 
 

@@ -5,17 +5,16 @@ import pytest
 
 from hornlib.statistics.by_arm import by_arm
 from hornlib.statistics.contenders import contenders, final_metric
-from hornlib.statistics.restricted_mean import baseline_metric, restricted_times
 
 
 @pytest.fixture
-def told(results, settings):
+def told(results, settings, times_of):
     """A function that gives what is said of the arms of simulated times."""
 
     def tell(times, rules=None, **how):
         ds = contenders(results(times, **how))
         rules = settings(**(rules or {}))
-        times = restricted_times(ds, baseline_metric(ds, rules.baseline), rules)
+        times = times_of(ds, rules)
         return by_arm(ds, final_metric(ds), times, rules)
 
     return tell

@@ -8,7 +8,6 @@ import xarray as xr
 
 from hornlib.statistics.contenders import contenders, final_metric
 from hornlib.statistics.influence_table import influence_table
-from hornlib.statistics.restricted_mean import baseline_metric, restricted_times
 
 RATES = (0.001, 0.01, 0.1)
 
@@ -20,7 +19,7 @@ def time_of(timesteps, num_nodes, rate):
 
 
 @pytest.fixture
-def sweep(results, settings):
+def sweep(results, settings, times_of):
     """A function that gives the table of a planted grid, without some of its cells."""
 
     def make(without=(), rates=RATES, num_seeds=10, dataset="digits", effects=1.0, **how):
@@ -38,7 +37,7 @@ def sweep(results, settings):
             ds[name].attrs["kind"] = "number"
         ds = contenders(ds)
         rules = settings()
-        times = restricted_times(ds, baseline_metric(ds, rules.baseline), rules)
+        times = times_of(ds, rules)
         return influence_table(ds, final_metric(ds), times, rules)
 
     return make
@@ -74,7 +73,7 @@ def test_equal_cells_have_no_leader(sweep):
     assert log_time["difference_p"].item() > 0.05 and log_time["leading_parameter"].item() == ""
 
 
-def test_the_test_of_any_difference_is_corrected_over_the_datasets(results, settings):
+def test_the_test_of_any_difference_is_corrected_over_the_datasets(results, settings, times_of):
     times = {4: [60, 66, 72, 63, 69, 75, 61, 64], 8: [66, 60, 80, 70, 72, 83, 61, 75]}
     points = [(dataset, timesteps) for dataset in ("digits", "mnist") for timesteps in times]
     cells = [("horn", times[timesteps]) for _, timesteps in points] + [("cnn", [90] * 8)] * 2
@@ -83,9 +82,7 @@ def test_the_test_of_any_difference_is_corrected_over_the_datasets(results, sett
     ds["timesteps"].attrs["kind"] = "number"
     ds = contenders(ds)
     rules = settings()
-    found, _ = influence_table(
-        ds, final_metric(ds), restricted_times(ds, baseline_metric(ds, rules.baseline), rules), rules
-    )
+    found, _ = influence_table(ds, final_metric(ds), times_of(ds, rules), rules)
     raw, corrected = (
         found[name].sel(outcome="log_time").values for name in ("difference_p", "difference_p_holm")
     )
@@ -141,15 +138,15 @@ def test_without_an_axis_of_learning_rates_effects_are_at_the_one_given(sweep):
     assert found["factorial_cells"].sel(outcome="log_time").item() == 6
 
 
-def test_a_sweep_without_a_grid_says_nothing(results, settings):
+def test_a_sweep_without_a_grid_says_nothing(results, settings, times_of):
     ds = contenders(results({"cnn": [100] * 7, "horn": [50] * 7}))
-    times = restricted_times(ds, baseline_metric(ds, "cnn"), settings())
+    times = times_of(ds, settings())
     found, told = influence_table(ds, final_metric(ds), times, settings())
     assert not found.data_vars and not told
 
 
 @pytest.fixture
-def with_costs(results, settings):
+def with_costs(results, settings, times_of):
     """A function that gives the effects of a grid of timesteps whose cells differ in the FLOPs of a step."""
 
     def make(times, flops, lengths=None, **how):
@@ -162,7 +159,7 @@ def with_costs(results, settings):
             for name in ("samples", "training_flops", "validation_metric"):
                 ds[name] = ds[name].where(~beyond)
         ds, rules = contenders(ds), settings()
-        times = restricted_times(ds, baseline_metric(ds, rules.baseline), rules)
+        times = times_of(ds, rules)
         return influence_table(ds, final_metric(ds), times, rules)[0]
 
     return make

@@ -84,7 +84,9 @@ def other_presentation(results, arms):
 
 
 def mixed_versions(results, arms):
-    return results(arms()).assign_attrs(mixed_versions='{"1.0": [], "1.1": []}')
+    versions = np.full((3, 10), "1.0", object)
+    versions[1, 0] = "1.1"
+    return results(arms()).assign(hornlib_version=(("cell", "seed"), versions))
 
 
 def missing_runs(results, arms):
@@ -106,17 +108,17 @@ def partly_calibrated(results, arms):
         (full_of_nan, "evaluations without a number", "yes"),
         (
             without_validation,
-            "without a validation part, targets, early metrics and the learning rates",
+            "there is no validation split. Targets, early metrics and the choice of learning rates",
             "yes",
         ),
         (without_metric, "there is no metric", "not measured"),
         (one_arm, "nothing to compare it with", "not measured"),
-        (no_baseline, "no arm cnn sets the targets' levels", "not measured"),
+        (no_baseline, "no arm cnn sets the levels of the targets", "not measured"),
         (no_subject, "no arm with oscillators", "not measured"),
         (different_grids, "evaluated at different steps", "yes"),
         (disjoint_grids, "a pair that shares none is not measured", "not measured"),
         (other_presentation, "cnn has no cell that learns the same data", "not measured"),
-        (mixed_versions, "several versions of hornlib", "yes"),
+        (mixed_versions, "different versions of hornlib: 1.0 (29 runs of", "yes"),
         (missing_runs, "15 runs of 30 are missing", "not enough data"),
         (partly_calibrated, "Seconds of cnn were not measured on gpu", "yes"),
     ],
@@ -134,7 +136,10 @@ def test_a_target_that_nobody_reaches_is_not_a_tie(results, settings):
     given = xr.DataArray([1.0], {"dataset": ["digits"]}, "dataset")
     summary = summarise(ds, settings(), given)
     assert verdict(summary) == "too few arrivals" and summary["ratio"].isnull().all()
-    assert "0 of 10 and 0 of 10 runs arrived, and 7 are needed" in summary.attrs["answer"]
+    assert (
+        "in samples, 0 of 10 and 0 of 10 runs reached the target (horn_cnn and cnn), and 7 are needed"
+        in summary.attrs["answer"]
+    )
     assert "No run of horn_cnn, cnn reaches the target 0.9" in told(summary)
 
 
@@ -155,7 +160,9 @@ def test_batch_norm_statistics_that_lag_are_told_of_the_arms_that_claims_are_abo
 
     kinds = ["recent", "recent", "precise"]
     (sentence,) = lags(batch_norm_statistics=kinds)
-    assert sentence.startswith("horn_cnn, cnn: ") and "`batch_norm_statistics: recent`" in sentence
+    assert (
+        sentence.startswith("horn_cnn, cnn were evaluated ") and "`batch_norm_statistics: recent`" in sentence
+    )
     assert len(lags(batch_norm_statistics=["recent", "exponential", "precise"])) == 2
     assert not lags() and not lags(batch_norm_statistics=["precise"] * 3)
     assert not lags(batch_norm_statistics=kinds, readout_norm=["none"] * 3, normalisation=["none"] * 3)

@@ -135,7 +135,7 @@ def test_looks_prints_standings_and_what_is_to_be_trained(grid, judged, hornlib)
     assert status == 0 and lines[0] == "one: looks at 7, 10, 15, 20 seeds"
     assert "  faster on digits: yes, decided at the look at 7 seeds" in lines
     assert (
-        "  cheaper on digits: not measured, open after the look at 7 seeds, and more seeds would not measure it"
+        "  cheaper on digits: not measured, open after the look at 7 seeds, and more seeds cannot measure it"
         in lines
     )
     assert lines[-1].startswith("  8 jobs to train: hornlib looks --paths --sweep one |")

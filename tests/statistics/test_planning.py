@@ -7,7 +7,7 @@ import xarray as xr
 from hornlib.parameters.statistics import StatisticsSettings
 from hornlib.statistics.estimators.power import conjunction_seeds
 from hornlib.statistics.planning import claim_power, pair_power
-from hornlib.statistics.verdicts import Evidence
+from hornlib.statistics.verdicts import ClaimComparison
 
 DATASETS = ("digits", "mnist")
 RIVALS = ("horn", "cnn", "leaky")
@@ -46,7 +46,7 @@ def compared():
 @pytest.fixture
 def rests():
     return {
-        (dataset, "faster"): [Evidence(cell, rival, "samples", "yes") for rival in ("cnn", "leaky")]
+        (dataset, "faster"): [ClaimComparison(cell, rival, "samples", "yes") for rival in ("cnn", "leaky")]
         for cell, dataset in enumerate(DATASETS)
     }
 
@@ -89,7 +89,7 @@ def test_the_interval_of_the_seeds_needed_holds_them_and_is_that_of_the_deviatio
 @pytest.mark.parametrize("loss", ["rival", "runs", "divergence"])
 def test_what_no_paired_t_test_judges_gets_no_number(compared, rests, loss):
     if loss == "rival":
-        rests["digits", "faster"].append(Evidence(0, "overdamped", "samples", "not measured"))
+        rests["digits", "faster"].append(ClaimComparison(0, "overdamped", "samples", "not measured"))
     elif loss == "runs":
         compared["log_ratio"][0, 1, 0, 1:] = np.nan
     else:
@@ -105,7 +105,7 @@ def test_a_claim_over_many_cells_rests_on_the_largest_deviations_and_stays_quick
     many["log_ratio"] = many["log_ratio"] + 0.01 * np.random.default_rng(1).normal(
         size=many["log_ratio"].shape
     )
-    rests = {("digits", "faster"): [Evidence(cell, "cnn", "samples", "yes") for cell in range(200)]}
+    rests = {("digits", "faster"): [ClaimComparison(cell, "cnn", "samples", "yes") for cell in range(200)]}
     needed = claim_power(many, rests, SETTINGS)["claim_seeds_needed"].sel(dataset="digits", claim="faster")
     worst = pair_power(many, SETTINGS)["seeds_needed"].sel(rival="cnn", axis="samples").max("contender")
     assert (needed >= worst).all() and np.isfinite(needed).all()

@@ -198,7 +198,7 @@ def test_before_the_first_look_nothing_is_concluded_and_every_arm_is_due(results
     assert at(found, "verdict") in ("not measured", "not enough data")
     assert at(found, "next_look") == 7 and np.isnan(at(found, "last_look"))
     assert found["seeds_to_train"].values.tolist() == [7, 7]
-    assert "Not looked at yet, next look at 7 seeds." in found.attrs["answer"]
+    assert "Not judged yet, next look at 7 seeds." in found.attrs["answer"]
 
 
 @pytest.mark.parametrize(

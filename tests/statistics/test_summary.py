@@ -65,7 +65,7 @@ def test_half_as_fast_is_no(results, settings, arms):
 def test_equal_is_never_concluded(results, settings, arms):
     summary = summarise(results(arms(horn=121)), settings(**NAMED))
     assert verdict(summary) == "not shown"
-    assert "are not told apart in samples (ratio" in summary.attrs["answer"]
+    assert "are not distinguished in samples (ratio" in summary.attrs["answer"]
     assert " equal" not in summary.attrs["answer"]
 
 
@@ -122,21 +122,26 @@ def test_verdicts_that_differ_over_datasets_are_mixed(results, settings, lognorm
 
 def test_a_run_that_reached_and_diverged_never_arrives_and_takes_two_statements(results, settings, arms):
     summary = summarise(results(arms(), diverged=[(0, 0, 500)]), settings(**NAMED))
-    assert "1 run of horn_cnn diverged, which counts as never reaching the target" in told(summary)
+    assert "1 run of horn_cnn diverged. A diverged run counts as never reaching the target" in told(summary)
     answer = summary.attrs["answer"].splitlines()[0]
-    assert "9 of 10 and 10 of 10 runs arrived, difference of shares -0.1 [" in answer and "interval" in answer
+    assert (
+        "9 of 10 and 10 of 10 runs reached the target, difference of shares -0.1 [" in answer
+        and "interval" in answer
+    )
     assert summary["ratio_bound"].sel(contender="horn_cnn", rival="cnn").isnull().all()
 
 
 def test_early_fast_with_a_lower_end_is_told(results, settings, arms):
     summary = summarise(results(arms(), final={"horn_cnn": 0.95}), settings(**NAMED))
     assert verdict(summary) == "yes"
-    alone = "(each comparison taken alone, not corrected for their number)."
-    end = f"But its final test metric is worse than that of cnn by more than 0.01 {alone}"
+    alone = "Each comparison is tested alone, without a correction for their number."
+    end = f"However, its final test metric is worse than that of cnn by more than 0.01. {alone}"
     answers = summary.attrs["answer"].splitlines()
-    behind = [line for line in answers if "But its final test metric is worse than that of cnn by" in line]
+    behind = [
+        line for line in answers if "However, its final test metric is worse than that of cnn by" in line
+    ]
     assert behind and all(end in line or line.endswith("0.01.") for line in behind)
-    assert f"worse than that of cnn by more than the margin of 0.01 {alone}" in told(summary)
+    assert f"worse than that of cnn by more than the margin of 0.01. {alone}" in told(summary)
 
 
 def test_final_metrics_of_several_rivals_are_said_to_be_uncorrected_and_of_one_are_not(
@@ -146,8 +151,8 @@ def test_final_metrics_of_several_rivals_are_said_to_be_uncorrected_and_of_one_a
     for rivals in (("cnn",), ("cnn", "leaky_cnn")):
         rules = settings(claims={"faster": Claim(rivals=rivals)})
         summary = summarise(results(arms(), final=ends), rules)
-        assert "But its final test metric is worse" in summary.attrs["answer"]
-        assert ("not corrected for their number" in summary.attrs["answer"]) == (len(rivals) > 1)
+        assert "However, its final test metric is worse" in summary.attrs["answer"]
+        assert ("without a correction" in summary.attrs["answer"]) == (len(rivals) > 1)
 
 
 def test_a_grid_has_its_parameters_beside_its_levels(results, settings, lognormal):
@@ -178,10 +183,11 @@ def test_many_cells_of_the_subject_are_counted(results, settings, lognormal):
         ).attrs["answer"]
 
     assert "Mixed over 4 cells (yes in 2 cells; no in 2 cells): horn_cnn timesteps=" in said([*fast, *slow])
-    assert "Yes in both cells: both comparisons say so, the least certain that horn_cnn timesteps=" in said(
-        fast
+    assert (
+        "Yes in both cells: both comparisons say yes. In the least certain one, horn_cnn timesteps="
+        in said(fast)
     )
-    assert "No in all 3 cells: the clearest comparison says that" in said([*slow, slow[0]])
+    assert "No in all 3 cells: in the most certain comparison, " in said([*slow, slow[0]])
 
 
 def test_an_answer_has_a_line_and_few_words_for_each_claim_over_many_datasets(results, settings, lognormal):
@@ -215,7 +221,7 @@ def test_claims_of_several_subjects_are_answered_together(results, settings, arm
 def test_without_a_claim_that_can_be_asked_there_is_no_verdict(results, settings, arms):
     because = {"what": "its oscillation", "rivals": ["cnn"]}
     summary = summarise(results(arms()), settings(claims={"because": because}))
-    assert "claim" not in summary.dims and summary.attrs["answer"].startswith("No question is asked")
+    assert "claim" not in summary.dims and summary.attrs["answer"].startswith("The sweep asks no question")
 
 
 def test_a_level_fixed_on_tuning_seeds_is_taken_as_given(results, settings, arms):
@@ -224,7 +230,7 @@ def test_a_level_fixed_on_tuning_seeds_is_taken_as_given(results, settings, arms
     assert summary["level"].sel(target=0.9).item() == pytest.approx(0.1 + 0.9 * 0.7)
     assert "not fixed before" not in told(summary)
     without = summarise(results(arms()), settings(), given.sel(dataset=["mnist"]))
-    assert without["level"].isnull().all() and "cnn given is lacking" in told(without)
+    assert without["level"].isnull().all() and "the tuning seeds of cnn have no metric" in told(without)
 
 
 def test_the_same_results_give_the_same_statistics(results, settings, arms):

@@ -7,13 +7,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hornlib.parameters.statistics import StatisticsSettings
-from hornlib.statistics.verdicts import CONCLUSIONS, VERDICTS, Evidence, combine, corrected_against, verdicts
+from hornlib.statistics.verdicts import (
+    CONCLUSIONS,
+    VERDICTS,
+    ClaimComparison,
+    combine,
+    corrected_against,
+    verdicts,
+)
 
 ALPHA = 0.05
 
 
 def item(word, p_holm=np.nan, against=False):
-    return Evidence(0, "cnn", "samples", word, p_holm, against)
+    return ClaimComparison(0, "cnn", "samples", word, p_holm, against)
 
 
 YES, OPEN = item("yes", 0.01), item("not distinguished", 0.3)

@@ -133,7 +133,7 @@ def sweep(tmp_path, monkeypatch, capsys):
             None,
             ["were evaluated at different steps"],
         ),
-        ({"data": ", validation: 0"}, None, ["without a validation part, targets", "those of the test part"]),
+        ({"data": ", validation: 0"}, None, ["there is no validation split. Targets", "use the test split"]),
     ],
     ids=["too few seeds", "one arm", "no target", "all diverged", "NaN", "grids", "no validation"],
 )

@@ -1,1 +1,1 @@
-"""Estimators as pure functions of arrays: one estimator or test a file."""
+"""Estimators and tests: pure functions of arrays, one family in each file."""

@@ -1,4 +1,4 @@
-"""Over datasets and seeds at once: the interquartile mean, and the probability that one arm improves on another."""
+"""Aggregates over datasets and seeds: the interquartile mean, and the probability of improvement."""
 
 import numpy as np
 import xarray as xr
@@ -9,12 +9,12 @@ __all__ = ["interquartile_mean", "normalised", "probability_of_improvement"]
 
 
 def normalised(metric: xr.DataArray, chance: xr.DataArray, reference: xr.DataArray) -> xr.DataArray:
-    """Return (metric - chance) / (A - chance): 0 knows nothing, 1 is the baseline; the metric's direction cancels.
+    """Return (metric - chance) / (A - chance): 0 is chance and 1 is the baseline, for any direction of the metric.
 
     Args:
-        metric: final metric of runs.
-        chance: metric of a network that knows nothing.
-        reference: A, the baseline's; where it is no better than chance the result is NaN.
+        metric: final metric of the runs, (.., seed).
+        chance: chance level of the dataset.
+        reference: A, final metric of the baseline. If it equals chance, the result is NaN.
     """
     gain = reference - chance
     return (metric - chance) / gain.where(gain != 0)
@@ -28,22 +28,23 @@ def interquartile_mean(
     stratum: str = "dataset",
     dim: str = "seed",
 ) -> xr.Dataset:
-    """Return the mean of the middle half of all scores, with a bootstrap interval stratified by dataset.
+    """Return the interquartile mean m of all scores, with a bootstrap interval stratified by dataset.
 
-    Seeds are drawn anew within each dataset, so that datasets count as given. A percentile interval of so few seeds
-    is too narrow: the draws give the standard error s, widened by sqrt(n / (n - 1)) for n seeds a dataset, and the
-    interval is m -+ t(1 - alpha/2; D (n - 1)) s with D datasets.
+    The interquartile mean is the mean of the middle half. Seeds are resampled within each dataset, so that the datasets
+    are fixed. A percentile interval of so few seeds would be too narrow. The interval is instead m -+ t(1 - alpha/2;
+    D (n - 1)) s with D datasets of n seeds each, where s is the standard deviation of the draws times
+    sqrt(n / (n - 1)).
 
     Args:
-        scores: normalised, with the dimensions `stratum` and `dim` and perhaps others; NaN where a run is missing.
-        seed: of the draws, which are the same along all other dimensions.
+        scores: normalised scores, (.., stratum, dim); NaN where a run is missing.
+        seed: seed of the draws, which are the same along all other dimensions.
         alpha: 1 - confidence, two-sided.
-        draws: of the bootstrap.
+        draws: number of bootstrap draws.
         stratum: dimension of the datasets.
         dim: dimension of the runs.
 
     Returns:
-        `estimate`, `interval`; NaN where no score is known.
+        `estimate` (..) and `interval` (.., bound); NaN without scores.
 
     Reference:
         Agarwal et al., Deep reinforcement learning at the edge of the statistical precipice, NeurIPS 2021, section 4.
@@ -64,23 +65,23 @@ def _interquartile_mean(
 ) -> tuple[float, float, float]:
     from scipy.stats import t
 
-    strata = [own[~np.isnan(own)] for own in scores]
-    strata = [own for own in strata if len(own)]
+    strata = [runs[~np.isnan(runs)] for runs in scores]
+    strata = [runs for runs in strata if len(runs)]
     if not strata:
         return np.nan, np.nan, np.nan
     estimate = float(_middle_mean(np.concatenate(strata)))
-    smallest = min(len(own) for own in strata)
+    smallest = min(len(runs) for runs in strata)
     if smallest < 2:
         return estimate, np.nan, np.nan
     random = np.random.default_rng([seed, *b"interquartile mean"])
-    drawn = [own[random.integers(len(own), size=(draws, len(own)))] for own in strata]
+    drawn = [runs[random.integers(len(runs), size=(draws, len(runs)))] for runs in strata]
     error = _middle_mean(np.concatenate(drawn, axis=-1)).std() * np.sqrt(smallest / (smallest - 1))
-    half = float(t.ppf(1 - alpha / 2, sum(len(own) - 1 for own in strata)) * error)
+    half = float(t.ppf(1 - alpha / 2, sum(len(runs) - 1 for runs in strata)) * error)
     return estimate, estimate - half, estimate + half
 
 
 def _middle_mean(scores: np.ndarray) -> np.ndarray:
-    """Return the mean without the lowest and the highest quarter, each rounded down to whole scores."""
+    """Return the mean along the last axis without the lowest and the highest quarter, rounded down to whole scores."""
     cut = scores.shape[-1] // 4
     return np.sort(scores, axis=-1)[..., cut : scores.shape[-1] - cut].mean(-1)
 
@@ -88,24 +89,24 @@ def _middle_mean(scores: np.ndarray) -> np.ndarray:
 def probability_of_improvement(
     first: xr.DataArray, second: xr.DataArray, alpha: float = 0.05, dim: str = "seed"
 ) -> xr.Dataset:
-    """Return theta = P(X > Y) + P(X = Y) / 2 for a run X of the first and Y of the second arm, with an interval.
+    """Return theta = P(X > Y) + P(X = Y) / 2 for a run X of the first and a run Y of the second arm, with an interval.
 
-    theta = U / (m n), U being Mann and Whitney's statistic of m and n runs. The limits solve (theta' - theta)^2 =
-    z^2 V(theta) for theta, with
+    theta = U / (m n) with Mann and Whitney's statistic U of m and n runs. With theta' this estimate, the limits are the
+    solutions theta of (theta' - theta)^2 = z^2 V(theta) with
 
-        V = theta (1 - theta) (1 + N (1 - theta)/(2 - theta) + N theta/(1 + theta)) / (m n),  N = (m + n)/2 - 1,
+        V = theta (1 - theta) (1 + N (1 - theta)/(2 - theta) + N theta/(1 + theta)) / (m n),  N = (m + n)/2 - 1.
 
-    so that they are no point where all runs of one arm beat all of the other. The arms are taken as independent,
-    which is cautious where equal seeds make them alike.
+    The interval has a width even if all runs of one arm beat all runs of the other. It takes the arms as independent,
+    which is conservative if equal seeds make them similar.
 
     Args:
-        first: larger is better; NaN where a run is missing.
-        second: the same of the other arm; all dimensions but `dim` are broadcast.
+        first: (.., dim), larger is better; NaN where a run is missing.
+        second: (.., dim), the runs of the other arm. All dimensions except `dim` are broadcast.
         alpha: 1 - confidence, two-sided.
         dim: dimension of the runs.
 
     Returns:
-        `estimate` and `interval`; NaN where an arm has no run.
+        `estimate` (..) and `interval` (.., bound); NaN if an arm has no run.
 
     Reference:
         Newcombe, Statistics in Medicine 25 (2006), 559-573, method 5.
@@ -132,7 +133,7 @@ def probability_of_improvement(
 def _score_limits(
     share: np.ndarray, pairs: np.ndarray, extra: np.ndarray, z: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the two solutions by bisection: between them and the estimate, the distance is below z errors."""
+    """Return the two solutions by bisection: inside the limits, the estimate lies within z standard errors."""
     limits = []
     for end in (0.0, 1.0):
         outer, inner = np.full(np.shape(share), end), np.array(share, float)
@@ -146,4 +147,4 @@ def _score_limits(
 
 
 HALVINGS = 50
-"""Of the interval in which a limit is sought: its last digit."""
+"""Number of bisections: the last one changes only the last digit of a limit."""

@@ -1,4 +1,4 @@
-"""The area under the learning curve over the logarithm of steps: one number for the whole of a run."""
+"""The area under the learning curve over the logarithm of training steps: one number for a whole run."""
 
 import numpy as np
 import xarray as xr
@@ -6,22 +6,22 @@ import xarray as xr
 __all__ = ["FIRST_STEP", "area_under_curve"]
 
 FIRST_STEP = 1
-"""s0: where the logarithm begins, and every evaluation grid with it."""
+"""s0, the first step of the area. Every grid of evaluations starts there."""
 
 
 def area_under_curve(metric: xr.DataArray, evaluated: xr.DataArray) -> xr.DataArray:
     """Return the mean of the metric over ln s: integral of metric d ln s / ln(S / s0), by the trapezoid rule.
 
-    S is the last evaluation and s0 = 1, so that each decade of steps weighs alike and a constant metric is its own
-    area. It is NaN if there is no evaluation at s0, a single evaluation, or one without a metric. Diverged runs must
-    have chance before (`hornlib.results.divergence.curves_with_chance`).
+    S is the step of the last evaluation and s0 = 1. Each decade of steps has the same weight, and a constant metric is
+    equal to its area. It is NaN if there is no evaluation at s0, a single evaluation, or one without a metric. Diverged
+    runs must have chance before (`hornlib.results.divergence.curves_with_chance`).
 
     Args:
-        metric: learning curves, with a dimension `step`.
-        evaluated: whether there was an evaluation, with `step` and other dimensions of `metric`.
+        metric: learning curves, (.., step).
+        evaluated: whether there was an evaluation, with `step` and any other dimensions of `metric`.
 
     Returns:
-        In the metric's units, without `step`.
+        (..), in the units of the metric.
     """
     return xr.apply_ufunc(
         _area,

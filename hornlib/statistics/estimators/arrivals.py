@@ -1,28 +1,28 @@
-"""Shares of runs: Wilson's interval, Newcombe's interval for a difference, and the test that it inverts."""
+"""Shares of runs: Wilson's interval, Newcombe's interval of a difference, and the test that it inverts."""
 
 import numpy as np
 
 __all__ = ["newcombe_interval", "newcombe_p", "wilson_limits"]
 
 HALVINGS = 60
-"""Of the range in which the test's quantile is sought: its last digit."""
+"""Number of bisections: the last one changes only the last digit of the quantile."""
 
 LARGEST_QUANTILE = 40.0
-"""Of the standard normal; its tail underflows there."""
+"""The tail of the standard normal distribution is 0 in floating point beyond this quantile."""
 
 
 def newcombe_interval(
     first: np.ndarray, second: np.ndarray, number: np.ndarray, alpha: float | np.ndarray
 ) -> np.ndarray:
-    """Return the hybrid score interval of p - q, the shares of `number` runs each that arrived, (..., 2).
+    """Return Newcombe's hybrid score interval of p - q, the shares of `number` runs of two arms that arrived, (.., 2).
 
     With Wilson's limits (l, u) of each share, low = d - sqrt((p - l_p)^2 + (u_q - q)^2) and
-    high = d + sqrt((u_p - p)^2 + (q - l_q)^2). The two groups are taken as independent, which is cautious where equal
-    seeds make them alike.
+    high = d + sqrt((u_p - p)^2 + (q - l_q)^2), d = p - q. The two arms are taken as independent, which is conservative
+    if equal seeds make them similar.
 
     Args:
-        first, second: arrivals, integers from 0 to `number`.
-        number: runs of each arm; NaN bounds where it is 0.
+        first, second: (..), numbers of runs that arrived, from 0 to `number`.
+        number: (..), number of runs of each arm; the interval is NaN if it is 0.
         alpha: 1 - coverage, two-sided.
 
     Reference:
@@ -35,7 +35,12 @@ def newcombe_interval(
 
 
 def newcombe_p(first: np.ndarray, second: np.ndarray, number: np.ndarray) -> np.ndarray:
-    """Return the smallest alpha at which Newcombe's interval excludes 0: the two-sided p-value that agrees with it."""
+    """Return the smallest alpha at which Newcombe's interval excludes 0, the two-sided p-value that agrees with it.
+
+    Args:
+        first, second: (..), numbers of runs that arrived.
+        number: (..), number of runs of each arm; the p-value is NaN if it is 0.
+    """
     from scipy.stats import norm
 
     first, second, number = np.broadcast_arrays(first, second, number)

@@ -1,4 +1,4 @@
-"""Cells on the grid of their parameters, the full factorial within it, and its orthogonal components."""
+"""Factorial designs: cells on the grid of their parameters, the full factorial within it, and its components."""
 
 from collections.abc import Sequence
 from itertools import combinations
@@ -9,15 +9,15 @@ import xarray as xr
 __all__ = ["Subset", "components", "full_factorial", "level_label", "on_grid"]
 
 Subset = tuple[str, ...]
-"""Axes that a component depends on."""
+"""The axes that a component depends on."""
 
 
 def on_grid(runs: xr.DataArray, axes: Sequence[str], dim: str = "contender") -> xr.DataArray:
-    """Return runs with a dimension for every axis in place of `dim`; a point without a cell is NaN.
+    """Return runs on the grid of their parameters, (*axes, seed); a point without a cell is NaN.
 
     Args:
-        runs: with the dimensions `dim` and `seed`, and each axis a coordinate on `dim`.
-        axes: parameters that tell the cells apart, numbers or words; where two cells share a point, the first counts.
+        runs: (dim, seed), with every axis as a coordinate on `dim`.
+        axes: parameters that distinguish the cells, numbers or words. If two cells share a point, the first counts.
         dim: dimension of the cells.
     """
     levels = {axis: np.unique(runs[axis].values) for axis in axes}
@@ -30,15 +30,16 @@ def on_grid(runs: xr.DataArray, axes: Sequence[str], dim: str = "contender") -> 
 
 
 def full_factorial(grid: xr.DataArray) -> tuple[xr.DataArray, list[str]]:
-    """Return the full factorial within a grid with gaps, and what was left out of it, in sentences.
+    """Return the full factorial within a grid with gaps, and a clause for everything that was left out of it.
 
-    The level with the largest share of points with fewer than two seeds is left out until no gap remains; of the
-    seeds, those stay that every point has. Effects over unequal sets of points would mix up the axes.
+    A gap is a point with fewer than two seeds. The level with the largest share of gaps is left out until no gap
+    remains. After that, only the seeds that every point has remain. Effects over unequal sets of points would mix the
+    axes.
 
     Args:
-        grid: a dimension for each axis, and `seed`.
+        grid: (*axes, seed); NaN where a run is missing.
     """
-    told = []
+    left_out = []
     axes = [axis for axis in grid.dims if axis != "seed"]
     gaps = grid.count("seed") < 2
     while gaps.any():
@@ -49,42 +50,43 @@ def full_factorial(grid: xr.DataArray) -> tuple[xr.DataArray, list[str]]:
         axis, (_, place) = max(worst.items(), key=lambda item: item[1][0])
         number = int(gaps.isel({axis: place}).sum())
         label = level_label(axis, grid[axis].values[place])
-        told.append(f"{label} is left out of the factorial: {number} of its cells lack runs")
+        left_out.append(f"{label} is left out of the factorial: {number} of its cells lack runs")
         keep = [index for index in range(grid.sizes[axis]) if index != place]
         grid, gaps = grid.isel({axis: keep}), gaps.isel({axis: keep})
     common = grid.notnull().all(axes)
     if grid.size and not common.all():
         lost = int((~common & grid.notnull().any(axes)).sum())
-        told += [f"{lost} seeds are left out of the factorial: some of its cells lack them"] if lost else []
+        if lost:
+            left_out.append(f"{lost} seeds are left out of the factorial: some of its cells lack them")
         grid = grid.isel(seed=np.flatnonzero(common))
-    return grid, told
+    return grid, left_out
 
 
 def level_label(axis: str, level: str | float) -> str:
-    """Return how a level of an axis is called: `timesteps=8`."""
+    """Return the label of a level of an axis: `timesteps=8`."""
     return f"{axis}={level}" if isinstance(level, str) else f"{axis}={level:g}"
 
 
 def components(grid: xr.DataArray, axes: Sequence[str]) -> dict[Subset, xr.DataArray]:
     """Return the orthogonal components of a full factorial, for every subset of its axes.
 
-    f_S = mean over the axes outside S, less all f_T of subsets T of S; so f_{} is the grand mean, f_{i} a main effect,
-    f_{ij} a two-way interaction, and their sum is the grid.
+    f_S is the mean over the axes outside S minus all f_T of proper subsets T of S. f_{} is the grand mean, f_{i} a main
+    effect and f_{ij} a two-way interaction. The sum of all components is the grid.
 
     Args:
-        grid: a dimension for each axis, and perhaps others, which are kept.
+        grid: (*axes, ..); the result keeps all other dimensions.
         axes: the factors.
 
     Reference:
         Sobol, Mathematical Modelling and Computational Experiments 1 (1993), 407-414; the sums of squares are those of
         the balanced analysis of variance.
     """
-    found: dict[Subset, xr.DataArray] = {}
+    parts: dict[Subset, xr.DataArray] = {}
     for order in range(len(axes) + 1):
         for subset in combinations(axes, order):
             part = grid.mean([axis for axis in axes if axis not in subset])
-            for smaller, known in found.items():
+            for smaller, component in parts.items():
                 if set(smaller) < set(subset):
-                    part = part - known
-            found[subset] = part
-    return found
+                    part = part - component
+            parts[subset] = part
+    return parts

@@ -1,4 +1,4 @@
-"""Several tests at once: Holm's correction, and simultaneous intervals that agree with it in every row."""
+"""Several tests at once: Holm's correction, and simultaneous intervals that agree with it."""
 
 import numpy as np
 
@@ -6,12 +6,12 @@ __all__ = ["agreeing", "holm"]
 
 
 def holm(p_values: np.ndarray) -> np.ndarray:
-    """Return adjusted p-values; NaN (no test) stays NaN and does not count.
+    """Return Holm's adjusted p-values. NaN means that there is no test: it stays NaN and does not count.
 
     With the m p-values in ascending order, the k-th becomes max_{j <= k} min(1, (m - j + 1) p_j).
 
     Args:
-        p_values: (test, ...), one family along the first axis for every place of the others.
+        p_values: (test, ..). The first axis is one family of tests, for every index of the other axes.
 
     Source: Holm, A simple sequentially rejective multiple test procedure, Scand. J. Statist. 6, 1979.
     """
@@ -26,16 +26,16 @@ def holm(p_values: np.ndarray) -> np.ndarray:
 
 
 def agreeing(low: np.ndarray, high: np.ndarray, rejected: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return Bonferroni's simultaneous intervals of differences or log ratios, in agreement with Holm's tests.
+    """Return Bonferroni's simultaneous intervals of differences or log ratios, changed to agree with Holm's tests.
 
-    Holm rejects all that Bonferroni does, and sometimes more. No intervals belong to Holm's step-down test that are
-    simultaneous and bounded on both sides (Strassburger and Bretz, Statistics in Medicine 27, 2008). Where only Holm
-    rejects, the end of Bonferroni's interval that lies beyond 0 is put at 0: that end rests on Holm's own error
-    bound, all others on Bonferroni's.
+    Holm's procedure rejects every hypothesis that Bonferroni's rejects, and sometimes more. It has no simultaneous
+    intervals that are bounded on both sides (Strassburger and Bretz, Statistics in Medicine 27, 2008). If only Holm's
+    test rejects, the end of Bonferroni's interval that lies beyond 0 is moved to 0. The error bound of this end is
+    Holm's. The error bound of all other ends is Bonferroni's.
 
     Args:
-        low, high: ends of the intervals at level alpha / m, m the number of tests of the family.
-        rejected: whether Holm's test rejects 0.
+        low, high: (..), ends of the intervals at level alpha / m for m tests in the family.
+        rejected: (..), whether Holm's test rejects 0.
     """
     beyond = rejected & (low < 0) & (high > 0)
     return np.where(beyond & (-low < high), 0.0, low), np.where(beyond & (-low >= high), 0.0, high)

@@ -1,27 +1,34 @@
 """Studentised bootstrap intervals of paired ratios of means, for many pairs of arms at once.
 
-The percentile and the BCa bootstrap cover far less than they say at five and at ten pairs, whatever the times; the
-studentised one does not (benchmarks/interval_coverage.md). A row is one comparison; its columns are seeds.
+At five and at ten pairs, the coverage of the percentile and the BCa bootstrap is far below nominal for all
+distributions of times. That of the studentised bootstrap is not (benchmarks/interval_coverage.md). A row of an array is
+one comparison, and its columns are seeds.
 """
 
 from collections.abc import Callable, Iterator
 
 import numpy as np
 
-__all__ = ["FEWEST", "by_known_columns", "log_ratio_interval", "mean_interval", "resampling_weights"]
+__all__ = ["FEWEST", "by_pattern", "log_ratio_interval", "mean_interval", "resampling_weights"]
 
 FEWEST = 5
-"""Values below which no interval is given: there is no coverage to show for it."""
+"""There is no interval for fewer values, since its coverage was not verified."""
 
 ZERO = 1e-7
-"""What rounding of sums leaves of a standard error or a difference of relative times that is 0."""
+"""A smaller standard error, or difference of relative times, is a rounding error of 0."""
 
 ROWS_AT_ONCE = 32
-"""Rows resampled together: their draws should stay in the processor's cache."""
+"""Number of rows that are resampled together, so that their draws fit into the processor's cache."""
 
 
 def resampling_weights(num_draws: int, num_values: int, seed: int) -> np.ndarray:
-    """Return how often each draw takes each value, over the number of values: (draw, value); rows sum to 1."""
+    """Return the weight of each value in each bootstrap draw, (draw, value); rows sum to 1.
+
+    Args:
+        num_draws: number of draws.
+        num_values: number of values to resample.
+        seed: seed of the draws.
+    """
     generator = np.random.default_rng([seed, num_values, *b"bootstrap"])
     counts = generator.multinomial(num_values, np.full(num_values, 1 / num_values), size=num_draws)
     return counts / num_values
@@ -46,8 +53,8 @@ def log_ratio_interval(
         second: b > 0, (row, pair); ones for the interval of ln(mean a).
         weights: from `resampling_weights`, (draw, pair).
         alpha: 1 - coverage.
-        rounding: (row,), variance of theta from rounding times up to the next evaluation. The runs' own spread
-            holds it, unless all fall on the same few evaluations, which does not make them exact.
+        rounding: (row,), variance of theta from rounding times up to the next evaluation. The spread of the runs
+            contains it, unless all runs fall on the same few evaluations.
 
     Returns:
         (row, 2): low and high, as logarithms.
@@ -59,7 +66,7 @@ def log_ratio_interval(
     shapes = np.column_stack(
         [first / first.mean(1, keepdims=True), second / second.mean(1, keepdims=True), rounding]
     )
-    # Steps, samples and seconds are often multiples of each other, and then have the same interval.
+    # Steps, samples and seconds are often multiples of each other. Their intervals are then equal.
     _, representative, which = np.unique(np.round(shapes, 12), axis=0, return_index=True, return_inverse=True)
     shapes, num_pairs = shapes[representative], first.shape[1]
     p, q, rounding = shapes[:, :num_pairs], shapes[:, num_pairs:-1], shapes[:, -1]
@@ -98,15 +105,15 @@ def mean_interval(values: np.ndarray, weights: np.ndarray, alpha: float) -> np.n
     return np.stack([mean - half, mean + half], axis=1)
 
 
-def by_known_columns(known: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield (rows, columns) for every pattern of known values: rows of one pattern are resampled alike.
+def by_pattern(is_known: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield (rows, columns) for every pattern of known values. Rows with the same pattern can be resampled together.
 
     Args:
-        known: (row, column).
+        is_known: (row, column), whether a value is known.
     """
-    if not len(known):
+    if not len(is_known):
         return
-    patterns, which = np.unique(known, axis=0, return_inverse=True)
+    patterns, which = np.unique(is_known, axis=0, return_inverse=True)
     for index, pattern in enumerate(patterns):
         yield np.flatnonzero(which.ravel() == index), np.flatnonzero(pattern)
 
@@ -114,7 +121,7 @@ def by_known_columns(known: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray
 def _half_widths(
     error: np.ndarray, num_values: int, alpha: float, absolute_t: Callable[[np.ndarray], np.ndarray]
 ) -> np.ndarray:
-    """Return s c of each row, some rows at a time; 0 where there is no error at all."""
+    """Return the half width s c of each row, (row,); 0 if the standard error s is 0."""
     from scipy.special import stdtrit
 
     least = stdtrit(num_values - 1, 1 - alpha / 2)
@@ -131,7 +138,7 @@ def _half_widths(
 def _t_of_ratios(p: np.ndarray, q: np.ndarray, rounding: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Return |t*| of every draw, (row, draw).
 
-    The residual p / mean* p - q / mean* q has mean 0, so that its variance is its second moment.
+    The residual p / mean* p - q / mean* q has mean 0, so that its variance is equal to its second moment.
     """
     mean_p, mean_q = p @ weights.T, q @ weights.T
     square = (p * p) @ weights.T / mean_p
@@ -143,6 +150,6 @@ def _t_of_ratios(p: np.ndarray, q: np.ndarray, rounding: np.ndarray, weights: np
 
 
 def _quotient(shift: np.ndarray, spread: np.ndarray) -> np.ndarray:
-    """Return shift / spread; a draw without any error is infinitely far, or not at all where it has not moved."""
+    """Return shift / spread. Without a spread it is infinite if there is a shift, else 0."""
     still = np.where(shift > ZERO, np.inf, 0.0)
     return np.divide(shift, spread, out=still, where=spread > ZERO)

@@ -1,4 +1,4 @@
-"""Which contenders nobody beats in both cost and quality."""
+"""The Pareto front: contenders that no other contender beats in cost and quality."""
 
 import numpy as np
 import xarray as xr
@@ -9,18 +9,16 @@ __all__ = ["non_dominated"]
 def non_dominated(
     cost: xr.DataArray, quality: xr.DataArray, group: xr.DataArray, dim: str = "contender"
 ) -> xr.DataArray:
-    """Return which contenders lie on the front of their group: none is as cheap and as good, and better in one.
+    """Return which contenders are on the Pareto front of their group, (dim,) int8: 1 on the front, 0 elsewhere.
 
-    Equal contenders do not beat each other: both are on the front, or neither.
+    A contender is on the front if no other is at least as cheap and as good, and better in one of the two. Equal
+    contenders do not beat each other.
 
     Args:
-        cost: smaller is better; NaN is on no front.
-        quality: larger is better; NaN is on no front.
-        group: only contenders with the same value are compared, e.g. their dataset.
+        cost: (dim,), smaller is better; a contender with NaN is on no front.
+        quality: (dim,), larger is better; a contender with NaN is on no front.
+        group: (dim,), e.g. the dataset. Only contenders of the same group are compared.
         dim: dimension of the contenders.
-
-    Returns:
-        int8, 1 on the front and 0 elsewhere.
     """
     is_known = cost.notnull() & quality.notnull()
     other = {dim: f"other_{dim}"}

@@ -1,8 +1,8 @@
-"""Power of the paired t-test of log costs: seeds needed, and the ratio that the seeds at hand would have shown.
+"""Power of the paired t-test of log costs: the seeds that a ratio needs, and the ratio that given seeds can show.
 
-With d the log ratio of two arms' costs over one seed, and s its standard deviation over n seeds, a comparison is
-shown where mean(d) sqrt(n) / s > t(1 - level / 2; n - 1). If the mean of d is truly delta, the left side has the
-noncentral t distribution with n - 1 degrees of freedom and noncentrality delta sqrt(n) / sd.
+d is the log ratio of two arms' costs for one seed, and s its standard deviation over n seeds. A comparison is shown if
+mean(d) sqrt(n) / s > t(1 - level / 2; n - 1). If the true mean of d is delta, the left side has the noncentral t
+distribution with n - 1 degrees of freedom and noncentrality delta sqrt(n) / sd.
 """
 
 from collections.abc import Sequence
@@ -26,23 +26,23 @@ EFFECTS = (1.1, 1.2, 1.5)
 """True ratios of costs for which the seeds needed are computed."""
 
 POWERS = (0.8, 0.9)
-"""Chances to show a true ratio."""
+"""Powers for which the seeds needed are computed."""
 
 LARGEST = 512
-"""Seeds up to which powers are computed; beyond, the detectable log ratio falls with 1 / sqrt(n)."""
+"""Powers are computed up to so many seeds. Beyond, the detectable log ratio falls with 1 / sqrt(n)."""
 
 FAR = 1000.0
-"""Critical value of t beyond which a standard normal is nothing beside it."""
+"""Beside a larger critical value of t, a standard normal variable is negligible."""
 
 DRAWS = 8192
-"""Draws for the power of a conjunction: the standard error of a power of .8 is .0044."""
+"""Number of draws for the power of a conjunction. The standard error of a power of .8 is .0044."""
 
 
 def log_ratio_sd(log_ratio: xr.DataArray, dim: str = "seed") -> xr.DataArray:
-    """Return the standard deviation over seeds of paired log ratios; NaN for fewer than two pairs.
+    """Return the standard deviation over seeds of paired log ratios, (..); NaN for fewer than two pairs.
 
     Args:
-        log_ratio: log of the contender's cost over its rival's, by seed; NaN where a run is missing.
+        log_ratio: (.., dim), log of the contender's cost over its rival's; NaN where a run is missing.
         dim: dimension of the pairs.
     """
     number = log_ratio.count(dim)
@@ -51,12 +51,17 @@ def log_ratio_sd(log_ratio: xr.DataArray, dim: str = "seed") -> xr.DataArray:
 
 
 def sd_scales(number: xr.DataArray, alpha: float = 0.05) -> xr.DataArray:
-    """Return the factors that make an interval of a standard deviation of one that was measured on so many pairs.
+    """Return the factors from a standard deviation, measured on n pairs, to the ends of its interval.
 
-    sqrt((n - 1) / chi2(1 - alpha / 2; n - 1)) and sqrt((n - 1) / chi2(alpha / 2; n - 1)), for normal log ratios.
+    They are sqrt((n - 1) / chi2(1 - alpha / 2; n - 1)) and sqrt((n - 1) / chi2(alpha / 2; n - 1)), for normal log
+    ratios.
+
+    Args:
+        number: (..), n.
+        alpha: 1 - confidence, two-sided.
 
     Returns:
-        With a last dimension `bound` (low, high); NaN for fewer than two pairs.
+        (.., bound) with the bounds low and high; NaN for fewer than two pairs.
     """
     from scipy.special import gammaincinv
 
@@ -68,13 +73,13 @@ def sd_scales(number: xr.DataArray, alpha: float = 0.05) -> xr.DataArray:
 def detectable_log_ratio(
     sd: xr.DataArray, number: xr.DataArray, level: xr.DataArray | float, power: float = 0.8
 ) -> xr.DataArray:
-    """Return the true log ratio that the test of so many pairs would have shown with this power.
+    """Return the true log ratio that the test of `number` pairs shows with this power, (..).
 
     Args:
-        sd: of the paired log ratio.
-        number: pairs of runs.
-        level: two-sided level of the comparison's test; alpha / m within a family of m.
-        power: chance to show it.
+        sd: (..), standard deviation of the paired log ratio.
+        number: (..), number of pairs of runs.
+        level: two-sided level of the comparison's test; alpha / m within a family of m tests.
+        power: probability that the test shows it.
     """
     return sd * xr.apply_ufunc(_detectable, number.where(number > 1), level, kwargs={"power": power})
 
@@ -86,17 +91,17 @@ def seeds_needed(
     level: xr.DataArray | float = 0.05,
     min_seeds: int = 2,
 ) -> xr.DataArray:
-    """Return the fewest seeds with which one comparison's test shows each true ratio, in its direction.
+    """Return the smallest number of seeds with which a comparison's test shows each true ratio, in its direction.
 
     Args:
-        sd: of the paired log ratio; 0 needs no more than `min_seeds`.
-        effects: true ratios, not 1.
-        powers: chances to show them.
-        level: two-sided level of the test; alpha / m within a family of m, since Holm's first step asks for that.
-        min_seeds: pairs below which nothing is concluded.
+        sd: (..), standard deviation of the paired log ratio; 0 needs no more than `min_seeds`.
+        effects: true ratios, other than 1.
+        powers: probabilities that the test shows them.
+        level: two-sided level of the test; alpha / m within a family of m tests, as in Holm's first step.
+        min_seeds: number of pairs below which nothing is concluded.
 
     Returns:
-        With last dimensions `effect` and `power`; NaN where the sd is.
+        (.., effect, power); NaN where the standard deviation is NaN.
     """
     ratio = xr.DataArray(np.array(effects, float), {"effect": list(effects)}, "effect")
     chance = xr.DataArray(np.array(powers, float), {"power": list(powers)}, "power")
@@ -109,19 +114,18 @@ def seeds_needed(
 def conjunction_detectable(
     factor: np.ndarray, number: int, level: float, powers: Sequence[float] = POWERS
 ) -> np.ndarray:
-    """Return the log ratio, common to all comparisons, at which so many seeds show every one of them, by power.
+    """Return the log ratio, common to all comparisons, at which `number` seeds show all of them, (power,).
 
-    A draw of mean log ratios e and their standard deviations s over n seeds shows all comparisons as soon as the
-    true log ratio is at least max_k t(1 - level / 2; n - 1) s_k / sqrt(n) - e_k; the quantiles of that are returned.
-    The draws are normal with the given covariance, so that comparisons that share the subject's runs are correlated
-    as they were measured to be. s^2 is the diagonal of a Wishart matrix, from Bartlett's decomposition. The generator
-    is fixed.
+    A draw has mean log ratios e and standard deviations s over n seeds. It shows all comparisons if the true log ratio
+    is at least max_k t(1 - level / 2; n - 1) s_k / sqrt(n) - e_k. The quantiles of this maximum are returned. The draws
+    are normal with the given covariance, since comparisons that share the subject's runs are correlated. s^2 is the
+    diagonal of a Wishart matrix, from Bartlett's decomposition. The generator is fixed.
 
     Args:
-        factor: F (comparison, rank) of the covariance F F' of paired log ratios.
+        factor: F, (comparison, rank), with F F' the covariance of the paired log ratios.
         number: n, at least 2.
         level: two-sided level of each comparison's test.
-        powers: chances to show all.
+        powers: probabilities that all comparisons are shown.
 
     Source: Smith and Hocking, Wishart variate generator, Applied Statistics 21, 1972.
     """
@@ -151,15 +155,15 @@ def conjunction_seeds(
     powers: Sequence[float] = POWERS,
     min_seeds: int = 2,
 ) -> np.ndarray:
-    """Return the fewest seeds with which every comparison is shown, if the true ratio is the same in all.
+    """Return the smallest number of seeds with which all comparisons are shown, if they have the same true ratio.
 
     Args:
-        factor: F (comparison, rank) of the covariance F F' of paired log ratios.
+        factor: F, (comparison, rank), with F F' the covariance of the paired log ratios.
         level: two-sided level of each comparison's test.
-        scales: factors of all standard deviations together, for the ends of an interval.
+        scales: factors of all standard deviations, for the ends of an interval.
         effects: true ratios.
-        powers: chances to show all.
-        min_seeds: seeds below which nothing is concluded.
+        powers: probabilities that all comparisons are shown.
+        min_seeds: number of seeds below which nothing is concluded.
 
     Returns:
         (scale, effect, power).
@@ -192,9 +196,9 @@ def _critical(number: np.ndarray | float, level: np.ndarray | float) -> np.ndarr
 
 
 def _detectable(number: np.ndarray, level: np.ndarray, power: float) -> np.ndarray:
-    """Return delta / sd with this power: the noncentrality at which T exceeds its critical value, over sqrt(n).
+    """Return delta / sd that is shown with this power: noncentrality at which T exceeds its critical value / sqrt(n).
 
-    Beyond `FAR` the quantile of the measured deviation alone decides, and scipy's inverse does not come to an end.
+    For critical values beyond `FAR` the measured deviation alone decides, and scipy's inverse does not terminate.
     """
     from scipy.special import gammaincinv, nctdtrinc
 
@@ -205,17 +209,17 @@ def _detectable(number: np.ndarray, level: np.ndarray, power: float) -> np.ndarr
 
 
 def _fewest(distance: np.ndarray, level: np.ndarray, power: np.ndarray, min_seeds: int) -> np.ndarray:
-    """Return the fewest n whose detectable delta / sd is at most the distance."""
+    """Return the smallest n whose detectable delta / sd is at most `distance` (..)."""
     distance, level, power = np.broadcast_arrays(distance, level, power)
     result = np.full(distance.shape, np.nan)
-    for own_level in np.unique(level[np.isfinite(level)]):
-        for own_power in np.unique(power):
+    for one_level in np.unique(level[np.isfinite(level)]):
+        for one_power in np.unique(power):
             here = (
-                (level == own_level)
-                & (power == own_power)
+                (level == one_level)
+                & (power == one_power)
                 & np.isfinite(np.where(distance == np.inf, 0, distance))
             )
-            table = _table(float(own_level), float(own_power))
+            table = _table(float(one_level), float(one_power))
             number = np.searchsorted(-table, -distance[here]) + 2.0
             beyond = distance[here] < table[-1]
             number[beyond] = np.ceil(LARGEST * (table[-1] / distance[here][beyond]) ** 2)
@@ -225,14 +229,14 @@ def _fewest(distance: np.ndarray, level: np.ndarray, power: np.ndarray, min_seed
 
 @cache
 def _table(level: float, power: float) -> np.ndarray:
-    """Return the detectable delta / sd of 2, 3, ... seeds; it falls."""
+    """Return the detectable delta / sd of 2, 3, ..., `LARGEST` seeds, (seeds,), in descending order."""
     number = np.arange(2, LARGEST + 1)
     return _detectable(number, np.array(level), power)
 
 
 @cache
 def _draws(rank: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return standard normals of means (draw, rank), and those below the diagonal of Bartlett's factor."""
+    """Return standard normals for the means, (draw, rank), and for Bartlett's factor below its diagonal."""
     generator = np.random.default_rng([rank, *b"power"])
     mean = generator.standard_normal((DRAWS, rank))
     return mean, np.tril(generator.standard_normal((DRAWS, rank, rank)), -1)

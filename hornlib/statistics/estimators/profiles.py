@@ -1,4 +1,4 @@
-"""Performance profiles over datasets, and AlgoPerf's score: how often an arm is within a factor of the fastest."""
+"""Performance profiles over datasets, and AlgoPerf's score: how often an arm is nearly as fast as the fastest."""
 
 from collections.abc import Sequence
 
@@ -8,16 +8,16 @@ import xarray as xr
 __all__ = ["LARGEST_RATIO", "algoperf_score", "performance_profile", "time_ratios"]
 
 LARGEST_RATIO = 4.0
-"""r_max, where the integral of AlgoPerf's score ends."""
+"""r_max, the upper end of the integral of AlgoPerf's score."""
 
 
 def time_ratios(time: xr.DataArray, arm: str = "arm", workload: str = "dataset") -> xr.DataArray:
-    """Return r = t / best t of every arm on every workload; a miss is infinite, even where everybody misses.
+    """Return r = t / best t of every arm on every workload. A miss is infinite, even if all arms miss.
 
     Args:
-        time: to the target; infinite where it was missed, NaN where the arm was not run. A workload on which an arm
-            was not run, though it was on others, is left out for all; arms that were run on none are NaN.
-        arm: dimension of what is compared.
+        time: (arm, workload), time to the target; infinite for a miss, NaN if the arm was not run. If an arm was run on
+            some workloads only, the other workloads are NaN for all arms. An arm that was run on no workload is NaN.
+        arm: dimension of the arms.
         workload: dimension of the workloads.
     """
     ratio = (time / time.min(arm)).where(np.isfinite(time), np.inf)
@@ -31,11 +31,11 @@ def performance_profile(ratio: xr.DataArray, at: Sequence[float], workload: str 
 
     Args:
         ratio: from `time_ratios`.
-        at: values of tau, from 1 on.
+        at: values of tau, at least 1.
         workload: dimension of the workloads.
 
     Returns:
-        With a last dimension `ratio_grid`; NaN where no workload can be compared.
+        (arm, ratio_grid); NaN if no workload can be compared.
 
     Reference:
         Dolan and Moré, Mathematical Programming 91 (2002), equation 1.
@@ -46,9 +46,10 @@ def performance_profile(ratio: xr.DataArray, at: Sequence[float], workload: str 
 
 
 def algoperf_score(ratio: xr.DataArray, workload: str = "dataset") -> xr.DataArray:
-    """Return AlgoPerf's score: integral of rho from 1 to r_max, over r_max - 1; 1 is the fastest everywhere.
+    """Return AlgoPerf's score, (arm,): the integral of rho from 1 to r_max, divided by r_max - 1.
 
-    rho is a staircase, so that the integral is exact: the mean over workloads of max(0, r_max - r) / (r_max - 1).
+    The score is 1 for an arm that is the fastest everywhere. rho is a step function, so that the integral is exactly
+    the mean over workloads of max(0, r_max - r) / (r_max - 1).
 
     Args:
         ratio: from `time_ratios`.

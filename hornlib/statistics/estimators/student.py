@@ -1,4 +1,4 @@
-"""A mean over seeds with Student's interval: what every secondary quantity is reported with."""
+"""Student's interval of a mean over seeds, which every secondary quantity has."""
 
 import numpy as np
 import xarray as xr
@@ -10,20 +10,21 @@ BOUNDS = ["low", "high"]
 
 
 def student_interval(runs: xr.DataArray, alpha: float = 0.05, dim: str = "seed") -> xr.Dataset:
-    """Return the mean over seeds and Student's interval, a little widened: m -+ t(1 - alpha/2; n - 2) s / sqrt(n).
+    """Return the mean m over seeds with a slightly widened Student interval, m -+ t(1 - alpha/2; n - 2) s / sqrt(n).
 
-    One degree of freedom less than Student's own: accuracies are skewed near their ceiling, where his n - 1 miss the
-    mean of beta(20, 2) with five runs in 8 %, n - 2 in 6 % (benchmarks/coverage.md). A studentised bootstrap would do
-    as well, but has no end where runs are tied, as accuracies on few images are. Runs that are NaN are left out; the
-    interval is NaN for fewer than three, and has no width where all are equal.
+    It has n - 2 degrees of freedom, one less than Student's, because accuracies near their maximum are skewed. With
+    five runs of beta(20, 2), the interval misses the mean in 8 % of cases with n - 1 degrees of freedom and in 6 % with
+    n - 2 (benchmarks/coverage.md). A studentised bootstrap would cover as well, but it is unbounded if runs are tied,
+    which is frequent for accuracies on few images. Runs that are NaN do not count. The interval is NaN for fewer than
+    three runs, and it has no width if all runs are equal.
 
     Args:
-        runs: one number a run, with the dimension `dim`; a paired difference serves as well.
-        alpha: 1 - confidence, two-sided; twice the level of a one-sided test gives that test's limit.
-        dim: what the mean is taken over.
+        runs: (.., dim), one number for each run, or one paired difference for each seed.
+        alpha: 1 - confidence, two-sided. Twice the level of a one-sided test gives the limit of that test.
+        dim: dimension of the runs.
 
     Returns:
-        `estimate`, `interval` (with the dimension `bound`: low, high) and `num_seeds`.
+        `estimate` (..), `interval` (.., bound) and `num_seeds` (..).
     """
     from scipy.stats import t
 
@@ -37,6 +38,6 @@ def student_interval(runs: xr.DataArray, alpha: float = 0.05, dim: str = "seed")
 
 
 def as_bounds(low: xr.DataArray, high: xr.DataArray) -> xr.DataArray:
-    """Return the two ends of an interval along a last dimension `bound`."""
+    """Return the two ends of an interval along a last dimension, (.., bound)."""
     both = xr.concat([low, high], dim="bound").assign_coords(bound=BOUNDS)
     return both.transpose(..., "bound")

@@ -1,4 +1,4 @@
-"""The fraction of runs that have reached a target as time goes on, with bands, and the log-rank test."""
+"""Survival analysis: the fraction of runs that have reached a target over time, and the log-rank test."""
 
 import numpy as np
 import xarray as xr
@@ -11,23 +11,24 @@ __all__ = ["fraction_reached", "log_rank"]
 def fraction_reached(
     time: xr.DataArray, event: xr.DataArray, at: xr.DataArray, alpha: float = 0.05, dim: str = "seed"
 ) -> xr.Dataset:
-    """Return the Kaplan-Meier estimate of the fraction that has reached the target, and pointwise bands.
+    """Return the Kaplan-Meier estimate of the fraction of runs that have reached the target, with pointwise bands.
 
-    F(t) = 1 - prod_{t_i <= t} (1 - d_i / Y_i), d_i events among Y_i runs at risk. The bands are the beta product
-    confidence procedure by the method of moments: the survivors' share lies between quantiles of products of
-    independent Beta(Y_i - d_i + 1, d_i), the lower one with a further Beta(Y, 1) of the Y still at risk after t.
-    Without censoring before t they are Clopper and Pearson's, so that they hold 1 - alpha for five runs too, where
-    Greenwood's and the log(-log) bands have no width before the first event.
+    F(t) = 1 - prod_{t_i <= t} (1 - d_i / Y_i) with d_i events among Y_i runs at risk. The bands are those of the beta
+    product confidence procedure, by the method of moments. The share of survivors lies between quantiles of products of
+    independent Beta(Y_i - d_i + 1, d_i). The lower quantile has a further factor Beta(Y, 1) for the Y runs that are
+    still at risk after t. Without censoring before t the bands are those of Clopper and Pearson. They cover 1 - alpha
+    even for five runs, while Greenwood's and the log(-log) bands have no width before the first event.
 
     Args:
-        time: of the event, or of censoring where there is none; NaN where there is no run.
-        event: whether the target was reached.
-        at: times to evaluate at, with the dimension `time_index`.
+        time: (.., dim), time of the event, or of censoring for a run without an event; NaN where a run is missing.
+        event: (.., dim), whether the target was reached.
+        at: (.., time_index), times at which the fraction is computed.
         alpha: 1 - confidence of each point, two-sided.
         dim: dimension of the runs.
 
     Returns:
-        `fraction_reached` and `fraction_bound`, NaN where `at` is, or where there is no run.
+        `fraction_reached` (.., time_index) and `fraction_bound` (.., time_index, bound); NaN where `at` is NaN, or
+        without runs.
 
     Reference:
         Kaplan and Meier, J. Am. Stat. Assoc. 53 (1958); Fay, Brittain and Proschan, Biostatistics 14 (2013),
@@ -42,43 +43,45 @@ def fraction_reached(
         output_core_dims=[["time_index"]] * 3,
         kwargs={"alpha": alpha},
     )
-    there = at.notnull() & time.notnull().any(dim)
-    bound = as_bounds(low.where(there), high.where(there))
-    return xr.Dataset({"fraction_reached": reached.where(there), "fraction_bound": bound})
+    is_defined = at.notnull() & time.notnull().any(dim)
+    bound = as_bounds(low.where(is_defined), high.where(is_defined))
+    return xr.Dataset({"fraction_reached": reached.where(is_defined), "fraction_bound": bound})
 
 
 def _product_limit(
     time: np.ndarray, event: np.ndarray, at: np.ndarray, alpha: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the fraction reached and its bounds; one run a factor, which is the same where events are tied."""
-    known = np.isfinite(time)
-    time = np.where(known, time, np.inf)
-    order = np.lexsort((~event, time), axis=-1)  # at ties, events come before the censored
+    """Return the fraction reached and its bounds, (.., time_index); every run is one factor, also for tied events."""
+    is_run = np.isfinite(time)
+    time = np.where(is_run, time, np.inf)
+    order = np.lexsort((~event, time), axis=-1)  # at equal times, events come before censored runs
     time, event = np.take_along_axis(time, order, -1), np.take_along_axis(event, order, -1)
-    at_risk = np.maximum(known.sum(-1, keepdims=True) - np.arange(time.shape[-1]), 1)
+    at_risk = np.maximum(is_run.sum(-1, keepdims=True) - np.arange(time.shape[-1]), 1)
     passed = (event[..., None, :] & (time[..., None, :] <= at[..., None])).astype(bool)
     survivors = np.where(passed, 1 - 1 / at_risk[..., None, :], 1).prod(-1)
     first = np.where(passed, (at_risk / (at_risk + 1))[..., None, :], 1).prod(-1)
     second = np.where(passed, (at_risk / (at_risk + 2))[..., None, :], 1).prod(-1)
     later = time[..., None, :] > at[..., None]
     censored_now = ~event[..., None, :] & (time[..., None, :] == at[..., None])
-    left = ((later & np.isfinite(time)[..., None, :]) | censored_now).sum(-1)
+    num_at_risk = ((later & np.isfinite(time)[..., None, :]) | censored_now).sum(-1)
     high = np.where(passed.any(-1), _beta_quantile(1 - alpha / 2, first, second), 1.0)
-    low = _beta_quantile(alpha / 2, first * left / (left + 1), second * left / (left + 2))
-    return 1 - survivors, 1 - high, 1 - np.where(left > 0, low, 0.0)
+    low = _beta_quantile(
+        alpha / 2, first * num_at_risk / (num_at_risk + 1), second * num_at_risk / (num_at_risk + 2)
+    )
+    return 1 - survivors, 1 - high, 1 - np.where(num_at_risk > 0, low, 0.0)
 
 
 def _beta_quantile(share: float, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Return the quantile of the beta distribution that has these first two moments."""
+    """Return the quantile of the beta distribution with these first two moments."""
     from scipy.stats import beta
 
-    # Runs are few, so that thousands of points share a handful of moments.
+    # There are few runs, so that thousands of points have only a few different moments.
     firsts, row = np.unique(first.ravel(), return_inverse=True)
     seconds, column = np.unique(second.ravel(), return_inverse=True)
     codes, which = np.unique(row * len(seconds) + column, return_inverse=True)
     one, two = firsts[codes // len(seconds)], seconds[codes % len(seconds)]
     with np.errstate(invalid="ignore", divide="ignore"):
-        ratio = (one - two) / (two - one**2)  # no number where all mass is at 0 or 1; the caller knows these
+        ratio = (one - two) / (two - one**2)  # NaN if all mass is at 0 or 1, which the caller handles
         return beta.ppf(share, one * ratio, (1 - one) * ratio)[which].reshape(first.shape)
 
 
@@ -91,16 +94,16 @@ def log_rank(
 ) -> xr.DataArray:
     """Return the p-value of the log-rank test between two groups of runs, for all pairs at once.
 
-    chi2 = (sum_t d_1 - d Y_1 / Y)^2 / sum_t d (Y_1 / Y)(Y_2 / Y)(Y - d)/(Y - 1) with one degree of freedom; d events
-    among Y runs at risk, d_1 and Y_1 those of the first group. The groups are taken as independent.
+    chi2 = (sum_t d_1 - d Y_1 / Y)^2 / sum_t d (Y_1 / Y)(Y_2 / Y)(Y - d)/(Y - 1) with one degree of freedom. There are d
+    events among Y runs at risk, and d_1 among Y_1 of the first group. The groups are taken as independent.
 
     Args:
-        first_time, first_event: of the first group, as in `fraction_reached`.
-        second_time, second_event: of the second; all other dimensions are broadcast.
-        dim: dimension of the runs; both groups must have it, of whatever length.
+        first_time, first_event: (.., dim), times and events of the first group, as in `fraction_reached`.
+        second_time, second_event: (.., dim), those of the second group. All other dimensions are broadcast.
+        dim: dimension of the runs. The groups may have different numbers of runs.
 
     Returns:
-        p, two-sided; NaN where nothing tells the groups apart because neither has an event at risk.
+        (..), two-sided p-value; NaN if no group has an event while both groups are at risk.
 
     Reference:
         Mantel, Cancer Chemotherapy Reports 50 (1966).
@@ -127,7 +130,7 @@ def _log_rank(
     now = (time[..., None, :] == time[..., :, None]) & event[..., None, :]
     at_risk, first_at_risk = risk.sum(-1), risk[..., :number].sum(-1)
     events, first_events = now.sum(-1), now[..., :number].sum(-1)
-    # Every event speaks for its time; of d tied ones each has the weight 1/d.
+    # Every event represents its time. Each of d events at one time has the weight 1/d.
     weight = event / np.maximum(events, 1)
     share = first_at_risk / np.maximum(at_risk, 1)
     surprise = (weight * (first_events - events * share)).sum(-1)

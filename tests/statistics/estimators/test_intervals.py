@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from hornlib.statistics.estimators.intervals import (
-    by_known_columns,
+    by_pattern,
     log_ratio_interval,
     mean_interval,
     resampling_weights,
@@ -107,7 +107,7 @@ def test_rows_that_are_multiples_of_each_other_share_their_width():
 
 def test_rows_are_grouped_by_what_is_known():
     known = np.array([[1, 1, 0], [1, 1, 1], [1, 1, 0]], bool)
-    assert [(rows.tolist(), columns.tolist()) for rows, columns in by_known_columns(known)] == [
+    assert [(rows.tolist(), columns.tolist()) for rows, columns in by_pattern(known)] == [
         ([0, 2], [0, 1]),
         ([1], [0, 1, 2]),
     ]
