@@ -14,7 +14,7 @@ from hornlib.grid.matching import Match, count, forward_flops, network_of
 from hornlib.grid.tuned_arms import TunedArm
 from hornlib.parameters.tuning import Tuned
 from hornlib.plan.choosing_cells import Selected
-from hornlib.plan.estimates import Estimates
+from hornlib.plan.estimates import Estimates, RunTime
 
 __all__ = ["Plan", "Row"]
 
@@ -23,11 +23,11 @@ class Row(NamedTuple):
     """One arm of one sweep on one dataset.
 
     Attributes:
-        cells, runs, done, jobs: how many; `done` counts runs on disk, `jobs` run files, those on disk too.
+        cells, runs, done, jobs: numbers of each; `done` counts runs on disk, `jobs` counts run files, on disk or not.
         parameters, flops: smallest and largest count of its cells; FLOPs of one forward pass of one example.
         matches: how near its cells came to the arm they are matched to.
-        seconds: device seconds of what is still to be trained; None where no such run was ever measured.
-        tuned: how its values are found; None where nothing is tuned.
+        left: device time of the runs that are still to be trained.
+        tuned: how its tuned values are chosen; None where nothing is tuned.
     """
 
     sweep: str
@@ -40,7 +40,7 @@ class Row(NamedTuple):
     parameters: tuple[int, int]
     flops: tuple[int, int]
     matches: tuple[Match, ...]
-    seconds: float | None
+    left: RunTime
     tuned: Tuned | None = None
 
 
@@ -74,9 +74,12 @@ class Plan:
     @cached_property
     def tuning_jobs(self) -> list[TuningJob]:
         """Jobs that tune the arms of the chosen cells, then those that train finalists, done or not."""
-        tuned = [cell.tuned for cell in self.cells.values() if cell.tuned is not None]
-        first = [*(own.arm for own in tuned), *(own.baseline for own in tuned)]
-        second = [*(own.finalists for own in tuned), *(own.baseline_finalists for own in tuned)]
+        tuned_cells = [cell.tuned for cell in self.cells.values() if cell.tuned is not None]
+        first = [*(tuned.arm for tuned in tuned_cells), *(tuned.baseline for tuned in tuned_cells)]
+        second = [
+            *(tuned.finalists for tuned in tuned_cells),
+            *(tuned.baseline_finalists for tuned in tuned_cells),
+        ]
         stages = [self.grid.finalist_stages[name] for name in second if name]
         # the finalists of an arm may be shared with another objective, which needs the baseline's trials
         first += [name for stage in stages for name in (stage.arm.name, stage.baseline)]
@@ -126,20 +129,15 @@ class Plan:
             matches.setdefault((match.sweep, match.dataset, match.arm), []).append(match)
         return [self._row(key, cells, matches.get(key, [])) for key, cells in groups.items()]
 
-    def seconds(self) -> float | None:
-        """Return the device seconds of every job to train and arm to tune, None if part of them was never measured."""
-        costs = [
-            _cost(len(job.range.seeds()), self.estimates.run_seconds(self.cells[job.cell]))
-            for job in self.to_train
+    def left(self) -> RunTime:
+        """Return the device time of every job to train and every arm to tune."""
+        trained = [
+            (len(job.range.seeds()), self.estimates.run_time(self.cells[job.cell])) for job in self.to_train
         ]
-        trials = [
-            _cost(
-                self.num_trials([job]),
-                self.estimates.run_seconds(self._default_cell(job)),
-            )
-            for job in self.to_tune
+        tuned = [
+            (self.num_trials([job]), self.estimates.run_time(self._default_cell(job))) for job in self.to_tune
         ]
-        return _total([*costs, *trials])
+        return _total([*trained, *tuned])
 
     def disk_bytes(self) -> float:
         """Return the size of the run files to come."""
@@ -169,9 +167,7 @@ class Plan:
             flops=(min(flops), max(flops)),
             matches=tuple(match for match in matches if match.width in widths),
             tuned=next((cell.tuned for cell in cells if cell.tuned is not None), None),
-            seconds=_total(
-                _cost(len(seeds) - done[cell.name], self.estimates.run_seconds(cell)) for cell in cells
-            ),
+            left=_total((len(seeds) - done[cell.name], self.estimates.run_time(cell)) for cell in cells),
         )
 
     def _jobs(self, seeds: Mapping[str, set[int]]) -> list[Job]:
@@ -179,20 +175,16 @@ class Plan:
 
     def _done(self, cell: str, seeds: Iterable[int]) -> int:
         ranges = self.present.get(cell, ())
-        return sum(any(found.first <= seed <= found.last for found in ranges) for seed in seeds)
+        return sum(any(run_file.first <= seed <= run_file.last for run_file in ranges) for seed in seeds)
 
 
 def _holds(seeds: Range, wanted: Iterable[int]) -> bool:
     return any(seeds.first <= seed <= seeds.last for seed in wanted)
 
 
-def _cost(runs: int, seconds: float | None) -> float | None:
-    """Return the seconds of so many runs; nothing left to train costs nothing, measured or not."""
-    if runs == 0:
-        return 0.0
-    return None if seconds is None else runs * seconds
-
-
-def _total(costs: Iterable[float | None]) -> float | None:
-    known = list(costs)
-    return None if None in known else sum(cost for cost in known if cost is not None)
+def _total(runs: Iterable[tuple[int, RunTime]]) -> RunTime:
+    """Return the time of numbers of runs together; runs that are done cost nothing and are no guess."""
+    left = [(number, time) for number, time in runs if number > 0]
+    return RunTime(
+        sum(number * time.seconds for number, time in left), any(time.is_guess for _, time in left)
+    )

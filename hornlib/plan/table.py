@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from hornlib.config.messages import counted
 from hornlib.grid.expansion import Caution
@@ -29,7 +30,8 @@ def print_plan(plan: Plan, console: Console) -> None:
     for sweep, dataset in dict.fromkeys((row.sweep, row.dataset) for row in rows):
         group = [row for row in rows if (row.sweep, row.dataset) == (sweep, dataset)]
         seeds = _seeds(plan.grid.sweeps[sweep].seeds)
-        console.print(f"\nsweep [bold]{sweep}[/bold] on [bold]{dataset}[/bold], {seeds}", highlight=False)
+        heading = Text.assemble("\nsweep ", (sweep, "bold"), " on ", (dataset, "bold"), f", {seeds}")
+        console.print(heading, soft_wrap=True)
         console.print(_table(group))
         _print_lines(console, (_nearness(row) for row in group if row.matches))
         _print_lines(console, _tuning(group))
@@ -67,7 +69,7 @@ def _table(rows: Sequence[Row]) -> Table:
         counts = (row.cells, row.runs, row.done, row.jobs)
         style = "dim" if row.done == row.runs else None
         numbers = (*(f"{count:,}" for count in counts), _span(row.parameters), _span(row.flops))
-        table.add_row(row.arm, *numbers, hours_text(row.seconds), style=style)
+        table.add_row(Text(row.arm), *numbers, hours_text(*row.left), style=style)
     return table
 
 
@@ -100,15 +102,18 @@ def _percentages(deviations: Sequence[float]) -> str:
     return low if low == high else f"{low} to {high}"
 
 
-def hours_text(seconds: float | None) -> str:
-    """Return seconds in hours: -, 0, <0.01, 0.25, 3.1, 1,200."""
-    if seconds is None:
-        return "-"
+def hours_text(seconds: float, is_guess: bool = False) -> str:
+    """Return seconds in hours: 0, <0.01, 0.25, 3.1, 1,200; after ~ where they are guessed, two digits at most.
+
+    Args:
+        seconds: device seconds.
+        is_guess: whether they follow from FLOPs alone.
+    """
     hours = seconds / 3600
     if 0 < hours < 0.01:
-        return "<0.01"
+        return "~0.01" if is_guess else "<0.01"
     digits = 0 if hours == 0 or hours >= 10 else 1 if hours >= 1 else 2
-    return f"{hours:,.{digits}f}"
+    return f"{'~' if is_guess else ''}{hours:,.{digits}f}"
 
 
 def _tuning(rows: Sequence[Row]) -> Iterator[str]:
@@ -121,8 +126,8 @@ def _tuning(rows: Sequence[Row]) -> Iterator[str]:
     if first.finalists:
         stages += f", then the best {first.finalist_trials} x {counted(first.finalist_seeds, 'fresh seed')}"
     shares = (
-        f"{arm} {own.trials / len(own.ranges):.3g} ({counted(len(own.ranges), 'parameter')})"
-        for arm, own in tuned.items()
+        f"{arm} {protocol.trials / len(protocol.ranges):.3g} ({counted(len(protocol.ranges), 'parameter')})"
+        for arm, protocol in tuned.items()
     )
     yield f"tuning of every arm: {stages}; trials per tuned parameter: {', '.join(shares)}"
 
@@ -139,11 +144,18 @@ def _totals(plan: Plan) -> Iterator[str]:
         runs = counted(plan.num_trials(finalists), "run")
         yield f"finalists of {counted(len(finalists), 'arm')} to be trained next ({done} done), at most {runs} in all"
     if plan.to_train or plan.to_tune:
-        measured = counted(plan.estimates.num_files, "earlier run file")
-        source = (
-            f"by the rate of {measured}" if plan.estimates.num_files else "no earlier run to learn it from"
-        )
-        yield f"device hours: {hours_text(plan.seconds())} ({source}); disk: {compact(plan.disk_bytes())}B"
+        left = plan.left()
+        yield f"device hours: {hours_text(*left)} ({_source(plan, left.is_guess)}); disk: {compact(plan.disk_bytes())}B"
+
+
+def _source(plan: Plan, is_guess: bool) -> str:
+    """Return where the hours come from: earlier run files, or FLOPs at a rate that is named."""
+    estimates = plan.estimates
+    measured = counted(estimates.num_files, "earlier run file")
+    if not is_guess:
+        return f"by the rate of {measured}"
+    origin = f"measured in {measured}" if estimates.measured_gflops else f"usual on {estimates.device}"
+    return f"~ is guessed: training FLOPs at {estimates.gflops:.2g} GFLOP/s, {origin}"
 
 
 def _far_matches(rows: Sequence[Row]) -> Iterator[str]:
@@ -160,7 +172,7 @@ def _cautions(cautions: Sequence[Caution]) -> Iterator[str]:
     by_place: dict[str, list[Caution]] = {}
     for caution in cautions:
         by_place.setdefault(caution.place, []).append(caution)
-    for place, found in by_place.items():
-        more = f" (one of {len(found)} such warnings)" if len(found) > 1 else ""
-        cell = f"{found[0].cell}: " if found[0].arm else ""
-        yield f"warning: {place}: {cell}{found[0].sentence}{more}"
+    for place, shared in by_place.items():
+        more = f" (one of {len(shared)} such warnings)" if len(shared) > 1 else ""
+        cell = f"{shared[0].cell}: " if shared[0].arm else ""
+        yield f"warning: {place}: {cell}{shared[0].sentence}{more}"

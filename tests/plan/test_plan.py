@@ -10,7 +10,7 @@ from rich.console import Console
 
 from hornlib.grid.jobs import Range, scan_runs
 from hornlib.plan.choosing_cells import parse_condition, select
-from hornlib.plan.estimates import Estimates, training_forward_flops
+from hornlib.plan.estimates import Estimates, RunTime, training_forward_flops
 from hornlib.plan.plan import Plan
 from hornlib.plan.table import compact, hours_text, print_plan
 from hornlib.results.run_file import RunRecord, write_run_file
@@ -108,11 +108,37 @@ def test_sizes_and_matches_stand_in_their_row(grid):
     assert rows["horn_cnn"].parameters == (match.target, match.target)
 
 
-def test_without_earlier_runs_nothing_is_guessed(grid):
+def test_without_earlier_runs_hours_are_guessed_from_flops_and_marked(grid):
     plan = plan_of(grid)
-    assert plan.seconds() is None
-    assert all(row.seconds is None for row in plan.rows())
-    assert "no earlier run to learn it from" in printed(plan)
+    flops = sum(len(plan.seeds[name]) * 3 * training_forward_flops(cell) for name, cell in plan.cells.items())
+    assert plan.left() == RunTime(pytest.approx(flops / 3e9), is_guess=True)
+    assert all(row.left.is_guess and row.left.seconds > 0 for row in plan.rows())
+    text = printed(plan)
+    assert "device hours: ~" in text and "training FLOPs at 3 GFLOP/s, usual on cpu" in text
+    assert all(
+        re.search(r" ~[0-9.]+ *$", line) for line in text.splitlines() if re.match(r"horn_cnn +[0-9]", line)
+    )
+
+
+@pytest.mark.parametrize(("device", "rate"), [("auto", 3.0), ("cpu", 3.0), ("cuda:1", 30.0), ("mps", 10.0)])
+def test_the_rate_of_a_guess_depends_on_the_device(grid_from, tmp_path, device, rate):
+    grid = grid_from(CONFIG.format(results=tmp_path / "out") + f"    device: {device}\n")
+    assert plan_of(grid).estimates.gflops == rate
+
+
+def test_a_model_that_was_never_measured_is_guessed_at_the_rate_of_the_others(grid):
+    horn, *_ = (grid.cells[name] for name, arm in grid.sweeps["one"].arms.items() if arm == "horn_cnn")
+    cnn = next(grid.cells[name] for name, arm in grid.sweeps["one"].arms.items() if arm == "cnn")
+    write_run(grid, horn, [0, 1], seconds=30.0)
+    estimates = plan_of(grid).estimates
+    assert estimates.gflops == pytest.approx(3 * training_forward_flops(horn) / 30.0 / 1e9)
+    assert estimates.run_time(horn) == RunTime(pytest.approx(30.0), is_guess=False)
+    ratio = training_forward_flops(cnn) / training_forward_flops(horn)
+    assert estimates.run_time(cnn) == RunTime(pytest.approx(30.0 * ratio), is_guess=True)
+    text = printed(plan_of(grid, sweep="one"))
+    assert re.search(r"^cnn .* ~[0-9.]+ *$", text, re.MULTILINE)
+    assert re.search(r"^horn_cnn .* [<0-9.]+ *$", text, re.MULTILINE)
+    assert "GFLOP/s, measured in 1 earlier run file" in text
 
 
 def test_hours_follow_from_the_measured_run_and_scale_with_work_within_a_model(grid):
@@ -123,10 +149,9 @@ def test_hours_follow_from_the_measured_run_and_scale_with_work_within_a_model(g
     assert estimates.run_seconds(small) == pytest.approx(30.0)
     ratio = training_forward_flops(large) / training_forward_flops(small)
     assert estimates.run_seconds(large) == pytest.approx(30.0 * ratio)
-    assert plan.seconds() == pytest.approx(
-        30.0 * (1 + 3 * ratio)
-    )  # one seed of small is left, three of large
-    assert plan_of(grid, sweep="one").seconds() is None  # cnn was never measured
+    # one seed of small is left, three of large
+    assert plan.left() == RunTime(pytest.approx(30.0 * (1 + 3 * ratio)), is_guess=False)
+    assert plan_of(grid, sweep="one").left().is_guess  # cnn was never measured
     mnist = next(cell for cell in grid.cells.values() if cell.data.name == "mnist")
     ratio = training_forward_flops(mnist) / training_forward_flops(small)
     assert estimates.run_seconds(mnist) == pytest.approx(30.0 * ratio)
@@ -137,8 +162,8 @@ def test_a_finished_arm_costs_nothing_more(grid):
     write_run(grid, cell, [0, 1, 2])
     plan = plan_of(grid, "timesteps=2", sweep="one")
     (row,) = plan.rows()
-    assert (row.done, row.runs, row.seconds) == (3, 3, 0)
-    assert plan.seconds() == 0 and plan.disk_bytes() == 0
+    assert (row.done, row.runs, row.left) == (3, 3, RunTime(0, is_guess=False))
+    assert plan.left() == RunTime(0, is_guess=False) and plan.disk_bytes() == 0
     assert "0 jobs to train" in printed(plan)
 
 
@@ -260,10 +285,14 @@ def test_counts_have_three_digits(count, text):
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(None, "-"), (0, "0"), (1, "<0.01"), (900, "0.25"), (11_160, "3.1"), (36_000, "10"), (4.32e6, "1,200")],
+    [(0, "0"), (1, "<0.01"), (900, "0.25"), (11_160, "3.1"), (36_000, "10"), (4.32e6, "1,200")],
 )
-def test_hours_are_never_finer_than_they_are_known(seconds, text):
+def test_hours_have_few_digits(seconds, text):
     assert hours_text(seconds) == text
+
+
+def test_guessed_hours_are_marked():
+    assert [hours_text(seconds, is_guess=True) for seconds in (1, 900, 11_160)] == ["~0.01", "~0.25", "~3.1"]
 
 
 TUNED = """
@@ -288,14 +317,14 @@ def test_finalists_are_counted_and_their_cost_is_part_of_the_plan(grid_from, tmp
     told = "tuning of every arm: 4 trials x 3 seeds, then the best 2 x 5 fresh seeds; trials per tuned parameter: "
     assert told + "cnn 4 (1 parameter), mlp 4 (1 parameter)" in printed(plan)
     plan.estimates.rates = {(model, ""): 1e-12 for model in ("cnn", "mlp")}
-    before = plan.seconds()
+    before = plan.left().seconds
     stage = grid.tuning_job(next(iter(grid.finalist_stages)))
     grid.run_path(stage).parent.mkdir(parents=True)
     grid.run_path(stage).touch()
     done = plan_of(grid)
     done.estimates.rates = plan.estimates.rates
     one_run = plan.estimates.run_seconds(grid.finalist_stages[stage.cell].cell)
-    assert before - done.seconds() == pytest.approx(20 * one_run)
+    assert before - done.left().seconds == pytest.approx(20 * one_run)
     assert "finalists of 2 arms to be trained next (1 done)" in printed(done)
     # finalists are shared by both objectives, and those for time need the baseline's trials
     assert len(plan_of(grid, "arm=mlp", "selected_for=final_metric").tuning_jobs) == 3
