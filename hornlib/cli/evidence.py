@@ -54,7 +54,7 @@ def stability(
 ) -> None:
     """Predict the stability of every oscillator, and compare with what happened where results exist."""
     from hornlib.grid import read_grid
-    from hornlib.stability.write import write_stability
+    from hornlib.stability.stability_file import write_stability
 
     grid = read_grid(configfile or [DEFAULT_CONFIG])
     path = write_stability(grid, output or Path(grid.settings.results) / "stability.nc", results)

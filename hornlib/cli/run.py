@@ -6,7 +6,8 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated
@@ -155,9 +156,15 @@ def _print_unfinished(grid: "Grid") -> None:
     from hornlib.cli.conclusion import num_missing_runs
 
     options = configuration_options(grid.files)
+    missing = num_missing_runs(grid)
+    state = (
+        f"{counted(missing, 'run')} missing"
+        if missing
+        else "every run is trained, and the report is not made"
+    )
     print(
-        f"\nnot finished: {counted(num_missing_runs(grid), 'run')} missing. The same command goes on; "
-        f"`hornlib status --failed{options}` shows what failed and the end of its log.",
+        f"\nnot finished: {state}. The same command goes on; `hornlib status --failed{options}` shows what failed "
+        "and the end of its log.",
         file=sys.stderr,
     )
 
@@ -192,47 +199,45 @@ def _snakefile() -> Path:
 
 
 def _call(command: Sequence[str], targets: Sequence[str], stdout: int | None = None) -> int:
-    """Run a program to its end and return its exit status; Ctrl-C and SIGTERM reach it, and it is waited for."""
+    """Run a program to its end and return its exit status; Ctrl-C reaches it, and its end is waited for."""
     environment = {**os.environ, "HORNLIB_RUN": "1"}
     # rules call `hornlib`, which lies beside this Python whether or not the environment is activated
     environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), environment.get("PATH", "")])
     environment.setdefault("OMP_NUM_THREADS", "1")
     words = [*command, "--", *targets] if targets else list(command)
+    # In a group of its own the program, and all that it starts, gets each signal once, from a terminal or from `kill`.
     with (
-        subprocess.Popen(words, env=environment, stdout=stdout) as process,
-        _forwarded(process) as signals,
+        _passed_on() as signals,
+        subprocess.Popen(words, env=environment, stdout=stdout, process_group=0) as process,
     ):
+        signals.process = process
         status = process.wait()
-    return INTERRUPTED if signal.SIGINT in signals else status
+    return INTERRUPTED if status and signal.SIGINT in signals.numbers else status
+
+
+@dataclass
+class _Signals:
+    """The signals that came while a program runs, and the program whose group they are passed on to."""
+
+    numbers: list[int] = field(default_factory=list)
+    process: "subprocess.Popen | None" = None
+
+    def pass_on(self, number: int, frame: FrameType | None) -> None:
+        """Send a signal to the program and to all that it started."""
+        self.numbers.append(number)
+        if self.process is not None:
+            with suppress(ProcessLookupError):
+                os.killpg(self.process.pid, number)
 
 
 @contextmanager
-def _forwarded(process: subprocess.Popen) -> Iterator[list[int]]:
-    """Pass SIGINT and SIGTERM on to a program; yield the list of those that came.
-
-    After Ctrl-C the terminal has already sent SIGINT to both programs. A second one would interrupt the program while
-    it stops its own jobs, so the first SIGINT is passed on only where no terminal sent it.
-    """
-    signals: list[int] = []
-
-    def forward(number: int, frame: FrameType | None) -> None:
-        is_from_terminal = number == signal.SIGINT and not signals and _is_in_foreground()
-        signals.append(number)
-        if not is_from_terminal:
-            process.send_signal(number)
-
-    handlers = {number: signal.signal(number, forward) for number in (signal.SIGINT, signal.SIGTERM)}
+def _passed_on() -> Iterator[_Signals]:
+    """Pass signals on instead of ending; a program that starts meanwhile has the usual handlers."""
+    signals = _Signals()
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    handlers = {number: signal.signal(number, signals.pass_on) for number in numbers}
     try:
         yield signals
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
-
-
-def _is_in_foreground() -> bool:
-    """Return whether this process belongs to the group that its terminal sends Ctrl-C to."""
-    try:
-        with open("/dev/tty", "rb", buffering=0) as terminal:
-            return os.tcgetpgrp(terminal.fileno()) == os.getpgrp()
-    except OSError:
-        return False
