@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from hornlib.config.messages import counted
 from hornlib.plan.table import PLAIN_WIDTH
@@ -38,7 +39,7 @@ def print_status(survey: Survey, console: Console) -> None:
     _print_lines(console, _heads(survey))
     rows = survey.rows()
     for sweep, dataset in dict.fromkeys((row.sweep, row.dataset) for row in rows):
-        console.print(f"\nsweep [bold]{sweep}[/bold] on [bold]{dataset}[/bold]", highlight=False)
+        console.print(Text.assemble("\nsweep ", (sweep, "bold"), " on ", (dataset, "bold")), soft_wrap=True)
         console.print(_arms([row for row in rows if (row.sweep, row.dataset) == (sweep, dataset)]))
     if running := survey.of(JobState.RUNNING):
         console.print()
@@ -109,7 +110,7 @@ def _arms(rows: Sequence[ArmCounts]) -> Table:
         whole = counts.runs_done == counts.runs
         states = (_number(counts.jobs, state) for state in JobState)
         numbers = (f"{counts.cells:,}", f"{sum(counts.jobs.values()):,}")
-        table.add_row(row.arm, *numbers, *states, style="dim" if whole else None)
+        table.add_row(Text(row.arm), *numbers, *states, style="dim" if whole else None)
     return table
 
 
@@ -126,8 +127,8 @@ def _running(survey: Survey, running: Sequence[Standing]) -> Table:
     for heading in ("job", "node", "step", "left"):
         table.add_column(heading, overflow="fold")
     for standing in running:
-        step, left = _step(survey, standing), _left(survey, standing)
-        table.add_row(job_name(standing), standing.task, standing.node, step, left)
+        entries = (job_name(standing), standing.task, standing.node)
+        table.add_row(*map(Text, entries), _step(survey, standing), _left(survey, standing))
     return table
 
 
