@@ -1,4 +1,4 @@
-"""The sweep: config.yaml -> cells -> jobs -> run files -> results.nc -> statistics.nc -> report and figures."""
+"""The sweep: config.yaml -> cells -> jobs -> run files -> results.nc -> statistics.nc -> report with its figures."""
 
 import atexit
 import hashlib
@@ -57,7 +57,6 @@ include: "workflow/rules/train.smk"
 include: "workflow/rules/tune.smk"
 include: "workflow/rules/calibrate.smk"
 include: "workflow/rules/gather.smk"
-include: "workflow/rules/figures.smk"
 include: "workflow/rules/stability.smk"
 include: "workflow/rules/statistics.smk"
 include: "workflow/rules/mechanism.smk"
@@ -69,7 +68,7 @@ localrules:
 
 
 rule all:
-    """Every run, results.nc, learning curves, statistics, stability, mechanism and the report."""
+    """Every run, results.nc, statistics, stability, mechanism and the report with its figures."""
     default_target: True
     # Snakemake makes a missing file anew only where a target names it, or where what follows is to be made as well
     input:
@@ -77,7 +76,6 @@ rule all:
         calibrated=rules.calibrate.output.marker,
         configuration=DIGESTS.values(),
         results=rules.gather.output.results,
-        figures=FIGURES,
         report=rules.report.output.page,
     message:
         "everything is made"

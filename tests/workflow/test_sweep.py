@@ -24,12 +24,14 @@ def test_the_sweep_leaves_results_and_figures(finished):
         assert dict(results.sizes)["cell"] == 2 and dict(results.sizes)["seed"] == 2
         assert (results["status"] == "complete").all()
         assert np.isfinite(results["final_test_metric"]).all()
-    figures = {file.name for file in (finished.folder / "results/figures").iterdir()}
+    figures = {file.name for file in (finished.folder / "results/figures/report").iterdir()}
     assert figures >= {
-        f"two_cells-{axis}.{kind}"
-        for axis in ("steps", "samples", "flops", "seconds")
+        f"two_cells-digits-curves-{axis}.{kind}"
+        for axis in ("step", "samples", "training-flops", "seconds")
         for kind in ("svg", "png")
     }
+    pictures = [file.name for file in (finished.folder / "results/figures").rglob("*.svg")]
+    assert len(pictures) == len(set(pictures))
     page = (finished.folder / "results/report.html").read_text()
     assert "two_cells" in page and "Not enough data" in page
     assert (
