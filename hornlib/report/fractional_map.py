@@ -17,7 +17,7 @@ def draw_depth_map(maps: xr.Dataset) -> "Figure":
     """Return one panel an order: growth over (tau, depth), the border as a line, |y_L| = |y_0| as a thin one.
 
     Args:
-        maps: of `hornlib.stability.fractional.depth_map`.
+        maps: of `hornlib.stability.depth_map.depth_map`.
     """
     from matplotlib.figure import Figure
 

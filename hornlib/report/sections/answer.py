@@ -99,7 +99,7 @@ def _note(pairs: list[Comparison], shown: list[Comparison]) -> str:
     num_ratios = sum(pair.has_ratio for pair in pairs)
     if not shown or len(shown) == num_ratios:
         return ""
-    return f"{len(shown)} of {num_ratios} comparisons are drawn here; the table has all."
+    return f"{len(shown)} of {num_ratios} ratios are drawn here."
 
 
 def _reading(pairs: dict[tuple[str, str], list[Comparison]], settings: StatisticsSettings) -> str:
@@ -109,7 +109,7 @@ def _reading(pairs: dict[tuple[str, str], list[Comparison]], settings: Statistic
     return (
         f"On the cards: ratios of the cost to reach {100 * settings.target:g} % of the baseline's gain, with "
         f"{intervals_words(settings)}. Left of the dashed line, at 1, the first of a pair needs less. "
-        f"n = {counts} seeds a pair."
+        f"n = {counts} seeds a pair. The table of all comparisons has those that are not drawn."
     )
 
 

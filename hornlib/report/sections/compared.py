@@ -70,14 +70,21 @@ def compared(sweep: SweepEvidence) -> list[Block]:
     if sweep.results is None:
         return []
     ds = sweep.results
-    facts = [(arm, _arm_words(ds, arm)) for arm in dict.fromkeys(ds["arm"].values.astype(str).tolist())]
+    facts: list[tuple[str, str]] = []
+    first_arms: dict[str, str] = {}
+    for arm in dict.fromkeys(ds["arm"].values.astype(str).tolist()):
+        model = str(ds["model"].values[ds["arm"].values == arm][0])
+        first = first_arms.setdefault(model, arm)
+        facts.append(
+            (arm, _arm_words(ds, arm, _model_words(model) if first == arm else f"The model of {first}."))
+        )
     facts += [("Data", _data_words(ds)), ("Training", _training_words(ds))]
     if target := _target_words(sweep):
         facts.append(("Target", target))
     return [Facts([(term, meaning) for term, meaning in facts if meaning])]
 
 
-def _arm_words(ds: xr.Dataset, arm: str) -> str:
+def _arm_words(ds: xr.Dataset, arm: str, model_words: str) -> str:
     """Return the model of an arm, what distinguishes the arm from others of that model, and what varies within it."""
     cells = ds.isel(cell=np.flatnonzero(ds["arm"].values == arm))
     model = str(cells["model"].values[0])
@@ -87,7 +94,7 @@ def _arm_words(ds: xr.Dataset, arm: str) -> str:
     distinguishing = [
         f"{_plain(name)} {_values(cells[name].values)}" for name in _distinguishing(cells, relatives)
     ]
-    words = [_model_words(model)]
+    words = [model_words]
     if distinguishing:
         words.append(f"Here {', '.join(distinguishing[:MOST_PARAMETERS])}.")
     if varying:

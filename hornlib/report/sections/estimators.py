@@ -21,7 +21,7 @@ def estimators(evidence: ReportEvidence) -> Section:
     statistics = [sweep.statistics for sweep in evidence.sweeps if sweep.statistics is not None]
     if not statistics:
         return section
-    facts = [fact for fact in _estimators(statistics[0]) if fact[1]]
+    facts = _estimators(statistics[0])
     how: Block = Facts(facts) if facts else Missing("The statistics do not say how they were made.")
     return replace(section, blocks=[*section.blocks, Fold("How each number was made", "how", [how])])
 
@@ -38,8 +38,8 @@ def _limits(sweep: SweepEvidence) -> list[Block]:
 
 
 def _estimators(ds: xr.Dataset) -> list[tuple[str, str]]:
-    """Return (name, estimator) of each variable; the description of an interval follows that of its estimate."""
-    facts = []
+    """Return (names, estimator) of the variables, those with the same estimator together."""
+    names: dict[str, list[str]] = {}
     for name, variable in ds.data_vars.items():
         if str(name).endswith("_bound"):
             continue
@@ -50,8 +50,9 @@ def _estimators(ds: xr.Dataset) -> list[tuple[str, str]]:
         title = str(variable.attrs.get("long_name", name))
         description = " ".join(map(sentence, words))
         has_unit = unit not in ("1", "") and " " not in unit
-        facts.append((f"{title} ({unit})" if has_unit else title, description if words[0] else ""))
-    return facts
+        if words[0]:
+            names.setdefault(description, []).append(f"{title} ({unit})" if has_unit else title)
+    return [("; ".join(titles), description) for description, titles in names.items()]
 
 
 def _ended(words: str) -> str:

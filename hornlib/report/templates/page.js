@@ -47,7 +47,7 @@ async function drawChart(place) {
 
 async function drawVisibleCharts() {
   for (const place of document.querySelectorAll(".chart")) {
-    if (place.checkVisibility ? place.checkVisibility({ contentVisibilityAuto: true }) : place.offsetParent) await drawChart(place);
+    if (place.checkVisibility ? place.checkVisibility() : place.offsetParent) await drawChart(place);
   }
   document.documentElement.dataset.charts = "drawn";
 }
