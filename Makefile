@@ -15,16 +15,34 @@ help: ## what can be made
 
 install: $(VENV)/installed ## set up the virtual environment from requirements.lock
 
+# With TORCH=cpu the lock's CUDA libraries are left out, and PyTorch's own index serves torch without CUDA.
+TORCH ?= default
+ifeq ($(TORCH),cpu)
+LOCKED = grep -vE '^(nvidia-|cuda-|triton=)' requirements.lock
+INDEX = --extra-index-url https://download.pytorch.org/whl/cpu
+else
+LOCKED = cat requirements.lock
+INDEX =
+endif
+# Of pip's many lines: each large download, and when unpacking begins.
+PROGRESS = awk '/(Downloading|Using cached) .* [MG]B\)/ { sub(/-[0-9].*\(/, " ("); print; fflush() } \
+	/^Installing collected/ { print "  unpacking: a minute or two"; fflush() }'
+
 $(VENV)/installed: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Python 3.11 or newer is needed; name one with: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable .
+	@echo 'Installing exact versions into $(VENV): some 6 GB with CUDA, less with TORCH=cpu. This takes minutes.'
+	@$(PYTHON) -m venv $(VENV)
+	@$(LOCKED) > $(VENV)/requirements.txt
+	@{ $(BIN)/python -m pip install --disable-pip-version-check --progress-bar off $(INDEX) -r $(VENV)/requirements.txt \
+		|| touch $(VENV)/failed; } | $(PROGRESS)
+	@if rm $(VENV)/failed 2>/dev/null; then exit 1; fi
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable .
 	@touch $@
+	@echo 'Installed. Next: source $(VENV)/bin/activate, then hornlib run'
 
-sweep: install ## run the default sweep; leaves results/results.nc and results/figures/
-	snakemake --cores $(CORES)
+sweep: install ## run the default sweep; ends with the answer and leaves results/report.html
+	hornlib run --cores $(CORES)
 
 # One process more than cores: one of them waits for SLURM most of the time.
 PYTEST = python -m pytest --numprocesses $$(($(CORES) + 1))
