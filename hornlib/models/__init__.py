@@ -1,4 +1,4 @@
-"""The table of models: parameter classes, free of torch; each says where its network stands."""
+"""The table of models: parameter classes, free of torch; each names the module of its network."""
 
 from hornlib.models.cnn.parameters import CnnParameters
 from hornlib.models.cnn_horn.parameters import CnnHornParameters

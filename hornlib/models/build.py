@@ -12,14 +12,14 @@ __all__ = ["build_network"]
 
 
 def build_network(parameters: ModelParameters, task: Task, seed: int) -> nn.Module:
-    """Build the network of one lane; a pure function of its arguments.
+    """Build the network of one seed; a pure function of its arguments.
 
-    Learned weights are drawn from torch's default generator, which is seeded here and restored afterwards;
-    fixed draws (the constants of oscillators) come from a generator of their own, so that changing the one
-    leaves the other as it was.
+    Learned weights are drawn from torch's default generator, which is seeded here and restored afterwards. Fixed draws
+    (the constants of oscillators) come from a generator of their own, so that a change of one draw does not change the
+    other.
 
     Args:
-        parameters: the model; `parameters.network` says where its module stands.
+        parameters: the model; `parameters.network` names the module of its network.
         task: shapes of inputs and outputs.
         seed: of the run; 0, 1, 2, ...
 

@@ -1,4 +1,4 @@
-"""Dropout whose mask is a pure function of a key: a lane drops the same nodes whoever its neighbours are."""
+"""Dropout whose mask is a pure function of a key: a lane's mask does not depend on the other lanes."""
 
 from collections.abc import Iterable
 
@@ -16,22 +16,22 @@ def _shift_right(bits: Tensor, count: int) -> Tensor:
 
 
 def _mix(bits: Tensor) -> Tensor:
-    """Scramble 64 bits one to one: SplitMix64's finaliser; the products wrap around."""
+    """Return the bits scrambled one to one: SplitMix64's finaliser. Products overflow on purpose."""
     bits = (bits ^ _shift_right(bits, 30)) * (0xBF58476D1CE4E5B9 - 2**64)
     bits = (bits ^ _shift_right(bits, 27)) * (0x94D049BB133111EB - 2**64)
     return bits ^ _shift_right(bits, 31)
 
 
 def keep_mask(key: Tensor, layer: int, shape: torch.Size, p: float) -> Tensor:
-    """Return which elements are kept, each with probability 1 - p.
+    """Return the mask of the elements that are not dropped; each is True with probability 1 - p.
 
-    Element i draws the i-th number of the SplitMix64 stream whose seed is mix(mix(key) + layer).
+    Element i uses the i-th number of the SplitMix64 stream with the seed mix(mix(key) + layer).
 
     Args:
-        key: int64 scalar, one a lane and step.
-        layer: number of the layer in its network, so that layers of one width differ.
+        key: int64 scalar, one for each lane and step.
+        layer: number of the layer in its network, so that layers of equal width have different masks.
         shape: of the mask.
-        p: probability of dropping.
+        p: probability of dropping an element.
 
     Reference:
         Steele, Lea and Flood, Fast splittable pseudorandom number generators, OOPSLA 2014.
@@ -43,14 +43,13 @@ def keep_mask(key: Tensor, layer: int, shape: torch.Size, p: float) -> Tensor:
 
 
 class CounterDropout(nn.Module):
-    """Drop each element with probability p and scale the rest by 1/(1-p) in training; the identity else.
+    """In training, drop each element with probability p and multiply the others by 1 / (1 - p); else the identity.
 
-    The mask follows from the buffer `dropout_key` alone, which the training loop sets anew before each step
-    (`set_dropout_keys_`); until then it is 0. The key is no part of the state dict: it follows from seed and
-    step.
+    The mask is a function of the buffer `dropout_key`, which the training loop sets before each step
+    (`set_dropout_keys_`); it starts at 0. The key is not part of the state dict, since it follows from seed and step.
 
     Args:
-        p: probability of dropping, 0 <= p < 1.
+        p: probability of dropping an element, 0 <= p < 1.
         layer: number of this layer in its network, unique there.
     """
 
@@ -63,7 +62,7 @@ class CounterDropout(nn.Module):
             self.register_buffer("dropout_key", torch.zeros((), dtype=torch.int64), persistent=False)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Return inputs of any shape, thinned out in training."""
+        """Return inputs of any shape, with elements dropped in training."""
         if not self.training or self.p == 0:
             return inputs
         keep = keep_mask(self.dropout_key, self.layer, inputs.shape, self.p)
@@ -75,7 +74,7 @@ class CounterDropout(nn.Module):
 
 
 def has_dropout(buffers: Iterable[str]) -> bool:
-    """Return whether a network with buffers of these names drops anything, and so wants keys."""
+    """Return whether a network with buffers of these names has dropout, and so needs keys."""
     return any(_is_key(name) for name in buffers)
 
 
@@ -84,9 +83,9 @@ def _is_key(name: str) -> bool:
 
 
 def set_dropout_keys_(buffers: dict[str, Tensor], keys: Tensor) -> None:
-    """Give every dropout layer its lanes' keys, in place; nothing happens in a network without dropout.
+    """Set the keys of all dropout layers in place; without dropout nothing happens.
 
-    The loop derives one key for each (seed of the lane, step), e.g.
+    The training loop derives one key for each pair of the lane's seed and the step, for example
     `torch.tensor([derive_seed("dropout", seed, step) for seed in seeds])`.
 
     Args:

@@ -9,16 +9,16 @@ from hornlib.parameters import Flops, ModelParameters, Task
 __all__ = ["UPDATE_FLOPS", "gradient_flops", "training_step_flops"]
 
 UPDATE_FLOPS: dict[str, int] = {"adamw": 14, "sgd_nesterov": 6, "sgd": 5}
-"""Operations of one update of one parameter, as `hornlib.training.optimizers` runs it without weight decay.
+"""Operations of one update of one parameter, as `hornlib.training.optimizers` computes it without weight decay.
 
 adamw: first moment 3 (lerp), second 4, corrected root and epsilon 3, quotient and its correction 2, rate and
-difference 2. sgd_nesterov: buffer 2, look-ahead 2, rate and difference 2. sgd: the same with a factor of 1 for the
+difference 2. sgd_nesterov: buffer 2, look-ahead 2, rate and difference 2. sgd: as sgd_nesterov, with 1 for the
 look-ahead.
 """
 
 
 def training_step_flops(model: ModelParameters, task: Task, batch_size: int, update_rule: str) -> Flops:
-    """Return the work of one training step of one lane: `training_work` of the batch, and the update.
+    """Return the FLOPs of one training step of one lane: `training_work` of the batch, and the update.
 
     Gradient clipping, weight decay and evaluations are not counted.
 
@@ -33,7 +33,13 @@ def training_step_flops(model: ModelParameters, task: Task, batch_size: int, upd
 
 
 def gradient_flops(model: ModelParameters, task: Task, batch_size: int) -> Flops:
-    """Return the work of forward pass, loss and backward pass of one lane over a batch, without an update."""
+    """Return the FLOPs of forward pass, loss and backward pass of one lane over a batch, without an update.
+
+    Args:
+        model: the network.
+        task: shapes of inputs and outputs.
+        batch_size: examples of the batch.
+    """
     return _training_work(model, task)[0].of_batch(batch_size)
 
 

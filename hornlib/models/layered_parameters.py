@@ -1,4 +1,4 @@
-"""What a model says whose hidden layers can be inserted and taken out while it trains; free of torch."""
+"""Parameters of models whose hidden layers can be inserted and removed during training; free of torch."""
 
 from abc import abstractmethod
 from typing import Self
@@ -11,8 +11,8 @@ __all__ = ["LayeredParameters"]
 class LayeredParameters(ModelParameters):
     """A model with a sequence of hidden layers, counted from 0 at the input.
 
-    A new layer may stand behind any of them, with its width, so that the positions of insertion are the layers':
-    at position p it becomes layer p + 1. The network is a `hornlib.models.layered.LayeredNetwork`.
+    A new layer can be inserted behind any of them and has the same width. Position p is behind layer p: the new layer
+    becomes layer p + 1. The network is a `hornlib.models.layered.LayeredNetwork`.
     """
 
     @abstractmethod
@@ -25,16 +25,21 @@ class LayeredParameters(ModelParameters):
 
     @abstractmethod
     def insertion_problems(self) -> list[str]:
-        """Return why no layer can be inserted that changes nothing, each one sentence; empty if one can."""
+        """Return why every inserted layer would change the function, one sentence for each reason; empty if none."""
 
     def map_size(self, layer: int, task: Task) -> tuple[int, int]:
-        """Return height and width of a convolutional layer's maps, pixels; (1, 1) where layers are dense."""
+        """Return height and width of a convolutional layer's maps, pixels; (1, 1) for dense layers.
+
+        Args:
+            layer: number of the layer, from 0.
+            task: shape of the input.
+        """
         return (1, 1)
 
     def without_layer(self, layer: int) -> Self:
         """Return the model without a layer that `removable` names."""
-        raise NotImplementedError(f"{self.name} names no layer that can be taken out")
+        raise NotImplementedError(f"{self.name} names no layer that can be removed")
 
     def removable(self) -> list[int]:
-        """Return the layers that can be taken out: they change no width, and what remains is a network."""
+        """Return the layers that can be removed: they change no width, and a network remains."""
         return []

@@ -1,4 +1,4 @@
-"""What the layers of several models share: activations by name, normalisation of maps, frozen weights."""
+"""Parts that several models share: activations by name, normalisation of maps, frozen weights."""
 
 import math
 from collections.abc import Callable
@@ -21,7 +21,11 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 def normalisation_2d(kind: Normalisation, channels: int) -> nn.Module:
     """Return the affine normalisation of maps (batch, channels, height, width), or the identity for "none".
 
-    Group norm takes gcd(8, channels) groups, so that any width has whole ones.
+    Group norm has gcd(8, channels) groups, so that all groups are of equal size.
+
+    Args:
+        kind: batch, group or none.
+        channels: of the maps.
     """
     if kind == "batch":
         return nn.BatchNorm2d(channels)
@@ -31,7 +35,7 @@ def normalisation_2d(kind: Normalisation, channels: int) -> nn.Module:
 
 
 def freeze_(module: nn.Module) -> None:
-    """Turn the module's own parameters into buffers, which keep their first values and are not counted as trained."""
+    """Turn the module's own parameters into buffers, which keep their values and do not count as trained numbers."""
     for name, parameter in list(module.named_parameters(recurse=False)):
         delattr(module, name)
         module.register_buffer(name, parameter.detach())

@@ -1,4 +1,4 @@
-"""Floating-point operations counted as they are run, call by call: products and elementwise work apart."""
+"""Floating-point operations, counted while a network runs: products and elementwise work separately."""
 
 import copy
 from collections.abc import Callable, Iterable, Sequence
@@ -33,12 +33,12 @@ PRODUCTS: dict[str, Callable[..., int]] = {
     "addmm": lambda out, bias, a, b: 2 * a.numel() * b.shape[-1],
     "baddbmm": lambda out, bias, a, b: 2 * a.numel() * b.shape[-1],
     "convolution": lambda out, inputs, weight, *rest: _convolution(inputs, weight, out, rest[4]),
-    # for the input and for the weight as many as forward; torch.utils.flop_counter leaves groups out here
+    # As many for the input and for the weight as forward. torch.utils.flop_counter ignores groups here.
     "convolution_backward": lambda out, gradient, inputs, weight, *rest: (
         sum(rest[-1][:2]) * _convolution(inputs, weight, gradient, rest[4])
     ),
 }
-"""Operations of matrix products and convolutions, 2 a multiply-accumulate, without bias."""
+"""FLOPs of matrix products and convolutions, 2 for each multiply-accumulate, without bias."""
 
 _ONE = [
     "add", "sub", "rsub", "mul", "div", "neg", "abs", "sign", "sgn", "maximum", "minimum", "relu", "clamp_min",
@@ -47,7 +47,7 @@ _ONE = [
 ]  # fmt: skip
 
 PER_OUTPUT: dict[str, int] = {
-    **dict.fromkeys(_ONE, 1),  # one arithmetic operation a number, transcendental functions included
+    **dict.fromkeys(_ONE, 1),  # one arithmetic operation for each number, also for transcendental functions
     "addcmul": 2,
     "addcdiv": 2,
     "lerp": 3,
@@ -57,7 +57,7 @@ PER_OUTPUT: dict[str, int] = {
     "hardsigmoid": 4,  # clamp(x + 3, 0, 6) / 6
     "hardswish": 5,  # x clamp(x + 3, 0, 6) / 6
     "gelu": 5,  # x (1 + erf(x / sqrt 2)) / 2
-    # derivatives, each a product of the gradient with what is said
+    # Derivatives: each is a product of the gradient with the given expression.
     "threshold_backward": 1,
     "hardtanh_backward": 1,
     "hardsigmoid_backward": 1,
@@ -70,17 +70,17 @@ PER_OUTPUT: dict[str, int] = {
     "avg_pool2d_backward": 1,
     "_adaptive_avg_pool2d_backward": 1,
 }
-"""Operations for each number of the result."""
+"""FLOPs for each number of the result."""
 
 PER_INPUT: dict[str, int] = {
     **dict.fromkeys(("sum", "mean", "amax", "amin"), 1),
     **dict.fromkeys(("avg_pool2d", "_adaptive_avg_pool2d"), 1),
     **dict.fromkeys(("max_pool2d_with_indices", "max_pool2d_with_indices_backward"), 1),
-    "linalg_vector_norm": 2,  # square and sum; the root is added
-    # normalisation by statistics of the moment: sum, square, sum; multiply, add
+    "linalg_vector_norm": 2,  # square and sum; the root is added elsewhere
+    # Normalisation by statistics of the batch: sum, square, sum; multiply, add.
     "native_group_norm": 5,
     "native_layer_norm": 5,
-    # two sums and a product within one; a g + b x + c with three numbers a channel
+    # Two sums, one of them of a product; then a g + b x + c with three numbers for each channel.
     "batch_norm_backward": 7,
     "native_group_norm_backward": 7,
     "native_layer_norm_backward": 7,
@@ -89,7 +89,7 @@ PER_INPUT: dict[str, int] = {
     "_softmax_backward_data": 4,  # product, sum, product, difference
     "_log_softmax_backward_data": 4,
 }
-"""Operations for each number of the first argument."""
+"""FLOPs for each number of the first argument."""
 
 FREE: frozenset[str] = frozenset({
     "clone", "copy", "_to_copy", "_unsafe_view", "empty", "empty_like", "empty_strided", "new_empty",
@@ -99,18 +99,18 @@ FREE: frozenset[str] = frozenset({
     "constant_pad_nd", "flip", "roll", "repeat", "where", "masked_fill", "tril", "triu", "channel_shuffle",
     "native_channel_shuffle", "nll_loss_forward", "nll_loss_backward",
 })  # fmt: skip
-"""What moves, makes or picks numbers without arithmetic; views are known by themselves."""
+"""Operations that move, create or select numbers without arithmetic. Views are recognised in another way."""
 
 
 class WorkCounter(TorchDispatchMode):
-    """Adds up the work of everything that is run within it, on any device.
+    """Context manager that sums the FLOPs of all operations within it, on any device.
 
     Numbers that are not floating-point cost nothing.
 
     Attributes:
-        products: of matrix products and convolutions, without bias.
-        elementwise: everything else.
-        unknown: floating-point operations in none of the tables; counted 1 a number of the result.
+        products: FLOPs of matrix products and convolutions, without bias.
+        elementwise: FLOPs of everything else.
+        unknown: names of floating-point operations in none of the tables; each counts 1 for each number of the result.
     """
 
     def __init__(self) -> None:
@@ -153,7 +153,13 @@ class WorkCounter(TorchDispatchMode):
 
 
 class Work(NamedTuple):
-    """Work of one pass over a batch: `example` for each example, `shared` once (on the parameters alone)."""
+    """FLOPs of one pass over a batch.
+
+    Attributes:
+        example: FLOPs for each example.
+        shared: FLOPs on the parameters alone, once for each batch.
+        unknown: names of operations that are in none of the tables.
+    """
 
     example: Flops
     shared: Flops
@@ -162,15 +168,15 @@ class Work(NamedTuple):
     def of_batch(self, batch_size: int) -> Flops:
         """Return the work of a whole batch."""
         return Flops(
-            *(batch_size * each + once for each, once in zip(self.example, self.shared, strict=True))
+            *(batch_size * example + once for example, once in zip(self.example, self.shared, strict=True))
         )
 
 
 def forward_work(network: nn.Module, task: Task) -> Work:
-    """Return the work of a forward pass in evaluation mode, counted as it is run.
+    """Return the FLOPs of a forward pass in evaluation mode, counted while it runs.
 
     Args:
-        network: any network whose work is affine in the batch size; it is left as it was.
+        network: any network whose FLOPs are affine in the batch size; it is not changed.
         task: shape of its input.
     """
 
@@ -182,12 +188,12 @@ def forward_work(network: nn.Module, task: Task) -> Work:
 
 
 def training_work(network: nn.Module, task: Task) -> Work:
-    """Return the work of forward pass, loss and backward pass in training mode, counted as it is run.
+    """Return the FLOPs of forward pass, loss and backward pass in training mode, counted while they run.
 
     The loss is the mean cross-entropy, plus the network's own `penalty()` if it has one.
 
     Args:
-        network: any network whose work is affine in the batch size; it is left as it was.
+        network: any network whose FLOPs are affine in the batch size; it is not changed.
         task: shapes of inputs and outputs.
     """
 
@@ -205,10 +211,10 @@ def training_work(network: nn.Module, task: Task) -> Work:
 
 
 def _measure(network: nn.Module, run: Callable[[nn.Module, int], None]) -> Work:
-    """Count batches of two and of three: their difference is one example's work.
+    """Return the FLOPs from counts of a batch of two and of a batch of three; their difference is one example's.
 
-    So little is really calculated, on the CPU; the meta device, which calculates nothing, is eight times as
-    slow on recurrent networks, since it takes each operation through Python.
+    Such small batches take little time on the CPU. The meta device, which calculates nothing, takes eight times as long
+    for recurrent networks, since every operation passes through Python.
     """
     network = network.cpu()
     counters = [WorkCounter(), WorkCounter()]
@@ -224,17 +230,17 @@ def _measure(network: nn.Module, run: Callable[[nn.Module, int], None]) -> Work:
 
 @lru_cache(maxsize=4096)
 def _counted_name(func: Any) -> str | None:
-    """Return an operation's name without its variant (add for add_, add.out, _foreach_add_); None if free."""
+    """Return an operation's name without its variant (add for add_, add.out, _foreach_add_); None if it is free."""
     name = func.overloadpacket.__name__.removeprefix("_foreach_").removesuffix("_")
     if func.is_view or name in FREE:
         return None
-    if "batch_norm" in name:  # one name whatever library does it
+    if "batch_norm" in name:  # one name for all libraries
         return "batch_norm_backward" if "backward" in name else "batch_norm"
     return name
 
 
 def _numel(values: Any) -> int:
-    """Count floating-point numbers: of a tensor, of those in a list, of the first of several results."""
+    """Return the count of floating-point numbers in a tensor, in a list of tensors, or in the first of a tuple."""
     if isinstance(values, Tensor):
         return values.numel() if values.is_floating_point() else 0
     if isinstance(values, tuple):
@@ -243,13 +249,13 @@ def _numel(values: Any) -> int:
 
 
 def _scales(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
-    """Whether a sum multiplies its second term first: add's alpha, addcmul's value; a sign is free."""
+    """Return whether a sum multiplies its second term first (add's alpha, addcmul's value); a sign is free."""
     value = args[3] if name in ("addcmul", "addcdiv") and len(args) > 3 else kwargs.get("value", 1)
     return kwargs.get("alpha", value) not in (1, -1)
 
 
 def _added_to_product(name: str, args: tuple[Any, ...], out: Any) -> int:
-    """Count the sum that comes with a product: a bias, or the gradient of one."""
+    """Return the FLOPs of the sum that belongs to a product: a bias, or the gradient of a bias."""
     if name in ("addmm", "baddbmm") or (name == "convolution" and args[2] is not None):
         return _numel(out)
     return _numel(args[0]) if name == "convolution_backward" and args[-1][2] else 0

@@ -1,4 +1,4 @@
-"""The last layer that every model shares: features, normalised or raw, to logits."""
+"""The last layer that all models share: from features, normalised or raw, to logits."""
 
 from torch import Tensor, nn
 
@@ -8,17 +8,16 @@ __all__ = ["Readout"]
 
 
 class Readout(nn.Module):
-    """logits = W norm(features) + b, the normalisation over the batch and without an affine map.
+    """logits = W norm(features) + b, where norm is taken over the batch and has no affine map.
 
-    A model whose features are small trains its raw read-out slowly at any learning rate that suits the
-    rest, and a model with a large gain quickly; normalised features take this difference of scale out of a
-    comparison of learning speed.
+    A raw read-out of small features learns slowly at a learning rate that suits the other layers, and a raw read-out of
+    large features learns fast. Normalised features remove this effect of scale from comparisons of learning speed.
 
     Args:
-        num_features: numbers an example that reach the read-out.
+        num_features: numbers of an example that reach the read-out.
         num_outputs: classes, or regressed components.
-        readout_norm: "batch" normalises every feature over the batch; "none" leaves it raw.
-        readout_bias: "without" leaves b out.
+        readout_norm: "batch" normalises every feature over the batch; "none" does not.
+        readout_bias: "without" omits b.
     """
 
     def __init__(

@@ -19,15 +19,15 @@ from hornlib.parameters import Task
 
 __all__ = ["RecurrentCnn", "RecurrentStage", "half_tanh"]
 
-# Added under the root, so that its gradient is 0, not NaN, where every state is 0.
+# Added under the root, so that the gradient is 0 and not NaN where all states are 0.
 _RMS_OFFSET = 1e-24
 
 
 class RecurrentStage(nn.Module, ABC):
     """T steps of one kind of unit over a feature map, driven by u = norm(conv3x3(input)).
 
-    A sequence of T feature maps travels as one batch of T times the batch, time first, so that convolution,
-    normalisation and pooling see it as they see images.
+    A sequence of T feature maps is stored as one batch of T times the batch size, time first, so that convolution,
+    normalisation and pooling treat it like images.
 
     Args:
         shape: the stage's shape.
@@ -41,24 +41,34 @@ class RecurrentStage(nn.Module, ABC):
         self.norm = normalisation_2d(parameters.normalisation, shape.channels)
         self.kernel = _kernel(shape.channels, parameters.recurrence)
         if parameters.recurrence_training == "frozen":
-            freeze_(self)  # the kernel is all that it has of its own so far
+            freeze_(self)  # the kernel is the only parameter of the module itself
         self.timesteps = parameters.timesteps
         self.driven_by_sequence = shape.drives > 1
         self.read = READ[shape.output]
 
     @abstractmethod
     def states(self, doubled: Sequence[Tensor]) -> tuple[Iterator[Tensor], Tensor]:
-        """Return x_1 / scale, x_2 / scale, ... under the doubled drives 2 u, one a step, and the scale."""
+        """Return x_1 / scale, x_2 / scale, ..., (batch, C, H, W) each, and the scale.
+
+        Args:
+            doubled: the drives 2 u of every step, (batch, C, H, W) each.
+        """
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Return what the stage hands on, (batch, C, H, W), of inputs (batch, in, H, W)."""
+        """Return the output, (batch, C, H, W), of inputs (batch, in_channels, H, W); T times batch for a sequence."""
         doubled = channels_last(2 * self.norm(self.convolution(channels_last(inputs))))
-        each = doubled.chunk(self.timesteps) if self.driven_by_sequence else [doubled] * self.timesteps
-        states, scale = self.states(each)
+        drives = doubled.chunk(self.timesteps) if self.driven_by_sequence else [doubled] * self.timesteps
+        states, scale = self.states(drives)
         return channels_last(self.read(states, scale, self.timesteps))
 
     def recur(self, doubled: Tensor, kernel: Tensor | None, state: Tensor) -> Tensor:
-        """Return 2 u + kernel * state, the argument of `half_tanh`; the kernel holds every factor of K."""
+        """Return 2 u + kernel * state, the argument of `half_tanh`.
+
+        Args:
+            doubled: 2 u, (batch, C, H, W).
+            kernel: K with all its factors, (C, 1, 3, 3) or (C, C, 3, 3); None without recurrence.
+            state: (batch, C, H, W).
+        """
         if kernel is None:
             return doubled
         if kernel.shape[1] == 1:
@@ -94,20 +104,20 @@ class RecurrentCnn(nn.Module):
 
 
 def half_tanh(doubled: Tensor) -> Tensor:
-    """Return tanh(a) / 2 of 2 a, as sigma(2 a) - 1/2: on a CPU a third of the time of `torch.tanh`.
+    """Return tanh(a) / 2 for `doubled` = 2 a, as sigma(2 a) - 1/2, in a third of the time of `torch.tanh` on a CPU.
 
-    In float32 its absolute error is up to 8e-8, and its relative error about 1e-7 / |a| where |a| is small.
+    In float32 the absolute error is up to 8e-8, and the relative error about 1e-7 / |a| where |a| is small.
     """
     return torch.sigmoid(doubled) - 0.5
 
 
 def _kernel(channels: int, recurrence: str) -> nn.Parameter | None:
-    """Draw K ~ U[-sqrt(3 / fan-in), sqrt(3 / fan-in)], of variance 1 / fan-in."""
+    """Return a random K ~ U[-sqrt(3 / fan-in), sqrt(3 / fan-in)], whose variance is 1 / fan-in."""
     if recurrence == "none":
         return None
-    inputs_each = channels if recurrence == "full" else 1
-    bound = math.sqrt(3 / (9 * inputs_each))
-    return nn.Parameter(torch.empty(channels, inputs_each, 3, 3).uniform_(-bound, bound))
+    num_inputs = channels if recurrence == "full" else 1
+    bound = math.sqrt(3 / (9 * num_inputs))
+    return nn.Parameter(torch.empty(channels, num_inputs, 3, 3).uniform_(-bound, bound))
 
 
 def _read_mean(states: Iterator[Tensor], scale: Tensor, timesteps: int) -> Tensor:

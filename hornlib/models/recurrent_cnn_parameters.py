@@ -20,11 +20,11 @@ class StageShape(NamedTuple):
 
     Attributes:
         in_channels: channels of its input.
-        channels: its own channels.
-        height: rows of its feature map, input and output alike.
+        channels: channels of its output.
+        height: rows of its feature map, of input and output.
         width: columns of its feature map.
-        drives: inputs an example that its convolution sees: 1 for a constant drive, T for a sequence.
-        output: how its states over time leave it: a read-out, or "sequence" for all of them.
+        drives: number of inputs of its convolution for each example: 1 for a constant drive, T for a sequence.
+        output: what it passes on of its states over time: a read-out, or "sequence" for all of them.
     """
 
     in_channels: int
@@ -36,48 +36,48 @@ class StageShape(NamedTuple):
 
     @property
     def num_units(self) -> int:
-        """Recurrent units: one a channel and pixel."""
+        """Number of recurrent units: one for each channel and pixel."""
         return self.channels * self.height * self.width
 
 
 class RecurrentCnnParameters(ModelParameters):
     """A CNN whose stages are fields of recurrent units that run for T steps.
 
-    Stage s has num_nodes 2^s channels: u = norm(conv3x3(input)), once for a constant drive; T steps of the
-    unit under tanh(u + recurrence_gain K * state), from rest, K a 3x3 convolution; a read-out over time.
-    Between stages 2x2 pooling, after the last a global average, the normalised read-out and one Linear layer.
+    Stage s has num_nodes 2^s channels. It computes u = norm(conv3x3(input)), once for a constant drive; then T steps of
+    the unit under tanh(u + recurrence_gain K * state), from rest, where K is a 3x3 convolution; then a read-out over
+    time. Stages are separated by 2x2 pooling. A global average, a normalisation and one linear layer follow the last.
     """
 
     presentations: ClassVar[tuple[str, ...]] = ("image",)
 
     num_nodes: int = Field(default=32, ge=1)
-    """Channels of the first stage; every further stage doubles them."""
+    """Channels of the first stage; every further stage has twice as many."""
     num_stages: int = Field(default=3, ge=1, le=8)
-    """Stages, each at half the resolution of the one before."""
+    """Number of stages; each has half the resolution of the one before."""
     timesteps: int = Field(default=8, ge=1, le=100_000)
-    """T, recurrent steps of every stage for one image."""
+    """T, number of recurrent steps of every stage for one image."""
     recurrence: Literal["depthwise", "full", "none"] = "depthwise"
-    """K, the 3x3 kernel from the units' states to their drive: one a channel, all to all channels, or none
-    (then a stage is exactly c_T tanh(u): the arm K = 0)."""
+    """K, the 3x3 kernel from the units' states to their drive. depthwise: one kernel for each channel. full: from all
+    channels to all channels. none: a stage is exactly c_T tanh(u), the arm K = 0."""
     recurrence_training: RecurrenceTraining = "learned"
-    """Whether K is learned, or frozen as it was drawn."""
+    """Whether K is learned, or keeps its random initial values (frozen)."""
     recurrence_gain: float = Field(default=1.0, ge=0)
-    """kappa, the factor of K; K starts with variance 1 / fan-in, so that at 1 the recurrence starts at the
+    """kappa, the factor of K. K starts with variance 1 / fan-in, so that with kappa = 1 the recurrence starts at the
     size of the state."""
     normalisation: layer_cost.Normalisation = "batch"
-    """Of the drive u, over batch and pixels (and time, in a sequence), or over pixels and gcd(8, C) groups of
-    channels. none gives the convolution a bias instead and is an ablation only: u then shrinks from stage to
-    stage (convolutions start at a variance below 1, and tanh and a gain below 1 shrink it further) until the
-    logits are all but equal. Small drives lose digits, too: at |u| = 1e-3 a force has a relative error of 1e-4."""
+    """Normalisation of the drive u. batch: over batch and pixels (and time, in a sequence). group: over pixels and
+    gcd(8, C) groups of channels. none: the convolution has a bias instead. none is for ablations only: u then shrinks
+    from stage to stage (convolutions start with a variance below 1; tanh and a gain below 1 shrink it further) until
+    the logits are nearly equal. Small drives lose digits too: at |u| = 1e-3 a force has a relative error of 1e-4."""
     readout: TimeReadout = "mean"
-    """What a stage hands on of its T states: their mean, the last one, or their root mean square (the last
-    stage alone where `between` is sequence)."""
+    """What a stage passes on of its T states: their mean, the last one, or their root mean square. With `between:
+    sequence` it concerns only the last stage."""
     between: Literal["mean", "sequence"] = "mean"
-    """mean: a stage hands on its read-out, and every drive is constant in time. sequence: it hands on every
-    state x_t, and the next stage convolves at every step."""
+    """mean: a stage passes on its read-out, and every drive is constant in time. sequence: it passes on every state
+    x_t, and the next stage convolves at every step."""
     pooling: Literal["average", "max"] = "average"
-    """2x2 pooling between stages. The average commutes with the read-out over time and with a change of sign;
-    the maximum rectifies a state that swings through zero, and confounds oscillation with rectification."""
+    """2x2 pooling between stages. The average commutes with the read-out over time and with a change of sign. The
+    maximum rectifies a state that oscillates around zero, so that oscillation and rectification are confounded."""
     readout_norm: ReadoutNorm = "batch"
     """Normalisation of the features before the last layer: over the batch, without an affine map, or none."""
 
@@ -108,7 +108,7 @@ class RecurrentCnnParameters(ModelParameters):
         return self.model_copy(update={"num_nodes": width})
 
     def problems(self, task: Task) -> list[str]:
-        """Say when pooling leaves no pixel for the last stage."""
+        """Return a problem if pooling leaves no pixel for the last stage."""
         _, height, width = task.input_shape
         most = min(height, width).bit_length()
         if self.num_stages <= most:
@@ -117,10 +117,10 @@ class RecurrentCnnParameters(ModelParameters):
 
     @abstractmethod
     def _unit_elementwise(self) -> int:
-        """Elementwise operations of one unit in one step, the addition of the recurrence not included."""
+        """Return the elementwise operations of one unit in one step, without the addition of the recurrence."""
 
     def _unit_num_parameters(self, stage: StageShape) -> int:
-        """Trained constants of the units of a stage."""
+        """Return the number of trained constants of a stage's units."""
         return 0
 
     def cost(self, task: Task) -> Cost:
@@ -155,5 +155,5 @@ class RecurrentCnnParameters(ModelParameters):
 
 
 def _repeated(once: Cost, times: int) -> Cost:
-    """Return the same weights applied several times."""
+    """Return the cost of the same weights, applied several times."""
     return Cost(once.num_parameters, once.products * times, once.elementwise * times)

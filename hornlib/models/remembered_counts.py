@@ -1,4 +1,4 @@
-"""Counts that only a built network tells, kept on disk so that the next process needs no torch."""
+"""Counts that need a built network, stored in a cache file so that the next process needs no torch."""
 
 import json
 import os
@@ -16,12 +16,12 @@ def cache_path(name: str) -> Path:
 
 
 def read_counts(path: Path, code: str, length: int) -> dict[str, list[int]]:
-    """Return the counts in a cache file, by key; nothing from a file that is missing, damaged or of other code.
+    """Return the counts in a cache file, by key; nothing if the file is missing, damaged, or made by other code.
 
     Args:
         path: from `cache_path`.
         code: digest of the code that decides the counts.
-        length: numbers that one entry has; entries of another form are skipped.
+        length: how many numbers an entry has; other entries are skipped.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -38,7 +38,14 @@ def read_counts(path: Path, code: str, length: int) -> dict[str, list[int]]:
 
 
 def remember_counts(path: Path, code: str, key: str, numbers: Sequence[int]) -> None:
-    """Add an entry and replace the file as a whole; where no file can be written, the next process counts again."""
+    """Add an entry and replace the whole file. If the file cannot be written, the next process counts again.
+
+    Args:
+        path: from `cache_path`.
+        code: digest of the code that decides the counts.
+        key: of the entry.
+        numbers: the counts.
+    """
     entries = {**read_counts(path, code, len(numbers)), key: list(numbers)}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

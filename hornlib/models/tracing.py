@@ -1,4 +1,4 @@
-"""Every network walked so that its states can be seen and nudged; the same numbers as its forward pass."""
+"""Forward passes that record the states of every layer and accept nudges; the numbers are those of the network."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import cast
@@ -23,25 +23,25 @@ from hornlib.models.time_variable.network import FractionalDnn, TimeDensenet, Ti
 __all__ = ["UNTRACED", "LayerTraces", "Nudges", "is_traced", "trace"]
 
 Nudges = Mapping[str, States]
-"""What is added to a layer's states, by the layer's name; see `walk`."""
+"""Layer -> tensors that are added to its states; see `hornlib.dynamics.probes.walking.walk`."""
 
 LayerTraces = dict[str, Trace]
-"""What happened in each layer, by name, from the input on."""
+"""Layer -> its recorded values, in the order of the layers."""
 
 
 def trace(network: nn.Module, inputs: Tensor, nudges: Nudges | None = None) -> tuple[Tensor, LayerTraces]:
-    """Return the logits (batch, num_outputs) and what happened in every layer.
+    """Return the logits (batch, num_outputs) and the recorded values of every layer.
 
     Args:
-        network: one of `TRACERS`, in evaluation mode.
-        inputs: as its forward pass takes them.
+        network: of a type in `TRACERS`, in evaluation mode.
+        inputs: (batch, ...), as for its forward pass.
         nudges: for every layer; None adds nothing.
     """
     return TRACERS[type(network)](network, inputs, nudges or {})
 
 
 def is_traced(network: nn.Module) -> bool:
-    """Say whether a network's inside can be seen."""
+    """Return whether a network has a tracer."""
     return type(network) in TRACERS
 
 
@@ -57,26 +57,26 @@ def _horn(network: HORN, inputs: Tensor, nudges: Nudges) -> tuple[Tensor, LayerT
         None,
         network.recurrence_on == "velocity",
     )
-    found = walk(unit, drives.expand(network.timesteps, -1, -1).unbind(0), nudges.get("horn"))
+    layer = walk(unit, drives.expand(network.timesteps, -1, -1).unbind(0), nudges.get("horn"))
     read = {
-        "last": lambda: found.outputs[-1],
-        "mean": lambda: torch.stack(found.outputs).mean(0),
-        "rms": lambda: torch.stack(found.outputs).square().mean(0).sqrt(),
+        "last": lambda: layer.outputs[-1],
+        "mean": lambda: torch.stack(layer.outputs).mean(0),
+        "rms": lambda: torch.stack(layer.outputs).square().mean(0).sqrt(),
     }
-    return network.readout(read[network.read_out]()), {"horn": found}
+    return network.readout(read[network.read_out]()), {"horn": layer}
 
 
 def _recurrent_cnn(network: RecurrentCnn, inputs: Tensor, nudges: Nudges) -> tuple[Tensor, LayerTraces]:
-    features, found = inputs, {}
+    features, traces = inputs, {}
     for number, stage in enumerate(cast(Iterable[RecurrentStage], network.stages), start=1):
         name = f"stage_{number}"
         if number > 1:
             features = network.pool(features)
         drive = channels_last(stage.norm(stage.convolution(channels_last(features))))
         drives = drive.chunk(stage.timesteps) if stage.driven_by_sequence else [drive] * stage.timesteps
-        found[name] = walk(UNITS[type(stage)](stage), drives, nudges.get(name))
-        features = stage.read(iter(found[name].outputs), drive.new_ones(()), stage.timesteps)
-    return network.readout(features.mean((-2, -1))), found
+        traces[name] = walk(UNITS[type(stage)](stage), drives, nudges.get(name))
+        features = stage.read(iter(traces[name].outputs), drive.new_ones(()), stage.timesteps)
+    return network.readout(features.mean((-2, -1))), traces
 
 
 def _leaky(stage: LeakyStage) -> Unit:
@@ -110,12 +110,12 @@ UNITS: dict[type[RecurrentStage], Callable[..., Unit]] = {OscillatorStage: _osci
 
 
 def _rnn(network: Rnn, inputs: Tensor, nudges: Nudges) -> tuple[Tensor, LayerTraces]:
-    outputs, found = inputs.transpose(0, 1), {}
+    outputs, traces = inputs.transpose(0, 1), {}
     for number, layer in enumerate(cast(Iterable[RecurrentLayer], network.layers), start=1):
         name = f"{layer.unit}_{number}"
-        found[name] = walk(_unit_of_layer(layer), layer.drives(outputs).unbind(0), nudges.get(name))
-        outputs = torch.stack(found[name].outputs)
-    return network.readout(outputs.mean(0) if network.reads_mean else outputs[-1]), found
+        traces[name] = walk(_unit_of_layer(layer), layer.drives(outputs).unbind(0), nudges.get(name))
+        outputs = torch.stack(traces[name].outputs)
+    return network.readout(outputs.mean(0) if network.reads_mean else outputs[-1]), traces
 
 
 def _unit_of_layer(layer: RecurrentLayer) -> Unit:
@@ -128,46 +128,46 @@ def _unit_of_layer(layer: RecurrentLayer) -> Unit:
 
 
 def _mlp(network: Mlp, inputs: Tensor, nudges: Nudges) -> tuple[Tensor, LayerTraces]:
-    features, found = inputs.flatten(1), {}
+    features, traces = inputs.flatten(1), {}
     for number, (linear, norm) in enumerate(zip(network.linears, network.norms, strict=True), start=1):
         name, argument = f"hidden_{number}", norm(linear(features))
-        found[name] = feed_forward(argument, network.activation(argument), nudges.get(name))
-        (features,) = found[name].outputs
-    return network.readout(features), found
+        traces[name] = feed_forward(argument, network.activation(argument), nudges.get(name))
+        (features,) = traces[name].outputs
+    return network.readout(features), traces
 
 
 def _time_variable(
     network: TimeVariableNetwork, inputs: Tensor, nudges: Nudges
 ) -> tuple[Tensor, LayerTraces]:
     def nudge(layer: int, change: Tensor) -> Tensor:
-        own = nudges.get(f"layer_{layer + 1}")
-        return change if own is None else change + own[0][0]
+        zeros = nudges.get(f"layer_{layer + 1}")
+        return change if zeros is None else change + zeros[0][0]
 
-    found = {}
+    traces = {}
     for number, advance in enumerate(network.advances(inputs, nudge), start=1):
-        grows = advance.state.shape != advance.change.shape  # z_l, to which the layer has appended its change
+        grows = advance.state.shape != advance.change.shape  # a concatenating DenseNet: the state is z_l
         step = Step(
             advance.argument,
             network.activation(advance.argument),
             (advance.change if grows else advance.state,),
         )
-        found[f"layer_{number}"] = Trace(None, None, [step])
-    return network.read_out(advance.state), found
+        traces[f"layer_{number}"] = Trace(None, None, [step])
+    return network.read_out(advance.state), traces
 
 
 def _cnn(network: Cnn, inputs: Tensor, nudges: Nudges) -> tuple[Tensor, LayerTraces]:
-    maps, found = _convolutions(network, inputs, nudges)
-    return network.readout(maps.mean((2, 3))), found
+    maps, traces = _convolutions(network, inputs, nudges)
+    return network.readout(maps.mean((2, 3))), traces
 
 
 def _cnn_horn(network: CnnHorn, inputs: Tensor, nudges: Nudges) -> tuple[Tensor, LayerTraces]:
-    maps, found = _convolutions(network, inputs, nudges)
+    maps, traces = _convolutions(network, inputs, nudges)
     logits, of_unit = trace(network.unit, network.read(maps), nudges)
-    return logits, {**found, **of_unit}
+    return logits, {**traces, **of_unit}
 
 
 def _convolutions(network: Cnn | CnnHorn, inputs: Tensor, nudges: Nudges) -> tuple[Tensor, LayerTraces]:
-    maps, found = inputs, {}
+    maps, traces = inputs, {}
     gain = getattr(network, "gain", 1.0)
     for number, (convolution, norm) in enumerate(
         zip(network.convolutions, network.norms, strict=True), start=1
@@ -175,9 +175,9 @@ def _convolutions(network: Cnn | CnnHorn, inputs: Tensor, nudges: Nudges) -> tup
         if number > 1 and (not isinstance(network, Cnn) or network.opens_stage(number - 1)):
             maps = F.avg_pool2d(maps, 2)
         name, argument = f"convolution_{number}", norm(convolution(maps))
-        found[name] = feed_forward(argument, gain * network.activation(argument), nudges.get(name))
-        (maps,) = found[name].outputs
-    return maps, found
+        traces[name] = feed_forward(argument, gain * network.activation(argument), nudges.get(name))
+        (maps,) = traces[name].outputs
+    return maps, traces
 
 
 TRACERS: dict[type[nn.Module], Callable[..., tuple[Tensor, LayerTraces]]] = {

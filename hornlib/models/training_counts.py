@@ -1,8 +1,8 @@
-"""Training FLOPs for matching: counted on a built network once, then remembered on disk; no torch until counted.
+"""Training FLOPs for matching: counted once on a built network, then stored in the user's cache folder.
 
-Forward FLOPs have closed forms. A backward pass has none: its work depends on what autograd saves and skips, so it is
-counted as it is run (`hornlib.models.flops.training_step_flops`). Only matches by `training_flops` and the deviations
-that `hornlib plan` prints need it. The first count of a process loads torch.
+Forward FLOPs have closed forms. A backward pass has none: its work depends on what autograd saves and skips. It is
+therefore counted while it runs (`hornlib.models.flops.training_step_flops`). Only matches by `training_flops` and the
+deviations that `hornlib plan` prints need it. The first count of a process loads torch.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ from hornlib.parameters import ModelParameters, Task
 __all__ = ["training_cache_file", "training_flops_per_example"]
 
 COUNTING_CODE = ("models", "dynamics")
-"""Folders of hornlib that decide what is counted."""
+"""Folders of hornlib whose code decides the counts."""
 
 
 def training_cache_file() -> Path:
@@ -29,12 +29,12 @@ def training_cache_file() -> Path:
 
 @lru_cache(maxsize=4096)
 def training_flops_per_example(model: ModelParameters, task: Task, batch_size: int, update_rule: str) -> int:
-    """Return the FLOPs of one training step (forward, loss, backward, update) over its examples, rounded.
+    """Return the FLOPs of one training step (forward, loss, backward, update), divided by its examples and rounded.
 
     Args:
         model: the network, in the shape that it has before the first step.
         task: shapes of inputs and outputs.
-        batch_size: examples of the step; the work on the parameters alone is shared among them.
+        batch_size: examples of the step.
         update_rule: of the optimiser, a key of `hornlib.models.flops.UPDATE_FLOPS`.
     """
     key = json.dumps(
@@ -52,15 +52,15 @@ def training_flops_per_example(model: ModelParameters, task: Task, batch_size: i
 
 @lru_cache(maxsize=1)
 def _code() -> str:
-    """Return a digest of what decides the counts besides the arguments: networks, counter, optimiser, torch."""
-    package = files("hornlib")  # which may lie in a zip
+    """Return a digest of all code that decides the counts: networks, counter, optimiser, torch."""
+    package = files("hornlib")  # possibly within a zip file
     sources = [source for name in COUNTING_CODE for source in _sources(package / name)]
     text = b"\x1f".join(source.read_bytes() for source in sources) + version("torch").encode()
     return hashlib.sha256(text).hexdigest()[:16]
 
 
 def _sources(place: Traversable) -> list[Traversable]:
-    """Return a Python file, or all those of a folder and its folders, in the order of their names."""
+    """Return a Python file, or all Python files below a folder, in the order of their names."""
     if place.is_file():
         return [place] if place.name.endswith(".py") else []
     inside = sorted(place.iterdir(), key=lambda entry: entry.name)

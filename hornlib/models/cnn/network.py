@@ -1,4 +1,4 @@
-"""The feed-forward convolutional rival: what an oscillator field is without its time."""
+"""The feed-forward convolutional rival: the graph of an oscillator field without time steps."""
 
 from itertools import pairwise
 from typing import ClassVar
@@ -16,12 +16,12 @@ __all__ = ["Cnn"]
 
 
 class Cnn(nn.Module):
-    """u = gain f(norm(W * u)) convolution by convolution, 2x2 average pooling between stages, global mean, read-out.
+    """u <- gain f(norm(W * u)) for every convolution; 2x2 average pooling between stages, global mean, read-out.
 
     Args:
         parameters: channels, activation, gain, normalisation, read-out.
         task: image shape (channels, height, width) and number of outputs.
-        generator: unused; no fixed draws.
+        generator: not used, since nothing but the weights is drawn.
     """
 
     layer_lists: ClassVar[tuple[str, ...]] = ("convolutions", "norms")
@@ -52,11 +52,16 @@ class Cnn(nn.Module):
         return self.readout(maps.mean((2, 3)))
 
     def opens_stage(self, layer: int) -> bool:
-        """Return whether maps are halved before a convolution."""
+        """Return whether maps are halved before convolution `layer`."""
         return layer > 0 and self.stages[layer - 1] < self.stages[layer]
 
     def neutral_layer(self, position: int, scale: float) -> NeutralLayer:
-        """Return the Dirac kernel, b = 0: a copy behind a relu."""
+        """Return the Dirac kernel with b = 0: behind a relu it copies its input.
+
+        Args:
+            position: of the convolution before the new one.
+            scale: not used.
+        """
         channels = self.widths[position + 1]
         kernel = nn.init.dirac_(torch.empty(channels, channels, 3, 3))
         name = f"convolutions.{position + 1}"

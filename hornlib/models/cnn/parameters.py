@@ -15,8 +15,8 @@ __all__ = ["CnnParameters"]
 class CnnParameters(LayeredParameters):
     """Stages of convolution, normalisation and activation, with pooling between them.
 
-    The graph of the oscillator field without its time: at `activation: tanh` and `activation_gain` c_T
-    it is what a field without recurrence computes.
+    This is the graph of the oscillator field without time steps. With `activation: tanh` and `activation_gain` c_T it
+    computes what a field without recurrence computes.
     """
 
     network: ClassVar[str] = "hornlib.models.cnn.network:Cnn"
@@ -26,11 +26,11 @@ class CnnParameters(LayeredParameters):
     channels: Widths = Field(default=(32, 64, 128), min_length=1)
     """Channels of each stage; images are halved between stages."""
     convolutions: Widths | None = None
-    """Convolutions of each stage, written 1-2-1; None: one each."""
+    """Number of convolutions of each stage, written 1-2-1; null: one each."""
     activation: layer_cost.Activation = "relu"
     """The nonlinearity after each normalised convolution."""
     activation_gain: float = Field(default=1.0, gt=0)
-    """Factor on the activation; at tanh, c_T is the gain of an oscillator field of T steps."""
+    """Factor on the activation. With tanh, c_T is the gain of an oscillator field of T steps."""
     normalisation: layer_cost.Normalisation = "batch"
     """Affine normalisation between convolution and activation; "none" gives the convolution a bias."""
     readout_norm: ReadoutNorm = "batch"
@@ -45,7 +45,7 @@ class CnnParameters(LayeredParameters):
         return self.model_copy(update={"channels": layer_cost.scaled_widths(self.channels, width)})
 
     def problems(self, task: Task) -> list[str]:
-        """An image must survive the pooling between stages."""
+        """Return why the stages do not fit: too many for the image, or not one number of convolutions each."""
         smallest, num_stages = min(task.input_shape[1:]), len(self.channels)
         if self.convolutions is not None and len(self.convolutions) != num_stages:
             return [
@@ -73,20 +73,25 @@ class CnnParameters(LayeredParameters):
         return self.model_copy(update={"convolutions": tuple(counts)})
 
     def insertion_problems(self) -> list[str]:
-        """A convolution that copies changes nothing behind a relu alone: its inputs are not negative."""
-        found = []
+        """Return why no convolution can copy its input: that needs a relu before it, and no normalisation."""
+        problems = []
         if self.activation != "relu" or self.activation_gain != 1:
-            found.append(
+            problems.append(
                 "an activation other than relu with gain 1 changes what an inserted convolution passes on"
             )
         if self.normalisation != "none":
-            found.append(
+            problems.append(
                 f"normalisation: {self.normalisation} changes what an inserted layer passes on; give none"
             )
-        return found
+        return problems
 
     def map_size(self, layer: int, task: Task) -> tuple[int, int]:
-        """Return height and width of the maps, halved between stages, pixels."""
+        """Return height and width of a convolution's maps, pixels.
+
+        Args:
+            layer: number of the convolution, from 0.
+            task: shape of the image.
+        """
         _, height, width = task.input_shape
         stage = self.stages()[layer]
         return height >> stage, width >> stage

@@ -1,4 +1,4 @@
-"""A CNN stem whose last feature map is read as a sequence by a HORN, an RNN, or as a mean by an MLP."""
+"""A CNN stem; its last feature map is the input sequence of a HORN or an RNN, or its mean the input of an MLP."""
 
 from itertools import pairwise
 
@@ -47,7 +47,10 @@ class CnnHorn(nn.Module):
         return self.unit(self.read(maps))
 
     def read(self, maps: Tensor) -> Tensor:
-        """Return what the unit reads of the last map: a sequence, or the mean over pixels."""
+        """Return the unit's input from maps (batch, channels, height, width).
+
+        It is a sequence (batch, timesteps, features), or the mean over pixels (batch, channels).
+        """
         if self.order == "mean":
             return maps.mean((-2, -1))
         return rows(maps) if self.order == "rows" else patches(maps, self.patch_size)
@@ -59,7 +62,15 @@ def rows(maps: Tensor) -> Tensor:
 
 
 def patches(maps: Tensor, side: int) -> Tensor:
-    """Return maps (batch, channels, height, width) as (batch, patches, channels side^2), in reading order."""
+    """Return the patches of maps in reading order.
+
+    Args:
+        maps: (batch, channels, height, width). Pixels at the right and at the bottom that fill no patch are omitted.
+        side: of a square patch, pixels.
+
+    Returns:
+        (batch, patches, channels side^2).
+    """
     height, width = (length - length % side for length in maps.shape[-2:])
     whole = maps[..., :height, :width].unflatten(-1, (-1, side)).unflatten(-3, (-1, side))
     return whole.permute(0, 2, 4, 1, 3, 5).flatten(3).flatten(1, 2)

@@ -1,4 +1,4 @@
-"""Parameters of a CNN stem whose feature map is read as a sequence by a HORN or a rival; free of torch."""
+"""Parameters of a CNN stem whose feature map is the input sequence of a HORN or a rival; free of torch."""
 
 from typing import ClassVar, Literal, Self
 
@@ -18,12 +18,12 @@ __all__ = ["CnnHornParameters"]
 
 
 class CnnHornParameters(ModelParameters, OscillatorParameters):
-    """A convolutional stem, its last map cut into T rows or patches, and a unit that reads them in turn.
+    """A convolutional stem, whose last map is split into T rows or patches, and a unit that reads them one by one.
 
-    maps = f(norm(conv3x3(maps))) stage by stage, halved between stages; s_t is row or patch t with all its
-    channels; logits = unit(s_1 .. s_T). `unit: horn` is the layer of the model `horn`; the rivals have the
-    same stem, and `match` gives them as many parameters: a tanh RNN, a GRU, or one hidden layer over the mean
-    of the map, which is no sequence. Constants of oscillators belong to `unit: horn` alone.
+    maps <- f(norm(conv3x3(maps))) for every stage, halved between stages; s_t is row or patch t with all its channels;
+    logits = unit(s_1 .. s_T). `unit: horn` is the layer of the model `horn`. The rivals have the same stem, and `match`
+    gives them as many parameters: a tanh RNN, a GRU, or one hidden layer over the mean of the map, which is no
+    sequence. Only `unit: horn` has constants of oscillators.
     """
 
     network: ClassVar[str] = "hornlib.models.cnn_horn.network:CnnHorn"
@@ -40,14 +40,14 @@ class CnnHornParameters(ModelParameters, OscillatorParameters):
     order: Literal["rows", "patches"] = "rows"
     """How the last map becomes a sequence: row by row, top to bottom, or patch by patch in reading order."""
     patch_size: int = Field(default=2, ge=1)
-    """Side of a square patch, pixels of the last map; what does not fill a patch at the right and the bottom
-    is left out."""
+    """Side of a square patch, pixels of the last map. Pixels at the right and at the bottom that fill no patch are
+    omitted."""
     unit: Literal["horn", "tanh_rnn", "gru", "gap_mlp"] = "horn"
     """What reads the sequence; gap_mlp reads the mean over pixels."""
     num_nodes: int = Field(default=64, ge=1)
     """Nodes of the unit's layer."""
     readout: TimeReadout = "last"
-    """What is read of the unit's states over time; rms is of horn alone."""
+    """What is read of the unit's states over time; only horn has rms."""
     readout_norm: ReadoutNorm = "batch"
     """Normalisation of the features before the last layer."""
 
@@ -73,7 +73,7 @@ class CnnHornParameters(ModelParameters, OscillatorParameters):
         return self.channels[-1], height >> halvings, width >> halvings
 
     def sequence_shape(self, task: Task) -> tuple[int, int]:
-        """Return T and the numbers in each s_t."""
+        """Return T and the number of features of each s_t."""
         channels, height, width = self.map_shape(task)
         if self.order == "rows":
             return height, channels * width
@@ -116,14 +116,14 @@ class CnnHornParameters(ModelParameters, OscillatorParameters):
         return self.model_copy(update={"num_nodes": width})
 
     def derived(self, task: Task) -> dict[str, Value]:
-        """Return T, and the constants of a HORN."""
+        """Return T, and with unit horn the constants of the homogeneous oscillator."""
         if self.unit == "gap_mlp":
             return {}
         timesteps, _ = self.sequence_shape(task)
         return {"timesteps": timesteps, **(self.oscillator_derived(timesteps) if self.unit == "horn" else {})}
 
     def problems(self, task: Task) -> list[str]:
-        """Say when the map has no pixel left, or no whole patch."""
+        """Return a problem if the last map has no pixel or no whole patch."""
         _, height, width = self.map_shape(task)
         if min(height, width) == 0:
             return [f"channels: {len(self.channels)} stages halve the image to nothing; give fewer"]
@@ -133,7 +133,7 @@ class CnnHornParameters(ModelParameters, OscillatorParameters):
         return head.problems(head_task)
 
     def warnings(self, task: Task) -> list[str]:
-        """Say what is known of the oscillators' stability before any training."""
+        """Return predictions of unstable oscillators."""
         timesteps, _ = self.sequence_shape(task)
         return stability.warnings(self, timesteps) if self.unit == "horn" else []
 

@@ -1,4 +1,4 @@
-"""Counts of networks without a closed form: built and counted once, then remembered on disk."""
+"""Cost of networks without a closed form: built and counted once, then stored in the user's cache folder."""
 
 import hashlib
 import json
@@ -47,8 +47,8 @@ def _count(parameters: ModelParameters, task: Task) -> Cost:
 
 @lru_cache(maxsize=1)
 def _code() -> str:
-    """Return a digest of what decides the counts besides the parameters: networks, counter, torchvision."""
-    package = files("hornlib")  # which may lie in a zip
+    """Return a digest of all code that decides the counts: networks, counter, torchvision."""
+    package = files("hornlib")  # possibly within a zip file
     family = package / "models" / "efficient"
     sources = [family / "network.py", family / "parameters.py", package / "models" / "operations.py"]
     text = b"\x1f".join(source.read_bytes() for source in sources) + version("torchvision").encode()

@@ -1,4 +1,4 @@
-"""Four efficient networks of torchvision's blocks, narrowed and fitted to small images."""
+"""Four efficient networks made of torchvision's blocks, narrower than published and adapted to small images."""
 
 import math
 from abc import ABC, abstractmethod
@@ -51,18 +51,18 @@ _EFFICIENTNET_STEM, _EFFICIENTNET_HEAD = 32, 1280
 
 _SHUFFLENET_V2 = (24, 48, 96, 192, 1024)
 
-# squeezed channels and half of the expanded ones, in three groups, the image halved before each
+# squeezed channels and half of the expanded ones, in three groups; the image is halved before each group
 _SQUEEZENET = [[(16, 64), (16, 64)], [(32, 128), (32, 128)], [(48, 192), (48, 192), (64, 256), (64, 256)]]
 _SQUEEZENET_STEM = 64
 
 
 class _Efficient(nn.Module, ABC):
-    """Features over the image, their global mean, a hidden layer where published, dropout, read-out.
+    """Features over the image, their global mean, a hidden layer where the publication has one, dropout, read-out.
 
     Args:
         parameters: width, dropout, read-out.
         task: image shape (channels, height, width) and number of outputs.
-        generator: unused; no fixed draws.
+        generator: not used, since nothing but the weights is drawn.
     """
 
     def __init__(self, parameters: EfficientParameters, task: Task, generator: torch.Generator) -> None:
@@ -77,7 +77,12 @@ class _Efficient(nn.Module, ABC):
     @staticmethod
     @abstractmethod
     def parts(num_inputs: int, scaled: partial[int]) -> tuple[nn.Sequential, nn.Module, int]:
-        """Return features, hidden layer and the number of features for the read-out."""
+        """Return features, hidden layer and the number of features for the read-out.
+
+        Args:
+            num_inputs: channels of the image.
+            scaled: maps a published number of channels to that of this network.
+        """
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Return logits (batch, num_outputs) of images (batch, channels, height, width)."""
@@ -95,7 +100,7 @@ class MobileNetV3(_Efficient):
         for kernel, expanded, after, squeezes, activation, stride in _MOBILENET_V3:
             block = (before, kernel, expanded, after, squeezes, activation, stride)
             config = InvertedResidualConfig(*block, dilation=1, width_mult=1.0)
-            # set anew, since the constructor rounds to multiples of 8
+            # Set again, since the constructor rounds to multiples of 8.
             config.input_channels, config.expanded_channels = scaled(before), scaled(expanded)
             config.out_channels = scaled(after)
             configs.append(config)
@@ -107,7 +112,7 @@ class MobileNetV3(_Efficient):
 
 
 class ShuffleNetV2(_Efficient):
-    """ShuffleNetV2: half of the channels pass by, the others are convolved, then both are shuffled."""
+    """ShuffleNetV2: half of the channels are passed on, the others are convolved, then all are shuffled."""
 
     @staticmethod
     def parts(num_inputs: int, scaled: partial[int]) -> tuple[nn.Sequential, nn.Module, int]:
@@ -162,7 +167,7 @@ class EfficientNet(_Efficient):
 
 
 def _initialise_for_relu(module: nn.Module) -> None:
-    """Keep the signal's size from layer to layer, which no normalisation does here; as torchvision does."""
+    """Draw weights that keep the signal's size, since there is no normalisation; as torchvision does."""
     if isinstance(module, nn.Conv2d):
         nn.init.kaiming_uniform_(module.weight)
         nn.init.zeros_(cast(Tensor, module.bias))
@@ -173,14 +178,14 @@ def _scaled(channels: int, factor: float) -> int:
 
 
 def _set_input_channels(features: nn.Sequential, num_inputs: int) -> None:
-    """Replace the stem's convolution, which a norm follows, by one for another number of input channels."""
+    """Replace the stem's convolution by one for another number of input channels; a norm follows it."""
     stem = cast(nn.Sequential, features[0])
     num_outputs = cast(nn.Conv2d, stem[0]).out_channels
     stem[0] = nn.Conv2d(num_inputs, num_outputs, 3, stride=2, padding=1, bias=False)
 
 
 def _keep_last_halvings(features: nn.Sequential, num_halvings: int) -> None:
-    """Let only the last of the stages that halve do so: strides of the others become 1, pools vanish."""
+    """Let only the last stages halve the image: strides of earlier ones become 1, earlier pools are removed."""
     halving = [name for name, stage in features.named_children() if _strided(stage)]
     for name in halving[: len(halving) - num_halvings]:
         if isinstance(getattr(features, name), nn.MaxPool2d):

@@ -1,4 +1,4 @@
-"""Parameters of four efficient networks fitted to small images; free of torch until they are counted."""
+"""Parameters of four efficient networks, adapted to small images; free of torch until they are counted."""
 
 from typing import ClassVar, Literal, Self
 
@@ -18,13 +18,13 @@ __all__ = [
 
 
 class EfficientParameters(ModelParameters):
-    """A network made for phones and ImageNet, narrowed and fitted to small images.
+    """A network designed for phones and ImageNet, narrower than published and adapted to small images.
 
-    Its blocks are torchvision's. Channels are `width_multiplier` times the published ones, rounded to whole
-    channels (not to multiples of 8, so that `match` comes close). Of the published halvings of the image only
-    the last are kept, as many as leave some 4 pixels a side: three at 28 or 32 pixels, where the stem runs at
-    full resolution. There is no stochastic depth. The counts have no closed form: the network is built and counted
-    once, then remembered in the user's cache folder.
+    Its blocks are torchvision's. Channels are `width_multiplier` times the published ones, rounded to whole channels
+    (not to multiples of 8, so that `match` comes close). Only the last of the published halvings of the image remain,
+    as many as leave about 4 pixels a side: three at 28 or 32 pixels, where the stem has full resolution. There is no
+    stochastic depth. The counts have no closed form: the network is built and counted once, and the result is stored in
+    the user's cache folder.
     """
 
     presentations: ClassVar[tuple[str, ...]] = ("image",)
@@ -38,7 +38,7 @@ class EfficientParameters(ModelParameters):
     """Normalisation of the features before the last layer."""
 
     def num_halvings(self, task: Task) -> int:
-        """Return how often an image is halved: to 4 pixels at the least, not more often than published."""
+        """Return how often an image is halved: at most down to 4 pixels, and not more often than published."""
         smallest, halvings = min(task.input_shape[1:]), 0
         while (smallest := (smallest + 1) // 2) >= 4 and halvings < self.published_halvings:
             halvings += 1

@@ -57,20 +57,23 @@ class HORN(nn.Module):
         return OscillatorState(*map(torch.stack, zip(*self._walk(self._sequence(inputs)), strict=True)))
 
     def recurrent_weight(self) -> Tensor | None:
-        """Return W_hh / sqrt(n), as it multiplies the states; None without recurrence."""
+        """Return W_hh / sqrt(n), which multiplies the states, (nodes, nodes); None without recurrence."""
         return None if self.recurrence is None else self.recurrence.weight / self.scale
 
     def bias(self) -> Tensor:
-        """Return b_ih + b_hh / sqrt(n), all that is constant within the tanh."""
+        """Return b_ih + b_hh / sqrt(n), the constant part of the tanh's argument, (nodes,)."""
         bias: Tensor = self.projection.bias
         return bias if self.recurrence is None else bias + self.recurrence.bias / self.scale
 
     def _sequence(self, inputs: Tensor) -> Tensor:
-        """Return the inputs step by step, (timesteps, batch, features); of images (1, batch, features)."""
+        """Return the inputs of every step, (timesteps, batch, features); (1, batch, features) for images."""
         return inputs.transpose(0, 1) if self.is_sequence else inputs.flatten(1).unsqueeze(0)
 
     def _fast(self, sequence: Tensor) -> Tensor:
-        """Return the displacements that the read-out over time needs, by the adjoint."""
+        """Return the displacements that the read-out needs, (timesteps, batch, nodes) or only the last one.
+
+        This is the faster equivalent of `_plain`; tests/models/test_horn.py holds values and gradients equal.
+        """
         return displacements(
             sequence,
             self.projection.weight,
@@ -85,12 +88,12 @@ class HORN(nn.Module):
         )
 
     def _plain(self, sequence: Tensor) -> Tensor:
-        """Return the same by the loop over steps."""
+        """Return the same displacements by a loop over `hornlib.dynamics.oscillator.step`."""
         positions = [state.x for state in self._walk(sequence)]
         return positions[-1] if self.read_out == "last" else torch.stack(positions)
 
     def _walk(self, sequence: Tensor) -> Iterator[OscillatorState]:
-        """Yield the state after every step; the equations as they are written."""
+        """Yield the state after every step, (batch, nodes) each, by the equations of `HornParameters`."""
         rows = F.linear(sequence.flatten(0, 1), self.projection.weight, self.bias())
         drive = rows.unflatten(0, sequence.shape[:2])
         weight, c, on_velocity = (

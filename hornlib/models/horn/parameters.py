@@ -16,11 +16,11 @@ __all__ = ["HornParameters"]
 
 
 class HornParameters(ModelParameters, OscillatorParameters):
-    """HORN (public code: exilef/horn): n oscillators, from rest, driven by inputs s_t and by each other.
+    """HORN (public code: exilef/horn): n oscillators that start at rest, driven by inputs s_t and by each other.
 
     y <- y + h (alpha tanh(W_ih s_t + b_ih + (W_hh y + b_hh) / sqrt(n)) - omega^2 x - 2 damping y);
-    x <- x + h y;  logits = W_ho x_T + b_ho. An image is one constant input for T steps; of a sequence every
-    element is one step.
+    x <- x + h y;  logits = W_ho x_T + b_ho. An image is one constant input for T steps; every element of a sequence is
+    the input of one step.
     """
 
     network: ClassVar[str] = "hornlib.models.horn.network:HORN"
@@ -29,23 +29,23 @@ class HornParameters(ModelParameters, OscillatorParameters):
 
     name: Literal["horn"] = "horn"
     num_nodes: int = Field(default=32, ge=1)
-    """n, oscillators of the layer; 32 in the public code."""
+    """n, number of oscillators of the layer; 32 in the public code."""
     timesteps: int | None = Field(default=None, ge=1, le=100_000)
-    """T, steps for an image, which needs it; a sequence has its own length, and null means that one."""
+    """T, number of steps. An image needs it; for a sequence null means its length."""
     recurrence: Literal["full", "none"] = "full"
-    """W_hh and b_hh, from every node to every node, or none."""
+    """full: W_hh and b_hh connect every node to every node. none: there is no recurrence."""
     recurrence_training: RecurrenceTraining = "learned"
-    """Whether W_hh and b_hh are learned, or frozen as they were drawn."""
+    """Whether W_hh and b_hh are learned, or keep their random initial values (frozen)."""
     readout: TimeReadout = "last"
-    """What is read of the displacements x_1 .. x_T: the last one, their mean or their root mean square."""
+    """What the read-out gets of the displacements x_1 .. x_T: the last one, their mean or their root mean square."""
     readout_norm: ReadoutNorm = "batch"
-    """Normalisation of the features before the last layer, over the batch, or none, as in the public code. Neither
-    normalises the drives: inputs far below 1 lose digits there, see `hornlib.dynamics.oscillator.step`."""
+    """Normalisation of the features before the last layer: over the batch, or none, as in the public code. Neither
+    normalises the drives; inputs far below 1 lose digits there, see `hornlib.dynamics.oscillator.step`."""
     preset: Literal["public", "unit_gain"] = "public"
-    """Where the constants that are not given come from; see `OscillatorParameters`."""
+    """Source of the constants that are not given; see `OscillatorParameters`."""
     fast_path: Literal["adjoint", "autograd"] = Field(default="adjoint", json_schema_extra={"in_name": False})
-    """How the same numbers are computed: with the gradient derived by hand, or by autograd of a plain loop,
-    some five times slower (and differentiable more than once)."""
+    """How the same numbers are computed. adjoint: with the gradient derived by hand. autograd: by a plain loop, about
+    five times slower, and differentiable more than once."""
 
     @model_validator(mode="after")
     def _something_to_freeze(self) -> Self:
@@ -78,22 +78,22 @@ class HornParameters(ModelParameters, OscillatorParameters):
         return {"timesteps": timesteps, **self.oscillator_derived(timesteps)}
 
     def problems(self, task: Task) -> list[str]:
-        """Say where `timesteps` and the task do not go together."""
+        """Return a problem if `timesteps` does not fit the task."""
         if not task.is_sequence and self.timesteps is None:
             return [_NEEDS_TIMESTEPS]
-        found = []
+        problems = []
         if task.is_sequence and self.timesteps not in (None, task.input_shape[0]):
-            found.append(
+            problems.append(
                 f"timesteps: {self.timesteps}, but the sequence has {task.input_shape[0]} steps; leave it out"
             )
         if self.integrator == "explicit_euler" and self.num_steps(task) == 1:
-            found.append(
+            problems.append(
                 "timesteps: after 1 step of explicit_euler every displacement is still 0; give at least 2"
             )
-        return found
+        return problems
 
     def warnings(self, task: Task) -> list[str]:
-        """Say what is known of the oscillators' stability before any training."""
+        """Return predictions of unstable oscillators."""
         return stability.warnings(self, self.num_steps(task))
 
     def cost(self, task: Task) -> Cost:
@@ -113,7 +113,7 @@ class HornParameters(ModelParameters, OscillatorParameters):
         return total + layer_cost.readout(n, task.num_outputs, self.readout_norm)
 
     def _dynamics_cost(self, timesteps: int) -> Cost:
-        """Count what `hornlib.dynamics.adjoint` runs forward, and the read-out over time."""
+        """Return the cost of the forward pass of `hornlib.dynamics.adjoint`, and of the read-out over time."""
         n, every_step = self.num_nodes, self.readout != "last"
         explicit, on_position = self.integrator == "explicit_euler", self.recurrence_on == "position"
         recurrent = self.recurrence == "full"

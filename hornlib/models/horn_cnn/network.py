@@ -15,10 +15,16 @@ from hornlib.parameters import Task
 __all__ = ["HornCnn", "OscillatorStage"]
 
 
-class Scaled(NamedTuple):
-    """The step in units of the force: v = y / (2 g), p = x / (2 h g), g the integrator's force coefficient.
+class ScaledStep(NamedTuple):
+    """Factors of a step in units of the force: v = y / (2 g), p = x / (2 h g), with g of `Coefficients`.
 
-    v <- carry v - spring p + tanh(a) / 2;  p <- p + v: two products a step instead of five.
+    v <- carry v - spring p + tanh(a) / 2;  p <- p + v. A step has two products instead of five.
+
+    Attributes:
+        carry: c.
+        spring: h k.
+        source: factor from v (or p) to the state that K reads, times 2 kappa.
+        displacement: 2 h g, factor from p to x.
     """
 
     carry: Tensor
@@ -28,7 +34,10 @@ class Scaled(NamedTuple):
 
 
 class OscillatorStage(RecurrentStage):
-    """T steps of an oscillator a channel and pixel under alpha tanh(u + kappa K * (y / omega)).
+    """T steps of one oscillator for each channel and pixel under alpha tanh(u + kappa K * (y / omega)).
+
+    This is the faster equivalent of a loop over `hornlib.dynamics.oscillator.step`; tests/models/test_horn_cnn.py
+    holds them equal.
 
     Args:
         shape: the stage's shape.
@@ -51,11 +60,15 @@ class OscillatorStage(RecurrentStage):
         self.register_buffer("recurrence_gain", torch.tensor(parameters.recurrence_gain))
 
     def states(self, doubled: Sequence[Tensor]) -> tuple[Iterator[Tensor], Tensor]:
-        """Return p_1, p_2, ... = x_t / (2 h g) under the doubled drives 2 u, one a step, and 2 h g."""
+        """Return p_1, p_2, ... = x_t / (2 h g), (batch, C, H, W) each, and the factor 2 h g.
+
+        Args:
+            doubled: the drives 2 u of every step, (batch, C, H, W) each.
+        """
         scaled = self._scaled()
         return self._positions(doubled, scaled), scaled.displacement
 
-    def _positions(self, doubled: Sequence[Tensor], scaled: Scaled) -> Iterator[Tensor]:
+    def _positions(self, doubled: Sequence[Tensor], scaled: ScaledStep) -> Iterator[Tensor]:
         kernel = self._scaled_kernel(scaled.source)
         position = velocity = torch.zeros_like(doubled[0])
         for drive in doubled:
@@ -69,15 +82,15 @@ class OscillatorStage(RecurrentStage):
             position = position + (before if self.oscillators.integrator == "explicit_euler" else velocity)
             yield position
 
-    def _scaled(self) -> Scaled:
+    def _scaled(self) -> ScaledStep:
         omega, h = self.oscillators.constants().omega, self.oscillators.integration_step
         carry, spring, force = self.oscillators.coefficients()
         displacement = 2 * h * force
         source = 2 * force / omega if self.recurrence_on == "velocity" else displacement
-        return Scaled(carry, h * spring, 2 * self.recurrence_gain * source, displacement)
+        return ScaledStep(carry, h * spring, 2 * self.recurrence_gain * source, displacement)
 
     def _scaled_kernel(self, source: Tensor) -> Tensor | None:
-        """Fold the source's scale into the kernel's input channels; a scale per unit cannot be folded."""
+        """Return the kernel with the source's factor in its input channels; a factor per unit is applied elsewhere."""
         if self.kernel is None or self.scales_state:
             return self.kernel
         depthwise = self.kernel.shape[1] == 1

@@ -14,7 +14,9 @@ __all__ = ["LeakyCnn", "LeakyStage"]
 
 
 class LeakyStage(RecurrentStage):
-    """T steps of x <- (1 - r) x + r G tanh(u + kappa K * x), run on q = x / (2 r G).
+    """T steps of x <- (1 - r) x + r G tanh(u + kappa K * x), computed for q = x / (2 r G).
+
+    The readable step is `hornlib.dynamics.probes.units.FirstOrder`; tests/models/test_tracing.py holds them equal.
 
     Args:
         shape: the stage's shape.
@@ -33,16 +35,20 @@ class LeakyStage(RecurrentStage):
         self.register_buffer("recurrence_gain", torch.tensor(parameters.recurrence_gain))
 
     def states(self, doubled: Sequence[Tensor]) -> tuple[Iterator[Tensor], Tensor]:
-        """Return q_1, q_2, ... = x_t / (2 r G) under the doubled drives 2 u, one a step, and 2 r G."""
+        """Return q_1, q_2, ... = x_t / (2 r G), (batch, C, H, W) each, and the factor 2 r G.
+
+        Args:
+            doubled: the drives 2 u of every step, (batch, C, H, W) each.
+        """
         scale = 2 * self.leak_rate * self.dc_gain
         return self._scaled_states(doubled, scale), scale
 
     def _scaled_states(self, doubled: Sequence[Tensor], scale: Tensor) -> Iterator[Tensor]:
         kernel = None if self.kernel is None else self.kernel * (2 * self.recurrence_gain * scale)
-        keep = 1 - self.leak_rate
+        carry = 1 - self.leak_rate
         state = torch.zeros_like(doubled[0])
         for drive in doubled:
-            state = torch.addcmul(half_tanh(self.recur(drive, kernel, state)), keep, state)
+            state = torch.addcmul(half_tanh(self.recur(drive, kernel, state)), carry, state)
             yield state
 
 
@@ -52,7 +58,7 @@ class LeakyCnn(RecurrentCnn):
     Args:
         parameters: the model's parameters.
         task: shapes of inputs and outputs.
-        generator: not used: nothing is drawn but the weights.
+        generator: not used, since nothing but the weights is drawn.
     """
 
     def __init__(self, parameters: LeakyCnnParameters, task: Task, generator: torch.Generator) -> None:

@@ -14,17 +14,16 @@ __all__ = ["LeakyCnnParameters"]
 
 
 class LeakyCnnParameters(RecurrentCnnParameters):
-    """The graph of horn_cnn with a leaky-tanh unit in the oscillator's place: recurrence without oscillation.
+    """The graph of horn_cnn with leaky-tanh units instead of oscillators: recurrence without oscillation.
 
     u = norm(conv3x3(input));  x <- (1 - r) x + r G tanh(u + kappa K * x);  the stage's output is mean_t x.
 
-    Matched gain: c_T, what is read of T steps under a constant drive over tanh(u), is the arm's gain at the
-    start of training, and a larger gain alone looks like a larger learning rate. So r and G follow, unless
-    given, from the oscillator to be compared with (`num_cycles`, `damping_ratio`, unit DC gain, symplectic
-    Euler): r gives both the same time scale, G the same c_T at the same T and read-out. An entry that repeats
-    horn_cnn's `timesteps`, `readout` and `num_cycles` is therefore its matched twin; of an oscillator with
-    other constants, repeat its derived `constant_drive_gain`. At equal num_nodes the trained numbers are as
-    many as horn_cnn's.
+    Matched gain: under a constant drive u the read-out of T steps is c_T tanh(u). c_T is the arm's gain at the start of
+    training, and a larger gain acts like a larger learning rate. Unless they are given, r and G therefore follow from
+    the oscillator to compare with (`num_cycles`, `damping_ratio`, unit DC gain, symplectic Euler). r gives both the
+    same time scale; G gives both the same c_T at the same T and read-out. An entry with horn_cnn's `timesteps`,
+    `readout` and `num_cycles` is therefore its matched twin. For an oscillator with other constants, give its derived
+    `constant_drive_gain`. At equal num_nodes leaky_cnn has as many trained numbers as horn_cnn.
     """
 
     network: ClassVar[str] = "hornlib.models.leaky_cnn.network:LeakyCnn"
@@ -39,16 +38,16 @@ class LeakyCnnParameters(RecurrentCnnParameters):
 
     name: Literal["leaky_cnn"] = "leaky_cnn"
     leak_rate: float | None = Field(default=None, ge=SMALLEST, le=1)
-    """r, the share of the state that is replaced in a step; default 1 - exp(-2 pi num_cycles / T), the time
-    constant 1 / omega of the oscillator to be compared with."""
+    """r, the share of the state that is replaced in one step; default 1 - exp(-2 pi num_cycles / T), which has the time
+    constant 1 / omega of the oscillator to compare with."""
     num_cycles: float = Field(default=1.0, ge=SMALLEST, le=LARGEST)
-    """Cycles within T steps of the oscillator to be compared with."""
+    """Cycles within T steps of the oscillator to compare with."""
     damping_ratio: float = Field(default=0.1, ge=0, le=LARGEST)
-    """damping / omega of the oscillator to be compared with."""
+    """damping / omega of the oscillator to compare with."""
     constant_drive_gain: float | None = Field(default=None, ge=SMALLEST, le=LARGEST)
-    """c_T, wanted as a number; default that of the oscillator to be compared with."""
+    """c_T; the default is that of the oscillator to compare with."""
     dc_gain: float | None = Field(default=None, ge=SMALLEST, le=LARGEST)
-    """G, the steady state under a constant unit force, given directly; instead of constant_drive_gain."""
+    """G, the steady state under a constant unit force. Give it instead of constant_drive_gain."""
 
     @model_validator(mode="after")
     def _one_gain(self) -> "LeakyCnnParameters":
@@ -58,19 +57,19 @@ class LeakyCnnParameters(RecurrentCnnParameters):
         return self
 
     def resolved_leak_rate(self) -> float:
-        """Return r, given or from the oscillator's time scale."""
+        """Return r: the given one, or that of the oscillator's time scale."""
         if self.leak_rate is not None:
             return self.leak_rate
         return 1 - math.exp(-2 * math.pi * self.num_cycles / self.timesteps)
 
     def resolved_dc_gain(self) -> float:
-        """Return G, given or such that c_T is the wanted one."""
+        """Return G: the given one, or the one that gives the required c_T."""
         if self.dc_gain is not None:
             return self.dc_gain
-        wanted = self.constant_drive_gain
-        if wanted is None:
-            wanted = reference_gain(self.timesteps, self.readout, self.num_cycles, self.damping_ratio)
-        return wanted / self._unit_gain()
+        gain = self.constant_drive_gain
+        if gain is None:
+            gain = reference_gain(self.timesteps, self.readout, self.num_cycles, self.damping_ratio)
+        return gain / self._unit_gain()
 
     def derived(self, task: Task) -> dict[str, Value]:
         """Return the timesteps, r, G and c_T."""
@@ -83,18 +82,18 @@ class LeakyCnnParameters(RecurrentCnnParameters):
         }
 
     def problems(self, task: Task) -> list[str]:
-        """Say when no pixel is left for the last stage, or there is no gain to be matched."""
-        found = super().problems(task)
+        """Return a problem if the last stage has no pixel, or there is no gain to match."""
+        problems = super().problems(task)
         if not 0 < self.resolved_dc_gain() < math.inf:
-            found.append(
-                f"num_cycles: {self.num_cycles:g} within {self.timesteps} timesteps: the oscillator to be compared "
+            problems.append(
+                f"num_cycles: {self.num_cycles:g} within {self.timesteps} timesteps: the oscillator to compare "
                 "with does not follow a constant drive; give fewer num_cycles, or constant_drive_gain"
             )
-        return found
+        return problems
 
     def _unit_gain(self) -> float:
         return read_out(leaky_step_response(self.resolved_leak_rate(), self.timesteps), self.readout)
 
     def _unit_elementwise(self) -> int:
-        """Count tanh (2, as a shifted sigmoid) and the leak (2)."""
+        """Return 2 for tanh as a shifted sigmoid, and 2 for the leak."""
         return 4

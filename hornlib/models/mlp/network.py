@@ -18,12 +18,12 @@ __all__ = ["Mlp"]
 
 
 class Mlp(nn.Module):
-    """u = dropout(f(norm(W u + b))) layer by layer, then the read-out.
+    """u <- dropout(f(norm(W u + b))) for every layer, then the read-out.
 
     Args:
         parameters: hidden nodes, activation, normalisation, dropout, read-out.
         task: shape of an example and number of outputs.
-        generator: unused; no fixed draws.
+        generator: not used, since nothing but the weights is drawn.
     """
 
     layer_lists: ClassVar[tuple[str, ...]] = ("linears", "norms", "dropouts")
@@ -51,7 +51,12 @@ class Mlp(nn.Module):
         return self.readout(features)
 
     def neutral_layer(self, position: int, scale: float) -> NeutralLayer:
-        """Return W = I, b = 0: the identity behind a relu."""
+        """Return W = I and b = 0: behind a relu this is the identity.
+
+        Args:
+            position: of the layer before the new one.
+            scale: not used.
+        """
         width = self.widths[position + 1]
         name = f"linears.{position + 1}"
         return NeutralLayer(

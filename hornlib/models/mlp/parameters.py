@@ -52,17 +52,17 @@ class MlpParameters(LayeredParameters):
         )
 
     def insertion_problems(self) -> list[str]:
-        """The identity changes nothing behind a relu alone: its inputs are not negative."""
-        found = []
+        """Return why no layer can be the identity: that needs a relu before it, no normalisation and no dropout."""
+        problems = []
         if self.activation != "relu":
-            found.append(
+            problems.append(
                 f"activation: {self.activation} changes what an inserted identity passes on; give relu"
             )
         if self.normalisation != "none":
-            found.append("normalisation: batch would change what an inserted layer passes on; give none")
+            problems.append("normalisation: batch would change what an inserted layer passes on; give none")
         if self.dropout:
-            found.append("dropout would act on the inserted layer too; leave it out")
-        return found
+            problems.append("dropout would act on the inserted layer too; leave it out")
+        return problems
 
     def cost(self, task: Task) -> Cost:
         """Return the cost of the hidden layers and the read-out."""

@@ -1,4 +1,4 @@
-"""Residual networks for small images: every block adds to what it is given."""
+"""Residual networks for small images: every block adds to its input."""
 
 import torch
 from torch import Tensor, nn
@@ -40,7 +40,7 @@ class Resnet(nn.Module):
     Args:
         parameters: channels, blocks, widening, activation, normalisation, read-out.
         task: image shape (channels, height, width) and number of outputs.
-        generator: unused; no fixed draws.
+        generator: not used, since nothing but the weights is drawn.
     """
 
     def __init__(self, parameters: ResnetParameters, task: Task, generator: torch.Generator) -> None:

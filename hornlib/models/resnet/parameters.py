@@ -26,16 +26,16 @@ class BlockShape(NamedTuple):
 
     @property
     def is_projected(self) -> bool:
-        """Whether the shortcut needs a 1x1 convolution, since the shape changes."""
+        """Whether the shortcut needs a 1x1 convolution because the shape changes."""
         return self.stride > 1 or self.num_inputs != self.num_outputs
 
 
 class ResnetParameters(ModelParameters):
     """Residual network for small images: a stem at full resolution, stages of basic blocks, global mean.
 
-    The networks for CIFAR-10 of He et al. 2016 (Deep residual learning for image recognition, section 4.2):
-    20 layers at `blocks_per_stage: 3`; wide ones (Zagoruyko and Komodakis 2016) by `widening`. Shortcuts
-    across a change of shape are projected (their option B).
+    These are the networks for CIFAR-10 of He et al. 2016 (Deep residual learning for image recognition, section 4.2):
+    20 layers with `blocks_per_stage: 3`. `widening` makes them wide (Zagoruyko and Komodakis 2016). A shortcut across a
+    change of shape is a 1x1 convolution (option B of He et al.).
     """
 
     network: ClassVar[str] = "hornlib.models.resnet.network:Resnet"
@@ -43,9 +43,9 @@ class ResnetParameters(ModelParameters):
 
     name: Literal["resnet"] = "resnet"
     channels: Widths = Field(default=(16, 32, 64), min_length=1)
-    """Channels of each stage before widening; images are halved between stages. The stem has the first."""
+    """Channels of each stage before widening; images are halved between stages. The stem has those of the first."""
     blocks_per_stage: int = Field(default=1, ge=1)
-    """Residual blocks of each stage, two convolutions each."""
+    """Residual blocks of each stage; a block has two convolutions."""
     widening: int = Field(default=1, ge=1)
     """Factor on the channels of every stage."""
     activation: layer_cost.Activation = "relu"

@@ -1,7 +1,7 @@
-"""Recurrent layers with gradients derived by hand: a few calls a step, and lanes as one more batch axis.
+"""Recurrent layers with gradients derived by hand: a few calls for each step, with lanes as one more batch axis.
 
-torch.nn's fused layers cannot run under `torch.vmap`, and autograd of a plain loop takes two to four times as
-long. Oscillators have such an adjoint too, so that seconds compare networks and not their engineering.
+torch.nn's fused layers cannot run under `torch.vmap`, and autograd of a plain loop takes two to four times as long.
+Oscillators have such an adjoint too, so that measured seconds compare networks and not their implementation.
 """
 
 from collections.abc import Callable
@@ -20,18 +20,20 @@ def recurrence(unit: RnnUnit, drives: Tensor, weight: Tensor, bias: Tensor) -> T
     """Return the outputs h_1 .. h_T of a recurrent layer that starts at rest, (timesteps, batch, nodes).
 
     tanh: h <- tanh(drive + W h).
-    gru:  r, z, c of drive + W h, c = tanh(drive_c + r (W_c h + bias)), r and z through sigma; h <- c + z (h - c).
-    lstm: i, f, g, o of drive + W h, g through tanh, the others through sigma; m <- f m + i g; h <- o tanh(m).
+    gru:  r, z = sigma(drive + W h), c = tanh(drive_c + r (W_c h + bias)); h <- c + z (h - c).
+    lstm: i, f, o = sigma(drive + W h), g = tanh(drive_g + W_g h); m <- f m + i g; h <- o tanh(m).
 
-    Works under `torch.vmap`, with the backward pass outside of it; differentiable once.
+    The function works under `torch.vmap`, with the backward pass outside of it, and is differentiable once. The
+    readable steps are `Gru`, `Lstm` and `FirstOrder` of `hornlib.dynamics.probes.units`; tests/models/test_tracing.py
+    holds them equal, and tests/models/test_rnn.py compares with torch.nn's layers.
 
     Args:
         unit: tanh, gru or lstm.
-        drives: projected inputs with every bias that adds to them, (timesteps, batch, gates nodes).
+        drives: projected inputs with all biases that are added to them, (timesteps, batch, gates nodes).
         weight: W, (gates nodes, nodes).
-        bias: within the gru's reset gate, (nodes,); empty elsewhere.
+        bias: within the product with the gru's reset gate, (nodes,); empty for tanh and lstm.
     """
-    # Under autocast the drives arrive in half precision; the loop keeps that of the weights.
+    # Under autocast the drives have half precision; the loop has the precision of the weights.
     drives = drives.to(weight.dtype)
     outputs, *_ = _Recurrence.apply(drives.unsqueeze(0), weight.unsqueeze(0), bias.unsqueeze(0), UNITS[unit])
     return outputs.squeeze(0)
@@ -41,8 +43,9 @@ class _Unit(NamedTuple):
     """The two halves of a unit.
 
     Attributes:
-        forward: (drives, weight, bias) -> outputs and what the backward pass needs.
-        backward: (gradient of the outputs, weight, outputs, *kept) -> gradients of W h + bias, and of the drives.
+        forward: (drives, weight, bias) -> outputs, and intermediate values for the backward pass.
+        backward: (gradient of the outputs, weight, outputs, *intermediate values) -> gradients of W h + bias, and of
+            the drives.
     """
 
     forward: Callable[[Tensor, Tensor, Tensor], tuple[Tensor, ...]]
@@ -66,8 +69,8 @@ class _Recurrence(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor, *_: Any) -> tuple[Tensor | None, ...]:
-        weight, outputs, *kept = ctx.saved_tensors
-        recurrent, drives = ctx.unit.backward(gradient, weight, outputs, *kept)
+        weight, outputs, *intermediate = ctx.saved_tensors
+        recurrent, drives = ctx.unit.backward(gradient, weight, outputs, *intermediate)
         late, early = recurrent[:, 1:].flatten(1, 2), outputs[:, :-1].flatten(1, 2)
         of_bias = recurrent[..., recurrent.shape[-1] - ctx.num_bias :].sum((1, 2))
         return drives, late.mT @ early, of_bias, None
@@ -79,7 +82,7 @@ class _Recurrence(torch.autograd.Function):
             _into_lanes(tensor, dim, info.batch_size) for tensor, dim in zip(tensors, in_dims, strict=False)
         ]
         outputs = _Recurrence.apply(*lanes, unit)
-        return tuple(kept.unflatten(0, (info.batch_size, -1)) for kept in outputs), (0,) * len(outputs)
+        return tuple(part.unflatten(0, (info.batch_size, -1)) for part in outputs), (0,) * len(outputs)
 
 
 def _tanh_forward(drives: Tensor, weight: Tensor, bias: Tensor) -> tuple[Tensor, ...]:
@@ -134,8 +137,8 @@ def _gru_backward(
     to_reset = to_inner * inner * (1 - reset)
     to_keep = (_delayed(outputs) - candidate) * keep * (1 - keep)
     deltas = torch.stack([to_reset, to_keep, to_inner], -2)
-    every = gradient.clone(memory_format=torch.contiguous_format)
-    arriving, keeps = _steps(every), _steps(keep)
+    adjoints = gradient.clone(memory_format=torch.contiguous_format)
+    arriving, keeps = _steps(adjoints), _steps(keep)
     delta, blocks = _steps(deltas.flatten(-2)), deltas.squeeze(0).unbind(-4)
     add_product_, weight = _product(weight)
     for t in reversed(range(len(delta))):
@@ -143,7 +146,7 @@ def _gru_backward(
         if t > 0:
             arriving[t - 1].addcmul_(arriving[t], keeps[t])
             add_product_(arriving[t - 1], delta[t], weight)
-    of_drives = torch.cat([deltas[..., :2, :].flatten(-2), every * to_candidate], -1)
+    of_drives = torch.cat([deltas[..., :2, :].flatten(-2), adjoints * to_candidate], -1)
     return deltas.flatten(-2), of_drives
 
 
@@ -201,30 +204,30 @@ UNITS: dict[str, _Unit] = {
 
 
 def _product(weight: Tensor) -> tuple[Callable[..., Tensor], Tensor]:
-    """Return the call that adds `source @ weight` to a tensor in place, and the weight as it takes it."""
+    """Return a function that adds `source @ weight` to a tensor in place, and the weight in the form it takes."""
     if weight.shape[0] > 1:
         return Tensor.baddbmm_, weight.contiguous()
     return Tensor.addmm_, weight.squeeze(0).contiguous()
 
 
 def _multiplication(weight: Tensor) -> tuple[Callable[..., Tensor], Tensor]:
-    """Return the call that multiplies with the weight, and the weight as it takes it."""
+    """Return a function that multiplies with the weight, and the weight in the form it takes."""
     if weight.shape[0] > 1:
         return torch.bmm, weight.contiguous()
     return torch.mm, weight.squeeze(0).contiguous()
 
 
 def _steps(states: Tensor) -> tuple[Tensor, ...]:
-    """Split (lanes, timesteps, batch, nodes) into its steps; a lone lane loses its axis, as mm beats bmm."""
+    """Split (lanes, timesteps, batch, nodes) into steps. A lone lane loses its axis, since mm is faster than bmm."""
     return states.squeeze(0).unbind(-3)
 
 
 def _delayed(states: Tensor) -> Tensor:
-    """Return the state before each step, at rest before the first."""
+    """Return the state before each step; it is zero before the first."""
     return torch.cat([torch.zeros_like(states[:, :1]), states[:, :-1]], 1)
 
 
 def _into_lanes(tensor: Tensor, dim: int | None, size: int) -> Tensor:
-    """Merge the axis that vmap added into the leading lane axis."""
+    """Merge the axis that vmap added into the leading lane axis: (size * lanes, ...)."""
     moved = tensor.expand(size, *tensor.shape) if dim is None else tensor.movedim(dim, 0)
     return moved.flatten(0, 1)

@@ -14,12 +14,12 @@ __all__ = ["RecurrentLayer", "Rnn"]
 
 
 class RecurrentLayer(nn.Module):
-    """One recurrent layer with the parameters of torch.nn's RNN, GRU or LSTM: their names, order and draw.
+    """One recurrent layer with the parameters of torch.nn's RNN, GRU or LSTM: names, order and random draw are theirs.
 
     Args:
         unit: tanh, gru or lstm.
-        num_inputs: numbers a step.
-        num_nodes: n.
+        num_inputs: features of one step.
+        num_nodes: n, number of nodes.
     """
 
     weight_ih: Tensor
@@ -39,15 +39,15 @@ class RecurrentLayer(nn.Module):
         for name, shape in shapes.items():
             self.register_parameter(name, nn.Parameter(torch.empty(shape).uniform_(-bound, bound)))
         self.unit = unit
-        # Biases that stand in the same sum as the input's are added once for all steps.
+        # Biases in the same sum as the projected input are added once for all steps.
         self.num_hoisted = 2 * num_nodes if unit == "gru" else gates
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Return the outputs (timesteps, batch, n) of every step of inputs (timesteps, batch, features)."""
+        """Return the outputs of every step, (timesteps, batch, n), of inputs (timesteps, batch, features)."""
         return recurrence(self.unit, self.drives(inputs), self.weight_hh, self.bias_hh[self.num_hoisted :])
 
     def drives(self, inputs: Tensor) -> Tensor:
-        """Return the projected inputs with every bias that is constant in time, (timesteps, batch, gates n)."""
+        """Return the projected inputs with all biases that are constant in time, (timesteps, batch, gates n)."""
         hoisted = self.bias_hh[: self.num_hoisted]
         constant = self.bias_ih + nn.functional.pad(hoisted, (0, len(self.bias_hh) - self.num_hoisted))
         return nn.functional.linear(inputs, self.weight_ih, constant)
@@ -59,7 +59,7 @@ class Rnn(nn.Module):
     Args:
         parameters: unit, nodes, layers, read-out.
         task: shape of a sequence (timesteps, features) and number of outputs.
-        generator: unused; no fixed draws.
+        generator: not used, since nothing but the weights is drawn.
     """
 
     def __init__(self, parameters: RnnParameters, task: Task, generator: torch.Generator) -> None:

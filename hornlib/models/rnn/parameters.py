@@ -14,14 +14,21 @@ RnnUnit = Literal["tanh", "lstm", "gru"]
 
 NUM_GATES: dict[str, int] = {"tanh": 1, "gru": 3, "lstm": 4}
 _ELEMENTWISE: dict[str, int] = {"tanh": 1, "gru": 8, "lstm": 9}
-"""Of a node in a step, besides sums with drives: tanh, its own; gru, two sigmoids, product and sum within the
-candidate, its tanh, 3 to blend; lstm, four nonlinearities, 3 for the memory, its tanh and a product."""
+"""Elementwise FLOPs of a node in one step, without sums with drives. tanh: the tanh. gru: two sigmoids, product and sum
+within the candidate, its tanh, 3 for the interpolation. lstm: four nonlinearities, 3 for the memory, its tanh and a
+product."""
 
 
 def recurrent_cost(unit: RnnUnit, num_inputs: int, num_nodes: int, timesteps: int) -> Cost:
-    """Return one recurrent layer with two biases, as in torch.nn: gates n (d + n + 2) parameters.
+    """Return the cost of one recurrent layer with two biases, as in torch.nn: gates n (d + n + 2) parameters.
 
-    All inputs are projected at once; the first step, from rest, needs no recurrent product.
+    All inputs are projected at once. The first step starts at rest and needs no recurrent product.
+
+    Args:
+        unit: tanh, gru or lstm.
+        num_inputs: d, features of one step.
+        num_nodes: n.
+        timesteps: T, number of steps.
     """
     gates, recurring = NUM_GATES[unit] * num_nodes, timesteps - 1
     return Cost(
@@ -32,7 +39,7 @@ def recurrent_cost(unit: RnnUnit, num_inputs: int, num_nodes: int, timesteps: in
 
 
 class RnnParameters(ModelParameters):
-    """Recurrent layers over a sequence; the last layer's state at the last step, or its mean, is read out."""
+    """Recurrent layers over a sequence. The read-out gets the last layer's state at the last step, or its mean."""
 
     network: ClassVar[str] = "hornlib.models.rnn.network:Rnn"
     presentations: ClassVar[tuple[str, ...]] = ("rows", "pixels", "permuted_pixels")
@@ -43,9 +50,9 @@ class RnnParameters(ModelParameters):
     num_nodes: int = Field(default=32, ge=1)
     """Nodes of each recurrent layer."""
     num_layers: int = Field(default=1, ge=1)
-    """Recurrent layers, each fed with the states of the one before."""
+    """Number of recurrent layers; the input of each is the states of the one before."""
     readout: Literal["last", "mean"] = "last"
-    """The state that is read out: at the last step, or the mean over steps."""
+    """What the read-out gets: the state at the last step, or the mean over steps."""
     readout_norm: ReadoutNorm = "batch"
     """Normalisation of the features before the last layer."""
 
@@ -58,7 +65,7 @@ class RnnParameters(ModelParameters):
         return self.model_copy(update={"num_nodes": width})
 
     def derived(self, task: Task) -> dict[str, Value]:
-        """The number of steps is the sequence's."""
+        """Return the number of steps, which is the sequence's length."""
         return {"timesteps": task.input_shape[0]}
 
     def cost(self, task: Task) -> Cost:

@@ -33,13 +33,13 @@ __all__ = [
 
 
 class Advance(NamedTuple):
-    """What one layer leaves behind.
+    """Results of one layer.
 
     Attributes:
-        state: y_l, or all of z_l where a DenseNet appends.
-        change: what the layer has added or appended, y_1 for the opening layer. A gradient with respect to it is
-            dL / dy_l with all that follows from y_l, a fractional network's later history included.
-        argument: K y + b, what stands within the nonlinearity.
+        state: y_l, or z_l in a concatenating DenseNet; (batch, nodes) or (batch, channels, height, width).
+        change: what the layer added or appended; y_1 for the opening layer. The gradient with respect to it is
+            dL / dy_l with everything that depends on y_l, a fractional network's later history included.
+        argument: K y + b, the argument of the nonlinearity.
     """
 
     state: Tensor
@@ -48,31 +48,41 @@ class Advance(NamedTuple):
 
 
 class Opening(NamedTuple):
-    """The opening layer before its time step: K_0 u + b_0, and f of it, pooled."""
+    """The opening layer before its time step.
+
+    Attributes:
+        argument: K_0 u + b_0.
+        output: f(argument), pooled.
+    """
 
     argument: Tensor
     output: Tensor
 
 
 Nudge = Callable[[int, Tensor], Tensor]
-"""From a layer's number and its change to what is handed on in its place."""
+"""Maps a layer's number and its change to the change that is used instead."""
 
 
 def as_it_is(layer: int, change: Tensor) -> Tensor:
-    """Return the change."""
+    """Return the change unchanged.
+
+    Args:
+        layer: not used.
+        change: of the layer.
+    """
     return change
 
 
 class TimeVariableNetwork(nn.Module):
-    """What the family shares: an opening layer, layers with time steps, and the read-out of the last state.
+    """Base of the family: an opening layer, layers with time steps, and the read-out of the last state.
 
-    `layers.0` opens. The last tau belongs to the last layer: entry l to layer l, or to layer l + 1 where the
-    opening layer has none.
+    `layers.0` is the opening layer. Entry l of tau belongs to layer l, or to layer l + 1 if the opening layer has no
+    time step.
 
     Args:
         parameters: of a member of the family.
         task: shapes of inputs and outputs.
-        generator: unused; no fixed draws.
+        generator: not used, since nothing but the weights is drawn.
     """
 
     def __init__(self, parameters: TimeVariableParameters, task: Task, generator: torch.Generator) -> None:
@@ -87,9 +97,8 @@ class TimeVariableNetwork(nn.Module):
         self.readout = Readout(
             parameters.num_features(), task.num_outputs, parameters.readout_norm, parameters.readout_bias
         )
-        self.steps = LayerSteps(
-            parameters
-        )  # after the weights, whose draw is then the same for all kinds of steps
+        # After the weights, so that their draw is the same for all kinds of steps.
+        self.steps = LayerSteps(parameters)
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Return logits (batch, num_outputs) of examples (batch, ...)."""
@@ -102,11 +111,11 @@ class TimeVariableNetwork(nn.Module):
         return self.readout(state.mean((2, 3)) if self.is_convolutional else state)
 
     def advances(self, inputs: Tensor, nudge: Nudge = as_it_is) -> Iterator[Advance]:
-        """Yield what every layer does, (batch, nodes) or (batch, channels, height, width).
+        """Yield the results of every layer.
 
         Args:
-            inputs: as the forward pass takes them.
-            nudge: takes every change before it is added or appended; for probes.
+            inputs: (batch, ...), as for the forward pass.
+            nudge: applied to every change before it is added or appended; for probes.
         """
         argument = self.layers[0](inputs if self.is_convolutional else inputs.flatten(1))
         opened = self.activation(argument)
@@ -115,20 +124,26 @@ class TimeVariableNetwork(nn.Module):
         yield from self.propagate(Opening(argument, opened), self.steps(), nudge)
 
     def propagate(self, opening: Opening, steps: Tensor, nudge: Nudge) -> Iterator[Advance]:
-        """Yield what every layer does, from the opening one and the steps tau on."""
-        raise NotImplementedError(f"{type(self).__name__} does not say how its state advances")
+        """Yield the results of every layer.
+
+        Args:
+            opening: the opening layer before its time step.
+            steps: tau, (num_steps,).
+            nudge: applied to every change before it is added or appended.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not define how its state advances")
 
     def layer_steps(self) -> Tensor:
         """Return the time steps in force, (num_steps,): their sum is the horizon."""
         return self.steps()
 
     def penalty(self) -> Tensor:
-        """Return what the time steps add to the loss."""
+        """Return the penalty of the time steps in the loss, ()."""
         return self.steps.penalty()
 
     @torch.no_grad()
     def project_(self, parameters: dict[str, Tensor]) -> None:
-        """Put projected time steps back to what they may be, in place; called after every update.
+        """Project the time steps onto their constraints, in place; called after every update.
 
         Args:
             parameters: name, as in `named_parameters()`, -> tensor with any leading lane axes.
@@ -142,9 +157,9 @@ class TimeVariableNetwork(nn.Module):
     def _opening_and_blocks(
         self, opened: Tensor, factors: Tensor, nudge: Nudge
     ) -> tuple[Tensor, list[Tensor]]:
-        """Return y_1, and the factors of the layers after it, each a number."""
-        each = list(factors.unbind())
-        first, of_blocks = (each[0] * opened, each[1:]) if self.has_opening_step else (opened, each)
+        """Return y_1, and the factor of every later layer, a scalar tensor each."""
+        scalars = list(factors.unbind())
+        first, of_blocks = (scalars[0] * opened, scalars[1:]) if self.has_opening_step else (opened, scalars)
         return nudge(0, first), of_blocks
 
 
@@ -159,11 +174,16 @@ class TimeResnet(TimeVariableNetwork):
 
     @property
     def layer_vectors(self) -> dict[str, int]:
-        """The held time steps; a frozen first one stands apart."""
+        """The tensor of the time steps; a frozen first one is stored elsewhere."""
         return {"steps.raw": (not self.has_opening_step) + self.steps.has_frozen_first}
 
     def neutral_layer(self, position: int, scale: float) -> NeutralLayer:
-        """Return K = 0, b = 0; with two weights W = 0 and K = `scale` times the identity."""
+        """Return K = 0 and b = 0; in a block with two weights W = 0 and K = `scale` times the identity.
+
+        Args:
+            position: of the layer before the new one.
+            scale: factor of the identity.
+        """
         name, nodes = f"layers.{position + 1}", self.readout.linear.in_features
         if self.is_convolutional:
             zero = torch.zeros(nodes, nodes, 3, 3)
@@ -178,7 +198,7 @@ class TimeResnet(TimeVariableNetwork):
         return NeutralLayer({**inner, f"{name}.outer.weight": zero}, f"{name}.outer.weight")
 
     def propagate(self, opening: Opening, steps: Tensor, nudge: Nudge) -> Iterator[Advance]:
-        """Yield explicit Euler steps."""
+        """Yield explicit Euler steps; see `TimeVariableNetwork.propagate`."""
         state, block_steps = self._opening_and_blocks(opening.output, steps, nudge)
         yield Advance(state, state, opening.argument)
         for number, (layer, step) in enumerate(zip(self.layers[1:], block_steps, strict=True), start=1):
@@ -193,7 +213,7 @@ class TimeResnet(TimeVariableNetwork):
 
 
 class TwoWeights(nn.Module):
-    """The weights of a residual W f(K y + b): K and b are `inner`, W is `outer`."""
+    """The weights of the change W f(K y + b): `inner` holds K and b, `outer` holds W."""
 
     def __init__(self, parameters: TimeVariableParameters) -> None:
         super().__init__()
@@ -209,16 +229,16 @@ class TimeDensenet(TimeVariableNetwork):
         self.is_additive = parameters.connection == "additive"
 
     def propagate(self, opening: Opening, steps: Tensor, nudge: Nudge) -> Iterator[Advance]:
-        """Yield y_l where layers add, z_l where they append."""
+        """Yield y_l if layers add, z_l if they append; see `TimeVariableNetwork.propagate`."""
         state, block_steps = self._opening_and_blocks(opening.output, steps, nudge)
-        every = state
+        history = state
         yield Advance(state, state, opening.argument)
         for number, (layer, step) in enumerate(zip(self.layers[1:], block_steps, strict=True), start=1):
-            argument = layer(every)
+            argument = layer(history)
             change = nudge(number, step * self.activation(argument))
             state = state + change if self.is_additive else change
-            every = torch.cat([every, state], 1)
-            yield Advance(state if self.is_additive else every, change, argument)
+            history = torch.cat([history, state], 1)
+            yield Advance(state if self.is_additive else history, change, argument)
 
 
 class FractionalDnn(TimeVariableNetwork):
@@ -229,7 +249,7 @@ class FractionalDnn(TimeVariableNetwork):
         self.fractional_order = parameters.fractional_order
 
     def propagate(self, opening: Opening, steps: Tensor, nudge: Nudge) -> Iterator[Advance]:
-        """Yield the steps of the explicit L1 scheme."""
+        """Yield the steps of the explicit L1 scheme; see `TimeVariableNetwork.propagate`."""
         weights = history_weights(steps, self.fractional_order).unbind()
         forces = force_weights(steps, self.fractional_order)
         state, factors = self._opening_and_blocks(opening.output, forces, nudge)

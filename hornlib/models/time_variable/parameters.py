@@ -20,17 +20,17 @@ __all__ = [
 
 
 class TimeVariableParameters(LayerStepsParameters):
-    """An opening layer that brings the input to its width, layers of that width, and a read-out."""
+    """An opening layer that maps the input to the width of the network, layers of this width, and a read-out."""
 
     presentations: ClassVar[tuple[str, ...]] = ("image", "vector")
 
     num_nodes: int = Field(default=100, ge=1)
-    """Nodes of each layer; channels where it is convolutional."""
+    """Nodes of each layer; channels if it is convolutional."""
     layer_type: Literal["dense", "convolutional"] = "dense"
-    """K y: a matrix product with the flattened example, or a 3x3 convolution with zero padding, whose maps are
-    averaged over all pixels before the read-out."""
+    """dense: K y is a matrix product with the flattened example. convolutional: K y is a 3x3 convolution with zero
+    padding, and maps are averaged over all pixels before the read-out."""
     opening_pool: int = Field(default=1, ge=1)
-    """Side of the squares, in pixels, that are averaged after a convolutional opening layer; 1 keeps every pixel."""
+    """Side of the square pools after a convolutional opening layer, pixels; 1 keeps every pixel."""
     activation: layer_cost.Activation = "relu"
     """The nonlinearity f of every layer."""
     readout_norm: ReadoutNorm = "batch"
@@ -47,29 +47,29 @@ class TimeVariableParameters(LayerStepsParameters):
         return self.model_copy(update={"num_nodes": width})
 
     def problems(self, task: Task) -> list[str]:
-        """Say when steps are asked for what they cannot do, or the input does not fit the layers."""
-        found = self.steps_problems()
+        """Return problems of the time steps, and of an input that does not fit the layers."""
+        problems = self.steps_problems()
         if self.layer_type == "dense" and self.opening_pool > 1:
-            found.append("opening_pool means nothing to layer_type: dense; leave it out")
+            problems.append("opening_pool means nothing to layer_type: dense; leave it out")
         elif self.layer_type == "convolutional" and len(task.input_shape) != 3:
-            found.append(
+            problems.append(
                 "layer_type: convolutional needs images; give presentation: image, or layer_type: dense"
             )
         elif self.layer_type == "convolutional" and self.opening_pool > min(task.input_shape[1:]):
             height, width = task.input_shape[1:]
-            found.append(f"opening_pool: {self.opening_pool}, but the image has {height}x{width} pixels")
-        return found
+            problems.append(f"opening_pool: {self.opening_pool}, but the image has {height}x{width} pixels")
+        return problems
 
     def num_features(self) -> int:
-        """Return the nodes, or channels, that are read out."""
+        """Return the number of features that the read-out gets: nodes, or channels."""
         return self.num_nodes
 
     def num_inputs(self, block: int) -> int:
-        """Return the nodes, or channels, that layer `block` = 1, 2, ... takes its input from."""
+        """Return the number of inputs, nodes or channels, of layer `block` = 1, 2, ..."""
         return self.num_nodes
 
     def _block_cost(self, block: int, positions: int) -> Cost:
-        """Return layer `block`: by default f(K y + b), its product with tau and its sum with y."""
+        """Return the cost of layer `block`: by default f(K y + b), the product with tau and the sum with y."""
         nodes = self.num_nodes * positions
         total = self._layer_cost(self.num_inputs(block), positions) + layer_cost.activation(
             self.activation, nodes
@@ -100,10 +100,10 @@ class TimeVariableParameters(LayerStepsParameters):
 
 
 class TimeResnetParameters(TimeVariableParameters, LayeredParameters):
-    """ResNet with a time step a layer: y_{l+1} = y_l + tau_l f(K_l y_l + b_l), and y_1 = tau_0 f(K_0 u + b_0).
+    """ResNet with a time step in each layer: y_{l+1} = y_l + tau_l f(K_l y_l + b_l), and y_1 = tau_0 f(K_0 u + b_0).
 
-    An explicit Euler step of y' = f(K y + b); tau = 1 (`initial_horizon` = the number of steps, `layer_steps:
-    fixed`) is the ordinary ResNet. Sources: arXiv 2204.08528 and 2306.16111.
+    Each layer is an explicit Euler step of y' = f(K y + b). tau = 1 gives the ordinary ResNet: set `initial_horizon` to
+    the number of steps, and `layer_steps: fixed`. Sources: arXiv 2204.08528 and 2306.16111.
     """
 
     network: ClassVar[str] = "hornlib.models.time_variable.network:TimeResnet"
@@ -117,43 +117,48 @@ class TimeResnetParameters(TimeVariableParameters, LayeredParameters):
         return [self.num_nodes] * self.num_layers
 
     def with_layer(self, position: int) -> Self:
-        """Return the network with one more layer; its step does not change `initial_horizon`."""
+        """Return the network with one more layer; `initial_horizon` stays the same."""
         return self.model_copy(update={"num_layers": self.num_layers + 1})
 
     def without_layer(self, layer: int) -> Self:
-        """Return the network with one layer less; the other steps stay as they are."""
+        """Return the network with one layer fewer; the other time steps stay the same."""
         return self.model_copy(update={"num_layers": self.num_layers - 1})
 
     def removable(self) -> list[int]:
-        """Return the layers behind the opening one, which changes the width, as long as a network remains."""
+        """Return the layers behind the opening one, which changes the width; none if no network would remain."""
         first = 1 + (self.layer_steps == "partly_fixed" and self.opening_step == "without")
         remains = self.num_layers > 1 and not self.without_layer(1).steps_problems()
         return list(range(first, self.num_layers)) if remains else []
 
     def map_size(self, layer: int, task: Task) -> tuple[int, int]:
-        """Return height and width of the maps, pooled behind the opening layer, pixels; (1, 1) of dense layers."""
+        """Return height and width of a layer's maps, pixels; (1, 1) for dense layers.
+
+        Args:
+            layer: number of the layer; maps are pooled behind layer 0.
+            task: shape of the input.
+        """
         if self.layer_type == "dense":
             return (1, 1)
         _, height, width = task.input_shape
         return (height, width) if layer == 0 else (height // self.opening_pool, width // self.opening_pool)
 
     def insertion_problems(self) -> list[str]:
-        """A block whose weight is zero adds nothing; its gradient must not be zero too."""
-        found = []
+        """Return why no block with zero weights can be inserted: it must add nothing and have a gradient."""
+        problems = []
         if self.layer_steps == "partly_fixed" and self.opening_step == "without":
-            found.append(
+            problems.append(
                 "layer_steps: partly_fixed with opening_step: without: a layer behind the opening one would take over "
                 "the step that is fixed"
             )
         if self.layer_steps == "simplex" or self.last_step == "dependent":
-            kept = "layer_steps: simplex" if self.layer_steps == "simplex" else "last_step: dependent"
-            found.append(f"{kept}: the step of an inserted layer would change those of the others")
+            setting = "layer_steps: simplex" if self.layer_steps == "simplex" else "last_step: dependent"
+            problems.append(f"{setting}: the step of an inserted layer would change those of the others")
         if self.block == "one_weight" and self.activation != "tanh":
-            found.append(
+            problems.append(
                 f"activation: {self.activation} of an inserted block with zero weights is not 0 with a gradient; "
                 "give tanh, or block: two_weight"
             )
-        return found
+        return problems
 
     def _block_cost(self, block: int, positions: int) -> Cost:
         total = super()._block_cost(block, positions)
@@ -163,13 +168,13 @@ class TimeResnetParameters(TimeVariableParameters, LayeredParameters):
 
 
 class TimeDensenetParameters(TimeVariableParameters):
-    """DenseNet with a time step a layer, every layer fed with all before it.
+    """DenseNet with a time step in each layer; the input of a layer is the output of all layers before it.
 
     additive: y_{l+1} = y_l + tau_l f(K_l [y_1; ...; y_l] + b_l).
-    concatenating: z_{l+1} = [z_l; tau_l f(K_l z_l + b_l)], z_1 = y_1; all of z_L is read out.
+    concatenating: z_{l+1} = [z_l; tau_l f(K_l z_l + b_l)], z_1 = y_1; the read-out gets all of z_L.
 
-    Both are our reading: 2204.08528 names the DenseNet, but its equations were not at hand. The additive one
-    differs from the ResNet in the argument of f alone.
+    Both are our reading: 2204.08528 names the DenseNet, but we did not have its equations. The additive one differs
+    from the ResNet only in the argument of f.
     """
 
     network: ClassVar[str] = "hornlib.models.time_variable.network:TimeDensenet"
@@ -183,12 +188,12 @@ class TimeDensenetParameters(TimeVariableParameters):
         return block * self.num_nodes
 
     def num_features(self) -> int:
-        """Return the nodes that are read out: of the last state, or of all layers."""
+        """Return the number of nodes that the read-out gets: those of the last state, or of all layers."""
         return self.num_nodes * (self.num_layers if self.connection == "concatenating" else 1)
 
     def _block_cost(self, block: int, positions: int) -> Cost:
         total = super()._block_cost(block, positions)
-        if self.connection == "concatenating":  # nothing is added up
+        if self.connection == "concatenating":  # there is no sum
             total += layer_cost.elementwise(-self.num_nodes * positions)
         return total
 
@@ -197,30 +202,30 @@ class FractionalDnnParameters(TimeVariableParameters):
     """Fractional-DNN: the Caputo derivative of order gamma in depth, d^gamma y = f(K y + b), by the explicit L1 scheme.
 
     y_{j+1} = y_j - sum_{k<j} a_{j,k} (y_{k+1} - y_k) + tau_j^gamma Gamma(2 - gamma) f(K_j y_j + b_j)
-    with the a_{j,k} of `hornlib.dynamics.fractional.history_weights`, differentiable in tau; gamma = 1 is the
-    ResNet. With a step of its own the opening layer takes y_0 = 0 for the state before it. Powers of tau need
-    positive steps. Sources: arXiv 2204.08528, 2004.00719.
+    with the a_{j,k} of `hornlib.dynamics.fractional.history_weights`, differentiable in tau; gamma = 1 is the ResNet.
+    If the opening layer has a time step, the state before it is y_0 = 0. Powers of tau need positive steps. Sources:
+    arXiv 2204.08528, 2004.00719.
     """
 
     network: ClassVar[str] = "hornlib.models.time_variable.network:FractionalDnn"
 
     name: Literal["fractional_dnn"] = "fractional_dnn"
     fractional_order: float = Field(default=0.5, gt=0, le=1)
-    """gamma, order of the derivative; 1 is the ResNet; 0.5 in the released codes."""
+    """gamma, order of the derivative; 1 is the ResNet. The released codes have 0.5."""
     layer_steps: Literal["projected", "fixed", "softplus", "simplex"] = "projected"
-    """projected: after every update tau is put back to at least `least_step`; with a dependent last step the
-    others are kept so small that it is at least that too. fixed: it keeps its first value.
-    softplus: tau = log(1 + e^r) > 0. simplex: tau = T softmax(r), positive with the sum T = `initial_horizon`."""
+    """projected: after every update tau is projected to at least `least_step`; with a dependent last step the others
+    are limited such that the last one is at least that too. fixed: tau keeps its first value. softplus:
+    tau = log(1 + e^r) > 0. simplex: tau = T softmax(r), positive with the sum T = `initial_horizon`."""
 
     def problems(self, task: Task) -> list[str]:
-        """Say when a step could turn negative, too."""
-        found = super().problems(task)
+        """Return problems of the base class, and of a time step that could become negative."""
+        problems = super().problems(task)
         if self.layer_steps == "softplus" and self.last_step == "dependent":
-            found.append(
+            problems.append(
                 "last_step: dependent may turn negative with layer_steps: softplus, and a fractional derivative "
                 "needs positive steps; give projected or simplex"
             )
-        return found
+        return problems
 
     def _block_cost(self, block: int, positions: int) -> Cost:
         history = block - (self.opening_step == "without")

@@ -1,4 +1,4 @@
-"""The time steps of a network: how each is held, kept positive, kept to a sum, and penalised."""
+"""The time steps of a network: their parameters, positivity, constraints on their sum, and penalties."""
 
 import torch
 from torch import Tensor, nn
@@ -10,13 +10,13 @@ __all__ = ["LayerSteps", "onto_capped_sum"]
 
 
 class LayerSteps(nn.Module):
-    """tau of every layer, made from one trained vector `raw`; called, it returns tau (num_steps,).
+    """tau of every layer as a function of one trained vector `raw`. A call returns tau, (num_steps,).
 
-    `raw` is tau itself, or its inverse image under softplus or T softmax. It lacks a first tau that is frozen
-    (the buffer `first`) and a last one that depends on the others. With `layer_steps: fixed` it is a buffer.
+    `raw` is tau itself, or its inverse image under softplus or T softmax. It does not contain a frozen first tau (the
+    buffer `first`), nor a last tau that depends on the others. With `layer_steps: fixed` it is a buffer.
 
     Args:
-        parameters: how many steps, of which kind, with which first values and penalties.
+        parameters: number and kind of steps, first values and penalties.
     """
 
     raw: Tensor
@@ -34,10 +34,10 @@ class LayerSteps(nn.Module):
         self.has_frozen_first = self.kind == "partly_fixed"
         penalties = [parameters.horizon_penalty, parameters.l1_penalty, parameters.l2_penalty]
         self.register_buffer("penalties", torch.tensor(penalties))
-        held = self.held(_first_values(parameters))
-        self.raw = nn.Parameter(held["raw"])
+        values = self.held(_first_values(parameters))
+        self.raw = nn.Parameter(values["raw"])
         if self.has_frozen_first:
-            self.register_buffer("first", held["first"])
+            self.register_buffer("first", values["first"])
         if self.kind == "fixed":
             freeze_(self)
 
@@ -55,24 +55,25 @@ class LayerSteps(nn.Module):
         return steps
 
     def held(self, steps: Tensor) -> dict[str, Tensor]:
-        """Return the tensors, by their names here, that hold the steps tau (..., num_steps): the inverse of `forward`.
+        """Return name -> tensor of this module for given steps tau, (..., num_steps): the inverse of `forward`.
 
         A dependent last step, and the scale of a simplex, follow from the horizon and not from tau.
         """
-        held = {"first": steps[..., :1].clone()} if self.has_frozen_first else {}
+        tensors = {"first": steps[..., :1].clone()} if self.has_frozen_first else {}
         raw = steps[..., int(self.has_frozen_first) : steps.shape[-1] - self.is_dependent]
         if self.kind == "softplus":
             raw = raw + torch.log(-torch.expm1(-raw))
         elif self.kind == "simplex":
             raw = raw.log()
-        held["raw"] = raw.clone()
-        self.project_(held["raw"])
-        return held
+        tensors["raw"] = raw.clone()
+        self.project_(tensors["raw"])
+        return tensors
 
     def project_(self, raw: Tensor) -> None:
-        """Put projected steps (..., num_learned_steps) back to at least `least_step`, in place; leave other kinds.
+        """Project steps (..., num_learned_steps) of kind projected to at least `least_step`, in place.
 
-        With a dependent last step the nearest others are taken whose sum leaves it that much too.
+        With a dependent last step, they become the nearest steps whose sum leaves at least `least_step` for the last
+        one. Other kinds are not changed.
         """
         if self.kind != "projected":
             return
@@ -91,10 +92,11 @@ class LayerSteps(nn.Module):
 def onto_capped_sum(points: Tensor, least: float, cap: float) -> Tensor:
     """Return the nearest points (..., n) with every coordinate >= least and a sum <= cap.
 
-    Where the sum binds it is the projection onto a simplex, max(v - theta, 0) of v = points - least.
+    Where the limit of the sum is active, this is the projection onto a simplex, max(v - theta, 0) with
+    v = points - least.
 
     Args:
-        points: of any leading shape.
+        points: (..., n).
         least: lower bound of a coordinate.
         cap: upper bound of the sum, at least n least.
 
@@ -111,7 +113,7 @@ def onto_capped_sum(points: Tensor, least: float, cap: float) -> Tensor:
 
 
 def _first_values(parameters: LayerStepsParameters) -> Tensor:
-    """Return tau (num_steps,) with the sum T; random ones come from torch's default generator."""
+    """Return the first tau, (num_steps,), with the sum T; random ones are drawn from torch's default generator."""
     drawn = torch.ones(parameters.num_steps)
     if parameters.initial_steps == "uniform":
         drawn = torch.rand(parameters.num_steps).clamp_(min=torch.finfo(drawn.dtype).tiny)

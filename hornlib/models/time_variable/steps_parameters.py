@@ -1,4 +1,4 @@
-"""Parameters of learned time steps, which every network of the family shares; free of torch."""
+"""Parameters of learned time steps, which all networks of the family share; free of torch."""
 
 from typing import ClassVar, Literal
 
@@ -12,7 +12,7 @@ StepsKind = Literal["learned", "fixed", "partly_fixed", "softplus", "projected",
 
 
 class LayerStepsParameters(ModelParameters):
-    """A time step tau of every layer, a decision variable beside the weights (arXiv 2204.08528).
+    """A time step tau of every layer, a trained number like the weights (arXiv 2204.08528).
 
     The horizon sum tau, its penalties and the dependent last step are those of the time regularisation of
     arXiv 2306.16111: loss + lambda_T (sum tau - T)^2 + l1 sum |tau| + l2 sum tau^2.
@@ -21,20 +21,20 @@ class LayerStepsParameters(ModelParameters):
     per_lane: ClassVar[tuple[str, ...]] = ("horizon_penalty", "l1_penalty", "l2_penalty")
 
     num_layers: int = Field(default=6, ge=1)
-    """Layers before the read-out, the opening layer included; each after it has a time step."""
+    """Number of layers before the read-out, with the opening layer; each later one has a time step."""
     layer_steps: StepsKind = "learned"
-    """learned: tau is a trained number of any sign. fixed: it keeps its first value. partly_fixed: only the
-    first tau keeps it, which is what the released code of 2306.16111 does where it is asked for fixed steps.
-    softplus: tau = log(1 + e^r) > 0. projected: after every update tau is put back to at least `least_step`.
-    simplex: tau = T softmax(r), positive with the sum T = `initial_horizon`."""
+    """learned: tau is a trained number of any sign. fixed: tau keeps its first value. partly_fixed: only the first tau
+    keeps its first value; the released code of 2306.16111 does this with its option for fixed steps. softplus:
+    tau = log(1 + e^r) > 0. projected: after every update tau is projected to at least `least_step`. simplex:
+    tau = T softmax(r), positive with the sum T = `initial_horizon`."""
     opening_step: Literal["with", "without"] = "with"
-    """Whether the opening layer has a time step too, y_1 = tau_0 f(K_0 u + b_0), or is y_1 = f(K_0 u + b_0)."""
+    """with: the opening layer has a time step too, y_1 = tau_0 f(K_0 u + b_0). without: y_1 = f(K_0 u + b_0)."""
     last_step: Literal["free", "dependent"] = "free"
     """dependent: the last tau is T minus the sum of the others, so that the horizon stays `initial_horizon`."""
     initial_horizon: float = Field(default=1.0, gt=0)
-    """T, unit of time: the sum of the first values of tau, and the sum that the penalty of the horizon, a simplex
-    and a dependent last step ask for. T = 1 is the default of 2306.16111; T = the number of steps gives tau = 1,
-    the ordinary ResNet, whose control belongs into every comparison of learned with fixed steps."""
+    """T, unit of time: the sum of the first values of tau, and the target of the horizon's penalty, a simplex and a
+    dependent last step. T = 1 is the default of 2306.16111. If T is the number of steps, tau = 1 as in the ordinary
+    ResNet; every comparison of learned and fixed steps needs this control."""
     initial_steps: Literal["equal", "uniform"] = "equal"
     """First values of tau: equal, or drawn from U(0, 1) and scaled to the sum T."""
     least_step: float = Field(default=1e-4, gt=0)
@@ -48,18 +48,18 @@ class LayerStepsParameters(ModelParameters):
 
     @property
     def num_steps(self) -> int:
-        """Layers that have a time step."""
+        """Number of layers with a time step."""
         return self.num_layers - (self.opening_step == "without")
 
     @property
     def num_learned_steps(self) -> int:
-        """Time steps that are trained numbers of their own."""
+        """Number of time steps that are trained numbers."""
         if self.layer_steps == "fixed":
             return 0
         return self.num_steps - (self.layer_steps == "partly_fixed") - (self.last_step == "dependent")
 
     def steps_problems(self) -> list[str]:
-        """Say what asks for steps that do not exist, cannot be positive, or cannot do what is asked of them."""
+        """Return problems of the time steps: none exist, they cannot be positive, or a setting has no effect."""
         if self.num_steps == 0:
             return [
                 "num_layers: 1 and opening_step: without leave no layer with a time step; give 2 layers or more"
@@ -67,37 +67,41 @@ class LayerStepsParameters(ModelParameters):
         return [*self._kind_problems(), *self._penalty_problems()]
 
     def _kind_problems(self) -> list[str]:
-        found, kind, least = [], self.layer_steps, type(self).model_fields["least_step"].default
+        problems, kind, least = [], self.layer_steps, type(self).model_fields["least_step"].default
         if kind == "simplex" and self.num_steps == 1:
-            found.append(
+            problems.append(
                 "layer_steps: a simplex over one layer leaves nothing to learn; give more layers, or fixed"
             )
         elif self.last_step == "dependent" and kind in ("fixed", "simplex"):
-            found.append(
+            problems.append(
                 f"last_step: dependent means nothing to layer_steps: {kind}, whose sum is fixed; leave it out"
             )
         elif kind != "fixed" and self.num_learned_steps < 1:
-            found.append(
+            problems.append(
                 f"layer_steps: {kind} with last_step: {self.last_step} leaves none of {self.num_steps} time steps "
                 "to learn; give more layers"
             )
         if kind == "projected" and self.least_step * self.num_steps > self.initial_horizon:
-            found.append(
+            problems.append(
                 f"least_step: {self.num_steps} steps of {self.least_step:g} and more exceed initial_horizon: "
                 f"{self.initial_horizon:g}"
             )
         if kind != "projected" and self.least_step != least:
-            found.append(f"least_step means nothing to layer_steps: {kind}; it is for projected")
-        return found
+            problems.append(f"least_step means nothing to layer_steps: {kind}; it is for projected")
+        return problems
 
     def _penalty_problems(self) -> list[str]:
         given = [name for name in self.per_lane if getattr(self, name) > 0]
         if self.layer_steps == "fixed":
             return [f"{name} means nothing to layer_steps: fixed; leave it out" for name in given]
-        found = []
-        kept = "layer_steps: simplex" if self.layer_steps == "simplex" else "last_step: dependent"
+        problems = []
+        setting = "layer_steps: simplex" if self.layer_steps == "simplex" else "last_step: dependent"
         if "horizon_penalty" in given and (self.layer_steps == "simplex" or self.last_step == "dependent"):
-            found.append(f"horizon_penalty means nothing to {kept}, which keeps the horizon; leave it out")
+            problems.append(
+                f"horizon_penalty means nothing to {setting}, which keeps the horizon; leave it out"
+            )
         if "l1_penalty" in given and self.layer_steps == "simplex":
-            found.append("l1_penalty means nothing to layer_steps: simplex, whose sum is fixed; leave it out")
-        return found
+            problems.append(
+                "l1_penalty means nothing to layer_steps: simplex, whose sum is fixed; leave it out"
+            )
+        return problems

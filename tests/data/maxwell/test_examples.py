@@ -153,7 +153,7 @@ def test_a_missing_file_is_reported_with_the_command_that_makes_it(tmp_path):
 
 @pytest.mark.parametrize("share", [0, 0.5, 0.99])
 def test_a_truncated_file_is_refused_with_its_name_and_left_alone(root, tmp_path, share):
-    with pytest.raises(DataError, match=r"not readable in .*maxwell_n3_40\.npz.*To compute them again, delete"):
+    whole = (root / MAXWELL_SMALL.file).read_bytes()
     path = tmp_path / MAXWELL_SMALL.file
     path.write_bytes(whole[: int(share * len(whole))])
     with pytest.raises(
