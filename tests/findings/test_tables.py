@@ -1,28 +1,62 @@
-"""No row of a committed table contradicts itself: word, corrected p-value, interval and star agree."""
+"""No row of the tables of verdicts contradicts itself: word, corrected p-value, interval and star agree."""
 
+import importlib.util
 import re
+import runpy
+import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-FINDINGS = Path(__file__).resolve().parents[2] / "docs" / "findings"
-TABLES = sorted(
-    path for path in FINDINGS.glob("*.csv") if "conclusion" in path.read_text().partition("\n")[0].split(",")
-)
+from hornlib.statistics.write import write_statistics
+
+ROOT = Path(__file__).resolve().parents[2]
 ALPHA = 0.05
 
 
-@pytest.fixture(params=TABLES, ids=lambda path: path.stem)
-def ratios(request):
-    """The ratios of one committed table."""
-    table = pd.read_csv(request.param)
-    return table[table["table"] == "ratio"]
+def scenes():
+    """Return the module that simulates results of the report's scenes."""
+    spec = importlib.util.spec_from_file_location("scenes", ROOT / "tests/report/conftest.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
-def test_there_is_a_table_to_look_at():
-    assert TABLES
+@pytest.fixture(scope="module", params=["yes", "mixed"])
+def table(request, tmp_path_factory):
+    """Page and table that docs/findings/verdicts.py writes about a scene."""
+    folder, simulated = tmp_path_factory.mktemp("verdicts"), scenes()
+    results = simulated.make_results(request.param)
+    rates = np.full(results.sizes["cell"], 0.01)
+    results.assign_coords(learning_rate=("cell", rates)).to_netcdf(folder / "results.nc")
+    write_statistics(folder / "results.nc", folder / "statistics.nc", {"thesis": simulated.SETTINGS})
+    page, csv = folder / "page.md", folder / "table.csv"
+    before = sys.argv
+    try:
+        sys.argv = [
+            "verdicts.py",
+            str(folder / "statistics.nc"),
+            "thesis",
+            "--out",
+            str(page),
+            "--csv",
+            str(csv),
+        ]
+        runpy.run_path(str(ROOT / "docs/findings/verdicts.py"), run_name="__main__")
+    finally:
+        sys.argv = before
+    return csv
+
+
+@pytest.fixture(scope="module")
+def ratios(table):
+    """The ratios of one table."""
+    rows = pd.read_csv(table)
+    rows = rows[rows["table"] == "ratio"]
+    assert len(rows)
+    return rows
 
 
 def test_a_word_agrees_with_the_corrected_test(ratios):
@@ -48,9 +82,8 @@ def test_few_arrivals_are_told_as_such(ratios):
     assert (ratios[["arrived", "rival_arrived"]].max(axis=1) <= ratios["pairs"]).all()
 
 
-@pytest.mark.parametrize("table", TABLES, ids=lambda path: path.stem)
 def test_a_star_stands_where_the_interval_excludes_1_and_nowhere_else(table):
-    sections = table.with_suffix(".md").read_text().split("\n### ")
+    sections = table.with_name("page.md").read_text().split("\n### ")
     page = "\n".join(section for section in sections if "over its rival" in section.partition("\n")[0])
     cells = re.findall(r"\| (\d+\.\d+) \[(\d+\.\d+), (\d+\.\d+)\](\*?)", page)
     assert cells
