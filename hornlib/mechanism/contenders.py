@@ -1,4 +1,4 @@
-"""What an experiment is given: the cells of a sweep under labels, their seeds, and results where there are any."""
+"""Input of an experiment: the cells of a sweep with labels, their seeds, and their results if they were trained."""
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -16,13 +16,13 @@ __all__ = ["Contender", "Study", "contender_coordinates", "contenders", "label",
 
 
 class Contender(NamedTuple):
-    """A cell of a sweep, as its figures and sentences call it.
+    """A cell of a sweep, with the label that figures and sentences use.
 
     Attributes:
-        label: the arm, and what tells the cell from the arm's others: "horn_cnn timesteps=8".
-        arm: its arm in the sweep.
-        cell: what it is.
-        varies: the parameters that the label names.
+        label: the arm and the parameters that vary within the arm: "horn_cnn timesteps=8".
+        arm: arm of the sweep.
+        cell: the cell itself.
+        varies: names of the parameters in the label.
     """
 
     label: str
@@ -32,13 +32,13 @@ class Contender(NamedTuple):
 
 
 class Study(NamedTuple):
-    """What an experiment looks at.
+    """Input of an experiment.
 
     Attributes:
-        sweep: its name.
-        contenders: its cells.
-        seeds: of the runs, and of the networks that are built anew.
-        results: the sweep's part of results.nc, as `open_results` gives it; None where nothing was trained.
+        sweep: name of the sweep.
+        contenders: cells of the sweep.
+        seeds: seeds of the runs. The experiment builds its networks with the same seeds.
+        results: the sweep's part of results.nc, as `open_results` returns it; None if nothing was trained.
     """
 
     sweep: str
@@ -50,6 +50,10 @@ class Study(NamedTuple):
 def contenders(grid: Grid, sweep: str) -> list[Contender]:
     """Return the cells of a sweep with their labels, arm by arm.
 
+    Args:
+        grid: cells and sweeps of the configuration.
+        sweep: name of the sweep.
+
     Raises:
         ConfigError: there is no such sweep.
     """
@@ -57,25 +61,31 @@ def contenders(grid: Grid, sweep: str) -> list[Contender]:
         valid = list(grid.sweeps)
         raise ConfigError(f"there is no sweep {sweep!r}{nearest(sweep, valid)}; valid: {', '.join(valid)}")
     arms = grid.sweeps[sweep].arms
-    several = len({grid.cells[name].data.name for name in arms}) > 1
-    found = []
+    has_several_datasets = len({grid.cells[name].data.name for name in arms}) > 1
+    labelled = []
     for arm in dict.fromkeys(arms.values()):
-        own = [grid.cells[name] for name, its in arms.items() if its == arm]
-        varies = _varying([parameters_of(cell) for cell in own])
-        if several and "dataset" not in varies:
+        cells = [grid.cells[name] for name, arm_of_cell in arms.items() if arm_of_cell == arm]
+        varies = _varying([parameters_of(cell) for cell in cells])
+        if has_several_datasets and "dataset" not in varies:
             varies = ("dataset", *varies)
-        found += [Contender(label(arm, cell, varies), arm, cell, varies) for cell in own]
-    return found
+        labelled += [Contender(label(arm, cell, varies), arm, cell, varies) for cell in cells]
+    return labelled
 
 
 def label(arm: str, cell: Cell, varies: Iterable[str]) -> str:
-    """Return an arm's label with the values of these parameters: "horn_cnn timesteps=8 learning_rate=0.01"."""
+    """Return an arm with the values of some parameters: "horn_cnn timesteps=8 learning_rate=0.01".
+
+    Args:
+        arm: arm of the sweep.
+        cell: gives the values.
+        varies: names of the parameters, as in results.nc.
+    """
     values = parameters_of(cell)
     return " ".join([arm, *(f"{name}={_word(values.get(name))}" for name in varies)])
 
 
 def parameters_of(cell: Cell) -> dict[str, Value]:
-    """Return every parameter of a cell under the name that it has in results.nc."""
+    """Return all parameters of a cell by their names in results.nc."""
     return {
         coordinate_name(section, name): value
         for section, parameters in cell.sections().items()
@@ -83,31 +93,34 @@ def parameters_of(cell: Cell) -> dict[str, Value]:
     }
 
 
-def contender_coordinates(found: Iterable[Contender]) -> dict[str, Any]:
-    """Return the dimension `contender` and what is known of each: cell, arm, dataset, model, size and c_T."""
-    found = list(found)
-    derived = [coordinate_values(contender.cell).values for contender in found]
+def contender_coordinates(compared: Iterable[Contender]) -> dict[str, Any]:
+    """Return the coordinates of dimension `contender`: label, cell, arm, dataset, model, size, gain, learning rate."""
+    compared = list(compared)
+    derived = [coordinate_values(contender.cell).values for contender in compared]
     words = {
-        "contender": ("label of what is compared", [contender.label for contender in found]),
-        "cell_name": ("name of the cell", [contender.cell.name for contender in found]),
-        "arm": ("arm of the sweep", [contender.arm for contender in found]),
-        "dataset": ("dataset", [contender.cell.data.name for contender in found]),
-        "model": ("model", [contender.cell.model.name for contender in found]),
+        "contender": ("label of what is compared", [contender.label for contender in compared]),
+        "cell_name": ("name of the cell", [contender.cell.name for contender in compared]),
+        "arm": ("arm of the sweep", [contender.arm for contender in compared]),
+        "dataset": ("dataset", [contender.cell.data.name for contender in compared]),
+        "model": ("model", [contender.cell.model.name for contender in compared]),
     }
     numbers = {
         "num_parameters": [
-            float(contender.cell.model.num_parameters(contender.cell.task())) for contender in found
+            float(contender.cell.model.num_parameters(contender.cell.task())) for contender in compared
         ],
         "constant_drive_gain": [_number(values.get("constant_drive_gain")) for values in derived],
-        "learning_rate": [contender.cell.training.learning_rate for contender in found],
+        "learning_rate": [contender.cell.training.learning_rate for contender in compared],
     }
-    told = {"constant_drive_gain": "gain under a constant drive", "num_parameters": "trained parameters"}
+    long_names = {
+        "constant_drive_gain": "gain under a constant drive",
+        "num_parameters": "trained parameters",
+    }
     coordinates: dict[str, Any] = {
         name: ("contender", values, {"units": "1", "long_name": long_name})
         for name, (long_name, values) in words.items()
     }
     for name, values in numbers.items():
-        long_name = told.get(name, name.replace("_", " "))
+        long_name = long_names.get(name, name.replace("_", " "))
         coordinates[name] = ("contender", values, {"units": "1", "long_name": long_name})
     return coordinates
 

@@ -1,4 +1,4 @@
-"""Pairs of contenders that differ in named parameters alone, and how much faster and better one of each pair learns."""
+"""Pairs of contenders that differ in named parameters only, compared in speed and final metric."""
 
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, NamedTuple
@@ -17,21 +17,21 @@ RATIO = "ratio of restricted mean steps over paired seeds, interval by the stude
 
 
 class Pair(NamedTuple):
-    """Two contenders, by their places."""
+    """Two contenders, by their indices in the study."""
 
     contender: int
     rival: int
 
 
 class Contrast(NamedTuple):
-    """What a set of pairs showed.
+    """Comparison of a set of pairs.
 
     Attributes:
-        names: "contender over rival".
-        ratios: of steps to the target; below 1 the contender is faster.
-        differences: of the final test metric.
-        variables, axes: the same for the Dataset, with every contender's outcomes.
-        reached: every contender's outcomes.
+        names: "contender over rival" of each pair.
+        ratios: ratio of steps to the target of each pair. Below 1 the contender is faster.
+        differences: difference of the final test metric of each pair.
+        variables, axes: variables and coordinates for the experiment's Dataset, with the outcomes of all contenders.
+        reached: outcomes of all contenders, see `outcomes.outcomes`.
     """
 
     names: list[str]
@@ -42,37 +42,45 @@ class Contrast(NamedTuple):
     reached: "xr.Dataset"
 
     def sentence(self, faster: str, slower: str) -> str:
-        """Return all pairs in words: effect, interval, n, and what it means or that nothing is distinguished."""
+        """Return a sentence with effect, interval, n and verdict of every pair.
+
+        Args:
+            faster, slower: verdict on a pair whose contender needs fewer, or more, steps.
+        """
         ratios = dict(zip(self.names, self.ratios, strict=True))
         return f"Ratio of steps to the target, {said_by_verdict(ratios, 1, faster, slower)}."
 
 
 def pairs_that_differ_in(
-    found: list[Contender], parameters: Iterable[str], is_rival: Callable[[Contender], bool]
+    compared: list[Contender], parameters: Iterable[str], is_rival: Callable[[Contender], bool]
 ) -> list[Pair]:
-    """Return every contender beside every rival that is equal to it in all other parameters.
+    """Return the pairs of a contender and a rival that are equal in all other parameters.
 
     Args:
-        found: contenders of one sweep.
-        parameters: names that may differ, as results.nc has them.
-        is_rival: which contenders are what the others are compared with; these head no pair.
+        compared: contenders of one sweep.
+        parameters: names of the parameters that may differ, as in results.nc.
+        is_rival: whether a contender is a rival, with which others are compared. A rival is never the first of a pair.
     """
     free = set(parameters)
     fixed = [
         {name: value for name, value in parameters_of(contender.cell).items() if name not in free}
-        for contender in found
+        for contender in compared
     ]
-    rivals = [is_rival(contender) for contender in found]
+    rivals = [is_rival(contender) for contender in compared]
     return [
         Pair(one, other)
-        for one in range(len(found))
-        for other in range(len(found))
+        for one in range(len(compared))
+        for other in range(len(compared))
         if rivals[other] and not rivals[one] and fixed[one] == fixed[other]
     ]
 
 
 def contrasted(study: Study, pairs: list[Pair]) -> Contrast:
-    """Return the paired ratio of steps and difference of final metric of every pair.
+    """Return the paired ratio of steps and the difference of the final metric of every pair.
+
+    Args:
+        study: contenders and their results.
+        pairs: indices of contenders and rivals.
 
     Raises:
         ResultsError: the sweep has not been trained.

@@ -32,28 +32,28 @@ QUESTION = (
 )
 
 NUM_STEPS = 10
-"""First steps over which updates are measured."""
+"""Number of first training steps over which updates are measured."""
 
 COMPARISONS = ("same_rate", "rescaled_rate", "own_best_rate")
-"""How two arms' learning rates are paired: equal; equal products with the gain; each arm's fastest."""
+"""How the learning rates of two arms are paired: equal rates; equal products of rate and gain; the fastest of each."""
 
 Curve = tuple[np.ndarray, np.ndarray]
-"""One arm: learning rates, ascending, and steps to the target (rate, seed)."""
+"""One arm: its learning rates, ascending, (rates,), and its steps to the target, (rates, seeds)."""
 
 
-class _Enough(Exception):
-    """Raised out of the training loop after the last step that is looked at."""
+class _LastStepMeasured(Exception):
+    """Ends the training loop after the last step that is measured."""
 
 
 def relative_updates(cell: Cell, seeds: tuple[int, ...], splits: Splits) -> dict[str, Tensor]:
     """Return |w_t - w_(t-1)| / |w_(t-1)| of every layer over the first steps, each (seeds, steps).
 
-    For plain gradient descent it is learning rate |g| / |w|; an adaptive optimiser's is its own.
+    For plain gradient descent this is learning rate |g| / |w|. Adaptive optimisers make updates of other sizes.
 
     Args:
-        cell: trained as its sweep trains it.
-        seeds: trained side by side.
-        splits: its data.
+        cell: what is trained, with the settings of its sweep.
+        seeds: seeds that train side by side.
+        splits: data of the cell.
     """
     quick = cell.training.model_copy(update={"evaluation_examples": 1})
     chunk = start_chunk(
@@ -61,40 +61,44 @@ def relative_updates(cell: Cell, seeds: tuple[int, ...], splits: Splits) -> dict
     )
     total = min(NUM_STEPS, cell.training.total_steps(cell.data.num_train))
     before = _weights(chunk)
-    found: dict[str, list[Tensor]] = {layer: [] for layer in before}
+    changes_by_layer: dict[str, list[Tensor]] = {layer: [] for layer in before}
 
     def after_step(chunk: Chunk) -> None:
         nonlocal before
         after = _weights(chunk)
         for layer, weights in after.items():
             change = (weights - before[layer]).norm(dim=1) / before[layer].norm(dim=1)
-            found[layer].append(change)
+            changes_by_layer[layer].append(change)
         before = after
         if chunk.step == total:
-            raise _Enough
+            raise _LastStepMeasured
 
-    with contextlib.suppress(_Enough):
+    with contextlib.suppress(_LastStepMeasured):
         train_chunk(chunk, splits, after_step)
-    return {layer: torch.stack(changes, 1) for layer, changes in found.items()}
+    return {layer: torch.stack(changes, 1) for layer, changes in changes_by_layer.items()}
 
 
 def steps_at(curve: Curve, rate: float) -> np.ndarray:
-    """Return the steps to the target at a learning rate, by seed: interpolated, both logarithmic; NaN outside."""
+    """Return the steps to the target at a learning rate, (seeds,), by interpolation of logarithms; NaN outside.
+
+    Args:
+        curve: learning rates and steps of one arm.
+        rate: learning rate, between the smallest and the largest of the curve.
+    """
     rates, steps = curve
     if not rates[0] * (1 - 1e-9) <= rate <= rates[-1] * (1 + 1e-9):
         return np.full(steps.shape[1], np.nan)
     return np.exp(
-        [np.interp(math.log(rate), np.log(rates), np.log(of_seed)) for of_seed in steps.swapaxes(0, 1)]
+        [np.interp(math.log(rate), np.log(rates), np.log(seed_steps)) for seed_steps in steps.swapaxes(0, 1)]
     )
 
 
 def compare(subject: Curve, rival: Curve, gain_ratio: float) -> dict[str, Effect]:
-    """Return the ratio of steps, subject over rival, paired by seed, in each of the three comparisons.
+    """Return the ratio of steps, subject over rival, paired by seed, for each of the three comparisons.
 
     Args:
-        subject: its learning rates and steps.
-        rival: the same of the rival.
-        gain_ratio: the subject's gain over the rival's.
+        subject, rival: learning rates and steps of the two arms.
+        gain_ratio: gain of the subject over gain of the rival.
     """
     same = [(steps_at(subject, rate), steps_at(rival, rate)) for rate in subject[0]]
     scaled = [(steps_at(subject, rate / gain_ratio), steps_at(rival, rate)) for rate in rival[0]]
@@ -106,7 +110,7 @@ def compare(subject: Curve, rival: Curve, gain_ratio: float) -> dict[str, Effect
 
 
 def measure(study: Study) -> "xr.Dataset":
-    """Return relative updates of the first steps, and the arms' ratios with equal and with rescaled rates."""
+    """Return relative updates of the first steps, and ratios of steps at equal, rescaled and best learning rates."""
     first = _measured_updates(study)
     axes = {**contender_coordinates(study.contenders), **first["axes"]}
     variables: dict[str, Entry] = first["variables"]
@@ -130,25 +134,26 @@ def measure(study: Study) -> "xr.Dataset":
 
 
 def _weights(chunk: Chunk) -> dict[str, Tensor]:
-    """Return every layer's weights as one row a seed, (seeds, numbers); NaN where a lane has diverged."""
-    rows: dict[str, list[Tensor]] = {}
+    """Return the weights of every layer, (seeds, numbers); NaN where a lane has diverged."""
+    tensors: dict[str, list[Tensor]] = {}
     for name, tensor in chunk.lanes.parameters.items():
-        rows.setdefault(layer_of(name), []).append(tensor.detach().flatten(1))
-    kept = {layer: torch.cat(parts, 1) for layer, parts in rows.items()}
-    found = {layer: own.new_full((len(chunk.seeds), own.shape[1]), torch.nan) for layer, own in kept.items()}
-    for layer, own in kept.items():
-        found[layer][chunk.lanes.rows] = own
-    return found
+        tensors.setdefault(layer_of(name), []).append(tensor.detach().flatten(1))
+    weights = {}
+    for layer, parts in tensors.items():
+        lane_weights = torch.cat(parts, 1)
+        weights[layer] = lane_weights.new_full((len(chunk.seeds), lane_weights.shape[1]), torch.nan)
+        weights[layer][chunk.lanes.rows] = lane_weights
+    return weights
 
 
 def _measured_updates(study: Study) -> dict[str, dict[str, Entry]]:
-    found = [
+    all_updates = [
         relative_updates(contender.cell, study.seeds, load(contender.cell.data, "cpu"))
         for contender in study.contenders
     ]
-    layers = list(dict.fromkeys(layer for updates in found for layer in updates))
-    numbers = np.full((len(found), len(study.seeds), NUM_STEPS, len(layers)), np.nan)
-    for row, updates in enumerate(found):
+    layers = list(dict.fromkeys(layer for updates in all_updates for layer in updates))
+    numbers = np.full((len(all_updates), len(study.seeds), NUM_STEPS, len(layers)), np.nan)
+    for row, updates in enumerate(all_updates):
         for layer, change in updates.items():
             numbers[row, : change.shape[0], : change.shape[1], layers.index(layer)] = change.numpy()
     dims = ("contender", "seed", "training_step", "layer")
@@ -170,7 +175,7 @@ def _measured_updates(study: Study) -> dict[str, dict[str, Entry]]:
 
 
 def _pairs(study: Study, steps: np.ndarray, gain: np.ndarray) -> Iterator[tuple[str, dict[str, Effect]]]:
-    """Yield the first group of contenders against every other of its dataset: alike but for the learning rate."""
+    """Yield name and ratios of each pair: the first group of contenders of a dataset over every other group of it."""
     groups = _groups(study)
     curves = _curves(study, steps, groups)
     gains = {name: float(np.exp(np.log(gain[rows[0]]).mean())) for name, rows in groups.items()}
@@ -185,7 +190,7 @@ def _pairs(study: Study, steps: np.ndarray, gain: np.ndarray) -> Iterator[tuple[
 
 
 def _groups(study: Study) -> dict[str, list[int]]:
-    """Return the places of the contenders that are alike but for the learning rate, by their common label."""
+    """Return the indices of contenders that differ in the learning rate only, by their common label."""
     groups: dict[str, list[int]] = {}
     for index, contender in enumerate(study.contenders):
         varies = [name for name in contender.varies if name != "learning_rate"]
@@ -204,32 +209,32 @@ def _curve(study: Study, steps: np.ndarray, rows: list[int]) -> Curve:
 
 
 def _gains(contender: Contender, seeds: tuple[int, ...]) -> list[float]:
-    """Return the feature scale that reaches the last layer, by seed; 1 behind a normalised read-out."""
+    """Return the scale of the features that reach the last layer, by seed; 1 if the read-out normalises them."""
     if contender.cell.model.readout_norm == "batch":  # type: ignore[attr-defined]
         return [1.0] * len(seeds)
     return [scale_at_start(contender, seed, "none").feature_deviation for seed in seeds]
 
 
 def _best(curve: Curve) -> np.ndarray:
-    """Return each seed's steps at the rate that is fastest for the *other* seeds, so that none chooses for itself."""
-    known = np.isfinite(curve[1])
-    logarithms = np.where(known, np.log(np.where(known, curve[1], 1)), 0)
-    others = known.sum(1, keepdims=True) - known
+    """Return the steps of each seed at the learning rate that is fastest for the other seeds, (seeds,)."""
+    is_finite = np.isfinite(curve[1])
+    logarithms = np.where(is_finite, np.log(np.where(is_finite, curve[1], 1)), 0)
+    others = is_finite.sum(1, keepdims=True) - is_finite
     means = (logarithms.sum(1, keepdims=True) - logarithms) / np.maximum(others, 1)
     chosen = np.where(others > 0, means, np.inf).argmin(0)
     return curve[1][chosen, np.arange(curve[1].shape[1])]
 
 
 def best_is_at_edge(curve: Curve) -> bool:
-    """Return whether all seeds together are fastest at the smallest or largest learning rate that was tried."""
-    known = np.isfinite(curve[1])
-    logarithms = np.where(known, np.log(np.where(known, curve[1], 1)), 0)
-    means = np.where(known.any(1), logarithms.sum(1) / np.maximum(known.sum(1), 1), np.inf)
+    """Return whether the mean over seeds is fastest at the smallest or largest learning rate that was tried."""
+    is_finite = np.isfinite(curve[1])
+    logarithms = np.where(is_finite, np.log(np.where(is_finite, curve[1], 1)), 0)
+    means = np.where(is_finite.any(1), logarithms.sum(1) / np.maximum(is_finite.sum(1), 1), np.inf)
     return bool(np.isfinite(means).any()) and int(means.argmin()) in (0, len(means) - 1)
 
 
 def _edge_warning(curves: dict[str, Curve]) -> Iterator[str]:
-    """Yield which contenders' best learning rate is the smallest or largest tried."""
+    """Yield a warning that names the contenders whose best learning rate is the smallest or largest one tried."""
     names = [name for name, curve in curves.items() if best_is_at_edge(curve)]
     if names:
         yield (
@@ -239,7 +244,7 @@ def _edge_warning(curves: dict[str, Curve]) -> Iterator[str]:
 
 
 def _over_rates(pairs: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
-    """Return each seed's geometric means over the learning rates at which both arms are known."""
+    """Return the geometric means of both arms over the learning rates at which both have steps, (seeds,) each."""
     first, second = (np.log(np.stack(part)) for part in zip(*pairs, strict=True))
     both = np.isfinite(first) & np.isfinite(second)
     num = both.sum(0)
@@ -249,14 +254,16 @@ def _over_rates(pairs: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray,
 
 
 def _sentence(pairs: list[tuple[str, dict[str, Effect]]]) -> str:
-    """Say for each pair at which rates a difference is shown; whether the differences change is not tested."""
+    """Return for each pair at which rates a difference is shown. Whether the differences change is not tested."""
     if not pairs:
         return "There is one arm only, so nothing can be compared."
     parts = []
     for name, compared in pairs:
         same, rescaled, best = (compared[comparison] for comparison in COMPARISONS)
-        told = f"{said(same)} at equal, {said(rescaled)} at rescaled, {said(best)} at the best learning rates"
-        parts.append(f"{name}: steps {told}: {_verdict(same, rescaled, best)}")
+        effects = (
+            f"{said(same)} at equal, {said(rescaled)} at rescaled, {said(best)} at the best learning rates"
+        )
+        parts.append(f"{name}: steps {effects}: {_verdict(same, rescaled, best)}")
     return "; ".join(parts) + "."
 
 

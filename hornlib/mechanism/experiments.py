@@ -1,4 +1,4 @@
-"""The table of experiments: where each stands, and the sweep of config/mechanism.yaml that it looks at."""
+"""The table of experiments: the module of each, and the sweep of config/mechanism.yaml that it reads."""
 
 import importlib
 from collections.abc import Callable
@@ -19,9 +19,9 @@ class Experiment(NamedTuple):
     """One experiment.
 
     Attributes:
-        module: where its `measure(study)` stands.
-        sweep: the sweep that it looks at unless told otherwise.
-        needs_results: whether it reads what was trained, and cannot do without.
+        module: module that holds its `measure(study)`.
+        sweep: the sweep that it reads unless another one is named.
+        needs_results: whether it cannot do without training results.
     """
 
     module: str
@@ -41,25 +41,25 @@ EXPERIMENTS: dict[str, Experiment] = {
 
 
 def experiments_of(grid: Grid) -> list[str]:
-    """Return the experiments whose own sweep the configuration has."""
+    """Return the experiments whose sweep is in the configuration."""
     return [name for name, experiment in EXPERIMENTS.items() if experiment.sweep in grid.sweeps]
 
 
 def run_experiment(name: str, grid: Grid, sweep: str | None = None, output: Path | None = None) -> Path:
-    """Run one experiment, write its Dataset and draw its figure; return the Dataset's file.
+    """Run one experiment, write its Dataset and draw its figure. Return the path of the Dataset.
 
-    results.nc is read where it is there, else partial.nc. The figure is figures/mechanism-<name>.svg (and .png) in
+    It reads results.nc if that exists, else partial.nc. The figure is figures/mechanism-<name>.svg (and .png) in
     the results folder.
 
     Args:
-        name: of `EXPERIMENTS`.
-        grid: the configuration.
-        sweep: what to look at; default: the experiment's own sweep.
-        output: the file; default: mechanism/<name>.nc in the results folder.
+        name: key of `EXPERIMENTS`.
+        grid: cells and sweeps of the configuration.
+        sweep: sweep that is read; None: that of the table.
+        output: file of the Dataset; None: mechanism/<name>.nc in the results folder.
 
     Raises:
-        ConfigError: there is no such experiment or sweep, or the sweep has not what the experiment compares.
-        ResultsError: it needs training results, and there are none; or the file cannot be written.
+        ConfigError: there is no such experiment or sweep, or the sweep lacks the cells that the experiment compares.
+        ResultsError: the experiment needs training results and there are none, or the file cannot be written.
     """
     # not above: the workflow reads the table at every start, and xarray takes longer than the grid
     from hornlib.mechanism.contenders import Study, contenders
@@ -71,8 +71,7 @@ def run_experiment(name: str, grid: Grid, sweep: str | None = None, output: Path
         raise ConfigError(f"unknown experiment {name!r}{nearest(name, EXPERIMENTS)}; valid: {valid}")
     experiment = EXPERIMENTS[name]
     chosen = sweep or experiment.sweep
-    found = contenders(grid, chosen)
-    study = Study(chosen, found, grid.sweeps[chosen].seeds, _results(grid, chosen))
+    study = Study(chosen, contenders(grid, chosen), grid.sweeps[chosen].seeds, _results(grid, chosen))
     if experiment.needs_results and study.results is None:
         raise ResultsError(
             f"{name} reads what the sweep {chosen!r} trained, and there is no results.nc with it in "
@@ -85,7 +84,7 @@ def run_experiment(name: str, grid: Grid, sweep: str | None = None, output: Path
 
 
 def _results(grid: Grid, sweep: str) -> "xr.Dataset | None":
-    """Return the sweep's part of the results, None where they are not there or do not have it."""
+    """Return the sweep's part of the results; None if there are no results, or none of this sweep."""
     from hornlib.results.opening import open_results
 
     folder = Path(grid.settings.results)

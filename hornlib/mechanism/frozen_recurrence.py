@@ -1,4 +1,4 @@
-"""Experiment: is it the learning of the recurrent weights that makes an arm fast, or the dynamics as drawn?"""
+"""Experiment: does an arm learn fast because its recurrent weights learn, or already with random ones?"""
 
 from typing import TYPE_CHECKING
 
@@ -19,7 +19,7 @@ QUESTION = (
 
 
 def measure(study: Study) -> "xr.Dataset":
-    """Return how many more steps each arm needs with its recurrent weights frozen.
+    """Return the ratio of steps of each arm with learned over frozen recurrent weights.
 
     Raises:
         ConfigError: no two cells differ in `recurrence_training` alone.
@@ -31,12 +31,12 @@ def measure(study: Study) -> "xr.Dataset":
             f"sweep {study.sweep!r} has no two cells that differ in recurrence_training alone; "
             "write `recurrence_training: [learned, frozen]`"
         )
-    found = contrasted(study, pairs)
-    sentence = found.sentence(
+    contrast = contrasted(study, pairs)
+    sentence = contrast.sentence(
         "freezing makes it faster, so what the recurrence learns early costs it steps",
         "freezing makes it slower, so part of its speed is learned recurrence",
     )
-    return finished("frozen_recurrence", QUESTION, study, found.variables, sentence, **found.axes)
+    return finished("frozen_recurrence", QUESTION, study, contrast.variables, sentence, **contrast.axes)
 
 
 def _learns(contender: Contender) -> bool:

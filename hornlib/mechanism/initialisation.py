@@ -1,4 +1,4 @@
-"""Networks before their first update, as training would meet them: weights, first batch, features, gradients."""
+"""Networks before their first update: the weights, first batch, features and gradients that training would have."""
 
 import torch
 from torch import Tensor, nn
@@ -16,18 +16,24 @@ __all__ = ["features", "first_batch", "hold_statistics_", "layer_of", "loss_of",
 
 
 def untrained(cell: Cell, seed: int, model: ModelParameters | None = None) -> nn.Module:
-    """Return the network of a seed with its initial weights, or that of another model on the same task."""
+    """Return the network of a seed with its initial weights.
+
+    Args:
+        cell: gives the task.
+        seed: draws the weights.
+        model: model parameters; None: those of the cell.
+    """
     return build_network(model or cell.model, cell.task(), seed)
 
 
 def first_batch(cell: Cell, seed: int, train: Split, num_inputs: int | None = None) -> Split:
-    """Return the examples that the seed's first training step sees, or as many from the same order.
+    """Return the examples of the seed's first training step, or `num_inputs` examples in the same order.
 
     Args:
-        cell: says the batch size.
-        seed: of the run; every arm sees the same order for the same seed.
-        train: the training part.
-        num_inputs: examples; None for the batch size.
+        cell: gives the batch size.
+        seed: draws the order. All arms have the same order for the same seed.
+        train: the training split.
+        num_inputs: number of examples; None: the batch size.
     """
     order = epoch_order(seed, 0, len(train.targets)).to(train.targets.device)
     chosen = order[: cell.training.batch_size if num_inputs is None else num_inputs]
@@ -35,7 +41,12 @@ def first_batch(cell: Cell, seed: int, train: Split, num_inputs: int | None = No
 
 
 def features(network: nn.Module, inputs: Tensor) -> Tensor:
-    """Return what reaches the read-out, before its normalisation, (batch, num_features)."""
+    """Return the inputs of the read-out, before its normalisation, (batch, num_features).
+
+    Args:
+        network: a network with a `Readout`.
+        inputs: (batch, ...).
+    """
     seen: list[Tensor] = []
     readout = next(module for module in network.modules() if isinstance(module, Readout))
     handle = readout.register_forward_pre_hook(lambda module, given: seen.append(given[0]))
@@ -47,7 +58,13 @@ def features(network: nn.Module, inputs: Tensor) -> Tensor:
 
 
 def loss_of(cell: Cell, logits: Tensor, targets: Tensor) -> Tensor:
-    """Return the training loss of a batch, a scalar."""
+    """Return the training loss of a batch, a scalar.
+
+    Args:
+        cell: gives loss and label smoothing.
+        logits: (batch, num_outputs).
+        targets: (batch,) classes, or (batch, num_outputs) numbers.
+    """
     smoothing = cell.training.label_smoothing
     return LOSSES[cell.data.loss](logits.unsqueeze(0), targets.unsqueeze(0), smoothing).mean()
 

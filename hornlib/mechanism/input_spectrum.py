@@ -1,4 +1,4 @@
-"""The spectrum of what drives the oscillators: pixels over time in a sequence, nothing but frequency 0 for an image."""
+"""Power spectrum of the input that drives the oscillators, and their response to it."""
 
 import numpy as np
 
@@ -9,16 +9,16 @@ from hornlib.grid.cell import Cell
 __all__ = ["input_power", "resonant_share", "squared_response"]
 
 NUM_FREQUENCIES = 129
-"""From 0 to half a cycle a step."""
+"""Number of frequencies from 0 to half a cycle per step."""
 
 NUM_EXAMPLES = 2048
 
 
 def input_power(cell: Cell) -> tuple[np.ndarray, np.ndarray]:
-    """Return frequencies (cycles a step) and the power of the drive there; the powers sum to 1.
+    """Return frequencies, cycles per step, and the power of the input there, both (frequencies,). The powers sum to 1.
 
-    |sum_t s_t exp(-2 pi i f t)|^2, t = 1 .. T, averaged over training examples and features: a sequence of T steps
-    is as it is, and silent before and after. A constant drive has all its power at frequency 0.
+    The power of a sequence s is |sum_t s_t exp(-2 pi i f t)|^2, t = 1 .. T, averaged over training examples and
+    features. The sequence counts as 0 before and after. A constant drive has all its power at frequency 0.
     """
     frequencies = np.linspace(0, 0.5, NUM_FREQUENCIES)
     if not cell.task().is_sequence:
@@ -37,8 +37,8 @@ def squared_response(oscillator: Oscillator, frequencies: np.ndarray) -> np.ndar
     x / F = h^2 alpha z / ((z - 1) (z - 1 + 2 h damping) + h^2 omega^2 z), alpha / omega^2 at f = 0.
 
     Args:
-        oscillator: its constants.
-        frequencies: cycles a step.
+        oscillator: omega, damping, alpha and integration step h.
+        frequencies: cycles per step, (frequencies,).
     """
     omega, damping, _, h = oscillator
     z = np.exp(2j * np.pi * frequencies)
@@ -48,5 +48,11 @@ def squared_response(oscillator: Oscillator, frequencies: np.ndarray) -> np.ndar
 
 
 def resonant_share(oscillator: Oscillator, frequencies: np.ndarray, power: np.ndarray) -> float:
-    """Return by how much the oscillator raises the power of the drive: sum |H|^2 S / |H(0)|^2, S summing to 1."""
+    """Return the factor by which the oscillator raises the power of the drive: sum |H|^2 S / |H(0)|^2, with sum S = 1.
+
+    Args:
+        oscillator: omega, damping, alpha and integration step.
+        frequencies: cycles per step, (frequencies,).
+        power: power S of the drive, (frequencies,).
+    """
     return float((squared_response(oscillator, frequencies) * power).sum() / power.sum())

@@ -1,4 +1,4 @@
-"""Experiment: do untrained dynamics make features more separable, step by step, than the same graph without them?"""
+"""Experiment: are the features of untrained dynamics more separable than those of the same graph without dynamics?"""
 
 from typing import TYPE_CHECKING
 
@@ -30,27 +30,29 @@ QUESTION = (
 )
 
 LONGEST = 2
-"""Probed up to this multiple of the cell's own timesteps."""
+"""Networks are probed up to this multiple of the timesteps of their cell."""
 
 NUM_TRAIN = 2048
-"""Most training examples of a probe, and most of either other part."""
+"""Largest number of examples of a probe on each split."""
 
 
 def with_timesteps(model: ModelParameters, timesteps: int) -> ModelParameters | None:
-    """Return the same units run for other timesteps: every constant in time units stays; None where T is not free.
+    """Return a model with the same units and other timesteps; None for models without free timesteps.
+
+    All constants keep their values in units of time.
 
     Args:
-        model: of a cell.
-        timesteps: T, from 1 on.
+        model: model parameters of a cell.
+        timesteps: number of timesteps T, at least 1.
     """
-    own = getattr(model, "timesteps", None)
-    if own is None:
+    model_timesteps = getattr(model, "timesteps", None)
+    if model_timesteps is None:
         return None
     if isinstance(model, LeakyCnnParameters):
         constants = {"leak_rate": model.resolved_leak_rate(), "dc_gain": model.resolved_dc_gain()}
         return model.model_copy(update={**constants, "constant_drive_gain": None, "timesteps": timesteps})
     if isinstance(model, HornParameters | HornCnnParameters):
-        oscillator = model.oscillator(own)
+        oscillator = model.oscillator(model_timesteps)
         constants = {"omega": oscillator.omega, "damping": oscillator.damping, "alpha": oscillator.alpha}
         cleared: dict[str, Value] = {
             "num_cycles": None,
@@ -65,44 +67,55 @@ def with_timesteps(model: ModelParameters, timesteps: int) -> ModelParameters | 
 
 
 def probe_accuracy(cell: Cell, seed: int, model: ModelParameters, splits: Splits) -> float:
-    """Return the test accuracy of a linear probe of the model's untrained features."""
+    """Return the test accuracy of a linear probe of the model's untrained features.
+
+    Args:
+        cell: gives the task.
+        seed: draws the weights.
+        model: model parameters of the network.
+        splits: the data.
+    """
     network = untrained(cell, seed, model)
     parts = [_thinned(split) for split in splits]
     hold_statistics_(network, parts[0].inputs)
     with torch.no_grad():
-        seen = [Part(features(network, part.inputs).numpy(), part.targets.numpy()) for part in parts]
-    return probe(*seen).accuracy
+        probed = [Part(features(network, part.inputs).numpy(), part.targets.numpy()) for part in parts]
+    return probe(*probed).accuracy
 
 
 def measure(study: Study) -> "xr.Dataset":
-    """Return probes over timesteps for every contender and seed, and the subject's lead over each control.
+    """Return the probes of all contenders and seeds over timesteps, and the lead of the first contender over others.
 
     Raises:
-        ConfigError: a regression, or no validation part to choose the probe's strength on.
+        ConfigError: the dataset is a regression, or it has no validation split, on which the penalty is chosen.
     """
     for contender in study.contenders:
         _check(contender.cell)
-    own = [getattr(contender.cell.model, "timesteps", None) for contender in study.contenders]
-    grid = _timesteps_grid([each for each in own if each is not None])
-    at_own, over_time = [], np.full((len(own), len(study.seeds), len(grid)), np.nan)
+    cell_timesteps = [getattr(contender.cell.model, "timesteps", None) for contender in study.contenders]
+    grid = _timesteps_grid([timesteps for timesteps in cell_timesteps if timesteps is not None])
+    at_cell_timesteps = []
+    over_time = np.full((len(study.contenders), len(study.seeds), len(grid)), np.nan)
     for row, contender in enumerate(study.contenders):
         splits = load(contender.cell.data, "cpu")
-        at_own.append(
+        at_cell_timesteps.append(
             [probe_accuracy(contender.cell, seed, contender.cell.model, splits) for seed in study.seeds]
         )
-        for place, timesteps in enumerate(grid):
+        for column, timesteps in enumerate(grid):
             model = with_timesteps(contender.cell.model, timesteps)
-            if model is not None and timesteps <= LONGEST * (own[row] or 0):
-                over_time[row, :, place] = [
+            if model is not None and timesteps <= LONGEST * (cell_timesteps[row] or 0):
+                over_time[row, :, column] = [
                     probe_accuracy(contender.cell, seed, model, splits) for seed in study.seeds
                 ]
-    accuracy = np.array(at_own)
+    accuracy = np.array(at_cell_timesteps)
     leads = {
         f"{study.contenders[0].label} over {contender.label}": paired_difference(accuracy[0], accuracy[row])
         for row, contender in enumerate(study.contenders)
         if row and contender.cell.data == study.contenders[0].cell.data
     }
-    gains = [_gain_over_time(study, row, own[row], over_time[row], grid) for row in range(len(own))]
+    gains = [
+        _gain_over_time(study, row, timesteps, over_time[row], grid)
+        for row, timesteps in enumerate(cell_timesteps)
+    ]
     variables = {
         "probe_accuracy": variable(
             ("contender", "seed"), accuracy, "linear probe's test accuracy, own timesteps"
@@ -140,25 +153,25 @@ def _check(cell: Cell) -> None:
 
 
 def _thinned(split: Split) -> Split:
-    """Return at most so many examples, evenly spaced."""
+    """Return at most NUM_TRAIN examples, evenly spaced."""
     every = max(1, -(-len(split.targets) // NUM_TRAIN))
     return Split(split.inputs[::every], split.targets[::every])
 
 
-def _timesteps_grid(own: list[int]) -> list[int]:
-    """Return T = 1, 2, 4, ... up to twice the longest, and every cell's own."""
-    longest = LONGEST * max(own, default=0)
+def _timesteps_grid(cell_timesteps: list[int]) -> list[int]:
+    """Return T = 1, 2, 4, ... up to twice the largest T of a cell, and the T of every cell."""
+    longest = LONGEST * max(cell_timesteps, default=0)
     doubling = [2**power for power in range(longest.bit_length()) if 2**power <= longest]
-    return sorted({*doubling, *own})
+    return sorted({*doubling, *cell_timesteps})
 
 
 def _gain_over_time(
-    study: Study, row: int, own: int | None, over_time: np.ndarray, grid: list[int]
+    study: Study, row: int, timesteps: int | None, over_time: np.ndarray, grid: list[int]
 ) -> Effect:
-    if own is None or with_timesteps(study.contenders[row].cell.model, 1) is None:
+    if timesteps is None or with_timesteps(study.contenders[row].cell.model, 1) is None:
         nothing = np.full(len(study.seeds), np.nan)
         return paired_difference(nothing, nothing)
-    return paired_difference(over_time[:, grid.index(own)], over_time[:, grid.index(1)])
+    return paired_difference(over_time[:, grid.index(timesteps)], over_time[:, grid.index(1)])
 
 
 def _sentence(study: Study, leads: dict[str, Effect], gain: Effect) -> str:

@@ -1,4 +1,4 @@
-"""What training showed of each contender, from results.nc: steps to the target and the final metric, by seed."""
+"""Training results of the contenders from results.nc: steps to the target and final metric of every seed."""
 
 from typing import TYPE_CHECKING
 
@@ -18,16 +18,16 @@ TARGET = 0.9
 """Share of the baseline's gain over chance."""
 
 BASELINE = "cnn"
-"""Arm whose median final metric is the gain's end; a sweep without it takes its best contender."""
+"""Arm whose median final metric defines the gain. A sweep without this arm uses its best arm."""
 
 
 def outcomes(study: Study) -> "xr.Dataset":
     """Return `steps_to_target`, `resolution`, `target_reached` and `final_metric` over (contender, seed).
 
-    The target is chance + 0.9 (A - chance), A the median final validation metric of the arm `cnn` (or of the best
-    arm). Arms are compared, so that all contenders of a dataset have one budget, in steps (see
-    `hornlib.statistics.common_budget`): a run that misses the target or diverges counts with it, and arms that train
-    for fewer steps do not look faster. NaN where there is no run.
+    The target is chance + 0.9 (A - chance), where A is the median final validation metric of the arm `cnn` (or of the
+    best arm). All contenders of a dataset have one budget, in steps (see `hornlib.statistics.common_budget`). A run
+    that misses the target or diverges counts with this budget, so that arms that train for fewer steps do not look
+    faster. NaN where there is no run.
 
     Raises:
         ResultsError: the study has no results.
@@ -37,10 +37,9 @@ def outcomes(study: Study) -> "xr.Dataset":
     runs = contenders(needs_results(study))
     times = _times(runs)
     final = final_with_chance(runs["final_test_metric"], runs["diverged_at_step"], runs["chance_level"])
-    found = {**times, "final_metric": final}
-    known = times["steps_to_target"].notnull()
-    names = [contender.cell.name for contender in study.contenders]
-    return _by_contender({key: values.where(known) for key, values in found.items()}, runs, names, study)
+    is_measured = times["steps_to_target"].notnull()
+    values = {name: array.where(is_measured) for name, array in {**times, "final_metric": final}.items()}
+    return _by_contender(values, runs, [contender.cell.name for contender in study.contenders], study)
 
 
 def _times(runs: "xr.Dataset") -> "dict[str, xr.DataArray]":
@@ -57,8 +56,9 @@ def _times(runs: "xr.Dataset") -> "dict[str, xr.DataArray]":
     values = {name: np.full(shape, np.nan) for name in ("steps_to_target", "resolution", "target_reached")}
     for dataset in dict.fromkeys(runs["dataset"].values.tolist()):
         members = np.flatnonzero(runs["dataset"].values == dataset)
-        own = runs.isel(contender=members)
-        side = within_common_budget(own, references_of(own, reference, BASELINE), settings, ("step",))
+        dataset_runs = runs.isel(contender=members)
+        references = references_of(dataset_runs, reference, BASELINE)
+        side = within_common_budget(dataset_runs, references, settings, ("step",))
         if side is not None:
             for name, numbers in zip(values, (side.restricted, side.resolution, side.arrived), strict=True):
                 values[name][members] = numbers[:, 0, 0]
@@ -66,25 +66,25 @@ def _times(runs: "xr.Dataset") -> "dict[str, xr.DataArray]":
 
 
 def _by_contender(
-    found: "dict[str, xr.DataArray]", runs: "xr.Dataset", names: list[str], study: Study
+    arrays: "dict[str, xr.DataArray]", runs: "xr.Dataset", names: list[str], study: Study
 ) -> "xr.Dataset":
-    """Put the results' cells and seeds into the study's order; NaN for what the results do not have."""
+    """Return the arrays with cells and seeds in the order of the study; NaN for missing runs."""
     import xarray as xr
 
     rows = {name: row for row, name in enumerate(runs["cell_name"].values.tolist())}
     seeds = {seed: column for column, seed in enumerate(runs["seed"].values.tolist())}
-    place = [(rows.get(name), seeds.get(seed)) for name in names for seed in study.seeds]
+    indices = [(rows.get(name), seeds.get(seed)) for name in names for seed in study.seeds]
     shape = (len(names), len(study.seeds))
     gathered = {}
-    for key, values in found.items():
+    for key, values in arrays.items():
         table = values.transpose("contender", "seed").values
-        numbers = [np.nan if row is None or column is None else table[row, column] for row, column in place]
+        numbers = [np.nan if row is None or column is None else table[row, column] for row, column in indices]
         gathered[key] = (("contender", "seed"), np.reshape(numbers, shape))
     return xr.Dataset(gathered, {"contender": names, "seed": list(study.seeds)})
 
 
 def _reference(runs: "xr.Dataset") -> "xr.DataArray":
-    """Return A by dataset: of the baseline, and where a dataset has none, of its best arm."""
+    """Return A for each dataset: that of the baseline, or that of the best arm where there is no baseline."""
     import xarray as xr
 
     from hornlib.statistics.restricted_mean import baseline_metric
@@ -98,27 +98,27 @@ def _reference(runs: "xr.Dataset") -> "xr.DataArray":
     return reference.fillna(best)
 
 
-def outcome_variables(found: "xr.Dataset") -> dict[str, Entry]:
-    """Return the outcomes as variables of an experiment's Dataset."""
+def outcome_variables(reached: "xr.Dataset") -> dict[str, Entry]:
+    """Return the results of `outcomes` as variables of an experiment's Dataset."""
     dims = ("contender", "seed")
     estimator = "90 % of the baseline's gain, confirmed over two evaluations; a miss counts with the budget of all arms"
     return {
         "steps_to_target": variable(
-            dims, found["steps_to_target"], "training steps to the target", estimator=estimator
+            dims, reached["steps_to_target"], "training steps to the target", estimator=estimator
         ),
         "resolution": variable(
-            dims, found["resolution"], "length of the evaluation interval in which the target was reached"
+            dims, reached["resolution"], "length of the evaluation interval in which the target was reached"
         ),
-        "target_reached": variable(dims, found["target_reached"], "whether the target was reached"),
-        "final_metric": variable(dims, found["final_metric"], "final test metric"),
+        "target_reached": variable(dims, reached["target_reached"], "whether the target was reached"),
+        "final_metric": variable(dims, reached["final_metric"], "final test metric"),
     }
 
 
-def typical_steps(found: "xr.Dataset") -> np.ndarray:
-    """Return each contender's geometric mean of steps to the target over its runs; NaN where it has none."""
+def typical_steps(reached: "xr.Dataset") -> np.ndarray:
+    """Return the geometric mean of steps to the target over runs, (contenders,); NaN for contenders without runs."""
     import xarray as xr
 
-    logarithms: xr.DataArray = xr.apply_ufunc(np.log, found["steps_to_target"])
+    logarithms: xr.DataArray = xr.apply_ufunc(np.log, reached["steps_to_target"])
     return np.exp(logarithms.mean("seed").values)
 
 

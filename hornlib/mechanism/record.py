@@ -1,4 +1,4 @@
-"""One experiment's Dataset: variables with units and names, provenance, and the sentence that it ends in."""
+"""The Dataset of an experiment: variables with units and long names, and the sentence that sums it up."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,19 +22,39 @@ Entry = tuple[Any, Any, dict[str, str]]
 def variable(
     dims: str | Sequence[str], values: Any, long_name: str, units: str = "1", **attributes: str
 ) -> Entry:
-    """Return what `xarray.Dataset` takes: dimensions, numbers, and attributes with units and long name."""
+    """Return dimensions, numbers and attributes as `xarray.Dataset` takes them.
+
+    Args:
+        dims: names of the dimensions.
+        values: the numbers, an array with these dimensions.
+        long_name, units: attributes of the variable.
+        attributes: further attributes, e.g. estimator.
+    """
     return dims, np.asarray(values), {"units": units, "long_name": long_name, **attributes}
 
 
 def axis(name: str, values: Any, long_name: str, units: str = "1") -> dict[str, Entry]:
-    """Return a dimension's coordinate."""
+    """Return the coordinate of a dimension.
+
+    Args:
+        name: name of the dimension.
+        values: values along it.
+        long_name, units: attributes of the coordinate.
+    """
     return {name: variable(name, values, long_name, units)}
 
 
 def effect_variables(
     name: str, dims: Sequence[str], effects: Sequence[Effect], long_name: str, estimator: str
 ) -> dict[str, Entry]:
-    """Return the estimates of one effect, their bounds (dimension `bound`) and how many pairs made each."""
+    """Return variables with the estimates of one effect, their bounds (dimension `bound`) and numbers of pairs.
+
+    Args:
+        name: name of the variable. The bounds are `<name>_bound` and the numbers of pairs `num_<name>`.
+        dims: dimensions of the estimates.
+        effects: estimates with intervals, in the order of the dimensions.
+        long_name, estimator: attributes of the variables.
+    """
     bounds = np.array([effect[1:3] for effect in effects], float).reshape(len(effects), 2)
     estimates = np.array([effect.estimate for effect in effects], float)
     interval = "two-sided, 95 %"
@@ -53,11 +73,11 @@ def finished(
     """Return the Dataset of an experiment.
 
     Args:
-        experiment: its name.
-        question: what it asks, and what answer would refute which explanation.
-        study: what it looked at.
-        variables: its numbers.
-        sentence: what it found: an effect size with its interval, or that nothing was distinguished.
+        experiment: name of the experiment.
+        question: what it asks, and which answer would refute which explanation.
+        study: sweep and seeds.
+        variables: the numbers.
+        sentence: the result: an effect size with its interval, or that nothing was distinguished.
         axes: coordinates.
     """
     import xarray as xr
@@ -77,7 +97,11 @@ def finished(
 
 
 def write(ds: "xr.Dataset", path: Path) -> Path:
-    """Write the Dataset whole or not at all, and return its path.
+    """Write the Dataset, completely or not at all, and return its path.
+
+    Args:
+        ds: Dataset of an experiment.
+        path: the netCDF file.
 
     Raises:
         ResultsError: the folder is full or cannot be written.
@@ -90,6 +114,6 @@ def open_experiment(path: str | Path) -> "xr.Dataset":
     """Read an experiment's Dataset into memory.
 
     Raises:
-        ResultsError: it is not there, damaged, or of another schema.
+        ResultsError: the file does not exist, is damaged, or has another schema.
     """
     return load_dataset(Path(path), EXPERIMENT_FILE)

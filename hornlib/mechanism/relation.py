@@ -1,4 +1,4 @@
-"""How what is measured before training goes with the speed that follows: rank correlations over contenders."""
+"""Rank correlations, over contenders, of sizes measured before training and steps to the target."""
 
 from collections.abc import Mapping
 
@@ -15,16 +15,16 @@ __all__ = ["relation"]
 def relation(
     study: Study, measured: Mapping[str, np.ndarray], dimension: str, what: str
 ) -> tuple[dict[str, Entry], list[Effect]]:
-    """Correlate measured sizes with steps to the target over contenders.
+    """Correlate measured sizes with steps to the target, over contenders.
 
     Args:
-        study: with results.
-        measured: by name, positive numbers (contender, seed); of the seeds the geometric mean counts.
-        dimension: what the names are, e.g. quantity.
-        what: the sizes in words.
+        study: contenders and their results.
+        measured: name -> positive numbers (contenders, seeds). Their geometric mean over seeds is correlated.
+        dimension: name of the dimension of the names, e.g. quantity.
+        what: description of the sizes.
 
     Returns:
-        What training showed and `relation` over the dimension, as variables of an experiment; and its effects.
+        Variables of the experiment's Dataset (training results, and `relation` over the dimension), and the effects.
 
     Raises:
         ResultsError: the study has no results.

@@ -41,7 +41,7 @@ def measure(study: Study) -> "xr.Dataset":
             f"sweep {study.sweep!r} has no cells beside one of num_cycles 1 that differ in num_cycles alone; "
             "write `num_cycles: [0.5, 1, 2]`"
         )
-    found = contrasted(study, pairs)
+    contrast = contrasted(study, pairs)
     spectra = [input_power(contender.cell) for contender in study.contenders]
     frequencies = spectra[0][0]
     resonance = [_resonance(contender) for contender in study.contenders]
@@ -49,8 +49,8 @@ def measure(study: Study) -> "xr.Dataset":
         _share(contender, *spectrum) for contender, spectrum in zip(study.contenders, spectra, strict=True)
     ]
     arms = _arms(study)
-    relations = [_relation(rows, np.array(shares), found) for rows in arms.values()]
-    variables = found.variables | {
+    relations = [_relation(rows, np.array(shares), contrast) for rows in arms.values()]
+    variables = contrast.variables | {
         "input_power": variable(
             ("contender", "frequency"), [power for _, power in spectra], "share of the drive's power"
         ),
@@ -67,11 +67,11 @@ def measure(study: Study) -> "xr.Dataset":
         ),
     }
     axes = {
-        **found.axes,
+        **contrast.axes,
         **axis("frequency", frequencies, "frequency", units="cycle / step"),
         **axis("arm_of_sweep", list(arms), "arm of the sweep"),
     }
-    sentence = _sentence(study, arms, relations, found)
+    sentence = _sentence(study, arms, relations, contrast)
     return finished("resonance", QUESTION, study, variables, sentence, **axes)
 
 
@@ -80,7 +80,7 @@ def _is_one_cycle(contender: Contender) -> bool:
 
 
 def _arms(study: Study) -> dict[str, list[int]]:
-    """Return the places of each arm's contenders."""
+    """Return the indices of the contenders of each arm."""
     arms: dict[str, list[int]] = {}
     for row, contender in enumerate(study.contenders):
         arms.setdefault(contender.arm, []).append(row)
@@ -88,7 +88,10 @@ def _arms(study: Study) -> dict[str, list[int]]:
 
 
 def _resonance(contender: Contender) -> float:
-    """Return theta / (2 pi), theta = 2 asin(omega h / 2) the undamped step's angle; NaN without oscillators."""
+    """Return the resonance frequency theta / (2 pi), cycles per step; NaN for models without oscillators.
+
+    theta = 2 asin(omega h / 2) is the angle of one undamped step.
+    """
     model, task = contender.cell.model, contender.cell.task()
     if not isinstance(model, OscillatorParameters):
         return math.nan
@@ -105,11 +108,11 @@ def _share(contender: Contender, frequencies: np.ndarray, power: np.ndarray) -> 
     return resonant_share(model.oscillator(timesteps), frequencies, power)
 
 
-def _relation(rows: list[int], shares: np.ndarray, found: Contrast) -> Effect:
-    return rank_correlation(shares[rows], typical_steps(found.reached)[rows])
+def _relation(rows: list[int], shares: np.ndarray, contrast: Contrast) -> Effect:
+    return rank_correlation(shares[rows], typical_steps(contrast.reached)[rows])
 
 
-def _sentence(study: Study, arms: dict[str, list[int]], relations: list[Effect], found: Contrast) -> str:
+def _sentence(study: Study, arms: dict[str, list[int]], relations: list[Effect], contrast: Contrast) -> str:
     parts = []
     for (arm, rows), effect in zip(arms.items(), relations, strict=True):
         if not study.contenders[rows[0]].cell.task().is_sequence:
@@ -124,4 +127,4 @@ def _sentence(study: Study, arms: dict[str, list[int]], relations: list[Effect],
     relation = (
         f"Rank correlation of the resonant share of the input with steps to the target. {'; '.join(parts)}."
     )
-    return f"{relation} {found.sentence('faster than at one cycle', 'slower than at one cycle')}"
+    return f"{relation} {contrast.sentence('faster than at one cycle', 'slower than at one cycle')}"

@@ -1,13 +1,13 @@
-"""A linear probe: ridge regression on given features, its strength chosen on validation examples."""
+"""A linear probe: ridge regression on fixed features, with a penalty that is chosen on validation examples."""
 
 from typing import NamedTuple
 
 import numpy as np
 
-__all__ = ["STRENGTHS", "Part", "Probe", "probe", "ridge_weights"]
+__all__ = ["STRENGTHS", "Part", "RidgeFit", "probe", "ridge_weights"]
 
 STRENGTHS = np.logspace(-4, 4, 17)
-"""lambda / n, tried in this order; of equal ones the largest is kept."""
+"""Values of lambda / n that are tried. Of equally good ones the largest is chosen."""
 
 
 class Part(NamedTuple):
@@ -17,8 +17,8 @@ class Part(NamedTuple):
     classes: np.ndarray
 
 
-class Probe(NamedTuple):
-    """What the probe reads: accuracy on the test examples, and the strength that was chosen."""
+class RidgeFit(NamedTuple):
+    """Accuracy of the probe on the test examples, and the chosen penalty lambda / n."""
 
     accuracy: float
     strength: float
@@ -27,12 +27,12 @@ class Probe(NamedTuple):
 def ridge_weights(features: np.ndarray, targets: np.ndarray, penalties: np.ndarray) -> np.ndarray:
     """Return argmin_W |X W - Y|^2 + p |W|^2 for each penalty p, (penalties, features, outputs).
 
-    W = V diag(s / (s^2 + p)) U' Y, by the singular values of X once for all.
+    W = V diag(s / (s^2 + p)) U' Y, from one singular value decomposition X = U diag(s) V'.
 
     Args:
         features: X, centred, (examples, features).
         targets: Y, centred, (examples, outputs).
-        penalties: p > 0.
+        penalties: values of p > 0, (penalties,).
     """
     left, singular, right = np.linalg.svd(features, full_matrices=False)
     shrunk = singular / (singular**2 + penalties[:, None])
@@ -40,10 +40,13 @@ def ridge_weights(features: np.ndarray, targets: np.ndarray, penalties: np.ndarr
     return weights
 
 
-def probe(train: Part, validation: Part, test: Part) -> Probe:
+def probe(train: Part, validation: Part, test: Part) -> RidgeFit:
     """Fit one-hot targets on standardised features, choose lambda by validation accuracy, and test.
 
-    Features are standardised by the training part, so that their scale, an arm's gain, has no influence.
+    Features are standardised with mean and deviation of the training split, so that their scale has no influence.
+
+    Args:
+        train, validation, test: features and classes of the three splits.
     """
     mean, deviation = train.features.mean(0), train.features.std(0)
     deviation = np.where(deviation > 1e-12 * np.abs(mean).max(initial=1e-300), deviation, 1.0)
@@ -53,7 +56,7 @@ def probe(train: Part, validation: Part, test: Part) -> Probe:
     weights = ridge_weights(scaled[0], labels - centre, STRENGTHS * len(train.classes))
     scores = [_accuracy(scaled[1] @ one + centre, validation.classes) for one in weights]
     chosen = int(np.flatnonzero(np.array(scores) >= max(scores)).max())
-    return Probe(_accuracy(scaled[2] @ weights[chosen] + centre, test.classes), float(STRENGTHS[chosen]))
+    return RidgeFit(_accuracy(scaled[2] @ weights[chosen] + centre, test.classes), float(STRENGTHS[chosen]))
 
 
 def _accuracy(outputs: np.ndarray, classes: np.ndarray) -> float:

@@ -30,13 +30,13 @@ QUANTITIES = ("logit_deviation", "gradient_norm")
 
 
 class Scale(NamedTuple):
-    """Sizes at the first step of one network.
+    """Sizes in one network at its first step.
 
     Attributes:
-        logit_deviation: standard deviation over examples, averaged (root mean square) over outputs.
-        feature_deviation: the same of what reaches the read-out, before its normalisation.
-        gradient_norm: Euclidean norm of the loss's gradient.
-        by_layer: the same, layer by layer.
+        logit_deviation: standard deviation of the logits over examples; root mean square over outputs.
+        feature_deviation: the same for the inputs of the read-out, before its normalisation.
+        gradient_norm: Euclidean norm of the gradient of the loss.
+        by_layer: layer -> norm of the gradient by its weights.
     """
 
     logit_deviation: float
@@ -46,7 +46,13 @@ class Scale(NamedTuple):
 
 
 def scale_at_start(contender: Contender, seed: int, readout_norm: str) -> Scale:
-    """Measure a contender on its seed's first batch, in training mode, with this read-out."""
+    """Measure an untrained network on the first batch of its seed, in training mode.
+
+    Args:
+        contender: gives the cell.
+        seed: draws weights and batch.
+        readout_norm: normalisation before the read-out, none or batch.
+    """
     cell = contender.cell
     batch = first_batch(cell, seed, load(cell.data, "cpu").train)
     model = cell.model.model_copy(update={"readout_norm": readout_norm})
@@ -65,15 +71,15 @@ def scale_at_start(contender: Contender, seed: int, readout_norm: str) -> Scale:
 
 def measure(study: Study) -> "xr.Dataset":
     """Return logit and gradient sizes of every contender, seed and read-out, and their relation to early speed."""
-    found = {
+    scale_of = {
         (contender.label, norm, seed): scale_at_start(contender, seed, norm)
         for contender in study.contenders
         for norm in NORMS
         for seed in study.seeds
     }
-    layers = list(dict.fromkeys(layer for scale in found.values() for layer in scale.by_layer))
+    layers = list(dict.fromkeys(layer for scale in scale_of.values() for layer in scale.by_layer))
     shape = (len(study.contenders), len(NORMS), len(study.seeds))
-    scales = list(found.values())
+    scales = list(scale_of.values())
     numbers = {
         name: np.reshape([getattr(scale, name) for scale in scales], shape)
         for name in (*QUANTITIES, "feature_deviation")
@@ -92,8 +98,8 @@ def measure(study: Study) -> "xr.Dataset":
     }
     sentences = [_spread_sentence(study, numbers["logit_deviation"])]
     if study.results is not None:
-        known, sentence = _relation(study, numbers)
-        variables |= known
+        related, sentence = _relation(study, numbers)
+        variables |= related
         sentences.append(sentence)
     axes = {
         **contender_coordinates(study.contenders),
@@ -114,9 +120,9 @@ def _own_norms(study: Study) -> list[str]:
 
 
 def _relation(study: Study, numbers: dict[str, np.ndarray]) -> tuple[dict[str, Entry], str]:
-    """Correlate sizes with steps to the target over contenders, each with the read-out that it was trained with."""
-    own = [NORMS.index(norm) for norm in _own_norms(study)]
-    sizes = {name: numbers[name][np.arange(len(own)), own] for name in QUANTITIES}
+    """Correlate sizes with steps to the target, each contender with the read-out that it was trained with."""
+    norms = [NORMS.index(norm) for norm in _own_norms(study)]
+    sizes = {name: numbers[name][np.arange(len(norms)), norms] for name in QUANTITIES}
     variables, effects = relation(study, sizes, "quantity", "size at the first step")
     parts = [
         f"{name.replace('_', ' ')} {said(effect, 'contenders')}"
@@ -136,7 +142,7 @@ def _verdict(effects: list[Effect]) -> str:
 
 
 def _spread_sentence(study: Study, deviations: np.ndarray) -> str:
-    """Say how far the arms lie apart with either read-out; the two extremes are chosen on these very numbers."""
+    """Return the ratio of the two most different contenders for each read-out. The same numbers choose the two."""
     parts = []
     for norm, values in zip(("raw", "normalised"), deviations.swapaxes(0, 1), strict=True):
         centres = np.log(values).mean(1)

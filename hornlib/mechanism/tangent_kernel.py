@@ -1,4 +1,4 @@
-"""Experiment: does the tangent kernel at initialisation predict which arm learns early, and from what in it?"""
+"""Experiment: does the tangent kernel at initialisation predict which arm learns early, by its size or its shape?"""
 
 import math
 from typing import TYPE_CHECKING, NamedTuple
@@ -27,25 +27,26 @@ QUESTION = (
 
 NUM_INPUTS = 128
 REMAINING = 0.1
-"""Share of the squared residual at which kernel gradient flow counts as done."""
+"""Share of the squared residual at which kernel gradient flow counts as finished."""
 
 LATEST = 1e30
-"""Stands for a predicted time that never comes, so that it has the last rank."""
+"""Replaces an infinite predicted time, which then has the last rank."""
 
 PREDICTIONS = ("flow_time", "shape_time")
 
 
 class KernelSummary(NamedTuple):
-    """A kernel in figures.
+    """Numbers that describe a kernel.
 
     Attributes:
         eigenvalues: descending, (inputs,).
-        effective_rank: exp of the entropy of the eigenvalues' shares: from 1 to the number of inputs.
+        effective_rank: exp of the entropy of the shares of the eigenvalues, from 1 to the number of inputs.
         condition: largest over smallest eigenvalue.
         alignment: centred kernel-target alignment, from 0 to 1.
-        flow_time: t at which gradient flow on the squared loss, r' = -K r / n from r = the centred labels, has
-            reduced |r|^2 to a tenth.
-        shape_time: the same of K divided by its mean eigenvalue: what an optimiser that rescales gradients leaves.
+        flow_time: time at which gradient flow on the squared loss, r' = -K r / n with the centred labels as first r,
+            has reduced |r|^2 to a tenth.
+        shape_time: the same for K divided by its mean eigenvalue. An optimiser that rescales gradients removes the
+            size of K and leaves this.
     """
 
     eigenvalues: np.ndarray
@@ -59,18 +60,19 @@ class KernelSummary(NamedTuple):
 def tangent_kernel(network: nn.Module, inputs: Tensor) -> Tensor:
     """Return the trace form (1/K) sum_k <d f_k(x_i)/d w, d f_k(x_j)/d w>, (inputs, inputs).
 
-    Batch norm is held at the statistics of this very batch, so that f is a function of one input at a time; what the
-    weights do to these statistics is left out (with it, the Jacobian would cost as many passes as there are inputs).
+    Batch norm uses fixed statistics, those of this batch, so that f is a function of one input at a time. The
+    derivative of the statistics by the weights is left out; with it, the Jacobian would need one pass for each input.
 
     Args:
-        network: its floating-point type is the kernel's; float64 keeps small eigenvalues. Left in evaluation mode.
+        network: its floating-point type is that of the kernel; float64 keeps small eigenvalues. It is left in
+            evaluation mode.
         inputs: (inputs, ...), of the same type.
 
     Reference:
-        Jacot, Gabriel and Hongler, Neural tangent kernel, NeurIPS 2018, section 4; of finite width.
+        Jacot, Gabriel and Hongler, Neural tangent kernel, NeurIPS 2018, section 4, for a network of finite width.
     """
     hold_statistics_(network, inputs)
-    own = {
+    weights_by_input = {
         name: tensor.detach().expand(len(inputs), *tensor.shape).requires_grad_()
         for name, tensor in network.named_parameters()
         if tensor.requires_grad
@@ -80,22 +82,22 @@ def tangent_kernel(network: nn.Module, inputs: Tensor) -> Tensor:
         logits: Tensor = torch.func.functional_call(network, weights, (one.unsqueeze(0),))
         return logits.squeeze(0)
 
-    # every input is a lane with weights of its own, so that one backward pass gives the gradients of all
-    by_output = torch.vmap(outputs)(own, inputs).unbind(1)
+    # every input has a copy of the weights, so that one backward pass gives the gradients for all inputs
+    by_output = torch.vmap(outputs)(weights_by_input, inputs).unbind(1)
     kernel = inputs.new_zeros(len(inputs), len(inputs))
     for logit in by_output:
-        rows = torch.autograd.grad(logit.sum(), list(own.values()), retain_graph=True)
+        rows = torch.autograd.grad(logit.sum(), list(weights_by_input.values()), retain_graph=True)
         jacobian = torch.cat([row.flatten(1) for row in rows], 1)
         kernel.addmm_(jacobian, jacobian.mT, alpha=1 / len(by_output))
     return kernel
 
 
 def summary(kernel: np.ndarray, targets: np.ndarray) -> KernelSummary:
-    """Return what is read off a kernel.
+    """Return the numbers that describe a kernel.
 
     Args:
         kernel: symmetric and positive semi-definite, (inputs, inputs).
-        targets: one row an input: classes one by one, or regressed numbers, (inputs, outputs).
+        targets: one-hot classes, or regressed numbers, (inputs, outputs).
 
     Reference:
         Effective rank: Roy and Vetterli, EUSIPCO 2007. Alignment: Cortes, Mohri and Rostamizadeh, JMLR 13, 2012.
@@ -121,8 +123,10 @@ def summary(kernel: np.ndarray, targets: np.ndarray) -> KernelSummary:
 
 
 def measure(study: Study) -> "xr.Dataset":
-    """Return every contender's kernels, and how their predictions of speed agree with what training showed."""
-    found = [[_summary_of(contender.cell, seed) for seed in study.seeds] for contender in study.contenders]
+    """Return the kernels of all contenders, and the correlation of their predicted times with steps to the target."""
+    summaries = [
+        [_summary_of(contender.cell, seed) for seed in study.seeds] for contender in study.contenders
+    ]
     dims = ("contender", "seed")
     names = {
         "effective_rank": "effective rank of the tangent kernel",
@@ -132,13 +136,13 @@ def measure(study: Study) -> "xr.Dataset":
         "shape_time": "the same with the kernel's mean eigenvalue at 1",
     }
     variables: dict[str, Entry] = {
-        name: variable(dims, [[getattr(one, name) for one in row] for row in found], long_name)
+        name: variable(dims, [[getattr(kernel, name) for kernel in row] for row in summaries], long_name)
         for name, long_name in names.items()
     }
-    spectra = np.full((len(found), len(study.seeds), NUM_INPUTS), np.nan)
-    for row, of_row in enumerate(found):
-        for column, one in enumerate(of_row):
-            spectra[row, column, : len(one.eigenvalues)] = one.eigenvalues
+    spectra = np.full((len(summaries), len(study.seeds), NUM_INPUTS), np.nan)
+    for row, kernels in enumerate(summaries):
+        for column, kernel in enumerate(kernels):
+            spectra[row, column, : len(kernel.eigenvalues)] = kernel.eigenvalues
     variables["eigenvalue"] = variable((*dims, "order"), spectra, "eigenvalues, descending")
     axes = {
         **contender_coordinates(study.contenders),
@@ -147,9 +151,9 @@ def measure(study: Study) -> "xr.Dataset":
     }
     sentence = _range_sentence(study, variables["alignment"][1])
     if study.results is not None:
-        known, told = _relation(study, variables)
-        variables |= known
-        sentence = f"{sentence} {told}"
+        related, relation_sentence = _relation(study, variables)
+        variables |= related
+        sentence = f"{sentence} {relation_sentence}"
     return finished("tangent_kernel", QUESTION, study, variables, sentence, **axes)
 
 
@@ -168,7 +172,7 @@ def _target_rows(cell: Cell, batch: Split) -> np.ndarray:
 
 
 def _decay_time(rates: np.ndarray, energy: np.ndarray) -> float:
-    """Return t with sum_i energy_i exp(-2 rate_i t) = a tenth of the total; infinite where it never comes to that."""
+    """Return t with sum_i energy_i exp(-2 rate_i t) = a tenth of the total; infinite if there is no such t."""
     from scipy.optimize import brentq
 
     def excess(logarithm: float) -> float:
@@ -186,7 +190,7 @@ def _decay_time(rates: np.ndarray, energy: np.ndarray) -> float:
 
 def _relation(study: Study, variables: dict[str, Entry]) -> tuple[dict[str, Entry], str]:
     times = {name: np.minimum(variables[name][1], LATEST) for name in PREDICTIONS}
-    known, (size, shape) = relation(study, times, "prediction", "predicted time")
+    related, (size, shape) = relation(study, times, "prediction", "predicted time")
     parts = f"{said(size, 'contenders')} for the whole kernel, {said(shape, 'contenders')} for its shape"
     if size.low > 0 or shape.low > 0:
         verdict = "longer predicted times go with slower learning, as the kernel would have it"
@@ -194,7 +198,7 @@ def _relation(study: Study, variables: dict[str, Entry]) -> tuple[dict[str, Entr
         verdict = "longer predicted times go with faster learning, against the kernel as the cause"
     else:
         verdict = "no relation is distinguished, so the kernel is neither shown nor ruled out"
-    return known, f"Rank correlation of predicted time with steps to the target: {parts}; {verdict}."
+    return related, f"Rank correlation of predicted time with steps to the target: {parts}; {verdict}."
 
 
 def _range_sentence(study: Study, alignment: np.ndarray) -> str:

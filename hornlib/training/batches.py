@@ -1,4 +1,4 @@
-"""The batches of every run of a chunk; each visits the data in its own seed's order."""
+"""Batches of every run of a chunk. Each run visits the data in the order of its own seed."""
 
 from collections.abc import Callable, Iterator, Sequence
 
@@ -14,10 +14,10 @@ __all__ = ["Batches"]
 
 
 class Batches:
-    """Batches of the training steps, and further passes over the data for structures that look at gradients.
+    """Batches of the training steps, and further batches for structures that look at gradients.
 
     Args:
-        chunk: whose runs they are.
+        chunk: the runs.
         train: the training examples, on the chunk's device.
     """
 
@@ -27,7 +27,12 @@ class Batches:
         self.places: dict[tuple[int, ...], Tensor] = {}
 
     def at(self, step: int, rows: Sequence[int]) -> tuple[Tensor, Tensor]:
-        """Return inputs (lanes, batch, ...) and targets of a training step of these rows, counted from 0."""
+        """Return inputs (lanes, batch, ...) and targets (lanes, batch, ...) of a training step.
+
+        Args:
+            step: index of the step, 0 for the first.
+            rows: rows of the chunk that are wanted, one lane for each.
+        """
         training, num_train = self.chunk.cell.training, self.chunk.cell.data.num_train
         if training.batch_size >= num_train and self.chunk.cell.data.augmentation == "none":
             inputs, targets = self.train  # the mean over all examples has no order
@@ -41,15 +46,20 @@ class Batches:
         return self._taken(self.orders[:, chosen], self.draws, rows)
 
     def further(self, step: int, rows: Sequence[int], number: int | None) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield so many batches, at most an epoch of them, that are no training step's, for use after `step`.
+        """Yield inputs (lanes, batch, ...) and targets of batches that belong to no training step.
 
-        The last batch of an epoch is left out if it is smaller than the others, so that a mean over batches is one
+        The last batch of an epoch is skipped if it is smaller than the others, so that a mean over batches is a mean
         over examples.
+
+        Args:
+            step: training steps done. Each step has different batches.
+            rows: rows of the chunk that are wanted, one lane for each.
+            number: number of batches; None, or more than an epoch has: one epoch.
         """
         data, training = self.chunk.cell.data, self.chunk.cell.training
         size = min(training.batch_size, data.num_train)
         whole = data.num_train // size
-        epoch = -1 - step  # no epoch of the training has this number
+        epoch = -1 - step  # a number that no epoch of the training has
         orders, draws = self._stacked(epoch_order, epoch), self._draws(epoch)
         for batch in range(whole if number is None else min(number, whole)):
             yield self._taken(orders[:, batch * size : (batch + 1) * size], draws, rows)
@@ -63,7 +73,7 @@ class Batches:
         return inputs, targets
 
     def _on_device(self, rows: Sequence[int], device: torch.device) -> Tensor:
-        """Return the rows as an index, copied to the device once: a copy at every step would be waited for."""
+        """Return the rows as an index on the device. It is cached, because each copy waits for the device."""
         if tuple(rows) not in self.places:
             self.places[tuple(rows)] = torch.tensor(list(rows), device=device)
         return self.places[tuple(rows)]

@@ -1,4 +1,4 @@
-"""Checkpoints that survive: saved atomically, verified by checksum, loaded without running anything in them."""
+"""Checkpoints: saved atomically, verified by a checksum, and loaded without running code from them."""
 
 import hashlib
 import io
@@ -18,16 +18,16 @@ _HEADER_LENGTH = len(b"hornlib checkpoint 2 sha256 \n") + 64
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
-    """Write the state under a temporary name, force it to the disk, then rename it over the last one.
+    """Write the state under a temporary name, flush it to the disk, then rename it over the last checkpoint.
 
-    A kill at any moment leaves the old checkpoint or the new one, never a mixture.
+    A process that is killed leaves the old checkpoint or the new one, never a mixture.
 
     Args:
-        path: where it belongs; the folder is made.
-        state: tensors, numbers, strings, and lists and dicts of them.
+        path: the checkpoint. Its folder is made.
+        state: tensors, numbers and strings, in lists and dicts.
 
     Raises:
-        CheckpointError: the folder is full or cannot be written; the last checkpoint is as it was.
+        CheckpointError: the folder is full or cannot be written. The last checkpoint is not changed.
     """
     buffer = io.BytesIO()
     torch.save(state, buffer)
@@ -51,10 +51,10 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
 
 
 def load_checkpoint(path: Path) -> dict[str, Any] | None:
-    """Return the state, its tensors on the CPU, or None where there is no checkpoint.
+    """Return the state, with its tensors on the CPU; None if the file does not exist.
 
     Raises:
-        CheckpointError: the file is damaged, or no checkpoint of this format.
+        CheckpointError: the file is damaged, or it is no checkpoint of this format.
     """
     try:
         content = path.read_bytes()
@@ -72,7 +72,7 @@ def load_checkpoint(path: Path) -> dict[str, Any] | None:
 
 
 def set_aside(path: Path) -> Path:
-    """Rename a damaged checkpoint, so that training can start again and the file can still be looked at."""
+    """Rename a damaged checkpoint, so that training can start again and the file can still be inspected."""
     aside = path.with_name(f"{path.name}.damaged")
     os.replace(path, aside)
     return aside

@@ -1,4 +1,4 @@
-"""A chunk: the runs that a job trains at once, in groups of equal shape, with all that a resumed process needs."""
+"""A chunk: the runs that a job trains at once, in groups of equal shape, and everything that a checkpoint holds."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -37,14 +37,14 @@ class Run(NamedTuple):
 
 
 class EventRecord(NamedTuple):
-    """What a structure did to one run.
+    """One change that a structure made to one run.
 
     Attributes:
-        row: of the chunk.
-        step: after which it was done.
+        row: index of the run in the chunk.
+        step: number of training steps before the change.
         kind: inserted, pruned, ...
-        position: of the layer, from 0 at the input; -1 where no layer changed.
-        score: what decided, NaN where nothing did.
+        position: index of the layer, 0 at the input; -1 where no layer changed.
+        score: the number that decided the change; NaN where no number did.
     """
 
     row: int
@@ -59,14 +59,14 @@ class Group:
     """Lanes of one shape in training, with their optimiser.
 
     Attributes:
-        model: what the networks are; lanes may differ in its `per_lane` parameters.
-        lanes: their networks.
-        optimizer: its state has the lanes' shapes.
-        since: steps done when the optimiser's state began; its bias corrections count from there.
-        rate_factors: (lanes,), what structures have multiplied each learning rate by, on the CPU.
-        first_loss: (lanes,), each lane's loss at its first step.
-        window: losses not yet read back, each (2, lanes): clean and total.
-        sums: (3, lanes) since the last evaluation: clean losses, total losses, steps.
+        model: model parameters of the networks. Lanes may differ in its `per_lane` parameters.
+        lanes: the networks.
+        optimizer: its state has the shapes of the lanes' parameters, (lanes, ...).
+        since: training steps done when the optimiser's state began. Its bias corrections count from there.
+        rate_factors: (lanes,), product of the factors by which structures changed each learning rate; on the CPU.
+        first_loss: (lanes,), loss of each lane at its first step.
+        sums: (3, lanes), sums since the last evaluation: losses without penalty, total losses, steps.
+        window: losses that have not been read back from the device, each (2, lanes): without penalty, and total.
     """
 
     model: ModelParameters
@@ -128,7 +128,7 @@ class Group:
         return moved
 
     def state(self) -> dict[str, Any]:
-        """Return tensors, numbers and lists only, for the checkpoint."""
+        """Return the content for a checkpoint: tensors, numbers, lists and dicts only."""
         return {
             "model": self.model.canonical(),
             "seeds": self.lanes.seeds,
@@ -146,19 +146,19 @@ class Group:
 
 @dataclass
 class Chunk:
-    """Runs in training and all that a resumed process needs to go on exactly.
+    """Runs in training, and everything that a resumed process needs to continue exactly.
 
     Attributes:
-        rows: every run of the chunk, diverged ones too: the rows of the curves.
-        groups: the lanes still training, by shape; one group unless a structure has changed some.
-        step: steps done.
-        curves: name -> (rows, evaluations) float64, NaN where not (or never) evaluated.
-        profiles: name -> (rows, evaluations, layers) float64: what networks with layers of their own steps or
-            changing shapes have at every evaluation; NaN beyond their depth.
-        events: what a structure did.
-        diverged_at: (rows,), the first step with an exploded loss, NaN for none.
-        seconds: wall time of the training steps so far, evaluations and checkpoints left out.
-        flops: (rows,) int64, training FLOPs so far.
+        rows: all runs of the chunk, also those that diverged. The curves have the same rows.
+        groups: the lanes that still train, by shape. There is one group unless a structure changed some lanes.
+        step: training steps done.
+        curves: name -> (rows, evaluations) float64, NaN where a run was not evaluated.
+        profiles: name -> (rows, evaluations, layers) float64: widths, and learned time steps, of the layers at every
+            evaluation; NaN beyond the depth of a network.
+        events: changes that a structure made.
+        diverged_at: (rows,), first step at which the loss diverged; NaN where it did not.
+        seconds: wall time of all training steps, without evaluations and checkpoints.
+        flops: (rows,) int64, FLOPs of all training steps.
     """
 
     rows: list[Run]
@@ -172,7 +172,7 @@ class Chunk:
     flops: Tensor
 
     def state(self) -> dict[str, Any]:
-        """Return tensors, numbers and lists only, for the checkpoint."""
+        """Return the content for a checkpoint: tensors, numbers, lists and dicts only."""
         return {
             "seeds": self.seeds,
             "groups": [group.state() for group in self.groups],
@@ -186,7 +186,12 @@ class Chunk:
         }
 
     def restore_(self, state: dict[str, Any], device: torch.device) -> None:
-        """Take over a state that `state()` returned."""
+        """Replace everything by a state that `state()` returned.
+
+        Args:
+            state: from a checkpoint, on the CPU.
+            device: where the lanes train.
+        """
         self.groups = [self._restored(saved, device) for saved in state["groups"]]
         self.step, self.curves, self.profiles = state["step"], state["curves"], state["profiles"]
         self.events = [EventRecord(*event) for event in state["events"]]
@@ -210,7 +215,7 @@ class Chunk:
 
     @property
     def cell(self) -> Cell:
-        """What all runs share: everything but learning rates and `per_lane` parameters."""
+        """The cell of the first run. Others differ at most in learning rate and `per_lane` parameters."""
         return self.rows[0].cell
 
     @property
@@ -220,7 +225,7 @@ class Chunk:
 
     @property
     def lanes(self) -> LaneGroup:
-        """The lanes still training of a chunk whose networks are all of one shape."""
+        """The lanes that still train, of a chunk whose networks all have one shape."""
         (group,) = self.groups
         return group.lanes
 
@@ -230,18 +235,29 @@ class Chunk:
         return sorted(row for group in self.groups for row in group.lanes.rows)
 
     def learning_rates(self, group: Group) -> Tensor:
-        """Return the largest learning rate of every lane of a group, (lanes,) float64, on the CPU."""
+        """Return the peak learning rate of every lane of a group, (lanes,) float64, on the CPU."""
         rates = [self.rows[row].cell.training.learning_rate for row in group.lanes.rows]
         return torch.tensor(rates, dtype=torch.float64) * group.rate_factors
 
 
 def start_chunk(cell: Cell, seeds: Sequence[int], device: torch.device) -> Chunk:
-    """Return the chunk of one cell before its first step."""
+    """Return the chunk of one cell before its first step.
+
+    Args:
+        cell: what is trained.
+        seeds: one lane for each.
+        device: where the lanes train.
+    """
     return start_lanes([Run(cell, seed) for seed in seeds], device)
 
 
 def start_lanes(rows: Sequence[Run], device: torch.device) -> Chunk:
-    """Return the chunk of these runs before its first step."""
+    """Return the chunk of these runs before its first step.
+
+    Args:
+        rows: runs that differ at most in learning rate and `per_lane` parameters.
+        device: where the lanes train.
+    """
     cell, seeds, count = rows[0].cell, [row.seed for row in rows], len(rows)
     lanes = make_lanes([row.cell.model for row in rows], cell.task(), seeds, device)
     evaluations = len(cell.training.evaluation_steps(cell.data.num_train))

@@ -3,6 +3,7 @@
 import csv
 import math
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,11 @@ COLUMNS = ("step", "samples", "epochs", *CURVES)
 
 
 class CurveLog:
-    """Writes nothing; the base of the formats.
+    """The base class of the formats. It writes nothing.
 
     Args:
         folder: where the files belong, beside the checkpoint.
-        report: prints one line; told of a folder that cannot be written. Training goes on without the log then.
+        report: prints one line. It reports a folder that cannot be written; training then goes on without the log.
     """
 
     def __init__(self, folder: Path, report: Callable[[str], None]) -> None:
@@ -28,12 +29,19 @@ class CurveLog:
         self.is_broken = False
 
     def begin(self, chunk: Chunk) -> None:
-        """Open the log of every run of a chunk; entries after the chunk's step are dropped, for they come again."""
-        self._guarded(lambda: [self._begin(run, chunk.step) for run in chunk.rows])
+        """Open the log of every run. Entries after the chunk's step are dropped, because training writes them again."""
+        for run in chunk.rows:
+            self._guarded(partial(self._begin, run, chunk.step))
 
     def record(self, chunk: Chunk, evaluation: Evaluation) -> None:
-        """Append an evaluation to the log of every run that still trains."""
-        self._guarded(lambda: [self._append(run, entry) for run, entry in _entries(chunk, evaluation)])
+        """Append an evaluation to the log of every run that still trains.
+
+        Args:
+            chunk: its curves hold the values of the evaluation.
+            evaluation: step and samples.
+        """
+        for run, entry in _entries(chunk, evaluation):
+            self._guarded(partial(self._append, run, entry))
 
     def _begin(self, run: Run, step: int) -> None:
         pass
@@ -41,8 +49,8 @@ class CurveLog:
     def _append(self, run: Run, entry: dict[str, float]) -> None:
         pass
 
-    def _guarded(self, action: Callable[[], Any]) -> None:
-        """Do it; a disk that is full ends the log and not the training."""
+    def _guarded(self, action: Callable[[], None]) -> None:
+        """Do the action. A full disk ends the log, not the training."""
         if self.is_broken:
             return
         try:

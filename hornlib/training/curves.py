@@ -1,4 +1,4 @@
-"""The columns of the curves: what an evaluation writes about every run still training."""
+"""Evaluations: each writes one column of the curves of every run that still trains."""
 
 from typing import NamedTuple
 
@@ -16,7 +16,14 @@ __all__ = ["Evaluation", "evaluate_chunk", "summary"]
 
 
 class Evaluation(NamedTuple):
-    """What the loop reports after an evaluation: medians over the lanes still training."""
+    """What the loop reports after an evaluation: medians over the lanes that still train.
+
+    Attributes:
+        step, total_steps: training steps done, and those of the whole training.
+        loss, metric: medians on the validation split; on the test split where there is no validation split.
+        lanes: number of lanes that still train.
+        samples: training examples seen by one lane.
+    """
 
     step: int
     total_steps: int
@@ -27,19 +34,25 @@ class Evaluation(NamedTuple):
 
 
 def evaluate_chunk(chunk: Chunk, splits: Splits, column: int) -> None:
-    """Write a column of the curves and profiles, for the lanes still training; those that exploded are taken out."""
-    for place, group in enumerate(chunk.groups):
-        exploded = _write_curves(chunk, group, splits, column)
-        if exploded.any():  # by the last update, which no training loss has seen
-            at = torch.full((len(group.lanes),), chunk.step)
-            chunk.groups[place] = take_out(chunk, group, exploded, at)
+    """Write one column of the curves and profiles for the lanes that still train, and remove lanes that diverged.
+
+    Args:
+        chunk: changed in place.
+        splits: the data on which lanes are evaluated.
+        column: index of the evaluation.
+    """
+    for index, group in enumerate(chunk.groups):
+        diverged = _write_curves(chunk, group, splits, column)
+        if diverged.any():  # by the last update, which no training loss has seen
+            steps = torch.full((len(group.lanes),), chunk.step)
+            chunk.groups[index] = take_out(chunk, group, diverged, steps)
     drop_empty_groups(chunk)
     for group in chunk.groups:
         _write_profiles(chunk, group, column)
 
 
 def _write_curves(chunk: Chunk, group: Group, splits: Splits, column: int) -> Tensor:
-    """Write a group's losses, metrics and costs; return which lanes have exploded, (lanes,)."""
+    """Write a group's losses, metrics and costs. Return which lanes have diverged, (lanes,) bool."""
     data, rows = chunk.cell.data, group.lanes.rows
     means = (group.sums[:2] / group.sums[2]).double().cpu()
     group.sums = torch.zeros_like(group.sums)
@@ -50,7 +63,7 @@ def _write_curves(chunk: Chunk, group: Group, splits: Splits, column: int) -> Te
         "num_parameters": float(group.lanes.num_parameters),
         "seconds": chunk.seconds / len(chunk.seeds),
     }
-    exploded = torch.zeros(len(rows), dtype=torch.bool)
+    diverged = torch.zeros(len(rows), dtype=torch.bool)
     lanes = evaluated_lanes(group.lanes, chunk.cell.training, splits.train)
     if lanes is not group.lanes:
         values["statistics_flops"] = _statistics_flops(chunk, group, splits, column)
@@ -58,16 +71,16 @@ def _write_curves(chunk: Chunk, group: Group, splits: Splits, column: int) -> Te
         scores = evaluate(lanes, split, data.loss, data.metric)
         values |= {f"{part}_loss": scores.loss, f"{part}_metric": scores.metric}
         if len(split.targets):
-            exploded |= ~torch.isfinite(scores.loss)
-    bad = [row for row, gone in zip(rows, exploded, strict=True) if gone]
-    for name, found in values.items():
-        _curve(chunk, name)[rows, column] = torch.as_tensor(found, dtype=torch.float64)
-        chunk.curves[name][bad, column] = torch.nan
-    return exploded
+            diverged |= ~torch.isfinite(scores.loss)
+    diverged_rows = [row for row, is_diverged in zip(rows, diverged, strict=True) if is_diverged]
+    for name, value in values.items():
+        _curve(chunk, name)[rows, column] = torch.as_tensor(value, dtype=torch.float64)
+        chunk.curves[name][diverged_rows, column] = torch.nan
+    return diverged
 
 
 def _statistics_flops(chunk: Chunk, group: Group, splits: Splits, column: int) -> Tensor:
-    """Return the FLOPs of all forward passes so far that computed batch norm's statistics, (lanes,)."""
+    """Return the FLOPs of all forward passes up to now that computed batch norm's statistics, (lanes,)."""
     examples = min(chunk.cell.training.precise_examples, len(splits.train.targets))
     before = _curve(chunk, "statistics_flops")[group.lanes.rows, :column].nan_to_num()
     so_far = before.amax(1) if column else torch.zeros(len(group.lanes), dtype=torch.float64)
@@ -75,14 +88,12 @@ def _statistics_flops(chunk: Chunk, group: Group, splits: Splits, column: int) -
 
 
 def _write_profiles(chunk: Chunk, group: Group, column: int) -> None:
-    """Write the layers' time steps and widths where the network has them, or where they may change."""
+    """Write the time steps of the layers where they are learned, and the widths where a structure may change them."""
     steps = group.lanes.layer_steps()
     if steps is not None and isinstance(group.model, LayerStepsParameters):
         steps = steps.double().cpu()
-        without = (
-            group.model.num_layers - steps.shape[1]
-        )  # an opening layer may have none: an index is a layer's
-        by_layer = torch.nn.functional.pad(steps, (without, 0), value=torch.nan)
+        layers_without = group.model.num_layers - steps.shape[1]  # the first layer may have no time step
+        by_layer = torch.nn.functional.pad(steps, (layers_without, 0), value=torch.nan)
         _fill(chunk, "layer_step", group, column, by_layer)
         _curve(chunk, "horizon")[group.lanes.rows, column] = steps.sum(1)
     if chunk.cell.structure.name != "static" and isinstance(group.model, LayeredParameters):
@@ -98,7 +109,7 @@ def _curve(chunk: Chunk, name: str) -> Tensor:
 
 
 def _fill(chunk: Chunk, name: str, group: Group, column: int, values: Tensor) -> None:
-    """Write (lanes, layers) values into a profile, which is made or widened as depth asks."""
+    """Write values (lanes, layers) into a profile. The profile is made, or gets more layers, where needed."""
     rows, evaluations = chunk.curves["training_loss"].shape
     layers = values.shape[1]
     profile = chunk.profiles.get(name, torch.empty(rows, evaluations, 0, dtype=torch.float64))
@@ -109,7 +120,13 @@ def _fill(chunk: Chunk, name: str, group: Group, column: int, values: Tensor) ->
 
 
 def summary(chunk: Chunk, column: int, total_steps: int) -> Evaluation:
-    """Return the medians over the lanes still training."""
+    """Return the medians over the lanes that still train.
+
+    Args:
+        chunk: after the evaluation.
+        column: index of the evaluation.
+        total_steps: training steps of the whole training.
+    """
     rows = chunk.training_rows
     data, training = chunk.cell.data, chunk.cell.training
     epochs, rest = divmod(chunk.step, training.steps_per_epoch(data.num_train))

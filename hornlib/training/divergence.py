@@ -1,4 +1,4 @@
-"""Runs whose loss explodes: noticed when losses are read back, frozen, and taken out of their group."""
+"""Runs whose loss diverges: they are noticed when losses are read back, frozen, and removed from their group."""
 
 import torch
 from torch import Tensor
@@ -9,7 +9,7 @@ __all__ = ["drop_empty_groups", "read_losses", "take_out"]
 
 
 def read_losses(chunk: Chunk) -> None:
-    """Read the windows back, add them to the sums, and take out the lanes that have diverged."""
+    """Read the losses back from the device, add them to the sums, and remove the lanes that diverged."""
     for place, group in enumerate(chunk.groups):
         if group.window:
             chunk.groups[place] = _read(chunk, group)
@@ -17,13 +17,13 @@ def read_losses(chunk: Chunk) -> None:
 
 
 def take_out(chunk: Chunk, group: Group, diverged: Tensor, at: Tensor) -> Group:
-    """Freeze the lanes that have diverged: note the step, and return the group without them.
+    """Record the step at which lanes diverged, and return the group without these lanes.
 
     Args:
         chunk: its `diverged_at` is changed.
-        group: as it was.
+        group: the group with all lanes.
         diverged: (lanes,) bool, on the CPU.
-        at: (lanes,), the step at which each diverged; read only where it did.
+        at: (lanes,), step at which each lane diverged; its other entries are not read.
     """
     for lane, row in enumerate(group.lanes.rows):
         if diverged[lane]:
@@ -45,5 +45,5 @@ def _read(chunk: Chunk, group: Group) -> Group:
 
 
 def drop_empty_groups(chunk: Chunk) -> None:
-    """Take out the groups whose lanes have all diverged; the last one stays, without lanes."""
+    """Remove the groups whose lanes have all diverged. One group without lanes stays if all have."""
     chunk.groups = [group for group in chunk.groups if len(group.lanes)] or chunk.groups[:1]

@@ -1,4 +1,4 @@
-"""Losses and metrics over lanes, and the evaluation of every lane on a split."""
+"""Losses and metrics of lanes, and the evaluation of every lane on a split."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -26,15 +26,15 @@ __all__ = [
 ]
 
 CPU_NUMBERS = 2**17
-"""Numbers of all inputs evaluated at once on a CPU: more leave the cache and cost up to thrice as much, and fewer make
-many small kernels, whose start is most of their time where networks are small."""
+"""Numbers of all inputs that are evaluated at once on a CPU. More do not fit the cache and cost up to three times as
+much. Fewer make many small kernels, which for small networks spend most of their time on starting."""
 
 LEAST_AT_ONCE, MOST_AT_ONCE = 256, 8192
-"""Examples times lanes evaluated at once; on an accelerator, where few and large kernels are fast, always the most."""
+"""Limits of examples times lanes evaluated at once. An accelerator always takes the upper limit."""
 
 
 class Scores(NamedTuple):
-    """Mean loss and metric of every lane, (lanes,) both, float64; NaN on a split without examples."""
+    """Mean loss and metric of every lane, both (lanes,) float64; NaN on a split without examples."""
 
     loss: Tensor
     metric: Tensor
@@ -55,27 +55,51 @@ def cross_entropy(logits: Tensor, targets: Tensor, label_smoothing: float = 0.0)
 
 
 def mean_squared_error(outputs: Tensor, targets: Tensor, label_smoothing: float = 0.0) -> Tensor:
-    """Return each example's squared error, averaged over the outputs, (lanes, batch); smoothing has no meaning here."""
+    """Return each example's squared error, averaged over the outputs, (lanes, batch).
+
+    Args:
+        outputs, targets: (lanes, batch, outputs).
+        label_smoothing: not used; all losses have the same arguments.
+    """
     return (outputs - targets).square().mean(-1)
 
 
 def accuracy(logits: Tensor, targets: Tensor) -> Tensor:
-    """Return 1 where the largest logit is the target's, else 0, (lanes, batch)."""
+    """Return 1 where the largest logit is that of the target, else 0, (lanes, batch).
+
+    Args:
+        logits: (lanes, batch, classes).
+        targets: (lanes, batch) classes.
+    """
     return (logits.argmax(-1) == targets).to(logits.dtype)
 
 
 def squared_error(outputs: Tensor, targets: Tensor) -> Tensor:
-    """Return each example's ||output - target||^2, (lanes, batch)."""
+    """Return ||output - target||^2 of each example, (lanes, batch).
+
+    Args:
+        outputs, targets: (lanes, batch, outputs).
+    """
     return (outputs - targets).square().sum(-1)
 
 
 def squared_norm(outputs: Tensor, targets: Tensor) -> Tensor:
-    """Return each example's ||target||^2, (lanes, batch)."""
+    """Return ||target||^2 of each example, (lanes, batch).
+
+    Args:
+        outputs: not used; both parts of a metric have the same arguments.
+        targets: (lanes, batch, outputs).
+    """
     return targets.square().sum(-1)
 
 
 def one_each(logits: Tensor, targets: Tensor) -> Tensor:
-    """Return 1 for each example, (lanes, batch)."""
+    """Return 1 for each example, (lanes, batch).
+
+    Args:
+        logits: not used; both parts of a metric have the same arguments.
+        targets: (lanes, batch) classes.
+    """
     return torch.ones(targets.shape, device=targets.device)
 
 
@@ -83,8 +107,8 @@ class Metric(NamedTuple):
     """A metric of a whole split, (sum of `part` / sum of `whole`)^power over its examples.
 
     Attributes:
-        part, whole: functions of outputs and targets that return a number an example, (lanes, batch).
-        power: of the ratio of the sums.
+        part, whole: functions of outputs and targets that return one number for each example, (lanes, batch).
+        power: exponent of the ratio of the sums.
     """
 
     part: Callable[[Tensor, Tensor], Tensor]
@@ -92,23 +116,33 @@ class Metric(NamedTuple):
     power: float = 1.0
 
     def __call__(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Return the metric of examples that are all there at once, (lanes,)."""
+        """Return the metric over all examples of these tensors, (lanes,).
+
+        Args:
+            outputs: (lanes, batch, outputs).
+            targets: (lanes, batch) classes, or (lanes, batch, outputs).
+        """
         part, whole = (share(outputs, targets).sum(-1, dtype=torch.float64) for share in self[:2])
         return (part / whole) ** self.power
 
 
 relative_l2 = Metric(squared_error, squared_norm, 0.5)
-"""sqrt(sum_n ||o_n - t_n||^2 / sum_n ||t_n||^2) over all examples n of a split; the answer zero gives 1.
+"""sqrt(sum_n ||o_n - t_n||^2 / sum_n ||t_n||^2) over all examples n of a split. Outputs of zero give 1.
 
-One ratio for the split, and no mean of each example's ratio: ||t_n|| may come near 0, of scalar targets in
-particular, and a mean would measure the few examples where it does."""
+It is one ratio for the whole split. A mean of the ratios of single examples would be dominated by the few examples
+where ||t_n|| is near 0."""
 
 LOSSES: dict[str, Callable[..., Tensor]] = {"cross_entropy": cross_entropy, "mse": mean_squared_error}
 METRICS: dict[str, Metric] = {"accuracy": Metric(accuracy, one_each), "relative_l2": relative_l2}
 
 
 def thinned(split: Split, limit: int | None) -> Split:
-    """Return at most `limit` examples, evenly spaced, so that a split sorted by class stays balanced."""
+    """Return at most `limit` examples, evenly spaced, so that a split sorted by class stays balanced.
+
+    Args:
+        split: the examples.
+        limit: their largest number; None: all.
+    """
     if limit is None or limit >= len(split.targets):
         return split
     index = torch.linspace(0, len(split.targets) - 1, limit, device=split.targets.device).round().long()
@@ -116,14 +150,14 @@ def thinned(split: Split, limit: int | None) -> Split:
 
 
 def evaluated_lanes(lanes: LaneGroup, training: TrainingParameters, train: Split) -> LaneGroup:
-    """Return the networks that an evaluation judges: the lanes with batch norm's statistics as `training` asks.
+    """Return the networks that are evaluated: the lanes with the batch norm statistics that `training` asks for.
 
-    Under `batch_norm_statistics: precise` the result depends on the weights and on the training split alone, neither
-    on earlier weights nor on the seed's batches. As many lanes are run at once as the cache holds.
+    With `batch_norm_statistics: precise` the result depends on the weights and on the training split only. It does not
+    depend on earlier weights or on the seed's batches. As many lanes run at once as the cache holds.
 
     Args:
         lanes: not changed.
-        training: says which statistics, and of how many examples.
+        training: which statistics, and of how many examples.
         train: the training split.
     """
     if training.batch_norm_statistics != "precise" or not lanes.has_batch_norm:
@@ -139,7 +173,13 @@ def evaluated_lanes(lanes: LaneGroup, training: TrainingParameters, train: Split
 
 @torch.no_grad()
 def evaluate(lanes: LaneGroup, split: Split, loss: str, metric: str) -> Scores:
-    """Return every lane's mean loss and metric over the split, in evaluation mode."""
+    """Return mean loss and metric of every lane over a split, in evaluation mode.
+
+    Args:
+        lanes: the networks; not changed.
+        split: examples, the same for all lanes.
+        loss, metric: keys of LOSSES and METRICS.
+    """
     inputs, targets = split.inputs, split.targets
     if not len(targets):
         nothing = torch.full((len(lanes),), float("nan"), dtype=torch.float64)

@@ -1,4 +1,4 @@
-"""What happens inside one network while it runs, in numbers; and the same for lanes side by side."""
+"""Measurements of the states inside one network while it runs, vectorised over lanes."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -19,18 +19,18 @@ from hornlib.results.dynamics_file import LayerRecord
 __all__ = ["Inside", "over_lanes"]
 
 _NUMBERS_AT_ONCE = 65536
-"""Of a part of the state of one lane; lanes side by side have as many times more."""
+"""Numbers of one part of the state of one lane that are measured in one call."""
 
 
 class Inside(nn.Module):
-    """One lane's probe: its logits, and everything but the loss and its gradients.
+    """The forward pass of one probed lane: its logits and all measurements except the loss and its gradients.
 
     Args:
-        network: what is probed.
-        layers: its layers, from the input on.
+        network: the network that is probed.
+        layers: its layers, in order from the input.
         settings: how much is recorded.
-        num_inputs: examples of a probe.
-        run_on_steps: steps beyond the last time step.
+        num_inputs: number of examples of a probe.
+        run_on_steps: steps that each layer runs on beyond its last time step.
     """
 
     def __init__(
@@ -56,28 +56,29 @@ class Inside(nn.Module):
         logits, traces = trace(self.network, inputs, nudges)
         numbers: dict[str, Tensor] = {}
         with torch.no_grad():
-            for name, found in traces.items():
-                of_layer = _over_time(found) | self._beyond(name, found)
+            for name, layer_trace in traces.items():
+                measured = _over_time(layer_trace) | self._beyond(name, layer_trace)
                 if self.settings.states == "full":
-                    of_layer["states"] = torch.stack(found.states).flatten(3)
-                numbers |= {f"{name}/{key}": values for key, values in of_layer.items()}
+                    measured["states"] = torch.stack(layer_trace.states).flatten(3)
+                numbers |= {f"{name}/{key}": values for key, values in measured.items()}
         return logits, numbers
 
-    def _beyond(self, name: str, found: Trace) -> dict[str, Tensor]:
-        """Return what the linearised layer and the run-on tell."""
-        if found.unit is None or found.drive is None:
+    def _beyond(self, name: str, layer_trace: Trace) -> dict[str, Tensor]:
+        """Return the measurements of the linearised layer, and of the layer as it runs on with its last drive."""
+        unit, drive = layer_trace.unit, layer_trace.drive
+        if unit is None or drive is None:
             return {}
-        last = found.steps[-1].state
+        last = layer_trace.steps[-1].state
         shape = tuple(last[0].shape[1:])
-        recurrence = strength(found.unit, shape)
+        recurrence = strength(unit, shape)
         numbers = {
             "recurrence_abscissa_ratio": recurrence.abscissa_ratio,
             "recurrence_spectral_radius": recurrence.spectral_radius,
         }
-        direction = tuple(part.to(found.drive.device) for part in self.directions[name])
+        direction = tuple(part.to(drive.device) for part in self.directions[name])
         few = direction[0].shape[0]
         start = tuple(part[:few] for part in last)
-        after = run_on(found.unit, found.drive[:few], start, direction, self.run_on_steps)
+        after = run_on(unit, drive[:few], start, direction, self.run_on_steps)
         power = power_spectrum(after.states[0])
         numbers |= {
             "lyapunov_exponent": after.exponent,
@@ -85,45 +86,47 @@ class Inside(nn.Module):
             "state_power": power,
             "dominant_frequency": dominant_frequency(power, self.run_on_steps),
         }
-        if isinstance(found.unit, Oscillators):
+        if isinstance(unit, Oscillators):
             position, velocity = after.states
-            numbers["phase_coherence"] = phase_coherence(position, velocity, found.unit.constants.omega)
+            numbers["phase_coherence"] = phase_coherence(position, velocity, unit.constants.omega)
         return numbers
 
 
-def _over_time(found: Trace) -> dict[str, Tensor]:
-    """Return what is measured at every time step, a few steps at once: all of them would leave the cache."""
-    at_once = max(1, _NUMBERS_AT_ONCE // found.outputs[0].numel())
-    starts = range(0, len(found.steps), at_once)
-    parts = [_measured(found._replace(steps=found.steps[start : start + at_once])) for start in starts]
+def _over_time(layer_trace: Trace) -> dict[str, Tensor]:
+    """Return the measurements of every time step. A few steps are measured at once, so that they fit the cache."""
+    at_once = max(1, _NUMBERS_AT_ONCE // layer_trace.outputs[0].numel())
+    starts = range(0, len(layer_trace.steps), at_once)
+    parts = [
+        _measured(layer_trace._replace(steps=layer_trace.steps[start : start + at_once])) for start in starts
+    ]
     numbers = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
-    if isinstance(found.unit, Oscillators):
-        bound = measures.largest_displacement(found.unit, len(found.steps))
-        shares = [measures.bound_share(step.state[0].unsqueeze(0), bound) for step in found.steps]
+    if isinstance(layer_trace.unit, Oscillators):
+        bound = measures.largest_displacement(layer_trace.unit, len(layer_trace.steps))
+        shares = [measures.bound_share(step.state[0].unsqueeze(0), bound) for step in layer_trace.steps]
         numbers["bound_share"] = torch.cat(shares)
     return numbers
 
 
-def _measured(found: Trace) -> dict[str, Tensor]:
-    states = found.states
+def _measured(layer_trace: Trace) -> dict[str, Tensor]:
+    states = layer_trace.states
     position = states[0]
     numbers = {
         "state_rms": measures.root_mean_square(position),
-        "activation_magnitude": measures.magnitude(found.activations),
-        "saturation": measures.saturation(found.arguments),
+        "activation_magnitude": measures.magnitude(layer_trace.activations),
+        "saturation": measures.saturation(layer_trace.arguments),
         "participation_ratio": measures.participation_ratio(position),
     }
-    if isinstance(found.unit, Oscillators):
+    if isinstance(layer_trace.unit, Oscillators):
         velocity = states[1]
         numbers |= {
             "velocity_rms": measures.root_mean_square(velocity),
-            "energy": measures.energy(position, velocity, found.unit.constants.omega),
+            "energy": measures.energy(position, velocity, layer_trace.unit.constants.omega),
         }
     return numbers
 
 
 def _direction(layer: LayerRecord, count: int) -> States:
-    """Return the first offset of the twins, the same for every lane and moment."""
+    """Return the first distance between a trajectory and its twin. It is the same for every lane and moment."""
     draw = generator("probe direction", layer.name)
     return tuple(torch.randn(count, *layer.shape, generator=draw) for _ in layer.parts)
 

@@ -1,4 +1,4 @@
-"""Signals that ask a job to stop: they are only taken note of, and obeyed between two steps."""
+"""Signals that ask a job to stop. They are recorded when they arrive, and obeyed between two steps."""
 
 import signal
 from types import FrameType, TracebackType
@@ -6,15 +6,15 @@ from types import FrameType, TracebackType
 __all__ = ["EXIT_INTERRUPTED", "Interrupted", "StopRequest"]
 
 EXIT_INTERRUPTED = 75
-"""Exit code of a job that saved its checkpoint and wants to be started again (BSD's EX_TEMPFAIL)."""
+"""Exit code of a job that saved its checkpoint and should be started again (BSD's EX_TEMPFAIL)."""
 
 
 class Interrupted(Exception):
-    """The job stopped at a step's end, its checkpoint saved; the same command goes on from there."""
+    """The job stopped after a step and saved its checkpoint. The same command goes on from there."""
 
 
 class StopRequest:
-    """While entered, SIGTERM, SIGUSR2 and SIGINT only set `signal_name`; a second SIGINT interrupts at once."""
+    """While entered, SIGTERM, SIGUSR2 and SIGINT only set `signal_name`. A second SIGINT interrupts at once."""
 
     SIGNALS = ("SIGTERM", "SIGUSR2", "SIGINT")
 

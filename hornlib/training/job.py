@@ -1,4 +1,4 @@
-"""A job's runs from the first step to the last: chunk by chunk, checkpointed, interruptible, resumed exactly."""
+"""Trains the runs of a job, chunk by chunk, with checkpoints; an interrupted job is resumed exactly."""
 
 import datetime
 import platform
@@ -21,7 +21,7 @@ from hornlib.training.curve_log import CurveLog, make_curve_log
 from hornlib.training.curves import Evaluation
 from hornlib.training.interruption import Interrupted, StopRequest
 from hornlib.training.loop import train_chunk, train_step
-from hornlib.training.probing import Plan, Probe
+from hornlib.training.probing import Probe, ProbePlan
 from hornlib.training.progress import Reporter
 from hornlib.training.recording import Numbers, Recorder
 from hornlib.training.rows import ChunkRows
@@ -43,15 +43,15 @@ Attributes = dict[str, str | int | float]
 
 
 class TrainOptions(NamedTuple):
-    """How a job runs on this machine; none of it is part of a cell's name.
+    """How a job runs on this machine. Nothing of it is part of a cell's name.
 
     Attributes:
-        lanes: lanes at once, or "auto".
+        lanes: number of lanes trained at once, or "auto".
         threads: CPU threads.
         device: auto, cpu, cuda, cuda:N or mps.
         checkpoints: folder of checkpoints.
-        checkpoint_seconds: wall time between two checkpoints.
-        probes: how much is recorded of the networks' inside; None for nothing.
+        checkpoint_seconds: wall time between two checkpoints, seconds.
+        probes: which states inside the networks are recorded; None: nothing.
         log_format: how the curves are logged beside the checkpoint while runs train: none, csv or tensorboard.
     """
 
@@ -68,10 +68,10 @@ class Assignment(NamedTuple):
     """What a job trains.
 
     Attributes:
-        name: of the job: its file without the ending.
-        groups: runs that can train side by side; data, batch size, precision and steps are the same in all groups.
-        specification: what the checkpoint of another job would not have.
-        seeds: first and last.
+        name: name of the job, which is the name of its file without the ending.
+        groups: runs that can train side by side. Data, batch size, precision and steps are the same in all groups.
+        specification: tells the checkpoint of this job from those of other jobs.
+        seeds: first and last seed.
     """
 
     name: str
@@ -81,23 +81,28 @@ class Assignment(NamedTuple):
 
     @property
     def cell(self) -> Cell:
-        """What all runs share."""
+        """The first cell. All runs share its data, batch size, precision and steps."""
         return self.groups[0][0].cell
 
     def width(self, lanes: int | str, device_type: str) -> int:
-        """Return the lanes trained at once: as the costliest group allows, and as the largest group needs."""
+        """Return the number of lanes trained at once: what the costliest group allows, and at most the largest group.
+
+        Args:
+            lanes: a number, or "auto".
+            device_type: cpu, cuda or mps.
+        """
         num_runs = max(map(len, self.groups))
         return min(chunk_width(lanes, group[0].cell, num_runs, device_type) for group in self.groups)
 
     def chunks(self, width: int) -> Iterator[Sequence[Run]]:
-        """Yield the runs that train together, at most `width`, in their order."""
+        """Yield the runs that train together, at most `width` at once, in their order."""
         for group in self.groups:
             for start in range(0, len(group), width):
                 yield group[start : start + width]
 
 
 class _Saved(NamedTuple):
-    """What a checkpoint holds: the width, the finished chunks' rows, the state of the one in training."""
+    """What a checkpoint holds: the width, the rows of finished chunks, and the state of the chunk in training."""
 
     width: int
     finished: list[ChunkRows]
@@ -110,21 +115,21 @@ def run_assignment(
     assignment: Assignment,
     options: TrainOptions,
     write: Callable[[list[ChunkRows], Attributes], Path],
-    plan: Plan | None = None,
+    plan: ProbePlan | None = None,
 ) -> None:
-    """Train every run and hand the rows to `write`; an interrupted job goes on from its checkpoint.
+    """Train every run and pass the rows to `write`. An interrupted job goes on from its checkpoint.
 
     Args:
         assignment: what to train.
         options: how to run here.
-        write: writes the job's file and returns its path; the checkpoint is removed afterwards.
-        plan: what is recorded of the networks' inside; None for nothing. The training is the same bit for bit.
+        write: writes the job's file and returns its path. The checkpoint is removed afterwards.
+        plan: which states inside the networks are recorded; None: nothing. It does not change the training.
 
     Raises:
-        DataError: the data are not there.
-        CheckpointError, ResultsError: a folder is full or cannot be written; what was trained is kept.
-        ResourceError: the memory does not hold the lanes. Fewer are not tried: they would give other numbers.
-        Interrupted: a signal asked to stop; the checkpoint is saved.
+        DataError: a file of the dataset is missing.
+        CheckpointError, ResultsError: a folder is full or cannot be written. The last checkpoint stays.
+        ResourceError: the lanes do not fit into the memory. Fewer lanes are not tried, because they round differently.
+        Interrupted: a signal asked to stop. The checkpoint was saved.
     """
     try:
         _run(assignment, options, write, plan)
@@ -143,7 +148,7 @@ def _run(
     assignment: Assignment,
     options: TrainOptions,
     write: Callable[[list[ChunkRows], Attributes], Path],
-    plan: Plan | None,
+    plan: ProbePlan | None,
 ) -> None:
     started = datetime.datetime.now(datetime.UTC)
     device = resolve_device(options.device)
@@ -184,7 +189,7 @@ def _train_chunks(
     reporter: Reporter,
     curve_log: CurveLog,
 ) -> list[ChunkRows]:
-    """Train what is still to be trained, and return the rows of every chunk."""
+    """Train the chunks that are not finished, and return the rows of all chunks."""
     cell = assignment.cell
     total_steps = cell.training.total_steps(cell.data.num_train)
     device = splits.train.targets.device
@@ -217,7 +222,7 @@ def _train_chunks(
 
 
 class _Keeper:
-    """Saves the job by the clock, and when a signal asks to stop."""
+    """Saves the checkpoint after a set wall time, and when a signal asks to stop."""
 
     def __init__(
         self, path: Path, assignment: Assignment, saved: _Saved, every: float, stop: StopRequest
@@ -228,12 +233,12 @@ class _Keeper:
         self.recorder: Recorder | None = None
 
     def begin(self, chunk: Chunk, recorder: Recorder) -> None:
-        """Save a chunk as it starts, or goes on; its probes are saved with it from now on."""
+        """Save a chunk when it starts or is resumed. From now on its probes are saved with it."""
         self.recorder = recorder
         self.save(chunk)
 
     def save(self, chunk: Chunk) -> None:
-        """Save the finished chunks and this one."""
+        """Save the finished chunks and the chunk in training."""
         state = {
             "schema_version": SCHEMA_VERSION,
             "specification": self.assignment.specification,
@@ -248,7 +253,7 @@ class _Keeper:
         self.last = time.monotonic()
 
     def after_step(self, chunk: Chunk) -> None:
-        """Save if it is time; save and stop if a signal came."""
+        """Save if the wall time has passed. Save and stop if a signal came."""
         if self.stop.signal_name:
             self.save(chunk)
             raise Interrupted(
@@ -260,16 +265,16 @@ class _Keeper:
 
 
 def _resume(path: Path, assignment: Assignment, reporter: Reporter) -> _Saved | None:
-    """Return the checkpoint's content; one that is damaged or of another job is set aside and reported."""
-    asked = (assignment.specification, list(assignment.seeds))
+    """Return the content of the checkpoint. A checkpoint that is damaged or of another job is renamed and reported."""
+    expected = (assignment.specification, list(assignment.seeds))
     try:
         state = load_checkpoint(path)
         if state is None:
             return None
-        if (state.get("specification"), state.get("seeds")) != asked:
-            raise CheckpointError(f"{path}: the checkpoint is of another specification")
+        if (state.get("specification"), state.get("seeds")) != expected:
+            raise CheckpointError(f"{path}: the checkpoint belongs to another specification")
         if "groups" not in state["current"] or state.get("schema_version") != SCHEMA_VERSION:
-            raise CheckpointError(f"{path}: the checkpoint is of an older hornlib")
+            raise CheckpointError(f"{path}: the checkpoint was written by an older hornlib")
     except CheckpointError as error:
         reporter.say(f"{error}; it is now {set_aside(path).name}, and training starts again")
         return None
@@ -283,7 +288,12 @@ def is_out_of_memory(error: RuntimeError) -> bool:
 
 
 def warm_up(rows: Sequence[Run], splits: Splits) -> None:
-    """Make one step on lanes that are thrown away, so that no run's clock pays for first calls and caches."""
+    """Make one step on lanes that are discarded, so that first calls and caches are not timed.
+
+    Args:
+        rows: runs of the first chunk.
+        splits: the data, on the device of the job.
+    """
     device = splits.train.targets.device
     chunk = start_lanes(rows, device)
     batch = torch.arange(min(chunk.cell.training.batch_size, len(splits.train.targets)), device=device)
@@ -294,10 +304,10 @@ def warm_up(rows: Sequence[Run], splits: Splits) -> None:
 
 
 def resolve_device(device: str) -> torch.device:
-    """Return the device; auto takes CUDA, else MPS, else the CPU.
+    """Return the device. `auto` takes CUDA, else MPS, else the CPU.
 
     Raises:
-        ConfigError: the device that was asked for is not there.
+        ConfigError: this machine has no such device.
     """
     available: dict[str, Callable[[], bool]] = {
         "cuda": torch.cuda.is_available,
@@ -305,16 +315,23 @@ def resolve_device(device: str) -> torch.device:
         "cpu": lambda: True,
     }
     if device == "auto":
-        return torch.device(next(kind for kind, there in available.items() if there()))
+        return torch.device(next(kind for kind, is_available in available.items() if is_available()))
     kind = device.split(":")[0]
     if kind not in available or not available[kind]():
-        there = ", ".join(name for name, found in available.items() if found())
-        raise ConfigError(f"device: {device!r} is not there; on this machine: {there}")
+        kinds = ", ".join(name for name, is_available in available.items() if is_available())
+        raise ConfigError(f"device: {device!r} is not available on this machine; it has {kinds}")
     return torch.device(device)
 
 
 def set_precision(precision: str, device: torch.device) -> None:
-    """Products in full fp32 unless asked otherwise; always the same kernels, so that a resumed run is the same run."""
+    """Set torch's precision of products, and kernels that always give the same numbers.
+
+    A resumed run is then the same run.
+
+    Args:
+        precision: `tf32` for products in TF32; anything else for full fp32.
+        device: where products are computed.
+    """
     torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
     torch.backends.cudnn.allow_tf32 = precision == "tf32"
     torch.backends.cudnn.deterministic = True

@@ -22,7 +22,7 @@ from hornlib.training.schedules import rate_factor
 __all__ = ["train_chunk", "train_step"]
 
 CHECK_STEPS = 50
-"""Steps after which losses are read back at the latest; each reading waits for the device."""
+"""Largest number of steps between two readings of the losses. Each reading waits for the device."""
 
 
 def train_chunk(
@@ -31,15 +31,15 @@ def train_chunk(
     after_step: Callable[[Chunk], None] = lambda chunk: None,
     report: Callable[[Evaluation], None] = lambda evaluation: None,
 ) -> None:
-    """Train the chunk to its last step, from wherever it stands.
+    """Train the chunk from its present step to its last one.
 
-    Before each step a structure may change the networks; runs whose networks differ in shape from then on go on in
-    groups of their own. What is evaluated, probed and saved after a step is the network before the change.
+    Before each step a structure may change the networks. Runs whose networks then differ in shape continue in separate
+    groups. Evaluations, probes and checkpoints after a step see the network before such a change.
 
     Args:
         chunk: changed in place.
         splits: the data, on the chunk's device.
-        after_step: called after each step; it may save `chunk.state()`, or raise to stop there.
+        after_step: called after each step. It may save `chunk.state()`, or raise to stop the training.
         report: called after each evaluation.
     """
     training, num_train = chunk.cell.training, chunk.cell.data.num_train
@@ -76,14 +76,14 @@ def train_chunk(
 
 
 def train_step(chunk: Chunk, group: Group, inputs: Tensor, targets: Tensor, total_steps: int) -> None:
-    """Make one update of every lane of a group; losses stay on the device in `group.window`.
+    """Make one update of every lane of a group. The losses stay on the device, in `group.window`.
 
     Args:
-        chunk: the group's; its step is that of the update, and is not raised.
+        chunk: chunk of the group. Its `step` is the number of updates before this one; the caller raises it.
         group: changed in place.
         inputs: (lanes, batch, ...).
-        targets: (lanes, batch) or (lanes, batch, outputs).
-        total_steps: of the whole training, for the schedule.
+        targets: (lanes, batch) classes, or (lanes, batch, outputs) numbers.
+        total_steps: updates of the whole training, for the schedule of the learning rate.
     """
     cell, lanes, training = chunk.cell, group.lanes, chunk.cell.training
     if has_dropout(lanes.buffers):
@@ -109,13 +109,13 @@ def train_step(chunk: Chunk, group: Group, inputs: Tensor, targets: Tensor, tota
 
 
 def _step_flops(chunk: Chunk, group: Group, batch_size: int) -> int:
-    """Return the FLOPs of a lane's training step."""
+    """Return the FLOPs of one training step of one lane."""
     return training_step_flops(
         group.model, chunk.cell.task(), batch_size, chunk.cell.training.update_rule
     ).total
 
 
 def _count_flops(chunk: Chunk) -> None:
-    """Count every group's work once, before the clock of the steps starts; it is remembered from then on."""
+    """Count the FLOPs of every group before the steps are timed. The counts are cached."""
     for group in chunk.groups:
         _step_flops(chunk, group, chunk.cell.training.batch_size)

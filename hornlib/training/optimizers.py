@@ -1,4 +1,4 @@
-"""Optimisers over lanes: the update rules of torch.optim, with one learning rate a lane."""
+"""Optimisers over lanes: the update rules of torch.optim, with one learning rate for each lane."""
 
 from typing import Protocol
 
@@ -10,11 +10,11 @@ from hornlib.parameters.training import TrainingParameters
 __all__ = ["OPTIMIZERS", "AdamW", "Optimizer", "Sgd", "clip_by_lane_", "make_optimizer"]
 
 EPSILON = 1e-8
-"""Added to adamw's denominator; torch's default."""
+"""Added to the denominator of adamw; the default of torch."""
 
 
 class Optimizer(Protocol):
-    """An update rule on stacked tensors (lanes, ...); its state are such tensors too."""
+    """An update rule on stacked tensors (lanes, ...). Its state consists of tensors of the same shapes."""
 
     state: dict[str, list[Tensor]]
 
@@ -35,7 +35,7 @@ class AdamW:
     m <- b1 m + (1 - b1) g;  v <- b2 v + (1 - b2) g^2;
     w <- w (1 - rate decay) - rate (m / (1 - b1^t)) / (sqrt(v / (1 - b2^t)) + 1e-8).
 
-    t is the number of updates, or each number's own where the state has `age`.
+    t is the number of updates. Where the state has `age`, each scalar parameter has its own t.
     """
 
     def __init__(self, tensors: list[Tensor], training: TrainingParameters) -> None:
@@ -50,7 +50,7 @@ class AdamW:
         torch._foreach_mul_(second, beta2)
         torch._foreach_addcmul_(second, gradients, gradients, 1 - beta2)
         denominator = torch._foreach_sqrt(second)
-        if "age" in self.state:  # numbers that a structure has put in are younger than the others
+        if "age" in self.state:  # parameters that a structure added have had fewer updates than the others
             torch._foreach_add_(self.state["age"], 1)
             roots = [(1 - beta2**age).sqrt() for age in self.state["age"]]
             torch._foreach_div_(denominator, roots)
@@ -98,14 +98,23 @@ OPTIMIZERS: dict[str, type[AdamW] | type[Sgd]] = {"adamw": AdamW, "sgd": Sgd}
 
 
 def make_optimizer(tensors: list[Tensor], training: TrainingParameters) -> AdamW | Sgd:
-    """Return the optimiser that the parameters name, with a fresh state for these tensors."""
+    """Return the optimiser that `training` names, with a new state.
+
+    Args:
+        tensors: parameters, each (lanes, ...); empty where the state is set afterwards.
+        training: name and settings of the optimiser.
+    """
     return OPTIMIZERS[training.optimizer](tensors, training)
 
 
 def clip_by_lane_(gradients: list[Tensor], largest: float) -> None:
-    """Scale each lane's gradients in place so that its global norm is at most `largest`.
+    """Scale the gradients of each lane in place, so that their global norm is at most `largest`.
 
-    The rule of torch.nn.utils.clip_grad_norm_, lane by lane: g <- g min(1, largest / (norm + 1e-6)).
+    The rule is that of torch.nn.utils.clip_grad_norm_ for each lane: g <- g min(1, largest / (norm + 1e-6)).
+
+    Args:
+        gradients: each (lanes, ...); changed in place.
+        largest: upper limit of the norm over all gradients of a lane.
     """
     squares = torch.stack([gradient.flatten(1).square().sum(1) for gradient in gradients])
     factors = (largest / (squares.sum(0).sqrt() + 1e-6)).clamp(max=1.0)

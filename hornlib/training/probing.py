@@ -1,4 +1,4 @@
-"""Probes of a chunk of lanes: a fixed set of inputs is run, and what happens inside the networks is recorded."""
+"""Probes: a fixed set of inputs runs through every lane, and the states inside the networks are measured."""
 
 from typing import NamedTuple
 
@@ -22,7 +22,7 @@ from hornlib.results.dynamics_file import LayerRecord
 from hornlib.training.evaluation import LOSSES, evaluated_lanes
 from hornlib.training.inside import Inside, over_lanes
 
-__all__ = ["Plan", "Probe", "make_plan", "probe_inputs"]
+__all__ = ["Probe", "ProbePlan", "make_plan", "probe_inputs"]
 
 _KINDS = {
     "Oscillators": ("oscillators", ("displacement", "velocity")),
@@ -31,7 +31,7 @@ _KINDS = {
     "Lstm": ("gated", ("output", "memory")),
     "NoneType": ("feed_forward", ("output",)),
 }
-"""What a layer is made of, and the parts of its state, by the class of its rule."""
+"""Kind of a layer and the names of the parts of its state, by the class of its update rule."""
 
 _GRADIENTS = {
     "displacement": "state_gradient_norm",
@@ -39,19 +39,19 @@ _GRADIENTS = {
     "state": "state_gradient_norm",
     "output": "state_gradient_norm",
 }
-"""What the gradient by a part is called; that of an LSTM's memory is not recorded."""
+"""Variable that holds the gradient with respect to a part. The gradient of an LSTM's memory is not recorded."""
 
 
-class Plan(NamedTuple):
-    """What is probed, and when: a pure function of cell and settings.
+class ProbePlan(NamedTuple):
+    """What is measured, and when. It is a pure function of cell and settings.
 
     Attributes:
         settings: how much is recorded.
-        steps: training steps of the probes.
-        num_inputs: examples of a probe.
-        layers: from the input on, of the deepest network that a structure may make; none of a network whose inside
-            cannot be seen.
-        run_on_steps: steps beyond the last time step; 0 where no layer has time.
+        steps: training steps at which probes are taken.
+        num_inputs: number of examples of a probe.
+        layers: layers of the deepest network that a structure may make, in order from the input. Empty for a network
+            that cannot be traced.
+        run_on_steps: steps that each layer runs on beyond its last time step; 0 where no layer has time.
     """
 
     settings: ProbeSettings
@@ -62,17 +62,22 @@ class Plan(NamedTuple):
 
     @property
     def timesteps(self) -> int:
-        """Time steps of the layer that has most."""
+        """The largest number of time steps of a layer."""
         return max((layer.timesteps for layer in self.layers), default=1)
 
     def full_bytes(self, num_seeds: int) -> int:
-        """Return the size of every state of every input of so many runs, in float32."""
+        """Return the size of all states of all inputs of `num_seeds` runs in float32, bytes."""
         numbers = sum(len(layer.parts) * layer.timesteps * layer.num_units for layer in self.layers)
         return 4 * num_seeds * len(self.steps) * self.num_inputs * numbers
 
 
-def make_plan(cell: Cell, settings: ProbeSettings) -> Plan:
-    """Return what a job of this cell records."""
+def make_plan(cell: Cell, settings: ProbeSettings) -> ProbePlan:
+    """Return what a job of this cell records.
+
+    Args:
+        cell: what is trained.
+        settings: how much is recorded.
+    """
     task = cell.task()
     steps = probe_steps(cell.training.evaluation_steps(cell.data.num_train), settings.moments)
     num_inputs = min(settings.inputs, cell.data.num_validation or cell.data.num_train)
@@ -80,7 +85,7 @@ def make_plan(cell: Cell, settings: ProbeSettings) -> Plan:
     timesteps = max((layer.timesteps for layer in layers), default=1)
     in_time = any(layer.kind != "feed_forward" for layer in layers)
     length = run_on_steps(cell.model, task, timesteps, settings.run_on_cycles) if in_time else 0
-    return Plan(settings, steps, num_inputs, layers, length)
+    return ProbePlan(settings, steps, num_inputs, layers, length)
 
 
 def _layers(model: ModelParameters, task: Task) -> list[LayerRecord]:
@@ -89,19 +94,24 @@ def _layers(model: ModelParameters, task: Task) -> list[LayerRecord]:
         return []
     with torch.no_grad():
         _, traces = trace(network, torch.zeros(2, *task.input_shape))
-    return [_layer(name, found) for name, found in traces.items()]
+    return [_layer(name, layer_trace) for name, layer_trace in traces.items()]
 
 
-def _layer(name: str, found: Trace) -> LayerRecord:
-    kind, parts = _KINDS[type(found.unit).__name__]
-    shape = found.states[0].shape
+def _layer(name: str, layer_trace: Trace) -> LayerRecord:
+    kind, parts = _KINDS[type(layer_trace.unit).__name__]
+    shape = layer_trace.states[0].shape
     return LayerRecord(name, kind, parts, shape[0], tuple(shape[2:]))
 
 
 def probe_inputs(cell: Cell, splits: Splits, count: int) -> Split:
-    """Return the examples that are probed: as many validation examples of each class, the same for all cells.
+    """Return the probed examples: the same number of validation examples of each class, the same for all cells.
 
-    A dataset without a validation part gives training examples; the test part is never looked at.
+    For a dataset without a validation split, training examples are used. Test examples are never used.
+
+    Args:
+        cell: names the dataset and its loss.
+        splits: the data.
+        count: number of examples.
     """
     part = splits.validation if len(splits.validation.targets) else splits.train
     targets = part.targets.cpu()
@@ -111,16 +121,18 @@ def probe_inputs(cell: Cell, splits: Splits, count: int) -> Split:
 
 
 class Probe:
-    """Probes lanes; holds nothing that changes.
+    """Measures lanes. It holds no state that changes.
 
     Args:
-        cell: what is trained; lanes that differ in constants have them in their buffers.
+        cell: what is trained. Lanes may differ in constants, which are in their buffers.
         plan: what is recorded.
         splits: the data.
-        model: what the networks are; None: the cell's.
+        model: model parameters of the networks; None: those of the cell.
     """
 
-    def __init__(self, cell: Cell, plan: Plan, splits: Splits, model: ModelParameters | None = None) -> None:
+    def __init__(
+        self, cell: Cell, plan: ProbePlan, splits: Splits, model: ModelParameters | None = None
+    ) -> None:
         self.plan, self._cell, self._splits = plan, cell, splits
         self.model = cell.model if model is None else model
         self.inputs, self.targets = probe_inputs(cell, splits, plan.num_inputs)
@@ -130,14 +142,18 @@ class Probe:
         self._inside = Inside(network, self.layers, plan.settings, plan.num_inputs, plan.run_on_steps).eval()
 
     def of(self, model: ModelParameters) -> "Probe":
-        """Return the probe of networks that a structure has changed."""
+        """Return the probe for networks that a structure has changed to this model."""
         return self if model == self.model else Probe(self._cell, self.plan, self._splits, model)
 
     def record(self, lanes: LaneGroup, step: int) -> dict[str, Tensor]:
-        """Return every measured number, `<layer>/<variable>` or `probe_loss`, with the lanes' axis in front.
+        """Return all measurements by name, `<layer>/<variable>` or `probe_loss`, each (lanes, ...).
 
-        Batch norm's statistics are those of evaluations. Before the first step running averages have seen nothing:
-        there they are those of the evaluation's training examples.
+        Batch norm uses the same statistics as evaluations. Before the first step, running averages hold no data. There
+        the statistics are computed from training examples.
+
+        Args:
+            lanes: the networks; not changed.
+            step: training steps done.
         """
         training = self._cell.training
         if step == 0 and training.batch_norm_statistics != "precise":
@@ -146,7 +162,7 @@ class Probe:
         parameters = {name: tensor.detach() for name, tensor in lanes.parameters.items()}
         buffers = dict(lanes.buffers)
         nudges = {layer.name: self._nudges(layer, len(lanes)) for layer in self.layers}
-        logits, found = over_lanes(self._inside, parameters, buffers, self.inputs, nudges)
+        logits, measured = over_lanes(self._inside, parameters, buffers, self.inputs, nudges)
         # outside of vmap: there a loss would load torch's symbolic shapes, which costs more than many probes
         targets = self.targets.expand(len(lanes), *self.targets.shape)
         losses = LOSSES[self._loss](logits, targets).sum(1)
@@ -156,7 +172,7 @@ class Probe:
             for part, nudge in zip(layer.parts, nudges[layer.name], strict=True)
         }
         gradients = torch.autograd.grad(losses.sum(), list(flat.values()), allow_unused=True)
-        numbers = {**found, "probe_loss": losses / len(self.targets)}
+        numbers = {**measured, "probe_loss": losses / len(self.targets)}
         for (layer_name, part), gradient in zip(flat, gradients, strict=True):
             if gradient is not None and part in _GRADIENTS:
                 norm = measures.gradient_norm(gradient.flatten(3))
@@ -164,7 +180,7 @@ class Probe:
         return {name: values.detach().cpu() for name, values in numbers.items()}
 
     def _nudges(self, layer: LayerRecord, num_lanes: int) -> States:
-        """Return zeros (lanes, T, batch, *units), in memory as the states of lanes lie side by side."""
+        """Return zeros (lanes, T, batch, *units) for each part. Their memory layout is that of the states of lanes."""
         shape, device = (layer.timesteps, len(self.targets)), self.inputs.device
         if len(layer.shape) == 3:
             channels, height, width = layer.shape

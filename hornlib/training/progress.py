@@ -1,4 +1,4 @@
-"""What a job says while it trains: a bar on a terminal, plain lines in a log."""
+"""Progress of a job while it trains: a bar on a terminal, plain lines in a log."""
 
 import sys
 import time
@@ -16,11 +16,11 @@ __all__ = ["Reporter"]
 
 
 class Reporter:
-    """Reports loss, metric, samples a second and time left of the chunk in training.
+    """Reports loss, metric, samples per second and time left of the chunk in training.
 
     Args:
         metric: the metric's name.
-        stream: where to write; a terminal gets a bar, anything else a line an evaluation.
+        stream: where to write; None: stderr. A terminal shows a bar, other streams get one line for each evaluation.
     """
 
     def __init__(self, metric: str, stream: TextIO | None = None) -> None:
@@ -57,7 +57,13 @@ class Reporter:
             print(line, file=self.stream, flush=True)
 
     def begin(self, seeds: list[int], first_step: int, total_steps: int) -> None:
-        """Begin the report on a chunk."""
+        """Begin the report on a chunk.
+
+        Args:
+            seeds: its seeds.
+            first_step: training steps done already.
+            total_steps: training steps of the whole training.
+        """
         self.started, self.first_step = time.perf_counter(), first_step
         if self.bar:
             if self.task is not None:
@@ -68,12 +74,17 @@ class Reporter:
             self.say(begin_line(seeds, first_step, total_steps))
 
     def step(self, chunk: Chunk) -> None:
-        """Move the bar on."""
+        """Advance the bar to the chunk's step."""
         if self.bar and self.task is not None:
             self.bar.update(self.task, completed=chunk.step)
 
     def evaluation(self, evaluation: Evaluation, batch_size: int) -> None:
-        """Report the medians over the lanes."""
+        """Report the medians over the lanes.
+
+        Args:
+            evaluation: what was measured.
+            batch_size: examples of a training step of one lane, for samples per second.
+        """
         elapsed = time.perf_counter() - self.started
         done = evaluation.step - self.first_step
         rate = done * batch_size * evaluation.lanes / max(elapsed, 1e-9)

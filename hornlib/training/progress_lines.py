@@ -1,4 +1,4 @@
-"""The lines of a training log that tell how far a job is: written by the trainer, read back by whoever looks."""
+"""The lines of a training log that report progress: training writes them, and `hornlib status` reads them."""
 
 import re
 from collections.abc import Sequence
@@ -14,12 +14,12 @@ MANY_SEEDS = "seeds {first}-{last}"
 
 
 class Progress(NamedTuple):
-    """How far the chunk in training is.
+    """Progress of the chunk in training.
 
     Attributes:
-        step, total_steps: of each of its seeds.
-        seconds_left: of this chunk; None before its first evaluation.
-        seeds: the chunk's first and last seed, where the log says.
+        step, total_steps: training steps done, and all of them, of each seed.
+        seconds_left: estimated time left of this chunk; None before its first evaluation.
+        seeds: first and last seed of the chunk; None where the log does not name them.
     """
 
     step: int
@@ -28,9 +28,9 @@ class Progress(NamedTuple):
     seeds: tuple[int, int] | None = None
 
     def job_seconds_left(self, last_seed: int) -> float | None:
-        """Return the time left of a job up to its last seed, as if its further chunks were like this one.
+        """Return the time left of a job up to its last seed, seconds, if its later chunks take as long as this one.
 
-        None where that cannot be told: nothing was measured yet, or this chunk is at its end and others follow.
+        None where nothing was measured yet, or where this chunk is at its end and others follow.
         """
         if self.seconds_left is None or self.seeds is None or self.seeds[1] >= last_seed:
             return self.seconds_left
@@ -42,44 +42,56 @@ class Progress(NamedTuple):
 
 
 def seeds_label(seeds: Sequence[int]) -> str:
-    """Return what a chunk is called: seed 3, seeds 0-4."""
+    """Return the label of a chunk: seed 3, seeds 0-4."""
     template = ONE_SEED if len(seeds) == 1 else MANY_SEEDS
     return template.format(first=seeds[0], last=seeds[-1])
 
 
 def begin_line(seeds: Sequence[int], step: int, total_steps: int) -> str:
-    """Return the line that opens a chunk."""
+    """Return the line that opens a chunk.
+
+    Args:
+        seeds: seeds of the chunk.
+        step: training steps done already.
+        total_steps: training steps of the whole training.
+    """
     return BEGIN.format(seeds=seeds_label(seeds), step=step, total_steps=total_steps)
 
 
 def evaluation_line(step: int, total_steps: int, scores: str, seconds_left: float) -> str:
-    """Return the line of an evaluation."""
+    """Return the line of an evaluation.
+
+    Args:
+        step, total_steps: training steps done, and all of them.
+        scores: text with loss and metric.
+        seconds_left: estimated time left of this chunk.
+    """
     return EVALUATION.format(
         step=step, total_steps=total_steps, scores=scores, seconds_left=f"{seconds_left:.0f}"
     )
 
 
 def read_progress(text: str) -> Progress | None:
-    """Return the progress that the end of a log tells of; None where no whole line does.
+    """Return the progress that the end of a log reports; None without a complete line of progress.
 
     Args:
-        text: the log, or its end; a line that is cut off, or another program's, is passed over.
+        text: the log, or its end. Incomplete lines and lines of other programs are skipped.
     """
-    found: Progress | None = None
+    progress: Progress | None = None
     for line in text.splitlines(keepends=True):
         if not line.endswith("\n"):  # half a number would read as a number
             continue
         if match := _BEGIN.fullmatch(line.rstrip()):
-            found = Progress(int(match["step"]), int(match["total_steps"]), None, _seeds(match["seeds"]))
+            progress = Progress(int(match["step"]), int(match["total_steps"]), None, _seeds(match["seeds"]))
         elif match := _EVALUATION.fullmatch(line.rstrip()):
-            seeds = found.seeds if found else None
+            seeds = progress.seeds if progress else None
             left = float(match["seconds_left"])
-            found = Progress(int(match["step"]), int(match["total_steps"]), left, seeds)
-    return found
+            progress = Progress(int(match["step"]), int(match["total_steps"]), left, seeds)
+    return progress
 
 
 def _reader(template: str, **fields: str) -> re.Pattern[str]:
-    """Return what matches a template's lines, made from the template so that the two cannot drift apart."""
+    """Return the pattern of a template's lines. It is made from the template, so that both always agree."""
     parts = (
         re.escape(literal) + (f"(?P<{name}>{fields.get(name, '[0-9]+')})" if name else "")
         for literal, name, _, _ in Formatter().parse(template)

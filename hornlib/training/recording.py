@@ -1,4 +1,4 @@
-"""The records of a job's probes: taken at their moments, kept in checkpoints, handed to the dynamics file."""
+"""Arrays of a job's probes: filled while it trains, saved in checkpoints, written to the dynamics file."""
 
 from collections.abc import Mapping, Sequence
 
@@ -8,16 +8,21 @@ from torch import Tensor
 from hornlib.errors import ResourceError
 from hornlib.results.dynamics_file import DYNAMICS_VARIABLES, DynamicsRecord, sizes_of
 from hornlib.training.chunk import Chunk, Group
-from hornlib.training.probing import Plan, Probe
+from hornlib.training.probing import Probe, ProbePlan
 
 __all__ = ["Numbers", "Recorder", "dynamics_record", "empty_numbers", "refuse_too_large"]
 
 Numbers = dict[str, Tensor]
-"""Variable -> (rows, probes, ...), float32, NaN where nothing was measured."""
+"""Variable -> float32 array (rows, probes, ...), NaN where nothing was measured."""
 
 
-def empty_numbers(plan: Plan, num_rows: int) -> Numbers:
-    """Return the arrays of so many runs before their first probe."""
+def empty_numbers(plan: ProbePlan, num_rows: int) -> Numbers:
+    """Return the arrays before the first probe, all NaN.
+
+    Args:
+        plan: what is recorded.
+        num_rows: number of runs.
+    """
     sizes = sizes_of(num_rows, len(plan.steps), plan.layers, plan.run_on_steps)
     shapes = {
         name: [sizes[dimension] for dimension in probed.dims]
@@ -26,8 +31,8 @@ def empty_numbers(plan: Plan, num_rows: int) -> Numbers:
     }
     if plan.settings.states == "full":
         for layer in plan.layers:
-            of_state = (len(layer.parts), layer.timesteps, plan.num_inputs, layer.num_units)
-            shapes[f"states_{layer.name}"] = [num_rows, len(plan.steps), *of_state]
+            state_shape = (len(layer.parts), layer.timesteps, plan.num_inputs, layer.num_units)
+            shapes[f"states_{layer.name}"] = [num_rows, len(plan.steps), *state_shape]
     return {name: torch.full(shape, torch.nan, dtype=torch.float32) for name, shape in shapes.items()}
 
 
@@ -35,12 +40,12 @@ class Recorder:
     """The probes of one chunk.
 
     Args:
-        probe: what measures; None for nothing.
-        num_rows: runs of the chunk.
-        saved: arrays from a checkpoint.
+        probe: takes the measurements; None: nothing is measured.
+        num_rows: number of runs of the chunk.
+        saved: arrays from a checkpoint; empty without one.
 
     Attributes:
-        numbers: what was measured so far, for the checkpoint.
+        numbers: all measurements up to now.
     """
 
     def __init__(self, probe: Probe | None, num_rows: int, saved: Numbers) -> None:
@@ -48,7 +53,7 @@ class Recorder:
         self.numbers = {} if probe is None else _fitting(probe.plan, saved, num_rows)
 
     def after_step(self, chunk: Chunk) -> None:
-        """Probe the lanes still training if this is a moment of the plan; before the first step too."""
+        """Probe the lanes that still train if the plan names this step. It may name step 0."""
         if self.probe is None or not self.probe.plan.layers or chunk.step not in self.probe.plan.steps:
             return
         for group in chunk.groups:
@@ -58,33 +63,33 @@ class Recorder:
     def _record(self, probe: Probe, group: Group, step: int) -> None:
         plan = probe.plan
         moment, rows = plan.steps.index(step), group.lanes.rows
-        places = {layer.name: place for place, layer in enumerate(plan.layers)}
+        layer_index = {layer.name: index for index, layer in enumerate(plan.layers)}
         for key, values in probe.of(group.model).record(group.lanes, step).items():
             layer, _, name = key.rpartition("/")
             if name == "states":
                 self.numbers[f"states_{layer}"][rows, moment] = values
             elif layer:
-                of_layer = self.numbers[name][:, moment, places[layer]]
+                layer_numbers = self.numbers[name][:, moment, layer_index[layer]]
                 if values.dim() > 1:  # a layer may have fewer time steps than another
-                    of_layer = of_layer[:, : values.shape[1]]
-                of_layer[rows] = values.float()
+                    layer_numbers = layer_numbers[:, : values.shape[1]]
+                layer_numbers[rows] = values.float()
             else:
                 self.numbers[name][rows, moment] = values.float()
 
 
 def dynamics_record(
-    plan: Plan,
+    plan: ProbePlan,
     chunks: Sequence[tuple[Sequence[int], Numbers]],
     attributes: Mapping[str, str | int | float],
 ) -> DynamicsRecord:
-    """Return what the dynamics file holds.
+    """Return the content of the dynamics file.
 
     Args:
         plan: what was recorded.
-        chunks: seeds and arrays of each, in their order.
-        attributes: provenance.
+        chunks: seeds and arrays of each chunk, in the order of the seeds.
+        attributes: provenance of the file.
     """
-    numbers = [_fitting(plan, found, len(seeds)) for seeds, found in chunks]
+    numbers = [_fitting(plan, arrays, len(seeds)) for seeds, arrays in chunks]
     settings: dict[str, str | int | float] = {
         "probe_inputs": plan.num_inputs,
         "run_on_inputs": min(plan.settings.run_on_inputs, plan.num_inputs),
@@ -103,11 +108,16 @@ def dynamics_record(
     )
 
 
-def refuse_too_large(plan: Plan, num_seeds: int, structure: str = "static") -> None:
-    """Refuse full states that would not fit.
+def refuse_too_large(plan: ProbePlan, num_seeds: int, structure: str = "static") -> None:
+    """Refuse to record full states that would be too large.
+
+    Args:
+        plan: what is recorded.
+        num_seeds: number of runs of the job.
+        structure: name of the cell's structure.
 
     Raises:
-        ResourceError: they are larger than the setting allows, or of networks that a structure changes.
+        ResourceError: the states are larger than the setting allows, or a structure changes the networks.
     """
     if plan.settings.states == "full" and structure != "static":
         raise ResourceError(
@@ -123,8 +133,8 @@ def refuse_too_large(plan: Plan, num_seeds: int, structure: str = "static") -> N
         )
 
 
-def _fitting(plan: Plan, saved: Numbers, num_rows: int) -> Numbers:
-    """Return the saved arrays, or empty ones if they are of other settings: then what was probed is lost."""
+def _fitting(plan: ProbePlan, saved: Numbers, num_rows: int) -> Numbers:
+    """Return the saved arrays, or empty arrays if the saved ones were made with other settings."""
     empty = empty_numbers(plan, num_rows)
     fits = {name: values.shape for name, values in saved.items()} == {
         name: values.shape for name, values in empty.items()

@@ -1,4 +1,4 @@
-"""What finished chunks leave, and the rows of all of them as one."""
+"""Results of finished chunks, and their rows joined."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -11,15 +11,15 @@ __all__ = ["ChunkRows", "stacked"]
 
 
 class ChunkRows(NamedTuple):
-    """What a finished chunk leaves.
+    """Results of a finished chunk.
 
     Attributes:
         curves: name -> (rows, evaluations).
-        diverged_at: (rows,), NaN where a run did not diverge.
-        lanes: how many trained together.
-        probes: what probes measured, by variable, the rows' axis first.
-        profiles: name -> (rows, evaluations, layers), NaN beyond a network's depth.
-        events: what a structure did, each an `EventRecord` of the chunk's rows.
+        diverged_at: (rows,), first step at which the loss diverged; NaN where it did not.
+        lanes: number of runs that trained together.
+        probes: variable -> measurements of the probes, (rows, probes, ...).
+        profiles: name -> (rows, evaluations, layers), NaN beyond the depth of a network.
+        events: changes that a structure made, each the fields of an `EventRecord`.
     """
 
     curves: dict[str, torch.Tensor]
@@ -31,14 +31,14 @@ class ChunkRows(NamedTuple):
 
 
 def stacked(finished: Sequence[ChunkRows]) -> ChunkRows:
-    """Return the rows of all chunks as one, in the order of the assignment; `lanes` is that of the first.
+    """Return the rows of all chunks as one, in the order of the assignment. `lanes` is that of the first chunk.
 
-    Without what probes measured: chunks of a job that was resumed with other settings may differ in it.
+    The result has no probes, because a job may have been resumed with other settings of its probes.
     """
     curves = dict.fromkeys(name for rows in finished for name in rows.curves)
     profiles = dict.fromkeys(name for rows in finished for name in rows.profiles)
     counts = [len(rows.diverged_at) for rows in finished]
-    firsts = [sum(counts[:place]) for place in range(len(counts))]
+    firsts = [sum(counts[:index]) for index in range(len(counts))]
     return ChunkRows(
         {name: _joined([rows.curves.get(name) for rows in finished], finished) for name in curves},
         torch.cat([rows.diverged_at for rows in finished]),
@@ -54,7 +54,7 @@ def stacked(finished: Sequence[ChunkRows]) -> ChunkRows:
 
 
 def _joined(parts: Sequence[torch.Tensor | None], finished: Sequence[ChunkRows]) -> torch.Tensor:
-    """Return the chunks' rows as one, (rows, evaluations, ...); NaN where a chunk has no such rows or fewer layers."""
+    """Return the rows of all chunks as one, (rows, evaluations, ...), NaN where a chunk lacks the curve or a layer."""
     layers = max((part.shape[2] for part in parts if part is not None and part.dim() == 3), default=None)
     evaluations = next(iter(finished[0].curves.values())).shape[1]
     whole = []

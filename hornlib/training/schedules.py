@@ -1,4 +1,4 @@
-"""Learning-rate schedules, each a factor of the largest learning rate."""
+"""Learning-rate schedules. Each returns a factor of the peak learning rate."""
 
 import math
 from collections.abc import Callable
@@ -27,12 +27,12 @@ SCHEDULES: dict[str, Callable[[float], float]] = {"constant": constant, "cosine"
 
 
 def rate_factor(training: TrainingParameters, update: int, total_steps: int) -> float:
-    """Return the learning rate of an update as a share of the largest.
+    """Return the learning rate of an update as a share of the peak learning rate.
 
     Args:
-        training: schedule and warmup_steps.
+        training: `schedule` and `warmup_steps`.
         update: 0 for the first update.
-        total_steps: updates of the whole training; the schedule runs over those after the warm-up.
+        total_steps: updates of the whole training. The schedule runs over the updates after the warm-up.
     """
     if update < training.warmup_steps:
         return (update + 1) / (training.warmup_steps + 1)

@@ -1,4 +1,4 @@
-"""One job of the grid: one cell with a range of seeds, trained and written to its run file."""
+"""Trains one job of the grid, which is one cell with a range of seeds, and writes its run file."""
 
 import json
 from itertools import islice
@@ -26,17 +26,17 @@ def train_job(cell: Cell, seeds: Range, output: Path, options: TrainOptions) -> 
     """Train the seeds and write the run file; an interrupted job goes on from its checkpoint.
 
     Args:
-        cell: what to train.
+        cell: what is trained.
         seeds: first and last seed.
-        output: the run file; the dynamics file, if there are probes, stands in `dynamics` beside its folder.
+        output: the run file. With probes, the dynamics file is written into the folder `dynamics` beside its folder.
         options: how to run here.
 
     Raises:
-        DataError: the data are not there.
-        CheckpointError, ResultsError: a folder is full or cannot be written; what was trained is kept. Or another
+        DataError: a file of the dataset is missing.
+        CheckpointError, ResultsError: a folder is full or cannot be written, and the last checkpoint stays; or another
             process trains the same run file.
-        ResourceError: the memory does not hold the lanes.
-        Interrupted: a signal asked to stop; the checkpoint is saved.
+        ResourceError: the lanes do not fit into the memory.
+        Interrupted: a signal asked to stop. The checkpoint was saved.
     """
     runs = [Run(cell, seed) for seed in seeds.seeds()]
     plan = None if options.probes is None else make_plan(cell, options.probes)
@@ -59,12 +59,12 @@ def train_job(cell: Cell, seeds: Range, output: Path, options: TrainOptions) -> 
 
 
 def dynamics_path(run_file: Path) -> Path:
-    """Return where the dynamics file of a job belongs: its run file's name, in the folder `dynamics` beside `runs`."""
+    """Return the path of a job's dynamics file: the name of its run file, in the folder `dynamics` beside `runs`."""
     return run_file.parent.parent / "dynamics" / run_file.name
 
 
 def _probed(runs: list[Run], finished: list[ChunkRows]) -> list[tuple[list[int], Numbers]]:
-    """Return the seeds of every chunk and what its probes measured."""
+    """Return the seeds of every chunk and the measurements of its probes."""
     seeds = iter(run.seed for run in runs)
     return [(list(islice(seeds, len(part.diverged_at))), part.probes) for part in finished]
 
@@ -88,7 +88,7 @@ def _record(runs: list[Run], finished: list[ChunkRows], attributes: Attributes) 
 
 
 def _event_columns(runs: list[Run], events: list[list[Any]]) -> dict[str, np.ndarray]:
-    """Return the variables of what a structure did, each (events,)."""
+    """Return the variables of a structure's changes, each (events,)."""
     rows, steps, kinds, positions, scores = zip(
         *sorted(events, key=lambda event: (event[1], event[0])), strict=True
     )

@@ -1,18 +1,19 @@
-"""How many lanes to train at once: a function of the shapes and the kind of device, never of a clock or a memory."""
+"""Number of lanes trained at once. It follows from shapes and type of device, never from timing or free memory."""
 
 from hornlib.grid.cell import Cell
 
 __all__ = ["LEAST_LANES", "NUMBERS_AT_ONCE", "chunk_width", "numbers_a_step"]
 
 NUMBERS_AT_ONCE = {"cpu": 170e6, "mps": 1.7e9, "cuda": 2.7e9}
-"""Numbers that the steps of all lanes of a chunk may handle together, by the type of the device.
+"""Numbers that one training step of all lanes of a chunk may handle together, by the type of the device.
 
-cpu: measured, benchmarks/lanes.md; a chunk of networks small and large took 0.3 to 3 bytes a number there, so at most
-0.5 GB. mps and cuda: not measured, but chosen so that a chunk takes at most 5 or 8 GB at 3 bytes a number.
+cpu: measured (benchmarks/lanes.md). Chunks of small and large networks took 0.3 to 3 bytes for each number there, so a
+chunk takes at most 0.5 GB. mps and cuda: not measured. They are chosen so that a chunk takes at most 5 or 8 GB at 3
+bytes for each number.
 """
 
 LEAST_LANES = 3
-"""Fewer lanes are not worth it: on a CPU two lanes are up to a fifth slower than one after the other."""
+"""Fewer lanes train one after the other: on a CPU two lanes side by side are up to a fifth slower."""
 
 
 def chunk_width(lanes: int | str, cell: Cell, num_runs: int, device_type: str) -> int:
@@ -24,9 +25,9 @@ def chunk_width(lanes: int | str, cell: Cell, num_runs: int, device_type: str) -
     machine is: equal jobs then have equal results.
 
     Args:
-        lanes: what the configuration asks for: a number, or auto.
-        cell: what all runs share.
-        num_runs: runs that may train side by side; there are never more lanes.
+        lanes: a number, or auto.
+        cell: gives the shapes, which all runs share.
+        num_runs: number of runs that may train side by side. There are never more lanes.
         device_type: cpu, cuda or mps.
     """
     if isinstance(lanes, int):

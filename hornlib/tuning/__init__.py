@@ -1,1 +1,1 @@
-"""Tuning: the same number of trials for every arm, a choice by validation, fresh seeds for what was chosen."""
+"""Tuning: every arm gets the same number of trials, validation chooses one, and fresh seeds train it."""

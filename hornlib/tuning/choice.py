@@ -1,4 +1,4 @@
-"""The choice: which trial of an arm is best on validation, and what all of them cost."""
+"""The choice: the trial of an arm that is best on validation, and the cost of all trials."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
@@ -31,31 +31,31 @@ class TuningRuns(NamedTuple):
 
 
 class Ranking(NamedTuple):
-    """Trials by one objective: their places in the dataset, the best one first, and the score of each."""
+    """Trials by one objective: their indices in the dataset, the best one first, and the score of each trial."""
 
     order: list[int]
     scores: list[float]
 
 
 def choose(cell: Cell, arm: TuningRuns, baseline: TuningRuns | None) -> Choice:
-    """Choose the trial of least restricted mean time, or of best last metric, on validation, over its seeds.
+    """Choose the trial with the smallest restricted mean time, or the best last metric, on validation over its seeds.
 
-    A run that diverged counts as chance in the last metric, and as the whole budget in the time. Of equal
+    A run that diverged counts as chance in the last metric, and as the whole budget in the time. Between equal
     times the better last metric decides, then the earlier trial.
 
-    With a second stage the choice is made among the k finalists of this objective, over the seeds of both
-    stages. The seeds of the first stage count too. They chose the finalists, so that the finalists' scores are
-    too good there, but the pooled mean still holds all that is known of each finalist: in simulations it was never
-    worse than the fresh seeds alone, and the share of sweeps in which two equal arms differ at 5 % falls from 8 to 11 %
-    without a second stage to 6 to 7 % with 8 fresh seeds of the best 4 (benchmarks/finalists.md).
+    With a second stage the choice is made among the k finalists of this objective, over the seeds of both stages. The
+    seeds of the first stage count although they chose the finalists, which makes their scores too good there. In
+    simulations the pooled mean was never worse than the mean over the fresh seeds alone. The share of sweeps in which
+    two equal arms differ at 5 % falls from 8 to 11 % without a second stage to 6 to 7 % with 8 fresh seeds of the
+    best 4 (benchmarks/finalists.md).
 
     Args:
-        cell: the tuned cell, unresolved.
+        cell: the tuned cell, before its values are set.
         arm: runs of its arm.
-        baseline: runs of the baseline, for time_to_target.
+        baseline: runs of the baseline, for the objective time_to_target; None for other objectives.
 
     Raises:
-        ResultsError: no trial has a validation metric, or the finalists are not those that follow from the trials.
+        ResultsError: no trial has a validation metric, or the finalists do not follow from the trials.
     """
     tuned = cell.tuned
     if tuned is None:
@@ -68,7 +68,7 @@ def choose(cell: Cell, arm: TuningRuns, baseline: TuningRuns | None) -> Choice:
     values = {key: arm.trials[key].values.tolist() for key in tuned.ranges}
     return Choice(
         cell.name,
-        Selection(best, {key: own[best] for key, own in values.items()}),
+        Selection(best, {key: parameter_values[best] for key, parameter_values in values.items()}),
         _outermost(values, best),
         first.scores,
         float(reference),
@@ -80,12 +80,12 @@ def choose(cell: Cell, arm: TuningRuns, baseline: TuningRuns | None) -> Choice:
 def pick_finalists(
     stage: FinalistStage, trials: "xr.Dataset", baseline: "xr.Dataset | None"
 ) -> dict[Objective, list[int]]:
-    """Return the k best trials of every objective after the first stage, each list ascending.
+    """Return the k best trials of every objective after the first stage, in ascending order.
 
     Args:
         stage: objectives, target and k.
-        trials: of the arm, from the first stage.
-        baseline: of the baseline, from the first stage; for time_to_target.
+        trials: runs of the arm in the first stage.
+        baseline: runs of the baseline in the first stage, for time_to_target; None for other objectives.
 
     Raises:
         ResultsError: no trial has a validation metric.
@@ -107,7 +107,7 @@ def baseline_metric(trials: "xr.Dataset") -> float:
 
 
 def _final_level(tuned: Tuned, baseline: TuningRuns) -> float:
-    """Return A over all tuning seeds: the finalists were chosen with the first stage's A, and are judged with this."""
+    """Return A over the tuning seeds of both stages. It judges the finalists, which the A of the first stage chose."""
     _, judged = _candidates(tuned, "final_metric", baseline, None)
     return baseline_metric(judged)
 
@@ -115,7 +115,7 @@ def _final_level(tuned: Tuned, baseline: TuningRuns) -> float:
 def _candidates(
     tuned: Tuned, objective: Objective, arm: TuningRuns, baseline: TuningRuns | None
 ) -> tuple[list[int], "xr.Dataset"]:
-    """Return the finalists of an objective and their runs of both stages; all trials where there is one stage."""
+    """Return the finalists of an objective and their runs in both stages. With one stage: no finalists, all trials."""
     import xarray as xr
 
     if arm.finalists is None:
@@ -124,7 +124,7 @@ def _candidates(
     finalists = sorted(_rank(objective, arm.trials, tuned, reference).order[: tuned.finalist_trials])
     if not set(finalists) <= set(arm.finalists["trial"].values.tolist()):
         raise ResultsError(
-            f"{arm.finalists.attrs['arm']}.nc: its finalists do not follow from the trials that are there now. "
+            f"{arm.finalists.attrs['arm']}.nc: its finalists do not follow from the trials of now. "
             "Delete it and give the same command again: only the finalists are trained anew"
         )
     both = [stage.sel(trial=finalists) for stage in (arm.trials, arm.finalists)]
@@ -142,7 +142,7 @@ def _candidates(
 def _rank(
     objective: Objective, runs: "xr.Dataset", rules: Tuned | FinalistStage, reference: float
 ) -> Ranking:
-    """Rank trials by one objective, over all seeds of the dataset."""
+    """Rank the trials by one objective, over all seeds of the dataset."""
     from hornlib.results.target_times import time_to_target
 
     final = _final_metric(runs)
@@ -161,14 +161,14 @@ def _rank(
 
 
 def _final_metric(trials: "xr.Dataset") -> np.ndarray:
-    """Return the mean last validation metric of every trial, (trial,); a diverged run counts as chance."""
+    """Return the mean last validation metric of every trial, (trial,). A diverged run counts as chance."""
     last = trials["validation_metric"].isel(step=-1)
     final = final_with_chance(last, trials["diverged_at_step"], trials["chance_level"])
     return np.asarray(final.mean("seed").values)
 
 
 def _cost(arm: TuningRuns) -> dict[str, float]:
-    """Return what both stages used together."""
+    """Return the cost of both stages together."""
     stages = [_stage_cost(stage) for stage in arm if stage is not None]
     return {key: sum(stage[key] for stage in stages) for key in stages[0]}
 
@@ -184,5 +184,5 @@ def _stage_cost(trials: "xr.Dataset") -> dict[str, float]:
 
 
 def _outermost(values: Mapping[str, list[float]], trial: int) -> list[str]:
-    """Return the parameters in which a trial is the smallest or the largest of all: the optimum may lie beyond."""
-    return [key for key, own in values.items() if own[trial] in (min(own), max(own))]
+    """Return the parameters in which a trial has the smallest or largest value. The optimum may lie beyond it."""
+    return [key for key, tried in values.items() if tried[trial] in (min(tried), max(tried))]

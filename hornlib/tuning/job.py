@@ -1,4 +1,4 @@
-"""One tuning job: the trials of an arm, or its finalists, side by side as lanes, written to a tuning file."""
+"""One tuning job: the trials of an arm, or its finalists, train as lanes and are written to a tuning file."""
 
 from collections.abc import Sequence
 from itertools import groupby
@@ -21,12 +21,12 @@ __all__ = ["train_finalists", "tune_arm"]
 
 
 def tune_arm(arm: TunedArm, output: Path, options: TrainOptions) -> None:
-    """Train every trial and write the tuning file; an interrupted job goes on from its checkpoint.
+    """Train every trial and write the tuning file. An interrupted job goes on from its checkpoint.
 
-    Trials that differ only in what lanes may differ in train together, whatever their values.
+    Trials train together if they differ only in parameters in which lanes may differ.
 
     Args:
-        arm: what to tune.
+        arm: cell, ranges, number of trials and seeds.
         output: `<arm>.nc`.
         options: how to run here.
 
@@ -37,11 +37,11 @@ def tune_arm(arm: TunedArm, output: Path, options: TrainOptions) -> None:
 
 
 def train_finalists(stage: FinalistStage, trials: Sequence[int], output: Path, options: TrainOptions) -> None:
-    """Train an arm's finalists with fresh seeds; an interrupted job goes on from its checkpoint.
+    """Train the finalists of an arm with fresh seeds. An interrupted job goes on from its checkpoint.
 
     Args:
         stage: the second stage.
-        trials: the finalists, ascending; each is trained once, whichever objectives chose it.
+        trials: the finalists, ascending. Each is trained once, even if several objectives chose it.
         output: `<stage>.nc`.
         options: how to run here.
 
@@ -57,9 +57,9 @@ def _train(
     seeds, cells = stage.all_seeds(), trial_cells(arm)
     runs = [Run(cells[trial], seed) for trial in trials for seed in seeds]
     groups = [list(group) for _, group in groupby(runs, key=lambda run: _shared(arm, run.cell))]
-    # the finalists follow from other files: a checkpoint of other finalists must not be resumed
-    asked = stage.document() if stage is arm else {**stage.document(), "finalists": list(trials)}
-    assignment = Assignment(stage.name, groups, asked, (seeds[0], seeds[-1]))
+    # other files decide who is a finalist: a checkpoint of other finalists must not be resumed
+    specification = stage.document() if stage is arm else {**stage.document(), "finalists": list(trials)}
+    assignment = Assignment(stage.name, groups, specification, (seeds[0], seeds[-1]))
 
     def write(finished: list[ChunkRows], attributes: Attributes) -> Path:
         write_trials(output, stage, _record(arm, trials, len(seeds), finished, attributes))
@@ -70,11 +70,11 @@ def _train(
 
 
 def _shared(arm: TunedArm, cell: Cell) -> str:
-    """Return what must be equal for runs to be lanes of one network: the tuned values that lanes must share."""
+    """Return a key of the tuned values that all lanes of a group must share."""
     per_lane = {"training.learning_rate", *(f"model.{key}" for key in cell.model.per_lane)}
     sections = cell.sections()
-    own = [key.partition(".") for key in arm.ranges if key not in per_lane]
-    return str([getattr(sections[section], parameter) for section, _, parameter in own])
+    shared = [key.partition(".") for key in arm.ranges if key not in per_lane]
+    return str([getattr(sections[section], parameter) for section, _, parameter in shared])
 
 
 def _record(

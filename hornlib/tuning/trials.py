@@ -1,4 +1,4 @@
-"""Trials: quasi-random points of an arm's ranges, the same learning rates in every arm."""
+"""Trials: quasi-random points in an arm's ranges, with the same learning rates in every arm."""
 
 import numpy as np
 
@@ -11,15 +11,15 @@ __all__ = ["trial_cells", "trial_values"]
 
 
 def trial_values(ranges: Ranges, trials: int) -> list[dict[str, float]]:
-    """Return every trial's values, the k-th being the same however many are asked for.
+    """Return the values of every trial. The k-th trial does not depend on the number of trials.
 
-    A Halton sequence, the i-th range in the i-th prime base, each shifted modulo 1 by a number that follows
-    from the range's name (Cranley and Patterson 1976), so that no value stands on an edge and the first range,
-    the learning rate where it is tuned, gets the same values in every arm.
+    The points are a Halton sequence with the i-th prime as base of the i-th range. Each range is shifted modulo 1 by
+    a number that follows from its name (Cranley and Patterson 1976), so that no value lies on an edge. The first range,
+    which is the learning rate where it is tuned, gets the same values in every arm.
 
     Args:
         ranges: `section.parameter` -> range, the learning rate first.
-        trials: how many.
+        trials: number of trials.
     """
     from scipy.stats.qmc import Halton
 
@@ -27,7 +27,7 @@ def trial_values(ranges: Ranges, trials: int) -> list[dict[str, float]]:
     shifts = np.array([derive_seed("tuning", key) % 10**6 / 10**6 for key in ranges])
     shares = (points + shifts) % 1.0
     return [
-        {key: found.at(share) for (key, found), share in zip(ranges.items(), row, strict=True)}
+        {key: tuned_range.at(share) for (key, tuned_range), share in zip(ranges.items(), row, strict=True)}
         for row in shares.tolist()
     ]
 
