@@ -10,7 +10,7 @@ import numpy as np
 
 from hornlib.dynamics.fractional_stability import linear_test, stability_limit
 from hornlib.report.fractional_map import draw_depth_map
-from hornlib.stability.fractional import depth_map, measured_border
+from hornlib.stability.depth_map import depth_map, measured_border
 
 ORDERS, DEPTHS, SIDES = (0.2, 0.3, 0.5, 0.7, 0.8, 0.9, 1.0), (16, 64, 256, 1024), (0.97, 1.03)
 

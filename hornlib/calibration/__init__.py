@@ -1,1 +1,1 @@
-"""Calibration: the step time and the peak memory of a lone lane, for every distinct shape of a grid."""
+"""Calibration: the step time and the peak memory of a lone lane, of every distinct shape of a grid."""

@@ -1,7 +1,7 @@
-"""Peak memory of a lone lane's training step: the allocator's own count on CUDA, a fresh process on a CPU.
+"""Peak memory of a lone lane's training step: the count of torch's allocator on CUDA, a fresh process on a CPU.
 
-On a CPU a process is started that loads torch and nothing else, and forks once a shape: a fork has a clean heap, and
-its peak resident memory minus that just before the network is built is what training needs beside the data.
+On a CPU, a new process loads torch and nothing else, and forks for each shape. A fork has a clean heap; its peak
+resident memory, minus that just before the network is built, is what training needs beside the data.
 """
 
 import json
@@ -14,33 +14,33 @@ from collections.abc import Sequence
 
 import torch
 
-from hornlib.calibration.timing import Trial, random_examples
+from hornlib.calibration.timing import TimedLane, random_examples
 from hornlib.errors import ResourceError
 from hornlib.grid.cell import Cell, parse_specification
 
 __all__ = ["peak_memory", "serve"]
 
 STEPS = 3
-"""Training steps of which the peak is taken: the optimiser's state is there from the second on."""
+"""Training steps over which the peak is taken; the optimiser has its state from the second step on."""
 
 GIVING_BACK = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
-"""glibc hands freed memory back at once, so that what one step frees does not hide what the next one takes."""
+"""Makes glibc return freed memory at once, so that memory freed by one step cannot serve the next one unseen."""
 
 MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024
-"""Bytes that getrusage counts in."""
+"""Unit of getrusage's peak memory, byte."""
 
 
 def peak_memory(cells: Sequence[Cell], device: torch.device, threads: int) -> list[float]:
-    """Return the peak memory of each cell's training step beside its data, byte; NaN where it cannot be told.
+    """Return the peak memory of each cell's training step beside its data, byte; NaN where it cannot be measured.
 
-    Parameters, gradients, the optimiser's state, what the backward pass keeps and the kernels' own room are
-    counted; examples, torch itself and evaluations are not. On a CPU the system counts in pages, so that
-    differences below some 0.1 MB say nothing. Of MPS no peak is known.
+    It includes parameters, gradients, the optimiser's state, the activations for the backward pass and the kernels'
+    workspace, but not examples, torch itself and evaluations. A CPU's memory is counted in pages: differences below
+    some 0.1 MB mean nothing. MPS reports no peak.
 
     Args:
-        cells: what is trained, one of each shape.
-        device: where.
-        threads: CPU threads.
+        cells: one cell of each shape.
+        device: the device.
+        threads: number of CPU threads.
     """
     if device.type == "cuda":
         return [_on_cuda(cell, device) for cell in cells]
@@ -54,20 +54,22 @@ def _on_cuda(cell: Cell, device: torch.device) -> float:
     torch.cuda.empty_cache()
     before = torch.cuda.memory_allocated(device)
     torch.cuda.reset_peak_memory_stats(device)
-    Trial(cell, examples).steps(STEPS)
+    TimedLane(cell, examples).steps(STEPS)
     return float(torch.cuda.max_memory_allocated(device) - before)
 
 
 def _on_cpu(cells: Sequence[Cell], threads: int) -> list[float]:
     if not hasattr(os, "fork") or not cells:
         return [math.nan] * len(cells)
-    given = [{name: own.given() for name, own in cell.sections().items()} for cell in cells]
-    asked = {"threads": threads, "cells": given}
-    # -P: the package that is installed, or first on PYTHONPATH, and not what lies in the folder
+    specifications = [
+        {section: parameters.given() for section, parameters in cell.sections().items()} for cell in cells
+    ]
+    request = {"threads": threads, "cells": specifications}
+    # -P: import the package that is installed, or first on PYTHONPATH, and not a folder of that name here
     command = [sys.executable, "-P", "-c", "from hornlib.calibration.memory import serve; serve()"]
     environment = {**os.environ, **GIVING_BACK}
     answer = subprocess.run(
-        command, input=json.dumps(asked), capture_output=True, text=True, check=False, env=environment
+        command, input=json.dumps(request), capture_output=True, text=True, check=False, env=environment
     )
     if answer.returncode != 0:
         last = (answer.stderr.strip().splitlines() or ["no message"])[-1]
@@ -76,13 +78,13 @@ def _on_cpu(cells: Sequence[Cell], threads: int) -> list[float]:
 
 
 def serve() -> None:
-    """Read cells from standard input as JSON and print the peak memory of each; what was killed is null."""
-    asked = json.load(sys.stdin)
-    print(json.dumps([_forked(cell, asked["threads"]) for cell in asked["cells"]]))
+    """Read cells from standard input as JSON, and print the peak memory of each; null if the fork was killed."""
+    request = json.load(sys.stdin)
+    print(json.dumps([_forked(cell, request["threads"]) for cell in request["cells"]]))
 
 
 def _forked(specification: dict[str, dict[str, object]], threads: int) -> int | None:
-    """Measure in a fork, and return None where it did not live to tell."""
+    """Return the memory that a fork measures, byte; None if the fork was killed."""
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
@@ -92,10 +94,10 @@ def _forked(specification: dict[str, dict[str, object]], threads: int) -> int | 
         finally:
             os._exit(0)
     os.close(writing)
-    with os.fdopen(reading) as answer:
-        told = answer.read()
+    with os.fdopen(reading) as pipe:
+        answer = pipe.read()
     os.waitpid(child, 0)
-    return int(told) if told else None
+    return int(answer) if answer else None
 
 
 def _growth(cell: Cell, threads: int) -> int:
@@ -104,12 +106,12 @@ def _growth(cell: Cell, threads: int) -> int:
     examples = random_examples(cell, cpu)
     _load_libraries()
     before = _peak_resident()
-    Trial(cell, examples).steps(STEPS)
+    TimedLane(cell, examples).steps(STEPS)
     return _peak_resident() - before
 
 
 def _load_libraries() -> None:
-    """Train a network of few channels, so that what is loaded once, at first use, is no network's memory."""
+    """Train a network of few channels, so that libraries loaded at first use do not count as memory of a network."""
     tiny = parse_specification(
         {
             "data": {"name": "digits"},
@@ -117,7 +119,7 @@ def _load_libraries() -> None:
             "training": {"batch_size": 2},
         }
     )
-    Trial(tiny, random_examples(tiny, torch.device("cpu"))).steps(STEPS)
+    TimedLane(tiny, random_examples(tiny, torch.device("cpu"))).steps(STEPS)
 
 
 def _peak_resident() -> int:

@@ -1,4 +1,4 @@
-"""The time of a lone lane's training step, measured block by block on random examples."""
+"""Time of a lone lane's training step, measured in blocks of steps on random examples."""
 
 import math
 import time
@@ -13,22 +13,27 @@ from hornlib.randomness import generator
 from hornlib.training.chunk import start_chunk
 from hornlib.training.loop import train_step
 
-__all__ = ["BLOCK_SECONDS", "Trial", "random_examples"]
+__all__ = ["BLOCK_SECONDS", "TimedLane", "random_examples"]
 
 NUM_EXAMPLES = 4096
-"""Random examples that batches are drawn from, at least a batch: a step's time does not depend on values."""
+"""Number of random examples, or the batch size if that is larger; the time of a step does not depend on values."""
 
 BLOCK_SECONDS = 0.2
-"""Time that a block of steps should take."""
+"""Intended duration of a block of steps, s."""
 
 FEWEST_STEPS, MOST_STEPS = 2, 200
-"""Of a block."""
+"""Limits of the number of steps in a block."""
 
 WARM_UP_STEPS = 3
 
 
 def random_examples(cell: Cell, device: torch.device) -> Split:
-    """Return random examples of the shapes that a cell's data have; no file is read."""
+    """Return random examples with the shapes of a cell's data, without reading a file.
+
+    Args:
+        cell: its dataset gives the shapes and the loss.
+        device: device of the examples.
+    """
     draws = generator("calibration examples")
     task, number = cell.task(), max(NUM_EXAMPLES, min(cell.training.batch_size, cell.data.num_train))
     inputs = torch.randn(number, *task.input_shape, generator=draws)
@@ -39,12 +44,12 @@ def random_examples(cell: Cell, device: torch.device) -> Split:
     return Split(inputs.to(device), targets.to(device))
 
 
-class Trial:
-    """A lone lane in training, seed 0: what is timed are the loop's own steps, the choice of a batch included.
+class TimedLane:
+    """A lone lane, seed 0, whose training steps are timed: those of the training loop, with the choice of a batch.
 
     Args:
-        cell: what is trained.
-        examples: from `random_examples`; their device is the trial's.
+        cell: the cell to train.
+        examples: from `random_examples`; the lane is trained on their device.
     """
 
     def __init__(self, cell: Cell, examples: Split) -> None:
@@ -60,7 +65,7 @@ class Trial:
             self.draws = drawn.offsets.to(device), drawn.flips.to(device)
 
     def steps(self, number: int) -> float:
-        """Make so many training steps and return the seconds until the device has done them."""
+        """Make this number of training steps, and return the time until the device has finished them, s."""
         started = time.perf_counter()
         for _ in range(number):
             self._step()
@@ -70,7 +75,7 @@ class Trial:
         return elapsed
 
     def block(self) -> tuple[float, int]:
-        """Warm up, then time a block of steps; return the mean time of a step, s, and their number."""
+        """Warm up, then time a block of steps; return the mean time of a step, s, and the number of steps."""
         self.steps(WARM_UP_STEPS)
         estimate = self.steps(FEWEST_STEPS) / FEWEST_STEPS
         number = min(max(math.ceil(BLOCK_SECONDS / estimate), FEWEST_STEPS), MOST_STEPS)

@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all: written under a temporary name, forced to the disk, renamed."""
+"""Atomic files: written under a temporary name, flushed to the disk, and then renamed."""
 
 import os
 import secrets
@@ -13,17 +13,17 @@ __all__ = ["written_atomically"]
 
 @contextmanager
 def written_atomically(path: Path, overwrite: bool = True) -> Iterator[Path]:
-    """Give a temporary name in the same folder; what was written there becomes `path` when the block ends.
+    """Give a temporary name in the same folder; the file written there is renamed to `path` when the block ends.
 
-    A kill at any moment leaves the old file or the new one. After an error the temporary file is gone and
-    `path` is as it was.
+    A kill at any moment leaves the old file or the new one. After an error, the temporary file is removed and `path` is
+    unchanged.
 
     Args:
-        path: where the file belongs; its folder is made.
-        overwrite: whether a file that is there already is replaced, or refused.
+        path: the final name; its folder is made.
+        overwrite: whether an existing file is replaced; otherwise it is an error.
 
     Raises:
-        ResultsError: the folder is full or cannot be written, or the file is there and must not be replaced.
+        ResultsError: the disk is full, the folder cannot be written, or the file exists and must not be replaced.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
     try:
@@ -38,14 +38,14 @@ def written_atomically(path: Path, overwrite: bool = True) -> Iterator[Path]:
     except FileExistsError as error:
         if overwrite:
             raise _unwritable(path, error) from error
-        raise ResultsError(f"{path}: there is such a file already; it is left as it is") from None
+        raise ResultsError(f"{path}: the file exists already, and stays unchanged") from None
     except (
         OSError,
         RuntimeError,
-    ) as error:  # a full disk is a RuntimeError of netCDF4
+    ) as error:  # netCDF4 raises RuntimeError when the disk is full
         raise _unwritable(path, error) from error
     finally:
-        with suppress(OSError):  # an unlink that fails must not hide why the writing did
+        with suppress(OSError):  # a failing unlink must not hide the error of the writing
             temporary.unlink()
 
 

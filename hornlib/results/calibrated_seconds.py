@@ -65,7 +65,7 @@ def best_device(
     seconds = [_seconds_on(ds, device) for device in range(num_devices)]
     is_known = np.stack(
         [values.notnull().any([dim for dim in values.dims if dim != "cell"]).values for values in seconds]
-    )
+    ).reshape(num_devices, -1)
     if cells is not None and is_known[:, cells].any():
         is_known = is_known[:, cells]
     device = int(is_known.sum(axis=1).argmax())

@@ -1,4 +1,4 @@
-"""Variables of results.nc that come from selection files: what was chosen, and what all trials cost."""
+"""Variables of results.nc that come from selection files: the chosen values, and the cost of all trials."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING

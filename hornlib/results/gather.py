@@ -62,7 +62,7 @@ def _write(path: Path, grid: Grid, partial: bool) -> None:
 
 @dataclass
 class _Gathered:
-    """Run files by cell, jobs without a run file, and what is wrong with files that cannot be read."""
+    """Run files by cell, jobs without a run file, and a problem for each file that cannot be read."""
 
     runs: dict[str, list[RunFile]]
     missing: list[Job] = field(default_factory=list)
@@ -104,7 +104,7 @@ def _describe_missing(grid: Grid, missing: list[Job]) -> list[str]:
     return [
         f"{len(paths)} run file(s) are missing: {_some(paths)}. "
         f"`snakemake --cores 1 {paths[0]}` trains the first, `snakemake --cores N` all; "
-        "`hornlib gather --partial` writes what is there to partial.nc"
+        "`hornlib gather --partial` writes the finished runs to partial.nc"
     ]
 
 
@@ -128,6 +128,6 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:SHOWN]) + more
 
 
-def _warn(lines: Iterable[str], what: str) -> None:
+def _warn(lines: Iterable[str], heading: str) -> None:
     for line in lines:
-        print(f"warning: {what}: {line}", file=sys.stderr)
+        print(f"warning: {heading}: {line}", file=sys.stderr)

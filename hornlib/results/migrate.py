@@ -118,7 +118,7 @@ def _decide(path: Path) -> _Rewrite | MigrationOutcome:
     """Return how the file has to change, or that it stays, or why it is refused."""
     job = parse_run_name(path.name)
     if job is None:
-        return MigrationOutcome(path, "refused", "no run file's name")
+        return MigrationOutcome(path, "refused", "not the name of a run file")
     try:
         stored = read_contents(path)
         contents = _present(stored)

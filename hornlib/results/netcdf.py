@@ -1,4 +1,4 @@
-"""NetCDF files: what a variable is, and the one writer and the one verified reader of every file of this library.
+"""NetCDF files: declarations of variables, and the one writer and the one verified reader of all files.
 
 Text is stored as UTF-8 characters of a fixed width. netCDF4 1.7.5 with HDF5 2.2 dies by SIGSEGV when a file with
 variable-length strings (NC_STRING) is opened twice; a file of characters survives. Files with NC_STRING are still read.
@@ -59,7 +59,7 @@ class Variable(NamedTuple):
     Attributes:
         dims: names of its dimensions.
         units: as UDUNITS writes them; "1" is dimensionless.
-        long_name: what an axis label says.
+        long_name: text for an axis label.
         optional: whether a file may lack the variable.
         source: dotted name of the function, class or module that computes the values; "" where the name says it.
         attributes: further netCDF attributes, e.g. estimator or interval.
@@ -85,7 +85,7 @@ class FileKind(NamedTuple):
         schema_version: the only version that this hornlib reads.
         remedy: a sentence that says how a damaged file is made anew.
         missing: how a missing file is made; "" for `remedy`.
-        outdated: what helps where the version is older; "" for `remedy`.
+        outdated: remedy for a file of an older version; "" for `remedy`.
         essential: variables and dimensions that every such file has; another kind of file lacks some.
     """
 
@@ -212,7 +212,7 @@ def read_arrays(path: Path, kind: FileKind) -> StoredArrays:
 
     Args:
         path: the file.
-        kind: what it should be.
+        kind: the expected kind.
 
     Raises:
         ResultsError: the file is missing, unreadable, damaged, of another kind or of another schema version.
@@ -227,7 +227,7 @@ def read_any_version(path: Path, kind: FileKind) -> StoredArrays:
 
     Args:
         path: the file.
-        kind: what it should be.
+        kind: the expected kind.
 
     Raises:
         ResultsError: the file is missing, unreadable, damaged or of another kind.
@@ -253,7 +253,7 @@ def check_version(path: Path, kind: FileKind, attributes: Mapping[str, Any]) -> 
 
     Args:
         path: the file, for the message.
-        kind: what it should be.
+        kind: the expected kind.
         attributes: its global attributes.
 
     Raises:
@@ -276,8 +276,8 @@ def write_dataset(path: Path, kind: FileKind, ds: "xr.Dataset") -> None:
 
     Args:
         path: the file.
-        kind: what it is; its schema version and that of hornlib become attributes.
-        ds: what is written.
+        kind: kind of the file; its schema version and that of hornlib become attributes.
+        ds: the dataset.
 
     Raises:
         ResultsError: the disk is full or cannot be written.
@@ -293,7 +293,7 @@ def write_groups(
 
     Args:
         path: the file.
-        kind: what it is; its schema version and that of hornlib become global attributes.
+        kind: kind of the file; its schema version and that of hornlib become global attributes.
         attributes: further global attributes.
         groups: name and dataset of each group; they may be made one at a time.
 
@@ -313,7 +313,7 @@ def load_dataset(path: Path, kind: FileKind, group: str | None = None) -> "xr.Da
 
     Args:
         path: the file.
-        kind: what it should be.
+        kind: the expected kind.
         group: of the file; None for the root.
 
     Raises:
@@ -330,7 +330,7 @@ def load_groups(path: Path, kind: FileKind) -> dict[str, "xr.Dataset"]:
 
     Args:
         path: the file.
-        kind: what it should be.
+        kind: the expected kind.
 
     Raises:
         ResultsError: the file is missing, unreadable, damaged, of another kind or of another schema version.
@@ -341,7 +341,7 @@ def load_groups(path: Path, kind: FileKind) -> dict[str, "xr.Dataset"]:
 
 
 def with_plain_text(ds: "xr.Dataset") -> "xr.Dataset":
-    """Return a dataset that `to_netcdf` writes without NC_STRING, and without what the file before it was like."""
+    """Return a dataset that `to_netcdf` writes without NC_STRING; the encodings of its file are dropped."""
     ds = ds.drop_encoding()
     for name, variable in ds.variables.items():
         if variable.dtype.kind in "OU":
@@ -362,7 +362,7 @@ def _opened(path: Path, kind: FileKind) -> Iterator["netCDF4.Dataset"]:
         raise ResultsError(f"{path}: cannot be read ({error.strerror}). {kind.remedy}") from None
     try:
         file = netCDF4.Dataset(path.name, memory=image)
-    except Exception as error:  # OSError, RuntimeError, UnicodeError, ..., by what is damaged
+    except Exception as error:  # OSError, RuntimeError, UnicodeError, ..., depending on the damage
         _refuse_damaged(path, kind, error)
     with file:
         if lacking := [name for name in kind.essential if name not in {*file.variables, *file.dimensions}]:

@@ -18,7 +18,7 @@ FILES = {
     "`calibration/<device>.nc`": "step time and peak memory of every distinct shape",
     "`dynamics/<cell>.seeds-<a>-<b>.nc`": "what probes measured inside the networks at some moments of training",
     "`statistics.nc`": "one group a sweep: ratios, intervals, tests, verdicts and their sentences",
-    "`stability.nc`": "predictions for every oscillator, what happened, maps, orders of the integrators",
+    "`stability.nc`": "predictions for every oscillator, outcomes of its runs, maps, orders of the integrators",
     "`mechanism/<experiment>.nc`": "experiments that could refute an explanation, of configurations with their sweeps",
     "`report.html`": "the answer and the evidence on one page",
     "`figures/<sweep>-<axis>.svg`, `.png`": "learning curves against steps, samples, FLOPs and seconds",
@@ -45,7 +45,7 @@ Every parameter of a cell is a coordinate on `cell` too, under its name in the c
 describe` explains them. `final_<curve>`, over (cell, seed), is the last value of each learning curve. Optional
 variables exist where some run has them.
 
-The variables `seconds` and `tuning_seconds` come from the jobs' own clocks: they depend on what else the machine did.
+The variables `seconds` and `tuning_seconds` come from the jobs' own clocks: they depend on other work of the machine.
 Compare times by `step_time` x `step`, or by `calibrated_seconds` where a structure may change the network's shape.
 """
 

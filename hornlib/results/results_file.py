@@ -153,7 +153,7 @@ class ResultsWriter:
         _write(file, "samples", self._filled(("cell", "step"), partial(_variable, "samples")))
 
     def _write_runs(self, file: "netCDF4.Dataset") -> None:
-        """Write what is known once of every run: how it ended, and what trained it."""
+        """Write the outcome and the provenance of every run."""
         for name in ("diverged_at_step", "lanes"):
             _write(file, name, self._filled(DIMENSIONS[:2], partial(_variable, name)))
         for name in PROVENANCE:
@@ -172,7 +172,9 @@ class ResultsWriter:
         cells = [self.grid.cells[cell] for cell in self.axes["cell"]] if measured else []
         shapes_of_cells = [list(distinct_shapes([cell])) for cell in cells]  # the first is the cell's own
         first_shapes = {first for first, *_ in shapes_of_cells}
-        calibrations = [known for known in measured if not first_shapes.isdisjoint(known.shapes)]
+        calibrations = [
+            calibration for calibration in measured if not first_shapes.isdisjoint(calibration.shapes)
+        ]
         if not calibrations:
             return
         _write(file, "calibration_device", np.array([calibration.device for calibration in calibrations]))
@@ -184,7 +186,9 @@ class ResultsWriter:
             ]
             _write(file, name, np.array(values, float))
         if any(len(shapes) > 1 for shapes in shapes_of_cells):  # elsewhere they equal step_time * step
-            by_device = [self._filled(DIMENSIONS, partial(self._seconds, known)) for known in calibrations]
+            by_device = [
+                self._filled(DIMENSIONS, partial(self._seconds, calibration)) for calibration in calibrations
+            ]
             _write(file, "calibrated_seconds", np.stack(by_device, -1))
 
     def _seconds(self, calibration: Calibration, run: RunFile) -> np.ndarray:
@@ -256,7 +260,7 @@ def _last(name: str, run: RunFile) -> np.ndarray | None:
 
 
 def _provenance(name: str, run: RunFile) -> np.ndarray:
-    """Return what the attributes of a run file say of its training, (seed,)."""
+    """Return an attribute of a run file for each of its seeds, (seed,)."""
     if name == "hornlib_version" and "hornlib_versions_trained" in run.attributes:
         name = "hornlib_versions_trained"
     value = run.attributes.get(name, np.nan if name == "threads" else "")

@@ -1,4 +1,4 @@
-"""The run file: what one job leaves behind, written whole or not at all, and verified when it is read."""
+"""The run file: the learning curves and the specification of one job, written atomically and verified when read."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -86,7 +86,7 @@ class RunFile:
 
 
 class RunContents(NamedTuple):
-    """A run file of any schema version: what `hornlib migrate` takes from one version to the next.
+    """A run file of any schema version: `hornlib migrate` converts it from one version to the next.
 
     Attributes:
         specification: every parameter of the cell.
@@ -160,7 +160,7 @@ def read_run_file(path: str | Path, expected: Cell | None = None) -> RunFile:
     path = Path(path)
     job = parse_run_name(path.name)
     if job is None:
-        raise ResultsError(f"{path}: no run file's name; those are <cell>.seeds-<first>-<last>.nc")
+        raise ResultsError(f"{path}: not the name of a run file, which is <cell>.seeds-<first>-<last>.nc")
     contents = read_contents(path)
     attributes = dict(contents.attributes)
     check_version(path, RUN_FILE, attributes)

@@ -118,7 +118,7 @@ def references(grid: Grid, choices: Mapping[str, Choice]) -> dict[str, dict[str,
 
     Args:
         grid: its sweeps.
-        choices: what is chosen so far, by the cell's name.
+        choices: the choices so far, by the cell's name.
     """
     references_of_sweeps: dict[str, dict[str, float]] = {}
     for sweep in grid.sweeps.values():

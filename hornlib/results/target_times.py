@@ -4,12 +4,16 @@ import numpy as np
 import xarray as xr
 
 from hornlib.errors import ResultsError, nearest
-from hornlib.results.variables import RUN_VARIABLES
+from hornlib.results.calibrated_seconds import best_device
+from hornlib.results.variables import RESULTS_VARIABLES
 
 __all__ = ["AXES", "final_cost", "time_to_target"]
 
 AXES = ("step", "samples", "training_flops", "seconds")
-"""Measures of time."""
+"""Measures of time that every run file has."""
+
+CALIBRATED = "calibrated_seconds"
+"""Measure of time after `hornlib calibrate`."""
 
 ROUNDING = 1e-9
 """Tolerance of a comparison with the target: an accuracy is a ratio of counts and a level a product, both rounded."""
@@ -37,7 +41,8 @@ def time_to_target(
         ds: from `open_results`, with the dimensions `seed` and `step`.
         target: the metric to reach; with `baseline`, the share f of the baseline's gain, so that the level is
             chance + f (A - chance).
-        on: step, samples, training_flops or seconds (a lane's share of its job's own clock, not calibrated).
+        on: step, samples, training_flops, calibrated_seconds (on the device of `best_device`) or
+            seconds (uncalibrated: a lane's share of its job's own clock).
         metric: what must reach the target, in the dataset's direction; a loss must fall to it.
         confirm: number of consecutive evaluations that must reach the target.
         baseline: A, the final metric of a baseline, e.g. its median over seeds and cells, by dataset.
@@ -56,7 +61,7 @@ def time_to_target(
     reached = xr.where(maximise, values >= level - ROUNDING, values <= level + ROUNDING)
     evaluated = ds["samples"].notnull()
     diverged = ds["diverged_at_step"].notnull()
-    axis = ds["step"].where(evaluated) if on == "step" else ds[on]
+    axis = _axis(ds, on, evaluated)
     first = xr.apply_ufunc(
         _first_confirmed,
         reached,
@@ -69,14 +74,14 @@ def time_to_target(
     measured = values.notnull().any("step") | (diverged & evaluated.any("step"))
     time = xr.where(event, first, final_cost(axis, evaluated)).where(measured)
     described = {
-        "units": RUN_VARIABLES[on].units,
-        "long_name": f"{RUN_VARIABLES[on].long_name} to the target",
+        "units": RESULTS_VARIABLES[on].units,
+        "long_name": f"{RESULTS_VARIABLES[on].long_name} to the target",
     }
     result = xr.Dataset(
         {
             "time": time.assign_attrs(described),
             "event": event.assign_attrs(units="1", long_name="whether the target was reached"),
-            "level": level.assign_attrs(units="1", long_name=f"target {RUN_VARIABLES[metric].long_name}"),
+            "level": level.assign_attrs(units="1", long_name=f"target {RESULTS_VARIABLES[metric].long_name}"),
         },
         attrs={"on": on, "metric": metric, "confirm": confirm},
     )
@@ -86,14 +91,29 @@ def time_to_target(
 
 
 def _check(ds: xr.Dataset, on: str, metric: str, confirm: int) -> None:
-    for word, valid, what in ((on, AXES, "on"), (metric, METRICS, "metric")):
+    for word, valid, key in ((on, (*AXES, CALIBRATED), "on"), (metric, METRICS, "metric")):
         if word not in valid:
-            raise ResultsError(f"{what}: unknown {word!r}{nearest(word, valid)}; valid: {', '.join(valid)}")
+            raise ResultsError(f"{key}: unknown {word!r}{nearest(word, valid)}; valid: {', '.join(valid)}")
     if confirm < 1:
         raise ResultsError(f"confirm: got {confirm}; it is a number of evaluations, from 1 on")
-    needed = {metric, "samples", "diverged_at_step", *({on} - {"step"})}
+    needed = {metric, "samples", "diverged_at_step", *({on} - {"step", CALIBRATED})}
     if missing := sorted(needed - set(ds.data_vars)):
         raise ResultsError(f"the dataset lacks {', '.join(missing)}; take it as open_results() gives it")
+
+
+def _axis(ds: xr.Dataset, on: str, evaluated: xr.DataArray) -> xr.DataArray:
+    """Return the measure of time at every evaluation, with a dimension `step`."""
+    if on == "step":
+        return ds["step"].where(evaluated)
+    if on != CALIBRATED:
+        return ds[on]
+    device = best_device(ds)
+    if device is None:
+        raise ResultsError(
+            "on: the results have no calibrated step times; `hornlib calibrate` measures them, and `hornlib gather` "
+            "adds them to results.nc"
+        )
+    return device[1]
 
 
 def _level(

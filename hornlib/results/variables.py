@@ -252,7 +252,7 @@ CALIBRATED: dict[str, Variable] = {
         _MEASURED,
         "s",
         "calibrated time of one training step of a lone lane",
-        source="hornlib.calibration.timing.Trial.block",
+        source="hornlib.calibration.timing.TimedLane.block",
         attributes={"estimator": "median over blocks of steps, the blocks of all shapes in random order"},
     ),
     "step_time_bound": Variable(

@@ -1,1 +1,1 @@
-"""Stability of oscillators: predicted before any training, beside what was simulated and what happened."""
+"""Stability of oscillators: predictions before any training, simulations, and the outcomes of training."""

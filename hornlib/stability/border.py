@@ -1,4 +1,4 @@
-"""Where an oscillator's step stops being stable, solved for its constants; free of torch."""
+"""Stability border of an oscillator's step, solved for its constants; no torch is loaded."""
 
 import math
 
@@ -18,7 +18,7 @@ NOTHING: Interval = (math.nan, math.nan)
 
 
 def stable_interval(damping_h: float, integrator: Integrator) -> Interval:
-    """Return the open interval of omega h within which the free oscillator dies out; NaN where there is none.
+    """Return the open interval of omega h in which the free oscillator decays; NaN if there is none.
 
     With s = omega h and d = damping h: symplectic_euler 0 < s < 2 sqrt(1 - d) for 0 < d < 1;
     implicit_damping 0 < s < 2 sqrt(1 + d) for 0 < d; explicit_euler 2 sqrt(max(d - 1, 0)) < s < sqrt(2 d)
@@ -37,10 +37,14 @@ def stable_interval(damping_h: float, integrator: Integrator) -> Interval:
 
 
 def oscillatory_interval(damping_h: float, integrator: Integrator) -> Interval:
-    """Return the open interval of omega h within which the eigenvalues are a complex pair; NaN if none.
+    """Return the open interval of omega h in which the eigenvalues are a complex pair; NaN if there is none.
 
-    symplectic_euler 1 -+ sqrt(1 - 2 d) for d < 1/2; implicit_damping sqrt(1 + 2 d) -+ 1; explicit_euler
-    above d.
+    With d = damping h: symplectic_euler 1 -+ sqrt(1 - 2 d) for d < 1/2; implicit_damping sqrt(1 + 2 d) -+ 1;
+    explicit_euler above d.
+
+    Args:
+        damping_h: damping times the integration step.
+        integrator: the update rule.
     """
     d = damping_h
     if integrator == "symplectic_euler":
@@ -57,6 +61,10 @@ def largest_stable_omega_h(damping_ratio: float, integrator: Integrator) -> floa
     With z = damping / omega and d = z s in the conditions of `stable_interval`: symplectic_euler
     2 (sqrt(1 + z^2) - z); implicit_damping 2 (sqrt(1 + z^2) + z); explicit_euler 2 z for z < 1, else
     2 / (z + sqrt(z^2 - 1)).
+
+    Args:
+        damping_ratio: z, damping over omega.
+        integrator: the update rule.
     """
     z = damping_ratio
     if integrator == "symplectic_euler":
@@ -71,14 +79,14 @@ def critical_heterogeneity(
 ) -> float:
     """Return the heterogeneity above which the fastest node that a log-uniform draw allows is unstable.
 
-    omega h = 2 pi num_cycles / T is drawn within factors 2^-heterogeneity to 2^heterogeneity, so that the
-    border is log2(s T / (2 pi num_cycles)) with s = `largest_stable_omega_h`; negative where the homogeneous
+    omega h is drawn around 2 pi num_cycles / T, within factors from 2^-heterogeneity to 2^heterogeneity. The border is
+    therefore log2(s T / (2 pi num_cycles)) with s = `largest_stable_omega_h`. It is negative if the homogeneous
     oscillator is unstable already.
 
     Args:
-        timesteps: T, steps of the horizon.
-        num_cycles: cycles within the horizon, of the homogeneous oscillator.
-        damping_ratio: damping / omega, the same for every node.
+        timesteps: T, number of recurrent steps.
+        num_cycles: cycles of the homogeneous oscillator within T steps.
+        damping_ratio: damping over omega, the same for every node.
         integrator: the update rule.
     """
     limit = largest_stable_omega_h(damping_ratio, integrator)
@@ -94,7 +102,7 @@ def unstable_share(heterogeneity: float, critical: float) -> float:
     (1 - critical / heterogeneity) / 2, within 0 and 1.
 
     Args:
-        heterogeneity: of the draw.
+        heterogeneity: largest |log2| of the drawn factors.
         critical: from `critical_heterogeneity`.
     """
     if heterogeneity == 0:

@@ -1,4 +1,4 @@
-"""Maps of stability on fine grids: what theory predicts, the border as a curve, and what a simulation shows."""
+"""Maps of stability on fine grids: the prediction, its border as a curve, and the outcome of a simulation."""
 
 from typing import get_args
 
@@ -20,7 +20,7 @@ from hornlib.stability.simulation import agreement, growth_rate
 __all__ = ["REGIMES", "heterogeneity_map", "plane_map", "predicted_regime"]
 
 REGIMES = ("unstable", "monotone", "oscillatory", "sign_flipping")
-"""What a free oscillator does; all but the first die out."""
+"""Behaviours of a free oscillator; it decays in all but the first."""
 
 LARGEST_OMEGA_H, LARGEST_DAMPING_H = 3.0, 1.5
 
@@ -31,12 +31,15 @@ NUM_DRAWN = 128
 
 
 def predicted_regime(omega_h: np.ndarray, damping_h: np.ndarray, integrator: Integrator) -> np.ndarray:
-    """Return the index in `REGIMES` of what the free oscillator is predicted to do, of the inputs' shape.
+    """Return the index in `REGIMES` of the predicted behaviour of the free oscillator.
 
     Args:
-        omega_h: omega times the integration step.
-        damping_h: damping times the integration step.
+        omega_h: omega times the integration step, any shape.
+        damping_h: damping times the integration step, of the same shape.
         integrator: the update rule.
+
+    Returns:
+        int8, of the shape of the inputs.
     """
 
     def regime(omega: float, damping: float) -> int:
@@ -54,13 +57,12 @@ def plane_map(num_points: int = 121) -> xr.Dataset:
     """Return prediction and simulation over (omega h, damping h) for every integrator.
 
     Args:
-        num_points: points along each axis; none lies on an axis itself.
+        num_points: number of points along each axis; no point has omega h = 0 or damping h = 0.
 
     Returns:
-        `regime` (flags as in `REGIMES`), `spectral_radius` and `measured_growth` over
-        (integrator, damping_h, omega_h); `border` and `oscillatory_band` (integrator, damping_h, bound), the
-        omega h at which the stable region begins and ends, and the complex pairs; `num_decided`,
-        `num_undecided`, `num_mismatches` (integrator).
+        (integrator, damping_h, omega_h): `regime` (flags as in `REGIMES`), `spectral_radius`, `measured_growth`.
+        (integrator, damping_h, bound): `border`, the omega h at which the stable region begins and ends, and
+        `oscillatory_band`, the same for complex pairs. (integrator): `num_decided`, `num_undecided`, `num_mismatches`.
     """
     integrators = get_args(Integrator)
     middle = (np.arange(num_points) + 0.5) / num_points
@@ -71,7 +73,7 @@ def plane_map(num_points: int = 121) -> xr.Dataset:
     curve = ("integrator", "damping_h", "bound")
     maps = xr.Dataset(
         {
-            **{name: (plane, np.stack([own[name] for own in planes])) for name in planes[0]},
+            **{name: (plane, np.stack([values[name] for values in planes])) for name in planes[0]},
             "border": (curve, [[stable_interval(d, kind) for d in damping_h] for kind in integrators]),
             "oscillatory_band": (
                 curve,
@@ -87,7 +89,8 @@ def plane_map(num_points: int = 121) -> xr.Dataset:
     )
     for name in ("num_decided", "num_undecided", "num_mismatches"):
         counts = [
-            getattr(agreement(own["regime"] > 0, own["measured_growth"], MAP_STEPS), name) for own in planes
+            getattr(agreement(values["regime"] > 0, values["measured_growth"], MAP_STEPS), name)
+            for values in planes
         ]
         maps[name] = ("integrator", counts)
     return _described(maps)
@@ -107,14 +110,14 @@ def heterogeneity_map(
 ) -> xr.Dataset:
     """Return the share of unstable nodes over (timesteps, heterogeneity) under HORN's symplectic step.
 
-    Constants are those of the preset unit_gain, omega = 2 pi num_cycles / (h T), drawn log-uniformly; the
-    measured share is that of nodes drawn as a network draws them and then simulated.
+    The constants are those of the preset unit_gain, omega = 2 pi num_cycles / (h T), drawn log-uniformly. The measured
+    share is over nodes that are drawn as a network draws them, and then simulated.
 
     Args:
-        num_cycles: cycles within the horizon, of the homogeneous oscillator.
-        damping_ratio: damping / omega.
-        largest_timesteps: T from 1 to this.
-        num_points: points of heterogeneity from 0 to 2.
+        num_cycles: cycles of the homogeneous oscillator within T steps.
+        damping_ratio: damping over omega.
+        largest_timesteps: largest T; the map has every T from 1.
+        num_points: number of values of heterogeneity from 0 to 2.
 
     Returns:
         `unstable_share` and `measured_unstable_share` (timesteps, heterogeneity), and
@@ -123,7 +126,7 @@ def heterogeneity_map(
     timesteps, spreads = np.arange(1, largest_timesteps + 1), np.linspace(0, 2, num_points)
     kind: Integrator = "symplectic_euler"
     critical = [critical_heterogeneity(T, num_cycles, damping_ratio, kind) for T in timesteps.tolist()]
-    predicted = [[unstable_share(spread, own) for spread in spreads] for own in critical]
+    predicted = [[unstable_share(spread, border) for spread in spreads] for border in critical]
     parameters = OscillatorParameters(
         preset="unit_gain", num_cycles=num_cycles, damping_ratio=damping_ratio, integrator=kind
     )
@@ -143,7 +146,7 @@ def heterogeneity_map(
 
 
 def _drawn(parameters: OscillatorParameters, timesteps: int, heterogeneity: float) -> np.ndarray:
-    """Return omega h and damping h of drawn nodes, (2, nodes)."""
+    """Return omega h and damping h of randomly drawn nodes, (2, nodes)."""
     draws = generator("heterogeneity map", timesteps, round(1000 * heterogeneity))
     constants = draw_constants(
         parameters.oscillator(timesteps), (NUM_DRAWN,), heterogeneity, "log_uniform", draws
@@ -152,8 +155,8 @@ def _drawn(parameters: OscillatorParameters, timesteps: int, heterogeneity: floa
     return np.stack([h * constants.omega.double().numpy(), h * constants.damping.double().numpy()])
 
 
-TOLD: dict[str, tuple[str, str]] = {
-    "regime": ("1", "what the free oscillator is predicted to do"),
+ATTRIBUTES: dict[str, tuple[str, str]] = {
+    "regime": ("1", "predicted behaviour of the free oscillator"),
     "spectral_radius": ("1", "predicted factor a step of the slowest mode"),
     "measured_growth": ("1", "ln of the factor a step, measured in a simulation"),
     "border": ("rad", "omega h at which the stable region begins and ends"),
@@ -168,14 +171,14 @@ TOLD: dict[str, tuple[str, str]] = {
     "unstable_share": ("1", "expected share of unstable nodes"),
     "measured_unstable_share": ("1", "share of drawn nodes that grew in a simulation"),
     "critical_heterogeneity": ("1", "heterogeneity above which the fastest node is unstable"),
-    "timesteps": ("1", "timesteps"),
-    "heterogeneity": ("1", "heterogeneity"),
+    "timesteps": ("1", "number of recurrent steps"),
+    "heterogeneity": ("1", "spread of the constants over nodes"),
 }
 
 
 def _described(maps: xr.Dataset) -> xr.Dataset:
     for name, variable in maps.variables.items():
-        units, long_name = TOLD[str(name)]
+        units, long_name = ATTRIBUTES[str(name)]
         variable.attrs.update(units=units, long_name=long_name)
     if "regime" in maps:
         flags = np.arange(len(REGIMES), dtype=np.int8)

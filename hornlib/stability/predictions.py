@@ -1,4 +1,4 @@
-"""What each cell's oscillators are predicted to do, for the homogeneous cell and for every seed's own draw."""
+"""Predictions for the oscillators of every cell: for the homogeneous oscillator, and for the draw of every seed."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -17,34 +17,39 @@ __all__ = ["EXPECTATIONS", "expectation", "predict_cells", "stability_word"]
 LARGEST_FLOAT32 = math.log10(float(np.finfo(np.float32).max))
 
 VANISHED = 1e-3
-"""A gradient that shrinks to this share over the horizon, at the node that keeps most, is called vanishing."""
+"""A gradient vanishes if even the best node keeps less than this share of it over the horizon."""
 
 EXPECTATIONS = ("overflow", "amplification", "vanishing gradient", "saturation or limit cycle")
-"""How a run fails, if it fails: unstable beyond float32 within T steps; unstable, yet finite; bounded, and its
-gradient vanishes; bounded otherwise. A stable oscillator under a force within [-alpha, alpha] is bounded for any
-recurrent weights, so that it cannot overflow."""
+"""How a run fails, if it fails: unstable beyond float32 within T steps; unstable, but finite; bounded with a vanishing
+gradient; bounded otherwise. A stable oscillator under a force within [-alpha, alpha] is bounded for any recurrent
+weights, so it cannot overflow."""
 
 
 def stability_word(radius: float, stable: bool) -> str:
-    """Return stable, marginal (undamped: spectral radius 1) or unstable."""
+    """Return stable, marginal (undamped: spectral radius 1) or unstable.
+
+    Args:
+        radius: spectral radius of the step.
+        stable: whether the free oscillator decays.
+    """
     if stable:
         return "stable"
     return "marginal" if radius <= 1 + 1e-12 else "unstable"
 
 
 def regime_word(prediction: stability.Prediction) -> str:
-    """Return oscillatory, sign_flipping or monotone: what the free oscillator does, whether it grows or not."""
+    """Return the behaviour of the free oscillator, growing or not: oscillatory, sign_flipping or monotone."""
     if prediction.oscillatory:
         return "oscillatory"
     return "sign_flipping" if prediction.sign_flipping else "monotone"
 
 
 def expectation(growth: float, gradient_proxy: float) -> str:
-    """Return which of `EXPECTATIONS` a run is exposed to.
+    """Return the failure in `EXPECTATIONS` that threatens a run.
 
     Args:
-        growth: log10 of the factor by which the worst node grows over the horizon; 0 if none grows.
-        gradient_proxy: largest over nodes of the factor by which a gradient shrinks over the horizon.
+        growth: log10 of the factor by which the worst node grows over the horizon; 0 if no node grows.
+        gradient_proxy: factor by which a gradient shrinks over the horizon, the largest over nodes.
     """
     if growth > 0:
         return "overflow" if growth > LARGEST_FLOAT32 else "amplification"
@@ -52,25 +57,29 @@ def expectation(growth: float, gradient_proxy: float) -> str:
 
 
 def predict_cells(cells: Mapping[str, Cell], seeds: Mapping[str, Sequence[int]]) -> xr.Dataset:
-    """Return the predictions of every cell, dims (cell) and (cell, seed), each variable described.
+    """Return the predictions for every cell: the variables `OF_CELL` on (cell) and `OF_DRAW` on (cell, seed).
 
     Args:
-        cells: by name, each with oscillators.
-        seeds: cell name -> seeds; what is not wanted is NaN or "".
+        cells: cells with oscillators, by name.
+        seeds: name of a cell -> its wanted seeds; values of other seeds are NaN or "".
     """
-    every = sorted({seed for name in cells for seed in seeds[name]})
+    all_seeds = sorted({seed for name in cells for seed in seeds[name]})
     homogeneous = [_of_cell(cell) for cell in cells.values()]
     drawn = [
-        [_of_draw(cell, seed) if seed in seeds[name] else None for seed in every]
+        [_of_draw(cell, seed) if seed in seeds[name] else None for seed in all_seeds]
         for name, cell in cells.items()
     ]
-    ds = xr.Dataset(coords={"cell": list(cells), "seed": np.array(every, np.int64)})
+    ds = xr.Dataset(coords={"cell": list(cells), "seed": np.array(all_seeds, np.int64)})
     for name, (units, long_name) in OF_CELL.items():
-        ds[name] = ("cell", [own[name] for own in homogeneous], {"units": units, "long_name": long_name})
+        ds[name] = (
+            "cell",
+            [values[name] for values in homogeneous],
+            {"units": units, "long_name": long_name},
+        )
     for name, (units, long_name) in OF_DRAW.items():
         blank: Any = "" if name in WORDS else math.nan
-        rows = [[blank if own is None else own[name] for own in row] for row in drawn]
-        table = np.array(rows, str if name in WORDS else float).reshape(len(cells), len(every))
+        rows = [[blank if values is None else values[name] for values in row] for row in drawn]
+        table = np.array(rows, str if name in WORDS else float).reshape(len(cells), len(all_seeds))
         ds[name] = (("cell", "seed"), table, {"units": units, "long_name": long_name})
     ds["cell"].attrs.update(units="1", long_name="name of the cell")
     ds["seed"].attrs.update(units="1", long_name="seed")
@@ -83,10 +92,10 @@ OF_CELL: dict[str, tuple[str, str]] = {
     "timesteps": ("1", "recurrent steps of one example"),
     "heterogeneity": ("1", "spread of the constants over nodes"),
     "integrator": ("1", "integrator"),
-    "stability": ("1", "whether the free oscillator dies out: stable, marginal or unstable"),
-    "regime": ("1", "what the free oscillator does: oscillatory, monotone or sign_flipping"),
+    "stability": ("1", "whether the free oscillator decays: stable, marginal or unstable"),
+    "regime": ("1", "behaviour of the free oscillator: oscillatory, monotone or sign_flipping"),
     "spectral_radius": ("1", "factor a step of the slowest mode"),
-    "time_constant": ("1", "steps in which the slowest mode falls to 1/e; infinite if it does not"),
+    "time_constant": ("1", "steps in which the slowest mode falls to 1/e; infinite if it does not fall"),
     "num_cycles": ("1", "cycles within the horizon"),
     "damping_ratio": ("1", "damping over omega"),
     "dc_gain": ("1", "displacement under a constant unit force"),
@@ -102,12 +111,15 @@ OF_DRAW: dict[str, tuple[str, str]] = {
     "worst_spectral_radius": ("1", "largest spectral radius of the drawn nodes"),
     "worst_omega_h": ("rad", "omega times integration step of that node"),
     "worst_damping_h": ("1", "damping times integration step of that node"),
-    "worst_growth": ("1", "log10 of the factor by which that node grows over the horizon; 0 if it does not"),
+    "worst_growth": (
+        "1",
+        "log10 of the factor by which that node grows over the horizon; 0 if it does not grow",
+    ),
     "unstable_share": ("1", "share of drawn nodes that are unstable"),
-    "oscillatory_share": ("1", "share of drawn nodes that ring"),
+    "oscillatory_share": ("1", "share of drawn nodes that oscillate"),
     "sign_flipping_share": ("1", "share of drawn nodes that change sign at every step"),
-    "smallest_gradient_proxy": ("1", "gradient proxy of the drawn node that keeps least"),
-    "largest_gradient_proxy": ("1", "gradient proxy of the drawn node that keeps most"),
+    "smallest_gradient_proxy": ("1", "smallest gradient proxy of the drawn nodes"),
+    "largest_gradient_proxy": ("1", "largest gradient proxy of the drawn nodes"),
     "expected_failure": ("1", "how the run fails, if it fails"),
 }
 """Variable on (cell, seed) -> units and long name."""
@@ -118,9 +130,8 @@ WORDS = ("worst_stability", "worst_regime", "expected_failure")
 def _of_cell(cell: Cell) -> dict[str, Any]:
     node = homogeneous_node(cell)
     predicted = _predict(node, 0, num_timesteps(cell))
-    told = predicted._asdict()
     return {
-        **told,
+        **predicted._asdict(),
         "omega_h": float(node.omega[0] * node.integration_step),
         "damping_h": float(node.damping[0] * node.integration_step),
         "timesteps": num_timesteps(cell),
@@ -157,6 +168,6 @@ def _of_draw(cell: Cell, seed: int) -> dict[str, Any]:
 
 
 def _predict(nodes: Nodes, index: int, timesteps: int) -> stability.Prediction:
-    omega, damping, alpha = (float(own[index]) for own in (nodes.omega, nodes.damping, nodes.alpha))
+    omega, damping, alpha = (float(values[index]) for values in (nodes.omega, nodes.damping, nodes.alpha))
     oscillator = Oscillator(omega, damping, alpha, nodes.integration_step)
     return stability.predict(oscillator, nodes.integrator, timesteps)

@@ -10,7 +10,7 @@ import torch
 from hornlib.calibration import calibrate as module
 from hornlib.calibration.calibrate import calibrate, device_name
 from hornlib.calibration.memory import peak_memory
-from hornlib.calibration.timing import Trial, random_examples
+from hornlib.calibration.timing import TimedLane, random_examples
 from hornlib.grid.cell import parse_specification
 from hornlib.grid.shapes import distinct_shapes, shape_name
 from hornlib.results.calibration_file import read_calibration
@@ -44,11 +44,11 @@ def blocks(monkeypatch):
     """Stand in for the clock; record the shapes in the order in which they are timed."""
     timed = []
 
-    def block(trial):
-        timed.append(shape_name(trial.cell))
+    def block(lane):
+        timed.append(shape_name(lane.cell))
         return 0.001 * (1 + len(timed) / 1000), 10
 
-    monkeypatch.setattr(Trial, "block", block)
+    monkeypatch.setattr(TimedLane, "block", block)
     monkeypatch.setattr(module, "peak_memory", lambda cells, *_: [1e6] * len(cells))
     return timed
 
@@ -89,15 +89,15 @@ def test_shapes_that_are_no_longer_wanted_are_kept_and_not_measured(grid, blocks
 
 def test_a_calibration_that_was_stopped_goes_on_with_the_rounds_that_lack(grid, blocks, monkeypatch):
     made = grid(CONFIG)
-    told = Trial.block
+    original = TimedLane.block
 
-    def stopped(trial):
+    def stopped(lane):
         if len(blocks) == 5:
             raise KeyboardInterrupt
-        return told(trial)
+        return original(lane)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(Trial, "block", stopped)
+        patch.setattr(TimedLane, "block", stopped)
         calibrate(made, rounds=4)
     blocks.clear()
     path = calibrate(made, rounds=4)
@@ -108,14 +108,14 @@ def test_a_calibration_that_was_stopped_goes_on_with_the_rounds_that_lack(grid, 
 def test_a_shape_that_memory_does_not_hold_stays_unknown_and_the_others_are_measured(
     grid, blocks, monkeypatch, capsys
 ):
-    told = Trial.block
+    original = TimedLane.block
 
-    def failing(trial):
-        if trial.cell.model.name == "mlp":
+    def failing(lane):
+        if lane.cell.model.name == "mlp":
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
-        return told(trial)
+        return original(lane)
 
-    monkeypatch.setattr(Trial, "block", failing)
+    monkeypatch.setattr(TimedLane, "block", failing)
     known = read_calibration(calibrate(grid(CONFIG), rounds=2))
     times = {name.split("-")[0]: own.step_time for name, own in known.shapes.items()}
     assert math.isnan(times["mlp"]) and times["horn"] > 0
@@ -124,7 +124,7 @@ def test_a_shape_that_memory_does_not_hold_stays_unknown_and_the_others_are_meas
 
 def test_every_shape_gets_its_own_networks_time_whatever_the_order(grid, monkeypatch):
     monkeypatch.setattr(module, "peak_memory", lambda cells, *_: [math.nan] * len(cells))
-    monkeypatch.setattr(Trial, "block", lambda trial: (len(trial.cell.model.name), 2))
+    monkeypatch.setattr(TimedLane, "block", lambda lane: (len(lane.cell.model.name), 2))
     known = read_calibration(calibrate(grid(CONFIG), rounds=3))
     assert len(known.shapes) == 2
     assert all(own.step_time == len(name.split("-")[0]) for name, own in known.shapes.items())
@@ -153,11 +153,11 @@ def test_a_trial_makes_the_training_steps_of_the_cell_crops_and_flips_included()
             "training": {"batch_size": 8, "learning_rate": 0.01},
         }
     )
-    trial = Trial(cell, random_examples(cell, torch.device("cpu")))
-    before = {name: tensor.clone() for name, tensor in trial.chunk.lanes.parameters.items()}
-    assert trial.steps(3) > 0 and trial.chunk.step == 3 and not trial.group.window
-    assert any(not torch.equal(tensor, before[name]) for name, tensor in trial.chunk.lanes.parameters.items())
-    seconds, number = trial.block()
+    lane = TimedLane(cell, random_examples(cell, torch.device("cpu")))
+    before = {name: tensor.clone() for name, tensor in lane.chunk.lanes.parameters.items()}
+    assert lane.steps(3) > 0 and lane.chunk.step == 3 and not lane.group.window
+    assert any(not torch.equal(tensor, before[name]) for name, tensor in lane.chunk.lanes.parameters.items())
+    seconds, number = lane.block()
     assert seconds > 0 and 2 <= number <= 200
 
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from hornlib.errors import ResultsError
 from hornlib.results.gather import gather
+from hornlib.results.opening import open_results, select_sweep
 from hornlib.results.run_file import SCHEMA_VERSION, read_run_file
 from hornlib.results.variables import CURVES
 
@@ -97,6 +98,30 @@ def test_every_run_says_which_software_trained_it_on_what(grid, cell, write_run,
         }.items():
             np.testing.assert_array_equal(ds[name].values, values)
             assert ds[name].dims == ("cell", "seed") and ds[name].attrs["long_name"]
+
+
+def test_every_cell_has_a_readable_label_of_its_first_sweep_and_of_every_sweep(gathered, tmp_path):
+    _, _, ds = gathered
+    labels = labels_of_sweeps(ds)
+    assert labels["thesis"] == ["toy (num_nodes 4, steps 40)", "toy (num_nodes 8, steps 20)", "cnn"]
+    assert labels["small"] == ["toy", "", ""]
+    assert ds.label.values.tolist() == labels["thesis"]
+    small = open_results(tmp_path / "results.nc", sweep="small")
+    assert small.label.values.tolist() == ["toy"] and small.arm.values.tolist() == ["toy"]
+    thesis = open_results(tmp_path / "results.nc", sweep="thesis")
+    assert thesis.label.values.tolist() == labels["thesis"]
+    assert not [name for name in thesis.coords if name.startswith(("in_", "arm_", "label_in_"))]
+    assert select_sweep(ds.drop_vars(["label", "label_in_small"]), "small").arm.values.tolist() == ["toy"]
+
+
+def labels_of_sweeps(ds):
+    return {sweep: ds[f"label_in_{sweep}"].values.tolist() for sweep in ("thesis", "small")}
+
+
+def test_a_parameter_called_label_smoothing_is_no_label_of_a_sweep(grid, cell, write_run):
+    write_run(cell(), 0, 0)
+    ds = gather(grid({"smoothing": ({"toy": [cell()]}, range(1))}))
+    assert ds.label_smoothing.values.tolist() == [0.0] and ds.label_in_smoothing.values.tolist() == ["toy"]
 
 
 def test_plain_xarray_is_enough(gathered):

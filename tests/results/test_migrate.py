@@ -238,7 +238,9 @@ def test_damaged_foreign_and_newer_files_are_left_and_told(tables, cell, write_r
     outcomes = migrate(tmp_path, report=told.append)
     assert [outcome.action for outcome in outcomes] == ["refused"] * 3
     text = "\n".join(told)
-    assert "use the hornlib that wrote it" in text and "damaged" in text and "no run file's name" in text
+    assert (
+        "use the hornlib that wrote it" in text and "damaged" in text and "not the name of a run file" in text
+    )
 
 
 def test_a_specification_that_is_no_longer_understood_is_refused(

@@ -97,7 +97,7 @@ def test_a_renamed_file_is_refused(write_run, cell):
     renamed = path.rename(path.with_name(path.name.replace("0-4", "5-9")))
     with pytest.raises(ResultsError, match=r"seeds \[0, 1, 2, 3, 4\]"):
         read_run_file(renamed)
-    with pytest.raises(ResultsError, match="no run file's name"):
+    with pytest.raises(ResultsError, match="not the name of a run file"):
         read_run_file(renamed.rename(path.with_name("anything.nc")))
 
 

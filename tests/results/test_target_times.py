@@ -104,6 +104,16 @@ def test_other_axes_read_x_at_the_event():
     assert single(ds, target=0.9, on="seconds") == (1.5, True)
 
 
+def test_calibrated_seconds_are_steps_times_the_step_time_of_the_device_that_knows_the_cell():
+    ds = dataset([[0.1, 0.5, 0.95, 0.95, 0.95, 0.95]])
+    with pytest.raises(ResultsError, match="hornlib calibrate"):
+        time_to_target(ds, target=0.9, on="calibrated_seconds")
+    ds["step_time"] = (("cell", "calibration_device"), [[np.nan, 0.25]])
+    assert single(ds, target=0.9, on="calibrated_seconds") == (1.25, True)
+    assert time_to_target(ds, target=0.9, on="calibrated_seconds").time.attrs["units"] == "s"
+    assert single(ds.squeeze("cell"), target=0.9, on="calibrated_seconds") == (1.25, True)
+
+
 def test_a_metric_that_is_minimised_must_fall_to_the_target():
     ds = dataset([[1.0, 0.9, 0.5, 0.1, 0.05, 0.01]], direction="minimise", chance=1.0)
     assert single(ds, target=0.1) == (10, True)

@@ -1,7 +1,7 @@
-"""The dynamics file: what probes saw inside one job's networks while they trained."""
+"""The dynamics file: measurements of probes inside the networks of one job during training."""
 
-from hornlib.results.dynamics_file.read import open_dynamics, read_dynamics_file
-from hornlib.results.dynamics_file.schema import (
+from hornlib.results.dynamics_file.dynamics_reader import open_dynamics, read_dynamics_file
+from hornlib.results.dynamics_file.dynamics_variables import (
     DYNAMICS_COORDINATES,
     DYNAMICS_FILE,
     DYNAMICS_VARIABLES,
@@ -9,7 +9,7 @@ from hornlib.results.dynamics_file.schema import (
     LayerRecord,
     sizes_of,
 )
-from hornlib.results.dynamics_file.write import write_dynamics_file
+from hornlib.results.dynamics_file.dynamics_writer import write_dynamics_file
 
 __all__ = [
     "DYNAMICS_COORDINATES",

@@ -1,4 +1,4 @@
-"""stability.nc: predictions beside what happened, maps and orders, one netCDF group each."""
+"""The writer of stability.nc: predictions with the outcomes of training, maps and orders, one group each."""
 
 from pathlib import Path
 
@@ -21,7 +21,7 @@ __all__ = ["OUTCOMES", "join_outcome", "stability_table", "write_stability"]
 
 OUTCOMES = ("complete", "diverged")
 
-HAPPENED = {
+OUTCOME_VARIABLES = {
     "status": "status",
     "diverged_at_step": "diverged_at_step",
     "final_test_metric": "final_metric",
@@ -33,13 +33,13 @@ HAPPENED = {
 def write_stability(grid: Grid, output: Path, results: Path | None = None) -> Path:
     """Write stability.nc.
 
-    Groups: "cells" (predictions, and with results what happened), "plane" (over omega h and damping h),
-    "heterogeneity" (over timesteps and heterogeneity), "orders" (of the integrators).
+    Groups: "cells" (predictions and, with results, outcomes), "plane" (over omega h and damping h), "heterogeneity"
+    (over timesteps and heterogeneity), "orders" (of the integrators).
 
     Args:
-        grid: the cells and the seeds that are wanted of them.
+        grid: the wanted cells and seeds.
         output: the file.
-        results: results.nc or partial.nc; without it, predictions alone, before any training.
+        results: results.nc or partial.nc; None for predictions alone, before any training.
 
     Raises:
         ResultsError: results cannot be read, or the output cannot be written.
@@ -56,13 +56,13 @@ def write_stability(grid: Grid, output: Path, results: Path | None = None) -> Pa
 
 
 def stability_table(grid: Grid, results: Path | None = None) -> xr.Dataset:
-    """Return predictions of every cell that has oscillators, beside what happened where results are given.
+    """Return the predictions for every cell with oscillators and, with results, the outcomes of its runs.
 
-    `arm_<sweep>` says where a cell belongs ("" for nowhere). Tuned cells are left out while nothing is chosen.
+    The coordinate `arm_<sweep>` is the cell's arm in the sweep, or "". Tuned cells without a choice are left out.
 
     Args:
-        grid: the cells and the seeds that are wanted of them.
-        results: results.nc or partial.nc, or nothing.
+        grid: the wanted cells and seeds.
+        results: results.nc or partial.nc; None for predictions alone.
     """
     cells = {name: cell for name, cell in _known_cells(grid).items() if has_oscillators(cell)}
     table = predict_cells(cells, grid.seeds)
@@ -85,7 +85,7 @@ def stability_table(grid: Grid, results: Path | None = None) -> xr.Dataset:
 
 
 def _known_cells(grid: Grid) -> dict[str, Cell]:
-    """Return the cells whose values are known: a tuned one once they are chosen."""
+    """Return the cells whose values are known; a tuned cell has values after the choice."""
     cells = {}
     for name, cell in grid.cells.items():
         if cell.tuned is None or cell.selection is not None:
@@ -96,33 +96,32 @@ def _known_cells(grid: Grid) -> dict[str, Cell]:
 
 
 def join_outcome(table: xr.Dataset, results: xr.Dataset) -> xr.Dataset:
-    """Add what happened: `status`, `diverged_at_step`, `final_metric`, `chance_level`, and the counts of both.
+    """Add the outcomes of training: `status`, `diverged_at_step`, `final_metric`, `chance_level` and `num_runs`.
 
     Args:
         table: from `predict_cells`.
-        results: from `open_results`, whole.
+        results: from `open_results`, of all sweeps.
 
     Returns:
-        The table with `num_runs` (expectation, outcome): how many runs of each expectation were completed
-        and how many diverged.
+        The table; `num_runs` (expectation, outcome) is the number of completed and of diverged runs by expectation.
 
     Raises:
         ResultsError: the results have none of the cells.
     """
     if table.sizes["cell"] and not set(table["cell"].values) & set(results["cell"].values):
         raise ResultsError(
-            "results.nc has none of the configuration's cells: it is of another configuration; "
-            "name the one that it was made from with --configfile"
+            "results.nc has no cell of this configuration: it belongs to another configuration; "
+            "name that configuration with --configfile"
         )
-    happened = results.reset_coords("chance_level")[list(HAPPENED)]
-    happened = happened.drop_vars([name for name in happened.coords if name not in ("cell", "seed")])
-    happened = happened.reindex(cell=table["cell"], seed=table["seed"], fill_value={"status": "missing"})
-    happened["status"] = happened["status"].astype(str)
-    return _counted(table.merge(happened.rename(HAPPENED)))
+    outcomes = results.reset_coords("chance_level")[list(OUTCOME_VARIABLES)]
+    outcomes = outcomes.drop_vars([name for name in outcomes.coords if name not in ("cell", "seed")])
+    outcomes = outcomes.reindex(cell=table["cell"], seed=table["seed"], fill_value={"status": "missing"})
+    outcomes["status"] = outcomes["status"].astype(str)
+    return _counted(table.merge(outcomes.rename(OUTCOME_VARIABLES)))
 
 
 def _counted(table: xr.Dataset) -> xr.Dataset:
-    """Add how many runs of each expectation were completed, and how many diverged."""
+    """Add the number of completed and of diverged runs by expectation."""
     counts = [
         [
             int(((table["expected_failure"] == word) & (table["status"] == outcome)).sum())

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from hornlib.errors import ResultsError, nearest
 from hornlib.grid.jobs import Range, parse_run_name
-from hornlib.results.dynamics_file.schema import (
+from hornlib.results.dynamics_file.dynamics_variables import (
     DYNAMICS_COORDINATES,
     DYNAMICS_FILE,
     DYNAMICS_VARIABLES,
@@ -56,7 +56,7 @@ def open_dynamics(
 ) -> "xr.Dataset":
     """Read the dynamics files of several cells as one dataset with the dimension `cell` in front.
 
-    Cells may differ in layers, time steps and moments: what one of them lacks is NaN (a kind, "").
+    Cells may differ in layers, time steps and moments; missing numbers are NaN, and missing kinds of layers "".
 
     Args:
         folder: folder of the dynamics files.

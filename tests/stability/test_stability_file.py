@@ -14,7 +14,7 @@ from hornlib.models.build import build_network
 from hornlib.results.selection_file import Choice, write_choice
 from hornlib.stability.nodes import drawn_nodes, has_oscillators
 from hornlib.stability.predictions import expectation
-from hornlib.stability.write import join_outcome, stability_table, write_stability
+from hornlib.stability.stability_file import join_outcome, stability_table, write_stability
 
 CONFIG = """
     seeds: 3
@@ -82,7 +82,9 @@ def test_the_worst_node_and_the_shares_are_those_of_the_network_that_the_seed_dr
     for seed in (0, 2):
         network = build_network(cell.model, cell.task(), seed)
         omega, damping = (
-            torch.cat([getattr(stage, key).flatten() for stage in network.stages]).double()
+            torch.cat(
+                [getattr(stage.oscillators.constants(), key).flatten() for stage in network.stages]
+            ).double()
             for key in ("omega", "damping")
         )
         radii = [
@@ -134,11 +136,11 @@ def test_results_of_another_configuration_are_refused(table):
 
 
 def test_the_file_has_four_groups_that_plain_xarray_opens(grid, tmp_path, monkeypatch):
-    from hornlib.stability import write
+    from hornlib.stability import stability_file
 
-    monkeypatch.setattr(write, "plane_map", lambda: xr.Dataset({"one": 1}))
-    monkeypatch.setattr(write, "heterogeneity_map", lambda: xr.Dataset({"two": 2}))
-    monkeypatch.setattr(write, "integrator_orders", lambda: xr.Dataset({"three": 3}))
+    monkeypatch.setattr(stability_file, "plane_map", lambda: xr.Dataset({"one": 1}))
+    monkeypatch.setattr(stability_file, "heterogeneity_map", lambda: xr.Dataset({"two": 2}))
+    monkeypatch.setattr(stability_file, "integrator_orders", lambda: xr.Dataset({"three": 3}))
     path = write_stability(grid, tmp_path / "stability.nc")
     with xr.open_dataset(path) as root, xr.open_dataset(path, group="cells") as cells:
         assert root.attrs["schema_version"] == 1 and cells.sizes["cell"] == 5

@@ -5,7 +5,7 @@ import pytest
 
 from hornlib.dynamics.fractional_stability import largest_stable_step, stability_limit
 from hornlib.report.fractional_map import draw_depth_map
-from hornlib.stability.fractional import depth_map, measured_border
+from hornlib.stability.depth_map import depth_map, measured_border
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""The Fractional-DNN's linear test over depth: how far y has grown, and the border it tends to."""
+"""Linear test of the Fractional-DNN over depth: growth of y, and the stability border for large depth."""
 
 import math
 from collections.abc import Sequence
@@ -16,12 +16,12 @@ def depth_map(
 ) -> xr.Dataset:
     """Return the growth of D^gamma y = -y under the explicit L1 scheme over (depth, tau).
 
-    With another lambda < 0 the step to be looked up is tau |lambda|^(1 / gamma).
+    For another lambda < 0, the map holds at the step tau |lambda|^(1 / gamma).
 
     Args:
-        fractional_orders: gamma, each in (0, 1].
-        largest_depth: L, from 1 to this.
-        num_points: steps, from half to twice the border's, equally spaced in their logarithm.
+        fractional_orders: values of gamma in (0, 1].
+        largest_depth: largest L; the map has every L from 1.
+        num_points: number of steps tau, from half to twice the border, equally spaced in their logarithm.
 
     Returns:
         `log10_growth` (fractional_order, depth, relative_step), log10 of |y_L| / |y_0|; `layer_step`
@@ -38,32 +38,32 @@ def depth_map(
     plane = ("fractional_order", "depth", "relative_step")
     return xr.Dataset(
         {
-            "log10_growth": (plane, growth, _told("1", "log10 of |y_L| / |y_0|")),
+            "log10_growth": (plane, growth, _attributes("1", "log10 of |y_L| / |y_0|")),
             "layer_step": (
                 ("fractional_order", "relative_step"),
                 steps,
-                _told("unit of time", "tau, for lambda = -1"),
+                _attributes("unit of time", "tau, for lambda = -1"),
             ),
-            "border": ("fractional_order", borders, _told("unit of time", "largest stable tau")),
+            "border": ("fractional_order", borders, _attributes("unit of time", "largest stable tau")),
         },
         coords={
-            "fractional_order": ("fractional_order", list(fractional_orders), _told("1", "gamma")),
-            "depth": ("depth", np.arange(1, largest_depth + 1), _told("1", "layers")),
-            "relative_step": ("relative_step", relative, _told("1", "tau over the border's")),
+            "fractional_order": ("fractional_order", list(fractional_orders), _attributes("1", "gamma")),
+            "depth": ("depth", np.arange(1, largest_depth + 1), _attributes("1", "layers")),
+            "relative_step": ("relative_step", relative, _attributes("1", "tau over the border's")),
         },
     )
 
 
 def measured_border(fractional_order: float, depth: int, tolerance: float = 1e-6) -> float:
-    """Return the tau^gamma Gamma(2 - gamma) |lambda| above which a simulation of this depth still grows at its end.
+    """Return the tau^gamma Gamma(2 - gamma) |lambda| above which a simulation of this depth grows at its end.
 
-    Found by bisection between 0.5 and 2 times the prediction; growth is |y_L| > |y_{L-2}|, whose alternation
-    in sign cancels.
+    The value follows from bisection between 0.5 and 2 times the prediction. A simulation grows if |y_L| > |y_{L-2}|:
+    y alternates in sign, so that every second value is compared.
 
     Args:
         fractional_order: gamma, in (0, 1].
         depth: L >= 3.
-        tolerance: of the result, relative.
+        tolerance: relative tolerance of the result.
     """
     low, high = (factor * stability_limit(fractional_order) for factor in (0.5, 2.0))
     while high - low > tolerance * low:
@@ -81,5 +81,5 @@ def _log10_growth(strength: np.ndarray, gamma: float, depth: int) -> np.ndarray:
     return np.log10(np.maximum(states, np.finfo(float).tiny))
 
 
-def _told(units: str, long_name: str) -> dict[str, str]:
+def _attributes(units: str, long_name: str) -> dict[str, str]:
     return {"units": units, "long_name": long_name}

@@ -10,7 +10,7 @@ from hornlib.errors import ResultsError
 from hornlib.grid.cell import Cell
 from hornlib.grid.jobs import Job, Range, parse_run_name
 from hornlib.results.atomic import written_atomically
-from hornlib.results.dynamics_file.schema import (
+from hornlib.results.dynamics_file.dynamics_variables import (
     DYNAMICS_COORDINATES,
     DYNAMICS_FILE,
     DYNAMICS_VARIABLES,
