@@ -1,5 +1,7 @@
 """A figure for every experiment, made of Datasets as the experiments leave them, with and without results."""
 
+import xml.etree.ElementTree
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -87,6 +89,23 @@ def test_a_figure_is_written_as_svg_and_png_and_says_n(experiment, variables, tm
     svg = paths[0].read_text()
     assert "n = 3 seeds" in svg and "&lt;wide&gt; &amp; $x$" in svg
     assert paths[1].read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("label", ["$a^$", "$5 & $6_", r"\$x$", "[t=4] <b>"])
+@pytest.mark.parametrize(("experiment", "variables"), CASES)
+def test_a_label_is_drawn_as_it_is_written(experiment, variables, label, tmp_path, monkeypatch):
+    ds = dataset(experiment, variables)
+    names = {
+        name: (ds[name].dims, [f"{label} {index}" for index in range(ds.sizes[name])])
+        for name in ("contender", "pair")
+        if name in ds.dims
+    }
+    names["arm"] = (
+        ("contender", [f"{label} {index}" for index in range(2)]) if "contender" in ds.dims else label
+    )
+    svg = plot_experiment(ds.assign_coords(names), tmp_path)[0]
+    words = [element.text or "" for element in xml.etree.ElementTree.parse(svg).iter()]
+    assert any(f"{label} 1" in text for text in words)
 
 
 def test_the_same_dataset_gives_the_same_file(tmp_path):
