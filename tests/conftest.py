@@ -40,8 +40,8 @@ NEEDS_TORCH += (
 )
 """What is left out where torch is not installed (`make test-lowest`): these import it at their top, or train."""
 
-TOGETHER = ("cluster/end_to_end",)
-"""Folders whose tests one process of pytest-xdist runs, because they share a SLURM."""
+TOGETHER = ("cluster/end_to_end", "workflow")
+"""Folders whose tests one process of pytest-xdist runs, because they share a SLURM, or a sweep that was run once."""
 
 
 def pytest_ignore_collect(collection_path: Path) -> bool | None:

@@ -109,6 +109,7 @@ def test_a_failing_cell_leaves_the_others_running_and_is_named(project):
     assert blocked.exists() and (project.folder / "results/results.nc").exists()
 
 
+@pytest.mark.slow
 def test_config_values_never_reach_a_shell(project):
     config = (project.folder / "config.yaml").read_text()
     nasty = "results $(touch pwned); `touch pwned` & touch pwned #"

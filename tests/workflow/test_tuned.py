@@ -7,9 +7,12 @@ import signal
 import subprocess
 import time
 
+import pytest
 import xarray as xr
 
 from hornlib.grid import read_grid
+
+pytestmark = pytest.mark.slow
 
 CONFIG = """
 seeds: 2
