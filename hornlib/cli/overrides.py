@@ -23,7 +23,7 @@ from hornlib.parameters.tuning import TuningParameters
 from hornlib.results.atomic import written_atomically
 from hornlib.structures import STRUCTURES
 
-__all__ = ["Assignment", "overridden", "parse_assignment", "to_yaml", "write_overridden"]
+__all__ = ["Override", "overridden", "parse_assignment", "to_yaml", "write_overridden"]
 
 FOLDER = "configurations"
 """Folder of overridden configurations, in the results folder."""
@@ -44,7 +44,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
 """Section -> every parameter that it may have."""
 
 
-class Assignment(NamedTuple):
+class Override(NamedTuple):
     """`key=value`: a section with one of its parameters, or a key of the whole configuration."""
 
     section: str
@@ -57,7 +57,7 @@ class Assignment(NamedTuple):
         return f"{self.section}.{self.key}" if self.section else self.key
 
 
-def parse_assignment(text: str) -> Assignment:
+def parse_assignment(text: str) -> Override:
     """Read `training.steps=20`, or `seeds=3`; the value is read as it would be in config.yaml.
 
     Raises:
@@ -78,11 +78,11 @@ def parse_assignment(text: str) -> Assignment:
             f"--set {path}: there is no such key{nearest(path, valid)}; valid: {sections}, seeds, "
             f"{', '.join(Settings.model_fields)}"
         )
-    return Assignment(section, key, parse_value(value))
+    return Override(section, key, parse_value(value))
 
 
 def write_overridden(
-    files: Sequence[Path], assignments: Sequence[Assignment], folder: Path | None = None
+    files: Sequence[Path], assignments: Sequence[Override], folder: Path | None = None
 ) -> Path:
     """Write the configuration with other values, and return its file.
 
@@ -114,7 +114,7 @@ def write_overridden(
     return path
 
 
-def overridden(document: Mapping[str, Any], assignments: Iterable[Assignment]) -> dict[str, Any]:
+def overridden(document: Mapping[str, Any], assignments: Iterable[Override]) -> dict[str, Any]:
     """Return the configuration with other values.
 
     A parameter of a section gets its value in every sweep, and in every entry of `model` that overrides it. A
@@ -144,7 +144,7 @@ def overridden(document: Mapping[str, Any], assignments: Iterable[Assignment]) -
     return result
 
 
-def _set_in_sweeps(document: dict[str, Any], assignment: Assignment) -> int:
+def _set_in_sweeps(document: dict[str, Any], assignment: Override) -> int:
     """Set the value of a section's parameter in every sweep, and return in how many entries it was set."""
     section, key, value = assignment
     count = 0
