@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from hornlib.statistics.influence_table import OUTCOMES as LIMITED
+from hornlib.statistics.influence_outcomes import OUTCOMES as LIMITED
 from hornlib.statistics.write import open_statistics
 
 MARK = "<!-- below: made by docs/findings/influence.py -->"

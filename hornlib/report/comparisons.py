@@ -9,8 +9,7 @@ import xarray as xr
 from hornlib.parameters.statistics import StatisticsSettings
 from hornlib.report.series import datasets_of
 from hornlib.report.wording import bounded, number
-from hornlib.statistics.contenders import SELECTED_FOR
-from hornlib.statistics.phrases import short_label
+from hornlib.statistics.phrases import short_labels
 from hornlib.statistics.verdicts import evidence, subjects_of
 
 __all__ = [
@@ -50,6 +49,7 @@ class Comparison(NamedTuple):
         ratio_if_arrived: ratio over the pairs of runs that both arrived.
         ratio_of_means: ratio of restricted arithmetic means, a sensitivity check.
         ratio_of_expected_cost: cost of all runs over the number that arrived, as a ratio; a sensitivity check.
+        short_contender, short_rival: labels without the dataset and the objective.
     """
 
     contender: str
@@ -72,6 +72,8 @@ class Comparison(NamedTuple):
     ratio_if_arrived: Bounded = UNKNOWN
     ratio_of_means: Bounded = UNKNOWN
     ratio_of_expected_cost: float = np.nan
+    short_contender: str = ""
+    short_rival: str = ""
 
     @property
     def key(self) -> tuple[str, str, str]:
@@ -81,19 +83,14 @@ class Comparison(NamedTuple):
     @property
     def label(self) -> str:
         """Return "contender : rival"; the dataset and the tuning, which both share, stand once."""
-        first, rival = self.contender.replace(f" on {self.dataset}", "", 1), self.rival or self.rival_arm
-        tuned = next(
-            (f", {word}" for word in SELECTED_FOR.values() if word and rival.endswith(f", {word}")), ""
-        )
-        return f"{first.removesuffix(tuned)} : {rival}"
+        return f"{self.short_contender or self.contender} : {self.rival or self.rival_arm}"
 
     @property
     def pair(self) -> str:
         """Return "contender : rival" without dataset and tuning, which the table has in other columns."""
-        first, rival = (
-            short_label(label, self.dataset) for label in (self.contender, self.rival or self.rival_arm)
+        return (
+            f"{self.short_contender or self.contender} : {self.short_rival or self.rival or self.rival_arm}"
         )
-        return f"{first} : {rival}"
 
     @property
     def has_ratio(self) -> bool:
@@ -206,6 +203,7 @@ class _Reader:
         self.labels, self.arms, self.rival_arms = (
             ds[name].values.astype(str) for name in ("contender", "arm", "rival")
         )
+        self.short_labels = short_labels(ds)
         self.datasets = datasets_of(ds)
         self.axes = {str(axis): place for place, axis in enumerate(ds["axis"].values)}
         self.columns = {str(arm): place for place, arm in enumerate(self.rival_arms)}
@@ -253,6 +251,8 @@ class _Reader:
             ratio_if_arrived=triple("ratio_if_arrived"),
             ratio_of_means=triple("ratio_of_means"),
             ratio_of_expected_cost=float(scalar("ratio_of_expected_cost")),
+            short_contender=self.short_labels[str(self.labels[row])],
+            short_rival=self.short_labels.get(str(self.values["rival_contender"][row, column]), ""),
         )
 
     def evidence(self, row: int, rival: str, axis: str) -> Comparison:
@@ -273,4 +273,5 @@ class _Reader:
             p_holm=np.nan,
             num_pairs=np.nan,
             word="not measured",
+            short_contender=self.short_labels[str(self.labels[row])],
         )

@@ -8,6 +8,7 @@ import xarray as xr
 
 from hornlib.data.parameters import DataParameters
 from hornlib.results.coordinates import coordinate_name
+from hornlib.results.divergence import curves_with_chance
 from hornlib.results.opening import axes_of
 
 __all__ = ["DATA", "Curve", "CurvePanel", "cell_labels", "panels"]
@@ -133,21 +134,19 @@ def _panel(ds: xr.Dataset, axis: str, title: str) -> CurvePanel:
 def _curves(ds: xr.Dataset, metric: str, axis: str) -> Iterator[Curve]:
     """Yield the curve of every cell that has a run, arm by arm; plain arrays, since cells may be hundreds."""
     dims = ("cell", "seed", "step")
-    values = ds[metric].transpose(*dims).values
+    values = (
+        curves_with_chance(ds[metric], ds["diverged_at_step"], ds["chance_level"]).transpose(*dims).values
+    )
     x = (ds["step"] if axis == "step" else ds[axis]).broadcast_like(ds[metric]).transpose(*dims).values
-    steps, chance = ds["step"].values, ds["chance_level"].values
     arms, labels = ds["arm"].values.tolist(), ds["label"].values.tolist()
     diverged_at = ds["diverged_at_step"].transpose(*dims[:2]).values
     runs = ds["status"].transpose(*dims[:2]).isin(["complete", "diverged"]).values
     evaluated = ds["samples"].notnull().transpose("cell", "step").values
     for cell in sorted(range(len(arms)), key=lambda cell: arms.index(arms[cell])):
         members = np.ix_(runs[cell], evaluated[cell])
-        last_steps = diverged_at[cell][runs[cell], None]
-        if len(last_steps):
-            # A diverged run counts as chance. Without it, the other runs would flatter the arm.
-            metrics = np.where(steps[evaluated[cell]] >= last_steps, chance[cell], values[cell][members])
-            num_diverged = int(np.isfinite(last_steps).sum())
-            yield _curve(arms[cell], labels[cell], x[cell][members], metrics, num_diverged)
+        if runs[cell].any():
+            num_diverged = int(np.isfinite(diverged_at[cell][runs[cell]]).sum())
+            yield _curve(arms[cell], labels[cell], x[cell][members], values[cell][members], num_diverged)
 
 
 def _curve(arm: str, label: str, x: np.ndarray, values: np.ndarray, num_diverged: int) -> Curve:

@@ -13,6 +13,7 @@ from hornlib.report.figures import write_figures
 from hornlib.report.series import named_swatches, series_of, swatches
 from hornlib.report.wording import AXES, counted_range, slug
 from hornlib.results.calibrated_seconds import best_device
+from hornlib.results.divergence import final_with_chance
 from hornlib.results.opening import open_results, select_sweep
 
 __all__ = ["READING", "curve_charts", "plot_sweep"]
@@ -75,8 +76,8 @@ def _drawn_cells(ds: xr.Dataset) -> list[int]:
     The best cell has the best median of the last metric. A diverged run counts as chance.
     """
     split = "validation" if ds["final_validation_metric"].notnull().any() else "test"
-    is_diverged = ds["diverged_at_step"].notnull()
-    last = ds[f"final_{split}_metric"].where(~is_diverged, ds["chance_level"]).median("seed").values
+    final = final_with_chance(ds[f"final_{split}_metric"], ds["diverged_at_step"], ds["chance_level"])
+    last = final.median("seed").values
     score = np.where(np.isnan(last), -np.inf, np.where(ds["direction"] == "maximise", last, -last))
     names = ["dataset", *(name for name in DATA if name in ds.coords), "arm"]
     keys = list(zip(*(ds[name].values.astype(str) for name in names), strict=True))

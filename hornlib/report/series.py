@@ -7,7 +7,7 @@ import numpy as np
 import xarray as xr
 
 from hornlib.report.blocks import Swatch
-from hornlib.statistics.contenders import SELECTED_FOR
+from hornlib.statistics.contenders import selection_words
 
 __all__ = [
     "COLOURS",
@@ -34,7 +34,7 @@ def series_name(arm: str, selected_for: str) -> str:
         arm: label of the arm.
         selected_for: time_to_target, final_metric, or "" for cells that were not tuned.
     """
-    word = SELECTED_FOR.get(selected_for, f"selected for {selected_for}")
+    word = selection_words(selected_for)
     return f"{arm}, {word}" if word else arm
 
 

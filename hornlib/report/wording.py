@@ -8,6 +8,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from hornlib.statistics.axes import COST_AXES
+
 __all__ = [
     "AXES",
     "COSTS",
@@ -21,16 +23,11 @@ __all__ = [
     "slug",
 ]
 
-AXES = {
-    "step": "training steps",
-    "samples": "training examples seen",
-    "training_flops": "training FLOPs",
-    "seconds": "calibrated seconds",
-}
-"""Axis of a learning curve -> its name."""
-
-COSTS = {**AXES, "training_loss": "training examples (training loss)"}
+COSTS = {name: axis.title for name, axis in COST_AXES.items()}
 """Axis of cost -> its name."""
+
+AXES = {name: title for name, title in COSTS.items() if name != "training_loss"}
+"""Axis of a learning curve -> its name."""
 
 UNESCAPED = ",;:=/()[]*!"
 """Letters that a data: address may hold as they are; encoded, a table would be a third longer."""

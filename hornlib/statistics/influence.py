@@ -1,7 +1,6 @@
 """The influence of parameters: main effects, interactions and shares of variance over a grid of cells."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import combinations
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -11,6 +10,7 @@ from hornlib.statistics.estimators.any_difference import any_difference
 from hornlib.statistics.estimators.factorial import Subset, components, full_factorial
 from hornlib.statistics.estimators.intervals import FEWEST, mean_interval, resampling_weights
 from hornlib.statistics.estimators.student import as_bounds
+from hornlib.statistics.estimators.variance_shares import variance_shares
 
 __all__ = [
     "AGREEING_DRAWS",
@@ -20,11 +20,7 @@ __all__ = [
     "effects",
     "influence",
     "leading_parameter",
-    "shares",
 ]
-
-ROUNDING = 1e-24
-"""A variance below this share of the mean square is a rounding error."""
 
 AGREEING_DRAWS = 0.95
 """Share of the bootstrap draws in which a parameter must have the largest total share before it is named."""
@@ -47,7 +43,7 @@ class Influence(NamedTuple):
 
     Attributes:
         effects: subset of one or two axes -> `estimate` and `interval` over the levels of these axes.
-        shares: from `shares`.
+        shares: from `variance_shares`.
         num_points: number of cells of the factorial.
         num_seeds: number of seeds of each cell.
         left_out: clauses that name the levels and the seeds that are not in the factorial.
@@ -96,91 +92,6 @@ def _at_least(judged: xr.DataArray, score: xr.DataArray, dim: str) -> xr.DataArr
     return judged.isel({dim: best}).where(score.notnull().any(dim)).drop_vars(dim, errors="ignore")
 
 
-def shares(grid: xr.DataArray, axes: Sequence[str], weights: np.ndarray) -> xr.Dataset:
-    """Return the shares of the variance between the cells of a full factorial that the axes explain.
-
-    V_S = mean f_S^2 - df_S s^2 / (n P) for each component f_S of the means over n seeds at P points. df_S is the
-    product of (levels - 1). s^2 is the variance of runs within points after the mean of every seed is subtracted. The
-    second term is the part of noise alone. With V = sum V_S, the first-order share of axis i is V_i / V, and its total
-    share is the sum of V_S / V over all S with i in S. These are the Sobol indices of the factorial.
-
-    Args:
-        grid: (*axes, seed), without NaN.
-        axes: the factors.
-        weights: (draw, seed), weights of the seeds in each bootstrap draw.
-
-    Returns:
-        `first_order` and `total` (axis_name); `total_bound` (axis_name, bound), the middle 95 % of the draws;
-        `interaction` (axis_pair); `noise`, the share of a single run's variance that comes from its seed;
-        `largest_in_draws` (axis_name), the share of draws in which the axis has the largest total share. The shares are
-        NaN if no variance exceeds the noise.
-    """
-    number, points = grid.sizes["seed"], int(np.prod([grid.sizes[axis] for axis in axes]))
-    noise = _noise(grid, axes)
-    parts = _variances(components(grid.mean("seed"), axes), noise / number, points)
-    between = sum(parts.values(), xr.DataArray(0.0))
-    least = ROUNDING * float((grid**2).mean())
-    first, total, pairs = _shares(parts, axes, least)
-    drawn = grid.dot(xr.DataArray(weights, dims=("draw", "seed"), coords={"seed": grid["seed"]}), "seed")
-    # A bootstrap mean has the noise of the runs and, in addition, the noise of the draw.
-    extra = noise / number * (2 - 1 / number)
-    drawn_total = _shares(_variances(components(drawn, axes), extra, points), axes, least)[1]
-    leads = (drawn_total == drawn_total.max("axis_name")).mean("draw")
-    low, high = (
-        total.copy(data=np.quantile(drawn_total.transpose("axis_name", "draw").values, end, axis=1))
-        for end in (0.025, 0.975)
-    )
-    return xr.Dataset(
-        {
-            "first_order": first,
-            "total": total,
-            "total_bound": as_bounds(low, high).where(total.notnull()),
-            "interaction": pairs,
-            "noise": noise / (noise + between.clip(min=0)),
-            "largest_in_draws": leads.where(total.notnull()),
-        }
-    )
-
-
-def _noise(grid: xr.DataArray, axes: Sequence[str]) -> xr.DataArray:
-    """Return the variance of runs within points, without the effect of a seed on all points."""
-    number, points = grid.sizes["seed"], int(np.prod([grid.sizes[axis] for axis in axes]))
-    residuals = grid - grid.mean("seed") - grid.mean(axes) + grid.mean()
-    return (residuals**2).sum() / ((number - 1) * (points - 1))
-
-
-def _variances(
-    parts: Mapping[Subset, xr.DataArray], noise: xr.DataArray, points: int
-) -> dict[Subset, xr.DataArray]:
-    """Return the mean square of each component except the grand mean, minus the part of noise."""
-    variances = {}
-    for subset, part in parts.items():
-        if subset:
-            freedom = int(np.prod([part.sizes[axis] - 1 for axis in subset]))
-            variances[subset] = (part**2).mean(subset) - freedom * noise / points
-    return variances
-
-
-def _shares(
-    variances: Mapping[Subset, xr.DataArray], axes: Sequence[str], least: float
-) -> tuple[xr.DataArray, xr.DataArray, xr.DataArray]:
-    """Return first-order and total shares by axis, and shares of pairs; NaN if the whole variance is below `least`."""
-    whole = sum(variances.values(), xr.DataArray(0.0))
-    whole = whole.where(whole > least)
-
-    def share(subsets: Iterable[Subset]) -> xr.DataArray:
-        return (sum((variances[subset] for subset in subsets), xr.DataArray(0.0)) / whole).clip(0, 1)
-
-    first = [share([(axis,)]) for axis in axes]
-    total = [share(subset for subset in variances if axis in subset) for axis in axes]
-    both = [share([pair]) for pair in combinations(axes, 2)]
-    return (
-        xr.concat(first, "axis_name").assign_coords(axis_name=list(axes)),
-        xr.concat(total, "axis_name").assign_coords(axis_name=list(axes)),
-        xr.concat(both, "axis_pair") if both else xr.DataArray(np.empty(0), dims="axis_pair"),
-    )
-
-
 def influence(
     grid: xr.DataArray,
     seed: int,
@@ -211,7 +122,7 @@ def influence(
     number = grid.sizes["seed"]
     return Influence(
         effects(grid, axes, weights, alpha),
-        shares(grid, axes, weights),
+        variance_shares(grid, axes, weights),
         grid.size // number,
         number,
         left_out,
@@ -241,7 +152,7 @@ def leading_parameter(shares: xr.Dataset, p_difference: float, alpha: float) -> 
     largest total share in `AGREEING_DRAWS` of the bootstrap draws. A single parameter is not named.
 
     Args:
-        shares: from `shares`.
+        shares: from `variance_shares`.
         p_difference: p-value of the hypothesis that all cells are equal, corrected if it is one of several tests.
         alpha: level of that test.
     """

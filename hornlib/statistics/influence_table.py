@@ -1,16 +1,13 @@
 """The influence of parameters in a sweep as variables of statistics.nc: by level, by pair of levels, by axis."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from itertools import combinations
-from typing import NamedTuple
 
 import numpy as np
 import xarray as xr
 
 from hornlib.parameters.statistics import StatisticsSettings
-from hornlib.results.divergence import final_with_chance
 from hornlib.results.opening import axes_of
-from hornlib.statistics.common_budget import within_common_budget
 from hornlib.statistics.contenders import subject_of
 from hornlib.statistics.estimators.factorial import level_label, on_grid
 from hornlib.statistics.estimators.holm import holm
@@ -21,28 +18,9 @@ from hornlib.statistics.influence import (
     influence,
     leading_parameter,
 )
-from hornlib.statistics.restricted_mean import references_of
+from hornlib.statistics.influence_outcomes import OUTCOMES, RATE, Factorial, Outcome, best_cells, outcomes_of
 
-__all__ = ["OUTCOMES", "influence_table"]
-
-OUTCOMES = {
-    "log_time": "natural logarithm of the restricted time to the headline target in samples, one budget for all",
-    "final_metric": "final test metric",
-    "log_training_flops": "natural logarithm of the training FLOPs to the headline target, one budget for all",
-}
-"""Outcome -> its description. All cells of a dataset have one budget for both costs."""
-
-COSTS = ("samples", "training_flops")
-"""Axes of cost of the outcomes."""
-
-RATE = "learning_rate"
-
-
-class _Outcome(NamedTuple):
-    """Outcome of runs, and score by which their learning rate is chosen; smaller is better, (contender, seed)."""
-
-    judged: xr.DataArray
-    chosen_by: xr.DataArray
+__all__ = ["influence_table"]
 
 
 Entries = dict[str, dict[tuple[str, str, str], float | list[float]]]
@@ -75,7 +53,7 @@ def influence_table(
     influences: dict[tuple[str, str], Influence] = {}
     best = np.zeros((len(OUTCOMES), ds.sizes["contender"]), np.int8)
     factorials = list(_factorials(ds, subject))
-    outcomes = _outcomes(ds, final, times, factorials, settings)
+    outcomes = outcomes_of(ds, final, times, factorials, settings)
     for dataset, members, axes in factorials:
         if RATE not in axes:
             sentences.append(
@@ -83,7 +61,7 @@ def influence_table(
             )
         for row, runs in enumerate(outcomes.values()):
             score = runs.chosen_by[members].mean("seed").values
-            best[row, members[_best(ds, score, members, axes)]] = 1
+            best[row, members[best_cells(ds, score, members, axes)]] = 1
         for outcome, result in _influences(ds, outcomes, settings, members, axes):
             sentences += [f"{dataset}, {OUTCOMES[outcome]}: {sentence}." for sentence in result.left_out]
             influences[dataset, outcome] = result
@@ -115,22 +93,14 @@ def _with_leaders(
     return table.assign(difference_p_holm=p_holm, leading_parameter=leaders)
 
 
-class _Factorial(NamedTuple):
-    """The subject's cells on one dataset: their positions, and the parameters that distinguish them."""
-
-    dataset: str
-    members: np.ndarray
-    axes: list[str]
-
-
-def _factorials(ds: xr.Dataset, subject: str) -> Iterator[_Factorial]:
+def _factorials(ds: xr.Dataset, subject: str) -> Iterator[Factorial]:
     """Yield the grids of the subject that have an axis besides the learning rate."""
     for dataset in dict.fromkeys(ds["dataset"].values.tolist()):
         is_member = (ds["arm"] == subject) & (ds["dataset"] == dataset) & (ds["selected_for"] == "")
         members = np.flatnonzero(is_member)
         axes = _axes(ds.isel(contender=members)) if len(members) > 1 else []
         if [axis for axis in axes if axis != RATE]:
-            yield _Factorial(dataset, members, axes)
+            yield Factorial(dataset, members, axes)
 
 
 def _axes(cells: xr.Dataset) -> list[str]:
@@ -139,20 +109,9 @@ def _axes(cells: xr.Dataset) -> list[str]:
     return [name for name in names if not np.isin(cells[name].values.astype(str), ("nan", "")).any()]
 
 
-def _best(ds: xr.Dataset, score: np.ndarray, members: np.ndarray, axes: list[str]) -> np.ndarray:
-    """Return the positions, within `members`, of the cells with the smallest score at their point."""
-    points: dict[tuple[object, ...], list[int]] = {}
-    for index, key in enumerate(
-        zip(*(ds[axis].values[members] for axis in axes if axis != RATE), strict=True)
-    ):
-        points.setdefault(key, []).append(index)
-    measured = [np.array(cells)[np.isfinite(score[cells])] for cells in points.values()]
-    return np.array([cells[score[cells].argmin()] for cells in measured if len(cells)], int)
-
-
 def _influences(
     ds: xr.Dataset,
-    outcomes: Mapping[str, _Outcome],
+    outcomes: Mapping[str, Outcome],
     settings: StatisticsSettings,
     members: np.ndarray,
     axes: list[str],
@@ -172,75 +131,6 @@ def _influences(
                 f"{num_at_edge} of {num_cells} cells are best at the smallest or largest {RATE}: widen its range"
             )
         yield name, result
-
-
-def _outcomes(
-    ds: xr.Dataset,
-    final: xr.DataArray,
-    times: xr.Dataset,
-    factorials: Sequence[_Factorial],
-    settings: StatisticsSettings,
-) -> dict[str, _Outcome]:
-    """Return the outcomes. Rates are chosen on validation: by restricted samples, final metric and restricted FLOPs.
-
-    The cells of a point differ only in the learning rate, so that a rate is chosen by its cost up to its own budget.
-    The outcomes have one budget for all cells.
-    """
-    bare = ds.reset_coords(drop=True)
-    restricted = times["restricted_time"].sel(target=settings.target, drop=True)
-    time, cost = (restricted.sel(axis=axis, drop=True).transpose("contender", "seed") for axis in COSTS)
-    chance = ds["chance_level"].reset_coords(drop=True)
-    sign = xr.where(ds["direction"].reset_coords(drop=True) == "maximise", -1.0, 1.0)
-    last = final_with_chance(bare["final_validation_metric"], bare["diverged_at_step"], chance)
-    outcomes = (
-        _Outcome(_log_costs(ds, times, time, "samples", factorials, settings), time),
-        _Outcome(final, sign * last),
-        _Outcome(_log_costs(ds, times, cost, "training_flops", factorials, settings), cost),
-    )
-    return {
-        name: _Outcome(*(runs.transpose("contender", "seed") for runs in outcome))
-        for name, outcome in zip(OUTCOMES, outcomes, strict=True)
-    }
-
-
-def _log_costs(
-    ds: xr.Dataset,
-    times: xr.Dataset,
-    chosen_by: xr.DataArray,
-    axis: str,
-    factorials: Sequence[_Factorial],
-    settings: StatisticsSettings,
-) -> xr.DataArray:
-    """Return the logarithm of costs with one budget for each factorial, (contender, seed); NaN for other contenders.
-
-    The budget is set by the runs at the learning rates that all seeds, or either half of them, choose. No other run
-    enters an effect, see `at_best_learning_rate`. A miss at any other rate costs the budget, too.
-    """
-    logarithms = xr.full_like(chosen_by, np.nan)
-    column = settings.all_targets().index(settings.target)
-    reference = _reference(ds, times, settings)
-    for _, members, axes in factorials:
-        cells = ds.isel(contender=members)
-        references = references_of(cells, reference, settings.baseline)
-        scores = chosen_by[members]
-        is_second = xr.DataArray(np.arange(scores.sizes["seed"]) % 2 == 1, dims="seed")
-        choosers = (scores, scores.where(~is_second), scores.where(is_second))
-        binding = [_best(ds, chooser.mean("seed").values, members, axes) for chooser in choosers]
-        rows = np.unique(np.concatenate(binding))
-        # Without a metric no rate can be chosen, and no cost is known.
-        side = within_common_budget(cells, references, settings, (axis,), rows) if len(rows) else None
-        if side is not None:
-            logarithms.values[members] = np.log(side.restricted[:, column, 0])
-    return logarithms
-
-
-def _reference(ds: xr.Dataset, times: xr.Dataset, settings: StatisticsSettings) -> xr.DataArray:
-    """Return A, (dataset,), from the levels of the targets: level = chance + f (A - chance)."""
-    level = times["level"].sel(target=settings.target, drop=True)
-    datasets = ds["dataset"].values.tolist()
-    chance = ds["chance_level"].values[[datasets.index(name) for name in level["dataset"].values]]
-    gain: xr.DataArray = (level - chance) / settings.target
-    return gain + chance
 
 
 def _num_at_edge(chosen_by: xr.DataArray) -> int:

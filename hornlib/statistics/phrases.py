@@ -7,10 +7,9 @@ import xarray as xr
 
 from hornlib.parameters.statistics import StatisticsSettings
 from hornlib.statistics.axes import COST_AXES
-from hornlib.statistics.contenders import SELECTED_FOR
 from hornlib.statistics.verdicts import ClaimComparison
 
-__all__ = ["COSTS", "p_words", "phrase", "short_label"]
+__all__ = ["COSTS", "p_words", "phrase", "short_labels"]
 
 COSTS = {name: axis.counted for name, axis in COST_AXES.items()}
 """Axis of cost -> the words of a sentence."""
@@ -64,7 +63,7 @@ def phrase(
         with_dataset: whether the clause names the dataset.
         with_level: whether the clause names the kind of the intervals.
     """
-    labels = _short_labels(at_target)
+    labels = short_labels(at_target)
     label = labels[str(at_target["contender"].values[item.contender])]
     label += f" on {dataset}" if with_dataset else ""
     if item.rival not in at_target["rival"].values:
@@ -87,8 +86,14 @@ def phrase(
     return _in_one_part(numbers, settings, with_level)
 
 
-def _short_labels(ds: xr.Dataset) -> dict[str, str]:
-    """Return label of a contender -> its label without the dataset and the objective."""
+def short_labels(ds: xr.Dataset) -> dict[str, str]:
+    """Return label of a contender -> its label without the dataset and the objective.
+
+    Args:
+        ds: statistics of a sweep. Those of hornlib 0.1 have no short labels, so that the whole labels stand for them.
+    """
+    if "short_label" not in ds.coords:
+        return {label: label for label in ds["contender"].values.astype(str).tolist()}
     labels, short = (ds[name].values.astype(str).tolist() for name in ("contender", "short_label"))
     return dict(zip(labels, short, strict=True))
 
@@ -186,13 +191,3 @@ def p_words(value: float, alpha: float) -> str:
         digits for digits in range(2, 18) if (float(f"{value:.{digits}g}") <= alpha) == (value <= alpha)
     )
     return f"= {value:.{digits}g}"
-
-
-def short_label(label: str, dataset: str) -> str:
-    """Return a contender's label without the dataset and the objective that all contenders of a claim share.
-
-    Args:
-        label: label of the contender.
-        dataset: its dataset.
-    """
-    return label.replace(f" on {dataset}", "", 1).removesuffix(f", {SELECTED_FOR['time_to_target']}")

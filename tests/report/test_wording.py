@@ -76,7 +76,7 @@ def test_an_estimate_is_one_column_of_the_page_and_three_of_the_download():
 
 def pair(ratio, low, high, **more):
     own = "horn on digits", "cnn on digits", "horn", "cnn", "digits", "samples", ratio, low, high, 0.1, 0.2, 8
-    return Comparison(*own, **more)
+    return Comparison(*own, **{"short_contender": "horn", "short_rival": "cnn", **more})
 
 
 def test_a_pair_says_once_what_both_share():

@@ -11,6 +11,7 @@ from scipy import stats
 
 from hornlib.statistics.appendix import appendix
 from hornlib.statistics.contenders import contenders, final_metric
+from hornlib.statistics.descriptions import described
 from hornlib.statistics.estimators.student import student_interval
 from hornlib.statistics.estimators.survival import fraction_reached, log_rank
 
@@ -51,6 +52,15 @@ def test_every_variable_says_what_it_is(made):
         assert variable.attrs.get("long_name") and variable.attrs.get("units"), name
         if name.endswith("_bound"):
             assert variable.attrs["interval"], name
+
+
+def test_a_variable_without_a_description_is_refused(made):
+    with pytest.raises(
+        KeyError, match=r"new_estimate: this variable has no row in ABOUT of hornlib/statistics/desc"
+    ):
+        described(made.found.assign(new_estimate=1.0))
+    with pytest.raises(KeyError, match="new_estimate_bound"):
+        described(made.found.assign(new_estimate_bound=1.0))
 
 
 def test_no_name_is_one_that_xarray_takes(made):

@@ -3,6 +3,9 @@
 import numpy as np
 import xarray as xr
 
+from hornlib.dynamics.parameters import OscillatorParameters
+from hornlib.models import MODELS
+from hornlib.parameters.statistics import OSCILLATORS
 from hornlib.statistics.contenders import contenders, subject_of
 
 KIND = {"kind": "integer"}
@@ -39,6 +42,14 @@ def test_the_subject_is_the_arm_named_or_the_first_with_oscillators(results):
     assert subject_of(ds, None) == "horn_cnn"
     assert subject_of(ds, "cnn") == "cnn"
     assert subject_of(ds, "absent") == ""
+
+
+def test_every_model_with_oscillators_may_be_the_default_subject(results):
+    """A new model with oscillators needs its place in `hornlib.parameters.statistics.OSCILLATORS`."""
+    with_oscillators = {name for name, model in MODELS.items() if issubclass(model, OscillatorParameters)}
+    assert set(OSCILLATORS) == with_oscillators
+    for model in OSCILLATORS:
+        assert subject_of(contenders(results({"cnn": [20], model: [30]})), None) == model
 
 
 def test_seconds_of_networks_that_change_are_each_runs_own(results):

@@ -7,12 +7,12 @@ import xarray as xr
 from hornlib.statistics.estimators.any_difference import any_difference
 from hornlib.statistics.estimators.factorial import full_factorial
 from hornlib.statistics.estimators.intervals import resampling_weights
+from hornlib.statistics.estimators.variance_shares import variance_shares
 from hornlib.statistics.influence import (
     Rates,
     at_best_learning_rate,
     influence,
     leading_parameter,
-    shares,
 )
 
 SIGNS = np.array([-1.0, 1.0])
@@ -127,7 +127,7 @@ def test_noise_alone_explains_nothing_on_average():
     variances, noises = [], []
     for _ in range(60):
         grid = factorial(np.zeros((2, 3)), seeds=5).copy(data=random.normal(size=(2, 3, 5)))
-        found = shares(grid, ["a", "b"], weights)
+        found = variance_shares(grid, ["a", "b"], weights)
         variances.append(float(found["total"].fillna(0).sum()))
         noises.append(float(found["noise"]))
     assert np.mean(noises) > 0.85 and np.mean(np.array(variances) == 0) > 0.3

@@ -16,7 +16,8 @@ from hornlib.report.series import datasets, drawn
 from hornlib.report.tables import Estimate, Number, Row, table
 from hornlib.report.wording import counted_range, number, percentage, slug
 from hornlib.results.opening import axes_of
-from hornlib.statistics.phrases import short_label
+from hornlib.statistics.contenders import selection_words
+from hornlib.statistics.phrases import short_labels
 
 __all__ = ["arm_table", "compared", "origin"]
 
@@ -200,12 +201,20 @@ def _target_words(sweep: SweepEvidence) -> str:
 
 def _metric_name(sweep: SweepEvidence) -> str:
     """Return the metric of a sweep's datasets, "metric" where they have several."""
-    names = np.unique(sweep.results["metric"].values.astype(str)) if sweep.results is not None else []
-    return _plain(str(names[0])) if len(names) == 1 else "metric"
+    names = set() if sweep.results is None else {str(name) for name in sweep.results["metric"].values}
+    return _plain(*names) if len(names) == 1 else "metric"
 
 
 def _metric(value: float, metric: str) -> str:
     return percentage(value) if metric == "accuracy" else number(value)
+
+
+def _name(ds: xr.Dataset, index: int) -> str:
+    """Return a contender's label without the dataset; the objective stands only where it is not speed."""
+    selected_for = str(ds["selected_for"].values[index])
+    words = "" if selected_for == "time_to_target" else selection_words(selected_for)
+    label = short_labels(ds)[str(ds["contender"].values[index])]
+    return f"{label}, {words}" if words else label
 
 
 def arm_table(sweep: SweepEvidence) -> list[Block]:
@@ -214,7 +223,6 @@ def arm_table(sweep: SweepEvidence) -> list[Block]:
         return []
     ds, settings = headline(sweep.statistics, sweep.settings), sweep.settings
     axes = [axis for axis in RATIO_AXES if axis in ds["axis"].values] if "axis" in ds.dims else []
-    labels = ds["contender"].values.astype(str)
     several = ds.sizes["dataset"] > 1
     rows: list[Row] = []
     for dataset in datasets(ds):
@@ -222,7 +230,7 @@ def arm_table(sweep: SweepEvidence) -> list[Block]:
             rival = _rival(ds, index, settings)
             rows.append(
                 [
-                    short_label(labels[index], dataset),
+                    _name(ds, index),
                     *([dataset] if several else []),
                     _known(ds, "num_parameters", index),
                     _examples(ds, index),
