@@ -46,7 +46,7 @@ class DataParameters(Parameters):
     """crop_flip: in every epoch a new random crop of each training image, padded by 4 zero pixels, mirrored with
     probability 1/2."""
     root: Folder | None = Field(default=None, json_schema_extra={"in_name": False})
-    """Folder that holds the files (~, $NAME and ${NAME} are expanded); None: the environment's HORNLIB_DATA, else
+    """Folder that holds the files (~, $NAME and ${NAME} are expanded); null: the environment's HORNLIB_DATA, else
     `data`. Not part of a name."""
 
     @field_validator("name")
