@@ -1,4 +1,4 @@
-"""The configuration: files united and checked, defaults merged, mistakes told with file and line."""
+"""The configuration: files are united and checked, defaults are merged, mistakes are reported with file and line."""
 
 import re
 import sys
@@ -236,10 +236,10 @@ def _check(document: dict[str, Any], lines: Lines, files: tuple[Path, ...]) -> C
 
 def _settings(document: Mapping[str, Any], draft: Config) -> Settings:
     fields = tuple(Settings.model_fields)
-    known = (*fields, "seeds", "defaults", "statistics", "sweeps")
+    valid = (*fields, "seeds", "defaults", "statistics", "sweeps")
     for key in document:
-        if key not in known:
-            raise draft.error((key,), f"unknown key{nearest(key, known)}; valid: {', '.join(known)}")
+        if key not in valid:
+            raise draft.error((key,), f"unknown key{nearest(key, valid)}; valid: {', '.join(valid)}")
     try:
         return Settings(**{key: document[key] for key in fields if key in document})
     except ValidationError as error:
@@ -256,7 +256,7 @@ def _rules(kind: type[Rules], parts: Sequence[object], path: KeyPath, draft: Con
         fields = tuple(kind.model_fields)
         mistakes = list(describe_validation_error(error, fields, str(path[-1])))
         # a misspelt key first: it also explains why another key is missing
-        place, message = next((each for each in mistakes if each[1].startswith("unknown")), mistakes[0])
+        place, message = next((one for one in mistakes if one[1].startswith("unknown")), mistakes[0])
         raise draft.error((*path, *place), message) from None
 
 
@@ -316,17 +316,22 @@ def _claims(content: Mapping[str, Any], path: KeyPath, draft: Config) -> Mapping
 
 
 def _new_spelling(old: Sequence[str], claims: Mapping[str, Mapping[str, Any]]) -> str:
-    """Return a sentence with the claims that say what keys of earlier versions said."""
+    """Return a sentence with the claims that replace keys of earlier versions.
 
-    def spelled(value: object) -> str:
+    Args:
+        old: the keys of earlier versions.
+        claims: name -> the claim.
+    """
+
+    def bare(value: object) -> str:
         return f"[{', '.join(map(str, value))}]" if isinstance(value, list | tuple) else str(value)
 
-    told = ", ".join(
-        f"{name}: {{{', '.join(f'{key}: {spelled(value)}' for key, value in claim.items())}}}"
+    replacement = ", ".join(
+        f"{name}: {{{', '.join(f'{key}: {bare(value)}' for key, value in claim.items())}}}"
         for name, claim in claims.items()
     )
     keys = f"this key and `{old[1]}` are" if len(old) > 1 else "this key is"
-    return f"{keys} deprecated; write `claims: {{{told}}}`"
+    return f"{keys} deprecated; write `claims: {{{replacement}}}`"
 
 
 def _tuning(content: object, path: KeyPath, draft: Config) -> TuningParameters:
@@ -421,5 +426,5 @@ def _parents(sweeps: Mapping[str, Any], draft: Config) -> dict[str, str]:
 
 def _extended(name: str, sweeps: Mapping[str, Any], parents: Mapping[str, str]) -> dict[str, Any]:
     """Merge a sweep over the one that it extends."""
-    own = {key: value for key, value in sweeps[name].items() if key != "extends"}
-    return merge(_extended(parents[name], sweeps, parents), own) if name in parents else own
+    sections = {key: value for key, value in sweeps[name].items() if key != "extends"}
+    return merge(_extended(parents[name], sweeps, parents), sections) if name in parents else sections

@@ -59,7 +59,7 @@ def read_yaml(file: Path) -> tuple[dict[str, Any], Lines]:
         raise ConfigError(f"{str(file)!r}: cannot be read: {reason}") from None
     root = _compose(text, str(file))
     lines: Lines = {}
-    content = _Reader(str(file), lines).plain(root, ())
+    content = _TreeReader(str(file), lines).plain(root, ())
     if not isinstance(content, dict):
         kind = "a list" if isinstance(content, list) else "nothing" if content is None else repr(content)[:60]
         line = "" if root is None else f":{root.start_mark.line + 1}"
@@ -82,7 +82,7 @@ def parse_value(text: str) -> Any:
     Raises:
         ConfigError: it is no YAML.
     """
-    return _Reader("value", {}).plain(_compose(text, "value"), ())
+    return _TreeReader("value", {}).plain(_compose(text, "value"), ())
 
 
 def dotted(path: KeyPath) -> str:
@@ -139,7 +139,7 @@ def _refuse_directives_and_tags(text: str, file: str) -> None:
             )
 
 
-class _Reader:
+class _TreeReader:
     """Turns the nodes of a syntax tree into plain Python values, and notes the line of every key on the way."""
 
     def __init__(self, file: str, lines: Lines) -> None:

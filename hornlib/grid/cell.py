@@ -40,10 +40,10 @@ Specification = dict[str, dict[str, Any]]
 
 
 class Selection(NamedTuple):
-    """What was chosen for a tuned cell.
+    """Choice for a tuned cell.
 
     Attributes:
-        trial: which trial it was, from 0.
+        trial: number of the trial, from 0.
         chosen: `training.learning_rate` -> its value.
     """
 
@@ -59,8 +59,8 @@ class Cell:
         name: `<dataset>-<model>[-<structure>]-<12 hex digits>`; the digits hash the canonical values of the
             fields that differ from their class defaults, so the name never depends on what else is in a grid.
         tuned: how tuned parameters get their values; None for a cell whose values are all given. The name of a
-            tuned cell hashes the ranges and the protocol, never the values, so that it is known beforehand.
-        selection: the values that were chosen, and by which trial; None until they are.
+            tuned cell hashes the ranges and the protocol, never the values, so that it exists before the choice.
+        selection: the chosen values and their trial; None before the choice.
     """
 
     data: DataParameters
@@ -76,20 +76,20 @@ class Cell:
         return {section: getattr(self, section) for section in SECTIONS}
 
     def specification(self) -> Specification:
-        """Return every parameter in canonical form: what a run file keeps and gather compares."""
+        """Return every parameter in canonical form; a run file stores it, and gather compares it."""
         return {section: parameters.canonical() for section, parameters in self.sections().items()}
 
     def changed(self) -> Specification:
-        """Return the parameters that differ from their defaults: what the name hashes."""
+        """Return the parameters that differ from their defaults; the name hashes them."""
         return {section: parameters.changed() for section, parameters in self.sections().items()}
 
     @property
     def selected_for(self) -> str:
-        """The objective that its values were chosen for; "" where they were given."""
+        """Objective that the values were chosen for; "" where all values are given."""
         return "" if self.tuned is None else self.tuned.objective
 
     def job_specification(self) -> Specification:
-        """Return what a job is told: what differs from the defaults, paths and execution choices too."""
+        """Return what a job is given: the values that differ from the defaults, paths and execution choices too."""
         given = {section: parameters.given() for section, parameters in self.sections().items()}
         return given if self.tuned is None else {**given, "tuned": self.tuned.document()}
 
@@ -105,7 +105,11 @@ class Cell:
 def make_cell(
     data: DataParameters, model: ModelParameters, structure: StructureParameters, training: TrainingParameters
 ) -> Cell:
-    """Name and return the cell of these parameters."""
+    """Return the cell of these parameters, under its name.
+
+    Args:
+        data, model, structure, training: the parameters of each section.
+    """
     parts = [
         changed_json(data),
         changed_json(model),
@@ -116,9 +120,14 @@ def make_cell(
 
 
 def make_tuned(cell: Cell, tuned: Tuned) -> Cell:
-    """Return the tuned twin of a cell: its tuned parameters stand at the low end of their ranges until resolved."""
-    low = with_values(cell, {key: found.low for key, found in tuned.ranges.items()})
-    parts = [*map(changed_json, low.sections().values()), json.dumps(tuned.known_by(), sort_keys=True)]
+    """Return the tuned twin of a cell: its tuned parameters have the low end of their ranges until they are chosen.
+
+    Args:
+        cell: the cell with its default values.
+        tuned: ranges and protocol.
+    """
+    low = with_values(cell, {key: tune_range.low for key, tune_range in tuned.ranges.items()})
+    parts = [*map(changed_json, low.sections().values()), json.dumps(tuned.hashed(), sort_keys=True)]
     name = named(cell.data, cell.model, cell.structure, "\n".join(parts))
     return replace(low, tuned=tuned, name=name)
 
@@ -135,13 +144,20 @@ def with_values(cell: Cell, values: Mapping[str, float]) -> Cell:
     """
     sections = cell.sections()
     for section in dict.fromkeys(key.partition(".")[0] for key in values):
-        own = {key.partition(".")[2]: value for key, value in values.items() if key.startswith(f"{section}.")}
-        sections[section] = validated(section, {**sections[section].given(), **own})
+        changes = {
+            key.partition(".")[2]: value for key, value in values.items() if key.startswith(f"{section}.")
+        }
+        sections[section] = validated(section, {**sections[section].given(), **changes})
     return replace(cell, **sections)  # type: ignore[arg-type]
 
 
 def named(data: DataParameters, model: ModelParameters, structure: StructureParameters, hashed: str) -> str:
-    """Return `<dataset>-<model>[-<structure>]-<12 hex digits of what is hashed>`."""
+    """Return the name `<dataset>-<model>[-<structure>]-<12 hex digits>`.
+
+    Args:
+        data, model, structure: the sections whose `name` it has.
+        hashed: the text whose SHA-256 hash the digits begin.
+    """
     words = [data.name, model.name]
     if structure.name != "static":
         words.append(structure.name)
@@ -149,13 +165,17 @@ def named(data: DataParameters, model: ModelParameters, structure: StructurePara
 
 
 def add_cell(cells: dict[str, Cell], cell: Cell) -> None:
-    """Add a cell under its name, unless it is there.
+    """Add a cell under its name, unless the mapping has it.
+
+    Args:
+        cells: name -> cell; it is changed.
+        cell: the cell to add.
 
     Raises:
-        ValueError: another cell has the same name: 48 bits of the hash met by chance.
+        ValueError: another cell has the same name, since 48 bits of their hashes are equal by chance.
     """
-    known = cells.setdefault(cell.name, cell)
-    if known is not cell and known.changed() != cell.changed():
+    first = cells.setdefault(cell.name, cell)
+    if first is not cell and first.changed() != cell.changed():
         raise ValueError(f"two cells share the name {cell.name}; change any one value of either")
 
 
@@ -166,7 +186,11 @@ def changed_json(parameters: Parameters) -> str:
 
 
 def parameters_class(section: str, name: object) -> type[Parameters]:
-    """Return the parameter class of a section, by the `name` given there.
+    """Return the parameter class of a section.
+
+    Args:
+        section: data, model, structure or training.
+        name: the `name` that the section gives; data and training have one class each.
 
     Raises:
         ValueError: no such model or structure; the message lists the valid names and the nearest.
@@ -186,10 +210,18 @@ def parameters_class(section: str, name: object) -> type[Parameters]:
 
 
 def validated(section: str, values: Mapping[str, Any]) -> Parameters:
-    """Return the section's parameters, or raise pydantic's ValidationError or a ValueError.
+    """Return the parameters of a section.
 
-    The same values give the same object, since a grid asks for few distinct ones many times. The key holds
-    the type beside the value: True and 1 are equal to Python, and only one of them is a number here.
+    Equal values give the same object, since a grid asks for few distinct ones many times. The key of the cache holds
+    the type beside the value: True and 1 are equal in Python, and only one of them is a number here.
+
+    Args:
+        section: data, model, structure or training.
+        values: parameter -> value.
+
+    Raises:
+        pydantic.ValidationError: a parameter does not exist, or does not take its value.
+        ValueError: no such dataset, model or structure.
     """
     key = tuple(sorted((name, type(value).__name__, value) for name, value in values.items()))
     return _validated(section, key)

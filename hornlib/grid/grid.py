@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from hornlib.config import Config, read_config
-from hornlib.config.messages import counted
+from hornlib.config.messages import counted, spelled
 from hornlib.config.settings import Settings
 from hornlib.config.yaml_file import KeyPath
-from hornlib.errors import nearest
+from hornlib.errors import ConfigError, nearest
 from hornlib.grid.cell import Cell, add_cell, changed_json
 from hornlib.grid.expansion import Caution, Expansion, Member
 from hornlib.grid.finalists import FinalistStage, finalist_stage
@@ -23,7 +23,15 @@ __all__ = ["Grid", "Sweep", "expand", "read_grid"]
 
 
 class Sweep(NamedTuple):
-    """One sweep: its cells with the arm each belongs to, and its seeds."""
+    """One sweep of the configuration.
+
+    Attributes:
+        name: the name in the configuration.
+        arms: name of a cell -> label of its arm, in the order of the configuration.
+        seeds: seeds of every cell, ascending.
+        statistics: whom the claims are about, and by which rules.
+        tuning: the protocol of a tuned sweep, None for any other.
+    """
 
     name: str
     arms: dict[str, str]
@@ -32,7 +40,7 @@ class Sweep(NamedTuple):
     tuning: TuningParameters | None = None
 
     def first_seeds(self, number: int) -> tuple[int, ...]:
-        """Return the seeds that a look at so many counts."""
+        """Return the first seeds, which a look at this number of seeds judges."""
         return self.seeds[:number]
 
 
@@ -66,8 +74,8 @@ class Grid:
         """Return the jobs whose run files together hold the wanted seeds (of `cells`, or of all).
 
         Args:
-            present: the run files there are, as `hornlib.grid.jobs.scan_runs` finds them; they stay as they are.
-            cells: names of cells.
+            present: cell name -> ranges of the run files on disk, from `hornlib.grid.jobs.scan_runs`. They are kept.
+            cells: names of cells; None for all.
         """
         per_job, starts = self.settings.per_job, self._starts()
         return [
@@ -77,6 +85,19 @@ class Grid:
                 self.seeds[name], present.get(name, ()), per_job, starts.get(name, ())
             )
         ]
+
+    def sweep(self, name: str) -> Sweep:
+        """Return the sweep of this name.
+
+        Raises:
+            ConfigError: there is no such sweep; the message has the nearest spelling and the valid names.
+        """
+        if name not in self.sweeps:
+            valid = ", ".join(self.sweeps)
+            raise ConfigError(
+                f"there is no sweep {spelled(name)}{nearest(name, self.sweeps)}; valid: {valid}"
+            )
+        return self.sweeps[name]
 
     def _starts(self) -> dict[str, set[int]]:
         """Return the seeds at which a job begins, since a look of a sequential sweep ends before them, by cell."""
@@ -102,24 +123,26 @@ class Grid:
             return " ".join(
                 [self.describe(stage.cell.name), finalists, "for", " and ".join(stage.objectives)]
             )
-        found = self.cells[cell]
+        described = self.cells[cell]
         sweep = next(sweep for sweep in self.sweeps.values() if cell in sweep.arms)
         sections = (
-            ("model", found.model),
-            ("structure", found.structure),
-            ("training", found.training),
+            ("model", described.model),
+            ("structure", described.structure),
+            ("training", described.training),
         )
         changed = [
             f"{key}={value}"
             for name, section in sections
             for key, value in section.changed().items()
-            if key != "name" and (found.tuned is None or f"{name}.{key}" not in found.tuned.ranges)
+            if key != "name" and (described.tuned is None or f"{name}.{key}" not in described.tuned.ranges)
         ]
-        chosen = [f"tuned for {found.selected_for}"] if found.tuned else []
-        return " ".join([sweep.name, sweep.arms[cell], found.data.name, *changed, *chosen])
+        chosen = [f"tuned for {described.selected_for}"] if described.tuned else []
+        return " ".join([sweep.name, sweep.arms[cell], described.data.name, *changed, *chosen])
 
     def _describe_arm(self, arm: TunedArm) -> str:
-        ranges = [f"{key} in [{found.low:g}, {found.high:g}]" for key, found in arm.ranges.items()]
+        ranges = [
+            f"{key} in [{tune_range.low:g}, {tune_range.high:g}]" for key, tune_range in arm.ranges.items()
+        ]
         return " ".join([self.describe(arm.cell.name), f"{arm.trials} trials x {arm.seeds} seeds", *ranges])
 
     def run_path(self, job: Job) -> Path:
@@ -278,8 +301,8 @@ def _tuned_members(
         names = []
         if protocol.finalists is not None:
             stages = [
-                finalist_stage(own, baseline, protocol, rules.target, rules.confirm)
-                for own in (arm, baseline)
+                finalist_stage(first_stage, baseline, protocol, rules.target, rules.confirm)
+                for first_stage in (arm, baseline)
             ]
             grid.finalist_stages.update({stage.name: stage for stage in stages})
             names = [stage.name for stage in stages]

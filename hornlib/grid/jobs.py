@@ -1,4 +1,4 @@
-"""Jobs: which seeds of a cell are trained together, and the run files that say what is already there."""
+"""Jobs: which seeds of a cell are trained together, and which of them have a run file."""
 
 import os
 import re
@@ -50,7 +50,7 @@ _RUN_NAME = re.compile(
 
 
 def parse_run_name(file_name: str) -> Job | None:
-    """Return the job that a file's name speaks of, or None for any other file."""
+    """Return the job whose run file has this name, None for any other file."""
     match = _RUN_NAME.fullmatch(file_name)
     if match is None or int(match["first"]) > int(match["last"]):
         return None
@@ -58,48 +58,48 @@ def parse_run_name(file_name: str) -> Job | None:
 
 
 def scan_runs(results: str | Path) -> dict[str, list[Range]]:
-    """Return the ranges of seeds of which run files lie in `results`/runs, by cell.
+    """Return cell name -> the ranges of seeds of its run files in `results`/runs.
 
-    One listing, no file opened.
+    The folder is listed once, and no file is opened.
 
     Raises:
         ResultsError: the folder cannot be listed.
     """
-    found: dict[str, list[Range]] = {}
+    ranges: dict[str, list[Range]] = {}
     folder = Path(results) / "runs"
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
                 if job := parse_run_name(entry.name):
-                    found.setdefault(job.cell, []).append(job.range)
+                    ranges.setdefault(job.cell, []).append(job.range)
     except FileNotFoundError:
         return {}
     except OSError as error:
         raise ResultsError(f"{folder}: cannot be listed: {error.strerror}") from None
-    return found
+    return ranges
 
 
 def covering_ranges(
     wanted: Sequence[int], present: Iterable[Range], per_job: int, starts: Collection[int] = ()
 ) -> list[Range]:
-    """Return the ranges that cover the wanted seeds: what is on disk as it is, each gap cut from its start.
+    """Return the ranges that cover the wanted seeds: those on disk as they are, and each gap cut from its start.
 
-    A pure function of its arguments, so that changing `per_job`, or asking for more seeds, retrains nothing.
-    Of files that overlap, the one that begins first, and of those the longest, counts.
+    The ranges follow from the arguments alone, so that another `per_job`, or more seeds, retrains nothing. Of files
+    that overlap, the one that begins first counts, and of several such files the longest.
 
     Args:
-        wanted: seeds.
+        wanted: seeds that must be covered.
         present: ranges of the run files on disk.
-        per_job: most seeds of a new range.
+        per_job: largest number of seeds of a new range.
         starts: seeds at which a new range begins, so that no job straddles two looks of a sequential sweep.
     """
-    kept: list[Range] = []
-    for candidate in sorted(present, key=lambda found: (found.first, -found.last)):
-        apart = not kept or candidate.first > kept[-1].last
-        if apart and any(candidate.first <= seed <= candidate.last for seed in wanted):
-            kept.append(candidate)
+    chosen: list[Range] = []
+    for candidate in sorted(present, key=lambda on_disk: (on_disk.first, -on_disk.last)):
+        is_apart = not chosen or candidate.first > chosen[-1].last
+        if is_apart and any(candidate.first <= seed <= candidate.last for seed in wanted):
+            chosen.append(candidate)
     missing = sorted(
-        seed for seed in set(wanted) if not any(found.first <= seed <= found.last for found in kept)
+        seed for seed in set(wanted) if not any(on_disk.first <= seed <= on_disk.last for on_disk in chosen)
     )
     cut: list[Range] = []
     for seed in missing:
@@ -107,4 +107,4 @@ def covering_ranges(
             cut[-1] = Range(cut[-1].first, seed)
         else:
             cut.append(Range(seed, seed))
-    return sorted(kept + cut)
+    return sorted(chosen + cut)

@@ -72,7 +72,7 @@ def tuned_arm(cell: Cell, ranges: Ranges, protocol: TuningParameters) -> TunedAr
     for key in ranges:
         section, _, parameter = key.partition(".")
         changed[section].pop(parameter, None)
-    hashed = [changed, {key: tune_range.known_by() for key, tune_range in ranges.items()}]
+    hashed = [changed, {key: tune_range.hashed() for key, tune_range in ranges.items()}]
     parts = json.dumps([*hashed, protocol.trials, protocol.seeds], sort_keys=True)
     name = named(cell.data, cell.model, cell.structure, parts)
     return TunedArm(name, cell, ranges, protocol.trials, protocol.seeds)

@@ -1,4 +1,4 @@
-"""What a tuned sweep asks for: ranges, trials, objectives, and what a tuned cell is known by; free of torch."""
+"""What a tuned sweep asks for: ranges, trials, objectives, and what the name of a tuned cell depends on."""
 
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal, NamedTuple, get_args
@@ -33,7 +33,7 @@ class TuneRange(Parameters):
     scale: Literal["log", "linear"] = "linear"
     """Whether draws are even in the value or in its logarithm."""
     default: float | None = None
-    """What the untuned cell of the arm takes; null: the value that the range replaces, or the parameter's default."""
+    """Value in the untuned cell of the arm; null: the value that the range replaces, or the parameter's default."""
 
     @model_validator(mode="after")
     def _is_a_range(self) -> "TuneRange":
@@ -49,8 +49,8 @@ class TuneRange(Parameters):
             return float(f"{self.low * (self.high / self.low) ** share:.6g}")
         return float(f"{self.low + (self.high - self.low) * share:.6g}")
 
-    def known_by(self) -> list[float | str]:
-        """Return what a name depends on: not the untuned cell's value."""
+    def hashed(self) -> list[float | str]:
+        """Return the part of the range that a cell's name depends on; the default is none."""
         return [self.low, self.high, self.scale]
 
 
@@ -113,18 +113,19 @@ class TuningParameters(Parameters):
 
 
 class Tuned(NamedTuple):
-    """How the values of a tuned cell are found; all but the last two attributes is part of the cell's name.
+    """How the values of a tuned cell are chosen. The cell's name depends on all attributes but the last two.
 
     Attributes:
-        ranges: of every tuned parameter.
-        trials, seeds: of the arm's tuning.
-        objective: what is chosen for.
-        arm: the arm's tuning file, without the ending.
-        baseline: that of the baseline whose final metric sets the target's level; "" for final_metric.
+        ranges: range of every tuned parameter.
+        trials, seeds: numbers of trials, and of seeds of each trial, in the first stage.
+        objective: what the values are chosen for.
+        arm: name of the arm's tuning file, without the ending.
+        baseline: name of the baseline's tuning file; its final metric sets the level of the target; "" for
+            final_metric.
         target: share of the baseline's gain over chance; 0 for final_metric.
-        confirm: evaluations in a row that must reach it; 0 for final_metric.
-        finalist_trials, finalist_seeds: of the second stage; 0 where there is none.
-        finalists: file of the arm's finalists, without the ending; "" where there is no second stage.
+        confirm: number of evaluations in a row that must reach the target; 0 for final_metric.
+        finalist_trials, finalist_seeds: the same numbers in the second stage; 0 without a second stage.
+        finalists: file of the arm's finalists, without the ending; "" without a second stage.
         baseline_finalists: file of the baseline's finalists; "" for final_metric, or without a second stage.
     """
 
@@ -141,28 +142,28 @@ class Tuned(NamedTuple):
     finalists: str = ""
     baseline_finalists: str = ""
 
-    def known_by(self) -> dict[str, Any]:
-        """Return what the cell's name depends on.
+    def hashed(self) -> dict[str, Any]:
+        """Return the part of the protocol that the cell's name depends on.
 
-        The finalists' files are left out: their names depend on every objective, and a cell has only one.
+        The finalists' files are left out, since their names depend on every objective, and a cell has only one.
         """
-        ranges = {key: found.known_by() for key, found in self.ranges.items()}
+        ranges = {key: tune_range.hashed() for key, tune_range in self.ranges.items()}
         files = ("finalists", "baseline_finalists")
         return {key: value for key, value in self._fields_given() if key not in files} | {"ranges": ranges}
 
     def document(self) -> dict[str, Any]:
-        """Return it as JSON takes it; `parse` reads it."""
-        ranges = {key: found.canonical() for key, found in self.ranges.items()}
+        """Return the protocol as plain values for JSON, which `parse` reads."""
+        ranges = {key: tune_range.canonical() for key, tune_range in self.ranges.items()}
         return dict(self._fields_given()) | {"ranges": ranges}
 
     def _fields_given(self) -> Iterator[tuple[str, Any]]:
-        """Yield every field, those of the second stage only where there is one: older names do not change."""
+        """Yield every field; those of the second stage only where one is given, so that older names do not change."""
         for key, value in self._asdict().items():
             if key not in self._field_defaults or value != self._field_defaults[key]:
                 yield key, value
 
     @classmethod
     def parse(cls, document: dict[str, Any]) -> "Tuned":
-        """Return what `document` said."""
+        """Return the protocol that `document` described."""
         ranges = {key: TuneRange(**values) for key, values in document["ranges"].items()}
         return cls(**{**document, "ranges": ranges})

@@ -49,21 +49,16 @@ def select(
 
     Args:
         grid: the cells.
-        conditions: on any parameter, derived quantity, or sweep, arm, cell, dataset, model, structure.
-        sweep: only this one.
-        limit: a pilot of so many cells, taken in turn from each arm.
+        conditions: conditions on a parameter, a derived quantity, or sweep, arm, cell, dataset, model, structure.
+        sweep: name of the only sweep to choose from; None for all.
+        limit: number of cells of a pilot, taken in turn from each arm; None for all cells.
 
     Raises:
         ConfigError: a sweep or key that the grid does not have, or a value that no cell has.
     """
-    if sweep is not None and sweep not in grid.sweeps:
-        valid = ", ".join(grid.sweeps)
-        raise ConfigError(f"there is no sweep {spelled(sweep)}{nearest(sweep, grid.sweeps)}; valid: {valid}")
+    sweeps = list(grid.sweeps.values()) if sweep is None else [grid.sweep(sweep)]
     members = [
-        Selected(name, arm, grid.cells[cell])
-        for name, content in grid.sweeps.items()
-        if sweep in (None, name)
-        for cell, arm in content.arms.items()
+        Selected(chosen.name, arm, grid.cells[cell]) for chosen in sweeps for cell, arm in chosen.arms.items()
     ]
     for key in dict.fromkeys(condition.key for condition in conditions):
         wanted = [condition.value for condition in conditions if condition.key == key]
@@ -73,40 +68,40 @@ def select(
 
 def _having(members: Sequence[Selected], key: str, wanted: Sequence[Any]) -> list[Selected]:
     described = [(member, _described(member)) for member in members]
-    known = {name for _, values in described for name in values}
-    if key not in known:
-        hint = nearest(key, sorted(known))
+    keys = {name for _, values in described for name in values}
+    if key not in keys:
+        hint = nearest(key, sorted(keys))
         raise ConfigError(
             f"--where {key}: no cell has this key{hint}; valid: any parameter, {', '.join(_WORDS)}"
         )
-    found = [
+    matches = [
         member for member, values in described if any(_equal(values.get(key, ...), one) for one in wanted)
     ]
-    if not found:
-        there = dict.fromkeys(spelled(values[key]) for _, values in described if key in values)
-        listed = ", ".join(list(there)[:12]) + (", ..." if len(there) > 12 else "")
+    if not matches:
+        values_of_cells = dict.fromkeys(spelled(values[key]) for _, values in described if key in values)
+        listed = ", ".join(list(values_of_cells)[:12]) + (", ..." if len(values_of_cells) > 12 else "")
         raise ConfigError(
             f"--where {key}: no cell has {' or '.join(map(spelled, wanted))}; there are {listed}"
         )
-    return found
+    return matches
 
 
 _WORDS = ("sweep", "arm", "cell", "dataset", "model", "structure", "selected_for")
 
 
 def _described(member: Selected) -> dict[str, Value]:
-    """Return all that a cell can be asked for: its words, its parameters, and what follows from them."""
+    """Return what a condition may ask of a cell: its words, its parameters, and what follows from them."""
     cell = member.cell
-    known: dict[str, Value] = dict(_derived(cell.model, cell.task()))
+    described: dict[str, Value] = dict(_derived(cell.model, cell.task()))
     for section, parameters in cell.sections().items():
         for key, value in parameters.canonical().items():
-            known[f"{section}.{key}"] = value
-            if key != "name" and (value is not None or key not in known):
-                known[key] = value
+            described[f"{section}.{key}"] = value
+            if key != "name" and (value is not None or key not in described):
+                described[key] = value
     structure = cell.structure.canonical()["name"]
     names = (member.sweep, member.arm, cell.name, cell.data.name, cell.model.name)
     words = (*names, structure, cell.selected_for)
-    return known | dict(zip(_WORDS, words, strict=True))
+    return described | dict(zip(_WORDS, words, strict=True))
 
 
 @lru_cache(maxsize=65536)
