@@ -28,8 +28,8 @@ chunk = start_chunk(problem, seeds=[0, 1, 2], device=torch.device("cpu"))
 train_chunk(
     chunk,
     load(problem.data, "cpu"),
-    report=lambda told: print(f"step {told.step}: accuracy {told.metric:.3f}"),
+    report=lambda progress: print(f"step {progress.step}: accuracy {progress.metric:.3f}"),
 )
 
 accuracies = chunk.curves["test_metric"][:, -1]
-print("test accuracy, a seed each:", *(f"{accuracy:.3f}" for accuracy in accuracies))
+print("test accuracy of each seed:", *(f"{accuracy:.3f}" for accuracy in accuracies))

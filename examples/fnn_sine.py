@@ -30,8 +30,10 @@ problem = parse_specification(
 )
 chunk = start_chunk(problem, seeds=[0, 1, 2], device=torch.device("cpu"))
 train_chunk(
-    chunk, load(problem.data, "cpu"), report=lambda told: print(f"step {told.step}: loss {told.loss:.5f}")
+    chunk,
+    load(problem.data, "cpu"),
+    report=lambda progress: print(f"step {progress.step}: loss {progress.loss:.5f}"),
 )
 
 errors = chunk.curves["test_metric"][:, -1]
-print("relative L2 error of the test set, a seed each:", *(f"{error:.4f}" for error in errors))
+print("relative L2 error of the test set of each seed:", *(f"{error:.4f}" for error in errors))

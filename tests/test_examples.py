@@ -179,5 +179,5 @@ def test_the_four_descents_see_equally_many_examples():
 
 
 def test_every_example_is_run_here():
-    told = {"analyse", "fnn_sine", "cnn_digits", "resnet_depth", "fractional_peaks", "rnn_rows", "descent"}
-    assert {path.stem for path in EXAMPLES.glob("*.py")} == told
+    tested = {"analyse", "fnn_sine", "cnn_digits", "resnet_depth", "fractional_peaks", "rnn_rows", "descent"}
+    assert {path.stem for path in EXAMPLES.glob("*.py")} == tested

@@ -23,7 +23,7 @@ def gather(
         typer.Option("--partial", help="Gather the finished runs of an unfinished sweep into partial.nc."),
     ] = False,
 ) -> None:
-    """Gather every run file into results.nc; refuse what is damaged, stale or foreign."""
+    """Gather every run file into results.nc; damaged, stale and foreign files are refused."""
     from hornlib.grid import read_grid
     from hornlib.results.gather import gather as gather_runs
 
@@ -67,7 +67,7 @@ def stability(
 
 
 def statistics(configfile: ConfigFiles = None, results: Results = None, output: Output = None) -> None:
-    """Compute the statistics of every sweep, and print its answer: one line for each claim."""
+    """Compute the statistics of every sweep, and print its answer with one line for each claim."""
     from hornlib.grid import read_grid
     from hornlib.results.selection_file import read_choices, references
     from hornlib.statistics.write import write_statistics

@@ -1,4 +1,4 @@
-"""Commands that rules of the workflow call on a machine that computes: data, trials, choices, training, calibration."""
+"""Commands that the rules of the workflow call: data, trials, choices, training, calibration."""
 
 import contextlib
 import json
@@ -35,7 +35,7 @@ def data(
         Path | None, typer.Option(help="Folder of the files; default: $HORNLIB_DATA, else data.")
     ] = None,
 ) -> None:
-    """Make sure that a dataset's files are there: found ones are used as they are, others fetched or computed."""
+    """Make sure that a dataset's files exist: existing ones are used as they are, others are fetched or computed."""
     from hornlib.data.prepare import prepare
 
     folder = root or Path(os.environ.get("HORNLIB_DATA") or "data")
@@ -52,7 +52,7 @@ def train(
     checkpoint_minutes: CheckpointMinutes = 5.0,
     log: Log = None,
     selected: Annotated[
-        Path | None, typer.Option(help="What was chosen for a tuned cell, as `hornlib select` wrote it.")
+        Path | None, typer.Option(help="The choice for a tuned cell, as `hornlib select` wrote it.")
     ] = None,
     probes: Annotated[
         str, typer.Option(help="What is recorded inside the networks: off, or settings as JSON; {} is usual.")
@@ -64,7 +64,7 @@ def train(
         ),
     ] = "none",
 ) -> None:
-    """Train one job: one cell with a range of seeds. The same command goes on from its checkpoint."""
+    """Train one job, which is one cell with a range of seeds; the same command goes on from its checkpoint."""
     from hornlib.grid.cell import parse_specification
     from hornlib.grid.jobs import parse_run_name
     from hornlib.grid.refusals import refusals
@@ -79,7 +79,7 @@ def train(
         from hornlib.results.selection_file import read_choice
 
         if selected is None:
-            raise ConfigError("--cell is tuned: name what was chosen for it with --selected")
+            raise ConfigError("--cell is tuned; name the file of its choice with --selected")
         asked = asked.resolved(read_choice(selected).selection)
     for refusal in refusals(asked):
         raise ConfigError(f"--cell: {refusal}")
@@ -157,7 +157,7 @@ def select(
         Path | None, typer.Option(help="The tuning file of the baseline, for time_to_target.")
     ] = None,
     finalists: Annotated[
-        Path | None, typer.Option(help="The file of the arm's finalists, where there is a second stage.")
+        Path | None, typer.Option(help="The file of the arm's finalists, if the sweep has a second stage.")
     ] = None,
     baseline_finalists: Annotated[
         Path | None, typer.Option(help="The file of the baseline's finalists, for time_to_target.")
@@ -236,7 +236,7 @@ def _options(
 
 @contextlib.contextmanager
 def _logged(log: Path | None) -> Iterator[None]:
-    """Let standard error go to the log, where there is one."""
+    """Let standard error go to the log, if one is named."""
     if log is None:
         yield
         return

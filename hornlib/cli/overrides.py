@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from ruamel.yaml import YAML
 
 from hornlib.config import read_document
-from hornlib.config.settings import Settings
+from hornlib.config.settings import Settings, parse_settings
 from hornlib.config.yaml_file import parse_value
 from hornlib.data.parameters import DataParameters
 from hornlib.errors import ConfigError, nearest
@@ -101,7 +101,7 @@ def write_overridden(
     document = overridden(read_document(files), assignments)
     values = ", ".join(f"{one.path}={one.value}" for one in assignments)
     content = f"# {' and '.join(map(str, files))} with {values}\n" + to_yaml(document)
-    results = Path(str(document.get("results", Settings().results))).expanduser()
+    results = Path(parse_settings(results=document.get("results", Settings().results)).results)
     path = (folder or results / FOLDER) / f"{hashlib.sha256(content.encode()).hexdigest()[:12]}.yaml"
     with written_atomically(path) as temporary:
         temporary.write_text(content, encoding="utf-8")

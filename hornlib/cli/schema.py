@@ -1,4 +1,4 @@
-"""The JSON schema of config.yaml, made from the parameter classes: editors complete and check by it."""
+"""The JSON schema of config.yaml, made from the parameter classes; editors complete and check by it."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -160,21 +160,26 @@ def _one_kind(parameters: type[Parameters]) -> Schema:
 def _by_name(table: Mapping[str, type[Parameters]], also: Schema) -> Schema:
     """Return the schema of an entry whose `name` decides which parameters it has.
 
-    An entry without a name (its parent sweep, or the defaults, have it) or with several may have any of them.
+    An entry may have no name, because its parent sweep or the defaults name it, or several names. It may then have any
+    of the parameters.
+
+    Args:
+        table: name -> class of parameters.
+        also: schemas of the keys that every entry may have beside them.
     """
-    each = [
+    conditions = [
         {
             "if": {"properties": {"name": {"const": name}}, "required": ["name"]},
             "then": {"properties": _axes(members) | also, "additionalProperties": False},
         }
         for name, members in table.items()
     ]
-    known = dict.fromkeys(key for members in table.values() for key in members.model_fields)
+    all_keys = dict.fromkeys(key for members in table.values() for key in members.model_fields)
     return {
         "type": "object",
         "properties": {"name": _axis({"description": _named(table), "enum": list(table)})},
-        "propertyNames": {"enum": [*known, *also]},
-        "allOf": each,
+        "propertyNames": {"enum": [*all_keys, *also]},
+        "allOf": conditions,
     }
 
 
@@ -187,16 +192,16 @@ def _axes(parameters: type[Parameters]) -> Schema:
 
 
 def _axis(field: Schema) -> Schema:
-    """Return the schema of a value, a list of values, or a range of a number; what describes it stays outside."""
-    told: Schema = {key: field[key] for key in ("description", "default") if key in field}
-    value = {key: part for key, part in field.items() if key not in told}
+    """Return the schema of a value, a list of values, or a range of a number; description and default stay outside."""
+    annotations: Schema = {key: field[key] for key in ("description", "default") if key in field}
+    value = {key: part for key, part in field.items() if key not in annotations}
     listed = {"type": "array", "items": value, "minItems": 1, "uniqueItems": True}
     tuned = [{"$ref": "#/$defs/range"}] if "number" in json.dumps(value) else []
-    return {**told, "anyOf": [value, listed, *tuned]}
+    return {**annotations, "anyOf": [value, listed, *tuned]}
 
 
 def fields_schema(parameters: type[Parameters]) -> Schema:
-    """Return the schema of every field, on one line where its docstring has several."""
+    """Return the schema of every field of a class; descriptions are put on one line."""
     fields = parameters.model_json_schema()["properties"]
     return {
         name: {key: " ".join(part.split()) if key == "description" else part for key, part in field.items()}

@@ -1,4 +1,4 @@
-"""Commands that look at sweeps: the plan, where they stand, cancelling, and whether the configuration is right."""
+"""Commands that look at sweeps: plan, status, looks, cancelling, and checks of the configuration."""
 
 import json
 import sys
@@ -41,7 +41,7 @@ def plan(
         bool, typer.Option("--cells", help="Print the label and the name of every cell, one a line.")
     ] = False,
 ) -> None:
-    """Print the grid as a table: cells, runs, jobs, what is done, sizes, matches, and what it costs."""
+    """Print the grid as a table: cells, runs, jobs, what is done, sizes, matches, and what the rest costs."""
     from rich.console import Console
 
     from hornlib.grid import read_grid
@@ -163,7 +163,7 @@ def cancel(
     folder: ExecutorFolder = Path(".snakemake/submitit"),
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
-    """Cancel queued and running jobs on SLURM; checkpoints are kept, and a head does not start them again."""
+    """Cancel queued and running jobs on SLURM; checkpoints stay, and a head does not start these jobs again."""
     from hornlib.status.cancellation import cancel as cancel_jobs
     from hornlib.status.cancellation import describe, plan_cancellation
 
@@ -175,10 +175,10 @@ def cancel(
         print("nothing to cancel")
         return
     if not yes and not sys.stdin.isatty():
-        raise ConfigError("cancel asks before it acts, and there is no terminal to ask on; add --yes")
+        raise ConfigError("cancel asks before it acts, and no terminal can answer here; add --yes")
     if yes or typer.confirm(f"cancel {counted(len(planned.jobs), 'job')}?"):
         cancel_jobs(survey, planned)
-        print(f"cancelled {counted(len(planned.jobs), 'job')}; checkpoints are kept")
+        print(f"cancelled {counted(len(planned.jobs), 'job')}; checkpoints stay")
     else:
         print("nothing was cancelled")
 
@@ -197,7 +197,7 @@ def _survey(
 def check(
     files: Annotated[list[Path] | None, typer.Argument(help="Read together; default: config.yaml")] = None,
 ) -> None:
-    """Say where a mistake is, or that there is none."""
+    """Check a configuration: print where a mistake is, or how much it asks for."""
     from hornlib.grid import read_grid
 
     grid = read_grid(files or [DEFAULT_CONFIG])

@@ -65,6 +65,7 @@ def trained(monkeypatch):
         checkpoints: Path
         checkpoint_seconds: float
         probes: object = None
+        log_format: str = "none"
 
     def train_job(cell, seeds, output, options):
         print("step 1", file=sys.stderr)
@@ -114,7 +115,7 @@ def test_a_finished_grid_plans_the_same_paths(hornlib):
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (["plan", "--where", "timestep=8"], "did you mean 'timesteps'?"),
         (["plan", "--where", "timesteps"], "expected key=value"),
@@ -133,7 +134,7 @@ def test_a_finished_grid_plans_the_same_paths(hornlib):
         ),
         (["train", OUTPUT, "--cell", JSON, "--lanes", "many"], "lanes: got 'many'; valid: auto"),
         (["train", OUTPUT, "--cell", JSON, "--device", "gpu"], "device: got 'gpu'; unknown device"),
-        (["train", OUTPUT, "--cell", JSON, "--checkpoint-minutes", "nan"], "checkpoint_minutes: got nan"),
+        (["train", OUTPUT, "--cell", JSON, "--checkpoint-minutes", "nan"], "checkpoint_minutes: got .nan"),
         (
             refused(data={"name": "digits", "presentation": "rows"}),
             "--cell: cnn does not take the presentation 'rows' of digits; valid: image",
@@ -145,12 +146,12 @@ def test_a_finished_grid_plans_the_same_paths(hornlib):
         (["gather", "--configfile", "other.yaml"], "other.yaml: there is no such file"),
     ],
 )
-def test_a_mistake_is_one_message_on_stderr_and_exit_status_1(hornlib, trained, words, told):
+def test_a_mistake_is_one_message_on_stderr_and_exit_status_1(hornlib, trained, words, message):
     answer = hornlib(*words)
     assert answer.status == 1 and answer.out == ""
     assert answer.err.startswith("error: ") and "Traceback" not in answer.err
     if words != ["gather"]:
-        assert told in answer.err
+        assert message in answer.err
     assert trained == []
 
 
@@ -201,12 +202,12 @@ def test_train_hands_the_job_to_the_trainer(hornlib, trained):
     assert hornlib("train", OUTPUT, "--cell", JSON, *words).status == 0
     ((cell, seeds, output, options),) = trained
     assert (cell.name, seeds, output) == (CELL.name, Range(0, 4), Path(OUTPUT))
-    assert options == (3, 2, "cpu", Path("c"), 30.0, None)
+    assert options == (3, 2, "cpu", Path("c"), 30.0, None, "none")
 
 
 def test_train_has_defaults_that_stand_beside_the_run_files(hornlib, trained):
     hornlib("train", OUTPUT, "--cell", JSON)
-    assert trained[0][3] == ("auto", 1, "auto", Path("results/checkpoints"), 300.0, None)
+    assert trained[0][3] == ("auto", 1, "auto", Path("results/checkpoints"), 300.0, None, "none")
 
 
 def test_train_writes_its_progress_to_a_log(hornlib, trained):
@@ -216,7 +217,7 @@ def test_train_writes_its_progress_to_a_log(hornlib, trained):
 
 
 @pytest.mark.parametrize(
-    ("error", "status", "told"),
+    ("error", "status", "message"),
     [
         (ResultsError("the disk is full"), 1, "error: the disk is full\n"),
         (PermissionError(13, "Permission denied", "out"), 1, "error: [Errno 13] Permission denied: 'out'\n"),
@@ -225,14 +226,14 @@ def test_train_writes_its_progress_to_a_log(hornlib, trained):
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_how_a_command_ends(hornlib, trained, monkeypatch, error, status, told):
+def test_how_a_command_ends(hornlib, trained, monkeypatch, error, status, message):
     def fail(*_):
         raise error
 
     monkeypatch.setattr(sys.modules["hornlib.training.train"], "train_job", fail)
     answer = hornlib("train", OUTPUT, "--cell", JSON)
     assert answer.status == status and "Traceback" not in answer.err
-    assert told is None or answer.err == told
+    assert message is None or answer.err == message
 
 
 def test_a_bug_keeps_its_traceback(hornlib, trained, monkeypatch):

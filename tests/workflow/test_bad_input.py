@@ -174,9 +174,9 @@ def damaged(path):
     path.write_bytes(content[: len(content) // 2])
 
 
-def one_line(told):
+def one_line(output):
     """Return the only line of what was said on standard error."""
-    (line,) = told.strip().splitlines()
+    (line,) = output.strip().splitlines()
     assert line.startswith("error: ") and "Traceback" not in line
     return line
 

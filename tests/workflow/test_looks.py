@@ -34,9 +34,9 @@ def test_the_printed_commands_train_and_judge_one_look_after_another(project):
     project.configure(CONFIG)
 
     def look():
-        told = project.hornlib("looks")
-        assert told.returncode == 0, told.stderr
-        train = next(line for line in told.stdout.splitlines() if " to train: " in line).split(" to train: ")[
+        looks = project.hornlib("looks")
+        assert looks.returncode == 0, looks.stderr
+        train = next(line for line in looks.stdout.splitlines() if " to train: " in line).split(" to train: ")[
             1
         ]
         train = train.replace("snakemake", shlex.join(project.command()), 1).replace("--cores N", "--cores 2")

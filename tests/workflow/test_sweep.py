@@ -222,8 +222,8 @@ def test_after_kill_9_of_everything_the_same_command_ends_bit_identical(project,
     again = project.snakemake()
     assert again.returncode == 0, again.stderr
     with (
-        xr.open_dataset(project.folder / "results/results.nc") as found,
+        xr.open_dataset(project.folder / "results/results.nc") as resumed,
         xr.open_dataset(undisturbed / "results/results.nc") as expected,
     ):
         for name in set(expected.variables) - VOLATILE:
-            xr.testing.assert_identical(found[name].drop_attrs(), expected[name].drop_attrs())
+            xr.testing.assert_identical(resumed[name].drop_attrs(), expected[name].drop_attrs())
