@@ -28,9 +28,9 @@ class Slurm:
     def __init__(self, conf: str, folder: Path | None, **options: str) -> None:
         # Tests may themselves run inside a job; sbatch and srun would take its SLURM_* for their own options.
         foreign = ("SLURM_", "SBATCH_", "SRUN_", "SQUEUE_", "SACCT_", "SCANCEL_", "HORNLIB_TESTBED")
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
-        path = f"{Path(sys.executable).parent}:{kept.get('PATH', os.defpath)}:{SYSTEM_PROGRAMS}"
-        self.env = {**kept, **options, "PATH": path, "SLURM_CONF": conf}
+        variables = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
+        path = f"{Path(sys.executable).parent}:{variables.get('PATH', os.defpath)}:{SYSTEM_PROGRAMS}"
+        self.env = {**variables, **options, "PATH": path, "SLURM_CONF": conf}
         self.folder = folder
 
     def run(self, command: list[str], **options) -> subprocess.CompletedProcess[str]:

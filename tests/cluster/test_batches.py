@@ -244,11 +244,11 @@ def test_starts_tell_the_array_and_how_far_a_clock_is_ahead(tmp_path):
     batch = write(tmp_path, job("a"), job("b"))
     start = {"job": "900_1", "host": "n1", "time": time.time() + 100, "mark": None, "restart": 0}
     (batch.folder / "1.starts").write_text(json.dumps(start) + '\nnull\n{"job": "901_1", "host"')
-    (found,) = batch.read_starts(1)
+    (noted,) = batch.read_starts(1)
     assert batch.find_array() == "900" and batch.read_starts(0) == []
-    assert 90 < batch.seconds_ahead(1, found) < 110
+    assert 90 < batch.seconds_ahead(1, noted) < 110
     (batch.folder / "1.starts").unlink()
-    assert batch.seconds_ahead(1, found) == 0.0
+    assert batch.seconds_ahead(1, noted) == 0.0
 
 
 def test_a_job_that_is_given_up_is_ended_unless_it_has_ended_meanwhile(tmp_path):

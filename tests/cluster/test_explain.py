@@ -48,8 +48,8 @@ def listing(command):
      ("Something of tomorrow", "mem 1000000000MB", "Something of tomorrow")],
 )  # fmt: skip
 def test_a_refusal_names_what_to_change_and_what_is_valid(said, resource, valid):
-    told = explain_refusal(said, ASKED, Slurm(listing))
-    assert said in told and resource in told and valid in told
+    message = explain_refusal(said, ASKED, Slurm(listing))
+    assert said in message and resource in message and valid in message
 
 
 def test_the_nearest_valid_name_is_suggested():

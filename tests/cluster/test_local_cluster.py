@@ -79,14 +79,14 @@ def folder(tmp_path, monkeypatch):
 
 def processes(folder):
     """Process ids that inherited this test's mark, this one aside."""
-    mark, found = f"SWEEP_OF_THIS_TEST={folder}".encode(), []
+    mark, pids = f"SWEEP_OF_THIS_TEST={folder}".encode(), []
     for entry in Path("/proc").glob("[0-9]*/environ"):
         try:
             if mark in entry.read_bytes().split(b"\0") and int(entry.parent.name) != os.getpid():
-                found.append(int(entry.parent.name))
+                pids.append(int(entry.parent.name))
         except OSError:
             continue
-    return found
+    return pids
 
 
 @pytest.mark.parametrize("kind", ["local", "debug"])

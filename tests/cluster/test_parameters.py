@@ -139,10 +139,10 @@ def test_what_is_no_option_is_refused(text):
                                         "runtime"]), st.text() | st.integers() | st.booleans()))  # fmt: skip
 def test_whatever_is_asked_for_is_refused_or_has_no_control_character(resources):
     try:
-        found = parameters(**resources)
+        asked = parameters(**resources)
     except ParameterError:
         return
-    values = [*found.values(), *found["additional_parameters"], *found["additional_parameters"].values()]
+    values = [*asked.values(), *asked["additional_parameters"], *asked["additional_parameters"].values()]
     assert all(str(value).isprintable() for value in values)
 
 

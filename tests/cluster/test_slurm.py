@@ -216,8 +216,8 @@ def test_arrays_that_slurm_has_forgotten_are_gone_and_other_refusals_are_not_swa
 
 def test_arrays_are_found_by_the_first_word_of_their_comment():
     answer = "7|abcd horn x3\n8|\n9|(null)\nno bar\n|efgh\nx|ijkl\n10|mnop|with bar\n11|  \n\0|\0\n"
-    found = answering({"squeue": answer}).arrays_by_comment()
-    assert found["abcd"] == "7" and found["mnop|with"] == "10" and not {"efgh", "ijkl"} & set(found)
+    arrays = answering({"squeue": answer}).arrays_by_comment()
+    assert arrays["abcd"] == "7" and arrays["mnop|with"] == "10" and not {"efgh", "ijkl"} & set(arrays)
 
 
 def test_the_queue_is_asked_for_the_user_who_runs_whatever_the_shell_calls_him(monkeypatch):

@@ -67,11 +67,11 @@ class FakeSlurm:
     def read(self):
         return json.loads((self.folder / "told.json").read_text())
 
-    def write(self, told):
-        (self.folder / "told.json").write_text(json.dumps(told))
+    def write(self, state):
+        (self.folder / "told.json").write_text(json.dumps(state))
 
-    def say(self, **told):
-        self.write(self.read() | told)
+    def say(self, **changes):
+        self.write(self.read() | changes)
 
     @property
     def queue(self):
@@ -110,14 +110,14 @@ def submit(cluster, batch):
 
 def directives(script):
     """Options of a batch script, read as a shell reads words: each line is one option."""
-    found = {}
+    options = {}
     for line in script.splitlines():
         if line.startswith("#SBATCH"):
             (option,) = shlex.split(line.removeprefix("#SBATCH"))
             name, _, value = option.partition("=")
-            assert name not in found
-            found[name] = value
-    return found
+            assert name not in options
+            options[name] = value
+    return options
 
 
 # -- the script

@@ -27,7 +27,7 @@ def pids(bed):
 
 def processes_of(bed):
     """Every living process of the machine that was started for this bed: daemons, slurmstepds and jobs."""
-    found = {}
+    pids = {}
     for process in Path("/proc").glob("[0-9]*"):
         try:
             marked = f"{bed.folder}".encode() in (process / "environ").read_bytes()
@@ -35,8 +35,8 @@ def processes_of(bed):
         except OSError:
             continue
         if marked and state not in "ZX":
-            found[int(process.name)] = (process / "cmdline").read_bytes()
-    return found
+            pids[int(process.name)] = (process / "cmdline").read_bytes()
+    return pids
 
 
 def test_a_second_up_leaves_every_daemon_as_it_is(own_bed):

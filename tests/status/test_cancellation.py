@@ -21,10 +21,10 @@ def test_an_array_whose_live_tasks_are_all_meant_is_cancelled_as_a_whole(bench):
 def test_only_the_chosen_tasks_of_an_array_are_cancelled(bench):
     bench.submit(bench.jobs)
     bench.slurm.queue = "12_[0-5]|PENDING|1:00||Priority"
-    found = bench.survey("timesteps=8")
-    planned = plan_cancellation(found)
+    survey = bench.survey("timesteps=8")
+    planned = plan_cancellation(survey)
     assert planned.jobs == bench.jobs[2:4]
-    cancel(found, planned)
+    cancel(survey, planned)
     assert bench.slurm.asked("scancel") == [["scancel", "12_2", "12_3"]]
 
 
@@ -42,12 +42,12 @@ def test_a_task_shared_with_jobs_that_are_not_chosen_is_left_alone_until_they_ha
 def test_a_batch_without_an_id_is_named_as_what_cannot_be_cancelled(bench):
     bench.submit(bench.jobs[:2], array=None)
     bench.write_head(1, "elsewhere")
-    found = bench.survey()
-    planned = plan_cancellation(found)
+    survey = bench.survey()
+    planned = plan_cancellation(survey)
     assert (planned.names, planned.nameless) == ([], bench.jobs[:2])
-    told = "\n".join(describe(found, planned))
-    assert "2 jobs" in told
-    assert "4 jobs" in told  # those that the head will still submit
+    description = "\n".join(describe(survey, planned))
+    assert "2 jobs" in description
+    assert "4 jobs" in description  # those that the head will still submit
 
 
 def test_nothing_is_cancelled_where_slurm_does_not_answer(bench):

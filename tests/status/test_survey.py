@@ -15,8 +15,8 @@ from hornlib.training.progress_lines import begin_line
 
 
 def test_without_records_nothing_is_submitted_and_slurm_is_not_asked(bench):
-    found = bench.survey()
-    assert {standing.state for standing in found.standings.values()} == {JobState.OPEN}
+    survey = bench.survey()
+    assert {standing.state for standing in survey.standings.values()} == {JobState.OPEN}
     assert bench.slurm.calls == []
 
 
@@ -32,16 +32,21 @@ def test_the_queue_tells_what_waits_and_what_runs_in_one_query(bench):
     bench.slurm.queue = (
         "12_[1-2]|PENDING|2:00:00||Priority\n12_0|RUNNING|59:10|n1|None\n12_3|COMPLETING|0:01|n2|None"
     )
-    found = list(bench.survey().standings.values())
-    assert [one.state for one in found] == [
+    standings = list(bench.survey().standings.values())
+    assert [one.state for one in standings] == [
         JobState.RUNNING,
         *2 * [JobState.QUEUED],
         JobState.RUNNING,
         *2 * [JobState.OPEN],
     ]
-    assert (found[0].node, found[0].limit_seconds, found[0].task, found[0].reason) == ("n1", 3550, "12_0", "")
-    assert found[1].reason == "Priority"
-    assert found[3].reason == "completing"
+    assert (standings[0].node, standings[0].limit_seconds, standings[0].task, standings[0].reason) == (
+        "n1",
+        3550,
+        "12_0",
+        "",
+    )
+    assert standings[1].reason == "Priority"
+    assert standings[3].reason == "completing"
     assert len(bench.slurm.calls) == 1
 
 
@@ -56,8 +61,11 @@ def test_an_end_with_an_error_is_a_failure_without_asking_the_accounting(bench):
 def test_a_job_that_ended_beside_a_sibling_that_runs_has_ended(bench):
     bench.end(bench.submit(bench.jobs[:2], jobs_per_task=2), 0, 1)
     bench.slurm.queue = "12_0|RUNNING|59:10|n1|None"
-    found = bench.survey().standings
-    assert (found[bench.jobs[0]].state, found[bench.jobs[1]].state) == (JobState.FAILED, JobState.RUNNING)
+    standings = bench.survey().standings
+    assert (standings[bench.jobs[0]].state, standings[bench.jobs[1]].state) == (
+        JobState.FAILED,
+        JobState.RUNNING,
+    )
 
 
 @pytest.mark.parametrize(
@@ -109,13 +117,13 @@ def test_without_slurm_the_records_speak_and_the_note_says_so(bench, error):
     bench.start(batch, 0)
     bench.end(batch, 2, 1)
     bench.slurm.away = error
-    found = bench.survey()
-    assert [found.standings[job].state for job in bench.jobs[:3]] == [
+    survey = bench.survey()
+    assert [survey.standings[job].state for job in bench.jobs[:3]] == [
         JobState.RUNNING,
         JobState.QUEUED,
         JobState.FAILED,
     ]
-    assert str(error) in bench.printed(print_status, found)
+    assert str(error) in bench.printed(print_status, survey)
 
 
 def test_a_process_that_is_gone_is_not_taken_for_a_silent_slurm(bench):

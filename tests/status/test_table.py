@@ -15,16 +15,16 @@ from hornlib.training.progress_lines import begin_line, evaluation_line
 def test_arms_count_the_jobs_that_hold_their_seeds_and_totals_count_each_once(bench):
     cnn = [job for job in bench.jobs if "-cnn-" in job.cell]
     bench.write_run(cnn[0])
-    found = bench.survey()
+    survey = bench.survey()
     assert {
         (row.sweep, row.arm): (row.counts.cells_done, row.counts.runs_done, dict(row.counts.jobs))
-        for row in found.rows()
+        for row in survey.rows()
     } == {
         ("one", "horn_cnn"): (0, 0, {JobState.OPEN: 4}),
         ("one", "cnn"): (0, 2, {JobState.DONE: 1, JobState.OPEN: 1}),
         ("two", "cnn"): (1, 2, {JobState.DONE: 1, JobState.OPEN: 0}),
     }
-    counts = found.counts()
+    counts = survey.counts()
     assert (counts.cells, counts.cells_done, counts.runs, counts.runs_done) == (3, 0, 12, 2)
     assert counts.jobs == {JobState.DONE: 1, JobState.OPEN: 5}
 
@@ -32,8 +32,8 @@ def test_arms_count_the_jobs_that_hold_their_seeds_and_totals_count_each_once(be
 def test_only_chosen_cells_are_told_of_and_the_rest_of_the_queue_is_counted(bench):
     bench.submit(bench.jobs)
     bench.slurm.queue = "12_[0-5]|PENDING|1:00||Priority"
-    found = bench.survey("timesteps=4")
-    assert (len(found.standings), found.strays) == (2, 4)
+    survey = bench.survey("timesteps=4")
+    assert (len(survey.standings), survey.strays) == (2, 4)
     assert bench.survey().strays == 0
 
 

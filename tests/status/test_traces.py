@@ -18,9 +18,9 @@ def test_step_and_time_left_come_from_the_log(bench):
     bench.write_log(
         bench.jobs[0], begin_line([0], 0, 40) + "\n" + evaluation_line(10, 40, "loss 1", 30) + "\n"
     )
-    found = bench.survey()
-    assert job_seconds_left(found, bench.jobs[0]) == pytest.approx(30 + 40)  # seed 1 comes after seed 0
-    assert "10/40 of seed 0" in bench.printed(print_status, found)
+    survey = bench.survey()
+    assert job_seconds_left(survey, bench.jobs[0]) == pytest.approx(30 + 40)  # seed 1 comes after seed 0
+    assert "10/40 of seed 0" in bench.printed(print_status, survey)
 
 
 @given(st.binary(max_size=300))
@@ -32,11 +32,11 @@ def test_any_log_is_survived(bench_in, noise):
         for job in bench.jobs[:2]:
             bench.write_log(job, "")
             bench.log(job).write_bytes(noise)
-        found = bench.survey()
-        assert found.standings[bench.jobs[0]].state is JobState.RUNNING
-        assert found.standings[bench.jobs[1]].state in (JobState.STOPPED, JobState.FAILED)
-        bench.printed(print_status, found)
-        bench.printed(print_failed, found)
+        survey = bench.survey()
+        assert survey.standings[bench.jobs[0]].state is JobState.RUNNING
+        assert survey.standings[bench.jobs[1]].state in (JobState.STOPPED, JobState.FAILED)
+        bench.printed(print_status, survey)
+        bench.printed(print_failed, survey)
 
 
 def test_a_failed_job_is_shown_with_the_end_of_its_log(bench):

@@ -77,8 +77,8 @@ class FakeCluster:
     def accounted(self, arrays):
         self._ask()
         arrays = set(arrays)
-        known = {(array, task): Accounted("RUNNING", 0, 0, "n1") for array, task in self.tasks("RUNNING")}
-        return {task: account for task, account in (known | self.accounts).items() if task[0] in arrays}
+        accounts = {(array, task): Accounted("RUNNING", 0, 0, "n1") for array, task in self.tasks("RUNNING")}
+        return {task: account for task, account in (accounts | self.accounts).items() if task[0] in arrays}
 
     def look_up(self, arrays):
         self._ask()
@@ -126,9 +126,9 @@ class FakeCluster:
 
     def place(self, job):
         """Array and task of a job's latest submission."""
-        found = [(array, number) for array, one in self.arrays.items() for number, outputs in enumerate(one.outputs)
+        places = [(array, number) for array, one in self.arrays.items() for number, outputs in enumerate(one.outputs)
                  if Path(outputs[0]).name == job]  # fmt: skip
-        array, number = found[-1]
+        array, number = places[-1]
         return array, number // self.arrays[array].packing
 
     def _numbers(self, array, task):

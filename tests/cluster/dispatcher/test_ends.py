@@ -64,9 +64,15 @@ def test_a_jobs_own_failure_is_told_with_name_id_cause_log_and_last_lines(
     cluster.start("100", 0)
     cluster.finish("100", 0, code, **more)
     assert one.run() == {"job0": "failed"} and len(cluster.submissions) == 1
-    told = one.messages["job0"]
-    assert "job job0" in told and "100_0" in told and word in told and str(log) in told and "line 49" in told
-    assert "line 40" not in told
+    message = one.messages["job0"]
+    assert (
+        "job job0" in message
+        and "100_0" in message
+        and word in message
+        and str(log) in message
+        and "line 49" in message
+    )
+    assert "line 40" not in message
 
 
 def test_an_interrupted_job_whose_requeue_was_refused_goes_on_with_its_marks(head, cluster, tmp_path):

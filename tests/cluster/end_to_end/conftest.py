@@ -35,8 +35,8 @@ def wait_for(condition: Callable[[], object], seconds: float = 60, what: str = "
     """Poll until the condition holds, and return what it returned."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        if found := condition():
-            return found
+        if value := condition():
+            return value
         time.sleep(0.1)
     raise AssertionError(f"not within {seconds} s: {what or condition}")
 
@@ -135,7 +135,7 @@ class Workflow:
 
     def task_processes(self) -> dict[int, tuple[str, str]]:
         """Task and command line of every process of this SLURM's jobs, by process id."""
-        found = {}
+        processes = {}
         for entry in Path("/proc").iterdir():
             try:
                 variables = dict(
@@ -146,8 +146,8 @@ class Workflow:
                 continue
             array, task = (variables.get(f"SLURM_ARRAY_{part}_ID") for part in ("JOB", "TASK"))
             if task is not None and variables.get("SLURM_CONF") == self.slurm.env["SLURM_CONF"]:
-                found[int(entry.name)] = (f"{array}_{task}", command)
-        return found
+                processes[int(entry.name)] = (f"{array}_{task}", command)
+        return processes
 
     def queue(self) -> str:
         return self.slurm.output("squeue", "--noheader", "--format=%i|%T|%j|%k")

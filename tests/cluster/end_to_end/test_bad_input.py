@@ -72,11 +72,11 @@ def test_without_sbatch_the_message_says_where_this_runs(workflow, tmp_path):
         ('constraint="a100"', ["Change the resource constraint, now 'a100'"]),
     ],
 )
-def test_what_sbatch_refuses_is_told_with_what_is_there(workflow, resources, told):
+def test_what_sbatch_refuses_is_told_with_what_is_there(workflow, resources, message):
     workflow.write()
     ask_for(workflow, resources)
     said = is_refused(workflow)
-    for words in told:
+    for words in message:
         assert words in said
 
 
@@ -92,9 +92,9 @@ def test_what_sbatch_refuses_is_told_with_what_is_there(workflow, resources, tol
         (["--submitit-folder", "/proc/here"], "/proc/here: the executor's folder cannot be written"),
     ],
 )
-def test_a_setting_that_cannot_be_is_named(workflow, words, told):
+def test_a_setting_that_cannot_be_is_named(workflow, words, message):
     workflow.write()
-    assert told in is_refused(workflow, *words)
+    assert message in is_refused(workflow, *words)
 
 
 def test_a_group_job_is_refused_with_what_does_instead(workflow):
@@ -116,8 +116,8 @@ def test_a_profile_that_cannot_be_read_is_named(workflow, content):
     if content is not None:
         (workflow.folder / "mine").mkdir()
         (workflow.folder / "mine/config.yaml").write_text(content)
-    told = "profile directory given (mine)" if content is None else 'in "mine/config.yaml", line 2'
-    assert told in is_refused_by_snakemake(workflow, "--profile", "mine")
+    message = "profile directory given (mine)" if content is None else 'in "mine/config.yaml", line 2'
+    assert message in is_refused_by_snakemake(workflow, "--profile", "mine")
 
 
 def is_refused_by_snakemake(workflow, *words: str) -> str:
@@ -130,9 +130,9 @@ def test_a_time_limit_that_the_partition_does_not_allow_is_told_of_while_the_job
     workflow.write(num=2)
     ask_for(workflow, "mem_mb=50, runtime=100000")
     head = workflow.start()
-    told = r"array (\d+) may wait for ever \(PartitionTimeLimit\).*runtime"
-    until(lambda: re.search(told, workflow.said()), 30, what="the head to say why it waits")
-    array = re.search(told, workflow.said())[1]
+    warning = r"array (\d+) may wait for ever \(PartitionTimeLimit\).*runtime"
+    until(lambda: re.search(warning, workflow.said()), 30, what="the head to say why it waits")
+    array = re.search(warning, workflow.said())[1]
     assert workflow.stop(head, signal.SIGINT, group=True) != 0
     until(lambda: array not in workflow.queue(), 20, what="Ctrl-C to cancel what waits")
     assert workflow.said().count("may wait for ever") == 1

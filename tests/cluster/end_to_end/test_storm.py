@@ -86,8 +86,8 @@ class Storm:
 
     def kill_worker(self) -> None:
         """As the kernel does that is out of memory: final for this call."""
-        found = self.workflow.task_processes()
-        workers = [(pid, task) for pid, (task, command) in found.items() if is_worker(command)]
+        processes = self.workflow.task_processes()
+        workers = [(pid, task) for pid, (task, command) in processes.items() if is_worker(command)]
         if workers:
             pid, task = self.random.choice(sorted(workers))
             self.tell(f"worker of {task} killed")
@@ -96,13 +96,13 @@ class Storm:
 
     def kill_task(self) -> None:
         """The node's program and its job, with or without the batch script around them."""
-        found = self.workflow.task_processes()
-        if not found:
+        tasks = self.workflow.task_processes()
+        if not tasks:
             return
-        chosen = self.random.choice(sorted({task for task, _ in found.values()}))
-        theirs = [pid for pid in sorted(found) if found[pid][0] == chosen]  # parents first
+        chosen = self.random.choice(sorted({task for task, _ in tasks.values()}))
+        theirs = [pid for pid in sorted(tasks) if tasks[pid][0] == chosen]  # parents first
         if self.random.random() < 0.5:
-            theirs = [pid for pid in theirs if not is_around(found[pid][1])]
+            theirs = [pid for pid in theirs if not is_around(tasks[pid][1])]
         self.tell(f"task {chosen} killed, {len(theirs)} processes")
         self.killed.add(chosen)
         self.kill(theirs)
