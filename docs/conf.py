@@ -1,4 +1,4 @@
-"""Sphinx configuration: the pages of docs/ and one page for every module, made from its docstrings."""
+"""Sphinx configuration: the pages of docs/ and one page for every package, made from its docstrings."""
 
 import re
 
@@ -15,7 +15,6 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.apidoc",
     "sphinx.ext.napoleon",
-    "sphinx.ext.viewcode",
 ]
 exclude_patterns = ["build"]
 myst_enable_extensions = ["dollarmath"]
@@ -25,7 +24,6 @@ apidoc_modules = [
     {
         "path": "../hornlib",
         "destination": "api",
-        "separate_modules": True,
         "module_first": True,
         "automodule_options": {"members", "undoc-members", "show-inheritance", "ignore-module-all"},
     }
@@ -41,12 +39,27 @@ def escape(app, what, name, obj, options, lines):
     """Read docstrings as what they are, plain text with `code`; only Google's sections have a meaning."""
     if what in ("attribute", "data", "property"):
         lines.insert(0, "")  # napoleon reads what stands before a colon in the first line as a type
-    lines[:] = [line if line.lstrip().startswith(">>>") else _escaped(line) for line in lines]
+    escaped: list[str] = []
+    bullet: int | None = None  # indent of the list that the last line belongs to
+    for line in lines:
+        indent = len(line) - len(line.lstrip())
+        is_item = line.lstrip().startswith("- ")
+        if line.strip() and (
+            is_item if bullet is None else indent < bullet or (indent == bullet and not is_item)
+        ):
+            escaped.append("")  # reStructuredText wants an empty line around lists
+        if line.strip():
+            bullet = indent if is_item else bullet if bullet is not None and indent > bullet else None
+        escaped.append(line if line.lstrip().startswith(">>>") else _escaped(line))
+    lines[:] = escaped
 
 
-def skip_foreign(app, what, name, obj, skip, options):
-    """Leave out functions of other packages, which a module only imports."""
-    return True if callable(obj) and not str(getattr(obj, "__module__", None)).startswith("hornlib") else None
+def skip_imported(app, what, name, obj, skip, options):
+    """Leave out what a module only imports; it is described where it is defined."""
+    documented = app.env.current_document.autodoc_module
+    return (
+        True if callable(obj) and what == "module" and getattr(obj, "__module__", "") != documented else None
+    )
 
 
 def _escaped(line: str) -> str:
@@ -61,4 +74,4 @@ def _escaped(line: str) -> str:
 def setup(app):
     """Register the reading of docstrings, before napoleon's."""
     app.connect("autodoc-process-docstring", escape, priority=100)
-    app.connect("autodoc-skip-member", skip_foreign)
+    app.connect("autodoc-skip-member", skip_imported)
