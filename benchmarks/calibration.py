@@ -55,20 +55,20 @@ def main() -> None:
     cells = distinct_shapes(grid.cells.values())
     torch.set_num_threads(grid.settings.threads)
     loops: dict[str, list[float]] = {shape: [] for shape in cells}
-    loads, known = [os.getloadavg()[0]], [calibrated(grid)]
+    loads, calibrations = [os.getloadavg()[0]], [calibrated(grid)]
     for _ in range(options.repeats):
         for shape, cell in cells.items():
             loops[shape].append(trained(cell, options.steps))
         loads.append(os.getloadavg()[0])
-    known.append(calibrated(grid))
-    report(options, cells, loops, known, loads)
+    calibrations.append(calibrated(grid))
+    report(options, cells, loops, calibrations, loads)
 
 
 def report(
     options: argparse.Namespace,
     cells: dict[str, Cell],
     loops: dict[str, list[float]],
-    known: list[Calibration],
+    calibrations: list[Calibration],
     loads: list[float],
 ) -> None:
     """Print the table."""
@@ -78,16 +78,17 @@ def report(
         f"{options.steps}`: two calibrations of the distinct shapes, one before and one after {options.repeats} real "
         f"trainings of {options.steps} steps a shape, the shapes in turn. Milliseconds a step: median over 7 blocks "
         "with its interval (order statistics, 98 %), and the loop's own clock, median over trainings (smallest to "
-        f"largest). {known[0].device}, {os.cpu_count()} cores, load average {min(loads):.1f} to {max(loads):.1f}: "
+        f"largest). {calibrations[0].device}, {os.cpu_count()} cores, "
+        f"load average {min(loads):.1f} to {max(loads):.1f}: "
         "above the number of cores, times are also the neighbours'. "
         f"Python {platform.python_version()}, torch {version('torch')}.\n"
     )
     print("| model | first calibration | second | training loop | peak memory, MB |\n|---|---|---|---|---|")
     for shape, cell in cells.items():
-        one, other = (found.shapes[shape] for found in known)
-        columns = [_with_bounds(found.block_times) for found in (one, other)]
-        own = [1000 * seconds for seconds in loops[shape]]
-        loop = f"{statistics.median(own):.2f} ({min(own):.2f} to {max(own):.2f})"
+        one, other = (calibration.shapes[shape] for calibration in calibrations)
+        columns = [_with_bounds(timing.block_times) for timing in (one, other)]
+        milliseconds = [1000 * seconds for seconds in loops[shape]]
+        loop = f"{statistics.median(milliseconds):.2f} ({min(milliseconds):.2f} to {max(milliseconds):.2f})"
         memory = f"{one.peak_memory / 1e6:.1f}, {other.peak_memory / 1e6:.1f}"
         label = ", ".join(f"{key} {value}" for key, value in cell.model.changed().items() if key != "name")
         print(f"| {cell.model.name} ({label}) | {' | '.join(columns)} | {loop} | {memory} |")

@@ -101,8 +101,8 @@ def table(simulations: int) -> Iterator[Row]:
         ),
     ]
     for number, (estimator, case, cover, promised) in enumerate(cases):
-        found = (cover(np.random.default_rng([number, seeds]), seeds, simulations) for seeds in SEEDS)
-        yield Row(estimator, case, tuple(found), promised)
+        coverages = (cover(np.random.default_rng([number, seeds]), seeds, simulations) for seeds in SEEDS)
+        yield Row(estimator, case, tuple(coverages), promised)
 
 
 def on_mean(draw: Draw, paired: bool) -> Callable[[np.random.Generator, int, int], float]:
@@ -161,7 +161,7 @@ def on_improvement(theta: float, tied: bool) -> Callable[[np.random.Generator, i
         shift = np.sqrt(2) * norm.ppf(theta)
         many = drawn((2_000_000,), shift) - drawn((2_000_000,), 0.0)
         truth = (many > 0).mean() + (many == 0).mean() / 2 if tied else theta
-        arms = [xr.DataArray(drawn((simulations, seeds), own), dims=RUNS) for own in (shift, 0.0)]
+        arms = [xr.DataArray(drawn((simulations, seeds), arm_shift), dims=RUNS) for arm_shift in (shift, 0.0)]
         return within(probability_of_improvement(*arms)["interval"].values, truth)
 
     return cover

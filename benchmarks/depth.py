@@ -59,12 +59,13 @@ def row(depth: int, lanes: int) -> str:
     times = [[seconds(loss) for loss in losses] for _ in range(ROUNDS + 1)][1:]  # the first round warms up
     resnet, fractional = (1e3 * statistics.median(column) for column in zip(*times, strict=True))
     ratio = statistics.median(theirs / its for its, theirs in times)
-    kept = [kept_megabytes(loss) for loss in losses]
+    megabytes = [kept_megabytes(loss) for loss in losses]
     work = [model.forward_flops(TASK) for model in models]
     elementwise = work[1].elementwise / work[0].elementwise
     return (
         f"| {lanes} | {depth} | {resnet:.1f} | {fractional:.1f} | {ratio:.2f} | {elementwise:.1f} "
-        f"| {work[1].total / work[0].total:.2f} | {kept[0]:.1f} | {kept[1]:.1f} | {kept[1] / kept[0]:.2f} |"
+        f"| {work[1].total / work[0].total:.2f} | {megabytes[0]:.1f} | {megabytes[1]:.1f} "
+        f"| {megabytes[1] / megabytes[0]:.2f} |"
     )
 
 

@@ -66,12 +66,12 @@ def main() -> None:
     ]
     laws = []
     for axis, values in AXES.items():
-        found = [measure({**BASE, axis: value}) for value in values]
-        for value, row in zip(values, found, strict=True):
+        measurements = [measure({**BASE, axis: value}) for value in values]
+        for value, row in zip(values, measurements, strict=True):
             lines.append(f"| {axis} | {value} | {row['step']:.0f} | {1e3 * row['seconds']:.1f} |")
             print(lines[-1], flush=True)
-        memory = exponent(values, [row["step"] for row in found])
-        time_law = exponent(values, [row["seconds"] for row in found])
+        memory = exponent(values, [row["step"] for row in measurements])
+        time_law = exponent(values, [row["seconds"] for row in measurements])
         laws.append(f"- {axis}: memory grows as {axis}^{memory:.2f}, time as {axis}^{time_law:.2f}")
     lines += ["", "Growth laws (least squares on logarithms, n = one process a value):", "", *laws, ""]
     base = measure(BASE)["base"]

@@ -120,12 +120,12 @@ def main() -> None:
         started = time.perf_counter()
         WAYS[options.way](options.results, options.files)
         used = resource.getrusage(resource.RUSAGE_SELF)
-        found = {
+        usage = {
             "wall": time.perf_counter() - started,
             "processor": used.ru_utime + used.ru_stime,
             "megabytes": used.ru_maxrss / 1000,
         }
-        print(json.dumps(found))
+        print(json.dumps(usage))
         return
     report(options.files, options.repeats)
 
@@ -136,10 +136,10 @@ def report(files: int, repeats: int) -> None:
         results = Path(folder)
         command = [sys.executable, __file__, "--way", "write", "--results", folder, "--files", str(files)]
         kilobytes = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
-        found = {way: [] for way in WAYS}
+        runs_of = {way: [] for way in WAYS}
         loads = [os.getloadavg()[0]]
         for _ in range(repeats):
-            for way, runs in found.items():
+            for way, runs in runs_of.items():
                 runs.append(measured(way, results, files))
                 loads.append(os.getloadavg()[0])
         size = (results / "results.nc").stat().st_size / 1e6
@@ -154,7 +154,7 @@ def report(files: int, repeats: int) -> None:
         "neighbours', and processor time is what counts. The reach: under 10 s and 500 MB.\n"
     )
     print("| way | wall time, s | processor time, s | peak resident memory, MB |\n|---|---|---|---|")
-    for way, runs in found.items():
+    for way, runs in runs_of.items():
         columns = (_spread(runs, "wall", 1), _spread(runs, "processor", 1), _spread(runs, "megabytes", 0))
         print(f"| {way} | {' | '.join(columns)} |")
     print(

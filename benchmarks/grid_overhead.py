@@ -14,10 +14,10 @@ import netCDF4
 
 def elapsed_of(log: str) -> timedelta:
     """Return Snakemake's own "Elapsed time: h:mm:ss.f"."""
-    found = re.search(r"Elapsed time: (?:(\d+) days?, )?(\d+):(\d+):([\d.]+)", log)
-    if found is None:
+    match = re.search(r"Elapsed time: (?:(\d+) days?, )?(\d+):(\d+):([\d.]+)", log)
+    if match is None:
         raise SystemExit("the log has no line 'Elapsed time:': Snakemake has not ended")
-    days, hours, minutes, seconds = found.groups()
+    days, hours, minutes, seconds = match.groups()
     return timedelta(days=int(days or 0), hours=int(hours), minutes=int(minutes), seconds=float(seconds))
 
 

@@ -90,12 +90,12 @@ def measure(arms: dict[str, Loss], rounds: int) -> dict[str, list[tuple[float, f
     return times
 
 
-def table(times: dict[str, list[tuple[float, float]]], kept: dict[str, str]) -> list[str]:
+def table(times: dict[str, list[tuple[float, float]]], saved: dict[str, str]) -> list[str]:
     totals = {name: [sum(pair) for pair in pairs] for name, pairs in times.items()}
     plain, lstm = totals["HORN, plain loop"], totals["LSTM"]
 
-    def faster_than(other: list[float], own: list[float]) -> float:
-        return statistics.median(theirs / mine for theirs, mine in zip(other, own, strict=True))
+    def faster_than(other: list[float], times: list[float]) -> float:
+        return statistics.median(theirs / mine for theirs, mine in zip(other, times, strict=True))
 
     rows = [
         "| | forward, ms | backward, ms | both, ms | plain loop / it | LSTM / it | kept, MB |",
@@ -105,7 +105,7 @@ def table(times: dict[str, list[tuple[float, float]]], kept: dict[str, str]) -> 
         forward, backward = (1e3 * statistics.median(column) for column in zip(*pairs, strict=True))
         both = 1e3 * statistics.median(totals[name])
         ratios = f"{faster_than(plain, totals[name]):.2f} | {faster_than(lstm, totals[name]):.2f}"
-        rows.append(f"| {name} | {forward:.1f} | {backward:.1f} | {both:.1f} | {ratios} | {kept[name]} |")
+        rows.append(f"| {name} | {forward:.1f} | {backward:.1f} | {both:.1f} | {ratios} | {saved[name]} |")
     return rows
 
 

@@ -28,9 +28,9 @@ def lognormal(sd: float, ratio: float = 1.0, correlation: float = 0.0, budget: f
     """Return a sampler of pairs of restricted times, the second around 100 steps."""
 
     def draw(random: np.random.Generator, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-        shared, own, other = random.standard_normal((3, *shape))
+        shared, first, other = random.standard_normal((3, *shape))
         mix = np.sqrt(1 - correlation**2)
-        a = 100 * ratio * np.exp(sd * (correlation * shared + mix * own))
+        a = 100 * ratio * np.exp(sd * (correlation * shared + mix * first))
         b = 100 * np.exp(sd * (correlation * shared + mix * other))
         return np.minimum(a, budget), np.minimum(b, budget)
 
@@ -166,11 +166,11 @@ def rows_of(case: str, sampler: Sample, sizes: list[int], repeats: int) -> list[
     geometric, arithmetic = np.mean(np.log(a) - np.log(b)), np.log(a.mean() / b.mean())
     lines = []
     for size in sizes:
-        told = {}
+        shares = {}
         for method, bounds in intervals(*sampler(random, (repeats, size))).items():
             held = inside(bounds, geometric if method == "t" else arithmetic).mean()
-            told[method] = f"{100 * held:.1f} ({np.median(np.exp(bounds[:, 1] - bounds[:, 0])):.2f})"
-        lines.append(f"| {case} | {size} | " + " | ".join(told.values()) + " |")
+            shares[method] = f"{100 * held:.1f} ({np.median(np.exp(bounds[:, 1] - bounds[:, 0])):.2f})"
+        lines.append(f"| {case} | {size} | " + " | ".join(shares.values()) + " |")
     return lines
 
 
@@ -192,13 +192,13 @@ def two_part_rows(case: str, sizes: list[int], repeats: int) -> list[str]:
         in_parts = _some(diverged) | _some(other_diverged)
         both = ~diverged & ~other_diverged
         arrivals = newcombe_interval((~diverged).sum(1), (~other_diverged).sum(1), np.array(size), ALPHA / 2)
-        kept = paired_t(
+        arrived = paired_t(
             np.where(both, logs, np.nan),
             np.where(both, rounding, 0).sum(1) / 12 / np.maximum(both.sum(1), 1) ** 2,
         )
-        of_arrived = np.stack(kept.interval(ALPHA / 2), axis=1)
+        of_arrived = np.stack(arrived.interval(ALPHA / 2), axis=1)
         held_share = inside(arrivals, other_share - share)
-        given = kept.number >= FEWEST
+        given = arrived.number >= FEWEST
         held_ratio = inside(of_arrived, np.log(ratio))
         both_hold = held_share & (held_ratio | ~given)
         whole = ~diverged.any(1) & ~other_diverged.any(1)
@@ -234,8 +234,8 @@ def test_rows(case: str, sampler: Sample, sizes: list[int], repeats: int) -> lis
     random = np.random.default_rng([len(case), *case.encode(), 1])
     lines = []
     for size in sizes:
-        found = p_values(*sampler(random, (repeats, size)))
-        cells = [f"{100 * (p <= level).mean():.2f}" for p in found.values() for level in LEVELS]
+        by_test = p_values(*sampler(random, (repeats, size)))
+        cells = [f"{100 * (p <= level).mean():.2f}" for p in by_test.values() for level in LEVELS]
         lines.append(f"| {case} | {size} | " + " | ".join(cells) + " |")
     return lines
 

@@ -49,18 +49,22 @@ class Bed:
         folder.mkdir()
         subprocess.run([TESTBED, "up"], check=True)
         exports = subprocess.run([TESTBED, "env"], check=True, capture_output=True, text=True).stdout
-        kept = {name: text for name, text in os.environ.items() if not name.startswith(("SLURM_", "SBATCH_"))}
+        environment = {
+            name: text for name, text in os.environ.items() if not name.startswith(("SLURM_", "SBATCH_"))
+        }
         self.calls_file = folder / "calls"
         shell = f"{exports}\nexport PATH={shlex.quote(str(folder))}:$PATH\nenv -0"
-        shown = subprocess.run(["bash", "-c", shell], env=kept, check=True, capture_output=True, text=True)
+        shown = subprocess.run(
+            ["bash", "-c", shell], env=environment, check=True, capture_output=True, text=True
+        )
         self.env = dict(line.split("=", 1) for line in shown.stdout.split("\0") if line)
         # The official plugin's job step drops SLURM_CONF, without which its srun finds no controller here.
         conf = shlex.quote(self.env["SLURM_CONF"])
         for name in PROGRAMS:
-            found = self.output("which", "-a", name).splitlines()[-1]
+            program = self.output("which", "-a", name).splitlines()[-1]
             wrapper = folder / name
             wrapper.write_text(
-                f'#!/bin/sh\necho {name} >> {self.calls_file}\nSLURM_CONF={conf} exec {found} "$@"\n'
+                f'#!/bin/sh\necho {name} >> {self.calls_file}\nSLURM_CONF={conf} exec {program} "$@"\n'
             )
             wrapper.chmod(0o755)
 
@@ -148,7 +152,7 @@ def rival_versions(python: str, names: Sequence[str]) -> list[str]:
     """Return name and version of distributions of another environment."""
     code = "import sys; from importlib.metadata import version; print(*map(version, sys.argv[1:]))"
     shown = subprocess.run([python, "-c", code, *names], check=True, capture_output=True, text=True).stdout
-    return [f"{name} {found}" for name, found in zip(names, shown.split(), strict=True)]
+    return [f"{name} {installed}" for name, installed in zip(names, shown.split(), strict=True)]
 
 
 def write_table(script: str, text: str) -> None:

@@ -100,7 +100,9 @@ def measure(text: str) -> dict[str, Any]:
         (folder / "results" / "runs").mkdir(parents=True)
         for path in paths[::2]:
             (folder / path).touch()
-        own = [json.loads(run([sys.executable, __file__, "--phases", config], folder)) for _ in range(ROUNDS)]
+        phases = [
+            json.loads(run([sys.executable, __file__, "--phases", config], folder)) for _ in range(ROUNDS)
+        ]
         snakemake = [
             SCRIPTS / "snakemake",
             "--snakefile",
@@ -111,7 +113,7 @@ def measure(text: str) -> dict[str, Any]:
             "2",
         ]
         return {
-            **{key: statistics.median(one[key] for one in own) for key in own[0]},
+            **{key: statistics.median(one[key] for one in phases) for key in phases[0]},
             "plan --paths": timed(lambda: run([SCRIPTS / "hornlib", "plan", "--paths"], folder), ROUNDS),
             "plan": timed(lambda: run([SCRIPTS / "hornlib", "plan"], folder), ROUNDS),
             "snakemake": timed(lambda: run(snakemake, folder), SNAKEMAKE_ROUNDS),
@@ -140,11 +142,11 @@ def report(measured: dict[str, dict[str, Any]]) -> list[str]:
     """Return the table in Markdown."""
     first = next(iter(measured.values()))
     rows = [(phase, [f"{one[phase]:.2f}" for one in measured.values()]) for phase in PHASES]
-    own = [sum(one[phase] for phase in PHASES) for one in measured.values()]
-    rows.append(("**hornlib's own share**", [f"**{seconds:.2f}**" for seconds in own]))
+    hornlib_seconds = [sum(one[phase] for phase in PHASES) for one in measured.values()]
+    rows.append(("**hornlib's own share**", [f"**{seconds:.2f}**" for seconds in hornlib_seconds]))
     whole = [one["snakemake"] for one in measured.values()]
     rows.append(("`snakemake -n -q`, whole", [f"{seconds:.1f}" for seconds in whole]))
-    rest = [seconds - share for seconds, share in zip(whole, own, strict=True)]
+    rest = [seconds - share for seconds, share in zip(whole, hornlib_seconds, strict=True)]
     rows.append(("of it Snakemake's share", [f"{seconds:.1f}" for seconds in rest]))
     rows += [
         (f"`hornlib {name}`, whole", [f"{one[name]:.2f}" for one in measured.values()]) for name in COMMANDS

@@ -48,10 +48,10 @@ class Cost(NamedTuple):
 def cell_of(wanted: dict, steps: int | None) -> Cell:
     """Return the default sweep's cell whose model has these parameters, with fewer steps if asked."""
     cells = read_grid([CONFIG]).cells.values()
-    found = next(cell for cell in cells if wanted.items() <= cell.model.canonical().items())
+    match = next(cell for cell in cells if wanted.items() <= cell.model.canonical().items())
     if steps is None:
-        return found
-    return dataclasses.replace(found, training=found.training.model_copy(update={"steps": steps}))
+        return match
+    return dataclasses.replace(match, training=match.training.model_copy(update={"steps": steps}))
 
 
 def job(specification: str, probed: bool) -> None:
@@ -94,17 +94,17 @@ def measured(cell: Cell, probed: bool) -> Cost:
 
 def row(label: str, cell: Cell, pairs: int) -> str:
     """Return a line of the table, from jobs that take turns."""
-    found: dict[bool, list[Cost]] = {True: [], False: []}
+    costs: dict[bool, list[Cost]] = {True: [], False: []}
     for pair in range(pairs):
         for probed in (True, False) if pair % 2 else (False, True):
-            found[probed].append(measured(cell, probed))
-    ratios = np.array(found[True])[:, :3] / np.array(found[False])[:, :3]
+            costs[probed].append(measured(cell, probed))
+    ratios = np.array(costs[True])[:, :3] / np.array(costs[False])[:, :3]
     process, wall, within = np.median(ratios, axis=0)
-    share = np.median([cost.probing / cost.within for cost in found[True]])
-    off, on = (np.median([cost.process for cost in found[probed]]) for probed in (False, True))
+    share = np.median([cost.probing / cost.within for cost in costs[True]])
+    off, on = (np.median([cost.process for cost in costs[probed]]) for probed in (False, True))
     return (
         f"| {label} | {pairs} | {off:.2f} | {on:.2f} | {process:.3f} ({ratios[:, 0].min():.3f} to "
-        f"{ratios[:, 0].max():.3f}) | {wall:.3f} | {within:.3f} | {100 * share:.1f} | {found[True][0].size / 1e3:.0f} |"
+        f"{ratios[:, 0].max():.3f}) | {wall:.3f} | {within:.3f} | {100 * share:.1f} | {costs[True][0].size / 1e3:.0f} |"
     )
 
 

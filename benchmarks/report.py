@@ -57,7 +57,7 @@ def write_results(folder: Path, num_cells: int, num_seeds: int) -> None:
         "seconds": np.broadcast_to(1e-6 * size[:, None, None] * steps, shape),
         "num_parameters": np.broadcast_to(size[:, None, None], shape),
     }
-    known = {
+    coordinates = {
         "dataset": np.array(DATASETS, object)[index // len(ARMS) % len(DATASETS)],
         "model": np.array([ARMS[arm] for arm in arms], object),
         "metric": np.full(num_cells, "accuracy", object),
@@ -83,7 +83,7 @@ def write_results(folder: Path, num_cells: int, num_seeds: int) -> None:
             "step": steps,
             **{
                 name: ("cell", values, {"kind": "string" if values.dtype == object else "number"})
-                for name, values in known.items()
+                for name, values in coordinates.items()
             },
             "in_grid": ("cell", np.full(num_cells, True), {"seeds": np.arange(num_seeds)}),
             "arm_grid": ("cell", arms),
@@ -148,12 +148,14 @@ def main() -> None:
 
 def report(options: argparse.Namespace) -> None:
     """Measure, and print the table."""
-    own = [sys.executable, __file__, "--cells", str(options.cells), "--seeds", str(options.seeds)]
+    command = [sys.executable, __file__, "--cells", str(options.cells), "--seeds", str(options.seeds)]
     with tempfile.TemporaryDirectory() as folder:
-        subprocess.run([*own, "--folder", folder, "--evidence"], check=True)
+        subprocess.run([*command, "--folder", folder, "--evidence"], check=True)
         runs, loads = [], [os.getloadavg()[0]]
         for _ in range(options.repeats):
-            done = subprocess.run([*own, "--folder", folder], check=True, stdout=subprocess.PIPE, text=True)
+            done = subprocess.run(
+                [*command, "--folder", folder], check=True, stdout=subprocess.PIPE, text=True
+            )
             runs.append(json.loads(done.stdout))
             loads.append(os.getloadavg()[0])
     versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)

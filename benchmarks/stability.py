@@ -24,8 +24,8 @@ def main() -> None:
     for integrator in get_args(Integrator):
         started = time.perf_counter()
         stable = predicted_regime(omega, damping, integrator) > 0
-        found = agreement(stable, growth_rate(omega, damping, integrator))
-        rows.append((integrator, stable.mean(), *found, time.perf_counter() - started))
+        shares = agreement(stable, growth_rate(omega, damping, integrator))
+        rows.append((integrator, stable.mean(), *shares, time.perf_counter() - started))
     orders = integrator_orders()
     print("# Stability: prediction against simulation\n")
     print(
@@ -43,9 +43,9 @@ def main() -> None:
     print(f"{orders['order'].attrs['estimator']}; {orders['order_bound'].attrs['interval']}:\n")
     print("| integrator | order | interval |\n|---|---|---|")
     for name in orders["integrator"].values:
-        own = orders.sel(integrator=name)
-        low, high = own["order_bound"].values
-        print(f"| {name} | {float(own['order']):.4f} | {low:.4f} to {high:.4f} |")
+        of_integrator = orders.sel(integrator=name)
+        low, high = of_integrator["order_bound"].values
+        print(f"| {name} | {float(of_integrator['order']):.4f} | {low:.4f} to {high:.4f} |")
 
 
 if __name__ == "__main__":

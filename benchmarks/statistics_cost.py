@@ -103,8 +103,8 @@ def headline(cells: int) -> dict[str, float]:
     ds, rules = make_results(cells), settings()
     started, processor = time.perf_counter(), time.process_time()
     compared = contenders(ds)
-    found = core(compared, baseline_metric(compared, rules.baseline), rules)
-    return _used(started, processor) | {"intervals": int(found["ratio_bound"].notnull().sum()) // 2}
+    result = core(compared, baseline_metric(compared, rules.baseline), rules)
+    return _used(started, processor) | {"intervals": int(result["ratio_bound"].notnull().sum()) // 2}
 
 
 def whole(cells: int) -> dict[str, float]:
@@ -174,7 +174,7 @@ def main() -> None:
     if arguments.way:
         print(json.dumps(WAYS[arguments.way](arguments.cells)))
         return
-    found = {way: in_a_process(way, arguments.cells) for way in WAYS}
+    used_by = {way: in_a_process(way, arguments.cells) for way in WAYS}
     print("# Statistics of a large sweep\n")
     print(
         f"`python benchmarks/statistics_cost.py --cells {arguments.cells}`: {arguments.cells:,} cells in "
@@ -186,14 +186,14 @@ def main() -> None:
     )
     print("| what | wall time, s | processor time, s | peak resident memory, MB |")
     print("|---|---:|---:|---:|")
-    told = {
-        "headline": f"times, {found['headline']['intervals']:,} ratios with intervals and tests, conclusions",
+    described = {
+        "headline": f"times, {used_by['headline']['intervals']:,} ratios with intervals and tests, conclusions",
         "whole": "the whole summary: verdicts, sentences, limits and the appendix too",
     }
-    for way, words in told.items():
-        used = found[way]
+    for way, words in described.items():
+        used = used_by[way]
         print(f"| {words} | {used['wall']:.1f} | {used['processor']:.1f} | {used['peak']:.0f} |")
-    one, other = found["loop"]["processor"], found["vectorised"]["processor"]
+    one, other = used_by["loop"]["processor"], used_by["vectorised"]["processor"]
     print(
         f"\nOne interval of 10,000 draws takes {1000 * other:.2f} ms of processor time among others, and "
         f"{1000 * one:.0f} ms in a plain loop over draws: a ratio of {one / other:.0f}."
