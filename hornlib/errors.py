@@ -1,4 +1,4 @@
-"""The errors that a person caused and can mend; the command line prints them without a traceback."""
+"""Errors that a person caused and can mend; the command line prints them without a traceback."""
 
 import difflib
 from collections.abc import Iterable
@@ -23,11 +23,11 @@ class ConfigError(HornlibError):
 
 
 class DataError(HornlibError):
-    """A dataset that is not there, not readable, or not what was asked for."""
+    """A dataset whose files are missing, unreadable, or those of another dataset."""
 
 
 class ResourceError(HornlibError):
-    """The machine has not what a job needs."""
+    """The machine lacks something that a job needs."""
 
 
 class ResultsError(HornlibError):
@@ -39,6 +39,11 @@ class CheckpointError(HornlibError):
 
 
 def nearest(word: object, valid: Iterable[str]) -> str:
-    """Return ' (did you mean ...?)' for the closest valid spelling, or nothing when none is close."""
+    """Return ' (did you mean ...?)' for the closest valid spelling, or nothing when none is close.
+
+    Args:
+        word: what was given.
+        valid: the valid spellings.
+    """
     matches = difflib.get_close_matches(str(word), list(valid), n=1, cutoff=0.5)
     return f" (did you mean {matches[0]!r}?)" if matches else ""

@@ -65,7 +65,12 @@ class Config(NamedTuple):
     parents: dict[str, str]
 
     def error(self, path: KeyPath, message: str) -> ConfigError:
-        """Return an error that says where in the files the key stands, and its path."""
+        """Return an error that says where in the files the key stands, and its path.
+
+        Args:
+            path: the key; a line of what the sweep extends, or of `defaults`, is named where the key stands there.
+            message: what is wrong, and what is valid.
+        """
         places = (place for place in self._origins(path) if place in self.lines)
         where = locate(self.lines, next(places, path)) or f"{', '.join(map(str, self.files))}: "
         return ConfigError(f"{where}{dotted(path)}: {message}")
@@ -75,7 +80,12 @@ class Config(NamedTuple):
         return any(place in self.lines for place in self._origins(path))
 
     def statistics_key(self, sweep: str, key: str) -> KeyPath | None:
-        """Return where a key of the statistics of a sweep stands, None if nobody gives it."""
+        """Return where a key of the statistics of a sweep stands, None where no file gives it.
+
+        Args:
+            sweep: name of the sweep.
+            key: a key of its `statistics` section.
+        """
         places = (*self._origins(("sweeps", sweep, "statistics", key)), ("statistics", key))
         return next((place for place in places if place in self.lines), None)
 
@@ -123,12 +133,16 @@ def _read_together(files: Sequence[str | Path]) -> tuple[dict[str, Any], Lines]:
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Merge deeply: mappings are united key by key, anything else in `over` replaces what `base` has.
+    """Merge deeply: mappings are united key by key, any other value of `over` replaces the value of `base`.
 
-    Where one side is a list of mappings (several entries), each is merged with the other side's mapping; only
-    a list of models is replaced as a whole, since its entries are arms. A model or a structure of another
+    Where one side is a list of mappings (several entries), each entry is merged with the mapping of the other side.
+    Only a list of models is replaced as a whole, since its entries are arms. A model or a structure with another
     `name` replaces the one below it, since the parameters belong to the name. A range (`tune:`) over a value has
     that value as its default.
+
+    Args:
+        base: the sections below, such as `defaults`.
+        over: the sections that win, such as those of a sweep.
     """
     merged = dict(base)
     for key, value in over.items():

@@ -67,7 +67,13 @@ def expand_axes(config: Config, section: str, values: Mapping[str, Any], path: K
 
 
 def refuse_too_many(config: Config, number: int, path: KeyPath) -> None:
-    """Raise an error if an entry means more cells than anybody can train."""
+    """Raise an error if an entry has more cells than anybody can train.
+
+    Args:
+        config: makes the error, which says where the entry stands.
+        number: cells of the entry.
+        path: where the entry stands.
+    """
     if number > MOST_CELLS:
         raise config.error(path, f"its axes make {number:,} cells; {MOST_CELLS:,} at most")
 

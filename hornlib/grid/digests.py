@@ -33,8 +33,8 @@ def statistics_digest(grid: Grid) -> str:
 
 
 def report_digest(grid: Grid) -> str:
-    """Return the digest of `statistics_digest`: the report reads nothing else from the configuration."""
-    return _digest({"statistics": statistics_digest(grid)})
+    """Return the digest of `statistics_digest` and of the configuration files, which the report names."""
+    return _digest({"statistics": statistics_digest(grid), "files": [str(file) for file in grid.files]})
 
 
 def _digest(content: object) -> str:

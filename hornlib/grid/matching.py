@@ -117,7 +117,12 @@ class Match:
 
 
 def parse_match(value: object, error: Callable[[str], Exception]) -> MatchRequest:
-    """Return the request that a config's `match:` makes, or raise `error(message)`."""
+    """Return the request of a `match:` in the configuration, or raise `error(message)`.
+
+    Args:
+        value: what stands at `match:`.
+        error: makes the error from its message.
+    """
     if not isinstance(value, dict) or set(value) != {"to", "by"}:
         raise error(f"got {spelled(value)}; expected {FORM}")
     to, by = value["to"], value["by"]
@@ -161,7 +166,12 @@ def network_of(cell: Cell) -> Network:
 
 
 def target_sizes(targets: Sequence[Cell], by: Quantity) -> Sizes:
-    """Return the distinct counts of the cells of an arm, by dataset and image size, in their order."""
+    """Return the distinct counts of the cells of an arm, by dataset and image size, in their order.
+
+    Args:
+        targets: cells of the arm that others are matched to.
+        by: the quantity that is counted.
+    """
     sizes: Sizes = {}
     for target in targets:
         network = network_of(target)
@@ -175,7 +185,12 @@ def where(cell: Cell) -> tuple[str, int | None]:
 
 
 def count(network: Network, by: Quantity) -> int:
-    """Return the network's parameters, forward FLOPs of an example, or training FLOPs of an example."""
+    """Return the network's parameters, forward FLOPs of an example, or training FLOPs of an example.
+
+    Args:
+        network: what is counted.
+        by: the quantity.
+    """
     if by == "parameters":
         return _num_parameters(network.model, network.task)
     if by == "forward_flops":
@@ -190,13 +205,23 @@ def _num_parameters(model: ModelParameters, task: Task) -> int:
 
 @lru_cache(maxsize=65536)
 def forward_flops(model: ModelParameters, task: Task) -> int:
-    """Return the FLOPs of one forward pass of one example in evaluation mode."""
+    """Return the FLOPs of one forward pass of one example in evaluation mode.
+
+    Args:
+        model: parameters of the model.
+        task: shapes of inputs and outputs.
+    """
     return model.forward_flops(task).total
 
 
 @lru_cache(maxsize=65536)
 def nearest_width(network: Network, by: Quantity, target: int) -> int:
     """Return the width whose count is nearest to the target, by doubling and bisection.
+
+    Args:
+        network: the rival; its own width does not matter.
+        by: the quantity that is matched.
+        target: the count to reach.
 
     Raises:
         ValueError: the network's count does not grow up to the target.

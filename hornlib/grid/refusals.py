@@ -31,7 +31,12 @@ def warnings(cell: Cell) -> list[str]:
 
 
 def presentation_refusal(model: ModelParameters, data: DataParameters) -> str | None:
-    """Return why the model does not take the data, or None; only what it takes may be asked for its counts."""
+    """Return why the model does not take the data, or None. Its counts exist only for data that it takes.
+
+    Args:
+        model: parameters of the model.
+        data: the dataset and its presentation.
+    """
     if data.presentation in model.presentations:
         return None
     return (

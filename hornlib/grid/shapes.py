@@ -67,7 +67,12 @@ def distinct_shapes(cells: Iterable[Cell]) -> dict[str, Cell]:
 
 
 def as_model(cell: Cell, model: ModelParameters) -> Cell:
-    """Return the cell with what its network has become; its name stays."""
+    """Return the cell with the model that its network has become; its name stays.
+
+    Args:
+        cell: the cell before the structure changed its network.
+        model: the model after the change.
+    """
     return cell if model == cell.model else replace(cell, model=model, structure=StaticParameters())
 
 

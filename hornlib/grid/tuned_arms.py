@@ -67,7 +67,13 @@ class TunedArm(NamedTuple):
 
 
 def tuned_arm(cell: Cell, ranges: Ranges, protocol: TuningParameters) -> TunedArm:
-    """Return the arm under its name."""
+    """Return the arm under its name.
+
+    Args:
+        cell: the arm's cell with its default values.
+        ranges: `training.learning_rate` -> its range.
+        protocol: numbers of trials and seeds.
+    """
     changed: Specification = cell.changed()
     for key in ranges:
         section, _, parameter = key.partition(".")
@@ -121,6 +127,11 @@ def tuned_cells(
 
 def check_ends(config: Config, arm: TunedArm, path: KeyPath) -> None:
     """Check that the arm can be trained at both ends of every range.
+
+    Args:
+        config: makes the errors, which say where a key stands.
+        arm: the tuned arm.
+        path: where the arm's entry stands.
 
     Raises:
         ConfigError: a parameter that does not exist, or a value that cannot be trained.

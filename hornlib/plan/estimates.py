@@ -126,7 +126,12 @@ class Estimates:
         return None if rate is None else rate * training_forward_flops(cell)
 
     def job_bytes(self, cell: Cell, seeds: Range) -> float:
-        """Return the size of a job's run file: the mean of those there are, else in closed form."""
+        """Return the bytes of a job's run file: the mean of the files on disk, else a closed form.
+
+        Args:
+            cell: what the job trains.
+            seeds: its seeds.
+        """
         if self.bytes_per_file is not None:
             return self.bytes_per_file
         evaluations = len(cell.training.evaluation_steps(cell.data.num_train))

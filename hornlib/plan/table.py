@@ -23,7 +23,12 @@ up to half a second."""
 
 
 def print_plan(plan: Plan, console: Console) -> None:
-    """Print the plan; plain and unbroken where the output is no terminal."""
+    """Print the plan; without colours and line breaks where the output is no terminal.
+
+    Args:
+        plan: the chosen cells and their costs.
+        console: where to print.
+    """
     if not console.is_terminal:
         console = Console(file=console.file, width=PLAIN_WIDTH, no_color=True)
     rows = plan.rows()

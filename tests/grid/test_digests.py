@@ -87,13 +87,15 @@ def test_the_order_of_claims_is_part_of_the_statistics(grid_from):
     assert statistics_digest(first) != statistics_digest(second)
 
 
-def test_only_a_sequential_sweep_depends_on_the_names_of_the_configuration_files(config_file):
+def test_statistics_of_a_sequential_sweep_and_every_report_depend_on_the_names_of_the_files(config_file):
     sequential = SWEEP.replace("seeds: 2", "seeds: 9").replace(
         "baseline: cnn", "baseline: cnn, sequential: [7, 9]"
     )
     for text, differs in ((SWEEP, False), (sequential, True)):
-        digests = {statistics_digest(read_grid([config_file(text, name)])) for name in ("a.yaml", "b.yaml")}
-        assert (len(digests) == 2) is differs
+        grids = [read_grid([config_file(text, name)]) for name in ("a.yaml", "b.yaml")]
+        assert len({gather_digest(grid) for grid in grids}) == 1
+        assert (len({statistics_digest(grid) for grid in grids}) == 2) is differs
+        assert len({report_digest(grid) for grid in grids}) == 2
 
 
 def test_digests_of_tuned_cells_do_not_depend_on_what_was_chosen(tuned_grid):
