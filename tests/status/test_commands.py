@@ -51,7 +51,7 @@ def test_cancel_refuses_without_a_terminal_unless_told_yes(bench, hornlib, monke
     assert (status, "--yes" in err, bench.slurm.asked("scancel")) == (1, True, [])
     status, out, _ = hornlib("cancel", "--yes")
     assert (status, bench.slurm.asked("scancel")) == (0, [["scancel", "12"]])
-    assert "checkpoints are kept" in out
+    assert "cancelled 6 jobs; checkpoints stay" in out
 
 
 @pytest.mark.parametrize(("answer", "calls"), [("n", []), ("y", [["scancel", "12"]])])
