@@ -1,6 +1,5 @@
 """The appendix of a sweep: complete, described, written and read again, and patient with poor data."""
 
-import time
 import warnings
 from types import SimpleNamespace
 
@@ -223,14 +222,3 @@ def test_datasets_keep_their_order_whichever_has_a_grid(results, lognormal, inpu
 def test_final_metric_takes_the_test_split(made):
     expected = made.ds["final_test_metric"].sel(contender="leaky_cnn").values
     np.testing.assert_array_equal(final_metric(made.ds).sel(contender="leaky_cnn"), expected)
-
-
-@pytest.mark.slow  # a minute: 2,000 cells, the size that the core promises to master
-def test_two_thousand_cells_take_less_than_two_minutes(results, inputs):
-    random = np.random.default_rng(0)
-    cells = [("horn", 100 * random.lognormal(0, 0.3, 10)) for _ in range(1999)]
-    cells.append(("cnn", 100 * random.lognormal(0, 0.2, 10)))
-    ds, times, rules = inputs(results(cells))
-    start = time.process_time()
-    appendix(ds, times, rules)
-    assert time.process_time() - start < 120

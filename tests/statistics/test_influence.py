@@ -6,8 +6,6 @@ import xarray as xr
 
 from hornlib.statistics.estimators.any_difference import any_difference
 from hornlib.statistics.estimators.factorial import full_factorial
-from hornlib.statistics.estimators.intervals import resampling_weights
-from hornlib.statistics.estimators.variance_shares import variance_shares
 from hornlib.statistics.influence import (
     Rates,
     at_best_learning_rate,
@@ -39,15 +37,6 @@ def test_effects_are_the_coefficients_of_a_two_level_factorial():
     np.testing.assert_allclose(found[("b",)]["estimate"], [-1, 1])
     np.testing.assert_allclose(found[("a", "b")]["estimate"], [[0.5, -0.5], [-0.5, 0.5]])
     np.testing.assert_allclose(found[("a", "c")]["estimate"], 0, atol=1e-12)
-
-
-def test_shares_are_the_squared_coefficients_over_their_sum():
-    found = influence(factorial(model(3, 1, 2, 0)), seed=0).shares
-    np.testing.assert_allclose(found["first_order"], np.array([9, 1, 0]) / 14, atol=1e-12)
-    np.testing.assert_allclose(found["total"], np.array([13, 5, 0]) / 14, atol=1e-12)
-    np.testing.assert_allclose(found["interaction"], np.array([4, 0, 0]) / 14, atol=1e-12)
-    assert found["noise"].item() == pytest.approx(0, abs=1e-12)
-    np.testing.assert_allclose(found["largest_in_draws"], [1, 0, 0])
 
 
 def leader_of(grid, alpha=0.05):
@@ -110,36 +99,6 @@ def test_the_test_of_any_difference_is_of_the_factorial_alone():
     kept = runs.values[:2, :, :5]
     assert (found.num_points, found.num_seeds) == (2, 5)
     assert found.p_difference == any_difference(kept, kept, 0)
-
-
-def test_shares_of_many_levels_approach_the_sobol_indices_of_a_polynomial():
-    # f = x1 + x2^2 + x1 x2 on [0, 1]^2: f1 = 3/2 x1 - 3/4, f2 = x2^2 + x2/2 - 7/12, f12 = (x1 - 1/2)(x2 - 1/2)
-    x = (np.arange(60) + 0.5) / 60
-    found = influence(factorial(x[:, None] + x**2 + x[:, None] * x, seeds=5), seed=0, draws=100).shares
-    parts = np.array([9 / 48, 4 / 45 + 1 / 48 + 1 / 12, 1 / 144])  # variances of f1, f2, f12
-    np.testing.assert_allclose(found["first_order"], parts[:2] / parts.sum(), rtol=2e-3)
-    np.testing.assert_allclose(found["interaction"], parts[2:] / parts.sum(), rtol=2e-3)
-
-
-def test_noise_alone_explains_nothing_on_average():
-    random = np.random.default_rng(2)
-    weights = resampling_weights(20, 5, 0)
-    variances, noises = [], []
-    for _ in range(60):
-        grid = factorial(np.zeros((2, 3)), seeds=5).copy(data=random.normal(size=(2, 3, 5)))
-        found = variance_shares(grid, ["a", "b"], weights)
-        variances.append(float(found["total"].fillna(0).sum()))
-        noises.append(float(found["noise"]))
-    assert np.mean(noises) > 0.85 and np.mean(np.array(variances) == 0) > 0.3
-
-
-def test_shares_do_not_grow_with_noise():
-    values = model(3, 1, 2)
-    found = [
-        influence(factorial(values, seeds=200, noise=noise), 0, draws=100).shares for noise in (0.0, 8.0)
-    ]
-    np.testing.assert_allclose(found[1]["total"], found[0]["total"], atol=0.06)
-    assert found[1]["noise"].item() == pytest.approx(64 / (64 + 14), abs=0.03)
 
 
 def test_what_a_seed_does_to_all_cells_touches_no_effect():
