@@ -10,7 +10,6 @@ from hornlib.parameters.statistics import Claim, StatisticsSettings
 
 __all__ = [
     "CONCLUSIONS",
-    "VERDICTS",
     "ClaimComparison",
     "by_cell",
     "combine",
@@ -31,11 +30,9 @@ CONCLUSIONS = {
 """Conclusion of one comparison -> verdict on a claim that this comparison keeps from a `yes`.
 
 The conclusions stand in order: the first one that occurs decides the verdict. A `no` of one comparison that does not
-survive the correction over all comparisons of the claim leaves the claim `not shown`.
+survive the correction over all comparisons of the claim leaves the claim `not shown`. No verdict says that two arms
+are equal.
 """
-
-VERDICTS = ("yes", "no", "mixed", *dict.fromkeys(CONCLUSIONS.values()))
-"""All verdicts on a claim. No verdict says that two arms are equal."""
 
 
 class ClaimComparison(NamedTuple):

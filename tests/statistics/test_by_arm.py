@@ -52,7 +52,7 @@ def test_one_dataset_gives_no_score_and_no_profile_but_the_reason(told):
     assert arms["algoperf_score"].isnull().all() and arms["performance_profile"].isnull().all()
     assert "one dataset" in reason_of(arms, "horn")
     (sentence,) = sentences
-    assert sentence.startswith("No AlgoPerf score for cnn, horn: one dataset")
+    assert sentence.startswith("There is no AlgoPerf score for cnn, horn: one dataset")
 
 
 def test_an_arm_that_mostly_misses_has_missed(told):

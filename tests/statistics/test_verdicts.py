@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from hornlib.parameters.statistics import StatisticsSettings
 from hornlib.statistics.verdicts import (
     CONCLUSIONS,
-    VERDICTS,
     ClaimComparison,
     combine,
     corrected_against,
@@ -17,6 +16,8 @@ from hornlib.statistics.verdicts import (
 )
 
 ALPHA = 0.05
+
+VERDICTS = ("yes", "no", "mixed", *CONCLUSIONS.values())
 
 
 def item(word, p_holm=np.nan, against=False):
