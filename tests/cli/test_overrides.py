@@ -93,7 +93,7 @@ def test_every_ready_sweep_reads_the_same_after_it_was_written(file, tmp_path):
         ("steps=2", "there is no such key"),
         ("model.leak_rate=0.5", "no sweep has a model with this parameter"),
         ("training.steps=many", "--set training.steps=many: sweeps.one.model[0].training.steps: got 'many'"),
-        ("training.steps=[2", "value:1"),
+        ("training.steps=[2", "--set training.steps: 1:"),
         ("tuning.trials=3", "no sweep has a tuning with this parameter"),
     ],
 )
