@@ -124,7 +124,12 @@ class Batch:
         return starts
 
     def seconds_ahead(self, job: int, start: Start) -> float:
-        """Return how far the host's clock was ahead of the file server's when it noted this start."""
+        """Return how many seconds the host's clock was ahead of the file server's when it noted a start.
+
+        Args:
+            job: the job's number in the batch.
+            start: the job's latest start.
+        """
         try:
             return start.time - starts_path(self.folder, job).stat().st_mtime
         except OSError:

@@ -41,7 +41,17 @@ class Cluster(Protocol):
     """The operations that the dispatcher needs from a cluster."""
 
     def submit(self, batch: Batch, name: str, comment: str) -> str:
-        """Submit a batch and return its id; raises Unavailable or Refused."""
+        """Submit a batch and return its id.
+
+        Args:
+            batch: the batch; its record is on the disk already.
+            name: the name of the array, for people.
+            comment: the comment of the array; it begins with the batch's uuid.
+
+        Raises:
+            Unavailable: the cluster does not answer, or takes no jobs at the moment.
+            Refused: the cluster refuses the batch.
+        """
 
     def max_tasks(self) -> int:
         """Return the most tasks of one batch."""

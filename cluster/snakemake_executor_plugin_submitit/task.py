@@ -71,17 +71,33 @@ def clean_environment(environ: Mapping[str, str] = os.environ) -> dict[str, str]
 
 
 def starts_path(folder: Path, job: int) -> Path:
-    """Return the file in which each start of a job is noted, one line for each start."""
+    """Return the file in which each start of a job is noted, one line for each start.
+
+    Args:
+        folder: the batch's folder.
+        job: the job's number in the batch.
+    """
     return folder / f"{job}.starts"
 
 
 def exit_path(folder: Path, job: int) -> Path:
-    """Return the file that says how a job ended; it appears once, at the very end."""
+    """Return the file that says how a job ended; it appears once, at the very end.
+
+    Args:
+        folder: the batch's folder.
+        job: the job's number in the batch.
+    """
     return folder / f"{job}.exit"
 
 
 def log_path(folder: Path, array: str, task: int) -> Path:
-    """Return the log of a task, which is not the log of its jobs; submitit chose its name."""
+    """Return the log of a task, which is not the log of its jobs; submitit chose its name.
+
+    Args:
+        folder: the batch's folder.
+        array: SLURM's id of the array.
+        task: the task's number in the array.
+    """
     return folder / f"{array}_{task}_0_log.out"
 
 

@@ -105,9 +105,13 @@ class Bed:
             daemon.start()
 
     def kill(self, name: str, with_jobs: bool = False) -> None:
-        """End one daemon as a crash would; with its jobs, as the crash of a whole node would.
+        """End one daemon as a crash would.
 
         Jobs do not end with their slurmd, nor their processes with the slurmstepd that watches over them.
+
+        Args:
+            name: the daemon's name, e.g. slurmd:n1.
+            with_jobs: whether the jobs of its node end too, as in a crash of the whole node.
         """
         daemon = self.daemon(name)
         node = name.partition(":")[2]

@@ -117,7 +117,12 @@ class Survey:
         return task_log if task_log.exists() else job_log
 
     def last_lines(self, job: Job, count: int) -> Sequence[str]:
-        """Return the last lines of the job's log that are not empty."""
+        """Return the last lines of the job's log that are not empty.
+
+        Args:
+            job: the job.
+            count: the most lines to return.
+        """
         return last_lines(read_end(self.log(job), 16_384), count)
 
     def progress(self, job: Job) -> Progress | None:

@@ -94,8 +94,10 @@ def _heads(survey: Survey) -> Iterator[str]:
         )
     elif sweep is not None and sweep.lives:
         yield f"head: process {sweep.process} trains on this machine"
-    else:
+    elif survey.submissions.latest:
         yield "head: none; jobs in the queue go on without one, and the next snakemake command takes them over"
+    else:
+        yield "no sweep runs here; `hornlib run` starts it or goes on with it"
     if survey.submissions.silence:
         yield f"note: SLURM does not answer ({survey.submissions.silence}); its jobs are shown as of the records"
 

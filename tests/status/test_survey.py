@@ -18,6 +18,7 @@ def test_without_records_nothing_is_submitted_and_slurm_is_not_asked(bench):
     survey = bench.survey()
     assert {standing.state for standing in survey.standings.values()} == {JobState.OPEN}
     assert bench.slurm.calls == []
+    assert "no sweep runs here" in bench.printed(print_status, bench.survey())
 
 
 def test_a_run_file_is_done_whatever_else_is_said(bench):
