@@ -40,7 +40,7 @@ class Project:
             env=self.environment,
             text=True,
             capture_output=True,
-            timeout=300,
+            timeout=550,
             **options,
         )
 
