@@ -50,7 +50,7 @@ def read(declaration: DatasetDeclaration, root: Path, download: bool = False) ->
         raise DataError(
             f"{complaint(declaration, layout, root)} ({type(error).__name__}: {error})"
         ) from error
-    _check(declaration, raw, root)
+    _check_sizes(declaration, raw, root)
     return raw
 
 
@@ -91,12 +91,13 @@ def _absent(declaration: DatasetDeclaration, layout: FileLayout, root: Path) -> 
         "given": "",
     }
     instead = "".join(
-        f" (or instead {', '.join(file.path for file in other.files)})"
+        f", or those of {Path(other.files[0].path).parent},"
         for other in declaration.layouts
         if other is not layout
     )
     return (
-        f"{declaration.name}: not found in {root}: {', '.join(layout.missing(root))}. Put these files there{instead}, "
+        f"{declaration.name}: not found in {root}: {', '.join(layout.missing(root))}. "
+        f"Put these files there{instead or ','} "
         f"{remedy[declaration.origin]}or point data.root in config.yaml (or the environment "
         "variable HORNLIB_DATA) to the folder that holds them"
     )
@@ -107,7 +108,7 @@ def _damaged(declaration: DatasetDeclaration, layout: FileLayout, root: Path) ->
     return f"{declaration.name}: not readable in {root}: {files}. {_replacement(declaration, root)}"
 
 
-def _check(declaration: DatasetDeclaration, raw: Raw, root: Path) -> None:
+def _check_sizes(declaration: DatasetDeclaration, raw: Raw, root: Path) -> None:
     """Refuse other sizes than declared, since steps per epoch are planned without the files."""
     shape = declaration.example_shape
     for part, expected, inputs, targets in (

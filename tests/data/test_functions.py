@@ -28,9 +28,9 @@ def test_spirals_are_the_600_points_of_two_arms_mirrored_at_the_origin():
     turns = np.linspace(0, 1, 300, endpoint=False)
     arm = (0.5 + turns) * np.exp(2j * np.pi * turns)
     for sign, number in ((-1, 0), (1, 1)):
-        found = points[classes == number] @ [1, 1j]
-        order = np.abs(found).argsort()
-        np.testing.assert_allclose(found[order], sign * arm, atol=1e-6)
+        actual = points[classes == number] @ [1, 1j]
+        order = np.abs(actual).argsort()
+        np.testing.assert_allclose(actual[order], sign * arm, atol=1e-6)
 
 
 def test_the_test_part_of_the_spirals_is_a_stratified_quarter():

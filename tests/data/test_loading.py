@@ -187,11 +187,11 @@ def test_a_regression_without_its_declared_outputs_is_refused(waves_declared, mo
 
 def test_vectors_are_standardised_feature_by_feature():
     raw = read(DATASETS["peaks"], None)
-    found = load(DataParameters(name="peaks", validation=0), "cpu").train.inputs
+    actual = load(DataParameters(name="peaks", validation=0), "cpu").train.inputs
     stored = raw.train_inputs.numpy()
     mean, std = torch.from_numpy(stored.mean(0)), torch.from_numpy(stored.std(0))
-    torch.testing.assert_close(found, (raw.train_inputs - mean) / std, atol=1e-5, rtol=0)
-    assert mean[0] != mean[1] and found.mean(0).abs().max() < 1e-5
+    torch.testing.assert_close(actual, (raw.train_inputs - mean) / std, atol=1e-5, rtol=0)
+    assert mean[0] != mean[1] and actual.mean(0).abs().max() < 1e-5
 
 
 def test_raw_inputs_are_pixels_between_0_and_1_and_features_as_given():

@@ -23,10 +23,10 @@ def relative(noisy, clean):
 @pytest.mark.parametrize("noise", [0.01, 0.05])
 def test_the_noise_has_its_relative_deviation_in_every_example_of_both_parts(raw, noise):
     noisy = with_noise(raw, noise, "maxwell_inverse")
-    for found, clean in ((noisy.train_inputs, raw.train_inputs), (noisy.test_inputs, raw.test_inputs)):
-        share = relative(found, clean) / noise
+    for actual, clean in ((noisy.train_inputs, raw.train_inputs), (noisy.test_inputs, raw.test_inputs)):
+        share = relative(actual, clean) / noise
         assert (share - 1).abs().max() < 5 / 200**0.5  # five deviations of a root mean square of 100 draws
-        assert (share.square().mean() - 1).abs() < 5 * (2 / found.numel()) ** 0.5
+        assert (share.square().mean() - 1).abs() < 5 * (2 / actual.numel()) ** 0.5
 
 
 def test_a_level_has_one_draw_and_another_level_another(raw):

@@ -23,11 +23,11 @@ def by_the_equation(steps, gamma):
 @pytest.mark.parametrize("gamma", ORDERS)
 @pytest.mark.parametrize("tau", [1e-3, 0.25, 7.0])
 def test_on_a_uniform_grid_the_weights_do_not_depend_on_the_step(gamma, tau):
-    found = history_weights(torch.full((9,), tau, dtype=torch.float64), gamma)
+    actual = history_weights(torch.full((9,), tau, dtype=torch.float64), gamma)
     for j in range(9):
         for k in range(9):
             expected = (j - k + 1) ** (1 - gamma) - (j - k) ** (1 - gamma) if k < j else 0.0
-            assert found[j, k].item() == pytest.approx(expected, abs=1e-12)
+            assert actual[j, k].item() == pytest.approx(expected, abs=1e-12)
 
 
 @pytest.mark.parametrize("gamma", ORDERS)

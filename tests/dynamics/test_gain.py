@@ -96,8 +96,8 @@ def test_the_gain_has_all_its_digits_however_slow_the_oscillator(
     omega, damping_ratio, h, integrator, readout
 ):
     oscillator = Oscillator(omega, damping_ratio * omega, 0.04, h)
-    found = constant_drive_gain(oscillator, integrator, 8, readout)
-    assert found == pytest.approx(exact_gain(oscillator, integrator, 8, readout), rel=1e-13, abs=0)
+    actual = constant_drive_gain(oscillator, integrator, 8, readout)
+    assert actual == pytest.approx(exact_gain(oscillator, integrator, 8, readout), rel=1e-13, abs=0)
 
 
 def test_a_nearly_free_mass_moves_by_the_sum_of_its_velocities():

@@ -31,33 +31,33 @@ def test_linear_regression_is_least_squares():
     splits = problem_with(0.1)
     inputs = [np.c_[part.inputs.double().numpy(), np.ones(len(part.inputs))] for part in splits]
     weights = np.linalg.lstsq(inputs[0], splits.train.targets.double().numpy(), rcond=None)[0]
-    found = linear_regression(splits)
-    assert found.strength == 0
-    assert found.validation == pytest.approx(relative(inputs[1] @ weights, splits.validation), rel=1e-6)
-    assert found.test == pytest.approx(relative(inputs[2] @ weights, splits.test), rel=1e-6)
+    actual = linear_regression(splits)
+    assert actual.strength == 0
+    assert actual.validation == pytest.approx(relative(inputs[1] @ weights, splits.validation), rel=1e-6)
+    assert actual.test == pytest.approx(relative(inputs[2] @ weights, splits.test), rel=1e-6)
 
 
 def test_ridge_regression_solves_the_regularised_normal_equations():
     splits = problem_with(0.1)
     strength = 0.03
-    found = ridge_regression(splits, (strength,))
+    actual = ridge_regression(splits, (strength,))
     x, t = splits.train.inputs.double().numpy(), splits.train.targets.double().numpy()
     centred = x - x.mean(0)
     weights = np.linalg.solve(centred.T @ centred + strength * 80 * np.eye(30), centred.T @ (t - t.mean(0)))
     predicted = (splits.test.inputs.double().numpy() - x.mean(0)) @ weights + t.mean(0)
-    assert found.test == pytest.approx(relative(predicted, splits.test), rel=1e-6)
+    assert actual.test == pytest.approx(relative(predicted, splits.test), rel=1e-6)
 
 
 def test_the_tikhonov_inverse_solves_its_normal_equations():
     splits = problem_with(0.1)
     strength = 1e-3
-    found = tikhonov_inverse(splits, (strength,))
+    actual = tikhonov_inverse(splits, (strength,))
     x, t = splits.train.inputs.double().numpy(), splits.train.targets.double().numpy()
     fitted = np.linalg.lstsq(np.c_[t, np.ones(80)], x, rcond=None)[0]
     forward, offset = fitted[:5].T, fitted[5]
     damped = forward.T @ forward + strength * np.linalg.norm(forward, 2) ** 2 * np.eye(5)
     predicted = np.linalg.solve(damped, forward.T @ (splits.test.inputs.double().numpy() - offset).T).T
-    assert found.test == pytest.approx(relative(predicted, splits.test), rel=1e-6)
+    assert actual.test == pytest.approx(relative(predicted, splits.test), rel=1e-6)
 
 
 @pytest.mark.parametrize("answer", [ridge_regression, tikhonov_inverse])

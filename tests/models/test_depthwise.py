@@ -23,11 +23,11 @@ def tensors(height, width, *lead, channels=3):
 @pytest.mark.parametrize(("height", "width"), SHAPES)
 def test_values_and_gradients_are_the_convolutions(height, width):
     inputs, kernel = tensors(height, width)
-    found, expected = depthwise_convolution(inputs, kernel), reference(inputs, kernel)
-    torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
+    actual, expected = depthwise_convolution(inputs, kernel), reference(inputs, kernel)
+    torch.testing.assert_close(actual, expected, rtol=0, atol=1e-12)
     weight = torch.randn_like(expected)
     for one, other in zip(
-        torch.autograd.grad((found * weight).sum(), (inputs, kernel)),
+        torch.autograd.grad((actual * weight).sum(), (inputs, kernel)),
         torch.autograd.grad((expected * weight).sum(), (inputs, kernel)),
         strict=True,
     ):
@@ -62,11 +62,11 @@ def test_under_autocast_gradients_are_the_convolutions_to_half_precision_in_thei
         return torch.vmap(each)(inputs, kernel)
 
     with torch.autocast("cpu", torch.bfloat16):
-        found = run(depthwise_convolution)
-    assert found.dtype == torch.bfloat16
+        actual = run(depthwise_convolution)
+    assert actual.dtype == torch.bfloat16
     expected = torch.autograd.grad((run(reference) * weight).sum(), (inputs, kernel))
     for one, other in zip(
-        torch.autograd.grad((found * weight).sum(), (inputs, kernel)), expected, strict=True
+        torch.autograd.grad((actual * weight).sum(), (inputs, kernel)), expected, strict=True
     ):
         assert one.dtype == torch.float32
         assert (one - other).norm() < 0.01 * other.norm()

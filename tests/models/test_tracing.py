@@ -72,8 +72,8 @@ def test_a_nudge_s_gradient_is_the_finite_difference_of_the_logits(name, values,
     network, inputs = network_of(name, values, task)
     _, traces = trace(network, inputs)
     nudges = {
-        layer: tuple(torch.zeros_like(part, requires_grad=True) for part in found.states)
-        for layer, found in traces.items()
+        layer: tuple(torch.zeros_like(part, requires_grad=True) for part in actual.states)
+        for layer, actual in traces.items()
     }
     generator = torch.Generator().manual_seed(2)
     logits, _ = trace(network, inputs, nudges)
@@ -85,7 +85,7 @@ def test_a_nudge_s_gradient_is_the_finite_difference_of_the_logits(name, values,
 
     def moved(sign):
         parts = iter([sign * shift * direction for direction in directions])
-        there = {layer: tuple(next(parts) for _ in found) for layer, found in nudges.items()}
+        there = {layer: tuple(next(parts) for _ in actual) for layer, actual in nudges.items()}
         return (weights * trace(network, inputs, there)[0]).sum()
 
     expected = (moved(1) - moved(-1)) / (2 * shift)

@@ -33,24 +33,24 @@ def trained(tmp_path):
 
 def test_an_inserted_layer_stands_in_the_run_file(trained):
     model = {"name": "mlp", "hidden_nodes": "7-5"}
-    found = trained(model, {"name": "layer_insertion", "insert_at": 1, "choice": "position", "position": 0})
-    assert found["depth"].shape == (3, len(found["step"]))
-    before = found["step"] <= 4
-    assert (found["depth"] == np.where(before, 2, 3)).all()
-    assert (found["width"][:, -1] == [7, 7, 5]).all() and np.isnan(found["width"][:, 0, 2]).all()
-    assert found["event_seed"].tolist() == [0, 1, 2] and set(found["event_kind"]) == {"inserted"}
-    assert found["event_step"].tolist() == [4] * 3 and found["event_position"].tolist() == [1] * 3
-    assert "layer_step" not in found and "horizon" not in found
+    actual = trained(model, {"name": "layer_insertion", "insert_at": 1, "choice": "position", "position": 0})
+    assert actual["depth"].shape == (3, len(actual["step"]))
+    before = actual["step"] <= 4
+    assert (actual["depth"] == np.where(before, 2, 3)).all()
+    assert (actual["width"][:, -1] == [7, 7, 5]).all() and np.isnan(actual["width"][:, 0, 2]).all()
+    assert actual["event_seed"].tolist() == [0, 1, 2] and set(actual["event_kind"]) == {"inserted"}
+    assert actual["event_step"].tolist() == [4] * 3 and actual["event_position"].tolist() == [1] * 3
+    assert "layer_step" not in actual and "horizon" not in actual
 
 
 def test_steps_of_layers_stand_in_the_run_file_and_their_sum_is_the_horizon(trained):
     model = {"name": "time_resnet", "num_layers": 4, "num_nodes": 6, "l1_penalty": 0.5}
     structure = {"name": "layer_pruning", "threshold": 0.2}
-    found = trained(model, structure, optimizer="sgd", learning_rate=0.05)
-    assert found["layer_step"].shape == (3, len(found["step"]), 4)
-    np.testing.assert_allclose(np.nansum(found["layer_step"], 2), found["horizon"], rtol=1e-6)
-    assert (np.isfinite(found["layer_step"]).sum(2) == found["depth"]).all()
-    assert set(found["event_kind"]) == {"pruned"}
+    actual = trained(model, structure, optimizer="sgd", learning_rate=0.05)
+    assert actual["layer_step"].shape == (3, len(actual["step"]), 4)
+    np.testing.assert_allclose(np.nansum(actual["layer_step"], 2), actual["horizon"], rtol=1e-6)
+    assert (np.isfinite(actual["layer_step"]).sum(2) == actual["depth"]).all()
+    assert set(actual["event_kind"]) == {"pruned"}
 
 
 def test_an_opening_layer_without_a_step_leaves_its_place_empty(trained):
@@ -58,22 +58,25 @@ def test_an_opening_layer_without_a_step_leaves_its_place_empty(trained):
         "name": "time_resnet", "num_layers": 2, "num_nodes": 4, "block": "two_weight", "layer_steps": "fixed",
         "opening_step": "without", "activation": "tanh",
     }  # fmt: skip
-    found = trained(model, {"name": "layer_insertion", "insert_at": 1, "choice": "random"})
-    assert np.isnan(found["layer_step"][:, :, 0]).all()
-    assert (found["layer_step"][:, -1, 1:] == 1).all() and found["width"].shape == found["layer_step"].shape
-    assert (found["horizon"][:, -1] == 2).all()
+    actual = trained(model, {"name": "layer_insertion", "insert_at": 1, "choice": "random"})
+    assert np.isnan(actual["layer_step"][:, :, 0]).all()
+    assert (actual["layer_step"][:, -1, 1:] == 1).all() and actual["width"].shape == actual[
+        "layer_step"
+    ].shape
+    assert (actual["horizon"][:, -1] == 2).all()
 
 
 def test_a_static_network_with_steps_has_no_depth_and_no_events(trained):
-    found = trained({"name": "fractional_dnn", "num_layers": 3, "num_nodes": 6}, {"name": "static"})
-    assert "depth" not in found and "event_step" not in found
+    actual = trained({"name": "fractional_dnn", "num_layers": 3, "num_nodes": 6}, {"name": "static"})
+    assert "depth" not in actual and "event_step" not in actual
     assert (
-        found["layer_step"].shape[2] == 3 and (found["training_total_loss"] == found["training_loss"]).all()
+        actual["layer_step"].shape[2] == 3
+        and (actual["training_total_loss"] == actual["training_loss"]).all()
     )
 
 
 def test_what_never_happened_is_said_at_the_end(trained, capsys):
     model = {"name": "time_resnet", "num_layers": 3, "num_nodes": 6}
-    found = trained(model, {"name": "layer_pruning", "threshold": 1e-6})
-    assert "event_step" not in found
+    actual = trained(model, {"name": "layer_pruning", "threshold": 1e-6})
+    assert "event_step" not in actual
     assert "no share of a time step fell below threshold: 1e-06 in 3 run(s)" in capsys.readouterr().err

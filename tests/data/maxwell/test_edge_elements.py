@@ -33,9 +33,9 @@ def gradients(elements):
     """The gradients of the mesh's hat functions as fields, (edges, vertices): their differences along the edges."""
     starts, ends = elements.basis.mesh.edges
     number = np.arange(elements.num_edges)
-    found = np.zeros((elements.num_edges, elements.basis.mesh.nvertices))
-    found[number, starts], found[number, ends] = -1, 1
-    return found
+    actual = np.zeros((elements.num_edges, elements.basis.mesh.nvertices))
+    actual[number, starts], actual[number, ends] = -1, 1
+    return actual
 
 
 def relative_error(elements, field, exact):
@@ -80,9 +80,9 @@ def test_the_tangential_field_is_zero_on_the_walls_and_the_curl_has_no_normal_pa
 def test_sampling_reads_the_field_within_the_error_of_the_solution(solved):
     own, field = solved[8]
     points = problem.inner_sensors()
-    found = (own.sampling(points)[0] @ field).reshape(3, -1)
+    actual = (own.sampling(points)[0] @ field).reshape(3, -1)
     exact = manufactured(points)
-    assert np.linalg.norm(found - exact) / np.linalg.norm(exact) < 0.2
+    assert np.linalg.norm(actual - exact) / np.linalg.norm(exact) < 0.2
 
 
 def test_gradients_are_the_kernel_of_the_curl_curl_matrix(elements, gradients):

@@ -56,8 +56,8 @@ def test_the_file_is_the_same_bit_for_bit_when_it_is_made_again(root, tmp_path, 
     torch.manual_seed(3)
     ensure(tmp_path / MAXWELL_SMALL.file, *MAXWELL_SMALL[1:])
     assert (tmp_path / MAXWELL_SMALL.file).read_bytes() == (root / MAXWELL_SMALL.file).read_bytes()
-    told = capsys.readouterr().err.splitlines()
-    assert told[-1].startswith("maxwell_n3_40: 40 of 40 examples, ") and len(told) == 10
+    messages = capsys.readouterr().err.splitlines()
+    assert messages[-1].startswith("maxwell_n3_40: 40 of 40 examples, ") and len(messages) == 10
 
 
 def test_both_datasets_share_one_file_that_is_made_once(root):

@@ -21,9 +21,9 @@ def potential(points):
 
 
 def test_the_source_is_the_curl_of_a_vertical_potential_and_so_has_no_divergence():
-    found = problem.current_density(POINTS, XI)
+    actual = problem.current_density(POINTS, XI)
     expected = [derivative(potential, 1), -derivative(potential, 0), np.zeros(40)]
-    np.testing.assert_allclose(found, expected, atol=1e-8)
+    np.testing.assert_allclose(actual, expected, atol=1e-8)
     divergence = sum(
         derivative(lambda at, axis=axis: problem.current_density(at, XI)[axis], axis) for axis in range(3)
     )

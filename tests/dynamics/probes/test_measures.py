@@ -34,10 +34,10 @@ def test_states_on_a_line_take_part_in_one_direction():
 
 def test_participation_ratio_is_that_of_the_eigenvalues_of_the_covariance():
     maps = draw(2, 5, 4, 3, 3) * torch.tensor([1.0, 2.0, 0.1, 3.0]).double().view(4, 1, 1)
-    for t, found in enumerate(measures.participation_ratio(maps)):
+    for t, actual in enumerate(measures.participation_ratio(maps)):
         samples = maps[t].permute(0, 2, 3, 1).reshape(-1, 4).numpy()
         eigenvalues = np.linalg.eigvalsh(np.cov(samples, rowvar=False))
-        assert float(found) == pytest.approx(eigenvalues.sum() ** 2 / (eigenvalues**2).sum())
+        assert float(actual) == pytest.approx(eigenvalues.sum() ** 2 / (eigenvalues**2).sum())
 
 
 def test_states_that_never_vary_have_no_participation_ratio():
@@ -111,5 +111,5 @@ def test_fine_steps_reach_what_the_flow_reaches(damping_ratio):
     expected = 1 / math.tanh(math.pi * damping_ratio / (2 * ringing)) if ringing else 1.0
     oscillator = Oscillator(1.0, damping_ratio, 1.0, 1e-3)
     steps = round(40 / damping_ratio if damping_ratio < 1 else 80 * damping_ratio) * 1000 // 2
-    found = gain.largest_displacement(oscillator, "symplectic_euler", steps)
-    assert found == pytest.approx(expected, rel=2e-3)
+    actual = gain.largest_displacement(oscillator, "symplectic_euler", steps)
+    assert actual == pytest.approx(expected, rel=2e-3)

@@ -61,10 +61,10 @@ def test_the_spectral_radius_is_that_of_the_jacobian_by_autograd(name, integrato
 def test_first_order_units_likewise(name):
     weight, shape, _ = CASES[name]
     unit = FirstOrder(torch.tensor(0.3).double(), torch.tensor(1.4).double(), weight)
-    found = strength(unit, shape)
-    torch.testing.assert_close(found.spectral_radius, radius_by_autograd(unit, shape))
+    actual = strength(unit, shape)
+    torch.testing.assert_close(actual.spectral_radius, radius_by_autograd(unit, shape))
     if name == "dense":
-        torch.testing.assert_close(found.abscissa_ratio, 1.4 * torch.linalg.eigvals(weight).real.max())
+        torch.testing.assert_close(actual.abscissa_ratio, 1.4 * torch.linalg.eigvals(weight).real.max())
 
 
 def test_of_equal_oscillators_the_ratio_is_that_of_the_abscissa_to_two_damping_over_alpha():
@@ -89,9 +89,9 @@ def test_rest_is_lost_where_the_ratio_of_a_real_mode_passes_one():
     for factor, stable in ((0.99, True), (1.01, False)):
         unit = oscillators(None, (1,))
         weight = (factor * 2 * unit.constants.damping / unit.constants.alpha).view(1, 1)
-        found = strength(unit._replace(weight=weight), (1,))
-        assert float(found.abscissa_ratio) == pytest.approx(factor)
-        assert bool(found.spectral_radius < 1) == stable
+        actual = strength(unit._replace(weight=weight), (1,))
+        assert float(actual.abscissa_ratio) == pytest.approx(factor)
+        assert bool(actual.spectral_radius < 1) == stable
 
 
 def test_matrices_of_a_convolution_do_what_the_convolution_does():

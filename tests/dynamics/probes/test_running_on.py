@@ -29,9 +29,9 @@ def test_the_exponent_of_the_linear_cell_is_the_logarithm_of_its_spectral_radius
     constants = Constants(full(0.4), full(damping), full(1.0))
     unit = Oscillators(constants, coefficients(constants, h, integrator), h, integrator, None, None, True)
     start = (draw(3, 2), draw(3, 2, seed=1))
-    found = run_on(unit, draw(3, 2, seed=2), start, (draw(3, 2, seed=3), draw(3, 2, seed=4)), 4000)
+    actual = run_on(unit, draw(3, 2, seed=2), start, (draw(3, 2, seed=3), draw(3, 2, seed=4)), 4000)
     rho = spectral_radius(0.4, damping, 1.0, integrator)
-    assert float(found.exponent) == pytest.approx(math.log(rho), abs=1e-3)
+    assert float(actual.exponent) == pytest.approx(math.log(rho), abs=1e-3)
 
 
 class Henon(NamedTuple):
@@ -76,24 +76,24 @@ def test_exponents_of_chaotic_maps_are_the_known_ones(unit, start, expected):
         value + 0.01 * torch.rand(20, 1, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
         for value in start
     )
-    found = run_on(unit, torch.zeros(20, 1), state, tuple(torch.ones_like(part) for part in state), 4000)
-    assert float(found.exponent) == pytest.approx(expected, abs=0.01)
+    actual = run_on(unit, torch.zeros(20, 1), state, tuple(torch.ones_like(part) for part in state), 4000)
+    assert float(actual.exponent) == pytest.approx(expected, abs=0.01)
 
 
 def test_a_unit_that_forgets_everything_has_the_exponent_minus_infinity():
     unit = FirstOrder(torch.ones(()).double(), torch.ones(()).double(), None)
-    found = run_on(unit, draw(3, 4), (draw(3, 4),), (draw(3, 4),), 16)
-    assert float(found.exponent) == -math.inf
+    actual = run_on(unit, draw(3, 4), (draw(3, 4),), (draw(3, 4),), 16)
+    assert float(actual.exponent) == -math.inf
 
 
 def test_states_run_on_from_where_they_were_under_the_same_drive():
     unit = FirstOrder(torch.tensor(0.25).double(), torch.ones(()).double(), 0.5 * torch.eye(4).double())
     drive, start = draw(3, 4), draw(3, 4, seed=1)
-    found = run_on(unit, drive, (start,), (draw(3, 4, seed=2),), 20)
+    actual = run_on(unit, drive, (start,), (draw(3, 4, seed=2),), 20)
     state = start
     for t in range(20):
         state = 0.75 * state + 0.25 * torch.tanh(drive + 0.5 * state)
-        torch.testing.assert_close(found.states[0][t], state)
+        torch.testing.assert_close(actual.states[0][t], state)
 
 
 def test_units_in_phase_are_coherent_and_units_spread_over_the_circle_are_not():

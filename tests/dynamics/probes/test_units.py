@@ -51,8 +51,8 @@ def test_the_tangent_is_the_derivative_of_the_step(name):
     state = tuple(0.5 * draw(BATCH, N, seed=4 + part) for part in range(unit.num_parts))
     offset = tuple(draw(BATCH, N, seed=7 + part) for part in range(unit.num_parts))
     _, expected = torch.func.jvp(lambda *parts: unit.advance(drive, parts).state, state, offset)
-    found = unit.tangent(drive, state, unit.advance(drive, state), offset)
-    for ours, own in zip(found, expected, strict=True):
+    actual = unit.tangent(drive, state, unit.advance(drive, state), offset)
+    for ours, own in zip(actual, expected, strict=True):
         torch.testing.assert_close(ours, own, atol=1e-13, rtol=1e-12)
 
 
@@ -60,7 +60,7 @@ def test_oscillators_follow_the_equations_written_out():
     weight = draw(N, N)
     unit, drives = oscillators(weight), draw(6, BATCH, N, seed=3)
     omega, damping, alpha = (value.tolist() for value in unit.constants)
-    found = walk(unit, drives.unbind(0), None)
+    actual = walk(unit, drives.unbind(0), None)
     for example in range(BATCH):
         x, y = [0.0] * N, [0.0] * N
         for t in range(6):
@@ -74,10 +74,10 @@ def test_oscillators_follow_the_equations_written_out():
                 for i in range(N)
             ]
             x = [x[i] + 0.5 * y[i] for i in range(N)]
-            seen = found.arguments[t, example].tolist()
+            seen = actual.arguments[t, example].tolist()
             assert seen == pytest.approx(argument, rel=1e-11, abs=1e-13)
-            assert found.states[0][t, example].tolist() == pytest.approx(x, rel=1e-11, abs=1e-13)
-            assert found.states[1][t, example].tolist() == pytest.approx(y, rel=1e-11, abs=1e-13)
+            assert actual.states[0][t, example].tolist() == pytest.approx(x, rel=1e-11, abs=1e-13)
+            assert actual.states[1][t, example].tolist() == pytest.approx(y, rel=1e-11, abs=1e-13)
 
 
 @pytest.mark.parametrize(("unit", "torch_unit"), [("gru", torch.nn.GRU), ("lstm", torch.nn.LSTM)])
@@ -100,8 +100,8 @@ def test_without_recurrence_the_state_is_the_step_response_times_the_tanh():
     unit, drive = oscillators(None), draw(BATCH, N, seed=3)
     silent = unit._replace(weight=None)
     ones = walk(silent, [torch.full_like(drive, math.inf)] * 7, None).states[0]
-    found = walk(silent, [drive] * 7, None).states[0]
-    torch.testing.assert_close(found, ones * torch.tanh(drive), atol=1e-13, rtol=1e-12)
+    actual = walk(silent, [drive] * 7, None).states[0]
+    torch.testing.assert_close(actual, ones * torch.tanh(drive), atol=1e-13, rtol=1e-12)
 
 
 @pytest.mark.parametrize("damping", [0.05, 0.5])
@@ -124,7 +124,7 @@ def test_rest_has_the_shape_of_the_state_and_not_of_the_drive():
 @pytest.mark.parametrize("channels_in", [1, 4])
 def test_a_kernel_s_recurrence_is_the_sum_over_neighbours(channels_in):
     kernel, maps = draw(4, channels_in, 3, 3), draw(2, 4, 3, 5, seed=1)
-    found, padded = apply_weight(kernel, maps), torch.nn.functional.pad(maps, (1, 1, 1, 1))
+    actual, padded = apply_weight(kernel, maps), torch.nn.functional.pad(maps, (1, 1, 1, 1))
     for channel in range(4):
         sources = [channel] if channels_in == 1 else range(4)
         expected = sum(
@@ -133,4 +133,4 @@ def test_a_kernel_s_recurrence_is_the_sum_over_neighbours(channels_in):
             for i in range(3)
             for j in range(3)
         )
-        torch.testing.assert_close(found[:, channel], expected)
+        torch.testing.assert_close(actual[:, channel], expected)

@@ -29,8 +29,8 @@ def setting(model):
 def autograd(network, inputs, weights):
     """Return the gradients of sum(weights * logits) by name."""
     tensors = dict(network.named_parameters())
-    found = torch.autograd.grad((network(inputs) * weights).sum(), list(tensors.values()))
-    return dict(zip(tensors, found, strict=True))
+    actual = torch.autograd.grad((network(inputs) * weights).sum(), list(tensors.values()))
+    return dict(zip(tensors, actual, strict=True))
 
 
 def agrees(by_hand, by_autograd):
@@ -49,16 +49,16 @@ def resnet_by_hand(network, inputs, weights):
         rates.append(torch.tanh(states[-1] @ layer.weight.T + layer.bias))
         state = state + tau[number] * rates[-1]
     readout = network.readout.linear
-    found = {"readout.linear.weight": weights.T @ state, "readout.linear.bias": weights.sum(0)}
+    actual = {"readout.linear.weight": weights.T @ state, "readout.linear.bias": weights.sum(0)}
     adjoint, of_steps = weights @ readout.weight, torch.zeros_like(tau)
     for number in reversed(range(len(tau))):
         of_steps[number] = (adjoint * rates[number]).sum()
         delta = tau[number] * (1 - rates[number] ** 2) * adjoint
-        found[f"layers.{number}.weight"] = delta.T @ states[number]
-        found[f"layers.{number}.bias"] = delta.sum(0)
+        actual[f"layers.{number}.weight"] = delta.T @ states[number]
+        actual[f"layers.{number}.bias"] = delta.sum(0)
         if number > 0:
             adjoint = adjoint + delta @ network.layers[number].weight
-    return found | {"steps.raw": of_steps}
+    return actual | {"steps.raw": of_steps}
 
 
 def test_the_adjoint_of_the_resnet_is_the_gradient_of_autograd():
@@ -99,7 +99,7 @@ def fractional_by_hand(network, inputs, weights, gamma):
         past = sum((history[j, k] * increments[k] for k in range(j)), torch.zeros_like(state))
         increments.append(factors[j] * rates[-1] - past)
         state = state + increments[-1]
-    found = {"readout.linear.weight": weights.T @ state, "readout.linear.bias": weights.sum(0)}
+    actual = {"readout.linear.weight": weights.T @ state, "readout.linear.bias": weights.sum(0)}
     of_steps = torch.zeros(number, dtype=torch.float64)
     adjoint, of_increments = weights @ network.readout.linear.weight, {}
     for j in reversed(range(number)):
@@ -109,10 +109,10 @@ def fractional_by_hand(network, inputs, weights, gamma):
         for k in range(j):
             of_steps -= (own * increments[k]).sum() * derivatives[j, k]
         delta = factors[j] * (1 - rates[j] ** 2) * own
-        found[f"layers.{j}.weight"], found[f"layers.{j}.bias"] = delta.T @ states[j], delta.sum(0)
+        actual[f"layers.{j}.weight"], actual[f"layers.{j}.bias"] = delta.T @ states[j], delta.sum(0)
         if j > 0:
             adjoint = adjoint + delta @ network.layers[j].weight
-    return found | {"steps.raw": of_steps}
+    return actual | {"steps.raw": of_steps}
 
 
 @pytest.mark.parametrize("gamma", [0.3, 0.5, 0.8])

@@ -50,21 +50,21 @@ FAMILY = (TimeResnetParameters, TimeDensenetParameters, FractionalDnnParameters)
     ids=str,
 )
 @pytest.mark.parametrize("parameters", FAMILY)
-def test_steps_and_layers_that_cannot_be_are_told(parameters, fields, told):
-    assert told in " ".join(parameters(**fields).problems(IMAGE))
+def test_steps_and_layers_that_cannot_be_are_told(parameters, fields, messages):
+    assert messages in " ".join(parameters(**fields).problems(IMAGE))
 
 
 @pytest.mark.parametrize("parameters", FAMILY)
 def test_convolutions_of_a_vector_are_refused(parameters):
-    (told,) = parameters(layer_type="convolutional").problems(VECTOR)
-    assert "give presentation: image, or layer_type: dense" in told
+    (messages,) = parameters(layer_type="convolutional").problems(VECTOR)
+    assert "give presentation: image, or layer_type: dense" in messages
 
 
 def test_a_fractional_derivative_with_steps_that_may_turn_negative_is_refused():
     with pytest.raises(ValidationError, match="layer_steps"):
         FractionalDnnParameters(layer_steps="learned")
-    (told,) = FractionalDnnParameters(layer_steps="softplus", last_step="dependent").problems(VECTOR)
-    assert "needs positive steps" in told
+    (messages,) = FractionalDnnParameters(layer_steps="softplus", last_step="dependent").problems(VECTOR)
+    assert "needs positive steps" in messages
 
 
 @pytest.mark.parametrize("order", [0.0, -0.5, 1.0001])

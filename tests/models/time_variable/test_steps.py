@@ -124,9 +124,9 @@ def test_the_projection_finds_the_nearest_point():
     least, cap = 0.05, 1.0
     points = 2 * torch.randn(12, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     points[0] = torch.tensor([0.1, 0.2, 0.1, 0.1, 0.2])
-    found = onto_capped_sum(points, least, cap)
-    assert torch.equal(found[0], points[0])
-    for point, mine in zip(points.numpy(), found.numpy(), strict=True):
+    actual = onto_capped_sum(points, least, cap)
+    assert torch.equal(actual[0], points[0])
+    for point, mine in zip(points.numpy(), actual.numpy(), strict=True):
         nearest = minimize(
             lambda x, point=point: ((x - point) ** 2).sum(),
             mine.mean().repeat(5),

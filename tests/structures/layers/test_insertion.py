@@ -120,10 +120,10 @@ def test_a_score_is_the_finite_difference_of_the_loss_along_the_gradient(name):
     ) in seen.lanes.parameters.items():  # away from the kink of relu, where there is no derivative
         if key.endswith("bias") and "readout" not in key and cell.model.activation == "relu":
             tensor.data += 20
-    found = sensitivity(seen, cell.structure)
-    for position in range(found.virtual.shape[1]):
+    actual = sensitivity(seen, cell.structure)
+    for position in range(actual.virtual.shape[1]):
         slope = sum(slopes(cell, seen, position)) / 2
-        assert found.virtual[0, position] == pytest.approx(slope, rel=2e-3)
+        assert actual.virtual[0, position] == pytest.approx(slope, rel=2e-3)
 
 
 def test_at_the_kinks_of_relu_the_loss_has_no_derivative_and_the_score_is_none():
@@ -342,8 +342,8 @@ def test_a_plateau_fires_once_the_validation_loss_has_stopped_falling():
     ],
 )
 def test_what_cannot_be_inserted_is_refused_before_training(model, structure, words):
-    found = refusals(cell_of(model, structure))
-    assert any(words in sentence and sentence.startswith("layer_insertion") for sentence in found), found
+    actual = refusals(cell_of(model, structure))
+    assert any(words in sentence and sentence.startswith("layer_insertion") for sentence in actual), actual
 
 
 @pytest.mark.parametrize(
