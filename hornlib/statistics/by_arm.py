@@ -187,7 +187,9 @@ def _without_score(reasons: xr.DataArray) -> list[str]:
     for arm, row in zip(reasons["arm"].values, reasons.values, strict=True):
         for reason in filter(None, row):
             arms.setdefault(str(reason), {})[str(arm)] = None
-    return [f"There is no AlgoPerf score for {', '.join(labels)}: {reason}." for reason, labels in arms.items()]
+    return [
+        f"There is no AlgoPerf score for {', '.join(labels)}: {reason}." for reason, labels in arms.items()
+    ]
 
 
 def _where(presentation: str, selection: str) -> str:
