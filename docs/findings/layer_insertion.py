@@ -171,9 +171,10 @@ def of_moments(ds: xr.Dataset, name: str) -> Iterator[str]:
 
 def of_cnn(ds: xr.Dataset) -> Iterator[str]:
     """Yield the table of the convolutional setting."""
+    images = {"cifar10": "CIFAR-10", "photo_patches": "ten photographs"}[str(ds["dataset"].values[0])]
     yield from (
-        "### CNN of 8, 16 and 32 channels, ten photographs",
-        f"n = {ds.sizes['seed']} seeds, 16x16 pixels, 2,000 training patches, 20 epochs, Adam; insertion after epoch "
+        f"### CNN of 8, 16 and 32 channels, {images}",
+        f"n = {ds.sizes['seed']} seeds, 16x16 pixels, 2,000 training images, 20 epochs, Adam; insertion after epoch "
         "10, three by threshold after epochs 5, 10 and 15.",
         "",
         "| arm | final training loss, median [quartiles] | test accuracy, % | parameters at the end | "
