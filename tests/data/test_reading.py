@@ -1,6 +1,7 @@
 """Claims about files: CIFAR's layout on disk, and errors that say what to put where."""
 
 import hashlib
+import importlib
 import os
 import shutil
 from pathlib import Path
@@ -122,6 +123,13 @@ def test_the_real_cifar10_has_its_published_moments_and_classes(real):
     torch.testing.assert_close(
         pixels.std((0, 2, 3)), torch.tensor([0.2470, 0.2435, 0.2616]).double(), atol=1e-4, rtol=0
     )
+
+
+@pytest.mark.parametrize("name", DATASETS)
+def test_every_layout_of_every_dataset_names_a_loader_that_exists(name):
+    for layout in DATASETS[name].layouts:
+        module, function = layout.loader.split(":")
+        assert callable(getattr(importlib.import_module(module), function))
 
 
 @pytest.mark.parametrize("name", ["cifar10", "cifar100"])
