@@ -38,7 +38,9 @@ napoleon_use_rtype = False
 def escape(app, what, name, obj, options, lines):
     """Read docstrings as what they are, plain text with `code`; only Google's sections have a meaning."""
     if what in ("attribute", "data", "property"):
-        lines.insert(0, "")  # napoleon reads what stands before a colon in the first line as a type
+        lines.insert(
+            0, "\\ "
+        )  # nothing; napoleon would read what stands before a colon in the first line as a type
     escaped: list[str] = []
     bullet: int | None = None  # indent of the list that the last line belongs to
     for line in lines:
@@ -50,7 +52,10 @@ def escape(app, what, name, obj, options, lines):
             escaped.append("")  # reStructuredText wants an empty line around lists
         if line.strip():
             bullet = indent if is_item else bullet if bullet is not None and indent > bullet else None
-        escaped.append(line if line.lstrip().startswith(">>>") else _escaped(line))
+        # of "low, high: bounds" sphinx would take all names but the last for a type
+        line = re.sub(r"^( +\w+(?:, \w+)+): ", lambda names: names[0].replace(", ", ","), line)
+        is_plain = line == "\\ "
+        escaped.append(line if is_plain or line.lstrip().startswith(">>>") else _escaped(line))
     lines[:] = escaped
 
 
