@@ -176,7 +176,7 @@ class Swatch:
         return PATHS[self.shape]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Chart:
     """A chart: SVG in the page, interactive where scripts run, and written as SVG and PNG.
 

@@ -1,14 +1,16 @@
 """Figures of the report: charts drawn by vega without a browser, and matplotlib drawings taken into the page."""
 
 import base64
+import html
 import io
 import json
 import re
-from collections.abc import Iterable, Sequence
+import textwrap
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hornlib.report.blocks import Chart, Drawing, Picture
+from hornlib.report.blocks import Chart, Drawing, Picture, Swatch
 from hornlib.report.charts.style import CONFIG
 from hornlib.results.atomic import written_atomically
 
@@ -17,13 +19,15 @@ if TYPE_CHECKING:
 
 __all__ = ["MATPLOTLIB_STYLE", "drawing", "embedded_svg", "picture", "specification", "write_figures"]
 
-FILE_WIDTH = 640
-"""Width of a figure's file, pixels."""
-
-PAGE_WIDTH = 480
-"""Width of a figure in the page before a script redraws it, pixels: its text can still be read on a phone."""
+WIDTH = 480
+"""Width of a chart as SVG, pixels: its text can still be read on a phone."""
 
 PNG_SCALE = 2
+
+LINE_HEIGHT = 17
+
+TITLE_LETTER = 7.5
+"""Mean width of a letter of a title, pixels."""
 
 LARGEST_SVG = 150_000
 """Bytes; of a larger drawing the page takes the PNG, so that the page stays small."""
@@ -32,15 +36,14 @@ MATPLOTLIB_STYLE: dict[Any, Any] = {"svg.hashsalt": "hornlib", "svg.fonttype": "
 """The same data give the same file, and text stays text."""
 
 
-def specification(chart: Chart, width: int | str, legend: bool) -> dict[str, Any]:
-    """Return a chart's description for vega-lite.
+def specification(chart: Chart, width: int | str) -> dict[str, Any]:
+    """Return a chart's description for vega-lite, without a legend: page and files draw it below the chart.
 
     Args:
         chart: the chart.
         width: pixels, or "container" for the width of the page.
-        legend: whether the picture names its series itself; in the page, the list below the chart names them.
     """
-    config = {**CONFIG, **({} if legend else {"legend": {"disable": True}})}
+    config = {**CONFIG, "legend": {"disable": True}}
     autosize = {"type": "fit-x", "contains": "padding"}
     return {**chart.specification, "width": width, "config": config, "autosize": autosize}
 
@@ -49,7 +52,7 @@ def embedded_svg(chart: Chart) -> str:
     """Return a chart as SVG for the page: it fills its column, and it is seen without a script."""
     import vl_convert
 
-    visible = _without_hover_marks(specification(chart, PAGE_WIDTH, legend=False))
+    visible = _without_hover_marks(specification(chart, WIDTH))
     return _compact(vl_convert.vegalite_to_svg(json.dumps(visible)), chart.name)
 
 
@@ -86,11 +89,11 @@ def _compact_tag(tag: str, name: str) -> str:
     return re.sub(r"(\d+\.\d)\d+", r"\1", tag)
 
 
-def write_figures(charts: Iterable[Chart], folder: Path) -> list[Path]:
-    """Write each chart as SVG and PNG, and return the paths.
+def write_figures(pictures: Mapping[Chart, str], folder: Path) -> list[Path]:
+    """Write each chart as SVG and PNG with its title and legend, and return the paths.
 
     Args:
-        charts: with distinct names, which become the names of the files.
+        pictures: chart -> its SVG, as `embedded_svg` returns it. Names of charts become names of files.
         folder: it is made where it does not exist.
 
     Raises:
@@ -99,19 +102,49 @@ def write_figures(charts: Iterable[Chart], folder: Path) -> list[Path]:
     import vl_convert
 
     written = []
-    for chart in charts:
-        drawn = {
-            **specification(chart, FILE_WIDTH, legend=True),
-            "title": {"text": chart.title, "anchor": "start", "fontSize": 13},
-            "background": "white",
-        }
-        svg = vl_convert.vegalite_to_svg(json.dumps(drawn))
+    for chart, embedded in pictures.items():
+        svg = _standalone(chart, embedded)
         png = vl_convert.svg_to_png(svg, scale=PNG_SCALE)
         for kind, content in (("svg", svg.encode()), ("png", png)):
             written.append(folder / f"{chart.name}.{kind}")
             with written_atomically(written[-1]) as temporary:
                 temporary.write_bytes(content)
     return written
+
+
+def _standalone(chart: Chart, embedded: str) -> str:
+    """Return the SVG of a file: the title, the chart as the page has it, and the legend below."""
+    size = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', embedded)
+    assert size is not None, "vega writes a viewBox"
+    width, height = (float(number) for number in size.groups())
+    titles = textwrap.wrap(chart.title, int(width / TITLE_LETTER))
+    top = LINE_HEIGHT * len(titles) + 6
+    nested = embedded.replace("<svg", f'<svg y="{top}" width="{width:g}" height="{height:g}"', 1)
+    rows = [
+        _legend_row(swatch, chart.marked, top + height + LINE_HEIGHT * index)
+        for index, swatch in enumerate(chart.legend)
+    ]
+    total = top + height + LINE_HEIGHT * len(rows) + 4
+    heading = "".join(
+        f'<text x="6" y="{LINE_HEIGHT * (line + 1) - 4}" font-size="13" font-weight="bold">{html.escape(title)}</text>'
+        for line, title in enumerate(titles)
+    )
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width:g}" height="{total:g}" '
+        f'viewBox="0 0 {width:g} {total:g}" font-family="system-ui, sans-serif">'
+        f'<rect width="100%" height="100%" fill="white"/>{heading}{nested}{"".join(rows)}</svg>'
+    )
+
+
+def _legend_row(swatch: Swatch, marked: bool, y: float) -> str:
+    dash = f' stroke-dasharray="{" ".join(map(str, swatch.dash))}"' if swatch.dash else ""
+    mark = (
+        f'<path d="{swatch.path}" fill="{swatch.colour}"/>'
+        if marked
+        else f'<line x1="1" x2="33" y1="6" y2="6" stroke="{swatch.colour}" stroke-width="2"{dash}/>'
+    )
+    label = f'<text x="40" y="10" font-size="11">{html.escape(swatch.label)}</text>'
+    return f'<g transform="translate(6 {y:g})">{mark}{label}</g>'
 
 
 def picture(name: str, title: str, caption: str, figures: Sequence["Figure"]) -> Picture:

@@ -9,7 +9,7 @@ import xarray as xr
 from hornlib.report.blocks import Chart, Swatch
 from hornlib.report.charts.lines import Line, lines_chart, thinned
 from hornlib.report.curves import DATA, CurvePanel, cell_labels, panels
-from hornlib.report.figures import write_figures
+from hornlib.report.figures import embedded_svg, write_figures
 from hornlib.report.series import named_swatches, series_of, swatches
 from hornlib.report.wording import AXES, counted_range, slug
 from hornlib.results.calibrated_seconds import best_device
@@ -44,7 +44,8 @@ def plot_sweep(results: xr.Dataset | str | Path, sweep: str, folder: str | Path)
         ResultsError: there is no such file or sweep, or the folder cannot be written.
     """
     ds = results if isinstance(results, xr.Dataset) else open_results(results)
-    return write_figures(curve_charts(select_sweep(ds, sweep), sweep), Path(folder))
+    charts = curve_charts(select_sweep(ds, sweep), sweep)
+    return write_figures({chart: embedded_svg(chart) for chart in charts}, Path(folder))
 
 
 def curve_charts(ds: xr.Dataset, sweep: str) -> list[Chart]:

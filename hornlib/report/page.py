@@ -68,8 +68,8 @@ def write_report(
         ResultsError: a file is damaged or has another schema version, or a folder cannot be written.
     """
     evidence = collect(results_folder, sweeps, configuration)
-    page, charts = render(evidence)
-    write_figures(charts, results_folder / FIGURES_FOLDER)
+    page, pictures = _render(evidence)
+    write_figures(pictures, results_folder / FIGURES_FOLDER)
     with written_atomically(output) as temporary:
         temporary.write_text(page, encoding="utf-8")
     return output
@@ -77,8 +77,15 @@ def write_report(
 
 def render(evidence: ReportEvidence) -> tuple[str, list[Chart]]:
     """Return the page as HTML, and the charts in it."""
+    page, pictures = _render(evidence)
+    return page, list(pictures)
+
+
+def _render(evidence: ReportEvidence) -> tuple[str, dict[Chart, str]]:
+    """Return the page as HTML, and the charts in it, each with its SVG."""
     sections = [section(evidence) for section in SECTIONS]
     charts = [block for section in sections for block in section.all_blocks() if isinstance(block, Chart)]
+    pictures = {chart: embedded_svg(chart) for chart in charts}
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("hornlib.report"),
         autoescape=True,
@@ -93,13 +100,13 @@ def render(evidence: ReportEvidence) -> tuple[str, list[Chart]]:
         subtitle=origin(evidence),
         version=__version__,
         sections=sections,
-        pictures={chart.name: Markup(embedded_svg(chart)) for chart in charts},
-        specifications={chart.name: specification(chart, "container", legend=False) for chart in charts},
+        pictures={chart.name: Markup(svg) for chart, svg in pictures.items()},
+        specifications={chart.name: specification(chart, "container") for chart in charts},
         style=_verbatim(_template("style.css")),
         script=_verbatim(_template("page.js")),
         vega=_verbatim(_vega() if charts else ""),
     )
-    return page, charts
+    return page, pictures
 
 
 def _template(name: str) -> str:

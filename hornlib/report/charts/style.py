@@ -48,7 +48,6 @@ CONFIG: dict[str, Any] = {
         "labelOverlap": True,
         "labelSeparation": 6,
     },
-    "legend": {"labelLimit": 420, "titleFontWeight": "normal", "orient": "bottom", "direction": "vertical"},
     "text": {"fontSize": 11},
 }
 """Looks of every chart; the page's style sheet recolours text and lines in the dark."""

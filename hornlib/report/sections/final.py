@@ -71,10 +71,11 @@ def _early(ds: xr.Dataset, sweep: SweepEvidence) -> list[Block]:
         return []
     value = _bounded(ds, "early_metric", ("contender", "early_step"), "early_metric_mean")
     steps = ds["early_step"].values
+    is_measured = ds["early_metric_mean"].notnull().any("early_step").values
     rows: list[Row] = [
         [str(label), *(value((row, column)) for column in range(len(steps)))]
         for row, label in enumerate(ds["contender"].values)
-        if ds["early_metric_mean"].isel(contender=row).notnull().any()
+        if is_measured[row]
     ]
     if not rows:
         return []
