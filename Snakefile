@@ -114,7 +114,7 @@ REPORT_TIME = report_time()
 # is. A call that made no report has no new answer, and `hornlib run` prints the answer itself.
 onsuccess:
     if report_time() != REPORT_TIME and "HORNLIB_RUN" not in os.environ:
-        atexit.register(subprocess.run, f"hornlib answer {CONFIGFILES}", shell=True)
+        atexit.register(subprocess.run, f"echo; hornlib answer {CONFIGFILES}", shell=True)
 
 
 # The finished part of an unfinished sweep can be looked at. A failed cell is still missing, and the next call trains it.

@@ -5,7 +5,7 @@ import xarray as xr
 
 from hornlib.statistics.write import open_statistics
 
-EVIDENCE = {"gather", "figures", "stability", "statistics", "report"}
+EVIDENCE = {"gather", "stability", "statistics", "report"}
 STATISTICS = {"statistics", "report"}
 
 SECOND_SWEEP = """
