@@ -159,7 +159,9 @@ def test_a_scattered_model_is_refused_and_not_made_huge(grid, cell, models, writ
 
 
 def test_a_file_of_another_kind_is_refused_although_its_schema_version_is_the_same(cell, write_run):
-    with pytest.raises(ResultsError, match=r"is no results file: it has no cell\. `hornlib gather` writes it"):
+    with pytest.raises(
+        ResultsError, match=r"is no results file: it has no cell\. `hornlib gather` writes it"
+    ):
         open_results(write_run(cell(), 0, 1))
 
 
