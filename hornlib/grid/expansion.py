@@ -1,4 +1,4 @@
-"""One sweep on its way to cells: entries, axes, arms, matches; every mistake named by key and line."""
+"""The expansion of one sweep into cells: entries, axes, arms and matches; mistakes are named by key and line."""
 
 import itertools
 import math
@@ -35,12 +35,12 @@ __all__ = ["Caution", "Expansion", "Member"]
 
 
 class Caution(NamedTuple):
-    """What may be trained and should still be known: an unstable oscillator, rivals that coincide.
+    """A warning about a cell that may be trained all the same, such as an unstable oscillator.
 
     Attributes:
-        sweep, arm, cell: of which; the arm is "" where the whole sweep is warned of, and the cell one of its cells.
+        sweep, arm, cell: what the warning is about. For a whole sweep the arm is "" and the cell is one of its cells.
         place: the key, with file and line.
-        sentence: what is to be known.
+        sentence: the warning.
     """
 
     sweep: str
@@ -51,7 +51,7 @@ class Caution(NamedTuple):
 
 
 class Member(NamedTuple):
-    """A cell of a sweep, the arm it belongs to, and the key that asks for it."""
+    """A cell of a sweep, the label of its arm, and the key path of the entry that it comes from."""
 
     arm: str
     cell: Cell
@@ -59,14 +59,14 @@ class Member(NamedTuple):
 
 
 class _Entry(NamedTuple):
-    """One mapping of a section, and where it stands."""
+    """One mapping of a section, and its key path."""
 
     values: Mapping[str, Any]
     path: KeyPath
 
 
 class _Arm(NamedTuple):
-    """One label: its entry's place, its cells, and the match that still has to settle their width."""
+    """One arm: the key path of its entry, the match that decides the width of its cells, and its cells."""
 
     path: KeyPath
     match: MatchRequest | None
@@ -74,7 +74,12 @@ class _Arm(NamedTuple):
 
 
 class Expansion:
-    """One sweep's expansion; `members` yields the cells, `matches` and `cautions` are filled on the way."""
+    """The expansion of one sweep.
+
+    Attributes:
+        matches: how near each matched rival came to its target; filled while `members` is read.
+        cautions: warnings about the cells; filled in the same way.
+    """
 
     def __init__(self, config: Config, sweep: str) -> None:
         self.config, self.sweep = config, sweep
@@ -85,7 +90,7 @@ class Expansion:
         self.cautions: list[Caution] = []
 
     def members(self) -> Iterator[Member]:
-        """Yield the sweep's cells, arm by arm in the order of the configuration; an arm's are distinct."""
+        """Yield the sweep's cells, arm by arm in the order of the configuration, each cell once."""
         arms: dict[str, _Arm] = {}
         for entry in self._entries("model"):
             self._add_arms(entry, arms)
@@ -98,7 +103,7 @@ class Expansion:
         yield from self._owned(arms, settled)
 
     def _owned(self, arms: Mapping[str, _Arm], settled: Mapping[str, list[Cell]]) -> Iterator[Member]:
-        """Yield every cell once, under the first arm that has it; only a match may find another arm's cell."""
+        """Yield every cell once, under the first arm that has it; only a match may lead to a cell of another arm."""
         owners: dict[str, str] = {}
         for label, arm in arms.items():
             for cell in settled[label]:
@@ -123,7 +128,7 @@ class Expansion:
         return [_Entry(content, path)]
 
     def _add_arms(self, entry: _Entry, arms: dict[str, _Arm]) -> None:
-        """Expand one model entry: its own axes times those of data, structure and training."""
+        """Expand one entry of `model`: its axes times the axes of data, structure and training."""
         values = dict(entry.values)
         given = {key: values.pop(key) for key in ENTRY_KEYS if key in values}
         if "name" not in values:
@@ -163,8 +168,7 @@ class Expansion:
     def _section(self, section: str, given: Mapping[str, Any], path: KeyPath) -> list[Parameters]:
         """Return the distinct points of a section, a model entry's override merged over each entry.
 
-        Two entries of a list that say the same are a mistake; that an override makes two entries below it alike
-        is none.
+        Two equal entries of a list are a mistake. It is no mistake if an override makes two entries below it equal.
 
         Args:
             section: data, structure or training.
@@ -198,7 +202,7 @@ class Expansion:
         return list(distinct.values())
 
     def _distinct(self, section: str, entries: Sequence[_Entry]) -> dict[str, Parameters]:
-        """Return the points of entries that stand side by side, by what names them; each is said once."""
+        """Return the points of neighbouring entries by their hashed content; no two entries may have the same point."""
         distinct: dict[str, Parameters] = {}
         owners: dict[str, KeyPath] = {}
         for entry in entries:
@@ -226,7 +230,7 @@ class Expansion:
         return list(cells.values())
 
     def _matched(self, label: str, arm: _Arm, settled: Mapping[str, list[Cell]]) -> Iterator[Cell]:
-        """Yield the arm's cells; a matched rival once for every distinct size of its target on its data."""
+        """Yield the arm's cells; of a matched arm one cell for every distinct size of its target on the same data."""
         if arm.match is None:
             yield from arm.cells
             return
@@ -257,16 +261,18 @@ class Expansion:
     def _check_presentations(
         self, data: Sequence[Parameters], models: Sequence[Parameters], path: KeyPath
     ) -> None:
-        """Check that every model takes every presentation: closed forms only count what is accepted."""
-        asked = {(points.name, points.presentation): points for points in cast(list[DataParameters], data)}
+        """Check that every model takes every presentation, since closed forms count only what a model takes."""
+        presentations = {
+            (point.name, point.presentation): point for point in cast(list[DataParameters], data)
+        }
         for model in cast(list[ModelParameters], models):
-            for points in asked.values():
-                refusal = presentation_refusal(model, points)
+            for point in presentations.values():
+                refusal = presentation_refusal(model, point)
                 if refusal is not None:
                     raise self._error(path, refusal)
 
     def _check(self, label: str, cell: Cell, path: KeyPath) -> None:
-        """Check what the sections together tell: whether the cell works, and whether it is stable."""
+        """Check the sections of a cell together: whether it can be trained, and whether it is stable."""
         for refusal in refusals(cell):
             raise self._error(path, refusal)
         for warning in warnings(cell):

@@ -51,7 +51,7 @@ class FinalistStage(NamedTuple):
         return min(self.arm.trials, self.trials * len(self.objectives))
 
     def document(self) -> dict[str, Any]:
-        """Return what the job is told."""
+        """Return the stage as plain values for JSON; the job is given these."""
         return {
             "arm": self.arm.document(),
             "baseline": self.baseline,
@@ -64,7 +64,7 @@ class FinalistStage(NamedTuple):
 
     @classmethod
     def parse(cls, document: Mapping[str, Any]) -> "FinalistStage":
-        """Return what `document` said.
+        """Return the stage that `document` described.
 
         Raises:
             ConfigError: it is not understood.

@@ -50,14 +50,14 @@ class Grid:
 
     Attributes:
         settings: the machine's side (paths, lanes, threads).
-        files: what was read.
-        sweeps: by name; `Sweep.arms` maps a cell's name to its arm.
-        cells: by name, every cell once, in the order of the configuration.
-        seeds: cell name -> the seeds that any sweep wants of it, ascending.
+        files: the configuration files.
+        sweeps: name -> sweep; `Sweep.arms` maps a cell's name to its arm.
+        cells: name -> cell, every cell once, in the order of the configuration.
+        seeds: cell name -> the seeds that any sweep trains it with, ascending.
         matches: how near each matched rival came to its target.
-        warnings: predictions of trouble, of each cell once a sweep.
-        tuned_arms: by name, what is tuned before the tuned cells are trained.
-        finalist_stages: by name, the second stages of tuning.
+        warnings: predictions of trouble, once for each cell of a sweep.
+        tuned_arms: name -> arm that is tuned before its cells are trained.
+        finalist_stages: name -> second stage of tuning.
     """
 
     settings: Settings
@@ -165,7 +165,7 @@ def read_grid(files: Sequence[str | Path]) -> Grid:
     """Read the configuration and expand it.
 
     Raises:
-        ConfigError: naming file, line, key, what was found and what is valid.
+        ConfigError: with file, line, key, the value and what is valid.
     """
     return expand(read_config(files))
 

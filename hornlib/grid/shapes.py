@@ -1,4 +1,4 @@
-"""The shape of a cell: all that the time of a training step depends on, and nothing else; free of torch."""
+"""The shape of a cell: the values that the time of a training step depends on; free of torch."""
 
 import hashlib
 import json
@@ -13,8 +13,8 @@ from hornlib.structures.static import StaticParameters
 __all__ = ["WAYS", "as_model", "describe_shape", "distinct_shapes", "shape_name"]
 
 WAYS = ("preset", "heterogeneity_draw", "gain", "initial_horizon", "initial_steps")
-"""How an oscillator's constants, or a layer's first time step, are come by; with what lanes may differ in (`per_lane`),
-the parameters of a model that are numbers within the network: the same kernels run whatever they are."""
+"""Parameters that set an oscillator's constants, or a layer's first time step. Like the parameters in which lanes may
+differ (`per_lane`) they change numbers within the network and no shape, so that the same kernels run."""
 
 Shape = dict[str, dict[str, Any]]
 
@@ -57,12 +57,12 @@ def shape_name(cell: Cell) -> str:
 
 
 def distinct_shapes(cells: Iterable[Cell]) -> dict[str, Cell]:
-    """Return one cell of every shape, the first, by the shape's name; also of those that structures may make."""
+    """Return shape name -> the first cell of that shape, for shapes that structures may make, too."""
     shapes: dict[str, Cell] = {}
     for cell in cells:
         for model in [cell.model, *cell.structure.reachable(cell.model)]:
-            became = as_model(cell, model)
-            shapes.setdefault(shape_name(became), became)
+            changed_cell = as_model(cell, model)
+            shapes.setdefault(shape_name(changed_cell), changed_cell)
     return shapes
 
 

@@ -1,4 +1,4 @@
-"""From a tuned sweep's arms to what is tuned and to its cells: by default, and chosen for each objective."""
+"""Arms of a tuned sweep: the ranges that are tuned, and the cells with default and with chosen values."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,14 +21,15 @@ LEARNING_RATE = "training.learning_rate"
 
 
 class TunedArm(NamedTuple):
-    """One arm on one dataset, and the trials it is tuned by.
+    """One arm on one dataset, and the first stage of its tuning.
 
     Attributes:
-        name: `<dataset>-<model>-<12 hex digits>`, the hash over everything but the tuned values; of its file.
-        cell: its values by default.
-        ranges: of what is tuned.
-        trials: N.
-        seeds: of every trial.
+        name: `<dataset>-<model>-<12 hex digits>`, the name of its tuning file. The digits hash everything but the
+            tuned values.
+        cell: the cell with default values.
+        ranges: `training.learning_rate` -> its range.
+        trials: N, the number of trials.
+        seeds: number of seeds of every trial.
     """
 
     name: str
@@ -38,7 +39,7 @@ class TunedArm(NamedTuple):
     seeds: int
 
     def document(self) -> dict[str, Any]:
-        """Return what a tuning job is told."""
+        """Return the arm as plain values for JSON; a tuning job is given these."""
         ranges = {key: tune_range.canonical() for key, tune_range in self.ranges.items()}
         return {
             "cell": self.cell.job_specification(),
@@ -49,7 +50,7 @@ class TunedArm(NamedTuple):
 
     @classmethod
     def parse(cls, document: Mapping[str, Any]) -> "TunedArm":
-        """Return what `document` said.
+        """Return the arm that `document` described.
 
         Raises:
             ConfigError: it is not understood.
@@ -93,7 +94,7 @@ def tuned_cells(
     finalists: str = "",
     baseline_finalists: str = "",
 ) -> Iterator[Cell]:
-    """Yield the arm's tuned cells, one an objective.
+    """Yield the arm's tuned cells, one for each objective.
 
     Args:
         arm: the arm's first stage.

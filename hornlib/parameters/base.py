@@ -1,4 +1,4 @@
-"""The base of every parameter class: typed, frozen, unknown keys forbidden, with one canonical form."""
+"""The base of every parameter class: typed and frozen, with one canonical form; unknown keys are forbidden."""
 
 import math
 import re
@@ -14,7 +14,7 @@ Value = str | int | float | None
 
 
 class Task(NamedTuple):
-    """What a dataset, in one presentation, asks of a network: shapes without the batch axis.
+    """Shapes that a dataset, in one presentation, requires of a network; without the batch axis.
 
     Attributes:
         input_shape: (channels, height, width) of an image, (timesteps, features) of a sequence, or (features,) of
@@ -133,7 +133,7 @@ class Parameters(BaseModel):
         }
 
     def given(self) -> dict[str, Value]:
-        """Return what differs from the defaults, fields outside the name too: what a job is told."""
+        """Return the values that differ from the defaults, fields outside the name too; a job is given these."""
         unnamed = type(self)._unnamed_fields()
         dumped = self.model_dump(mode="json", include=set(unnamed), exclude_defaults=True) if unnamed else {}
         return {**self.changed(), **dumped}

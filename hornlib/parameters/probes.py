@@ -1,4 +1,4 @@
-"""How much is recorded of a network's inside while it trains; a setting of the machine, free of torch."""
+"""Settings of probes: how many states of a network are recorded while it trains; free of torch."""
 
 from collections.abc import Mapping, Sequence
 from typing import Literal
@@ -10,7 +10,7 @@ from hornlib.parameters.base import ModelParameters, Parameters, Task
 __all__ = ["MOST_RUN_ON_STEPS", "ProbeSettings", "probe_steps", "run_on_steps"]
 
 MOST_RUN_ON_STEPS = 512
-"""Steps of the longest run-on: an oscillator that is slower than its probe shows what it shows of its cycles."""
+"""Largest number of steps of a run-on. Of a slower oscillator only a part of its cycles is recorded."""
 
 _LEAST_RUN_ON_STEPS = 16
 
@@ -39,8 +39,8 @@ def probe_steps(evaluation_steps: Sequence[int], moments: int) -> list[int]:
     """Return step 0, about `moments` evaluation steps that are even on a log axis, and the last step.
 
     Args:
-        evaluation_steps: ascending, the last one the last step of training.
-        moments: probes in between; steps that fall together count once.
+        evaluation_steps: ascending; the last one is the last step of training.
+        moments: number of probes in between; steps that coincide count once.
     """
     last = evaluation_steps[-1]
     wanted = [last ** (k / (moments + 1)) for k in range(1, moments + 1)]
@@ -51,16 +51,16 @@ def probe_steps(evaluation_steps: Sequence[int], moments: int) -> list[int]:
 def run_on_steps(model: ModelParameters, task: Task, timesteps: int, cycles: float) -> int:
     """Return how many steps the states run on: `cycles` oscillations of T / num_cycles steps each.
 
-    A rival without oscillators runs on for as many times T; a model that names the oscillator it is to be
-    compared with (`num_cycles`) for that one's cycles.
+    A model without oscillators runs on for `cycles` times T steps. A model with a parameter `num_cycles`, which names
+    the oscillator that it is compared with, runs on for the cycles of that oscillator.
 
     Args:
         model: the model.
         task: shapes of inputs and outputs.
-        timesteps: T, of the layer with the most steps.
-        cycles: how many.
+        timesteps: T of the layer with the most time steps.
+        cycles: number of oscillations.
     """
     derived: Mapping[str, object] = model.derived(task)
-    within = derived.get("num_cycles") or getattr(model, "num_cycles", None) or 1.0
-    ideal = cycles * timesteps / float(within)  # type: ignore[arg-type]
+    num_cycles = derived.get("num_cycles") or getattr(model, "num_cycles", None) or 1.0
+    ideal = cycles * timesteps / float(num_cycles)  # type: ignore[arg-type]
     return max(_LEAST_RUN_ON_STEPS, int(min(ideal + 0.999, MOST_RUN_ON_STEPS)))

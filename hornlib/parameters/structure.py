@@ -9,12 +9,12 @@ __all__ = ["Course", "StructureParameters"]
 
 
 class Course(NamedTuple):
-    """What a structure has to know of the training.
+    """The part of the training that decides whether a structure fits it.
 
     Attributes:
-        epochs: passes over the training set of the whole training.
-        steps_per_epoch: training steps of one.
-        num_validation: examples of the validation part.
+        epochs: passes over the training set in the whole training.
+        steps_per_epoch: training steps of one epoch.
+        num_validation: examples of the validation split.
     """
 
     epochs: float
@@ -23,11 +23,11 @@ class Course(NamedTuple):
 
 
 class StructureParameters(Parameters):
-    """Parameters of what changes a network while it trains.
+    """Parameters of a structure, which changes a network while it trains.
 
     A subclass sets `name` (a Literal equal to its key in `hornlib.structures.STRUCTURES`) and the class variable
-    `code`: where its `hornlib.structures.interface.Structure` stands, as `module:class`, imported only when a job
-    trains, and built as `Code(parameters)`; "" for one that changes nothing.
+    `code`: the place of its `hornlib.structures.interface.Structure` as `module:class`. The class is imported only when
+    a job trains, and built as `Code(parameters)`. A structure that changes nothing has the code "".
     """
 
     code: ClassVar[str]
@@ -38,34 +38,34 @@ class StructureParameters(Parameters):
         """Return reasons why the structure does not fit, each one sentence in the configuration's words.
 
         Args:
-            model: whose networks are to be changed.
+            model: the model before the first step.
             task: shapes of inputs and outputs.
-            course: of the training.
+            course: epochs, steps and validation examples of the training.
         """
         return []
 
     def deepest(self, model: ModelParameters) -> ModelParameters:
-        """Return the model with the most layers that the structure may make of one."""
+        """Return the deepest model that the structure may make of a model."""
         return model
 
     def reachable(self, model: ModelParameters) -> list[ModelParameters]:
-        """Return every other model that the structure may make of one; empty if it changes no shape."""
+        """Return every other model that the structure may make of a model; empty if it changes no shape."""
         return []
 
     def replayed(self, model: ModelParameters, events: Sequence[tuple[str, int]]) -> ModelParameters:
-        """Return what a model became by the events of one moment.
+        """Return the model after the events of one step.
 
         Args:
-            model: before them.
-            events: kind and position of each, in the order of the run file.
+            model: the model before the events.
+            events: (kind, position) of each event, in the order of the run file.
         """
         return model
 
     def remarks(self, events: int, runs: int) -> list[str]:
-        """Return what a job says at its end about what never happened.
+        """Return sentences that a job prints at its end, such as that no event ever happened.
 
         Args:
-            events: changes of all runs.
-            runs: trained.
+            events: number of changes in all runs.
+            runs: number of trained runs.
         """
         return []

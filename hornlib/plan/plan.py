@@ -1,4 +1,4 @@
-"""The plan: what is done of a grid, arm by arm, what is still to be trained, and what that costs."""
+"""The plan: for each arm, the runs that are done, the runs that are left, and their cost."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
@@ -45,13 +45,13 @@ class Row(NamedTuple):
 
 
 class Plan:
-    """The chosen cells of a grid beside the run files there are; each cell counts once, whatever its sweeps.
+    """The chosen cells of a grid and their run files; a cell of several sweeps counts once.
 
     Attributes:
-        seeds: cell name -> seeds that the sweeps it was chosen in want of it.
-        jobs: whose run files hold those seeds, on disk or not.
-        to_train: the jobs whose run file is not there.
-        done: how many of the wanted runs are on disk.
+        seeds: cell name -> seeds that it has in the chosen sweeps.
+        jobs: jobs whose run files hold these seeds, on disk or not.
+        to_train: jobs whose run file does not exist yet.
+        done: number of the runs that are on disk.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class Plan:
 
     @cached_property
     def tuning_jobs(self) -> list[TuningJob]:
-        """Jobs that tune the arms of the chosen cells, then those that train finalists, done or not."""
+        """Jobs that tune the arms of the chosen cells, then jobs that train finalists, done or not."""
         tuned_cells = [cell.tuned for cell in self.cells.values() if cell.tuned is not None]
         first = [*(tuned.arm for tuned in tuned_cells), *(tuned.baseline for tuned in tuned_cells)]
         second = [
