@@ -78,7 +78,10 @@ def parse_assignment(text: str) -> Override:
             f"--set {path}: there is no such key{nearest(path, valid)}; valid: {sections}, seeds, "
             f"{', '.join(Settings.model_fields)}"
         )
-    return Override(section, key, parse_value(value))
+    try:
+        return Override(section, key, parse_value(value))
+    except ConfigError as error:
+        raise ConfigError(f"--set {path}: {str(error).removeprefix('value:')}") from None
 
 
 def write_overridden(

@@ -36,9 +36,9 @@ def test_the_printed_commands_train_and_judge_one_look_after_another(project):
     def look():
         looks = project.hornlib("looks")
         assert looks.returncode == 0, looks.stderr
-        train = next(line for line in looks.stdout.splitlines() if " to train: " in line).split(" to train: ")[
-            1
-        ]
+        train = next(line for line in looks.stdout.splitlines() if " to train: " in line).split(
+            " to train: "
+        )[1]
         train = train.replace("snakemake", shlex.join(project.command()), 1).replace("--cores N", "--cores 2")
         done = project.run("bash", "-c", train)
         assert done.returncode == 0, done.stderr
