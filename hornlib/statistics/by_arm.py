@@ -82,9 +82,7 @@ def by_arm(
     )
     if places.crowded:
         arms_in_words = ", ".join(sorted(places.crowded))
-        sentences.insert(
-            0, f"{arms_in_words} have {SEVERAL_CELLS}, so that they are in no aggregate over datasets."
-        )
+        sentences.insert(0, f"No aggregate over datasets includes {arms_in_words}: {SEVERAL_CELLS}.")
     return arms, sentences
 
 
