@@ -49,7 +49,7 @@ def test_a_new_label_and_a_second_sweep_reach_the_report_and_going_back_is_notic
     assert changed.returncode == 0, changed.stderr
     assert copied.runs() == runs
     with xr.open_dataset(copied.folder / "results/results.nc") as results:
-        assert sorted(results["arm"].values.tolist()) == ["horn_cnn", "rival"]
+        assert sorted(results["arm_two_cells"].values.tolist()) == ["horn_cnn", "rival"]
     statistics = open_statistics(copied.folder / "results/statistics.nc", "two_cells")
     assert statistics.attrs["baseline"] == "rival"
     assert "rival" in (copied.folder / "results/report.html").read_text()
