@@ -21,7 +21,7 @@ FILES = {
     "`stability.nc`": "predictions for every oscillator, outcomes of its runs, maps, orders of the integrators",
     "`mechanism/<experiment>.nc`": "experiments that could refute an explanation, of configurations with their sweeps",
     "`report.html`": "the answer and the evidence on one page",
-    "`figures/<sweep>-<axis>.svg`, `.png`": "learning curves against steps, samples, FLOPs and seconds",
+    "`figures/report/<name>.svg`, `.png`": "every chart of the report; learning curves end in `-curves-<axis>`",
     "`logs/`": "one log a job",
     "`checkpoints/`": "checkpoints of jobs in training; they are removed after the run file is written",
     "`data/<dataset>.ready`": "markers: the files of the dataset exist",

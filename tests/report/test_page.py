@@ -120,7 +120,8 @@ def test_every_chart_is_seen_without_a_script(made):
 
 
 def test_no_sentence_stands_twice(folder):
-    page, _ = render(collect(folder("yes", arms=["horn", "cnn", "leaky"], datasets=["digits"]), ["thesis"]))
+    arms = ["horn", "cnn", "cnn_flops", "leaky"]
+    page, _ = render(collect(folder("yes", arms=arms, datasets=["digits"]), ["thesis"]))
     page = page.split("How each number was made")[
         0
     ]  # that list repeats what captions say of their own number

@@ -140,6 +140,9 @@ def _estimate(value: float, low: float, high: float) -> Number:
 
 
 def _how(ds: xr.Dataset, name: str) -> str:
+    """Return how a number of seeds was estimated; an interval that the table of claims describes is left out."""
     interval = str(ds[f"{name}_bound"].attrs.get("interval", ""))
+    if name != "claim_seeds_needed" and "claim_seeds_needed_bound" in ds:
+        interval = "" if interval == ds["claim_seeds_needed_bound"].attrs.get("interval") else interval
     parts = [str(ds[name].attrs.get("estimator", "")), f"Interval {interval}" if interval else ""]
     return " ".join(sentence(words) for words in parts if words)
