@@ -32,7 +32,7 @@ FIRST_TUNING_SEED = 1000
 """Tuning draws its seeds from here on, so that no seed of a sweep was ever used to choose anything."""
 
 RESERVED_SWEEPS = (
-    *("all", "data", "train", "tune", "finalists", "select", "calibrate", "gather", "figures"),
+    *("all", "data", "train", "tune", "finalists", "select", "calibrate", "digest", "gather"),
     *("stability", "statistics", "mechanism", "report"),
 )
 """Names of rules: a sweep is a target of the same name space."""

@@ -5,6 +5,7 @@ rule report:
         statistics=rules.statistics.output.statistics,
         stability=rules.stability.output.stability,
         mechanism=MECHANISM,
+        configuration=DIGESTS["report"],
     output:
         page=report(f"{RESULTS}/report.html", category="report"),
         figures=report(directory(f"{RESULTS}/figures/report"), patterns=["{name}.svg"], category="evidence"),
