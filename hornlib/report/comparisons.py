@@ -111,7 +111,7 @@ def headline(ds: xr.Dataset, settings: StatisticsSettings) -> xr.Dataset:
     """Return the statistics at the headline's target.
 
     Args:
-        ds: statistics of a sweep, at one target or at several.
+        ds: statistics of a sweep, (contender, rival, target, axis, ..), or without `target` if they are at one.
         settings: they name the target.
     """
     if "target" not in ds.dims:
@@ -123,7 +123,7 @@ def subjects(ds: xr.Dataset, subject: str, settings: StatisticsSettings) -> list
     """Return the arms that claims are about, each once; without claims, the sweep's subject.
 
     Args:
-        ds: statistics of a sweep.
+        ds: statistics of a sweep. It has the dimension `claim` if the sweep has claims.
         subject: the arm that claims without a subject of their own are about.
         settings: the claims.
     """
@@ -135,7 +135,7 @@ def comparisons(ds: xr.Dataset, axis: str, arms: Iterable[str]) -> list[Comparis
     """Return every pair of some arms with a rival, in the order of the contenders.
 
     Args:
-        ds: statistics at one target, as `headline` gives them.
+        ds: statistics at one target, (contender, rival, axis, ..), as `headline` gives them.
         axis: axis of cost: step, samples, training_flops, seconds or training_loss.
         arms: arms of the contenders; every arm may be a rival.
     """
@@ -151,7 +151,7 @@ def comparison(ds: xr.Dataset, contender: int, rival_arm: str, axis: str) -> Com
     """Return the comparison of one contender with one arm.
 
     Args:
-        ds: statistics at one target, as `headline` gives them.
+        ds: statistics at one target, (contender, rival, axis, ..), as `headline` gives them.
         contender: position of the contender.
         rival_arm: label of the arm, one of the coordinate `rival`.
         axis: axis of cost, one of the coordinate `axis`.
@@ -256,7 +256,13 @@ class _Reader:
         )
 
     def evidence(self, row: int, rival: str, axis: str) -> Comparison:
-        """Return a comparison that a claim asks for, "not measured" where the sweep lacks the arm or the axis."""
+        """Return a comparison that a claim asks for, "not measured" if the sweep lacks the arm or the axis.
+
+        Args:
+            row: position of the contender.
+            rival: label of the rival arm.
+            axis: axis of cost.
+        """
         if rival in self.columns and axis in self.axes:
             return self(row, self.columns[rival], axis)
         return Comparison(

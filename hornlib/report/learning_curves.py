@@ -33,8 +33,8 @@ def plot_sweep(results: xr.Dataset | str | Path, sweep: str, folder: str | Path)
     """Write the learning curves of a sweep as SVG and PNG, one figure for each panel and axis.
 
     Args:
-        results: results.nc or partial.nc, open or as a path.
-        sweep: the sweep.
+        results: results.nc or partial.nc (cell, seed, step), open or as a path.
+        sweep: name of the sweep.
         folder: where `<sweep>-<data>-curves-<axis>.svg` and `.png` are written; it is made.
 
     Returns:

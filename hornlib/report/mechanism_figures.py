@@ -34,7 +34,7 @@ def plot_experiment(ds: xr.Dataset, folder: str | Path) -> list[Path]:
     """Write an experiment's figure as `mechanism-<experiment>.svg` and `.png`, and return both paths.
 
     Args:
-        ds: of one experiment, as results/mechanism/<experiment>.nc holds it.
+        ds: of one experiment (contender, ..), as results/mechanism/<experiment>.nc holds it.
         folder: where figures go; it is made.
 
     Raises:
@@ -55,6 +55,10 @@ def plot_experiment(ds: xr.Dataset, folder: str | Path) -> list[Path]:
 def draw_experiment(ds: xr.Dataset) -> "Figure":
     """Return the figure of an experiment, with all of its panels.
 
+    Args:
+        ds: of one experiment, with the dimensions `contender` and, by experiment, `seed`, `pair`, `bound` and others
+            (see the functions of `hornlib.report.mechanism_panels`).
+
     Raises:
         ResultsError: the Dataset is of no known experiment.
     """
@@ -69,6 +73,9 @@ def draw_experiment(ds: xr.Dataset) -> "Figure":
 
 def draw_experiment_panels(ds: xr.Dataset) -> "list[Figure]":
     """Return the panels of an experiment, each as a figure of its own, so that a narrow page can stack them.
+
+    Args:
+        ds: as for `draw_experiment` (contender, ..).
 
     Raises:
         ResultsError: the Dataset is of no known experiment.

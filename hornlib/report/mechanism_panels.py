@@ -73,7 +73,13 @@ def _name_rows(axes: "Axes", names: Sequence[str]) -> None:
 
 
 def dots_by_contender(axes: "Axes", values: xr.DataArray, hue: str | None = None) -> None:
-    """Draw a row a contender: every seed, and the geometric mean; `hue` splits each row."""
+    """Draw one row for each contender, with a dot for every seed and a bar at the geometric mean.
+
+    Args:
+        axes: the axes to draw into.
+        values: positive numbers, (contender, seed), or (contender, hue, seed) with `hue`.
+        hue: dimension that splits each row by colour; None: `values` has no such dimension.
+    """
     kinds = values[hue].values.tolist() if hue else [""]
     for place, kind in enumerate(kinds):
         table = (values.sel({hue: kind}) if hue else values).transpose("contender", "seed").values
@@ -96,7 +102,16 @@ def dots_by_contender(axes: "Axes", values: xr.DataArray, hue: str | None = None
 
 
 def relation(axes: "Axes", ds: xr.Dataset, x: xr.DataArray, label: str) -> None:
-    """Draw steps to the target against a quantity, a point a contender with its number."""
+    """Draw the steps to the target against a quantity, with one point for each contender.
+
+    A point is the geometric mean over seeds in both directions.
+
+    Args:
+        axes: the axes to draw into.
+        ds: `steps_to_target` (contender, seed), in training steps.
+        x: the quantity, (contender, seed), positive.
+        label: label of the x axis.
+    """
     centres = [_geometric_mean(values, "seed").values for values in (x, ds["steps_to_target"])]
     for row, name in enumerate(ds["contender"].values.tolist()):
         at = float(centres[0][row]), float(centres[1][row])
@@ -110,7 +125,14 @@ def relation(axes: "Axes", ds: xr.Dataset, x: xr.DataArray, label: str) -> None:
 
 
 def forest(axes: "Axes", ds: xr.Dataset, name: str, null: float) -> None:
-    """Draw a row a pair: the estimate and its interval."""
+    """Draw one row for each pair, with the estimate and its interval.
+
+    Args:
+        axes: the axes to draw into.
+        ds: the variables `name` (pair) and `<name>_bound` (pair, bound). NaN bounds are not drawn.
+        name: variable of the estimates.
+        null: value without an effect, where a dashed line is drawn: 1 for a ratio, 0 for a difference.
+    """
     names = ds["pair"].values.tolist()
     _intervals(axes, np.arange(len(names)), ds[name].values, ds[f"{name}_bound"].values, _colour(0))
     axes.axvline(null, color=GREY, linestyle="--", linewidth=0.9)
@@ -128,7 +150,13 @@ def _intervals(
 
 
 def comparisons(axes: "Axes", ds: xr.Dataset) -> None:
-    """Draw a row a pair, with an interval for each way of pairing learning rates."""
+    """Draw one row for each pair, with an interval for each way of pairing learning rates.
+
+    Args:
+        axes: the axes to draw into.
+        ds: `ratio` (pair, comparison), steps of the subject over those of the rival, and `ratio_bound` (pair,
+            comparison, bound).
+    """
     names = ds["pair"].values.tolist()
     for place, comparison in enumerate(ds["comparison"].values.tolist()):
         at_comparison = ds.sel(comparison=comparison)
@@ -154,7 +182,13 @@ def _arms(ds: xr.Dataset) -> list[str]:
 
 
 def updates(axes: "Axes", ds: xr.Dataset) -> None:
-    """Draw each arm's relative updates at its middle learning rate."""
+    """Draw the relative updates of each arm at its middle learning rate, over training steps.
+
+    Args:
+        axes: the axes to draw into.
+        ds: `relative_update` (contender, seed, training_step, layer), and `arm` and `learning_rate` (contender). The
+            curve is the geometric mean over seeds and layers.
+    """
     means = _geometric_mean(ds["relative_update"], "seed", "layer")
     for index, arm in enumerate(_arms(ds)):
         members = np.flatnonzero(ds["arm"] == arm)
@@ -169,7 +203,14 @@ def updates(axes: "Axes", ds: xr.Dataset) -> None:
 
 
 def steps_against_rate(axes: "Axes", ds: xr.Dataset) -> None:
-    """Draw steps to the target against learning rate times gain: one curve if the gain explains the arms."""
+    """Draw the steps to the target against learning rate times gain.
+
+    All arms lie on one curve if the gain explains their differences.
+
+    Args:
+        axes: the axes to draw into.
+        ds: `steps_to_target` and `gain` (contender, seed), and `arm` and `learning_rate` (contender).
+    """
     gain = _geometric_mean(ds["gain"], "seed").values
     steps = _geometric_mean(ds["steps_to_target"], "seed").values
     for index, arm in enumerate(_arms(ds)):
@@ -191,7 +232,12 @@ def steps_against_rate(axes: "Axes", ds: xr.Dataset) -> None:
 
 
 def spectra(axes: "Axes", ds: xr.Dataset) -> None:
-    """Draw every contender's eigenvalues over its largest."""
+    """Draw the eigenvalues of every contender, divided by its largest eigenvalue.
+
+    Args:
+        axes: the axes to draw into.
+        ds: `eigenvalue` (contender, seed, order), descending along `order`. The curve is the median over seeds.
+    """
     shares = (ds["eigenvalue"] / ds["eigenvalue"].max("order")).median("seed")
     for index, name in enumerate(ds["contender"].values.tolist()):
         line = LINES[index // len(COLOURS) % len(LINES)]
@@ -210,7 +256,13 @@ def spectra(axes: "Axes", ds: xr.Dataset) -> None:
 
 
 def over_timesteps(axes: "Axes", ds: xr.Dataset) -> None:
-    """Draw the probe's accuracy over timesteps; a dotted line where there are none."""
+    """Draw the accuracy of the linear probe over timesteps; a model without timesteps gets a dotted horizontal line.
+
+    Args:
+        axes: the axes to draw into.
+        ds: `probe_accuracy_over_time` (contender, seed, timesteps), NaN where it was not measured, and
+            `probe_accuracy` (contender, seed) at the contender's own timesteps. Both are shares from 0 to 1.
+    """
     means = ds["probe_accuracy_over_time"].mean("seed")
     last = ds["probe_accuracy"].mean("seed").values
     for index, name in enumerate(ds["contender"].values.tolist()):
@@ -234,7 +286,13 @@ def over_timesteps(axes: "Axes", ds: xr.Dataset) -> None:
 
 
 def input_spectrum(axes: "Axes", ds: xr.Dataset) -> None:
-    """Draw each arm's input spectrum, and the resonances of its cells below."""
+    """Draw the input spectrum of each arm, and below it the resonance frequencies of the arm's cells.
+
+    Args:
+        axes: the axes to draw into.
+        ds: `input_power` (contender, frequency), `arm` (contender), and `resonance_frequency` (contender) in cycles
+            per step.
+    """
     for index, arm in enumerate(_arms(ds)):
         members = np.flatnonzero(ds["arm"] == arm)
         axes.plot(ds["frequency"], ds["input_power"][members[0]], color=_colour(index), label=plain(arm))
@@ -248,7 +306,13 @@ def input_spectrum(axes: "Axes", ds: xr.Dataset) -> None:
 
 
 def steps_against_resonance(axes: "Axes", ds: xr.Dataset) -> None:
-    """Draw steps to the target against the resonance frequency, an arm a line."""
+    """Draw the steps to the target against the resonance frequency, with one line for each arm.
+
+    Args:
+        axes: the axes to draw into.
+        ds: `steps_to_target` (contender, seed), `arm` (contender), and `resonance_frequency` (contender) in cycles
+            per step.
+    """
     for index, arm in enumerate(_arms(ds)):
         members = np.flatnonzero(ds["arm"] == arm)
         members = members[ds["resonance_frequency"].values[members].argsort()]

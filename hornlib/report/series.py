@@ -39,7 +39,14 @@ def series_name(arm: str, selected_for: str) -> str:
 
 
 def series_of(ds: xr.Dataset) -> np.ndarray:
-    """Return the series of every contender, or of every cell of a sweep's results, as an array of text."""
+    """Return the series of every contender of the statistics, or of every cell of the results.
+
+    Args:
+        ds: `arm` and, for a tuned sweep, `selected_for`, both (contender) or (cell).
+
+    Returns:
+        Names of the series as text, (contender) or (cell).
+    """
     arms = ds["arm"].values.astype(str)
     selections = (
         ds["selected_for"].values.astype(str) if "selected_for" in ds.coords else np.full(arms.shape, "")
@@ -71,12 +78,16 @@ def named_swatches(legend: Sequence[Swatch], labels: Mapping[str, str]) -> list[
 
 
 def datasets_of(ds: xr.Dataset) -> np.ndarray:
-    """Return the dataset of every contender, as an array of text."""
+    """Return the dataset of every contender as text, (contender).
+
+    Args:
+        ds: statistics of a sweep, with `contender_dataset` (contender).
+    """
     return ds["contender_dataset"].values.astype(object)
 
 
 def datasets(ds: xr.Dataset) -> list[str]:
-    """Return the datasets of a sweep's statistics, in their order."""
+    """Return the labels of the dimension `dataset` of a sweep's statistics (dataset, ..), in their order."""
     return [str(name) for name in ds["dataset"].values]
 
 
@@ -84,8 +95,8 @@ def drawn(ds: xr.Dataset, dataset: str) -> list[int]:
     """Return the positions of the contenders that are drawn: of each series, the one that learns fastest.
 
     Args:
-        ds: statistics at one target.
-        dataset: the dataset.
+        ds: statistics at one target, (contender, axis, ..). `restricted_mean` of `samples` says who learns fastest.
+        dataset: label of the dataset.
     """
     places = np.flatnonzero(datasets_of(ds) == dataset).tolist()
     names, times = series_of(ds), _times(ds)

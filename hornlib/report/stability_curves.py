@@ -26,7 +26,7 @@ def draw_outcome(groups: dict[str, xr.Dataset]) -> "Figure":
     Diverged runs are drawn at the chance level.
 
     Args:
-        groups: groups of stability.nc by name.
+        groups: groups of stability.nc by name. This figure reads `cells` (cell, seed).
     """
     from matplotlib.figure import Figure
 
@@ -73,7 +73,7 @@ def draw_orders(groups: dict[str, xr.Dataset]) -> "Figure":
     """Return the figure of the error at a fixed duration over the integration step, with each integrator's order.
 
     Args:
-        groups: groups of stability.nc by name.
+        groups: groups of stability.nc by name. This figure reads `orders` (integrator, integration_step).
     """
     from matplotlib.figure import Figure
     from matplotlib.ticker import NullFormatter, NullLocator

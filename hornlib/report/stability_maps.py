@@ -68,7 +68,8 @@ def draw_stability(groups: dict[str, xr.Dataset], part: str) -> "Figure":
     """Return one figure with all of its panels.
 
     Args:
-        groups: groups of stability.nc by name: cells, plane, heterogeneity, orders.
+        groups: groups of stability.nc by name: `cells` (cell, seed), `plane` (integrator, damping_h, omega_h),
+            `heterogeneity` (timesteps, heterogeneity) and `orders` (integrator, integration_step).
         part: a key of `FIGURES`.
     """
     return FIGURES[part](groups)
@@ -78,7 +79,7 @@ def draw_stability_panels(groups: dict[str, xr.Dataset], part: str) -> "list[Fig
     """Return the panels of one figure, each as a figure of its own, so that a narrow page can stack them.
 
     Args:
-        groups: groups of stability.nc by name.
+        groups: groups of stability.nc by name (dimensions: see `draw_stability`).
         part: a key of `FIGURES`.
     """
     import matplotlib

@@ -82,7 +82,11 @@ def percentage(share: float) -> str:
 
 
 def counted_range(counts: Sequence[float] | np.ndarray) -> str:
-    """Return a number of things, e.g. of seeds: "10", "8 to 10" where counts differ, "0" without any."""
+    """Return a number of things, e.g. of seeds, in words: "10", or "8 to 10" if the counts differ.
+
+    Args:
+        counts: counts of any shape, (..). NaN is skipped; without any other count the result is "0".
+    """
     distinct = sorted({int(count) for count in np.ravel(counts) if np.isfinite(count)})
     if not distinct:
         return "0"

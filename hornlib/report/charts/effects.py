@@ -31,7 +31,12 @@ class Share(NamedTuple):
 
 
 def effects_chart(effects: Sequence[LevelEffect], title: str) -> Layered:
-    """Return the chart of main effects around 0, level below level."""
+    """Return the chart of main effects around 0, with one row for each level.
+
+    Args:
+        effects: estimates and intervals, in the order of the rows.
+        title: title of the x axis, which names the outcome.
+    """
     data = rows(**dict(zip(LevelEffect._fields, zip(*effects, strict=True), strict=True)))
     tooltip = [
         alt.Tooltip("level:N"),

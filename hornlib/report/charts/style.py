@@ -54,21 +54,36 @@ CONFIG: dict[str, Any] = {
 
 
 def colour(legend: Sequence[Swatch], field: str = "series") -> alt.Color:
-    """Return the encoding of a series by its colour."""
+    """Return the encoding of a series by its colour.
+
+    Args:
+        legend: one swatch for each series of the chart.
+        field: column of the chart's data that holds the label of the series.
+    """
     domain = [swatch.label for swatch in legend]
     scale = alt.Scale(domain=domain, range=[swatch.colour for swatch in legend])
     return alt.Color(field, type="nominal", scale=scale, title=None)
 
 
 def dash(legend: Sequence[Swatch], field: str = "series") -> alt.StrokeDash:
-    """Return the encoding of a series by its dashes."""
+    """Return the encoding of a series by its dashes.
+
+    Args:
+        legend: one swatch for each series of the chart.
+        field: column of the chart's data that holds the label of the series.
+    """
     domain = [swatch.label for swatch in legend]
     scale = alt.Scale(domain=domain, range=[list(swatch.dash) or [1, 0] for swatch in legend])
     return alt.StrokeDash(field, type="nominal", scale=scale, title=None)
 
 
 def shape(legend: Sequence[Swatch], field: str = "series") -> alt.Shape:
-    """Return the encoding of a series by its mark."""
+    """Return the encoding of a series by its mark.
+
+    Args:
+        legend: one swatch for each series of the chart.
+        field: column of the chart's data that holds the label of the series.
+    """
     domain = [swatch.label for swatch in legend]
     scale = alt.Scale(domain=domain, range=[swatch.shape for swatch in legend])
     return alt.Shape(field, type="nominal", scale=scale, title=None)
@@ -94,12 +109,22 @@ def horizontal(
 
 
 def wrapped(title: str, width: int = TITLE_WIDTH) -> list[str]:
-    """Return a title in lines that an axis of the usual height has room for."""
+    """Return a title as the lines of an axis title.
+
+    Args:
+        title: the title.
+        width: most letters of a line. The default fits an axis of height `HEIGHT`.
+    """
     return textwrap.wrap(title, width)
 
 
 def round_to(value: float, digits: int = 4) -> float | None:
-    """Return a number with so many significant digits, as short as JSON can have it; None where not finite."""
+    """Return a number rounded to significant digits, so that its JSON is short; None if it is not finite.
+
+    Args:
+        value: the number.
+        digits: number of significant digits.
+    """
     return float(f"{value:.{digits}g}") if math.isfinite(value) else None
 
 
