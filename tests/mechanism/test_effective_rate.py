@@ -48,9 +48,7 @@ def test_updates_are_those_of_the_run_that_training_would_make():
 
     def weights(chunk):
         own = chunk.lanes.parameters
-        return torch.cat(
-            [own[f"readout.linear.{part}"].detach().flatten() for part in ("weight", "bias")]
-        )
+        return torch.cat([own[f"readout.linear.{part}"].detach().flatten() for part in ("weight", "bias")])
 
     chunk = start_chunk(cell, [4], torch.device("cpu"))
     path.append(weights(chunk))
