@@ -42,8 +42,8 @@ def appendix(
     that limits the core as well.
 
     Args:
-        ds: from `contenders`.
-        times: the variables of `restricted_times`.
+        ds: from `contenders` (contender, seed, step).
+        times: the variables of `restricted_times` (contender, seed, target, axis).
         settings: targets, alpha, bootstrap draws.
         tunings: name of a tuned cell -> its tuning.
 

@@ -107,6 +107,6 @@ def _rounding_of_mean(resolution: np.ndarray, costs: np.ndarray) -> np.ndarray:
 
 
 def exponential(logarithms: np.ndarray) -> np.ndarray:
-    """Return e^x; infinite where it is too large for a number."""
+    """Return e^x for an array of any shape, (..); infinite if the result is too large for float64."""
     with np.errstate(over="ignore"):
         return np.exp(logarithms)

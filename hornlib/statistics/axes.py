@@ -38,7 +38,11 @@ cannot be compared on it."""
 
 
 def axes_of_cost(ds: xr.Dataset) -> tuple[str, ...]:
-    """Return the axes of cost that the results can be judged on."""
+    """Return the axes of cost that the results can be judged on.
+
+    Args:
+        ds: from `contenders` (contender, seed, step). The axis `training_loss` needs the variable of that name.
+    """
     return tuple(axis for axis in AXES if axis != "training_loss" or "training_loss" in ds)
 
 

@@ -65,7 +65,7 @@ def subject_of(ds: xr.Dataset, subject: str | None) -> str:
     """Return the arm that claims are about, "" if the sweep has no such arm.
 
     Args:
-        ds: from `contenders`.
+        ds: from `contenders`; it reads `arm` and `model` (contender).
         subject: label of the arm in the configuration; None: the first arm with oscillators.
     """
     arms, models = ds["arm"].values.tolist(), ds["model"].values.tolist()
@@ -154,7 +154,7 @@ def _text(ds: xr.Dataset, name: str) -> np.ndarray:
 
 
 def groups_of(keys: Iterable[object]) -> list[np.ndarray]:
-    """Return the positions of equal keys, one array for each distinct key, in the order of first appearance."""
+    """Return the positions of equal keys, one array (member,) for each distinct key, in the order of appearance."""
     positions: dict[object, list[int]] = {}
     for index, key in enumerate(keys):
         positions.setdefault(key, []).append(index)

@@ -181,7 +181,7 @@ def described(ds: xr.Dataset) -> xr.Dataset:
     """Return the Dataset with units, long names, estimators and intervals of all variables.
 
     Args:
-        ds: the appendix.
+        ds: from `appendix`, (contender, target, axis, ..).
 
     Raises:
         KeyError: a variable has no row in `ABOUT` or `COORDINATES`.

@@ -41,6 +41,9 @@ def judged_looks(path: Path, sweep: Sweep) -> xr.Dataset | None:
     Args:
         path: path of statistics.nc, which may not exist.
         sweep: a sweep with looks.
+
+    Returns:
+        The statistics of `hornlib.statistics.sequential.summarise_looks` (look, dataset, claim, contender, ..).
     """
     if not path.exists() or sweep.name not in statistics_sweeps(path):
         return None
@@ -60,7 +63,7 @@ def due_jobs(
     Args:
         grid: the configuration.
         sweep: a sweep with looks.
-        summary: from `judged_looks`.
+        summary: from `judged_looks`; it reads `cell_name` and `seeds_to_train` (contender).
         present: cell -> ranges of seeds whose run files exist.
     """
     first = sweep.statistics.sequential[0]

@@ -152,7 +152,7 @@ def leading_parameter(shares: xr.Dataset, p_difference: float, alpha: float) -> 
     largest total share in `AGREEING_DRAWS` of the bootstrap draws. A single parameter is not named.
 
     Args:
-        shares: from `variance_shares`.
+        shares: from `variance_shares`; it reads `largest_in_draws` (axis_name).
         p_difference: p-value of the hypothesis that all cells are equal, corrected if it is one of several tests.
         alpha: level of that test.
     """

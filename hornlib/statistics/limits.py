@@ -24,8 +24,9 @@ def limits(
     """Return everything that cannot be concluded, one sentence each.
 
     Args:
-        ds: from `contenders`, with all of its steps.
-        summary: from `hornlib.statistics.summary.core`, with `non_inferior` and the verdicts.
+        ds: from `contenders` (contender, seed, step), with all of its steps.
+        summary: from `hornlib.statistics.summary.core` (contender, rival, target, axis, ..), with `non_inferior` and
+            the verdicts.
         subject: the arm of the claims that name no subject; "" if there is none.
         is_given: whether the baseline's metric A was fixed on tuning seeds, before these runs.
         settings: claims, target, margin, min_seeds.

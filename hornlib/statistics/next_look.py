@@ -14,7 +14,11 @@ DEFAULT_CONFIG = "config.yaml"
 
 
 def standings(summary: xr.Dataset) -> Iterator[str]:
-    """Yield one line for every claim on every dataset: its verdict, and the look at which it was or will be judged."""
+    """Yield one line for every claim on every dataset: its verdict, and the look at which it was or will be judged.
+
+    Args:
+        summary: `verdict` (dataset, claim), and the variables that `remark` reads.
+    """
     for dataset in summary["dataset"].values.tolist():
         for claim in summary["claim"].values.tolist():
             yield (
@@ -27,7 +31,8 @@ def remark(summary: xr.Dataset, dataset: str, claim: str) -> str:
     """Return the look that decided a claim on a dataset, or the look at which it will be judged again, in words.
 
     Args:
-        summary: from `hornlib.statistics.sequential.summarise_looks`.
+        summary: `decided_at`, `last_look` and `next_look` (dataset, claim), numbers of seeds, from
+            `hornlib.statistics.sequential.summarise_looks`.
         dataset: label of the dataset.
         claim: name of the claim.
     """
@@ -49,7 +54,7 @@ def with_remarks(summary: xr.Dataset) -> xr.Dataset:
     """Return the statistics in which every sentence of a claim ends with its remark.
 
     Args:
-        summary: `verdict_sentence`, `overall_sentence`, and the variables that `remark` reads.
+        summary: `verdict_sentence` (dataset, claim), `overall_sentence` (claim), and the variables that `remark` reads.
     """
     datasets = summary["dataset"].values.tolist()
     by_dataset, overall = summary["verdict_sentence"].copy(), summary["overall_sentence"].copy()
@@ -79,7 +84,8 @@ def with_next_command(
     """Return the statistics in which the first limit names the open claims and the commands of their next looks.
 
     Args:
-        summary: from `hornlib.statistics.sequential.summarise_looks`.
+        summary: from `hornlib.statistics.sequential.summarise_looks`; it reads `next_look` (dataset, claim) and the
+            attribute `limits`.
         sweep: name of the sweep.
         results: path of results.nc or partial.nc.
         files: configuration files.

@@ -77,10 +77,10 @@ def pairs_on(
     over all runs of both.
 
     Args:
-        ds: from `contenders`.
+        ds: from `contenders` (contender, seed, step).
         references: from `references_of`.
-        events: from `events_on`, of every contender on all of its own evaluations.
-        rows: from `pairs_of`.
+        events: from `events_on` (contender, target, axis, seed), of every contender on all of its own evaluations.
+        rows: from `pairs_of`, (2, pair).
         settings: targets, and the number of consecutive evaluations that must reach one.
         axes: of `hornlib.statistics.axes.COST_AXES`.
     """

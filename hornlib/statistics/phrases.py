@@ -56,7 +56,8 @@ def phrase(
     """Return one comparison as a clause with subject, verb and numbers, without a full stop.
 
     Args:
-        at_target: statistics at the headline target, with the variables of `hornlib.statistics.headline.compare`.
+        at_target: statistics at the headline target, with the variables of `hornlib.statistics.headline.compare`
+            (contender, rival, axis).
         item: the comparison.
         dataset: dataset of the comparison.
         settings: alpha, min_seeds.
@@ -90,7 +91,8 @@ def short_labels(ds: xr.Dataset) -> dict[str, str]:
     """Return label of a contender -> its label without the dataset and the objective.
 
     Args:
-        ds: statistics of a sweep. Those of hornlib 0.1 have no short labels, so that the whole labels stand for them.
+        ds: statistics of a sweep, with `short_label` (contender). Those of hornlib 0.1 have no short labels, so that
+            the whole labels stand for them.
     """
     if "short_label" not in ds.coords:
         return {label: label for label in ds["contender"].values.astype(str).tolist()}

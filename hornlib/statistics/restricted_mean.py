@@ -186,7 +186,7 @@ def events_on(
     """Return when every run reaches every target, judged on the evaluations in `ds`.
 
     Args:
-        ds: from `contenders`; it may have fewer contenders or steps.
+        ds: from `contenders` (contender, seed, step); it may have fewer contenders or steps.
         references: from `references_of`, of the same contenders.
         settings: targets, and the number of consecutive evaluations that must reach one.
         axes: of `hornlib.statistics.axes.COST_AXES`.

@@ -24,7 +24,7 @@ def differences_of_software(ds: xr.Dataset) -> Iterator[str]:
     """Yield a sentence for each of `TRAINED_BY` that differs among the runs of a sweep.
 
     Args:
-        ds: from `contenders`. A variable of `TRAINED_BY` that it lacks is not compared.
+        ds: from `contenders` (contender, seed, step). A variable of `TRAINED_BY` that it lacks is not compared.
     """
     is_trained = ds["status"].isin(["complete", "diverged"])
     for name, kinds in TRAINED_BY.items():

@@ -65,8 +65,8 @@ def time_with_tuning(time: xr.DataArray, tuning_cost: xr.DataArray, num_training
     """Return the time to the target of one training with its share of the tuning, T + C / k.
 
     Args:
-        time: T, restricted mean time of a training, in the units of its axis.
-        tuning_cost: C, cost of all trials together, in the same units.
+        time: T, restricted mean time of a training, in the units of its axis, (contender, axis).
+        tuning_cost: C, cost of all trials together, in the same units, (contender, axis).
         num_trainings: k, number of trainings that share the tuning.
     """
     return time + tuning_cost / num_trainings

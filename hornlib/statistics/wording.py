@@ -44,7 +44,7 @@ def answer(summary: xr.Dataset, settings: StatisticsSettings) -> str:
     """Return the answer of a sweep: one line for every claim, with its question, verdict and decisive comparison.
 
     Args:
-        summary: with `question` and `overall_sentence`.
+        summary: with `question` and `overall_sentence`, both (claim).
         settings: the claims.
     """
     if not settings.asked():

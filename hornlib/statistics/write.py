@@ -75,7 +75,7 @@ def write_statistics(
 
 
 def open_statistics(path: str | Path, sweep: str) -> xr.Dataset:
-    """Return the statistics of a sweep, loaded and verified.
+    """Return the statistics of a sweep (contender, rival, target, axis, ..), loaded and verified.
 
     Args:
         path: path of statistics.nc.

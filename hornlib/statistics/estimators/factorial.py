@@ -63,7 +63,12 @@ def full_factorial(grid: xr.DataArray) -> tuple[xr.DataArray, list[str]]:
 
 
 def level_label(axis: str, level: str | float) -> str:
-    """Return the label of a level of an axis: `timesteps=8`."""
+    """Return the label of a level of an axis: `timesteps=8`.
+
+    Args:
+        axis: name of the parameter.
+        level: its value.
+    """
     return f"{axis}={level}" if isinstance(level, str) else f"{axis}={level:g}"
 
 

@@ -24,9 +24,9 @@ class PairedT(NamedTuple):
     number: np.ndarray
 
     def p_value(self) -> np.ndarray:
-        """Return the two-sided p-value of t = mean / error with n - 1 degrees of freedom.
+        """Return the two-sided p-value (..) of t = mean / error with n - 1 degrees of freedom.
 
-        It is 1 if the difference and the error are 0, and 0 if the error alone is 0.
+        It is 1 if the difference and the error are 0, and 0 if the error alone is 0. NaN for fewer than two pairs.
         """
         from scipy.special import stdtr
 
@@ -37,7 +37,13 @@ class PairedT(NamedTuple):
             return np.where(self.number > 1, 2 * stdtr(np.maximum(self.number - 1, 1), -t), np.nan)
 
     def interval(self, alpha: np.ndarray | float) -> tuple[np.ndarray, np.ndarray]:
-        """Return mean -+ t(1 - alpha/2; n - 1) error. It contains 0 if and only if the p-value is above alpha."""
+        """Return both ends of mean -+ t(1 - alpha/2; n - 1) error, (..) each.
+
+        The interval contains 0 if and only if the p-value is above alpha. It is NaN for fewer than two pairs.
+
+        Args:
+            alpha: 1 - confidence, two-sided; a number or (..).
+        """
         from scipy.special import stdtrit
 
         quantile = stdtrit(np.maximum(self.number - 1, 1), 1 - np.asarray(alpha) / 2)
@@ -49,6 +55,12 @@ def in_order_sum(values: np.ndarray) -> np.ndarray:
     """Return the sum along the last axis, term by term, so that zeros between the terms change no digit.
 
     A pair has zeros for seeds that only a third arm has. Its sum must not depend on that arm.
+
+    Args:
+        values: terms, (.., seed).
+
+    Returns:
+        (..); 0 without terms.
     """
     return np.add.accumulate(values, axis=-1)[..., -1] if values.shape[-1] else np.zeros(values.shape[:-1])
 

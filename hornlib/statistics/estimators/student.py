@@ -38,6 +38,11 @@ def student_interval(runs: xr.DataArray, alpha: float = 0.05, dim: str = "seed")
 
 
 def as_bounds(low: xr.DataArray, high: xr.DataArray) -> xr.DataArray:
-    """Return the two ends of an interval along a last dimension, (.., bound)."""
+    """Return the two ends of an interval along a last dimension, (.., bound).
+
+    Args:
+        low: lower ends, (..).
+        high: upper ends, (..).
+    """
     both = xr.concat([low, high], dim="bound").assign_coords(bound=BOUNDS)
     return both.transpose(..., "bound")
