@@ -223,7 +223,12 @@ class _Signals:
     process: "subprocess.Popen | None" = None
 
     def pass_on(self, number: int, frame: FrameType | None) -> None:
-        """Send a signal to the program and to all that it started."""
+        """Send a signal to the program and to all processes that it started.
+
+        Args:
+            number: number of the signal.
+            frame: the interrupted stack frame, which Python passes to every handler; it is not used.
+        """
         self.numbers.append(number)
         if self.process is not None:
             with suppress(ProcessLookupError):

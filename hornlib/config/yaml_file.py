@@ -146,7 +146,12 @@ class _TreeReader:
         self.file, self.lines = file, lines
 
     def plain(self, node: Node | None, path: KeyPath) -> Any:
-        """Return the plain value of a node and of everything below it."""
+        """Return the plain value of a node and of everything below it.
+
+        Args:
+            node: the node; None for an empty file.
+            path: where it stands.
+        """
         if len(path) > DEEPEST:
             raise self.error(path[:3], "it is nested too deeply")
         if len(self.lines) > MOST_KEYS:
@@ -197,7 +202,12 @@ class _TreeReader:
         return {**merged, **values}
 
     def key(self, node: Node, value: Node) -> str:
-        """Return the text of a key."""
+        """Return the text of a key.
+
+        Args:
+            node: the key.
+            value: its value. If it is empty, a space may be missing after the colon.
+        """
         if not isinstance(node, ScalarNode) or str(node.tag).removeprefix(_TAG) not in _WORDS:
             text = str(node.value)[:40] if isinstance(node, ScalarNode) else "a list or mapping"
             raise self.error_at(node, f"the key {text} is no word; put it in quotation marks or rename it")
@@ -207,7 +217,12 @@ class _TreeReader:
         return str(node.value)
 
     def scalar(self, node: Node, path: KeyPath) -> Any:
-        """Return the None, boolean, number or text that a scalar means."""
+        """Return the None, boolean, number or text that a scalar means.
+
+        Args:
+            node: the scalar.
+            path: where it stands, for error messages.
+        """
         text, kind = str(node.value), str(node.tag).removeprefix(_TAG)
         if kind == "null":
             return None
@@ -222,12 +237,23 @@ class _TreeReader:
         return value
 
     def error(self, path: KeyPath, message: str) -> ConfigError:
-        """Return an error that says in which file and line the key stands, and its path."""
+        """Return an error that says in which file and line the key stands, and its path.
+
+        Args:
+            path: where the value stands.
+            message: what is wrong, and what is valid.
+        """
         place = f"{dotted(path)}: " if path else ""
         return ConfigError(f"{locate(self.lines, path) or f'{self.file}: '}{place}{message}")
 
     def error_at(self, node: Node, message: str, path: KeyPath = ()) -> ConfigError:
-        """Return an error at the line of a node."""
+        """Return an error at the line of a node.
+
+        Args:
+            node: the node.
+            message: what is wrong, and what is valid.
+            path: where the node stands; () leaves it out of the message.
+        """
         place = f"{dotted(path)}: " if path else ""
         return ConfigError(f"{self.file}:{node.start_mark.line + 1}: {place}{message}")
 

@@ -119,7 +119,11 @@ def provenance(kind: FileKind) -> dict[str, str | int]:
 
 
 def digest(variables: Mapping[str, np.ndarray]) -> str:
-    """Return a SHA-256 over names, shapes and values."""
+    """Return a SHA-256 over names, shapes and values.
+
+    Args:
+        variables: name -> array of any shape, (..). The order of the names does not matter.
+    """
     hashed = hashlib.sha256()
     for name in sorted(variables):
         values = variables[name]
@@ -181,7 +185,7 @@ def write_arrays(
 
     Args:
         path: the file.
-        variables: name -> array.
+        variables: name -> array. Its shape follows the dimensions in `declared`, e.g. (seed, step).
         declared: dimensions and attributes of every variable, by name.
         attributes: global attributes, `schema_version` among them.
         storage: as in `add_variable`, for variables of numbers.
@@ -277,7 +281,7 @@ def write_dataset(path: Path, kind: FileKind, ds: "xr.Dataset") -> None:
     Args:
         path: the file.
         kind: kind of the file; its schema version and that of hornlib become attributes.
-        ds: the dataset.
+        ds: the dataset, of any dimensions (..).
 
     Raises:
         ResultsError: the disk is full or cannot be written.
@@ -295,7 +299,7 @@ def write_groups(
         path: the file.
         kind: kind of the file; its schema version and that of hornlib become global attributes.
         attributes: further global attributes.
-        groups: name and dataset of each group; they may be made one at a time.
+        groups: name and dataset (..) of each group; they may be made one at a time.
 
     Raises:
         ResultsError: the disk is full or cannot be written.
@@ -316,6 +320,9 @@ def load_dataset(path: Path, kind: FileKind, group: str | None = None) -> "xr.Da
         kind: the expected kind.
         group: of the file; None for the root.
 
+    Returns:
+        The dataset with the dimensions that were written, (..).
+
     Raises:
         ResultsError: the file is missing, unreadable, damaged, of another kind or of another schema version, or
             there is no such group.
@@ -332,6 +339,9 @@ def load_groups(path: Path, kind: FileKind) -> dict[str, "xr.Dataset"]:
         path: the file.
         kind: the expected kind.
 
+    Returns:
+        Name of the group -> its dataset with the dimensions that were written, (..).
+
     Raises:
         ResultsError: the file is missing, unreadable, damaged, of another kind or of another schema version.
     """
@@ -341,7 +351,10 @@ def load_groups(path: Path, kind: FileKind) -> dict[str, "xr.Dataset"]:
 
 
 def with_plain_text(ds: "xr.Dataset") -> "xr.Dataset":
-    """Return a dataset that `to_netcdf` writes without NC_STRING; the encodings of its file are dropped."""
+    """Return the dataset (..) in a form that `to_netcdf` writes without NC_STRING.
+
+    The encodings of the file that it comes from are dropped.
+    """
     ds = ds.drop_encoding()
     for name, variable in ds.variables.items():
         if variable.dtype.kind in "OU":

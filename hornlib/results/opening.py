@@ -45,7 +45,7 @@ def select_sweep(ds: xr.Dataset, sweep: str) -> xr.Dataset:
     """Return the cells of a sweep with the seeds it wants and the steps it has.
 
     Args:
-        ds: from `open_results`.
+        ds: from `open_results` (cell, seed, step).
         sweep: its name.
 
     Returns:
@@ -78,8 +78,12 @@ def dense(ds: xr.Dataset, model: str) -> xr.Dataset:
     """Return one model's cells on the grid of its varying parameters.
 
     Args:
-        ds: from `open_results`.
+        ds: from `open_results` (cell, seed, step).
         model: its name.
+
+    Returns:
+        The variables with one dimension for each varying parameter in place of `cell`: (*parameters, seed, step). A
+        point of the grid without a cell has NaN, "", or the status `unwanted`.
 
     Raises:
         ResultsError: there is no such model, or its cells are too scattered for a grid.
@@ -124,7 +128,7 @@ def axes_of(ds: xr.Dataset, model: str) -> list[str]:
     Derived parameters are left out first, then the last ones, as long as no two cells become equal.
 
     Args:
-        ds: the cells of one model.
+        ds: the cells of one model (cell, seed, step).
         model: its name.
     """
     codes = {name: _coded(ds[name])[1] for name in _parameters(ds)}

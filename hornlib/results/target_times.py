@@ -164,8 +164,11 @@ def final_cost(axis: xr.DataArray, evaluated: xr.DataArray) -> xr.DataArray:
     seed is extrapolated in proportion to steps.
 
     Args:
-        axis: x, with a dimension `step` and perhaps `seed`; NaN where there is no evaluation.
-        evaluated: whether the cell was evaluated, with a dimension `step`.
+        axis: x, (..[, seed], step); NaN where there is no evaluation.
+        evaluated: whether the cell was evaluated, (.., step).
+
+    Returns:
+        (..[, seed]), in the units of x.
     """
     shared = axis.max("seed") if "seed" in axis.dims else axis
     last_step = axis["step"].where(evaluated).max("step")

@@ -85,6 +85,12 @@ def write_trials(path: Path, stage: TunedArm | FinalistStage, record: TrialRecor
 def read_trials(path: Path) -> "xr.Dataset":
     """Read the trials of an arm, or its finalists, into memory; `direction` and `chance_level` are coordinates.
 
+    Args:
+        path: the file. Its name is that of the arm.
+
+    Returns:
+        Curves (trial, seed, step), outcomes (trial, seed), and every tuned parameter as a coordinate (trial).
+
     Raises:
         ResultsError: the file is missing, damaged, of another schema version, or of another arm.
     """

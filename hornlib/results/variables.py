@@ -390,6 +390,9 @@ RESULTS_VARIABLES: dict[str, Variable] = {
 def check_run_variables(variables: Mapping[str, np.ndarray]) -> None:
     """Check names, shapes and the words of `status` against `RUN_VARIABLES`.
 
+    Args:
+        variables: name -> array with the dimensions that `RUN_VARIABLES` declares, e.g. (seed, step).
+
     Raises:
         ValueError: a variable is missing, unknown or of a wrong shape.
     """

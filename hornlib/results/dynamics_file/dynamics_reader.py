@@ -23,6 +23,12 @@ __all__ = ["open_dynamics", "read_dynamics_file"]
 def read_dynamics_file(path: str | Path) -> "xr.Dataset":
     """Read and verify a dynamics file.
 
+    Args:
+        path: the file. Its name gives the cell and the seeds.
+
+    Returns:
+        The variables of `DYNAMICS_VARIABLES`, with dimensions such as (seed, probe_step, layer, timestep).
+
     Raises:
         ResultsError: the file is not there, damaged, renamed or of another schema.
     """
@@ -61,6 +67,9 @@ def open_dynamics(
     Args:
         folder: folder of the dynamics files.
         cells: names of the cells; None for all that have a file.
+
+    Returns:
+        The variables of `DYNAMICS_VARIABLES` with dimensions such as (cell, seed, probe_step, layer, timestep).
 
     Raises:
         ResultsError: a cell has no file, or a file is damaged.
