@@ -50,14 +50,17 @@ class _SmallMapConvolution(torch.autograd.Function):
 
     @staticmethod
     def forward(inputs: Tensor, kernel: Tensor) -> Tensor:
+        """Return the convolution of (batch, channels, height, width) with (channels, 1, 3, 3)."""
         return _convolve(inputs, kernel)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
+        """Store maps (batch, channels, height, width) and kernel (channels, 1, 3, 3)."""
         ctx.save_for_backward(*inputs)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the gradients of maps and kernel, in their shapes, from (batch, channels, height, width)."""
         inputs, kernel = ctx.saved_tensors
         pixels, adjoints = inputs.flatten(2).movedim(1, -1), gradient.flatten(2).movedim(1, -1)
         pairs = (pixels.unsqueeze(2) * adjoints.unsqueeze(1)).sum(0)  # (pixels, pixels, channels)

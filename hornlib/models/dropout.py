@@ -62,7 +62,7 @@ class CounterDropout(nn.Module):
             self.register_buffer("dropout_key", torch.zeros((), dtype=torch.int64), persistent=False)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Return inputs of any shape, with elements dropped in training."""
+        """Return inputs of any shape, such as (batch, features), with elements dropped in training."""
         if not self.training or self.p == 0:
             return inputs
         keep = keep_mask(self.dropout_key, self.layer, inputs.shape, self.p)

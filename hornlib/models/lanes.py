@@ -50,7 +50,13 @@ class _Call(nn.Module):
         return self.function(self.network, *inputs)
 
     def with_tensors(self, parameters: dict[str, Tensor], buffers: dict[str, Tensor], *inputs: Tensor) -> Any:
-        """Return the function's value for a network with these tensors, named as within the network."""
+        """Return the function's value for a network with these tensors.
+
+        Args:
+            parameters: name within the network -> trained tensor of one lane, without the lane axis.
+            buffers: name within the network -> fixed or running tensor of one lane.
+            inputs: arguments of the function after the network, (batch, ...).
+        """
         tensors = {f"network.{name}": tensor for name, tensor in {**parameters, **buffers}.items()}
         return torch.func.functional_call(self, tensors, inputs)
 
@@ -118,7 +124,7 @@ class LaneGroup:
         return bool(self._norms)
 
     def with_buffers(self, buffers: dict[str, Tensor]) -> "LaneGroup":
-        """Return the group with the same parameters, in the same memory, and other buffers."""
+        """Return the group with the same parameters, in the same memory, and other buffers, (lanes, ...)."""
         return LaneGroup(self.network, self.seeds, self.parameters, buffers, self.rows)
 
     @torch.no_grad()
@@ -173,7 +179,7 @@ class LaneGroup:
         return next(iter(self.parameters.values())).device
 
     def tensors(self, lane: int) -> NetworkTensors:
-        """Return the tensors of one lane."""
+        """Return the tensors of one lane: (nodes, features) where the stack is (lanes, nodes, features)."""
         return NetworkTensors(_nth(self.parameters, lane), _nth(self.buffers, lane))
 
     def stacked(self, lanes: Sequence[int]) -> NetworkTensors:
@@ -253,6 +259,8 @@ class LaneGroup:
 def chosen_lanes(lanes: Sequence[int]) -> Callable[..., Tensor]:
     """Return the function that joins tensors along their lane axis and takes these lanes of the joint tensor.
 
+    The function maps tensors (lanes, ...) with any numbers of lanes to a tensor (chosen lanes, ...).
+
     Args:
         lanes: indices on the axis of all lanes of all tensors, in the order of the result.
     """
@@ -270,7 +278,10 @@ def chosen_lanes(lanes: Sequence[int]) -> Callable[..., Tensor]:
 
 
 def network_tensors(network: nn.Module) -> NetworkTensors:
-    """Return the tensors of a network: the parameters that require gradients, and all others."""
+    """Return the tensors of one network in its shapes, such as (nodes, features), without a lane axis.
+
+    Parameters that require gradients are `parameters`; all other tensors are `buffers`.
+    """
     trained = {name: tensor.detach() for name, tensor in network.named_parameters() if tensor.requires_grad}
     fixed = {name: tensor.detach() for name, tensor in network.named_parameters() if not tensor.requires_grad}
     return NetworkTensors(trained, {**fixed, **dict(network.named_buffers())})

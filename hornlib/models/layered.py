@@ -52,10 +52,10 @@ def with_layer(
     """Return the tensors with those of a new layer behind layer `position`; later layers' numbers increase by one.
 
     Args:
-        tensors: name -> tensor of one lane, or with the lane axis in front.
+        tensors: name -> tensor of one lane, (...), or of all lanes, (lanes, ...).
         network: the network that has these tensors.
         position: of the layer before the new one.
-        new: name after the insertion -> tensor of the new layer.
+        new: name after the insertion -> tensor of the new layer, with a lane axis where `tensors` have one.
         entry: of the new layer in a vector: the mean of the other entries, or 0. A new time step does not change the
             network's function, but it changes the horizon, and so a penalty on the horizon.
     """
@@ -79,7 +79,7 @@ def without_layer(tensors: Mapping[str, Tensor], network: LayeredNetwork, layer:
     """Return the tensors without those of a layer; later layers' numbers decrease by one.
 
     Args:
-        tensors: name -> tensor of one lane, or with the lane axis in front.
+        tensors: name -> tensor of one lane, (...), or of all lanes, (lanes, ...).
         network: the network that has these tensors.
         layer: number of the removed layer.
     """

@@ -21,17 +21,20 @@ def channels_last(maps: Tensor) -> Tensor:
 class _ChannelsLast(torch.autograd.Function):
     @staticmethod
     def forward(maps: Tensor) -> Tensor:
+        """Return the maps (batch, channels, height, width) with the channels innermost in memory."""
         return maps.contiguous(memory_format=torch.channels_last)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
-        pass
+        """Store nothing: the backward pass reads no maps (batch, channels, height, width)."""
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        """Return the gradient, (batch, channels, height, width), in the same layout."""
         return gradient.contiguous(memory_format=torch.channels_last)
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple[int], maps: Tensor) -> tuple[Tensor, int]:
+        """Return maps (batch, lanes, channels, height, width), laid out as (batch, lanes x channels, ...)."""
         folded = maps.movedim(in_dims[0], 1).flatten(1, 2)
         return channels_last(folded).unflatten(1, (info.batch_size, -1)), 1

@@ -82,6 +82,10 @@ class _Efficient(nn.Module, ABC):
         Args:
             num_inputs: channels of the image.
             scaled: maps a published number of channels to that of this network.
+
+        Returns:
+            A module from images (batch, num_inputs, height, width) to smaller maps (batch, channels, ...), a module
+            from (batch, channels) to (batch, num_features), and num_features.
         """
 
     def forward(self, inputs: Tensor) -> Tensor:
@@ -95,7 +99,7 @@ class MobileNetV3(_Efficient):
 
     @staticmethod
     def parts(num_inputs: int, scaled: partial[int]) -> tuple[nn.Sequential, nn.Module, int]:
-        """Return features, hidden layer and the number of features for the read-out."""
+        """Return features, hidden layer and number of features; see `_Efficient.parts`."""
         configs, before = [], _MOBILENET_V3_STEM
         for kernel, expanded, after, squeezes, activation, stride in _MOBILENET_V3:
             block = (before, kernel, expanded, after, squeezes, activation, stride)
@@ -116,7 +120,7 @@ class ShuffleNetV2(_Efficient):
 
     @staticmethod
     def parts(num_inputs: int, scaled: partial[int]) -> tuple[nn.Sequential, nn.Module, int]:
-        """Return features, hidden layer and the number of features for the read-out."""
+        """Return features, hidden layer and number of features; see `_Efficient.parts`."""
         stem, *stages, last = _SHUFFLENET_V2
         even = [2 * scaled(channels // 2) for channels in stages]
         network = TorchvisionShuffleNetV2([4, 8, 4], [scaled(stem), *even, scaled(last)], num_classes=1)
@@ -132,7 +136,7 @@ class SqueezeNet(_Efficient):
 
     @staticmethod
     def parts(num_inputs: int, scaled: partial[int]) -> tuple[nn.Sequential, nn.Module, int]:
-        """Return features, hidden layer and the number of features for the read-out."""
+        """Return features, hidden layer and number of features; see `_Efficient.parts`."""
         before = scaled(_SQUEEZENET_STEM)
         layers = [nn.Conv2d(num_inputs, before, 3, stride=2, padding=1), nn.ReLU(inplace=True)]
         for group in _SQUEEZENET:
@@ -151,7 +155,7 @@ class EfficientNet(_Efficient):
 
     @staticmethod
     def parts(num_inputs: int, scaled: partial[int]) -> tuple[nn.Sequential, nn.Module, int]:
-        """Return features, hidden layer and the number of features for the read-out."""
+        """Return features, hidden layer and number of features; see `_Efficient.parts`."""
         configs, before = [], _EFFICIENTNET_STEM
         for expansion, kernel, stride, after, layers in _EFFICIENTNET:
             config = MBConvConfig(expansion, kernel, stride, before, after, layers)

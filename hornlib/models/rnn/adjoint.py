@@ -57,10 +57,19 @@ class _Recurrence(torch.autograd.Function):
 
     @staticmethod
     def forward(drives: Tensor, weight: Tensor, bias: Tensor, unit: _Unit) -> tuple[Tensor, ...]:
+        """Return the outputs, (lanes, timesteps, batch, nodes), and intermediate values for the backward pass.
+
+        Args:
+            drives: (lanes, timesteps, batch, gates nodes).
+            weight: W, (lanes, gates nodes, nodes).
+            bias: (lanes, nodes); (lanes, 0) for tanh and lstm.
+            unit: the two halves of the unit.
+        """
         return unit.forward(drives, weight, bias)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+        """Store W (lanes, gates nodes, nodes), outputs (lanes, timesteps, batch, nodes), intermediate values."""
         _, weight, bias, ctx.unit = inputs
         ctx.num_bias = bias.shape[1]
         ctx.mark_non_differentiable(*output[1:])
@@ -69,6 +78,7 @@ class _Recurrence(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor, *_: Any) -> tuple[Tensor | None, ...]:
+        """Return the gradients of drives, W and bias, in their shapes, from (lanes, timesteps, batch, nodes)."""
         weight, outputs, *intermediate = ctx.saved_tensors
         recurrent, drives = ctx.unit.backward(gradient, weight, outputs, *intermediate)
         late, early = recurrent[:, 1:].flatten(1, 2), outputs[:, :-1].flatten(1, 2)
@@ -77,6 +87,7 @@ class _Recurrence(torch.autograd.Function):
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple[int | None, ...], *inputs: Any) -> tuple[Any, Any]:
+        """Merge the axis of vmap into the lanes, (vmap lanes x lanes, ...), and split them in the outputs."""
         *tensors, unit = inputs
         lanes = [
             _into_lanes(tensor, dim, info.batch_size) for tensor, dim in zip(tensors, in_dims, strict=False)

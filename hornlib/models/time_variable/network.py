@@ -68,7 +68,7 @@ def as_it_is(layer: int, change: Tensor) -> Tensor:
 
     Args:
         layer: not used.
-        change: of the layer.
+        change: of the layer, (batch, nodes) or (batch, channels, height, width).
     """
     return change
 
@@ -107,7 +107,11 @@ class TimeVariableNetwork(nn.Module):
         return self.read_out(last)
 
     def read_out(self, state: Tensor) -> Tensor:
-        """Return the logits of the last state."""
+        """Return the logits (batch, num_outputs) of the last state.
+
+        Args:
+            state: (batch, features); or (batch, channels, height, width), which is averaged over pixels.
+        """
         return self.readout(state.mean((2, 3)) if self.is_convolutional else state)
 
     def advances(self, inputs: Tensor, nudge: Nudge = as_it_is) -> Iterator[Advance]:
@@ -198,7 +202,7 @@ class TimeResnet(TimeVariableNetwork):
         return NeutralLayer({**inner, f"{name}.outer.weight": zero}, f"{name}.outer.weight")
 
     def propagate(self, opening: Opening, steps: Tensor, nudge: Nudge) -> Iterator[Advance]:
-        """Yield explicit Euler steps; see `TimeVariableNetwork.propagate`."""
+        """Yield explicit Euler steps with tau (num_steps,); see `TimeVariableNetwork.propagate`."""
         state, block_steps = self._opening_and_blocks(opening.output, steps, nudge)
         yield Advance(state, state, opening.argument)
         for number, (layer, step) in enumerate(zip(self.layers[1:], block_steps, strict=True), start=1):
@@ -229,7 +233,10 @@ class TimeDensenet(TimeVariableNetwork):
         self.is_additive = parameters.connection == "additive"
 
     def propagate(self, opening: Opening, steps: Tensor, nudge: Nudge) -> Iterator[Advance]:
-        """Yield y_l if layers add, z_l if they append; see `TimeVariableNetwork.propagate`."""
+        """Yield y_l, (batch, nodes, ...), if layers add, and z_l, (batch, l nodes, ...), if they append.
+
+        For the arguments see `TimeVariableNetwork.propagate`.
+        """
         state, block_steps = self._opening_and_blocks(opening.output, steps, nudge)
         history = state
         yield Advance(state, state, opening.argument)
@@ -249,7 +256,7 @@ class FractionalDnn(TimeVariableNetwork):
         self.fractional_order = parameters.fractional_order
 
     def propagate(self, opening: Opening, steps: Tensor, nudge: Nudge) -> Iterator[Advance]:
-        """Yield the steps of the explicit L1 scheme; see `TimeVariableNetwork.propagate`."""
+        """Yield the steps of the explicit L1 scheme, tau (num_steps,); see `TimeVariableNetwork.propagate`."""
         weights = history_weights(steps, self.fractional_order).unbind()
         forces = force_weights(steps, self.fractional_order)
         state, factors = self._opening_and_blocks(opening.output, forces, nudge)
