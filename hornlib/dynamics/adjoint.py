@@ -135,6 +135,20 @@ class _Sums(torch.autograd.Function):
         stiffness: Tensor,
         options: _SumsOptions,
     ) -> tuple[Tensor | None, ...]:
+        """Return the result, and f, v and S for the backward pass, (lanes, timesteps, batch, nodes) each.
+
+        The result is S, and the S for the backward pass is then None. Without every step the result is S_T,
+        (lanes, batch, nodes), and S is None where W reads no displacement.
+
+        Args:
+            sequence: s, (lanes, timesteps, batch, features); or (lanes, 1, batch, features) for a constant input.
+            input_weight: U, (lanes, nodes, features).
+            bias: B, (lanes, nodes).
+            weight: W, (lanes, nodes, nodes); None without recurrence.
+            carry: G, (lanes, nodes).
+            stiffness: K, (lanes, nodes).
+            options: number of steps, which state W reads, and whether every step is returned.
+        """
         lanes, length, batch, _ = sequence.shape
         forces = sequence.new_empty(lanes, options.timesteps, batch, bias.shape[-1])
         velocities = torch.empty_like(forces)
@@ -175,6 +189,7 @@ class _Sums(torch.autograd.Function):
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Any, ...]) -> None:
+        """Store the inputs, and those of f, v and S, (lanes, timesteps, batch, nodes), that `backward` reads."""
         *tensors, ctx.options = inputs
         result, forces, velocities, sums = output
         ctx.mark_non_differentiable(*(part for part in (forces, velocities, sums) if part is not None))
@@ -189,6 +204,10 @@ class _Sums(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor | None, *_: None) -> tuple[Tensor | None, ...]:
+        """Return the gradients of the inputs, in their shapes, from that of the result.
+
+        The result is (lanes, timesteps, batch, nodes), or (lanes, batch, nodes) without every step.
+        """
         if gradient is None:
             return (None,) * 7
         sequence, input_weight, bias, weight, carry, stiffness, *results = ctx.saved_tensors
@@ -245,6 +264,7 @@ class _Sums(torch.autograd.Function):
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple[int | None, ...], *inputs: Any) -> tuple[Any, Any]:
+        """Merge the axis of vmap into the lanes, (vmap lanes x lanes, ...), and split them in the outputs."""
         *tensors, options = inputs
         merged = [
             None if tensor is None else _into_lanes(tensor, dim, info.batch_size)
@@ -275,13 +295,24 @@ class _Learned(NamedTuple):
 
     @classmethod
     def start(cls, velocities: Tensor, result: Tensor, options: _SumsOptions) -> "_Learned":
-        """Start at S_{T-1}."""
+        """Return sums of zeros, and S_{T-1} as the total, ([lanes,] batch, nodes) each.
+
+        Args:
+            velocities: v_1, ..., v_T, (lanes, timesteps, batch, nodes).
+            result: S_1, ..., S_T, of the same shape; or S_T, (lanes, batch, nodes).
+            options: say which of both `result` is.
+        """
         velocity = _steps(velocities)
         total = (_steps(result)[-1] if options.every_step else result.squeeze(0)) - velocity[-1]
         return cls(torch.zeros_like(total), torch.zeros_like(total), total, velocity)
 
     def add_(self, adjoint: Tensor, t: int) -> None:
-        """Add the products of the adjoint of v_{t+1} with v_t and -S_{t-1}, from which it was computed."""
+        """Add the products of the adjoint of v_{t+1} with v_t and -S_{t-1}, from which v_{t+1} was computed.
+
+        Args:
+            adjoint: p of v_{t+1}, ([lanes,] batch, nodes).
+            t: from T - 1 down to 1, one call for each.
+        """
         self.total.sub_(self.velocity[t - 1])
         self.of_carry.addcmul_(adjoint, self.velocity[t - 1])
         self.of_stiffness.addcmul_(adjoint, self.total, value=-1)

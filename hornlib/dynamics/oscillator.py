@@ -58,7 +58,7 @@ def coefficients(constants: Constants, h: float | Tensor, integrator: Integrator
     d = 1 + 2 h damping.
 
     Args:
-        constants: omega, damping and alpha, of any one shape, which the result has too.
+        constants: omega, damping and alpha, of any one shape, such as (nodes,). The result has that shape too.
         h: integration step, units of time; a number or a scalar tensor.
         integrator: the update rule.
     """

@@ -71,7 +71,7 @@ def largest_displacement(unit: Oscillators, timesteps: int) -> Tensor:
         timesteps: T, the number of steps.
 
     Returns:
-        Of the shape of the constants.
+        Of the shape of the constants, (nodes,) or (channels, 1, 1).
     """
     force = torch.ones_like(unit.coefficients.force)
     state = OscillatorState(torch.zeros_like(force), torch.zeros_like(force))

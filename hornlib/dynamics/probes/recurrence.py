@@ -146,14 +146,17 @@ class _Eigenvalues(torch.autograd.Function):
 
     @staticmethod
     def forward(matrix: Tensor) -> Tensor:
+        """Return the eigenvalues (..., units) of matrices (..., units, units)."""
         return torch.linalg.eigvals(matrix.cpu()).to(matrix.device)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
+        """Mark the eigenvalues, (..., units), as values without a gradient."""
         ctx.mark_non_differentiable(output)
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple[int], matrix: Tensor) -> tuple[Tensor, int]:
+        """Return the eigenvalues (lanes, ..., units) of the matrices of all lanes, from one call."""
         return _Eigenvalues.apply(matrix.movedim(in_dims[0], 0)), 0
 
 

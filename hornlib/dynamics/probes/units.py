@@ -62,7 +62,10 @@ class Unit(Protocol):
         ...
 
     def weights_of_parts(self) -> tuple[Tensor | float, ...]:
-        """Return the factor of each part of the state in its length; it makes parts with different units comparable."""
+        """Return the factor of each part of the state in its length, a number or broadcast to (*units,).
+
+        The factors make parts with different units comparable.
+        """
         ...
 
 
@@ -93,13 +96,16 @@ class Oscillators(NamedTuple):
         return 2
 
     def advance(self, drive: Tensor, state: States) -> Step:
-        """Return the results of one step; see `Unit`."""
+        """Return the results of one step; see `Unit.advance`. The drive is (batch, *units)."""
         argument = drive if self.weight is None else drive + self._recur(self.weight, state)
         activation = torch.tanh(argument)
         return Step(argument, activation, self._after(state, activation))
 
     def tangent(self, drive: Tensor, state: States, after: Step, offset: States) -> States:
-        """Return the offset after one step, which is linear outside of the tanh; see `Unit`."""
+        """Return the offset after one step, (batch, *units) for each part; see `Unit.tangent`.
+
+        The step is linear outside of the tanh.
+        """
         if self.weight is None:
             return self._after(offset, torch.zeros_like(after.activation))
         return self._after(offset, _slope(after) * self._recur(self.weight, offset))
@@ -114,7 +120,10 @@ class Oscillators(NamedTuple):
         )
 
     def weights_of_parts(self) -> tuple[Tensor | float, ...]:
-        """Return omega for x and 1 for y: the squared length is twice the energy, which a cycle hardly changes."""
+        """Return omega, broadcast to (*units,), for x and 1 for y.
+
+        The squared length is then twice the energy, which a cycle hardly changes.
+        """
         return self.constants.omega, 1.0
 
 
@@ -137,13 +146,16 @@ class FirstOrder(NamedTuple):
         return 1
 
     def advance(self, drive: Tensor, state: States) -> Step:
-        """Return the results of one step; see `Unit`."""
+        """Return the results of one step; see `Unit.advance`. The drive is (batch, *units)."""
         argument = drive if self.weight is None else drive + apply_weight(self.weight, state[0])
         activation = torch.tanh(argument)
         return Step(argument, activation, self._after(state, activation))
 
     def tangent(self, drive: Tensor, state: States, after: Step, offset: States) -> States:
-        """Return the offset after one step, which is linear outside of the tanh; see `Unit`."""
+        """Return the offset after one step, (batch, *units) for each part; see `Unit.tangent`.
+
+        The step is linear outside of the tanh.
+        """
         if self.weight is None:
             return self._after(offset, torch.zeros_like(after.activation))
         return self._after(offset, _slope(after) * apply_weight(self.weight, offset[0]))
@@ -151,7 +163,7 @@ class FirstOrder(NamedTuple):
     def _after(self, state: States, activation: Tensor) -> States:
         return ((1 - self.rate) * state[0] + self.rate * self.gain * activation,)
 
-    def weights_of_parts(self) -> tuple[Tensor | float, ...]:
+    def weights_of_parts(self) -> tuple[float, ...]:
         """Return 1 for every part: the plain length."""
         return (1.0,)
 
@@ -173,14 +185,20 @@ class Gru(NamedTuple):
         return 1
 
     def advance(self, drive: Tensor, state: States) -> Step:
-        """Return the results of one step, with the argument of the candidate c; see `Unit`."""
+        """Return the results of one step, with the argument of the candidate c; see `Unit.advance`.
+
+        The drive is (batch, 3 nodes): r, z, c.
+        """
         reset, keep, inner = self._gates(drive, state)
         argument = drive.chunk(3, -1)[2] + reset * inner
         candidate = torch.tanh(argument)
         return Step(argument, candidate, (candidate + keep * (state[0] - candidate),))
 
     def tangent(self, drive: Tensor, state: States, after: Step, offset: States) -> States:
-        """Return the offset after one step, by the product rule; see `Unit`."""
+        """Return the offset after one step, (batch, nodes) for each part; see `Unit.tangent`.
+
+        It follows from the product rule.
+        """
         reset, keep, inner = self._gates(drive, state)
         of_reset, of_keep, of_inner = F.linear(offset[0], self.weight).chunk(3, -1)
         of_argument = _sigmoid_slope(reset) * of_reset * inner + reset * of_inner
@@ -194,7 +212,7 @@ class Gru(NamedTuple):
         of_reset, of_keep, _ = drive.chunk(3, -1)
         return torch.sigmoid(of_reset + reset), torch.sigmoid(of_keep + keep), inner + self.bias
 
-    def weights_of_parts(self) -> tuple[Tensor | float, ...]:
+    def weights_of_parts(self) -> tuple[float, ...]:
         """Return 1 for every part: the plain length."""
         return (1.0,)
 
@@ -214,14 +232,20 @@ class Lstm(NamedTuple):
         return 2
 
     def advance(self, drive: Tensor, state: States) -> Step:
-        """Return the results of one step, with the argument of the candidate g; see `Unit`."""
+        """Return the results of one step, with the argument of the candidate g; see `Unit.advance`.
+
+        The drive is (batch, 4 nodes): i, f, g, o.
+        """
         enter, forget, argument, leave = self._gates(drive, state)
         candidate = torch.tanh(argument)
         memory = forget * state[1] + enter * candidate
         return Step(argument, candidate, (leave * torch.tanh(memory), memory))
 
     def tangent(self, drive: Tensor, state: States, after: Step, offset: States) -> States:
-        """Return the offset after one step, by the product rule; see `Unit`."""
+        """Return the offset after one step, (batch, nodes) for each part; see `Unit.tangent`.
+
+        It follows from the product rule.
+        """
         enter, forget, _, leave = self._gates(drive, state)
         of_enter, of_forget, of_argument, of_leave = F.linear(offset[0], self.weight).chunk(4, -1)
         of_memory = forget * offset[1] + _sigmoid_slope(forget) * of_forget * state[1]
@@ -235,7 +259,7 @@ class Lstm(NamedTuple):
         enter, forget, argument, leave = (drive + F.linear(state[0], self.weight)).chunk(4, -1)
         return torch.sigmoid(enter), torch.sigmoid(forget), argument, torch.sigmoid(leave)
 
-    def weights_of_parts(self) -> tuple[Tensor | float, ...]:
+    def weights_of_parts(self) -> tuple[float, ...]:
         """Return 1 for every part: the plain length."""
         return 1.0, 1.0
 
