@@ -35,7 +35,7 @@ def fashion_mnist(root: Path, download: bool) -> Raw:
 
 
 def read_idx(path: Path) -> Tensor:
-    """Return the array of an idx file: uint8, with as many axes as the file says.
+    """Return the array of an idx file: uint8, of the shape in its header, such as (examples, height, width).
 
     The file holds two zero bytes, the code of the type, the number of axes, the size of each axis as a big-endian
     32-bit integer, and the numbers with the last axis fastest.

@@ -75,7 +75,12 @@ def layer_of(parameter: str) -> str:
 
 
 def hold_statistics_(network: nn.Module, inputs: Tensor) -> None:
-    """Put the network into evaluation mode with batch norm's statistics those of these inputs."""
+    """Put the network into evaluation mode with batch norm's statistics those of these inputs.
+
+    Args:
+        network: changed in place: its mode, its running statistics, and their momentum, which stays 1.
+        inputs: (batch, ...), as for the forward pass.
+    """
     network.train()
     for norm in network.modules():
         if isinstance(norm, BATCH_NORM):

@@ -34,7 +34,7 @@ def predicted_regime(omega_h: np.ndarray, damping_h: np.ndarray, integrator: Int
     """Return the index in `REGIMES` of the predicted behaviour of the free oscillator.
 
     Args:
-        omega_h: omega times the integration step, any shape.
+        omega_h: omega times the integration step, of any shape, such as (damping_h, omega_h).
         damping_h: damping times the integration step, of the same shape.
         integrator: the update rule.
 

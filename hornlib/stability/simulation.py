@@ -46,7 +46,7 @@ def growth_rate(
     is measured over the second half of the steps.
 
     Args:
-        omega_h: omega times the integration step, any shape.
+        omega_h: omega times the integration step, of any shape, such as (damping_h, omega_h).
         damping_h: damping times the integration step, of the same shape.
         integrator: the update rule.
         num_steps: number of steps, an even multiple of 16.
@@ -83,8 +83,8 @@ def agreement(stable: np.ndarray, rate: np.ndarray, num_steps: int = NUM_STEPS) 
     """Compare predictions with measured growth.
 
     Args:
-        stable: bool, the prediction.
-        rate: from `growth_rate`, of the same shape.
+        stable: bool, the prediction, of any shape, such as (damping_h, omega_h).
+        rate: from `growth_rate`, per step, of the same shape.
         num_steps: as given to `growth_rate`.
     """
     decided = np.abs(rate) * (num_steps - num_steps // 2) >= DECISIVE

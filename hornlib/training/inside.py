@@ -53,6 +53,12 @@ class Inside(nn.Module):
     def forward(  # type: ignore[override]
         self, inputs: Tensor, nudges: Mapping[str, States]
     ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the logits (batch, num_outputs), and the measurements by "layer/measurement".
+
+        Args:
+            inputs: (batch, ...), as for the network.
+            nudges: layer -> zeros (timesteps, batch, *units) for each part of its state.
+        """
         logits, traces = trace(self.network, inputs, nudges)
         numbers: dict[str, Tensor] = {}
         with torch.no_grad():

@@ -233,7 +233,12 @@ class _Keeper:
         self.recorder: Recorder | None = None
 
     def begin(self, chunk: Chunk, recorder: Recorder) -> None:
-        """Save a chunk when it starts or is resumed. From now on its probes are saved with it."""
+        """Save a chunk when it starts or is resumed. From now on its probes are saved with it.
+
+        Args:
+            chunk: the lanes that are trained next.
+            recorder: holds what the probes of this chunk have measured.
+        """
         self.recorder = recorder
         self.save(chunk)
 

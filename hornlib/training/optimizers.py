@@ -43,7 +43,7 @@ class AdamW:
         self.state = {"first_moment": _zeros(tensors), "second_moment": _zeros(tensors)}
 
     def update_(self, tensors: list[Tensor], gradients: list[Tensor], rates: Tensor, step: int) -> None:
-        """Update the tensors in place; see `Optimizer.update_`."""
+        """Update the tensors, (lanes, ...) each, in place; see `Optimizer.update_`."""
         beta1, beta2 = self.training.beta1, self.training.beta2
         first, second = self.state["first_moment"], self.state["second_moment"]
         torch._foreach_lerp_(first, gradients, 1 - beta1)
@@ -80,7 +80,7 @@ class Sgd:
         self.state = {"momentum": _zeros(tensors)}
 
     def update_(self, tensors: list[Tensor], gradients: list[Tensor], rates: Tensor, step: int) -> None:
-        """Update the tensors in place; see `Optimizer.update_`."""
+        """Update the tensors, (lanes, ...) each, in place; see `Optimizer.update_`."""
         momentum, buffers = self.training.momentum, self.state["momentum"]
         if self.training.weight_decay:
             gradients = list(torch._foreach_add(gradients, tensors, alpha=self.training.weight_decay))
