@@ -122,7 +122,7 @@ class SlurmCluster:
         self.release = slurm.release
 
     def submit(self, batch: Batch, name: str, comment: str) -> str:
-        """Submit a batch as one array.
+        """Submit a batch as one array; see `Cluster.submit`.
 
         Raises:
             Unavailable: the controller is away or the queue full.
@@ -200,7 +200,7 @@ class LocalCluster:
         return 1
 
     def submit(self, batch: Batch, name: str, comment: str) -> str:
-        """Start submitit's local controller with this package's program."""
+        """Start submitit's local controller with this package's program; see `Cluster.submit`."""
         from submitit.local.local import LocalExecutor
 
         executor = LocalExecutor(batch.folder)
@@ -268,7 +268,7 @@ class DebugCluster:
         return 1
 
     def submit(self, batch: Batch, name: str, comment: str) -> str:
-        """Run the batch now, through submitit's debug executor."""
+        """Run the batch now, through submitit's debug executor; see `Cluster.submit`."""
         from submitit.local.debug import DebugExecutor
 
         self.count += 1
