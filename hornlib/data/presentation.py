@@ -38,7 +38,7 @@ def present(images: Tensor, presentation: Presentation) -> Tensor:
 
 
 def resize(images: Tensor, image_size: int | None) -> Tensor:
-    """Return images of another size, by anti-aliased bilinear interpolation.
+    """Return images (examples, channels, image_size, image_size), by anti-aliased bilinear interpolation.
 
     Args:
         images: (examples, channels, height, width).

@@ -56,6 +56,9 @@ def split_training(
         strata: class of each training example, int64 (examples,); all zero for a regression.
         num_validation: number of examples of the validation part.
         train_subset: number of training examples; None for all that remain.
+
+    Returns:
+        (train_subset,) or (examples - num_validation,), and (num_validation,), int64.
     """
     order = stratified_order(strata, generator("validation split", name))
     validation, train = order[:num_validation].sort().values, order[num_validation:].sort().values

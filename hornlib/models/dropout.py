@@ -89,8 +89,8 @@ def set_dropout_keys_(buffers: dict[str, Tensor], keys: Tensor) -> None:
     `torch.tensor([derive_seed("dropout", seed, step) for seed in seeds])`.
 
     Args:
-        buffers: buffers by name, stacked over lanes as by `torch.func.stack_module_state`.
-        keys: int64, (lanes,); a scalar for buffers that are not stacked.
+        buffers: buffers by name, (lanes, ...) as of `torch.func.stack_module_state`, or of one network.
+        keys: int64, (lanes,); a scalar for the buffers of one network.
     """
     for name, buffer in buffers.items():
         if _is_key(name):

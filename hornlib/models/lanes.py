@@ -39,7 +39,12 @@ class NetworkTensors(NamedTuple):
 
 
 class _Call(nn.Module):
-    """Any function of a network as a forward pass, since `torch.func.functional_call` calls only `forward`."""
+    """Any function of a network as a forward pass, since `torch.func.functional_call` calls only `forward`.
+
+    Args:
+        network: the first argument of the function.
+        function: takes the network and tensors.
+    """
 
     def __init__(self, network: nn.Module, function: Callable[..., Any]) -> None:
         super().__init__()

@@ -62,7 +62,7 @@ class RecurrentStage(nn.Module, ABC):
         return channels_last(self.read(states, scale, self.timesteps))
 
     def recur(self, doubled: Tensor, kernel: Tensor | None, state: Tensor) -> Tensor:
-        """Return 2 u + kernel * state, the argument of `half_tanh`.
+        """Return 2 u + kernel * state, (batch, C, H, W), the argument of `half_tanh`.
 
         Args:
             doubled: 2 u, (batch, C, H, W).

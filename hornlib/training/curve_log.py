@@ -83,7 +83,7 @@ class CsvLog(CurveLog):
 
 
 class TensorBoardLog(CurveLog):
-    """One folder of TensorBoard's event files for each run, `tensorboard/<cell>.seed-<seed>`."""
+    """One folder of TensorBoard's event files for each run, `tensorboard/<cell>.seed-<seed>`; see `CurveLog`."""
 
     def __init__(self, folder: Path, report: Callable[[str], None]) -> None:
         super().__init__(folder, report)

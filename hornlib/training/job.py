@@ -222,7 +222,15 @@ def _train_chunks(
 
 
 class _Keeper:
-    """Saves the checkpoint after a set wall time, and when a signal asks to stop."""
+    """Saves the checkpoint after a set wall time, and when a signal asks to stop.
+
+    Args:
+        path: of the checkpoint.
+        assignment: cell and seeds of the job.
+        saved: finished chunks, saved with the chunk in training.
+        every: seconds between two checkpoints.
+        stop: notes the signal.
+    """
 
     def __init__(
         self, path: Path, assignment: Assignment, saved: _Saved, every: float, stop: StopRequest

@@ -36,6 +36,10 @@ class AdamW:
     w <- w (1 - rate decay) - rate (m / (1 - b1^t)) / (sqrt(v / (1 - b2^t)) + 1e-8).
 
     t is the number of updates. Where the state has `age`, each scalar parameter has its own t.
+
+    Args:
+        tensors: parameters, (lanes, ...) each; the moments start as zeros of their shapes.
+        training: b1, b2 and decay.
     """
 
     def __init__(self, tensors: list[Tensor], training: TrainingParameters) -> None:
@@ -73,6 +77,10 @@ class Sgd:
 
     g <- g + decay w;  b <- momentum b + g (b = g at the first step);
     w <- w - rate (g + momentum b) with Nesterov's look-ahead, else w - rate b.
+
+    Args:
+        tensors: parameters, (lanes, ...) each; b starts as zeros of their shapes.
+        training: momentum, decay, and whether the look-ahead is used.
     """
 
     def __init__(self, tensors: list[Tensor], training: TrainingParameters) -> None:

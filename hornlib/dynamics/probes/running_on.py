@@ -120,7 +120,7 @@ def power_spectrum(series: Tensor) -> Tensor:
 
 
 def dominant_frequency(power: Tensor, length: int) -> Tensor:
-    """Return the frequency above 0 with the most power, cycles per step; NaN where nothing moves.
+    """Return the frequency above 0 with the most power, (), cycles per step; NaN where nothing moves.
 
     Args:
         power: power at 0, 1, ... cycles per `length` steps, (frequencies,), as of `power_spectrum`.

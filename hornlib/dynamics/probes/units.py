@@ -52,7 +52,7 @@ class Unit(Protocol):
         ...
 
     def tangent(self, drive: Tensor, state: States, after: Step, offset: States) -> States:
-        """Return the infinitesimal offset of the state after one step.
+        """Return the infinitesimal offset of the state after one step, (batch, *units) for each part.
 
         Args:
             drive, state: as for `advance`.
