@@ -112,7 +112,7 @@ _PYTHON = shlex.join([sys.executable, "-I", "-S", "-u"])
 
 
 class SlurmCluster:
-    """SLURM, through submitit's sbatch script with this package's program in it."""
+    """SLURM, through submitit's sbatch script with this package's program in it; see `make_cluster`."""
 
     def __init__(self, runner: Path, setup: list[str], parallelism: int, slurm: Slurm) -> None:
         self.runner, self.setup, self.parallelism, self.slurm = runner, setup, parallelism, slurm
@@ -189,7 +189,7 @@ def _array_executor(runner: Path) -> Any:
 
 
 class LocalCluster:
-    """Processes of this machine, which outlive the head."""
+    """Processes of this machine, which outlive the head; see `make_cluster`."""
 
     def __init__(self, runner: Path, setup: list[str]) -> None:
         self.runner, self.setup = runner, setup
