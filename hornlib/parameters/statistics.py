@@ -1,4 +1,4 @@
-"""What the statistics of a sweep compare, and by which rules: the `statistics:` section of config.yaml."""
+"""The `statistics:` section of config.yaml: what the statistics of a sweep compare, and by which rules."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -32,13 +32,15 @@ __all__ = [
 Axis = Literal["step", "samples", "training_flops", "seconds", "training_loss"]
 
 OSCILLATORS = ("horn_cnn", "horn", "cnn_horn")
-"""Models with oscillators. Claims without a subject are about the first arm of the first of these models."""
+"""Models with oscillators, in order of preference. A claim without a subject is about the first arm that has the first
+of these models in the sweep."""
 
 AXES: tuple[Axis, ...] = get_args(Axis)
-"""What a ratio is a ratio of. On `training_loss` it counts samples until the training loss is low enough."""
+"""Axes of cost. A cost on `training_loss` is the number of samples until the training loss reaches a level. A cost on
+another axis is the amount of that axis until the validation metric reaches a level."""
 
 OLD_KEYS = ("faster_than", "oscillation_controls")
-"""Keys of earlier versions; `claims` says what they said."""
+"""Keys of earlier versions, which `claims` has replaced."""
 
 CLAIM_NAME = r"[a-z][a-z0-9_]{0,63}"
 
@@ -48,7 +50,7 @@ def _as_tuple(value: object) -> object:
 
 
 def _as_axes(value: object) -> object:
-    """Read one axis or several; name the axis that does not exist."""
+    """Return one axis or several as a tuple; the error names an axis that does not exist."""
     axes = (value,) if isinstance(value, str) else _as_tuple(value)
     for axis in axes if isinstance(axes, tuple) else ():
         if axis not in AXES:
@@ -98,25 +100,25 @@ Looks = Annotated[
 
 
 class Claim(Parameters):
-    """One question about an arm: whether it needs less of every axis than every rival.
+    """A claim that one arm, the subject, has a lower cost than every rival on every axis.
 
     With `what`, the claim says that this property of the subject is the cause. It then holds only if the subject also
-    beats every control, which is an arm without the property. Without controls that question is not asked.
+    beats every control. A control is an arm without the property. Without controls such a claim is not judged.
     """
 
     subject: str | None = Field(default=None, min_length=1)
-    """Label of the arm that the claim is about; null: the subject of `statistics`."""
+    """Label of the arm that the claim is about. null: the subject of `statistics`."""
     question: str | None = Field(default=None, min_length=1)
-    """The question in quotation marks (in braces, Snakemake's YAML reader stops at a bare question mark); null: it is
-    made from the axes and from `what`."""
+    """Question that the claim answers. Write it in quotation marks, because Snakemake's YAML reader stops at a bare
+    question mark within braces. null: the question is made from the axes and from `what`."""
     axes: Axes = ("samples",)
-    """Costs that must be lower than the rivals': step, samples, training_flops, seconds, training_loss."""
+    """Axes on which the cost must be lower: step, samples, training_flops, seconds, training_loss."""
     rivals: Labels
     """Labels of the arms that the subject must beat."""
     what: str | None = Field(default=None, min_length=1)
-    """The property of the subject that is the cause, e.g. `its oscillation`; null: the claim names no cause."""
+    """Property of the subject that the claim calls the cause, e.g. `its oscillation`. null: it names no cause."""
     controls: Labels = ()
-    """Labels of arms that lack the property; they must be beaten, too."""
+    """Labels of the arms that lack the property. The subject must also beat them."""
 
     @field_validator("axes")
     @classmethod
@@ -162,7 +164,7 @@ def default_subject(models: Mapping[str, str]) -> str:
 
 
 def default_claims(baseline: str) -> dict[str, dict[str, Any]]:
-    """Return the claims of a section that names none: faster and cheaper than the baseline."""
+    """Return the default claims: the subject is faster and cheaper than the arm `baseline`."""
     return {
         "faster": {"rivals": [baseline]},
         "cheaper": {"axes": ["training_flops", "seconds"], "rivals": [baseline]},
@@ -211,41 +213,43 @@ def _claims_schema() -> dict[str, Any]:
 
 
 class StatisticsSettings(Parameters):
-    """Whom the claims are about, against whom, and how certain they must be."""
+    """Claims of a sweep, the levels that runs must reach, and the statistical error of the verdicts."""
 
     subject: str | None = Field(default=None, min_length=1)
-    """Label of the arm that claims are about if they name no other; null: the first arm with oscillators."""
+    """Label of the arm that claims without their own subject are about. null: the first arm with oscillators."""
     baseline: str = Field(default="cnn", min_length=1)
-    """Label of the arm whose median final validation metric A sets the targets' levels."""
+    """Label of the baseline. Its median final validation metric A sets the levels of all targets."""
     target: float = Field(default=0.9, gt=0, lt=1)
-    """The headline target f, a share of the baseline's gain over chance: the level is chance + f (A - chance)."""
+    """Headline target f, a share of the baseline's gain over chance. A run reaches it when its validation metric
+    reaches the level chance + f (A - chance)."""
     targets: Shares = (0.8, 0.9, 0.95, 0.99)
-    """Targets that are reported beside the headline."""
+    """Further targets, which are reported beside the headline target."""
     confirm: int = Field(default=2, ge=1)
-    """Consecutive evaluations that must reach a level."""
+    """Number of consecutive evaluations that must be at the level or better before the target counts as reached."""
     margin: float = Field(default=0.01, gt=0)
-    """Loss of the final metric that still counts as none (non-inferiority), in the metric's own unit."""
+    """Non-inferiority margin: the largest loss of the final metric that counts as no loss, in its unit."""
     claims: Annotated[dict[str, Claim], WithJsonSchema(_claims_schema())] = Field(
         default={}, validate_default=False
     )
-    """Name -> what is asked, e.g. {faster: {rivals: [cnn]}}; left out: `faster` (samples) and `cheaper`
-    (training_flops, seconds) than the baseline."""
+    """Claims by name, e.g. {faster: {rivals: [cnn]}}. The default has two claims against the baseline: `faster` (on
+    samples) and `cheaper` (on training_flops and seconds)."""
     bootstrap: int = Field(default=10_000, ge=1000)
-    """Draws of a bootstrap."""
+    """Number of resamples in every bootstrap."""
     alpha: float = Field(default=0.05, gt=0, lt=0.5)
-    """Two-sided error: intervals cover 1 - alpha, tests reject at alpha after Holm's correction."""
+    """Two-sided error level. Intervals have the coverage 1 - alpha. Tests reject at alpha after Holm's correction."""
     seed: int = Field(default=0, ge=0)
-    """Seed of the bootstrap's draws."""
+    """Seed of the bootstrap resamples."""
     min_seeds: int = Field(default=7, ge=2)
-    """Pairs of runs below which nothing is concluded."""
+    """Smallest number of paired runs from which a conclusion is drawn."""
     sequential: Looks = ()
-    """Looks: numbers of first seeds after which claims are judged, e.g. [7, 10, 15, 20]; a claim that a look decides
-    is not judged again. All looks together err as often as one test at `alpha`. Empty: one look at all seeds."""
+    """Looks of a sequential sweep, e.g. [7, 10, 15, 20]. A look at n seeds judges the open claims on the first n seeds.
+    A claim that a look decides is not judged again. All looks together err no more often than one test at `alpha`.
+    Empty: the claims are judged once, on all seeds."""
 
     @model_validator(mode="before")
     @classmethod
     def _with_claims(cls, content: Any) -> Any:
-        """Migrate the keys of earlier versions, and fill in the claims that nobody names."""
+        """Migrate the keys of earlier versions, and add the default claims if the section has none."""
         if not isinstance(content, Mapping):
             return content
         content = migrated(content)
@@ -291,7 +295,7 @@ class StatisticsSettings(Parameters):
         return self
 
     def all_targets(self) -> tuple[float, ...]:
-        """Return every target in ascending order, the headline among them."""
+        """Return all targets in ascending order, with the headline target."""
         return tuple(sorted({*self.targets, self.target}))
 
     def asked(self) -> dict[str, Claim]:
@@ -299,7 +303,7 @@ class StatisticsSettings(Parameters):
         return {name: claim for name, claim in self.claims.items() if claim.is_asked}
 
     def subject_of(self, claim: Claim) -> str | None:
-        """Return the label of the arm that a claim is about; None: the first arm with oscillators."""
+        """Return the label of the arm that a claim is about, or None for the first arm with oscillators."""
         return claim.subject or self.subject
 
     def labels(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
@@ -315,5 +319,5 @@ class StatisticsSettings(Parameters):
                     yield ("claims", name, key, index), label
 
     def rivals(self) -> tuple[str, ...]:
-        """Return every arm that some claim must beat, each once."""
+        """Return the labels of all rivals and controls of the claims that can be judged, each once."""
         return tuple(dict.fromkeys(label for claim in self.asked().values() for label in claim.must_beat()))

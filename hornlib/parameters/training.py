@@ -1,4 +1,4 @@
-"""Parameters of training, and the steps that follow from them; free of torch."""
+"""Parameters of training, and the numbers of steps that follow from them. This module does not import torch."""
 
 import math
 from typing import Any, Literal
@@ -11,57 +11,64 @@ __all__ = ["TrainingParameters"]
 
 
 LEAST_MOMENTUM = 0.1
-"""Smallest share of the newest batch in batch norm's running statistics; torch's default."""
+"""Smallest weight of the newest batch in the running statistics of batch norm. It is the default of torch."""
 
 
 class TrainingParameters(Parameters):
-    """How a network is trained; one step is one batch."""
+    """Training of a network. One step is one update on one batch."""
 
     epochs: int = Field(default=20, ge=1)
-    """Passes over the training set."""
+    """Number of passes over the training set."""
     steps: int | None = Field(default=None, ge=1)
-    """Number of steps; where given, training stops there, whatever `epochs` says."""
+    """Number of training steps. If it is given, `epochs` has no effect."""
     batch_size: int = Field(default=128, ge=1)
-    """Examples a step; larger than the training set means full batch."""
+    """Number of examples in a batch. If it exceeds the training set, every batch is the whole training set."""
     optimizer: Literal["adamw", "sgd"] = "adamw"
-    """adamw (decoupled weight decay) or sgd with momentum."""
+    """Optimiser: AdamW, or stochastic gradient descent with momentum."""
     learning_rate: float = Field(default=1e-3, gt=0)
-    """Largest learning rate of the schedule."""
+    """Peak learning rate of the schedule."""
     weight_decay: float = Field(default=0.0, ge=0)
-    """Decoupled for adamw (times the learning rate), added to the gradient for sgd."""
+    """Coefficient of weight decay. adamw decouples it from the gradient and multiplies it by the learning rate. sgd
+    adds it, times the weights, to the gradient."""
     beta1: float = Field(default=0.9, ge=0, lt=1)
-    """adamw: decay of the first moment."""
+    """Decay rate of the first moment. Only adamw uses it."""
     beta2: float = Field(default=0.999, ge=0, lt=1)
-    """adamw: decay of the second moment."""
+    """Decay rate of the second moment. Only adamw uses it."""
     momentum: float = Field(default=0.9, ge=0, lt=1)
-    """sgd: momentum."""
+    """Momentum coefficient. Only sgd uses it."""
     acceleration: Literal["none", "nesterov"] = "nesterov"
-    """sgd: Nesterov's look-ahead or plain momentum."""
+    """Kind of momentum: Nesterov's, or plain momentum with none. Only sgd uses it."""
     schedule: Literal["constant", "cosine", "step"] = "cosine"
-    """Learning rate over training: constant, half a cosine to 0, or times 0.1 at 50 % and at 75 %."""
+    """Schedule of the learning rate after the warm-up. constant keeps the peak. cosine falls to 0 along half a cosine.
+    step multiplies the rate by 0.1 at 50 % of the steps that follow the warm-up, and again at 75 %."""
     warmup_steps: int = Field(default=0, ge=0)
-    """Steps over which the learning rate rises linearly from 0 before the schedule."""
+    """Number of first steps over which the learning rate rises linearly. The schedule starts after them."""
     gradient_clip: float = Field(default=0.0, ge=0)
-    """Largest global gradient norm of a lane; 0 clips nothing."""
+    """Upper limit of the gradient norm over all weights of a run. A larger gradient is scaled down. 0 disables it."""
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
-    """Share of the target spread evenly over the classes; in the training loss only."""
+    """Share of the target that is spread evenly over all classes. It applies to the training loss only."""
     precision: Literal["fp32", "tf32", "bf16"] = "fp32"
-    """Arithmetic of forward and backward: fp32; tf32 products (CUDA); bf16 autocast. Weights stay fp32."""
+    """Arithmetic of the forward and backward passes. fp32 is single precision. tf32 uses TensorFloat-32 in matrix
+    products and convolutions, and needs CUDA. bf16 is autocast to bfloat16. Weights are fp32 in all cases."""
     batch_norm_statistics: Literal["precise", "recent", "exponential"] = "precise"
-    """Mean and variance that batch norm uses in evaluations; training is the same under all three. precise: those of
-    `precise_examples` training examples under the present weights, computed anew at every evaluation (Wu and Johnson,
-    Rethinking "Batch" in BatchNorm, arXiv 2105.07576, section 3), so that an evaluation depends on the weights alone.
-    The other two are averages over past batches, which older weights have processed: early accuracy then shows the
-    lag of the average and not what the weights compute. recent: momentum max(0.1, 9 / (step + 8)); from step 82 on
-    the batches are 9 steps old on average. exponential: torch's momentum of 0.1 from mean 0 and variance 1."""
+    """Mean and variance that batch norm uses in evaluations. Training does not depend on this choice. precise computes
+    them at every evaluation from `precise_examples` training examples under the current weights (Wu and Johnson,
+    Rethinking "Batch" in BatchNorm, arXiv 2105.07576, section 3). An evaluation then depends on the weights alone. The
+    other two are running averages over past batches, which older weights have processed. They lag behind the weights,
+    so that early accuracy shows this lag. recent has the momentum max(0.1, 9 / (step + 8)). From step 82 on, the
+    batches are 9 steps old on average. exponential has torch's momentum of 0.1 and starts at mean 0 and variance 1."""
     precise_examples: int = Field(default=512, ge=2)
-    """Training examples of the precise statistics, evenly spaced, the same for all seeds; all if there are fewer."""
+    """Number of training examples for the precise statistics. They are evenly spaced in the training split and the same
+    for all seeds. A smaller training split is used whole."""
     evaluate_at_epochs: Widths | None = None
-    """Further evaluations at the end of these epochs, written 1-2-5; besides steps round(10^(k/12)) and the last."""
+    """Epochs after which the network is evaluated in addition, written 1-2-5. It is always evaluated after the steps
+    round(10^(k/12)) and after the last step."""
     evaluation_examples: int | None = Field(default=None, ge=1)
-    """Most validation, and most test, examples of an evaluation in between; the last evaluation takes all."""
+    """Largest number of validation examples, and of test examples, in an evaluation before the last. The last
+    evaluation uses all examples. null: every evaluation does."""
     divergence_factor: float = Field(default=1e3, gt=1)
-    """A lane whose training loss is not finite, or above this multiple of its first loss (and of 1), has diverged."""
+    """A run has diverged if its training loss is not finite. It has also diverged if that loss exceeds this factor
+    times the first loss, or this factor if the first loss is below 1."""
 
     @model_validator(mode="before")
     @classmethod
@@ -91,16 +98,19 @@ class TrainingParameters(Parameters):
 
     @property
     def update_rule(self) -> str:
-        """What the optimiser runs, a key of `hornlib.models.flops.UPDATE_FLOPS`: adamw, sgd_nesterov or sgd."""
+        """The update rule, a key of `hornlib.models.flops.UPDATE_FLOPS`: adamw, sgd_nesterov or sgd."""
         if self.optimizer == "sgd" and self.acceleration == "nesterov":
             return "sgd_nesterov"
         return self.optimizer
 
     def running_momentum(self, step: int) -> float:
-        """Return the share of the newest batch in batch norm's running statistics; `step` is 1 for the first.
+        """Return the weight of the newest batch in the running statistics of batch norm.
 
-        Polynomial decay, momentum = (eta + 1) / (step + eta) with eta = 8, until torch's 0.1 is reached at step 82.
-        Under `precise` the running statistics are kept in the same way, and no evaluation uses them.
+        With `recent` it decays polynomially, momentum = (eta + 1) / (step + eta) with eta = 8. It stays at torch's 0.1
+        from step 82 on. With `precise` the running statistics are updated in the same way, but no evaluation uses them.
+
+        Args:
+            step: number of the training step, 1 for the first.
 
         Reference:
             Shamir and Zhang, Stochastic gradient descent for non-smooth optimization, ICML 2013, section 3.
@@ -110,15 +120,21 @@ class TrainingParameters(Parameters):
         return max(LEAST_MOMENTUM, 9 / (step + 8))
 
     def steps_per_epoch(self, num_train: int) -> int:
-        """Steps of one pass over `num_train` examples; the last batch may be smaller."""
+        """Return the number of steps of one pass over `num_train` examples. The last batch may be smaller."""
         return math.ceil(num_train / self.batch_size)
 
     def total_steps(self, num_train: int) -> int:
-        """Steps of the whole training."""
+        """Return the number of steps of the whole training, with `num_train` training examples."""
         return self.steps or self.epochs * self.steps_per_epoch(num_train)
 
     def evaluation_steps(self, num_train: int) -> list[int]:
-        """Steps after which the network is evaluated: round(10^(k/12)), the asked-for epochs, the last."""
+        """Return the steps after which the network is evaluated, ascending.
+
+        These are the steps round(10^(k/12)), the ends of the epochs `evaluate_at_epochs`, and the last step.
+
+        Args:
+            num_train: number of training examples.
+        """
         last = self.total_steps(num_train)
         logarithmic = {round(10 ** (k / 12)) for k in range(math.floor(12 * math.log10(last)) + 1)}
         epochs = {epoch * self.steps_per_epoch(num_train) for epoch in self.evaluate_at_epochs or ()}

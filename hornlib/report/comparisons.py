@@ -123,7 +123,7 @@ def subjects(ds: xr.Dataset, subject: str, settings: StatisticsSettings) -> list
     """Return the arms that claims are about, each once; without claims, the sweep's subject.
 
     Args:
-        ds: statistics of a sweep. It has the dimension `claim` if the sweep has claims.
+        ds: statistics of a sweep, (contender, rival, ..). It has the dimension `claim` if the sweep has claims.
         subject: the arm that claims without a subject of their own are about.
         settings: the claims.
     """

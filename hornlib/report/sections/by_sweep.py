@@ -49,7 +49,8 @@ def by_headline(
         evidence: everything that the report shows.
         anchor: name of the section in links.
         title: its heading.
-        blocks_of: function that gives the blocks of one sweep, from its statistics at the headline's target.
+        blocks_of: function that gives the blocks of one sweep, from its statistics (contender, rival, axis, ..) at the
+            headline's target.
         summary: what the section shows, in one line.
     """
 
