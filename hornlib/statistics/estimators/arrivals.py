@@ -70,9 +70,9 @@ def wilson_limits(
     """Return the two q that solve (p - q)^2 = z^2 q (1 - q) / n, within [0, 1].
 
     Args:
-        share: p.
-        runs: n; NaN where there are none.
-        quantile: z of the standard normal.
+        share: p, (..).
+        runs: n, (..); NaN where there are none.
+        quantile: z of the standard normal, a number or (..).
 
     Reference:
         Wilson, J. Am. Stat. Assoc. 22 (1927).
