@@ -16,6 +16,7 @@ __all__ = [
     "corrected_against",
     "evidence",
     "judged_selection",
+    "over_places",
     "subjects_of",
     "verdicts",
 ]
@@ -155,8 +156,8 @@ def verdicts(
 ) -> tuple[xr.Dataset, dict[tuple[str, str], list[ClaimComparison]]]:
     """Return `verdict` (dataset, claim) and `overall_verdict` (claim), and the comparisons of each.
 
-    A verdict over several cells of the subject, or over several datasets, is the word that all of them share, else
-    `mixed`. A dataset without a cell of the subject is `not measured` and does not count.
+    A verdict over several cells of the subject, or over several datasets, is that of `over_places`. A dataset without a
+    cell of the subject is `not measured` and does not count.
 
     Args:
         compared: as `evidence` takes it.
@@ -174,7 +175,7 @@ def verdicts(
         return xr.Dataset(coords={"dataset": np.array(datasets, object)}), rests
     words = [[_over_cells(rests[dataset, name], settings.alpha) for name in names] for dataset in datasets]
     overall = [
-        _shared(words[row][column] for row, dataset in enumerate(datasets) if rests[dataset, name])
+        over_places(words[row][column] for row, dataset in enumerate(datasets) if rests[dataset, name])
         for column, name in enumerate(names)
     ]
     described = {"units": "1", "long_name": "verdict on the claim about its subject"}
@@ -203,9 +204,23 @@ def _pairs(claim: Claim) -> list[tuple[str, str]]:
 
 
 def _over_cells(items: Sequence[ClaimComparison], alpha: float) -> str:
-    return _shared(combine(cell_items, alpha) for cell_items in by_cell(items).values())
+    return over_places(combine(cell_items, alpha) for cell_items in by_cell(items).values())
 
 
-def _shared(words: Iterable[str]) -> str:
+def over_places(words: Iterable[str]) -> str:
+    """Return the verdict over several cells or datasets, on all of which the claim must hold.
+
+    A claim that is refuted in one place is refuted: `no`, or `mixed` where it holds in another place. A claim that is
+    refuted nowhere is a `yes` if it holds everywhere, else the first undecided word in the order of `CONCLUSIONS`.
+
+    Args:
+        words: the verdict in each place; none at all is `not measured`.
+    """
     distinct = set(words)
-    return distinct.pop() if len(distinct) == 1 else "mixed" if distinct else "not measured"
+    if "mixed" in distinct or {"yes", "no"} <= distinct:
+        return "mixed"
+    if "no" in distinct:
+        return "no"
+    if distinct == {"yes"}:
+        return "yes"
+    return next((verdict for verdict in CONCLUSIONS.values() if verdict in distinct), "not measured")

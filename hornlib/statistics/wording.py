@@ -7,7 +7,14 @@ import xarray as xr
 
 from hornlib.parameters.statistics import Claim, StatisticsSettings
 from hornlib.statistics.phrases import COSTS, p_words, phrase
-from hornlib.statistics.verdicts import CONCLUSIONS, ClaimComparison, by_cell, combine, corrected_against
+from hornlib.statistics.verdicts import (
+    CONCLUSIONS,
+    ClaimComparison,
+    by_cell,
+    combine,
+    corrected_against,
+    over_places,
+)
 
 __all__ = ["answer", "question_of", "sentences"]
 
@@ -116,8 +123,7 @@ def _sentence(
         for dataset, group in rests.items()
         for cell_items in by_cell(group).values()
     ]
-    verdicts = list(dict.fromkeys(word for _, word in words))
-    verdict = verdicts[0] if len(verdicts) == 1 else "mixed"
+    verdict = over_places(word for _, word in words)
     phrases = [
         phrase(at_target, item, dataset, settings, with_dataset=len(rests) > 1, with_level=place == 0)
         for place, (dataset, item) in enumerate(_decisive(items, verdict))
@@ -160,10 +166,10 @@ def _head(words: Sequence[tuple[str, str]], verdict: str, num_datasets: int) -> 
         return f"{dataset} ({_cells(number)})" if several else _cells(number)
 
     parts = [
-        f"{word} {'on' if several else 'in'} {_some([place(*cells) for cells in counts.items()])}"
-        for word, counts in places.items()
+        f"{word} {'on' if several else 'in'} {_some([place(*cells) for cells in places[word].items()])}"
+        for word in sorted(places, key=lambda word: word != verdict)
     ]
-    return f"{verdict} over {over} ({'; '.join(parts)})"
+    return f"{verdict} over {over} ({'; '.join(parts)})" if verdict == "mixed" else "; ".join(parts)
 
 
 def _all(number: int) -> str:

@@ -21,7 +21,9 @@ def resolved(source):
     for end in range(len(parts), 0, -1):
         try:
             target = importlib.import_module(".".join(parts[:end]))
-        except ModuleNotFoundError:
+        except ModuleNotFoundError as error:
+            if not source.startswith(f"{error.name}"):
+                raise  # the module is there, but what it imports is not: torch on the lowest versions
             continue
         for name in parts[end:]:
             target = getattr(target, name)

@@ -12,6 +12,7 @@ from hornlib.statistics.verdicts import (
     ClaimComparison,
     combine,
     corrected_against,
+    over_places,
     verdicts,
 )
 
@@ -146,12 +147,29 @@ def test_a_cause_is_judged_against_rivals_and_controls_and_without_controls_it_i
     assert not found.data_vars and not rests
 
 
-def test_datasets_without_the_subject_do_not_count_and_datasets_that_differ_are_mixed():
+@pytest.mark.parametrize(
+    ("words", "verdict"),
+    [
+        (("yes", "yes"), "yes"),
+        (("yes", "not shown"), "not shown"),
+        (("not shown", "yes", "not measured"), "not measured"),
+        (("no", "not measured"), "no"),
+        (("not shown", "no"), "no"),
+        (("yes", "no"), "mixed"),
+        (("yes", "mixed"), "mixed"),
+        ((), "not measured"),
+    ],
+)
+def test_over_several_places_a_claim_must_hold_in_all_and_is_refuted_by_one(words, verdict):
+    assert over_places(words) == verdict
+
+
+def test_datasets_without_the_subject_do_not_count():
     settings = StatisticsSettings(claims={"faster": {"rivals": ["cnn"]}})
     data = compared(
         {("horn", "cnn", "digits"): "yes", ("horn", "cnn", "mnist"): "not distinguished"}, ["digits", "mnist"]
     )
-    assert verdicts(data, "horn", settings)[0]["overall_verdict"].item() == "mixed"
+    assert verdicts(data, "horn", settings)[0]["overall_verdict"].item() == "not shown"
     only = data.isel(contender=[0, 1, 2, 3, 5])  # on mnist there is no horn
     found, _ = verdicts(only, "horn", settings)
     assert found["verdict"].values.tolist() == [["yes"], ["not measured"]]

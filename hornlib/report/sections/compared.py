@@ -91,7 +91,12 @@ def _arm_words(ds: xr.Dataset, arm: str, model_words: str) -> str:
     model = str(cells["model"].values[0])
     relatives = ds.isel(cell=np.flatnonzero(ds["model"].values == model))
     axes = axes_of(cells, model) if cells.sizes["cell"] > 1 else []
-    varying = [f"{_plain(axis)} {_values(cells[axis].values)}" for axis in axes]
+    varying = [
+        ", ".join(dict.fromkeys(selection_words(word) or "not tuned" for word in cells[axis].values.tolist()))
+        if axis == "selected_for"
+        else f"{_plain(axis)} {_values(cells[axis].values)}"
+        for axis in axes
+    ]
     distinguishing = [
         f"{_plain(name)} {_values(cells[name].values)}" for name in _distinguishing(cells, relatives)
     ]
@@ -210,11 +215,12 @@ def _metric(value: float, metric: str) -> str:
 
 
 def _name(ds: xr.Dataset, index: int) -> str:
-    """Return a contender's label without the dataset; the objective stands only where it is not speed."""
-    selected_for = str(ds["selected_for"].values[index])
-    words = "" if selected_for == "time_to_target" else selection_words(selected_for)
+    """Return a contender's label without the dataset, with its objective where contenders have several."""
     label = short_labels(ds)[str(ds["contender"].values[index])]
-    return f"{label}, {words}" if words else label
+    objectives = ds["selected_for"].values.astype(str)
+    if len(set(objectives)) == 1:
+        return label
+    return f"{label}, {selection_words(objectives[index]) or 'not tuned'}"
 
 
 def arm_table(sweep: SweepEvidence) -> list[Block]:
