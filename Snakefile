@@ -15,7 +15,7 @@ from hornlib.errors import HornlibError
 from hornlib.grid import read_grid
 from hornlib.grid.jobs import scan_runs
 from hornlib.lease import acquire
-from hornlib.provenance import commit
+from hornlib.provenance import commit, version
 
 min_version("9.0")
 
@@ -32,7 +32,8 @@ try:
 except HornlibError as error:
     raise WorkflowError(str(error)) from None
 RESULTS = GRID.settings.results
-os.environ["HORNLIB_COMMIT"] = commit()  # a job may run later, from a snapshot that has no history
+# A job may run later, from a snapshot that has no history.
+os.environ |= {"HORNLIB_COMMIT": commit(), "HORNLIB_VERSION": version()}
 RUNS = [str(GRID.run_path(job)) for job in JOBS]
 CONFIGFILES = " ".join(f"--configfile {shlex.quote(file)}" for file in FILES)
 
