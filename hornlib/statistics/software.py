@@ -5,6 +5,8 @@ from collections.abc import Iterator
 import numpy as np
 import xarray as xr
 
+from hornlib.statistics.contenders import groups_of
+
 __all__ = ["differences_of_software"]
 
 TRAINED_BY = {
@@ -27,19 +29,47 @@ def differences_of_software(ds: xr.Dataset) -> Iterator[str]:
         ds: from `contenders` (contender, seed, step). A variable of `TRAINED_BY` that it lacks is not compared.
     """
     is_trained = ds["status"].isin(["complete", "diverged"])
+    arms = _of_runs(ds, "arm")[is_trained.values]
+    differing = set()
     for name, kinds in TRAINED_BY.items():
-        if name not in ds:
-            continue
-        values = ds[name].broadcast_like(ds["status"]).transpose(*ds["status"].dims).values
-        arms = ds["arm"].broadcast_like(ds["status"]).transpose(*ds["status"].dims).values
+        if name not in ds or (name == "hornlib_commit" and "hornlib_version" in differing):
+            continue  # a version names its commit
+        words = np.array([_word(value) for value in _of_runs(ds, name).flat], object).reshape(
+            is_trained.shape
+        )
         arms_of_values: dict[str, list[str]] = {}
-        for value, arm in zip(values[is_trained.values], arms[is_trained.values], strict=True):
-            arms_of_values.setdefault(_word(value), []).append(str(arm))
+        for word, arm in zip(words[is_trained.values], arms, strict=True):
+            arms_of_values.setdefault(word, []).append(str(arm))
         if len(arms_of_values) > 1:
-            yield (
-                f"The runs were trained with different {kinds}: {_counted(arms_of_values)}. A difference between "
-                "arms may come from this difference."
+            differing.add(name)
+            consequence = (
+                "A difference between arms may come from this difference."
+                if _differs_within_pairs(ds, words, is_trained.values)
+                else "Runs that are compared seed by seed were trained alike, so that no difference between arms comes "
+                "from this difference."
             )
+            yield f"The runs were trained with different {kinds}: {_counted(arms_of_values)}. {consequence}"
+
+
+def _of_runs(ds: xr.Dataset, name: str) -> np.ndarray:
+    """Return the values of a variable, one for every run, (contender, seed)."""
+    return ds[name].broadcast_like(ds["status"]).transpose(*ds["status"].dims).values
+
+
+def _differs_within_pairs(ds: xr.Dataset, words: np.ndarray, is_trained: np.ndarray) -> bool:
+    """Return whether contenders that may be compared have different values at the same seed.
+
+    Args:
+        ds: from `contenders`.
+        words: values in words, (contender, seed).
+        is_trained: whether there is a run, (contender, seed).
+    """
+    conditions = (ds[name].values for name in ("dataset", "presentation", "selected_for"))
+    return any(
+        len(set(words[group, seed][is_trained[group, seed]])) > 1
+        for group in groups_of(zip(*conditions, strict=True))
+        for seed in range(words.shape[1])
+    )
 
 
 def _word(value: object) -> str:

@@ -42,3 +42,44 @@ def test_many_devices_are_counted(results):
     ds = contenders(results(times).assign(device=(("cell", "seed"), np.array(devices, object))))
     (sentence,) = differences_of_software(ds)
     assert "gpu 4 (1 run of arm_4), and 3 more." in sentence and "gpu 5" not in sentence
+
+
+MAY_DIFFER = "A difference between arms may come from this difference."
+
+
+def test_a_sweep_with_more_seeds_of_a_newer_version_compares_runs_of_the_same_version(results):
+    extended = [["1.0", "1.1"], ["1.0", "1.1"]]
+    (sentence,) = sentences(results, "hornlib_version", extended)
+    assert "1.0 (2 runs of horn_cnn, cnn), 1.1 (2 runs of horn_cnn, cnn)" in sentence
+    assert sentence.endswith("no difference between arms comes from this difference.")
+    (sentence,) = sentences(results, "hornlib_version", [["1.0", "1.1"], ["1.1", "1.0"]])
+    assert sentence.endswith(MAY_DIFFER)
+
+
+def test_only_runs_that_are_compared_count_as_a_difference_between_arms(results):
+    versions = [["1.0", "1.0"], ["1.1", "1.1"]]
+    (sentence,) = sentences(results, "hornlib_version", versions, dataset=["digits", "mnist"])
+    assert MAY_DIFFER not in sentence
+    (sentence,) = sentences(results, "hornlib_version", versions)
+    assert sentence.endswith(MAY_DIFFER)
+
+
+def test_a_missing_run_makes_no_difference_between_arms(results):
+    (sentence,) = sentences(results, "hornlib_version", [["1.0", "1.1"], ["1.0", ""]], missing=[(1, 1)])
+    assert MAY_DIFFER not in sentence
+
+
+def test_a_commit_is_named_only_where_the_versions_are_equal(results):
+    ds = results({"horn_cnn": [10, 12], "cnn": [20, 22]})
+    of_runs = ("cell", "seed")
+    commits = np.array([["abc", "abc"], ["def", "def"]], object)
+    developed = np.array([["0.2.1.dev1+gabc"] * 2, ["0.2.1.dev2+gdef"] * 2], object)
+    (sentence,) = differences_of_software(
+        contenders(ds.assign(hornlib_version=(of_runs, developed), hornlib_commit=(of_runs, commits)))
+    )
+    assert "0.2.1.dev1+gabc (2 runs of horn_cnn)" in sentence
+    released = np.full((2, 2), "0.2.0", object)
+    (sentence,) = differences_of_software(
+        contenders(ds.assign(hornlib_version=(of_runs, released), hornlib_commit=(of_runs, commits)))
+    )
+    assert "different commits of hornlib: abc (2 runs of horn_cnn)" in sentence
