@@ -35,8 +35,8 @@ def run(
     where: Annotated[
         list[str] | None,
         typer.Option(
-            help="key=value: only these cells, as `hornlib plan --where` has it; `seed=0` chooses seeds. May be "
-            "repeated."
+            help="key=value: only these cells, as `hornlib plan --where` has it. `seed=0` chooses the jobs that "
+            "contain the seed: their other seeds are trained, too. May be repeated."
         ),
     ] = None,
     assignments: Annotated[
@@ -66,8 +66,9 @@ def run(
     with tempfile.TemporaryDirectory() as folder:
         if assignments:
             values = [parse_assignment(text) for text in assignments]
+            changed = f"{' and '.join(map(str, files))} with {', '.join(assignments)}"
             files = [write_overridden(files, values, Path(folder) if dry_run else None)]
-            print(f"configuration: {files[0]}", file=sys.stderr)
+            print(f"configuration: {changed if dry_run else files[0]}", file=sys.stderr)
         grid = read_grid(files)
         targets = _targets(grid, sweeps or [], where or [])
         snakemake = _snakemake(files, cores, profile, dry_run)
@@ -163,15 +164,28 @@ def _print_unfinished(grid: "Grid") -> None:
         else "every run is trained, and the report is not made"
     )
     print(
-        f"\nnot finished: {state}. The same command goes on; `hornlib status --failed{options}` shows what failed "
-        "and the end of its log.",
+        f"\nnot finished: {state}. The same command goes on; `hornlib status --failed{options}` shows which training "
+        f"and tuning jobs failed and the end of their logs. The logs of all other rules are in "
+        f"{Path(grid.settings.results) / 'logs'}.",
         file=sys.stderr,
     )
 
 
 def _snakemake(files: Sequence[Path], cores: int | None, profile: Path | None, dry_run: bool) -> list[str]:
-    """Return the command without its targets."""
-    command = [sys.executable, "-m", "snakemake", "--snakefile", str(_snakefile())]
+    """Return the command without its targets.
+
+    Raises:
+        ConfigError: there is no Snakefile, or not its profile, without which edited rules would train runs anew.
+    """
+    snakefile = _snakefile()
+    defaults = snakefile.parent / "profiles" / "default"
+    if not (defaults / "config.yaml").exists():
+        raise ConfigError(
+            f"{defaults / 'config.yaml'}: there is no such file, and without its settings finished runs would be "
+            "trained again; copy the folder profiles/ of the repository to this place"
+        )
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(snakefile)]
+    command += ["--workflow-profile", str(defaults)]
     # a dry run is asked for its reasons; later they are long lists of files
     command += ["--dry-run"] if dry_run else ["--quiet", "reason"]
     if files != [DEFAULT_CONFIG]:
@@ -184,17 +198,20 @@ def _snakemake(files: Sequence[Path], cores: int | None, profile: Path | None, d
 
 
 def _snakefile() -> Path:
-    """Return the Snakefile of this folder, else that of the clone from which hornlib is installed.
+    """Return the Snakefile of this folder if it is hornlib's, else that of the clone from which hornlib is installed.
 
     Raises:
-        ConfigError: there is none.
+        ConfigError: there is neither.
     """
     clone = Path(__file__).resolve().parents[2]
     for folder in (Path(), clone):
-        if (folder / "Snakefile").exists():
-            return folder / "Snakefile"
+        file = folder / "Snakefile"
+        if file.is_file() and "from hornlib.grid import" in file.read_text(
+            encoding="utf-8", errors="replace"
+        ):
+            return file
     raise ConfigError(
-        f"there is no Snakefile here, nor in {clone}; call `hornlib run` in a clone of the repository"
+        f"there is no Snakefile of hornlib here, nor in {clone}; call `hornlib run` in a clone of the repository"
     )
 
 
@@ -210,37 +227,68 @@ def _call(command: Sequence[str], targets: Sequence[str], stdout: int | None = N
         _passed_on() as signals,
         subprocess.Popen(words, env=environment, stdout=stdout, process_group=0) as process,
     ):
-        signals.process = process
+        signals.attach(process.pid)
         status = process.wait()
-    return INTERRUPTED if status and signal.SIGINT in signals.numbers else status
+    if status and signal.SIGINT in signals.numbers:
+        return INTERRUPTED
+    return status if status >= 0 else 128 - status  # ended by a signal: the status that a shell has for it
+
+
+PASSED_ON = (
+    signal.SIGINT,
+    signal.SIGQUIT,
+    signal.SIGTERM,
+    signal.SIGHUP,
+    signal.SIGTSTP,
+    signal.SIGCONT,
+)
+"""What a terminal, a shell or a person sends to this process, and what the program and all that it started need."""
 
 
 @dataclass
 class _Signals:
-    """The signals that came while a program runs, and the program whose group they are passed on to."""
+    """The signals that came while a program runs, and the group of processes that they are passed on to."""
 
     numbers: list[int] = field(default_factory=list)
-    process: "subprocess.Popen | None" = None
+    waiting: list[int] = field(default_factory=list)
+    group: int | None = None
 
-    def pass_on(self, number: int, frame: FrameType | None) -> None:
-        """Send a signal to the program and to all processes that it started.
+    def attach(self, group: int) -> None:
+        """Pass on to a group of processes what came before it existed, and all that comes later."""
+        self.group = group
+        while self.waiting:
+            _send(self.waiting.pop(0), group)
+
+    def receive(self, number: int, frame: FrameType | None) -> None:
+        """Pass a signal on; Ctrl-Z then stops this process, too, so that the shell sees that it stopped.
 
         Args:
             number: number of the signal.
             frame: the interrupted stack frame, which Python passes to every handler; it is not used.
         """
         self.numbers.append(number)
-        if self.process is not None:
-            with suppress(ProcessLookupError):
-                os.killpg(self.process.pid, number)
+        if self.group is None:
+            self.waiting.append(number)
+        else:
+            _send(number, self.group)
+
+
+def _send(number: int, group: int) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(group, number)
+    if number == signal.SIGTSTP:
+        os.kill(os.getpid(), signal.SIGSTOP)
 
 
 @contextmanager
 def _passed_on() -> Iterator[_Signals]:
-    """Pass signals on instead of ending; a program that starts meanwhile has the usual handlers."""
+    """Pass signals on instead of ending; a program that starts meanwhile has the usual handlers.
+
+    What the caller ignores stays ignored, here and in the program, as `nohup` wants it for SIGHUP.
+    """
     signals = _Signals()
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    handlers = {number: signal.signal(number, signals.pass_on) for number in numbers}
+    numbers = [number for number in PASSED_ON if signal.getsignal(number) != signal.SIG_IGN]
+    handlers = {number: signal.signal(number, signals.receive) for number in numbers}
     try:
         yield signals
     finally:
