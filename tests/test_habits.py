@@ -1,7 +1,9 @@
 """The project's habits: what is written down twice says the same, and importing the library changes nothing."""
 
 import json
+import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -62,6 +64,31 @@ def test_both_images_hold_the_same_files_and_all_of_them_exist():
     assert all((REPOSITORY / source).exists() for source in copied)
     sent = (CONTAINERS / "Dockerfile.dockerignore").read_text().splitlines()
     assert {line[1:] for line in sent if line.startswith("!")} == set(copied)
+
+
+def test_an_image_holds_all_that_a_sweep_needs_and_refuses_to_start_without_the_profile(tmp_path):
+    """The files of the image, without the rest of the repository, plan the smallest sweep in another folder."""
+    image, sweep = tmp_path / "image", tmp_path / "sweep"
+    for source, destination in copied_into_the_image().items():
+        copy = image / Path(destination).relative_to("/opt/hornlib")
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        if (REPOSITORY / source).is_dir():
+            shutil.copytree(REPOSITORY / source, copy, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(REPOSITORY / source, copy)
+    sweep.mkdir()
+    shutil.copy(REPOSITORY / "config/two_cells.yaml", sweep / "config.yaml")
+    command = [sys.executable, "-m", "hornlib.cli", "run", "--dry-run", "--cores", "1"]
+    environment = os.environ | {"PYTHONPATH": str(image)}
+    planned = subprocess.run(command, cwd=sweep, env=environment, capture_output=True, text=True)
+    assert planned.returncode == 0, planned.stderr
+    assert f"profile {image}/profiles/default" in planned.stderr
+    (image / "profiles/default/config.yaml").unlink()
+    refused = subprocess.run(command, cwd=sweep, env=environment, capture_output=True, text=True)
+    assert (
+        refused.returncode == 1
+        and f"{image}/profiles/default/config.yaml: there is no such" in refused.stderr
+    )
 
 
 def test_both_images_install_the_versions_of_the_lock_and_then_the_library_without_others():
