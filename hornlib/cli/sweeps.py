@@ -118,7 +118,10 @@ def status(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, every job in it.")] = False,
     watch: Annotated[
-        bool, typer.Option("--watch", help="Print it anew until nothing runs or waits, or until Ctrl-C.")
+        bool,
+        typer.Option(
+            "--watch", help="Print it anew until nothing runs or waits and no sweep lives, or until Ctrl-C."
+        ),
     ] = False,
     every: Annotated[float, typer.Option(min=0.1, help="Seconds between two prints of --watch.")] = 10.0,
 ) -> None:
@@ -151,9 +154,12 @@ def status(
 
 
 def _is_going_on(survey: "Survey") -> bool:
+    """Return whether a job runs or waits, or a sweep lives, which may be between two jobs or gather results."""
     from hornlib.status.standing import JobState
 
-    return bool(survey.of(JobState.RUNNING, JobState.QUEUED))
+    sweep, head = survey.traces.sweep, survey.submissions.head
+    lives = (sweep is not None and sweep.lives) or (head is not None and head.lives)
+    return bool(lives or survey.of(JobState.RUNNING, JobState.QUEUED))
 
 
 def cancel(

@@ -10,12 +10,14 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
+from snakemake_executor_plugin_submitit.lease import Head
 
 from hornlib import cli
 from hornlib.errors import ResultsError
 from hornlib.grid import read_grid
 from hornlib.grid.cell import parse_specification
 from hornlib.grid.jobs import Range, parse_run_name
+from hornlib.lease import acquire
 from hornlib.results.run_file import RunRecord, write_run_file
 from hornlib.results.variables import CURVES
 from hornlib.training.interruption import Interrupted
@@ -344,6 +346,23 @@ def test_plan_lists_cells_by_their_labels(hornlib):
 def test_status_that_watches_ends_when_nothing_runs_or_waits(hornlib):
     answer = hornlib("status", "--watch", "--every", 0.1)
     assert answer.status == 0 and "0 of 4 cells" in answer.out
+
+
+def test_status_goes_on_watching_while_a_sweep_lives(hornlib, monkeypatch):
+    """The sweep ends during the first pause; before its first job and between two jobs nothing runs or waits."""
+    lease = acquire("results")
+    monkeypatch.setattr("hornlib.cli.sweeps.time.sleep", lambda seconds: lease.close())
+    answer = hornlib("status", "--watch", "--every", 0.1)
+    assert lease.closed
+    assert answer.status == 0 and answer.out.count("0 of 4 cells") == 2
+
+
+@pytest.mark.parametrize("lives", [True, False])
+def test_status_goes_on_watching_while_the_head_of_the_cluster_lives(hornlib, monkeypatch, lives):
+    heads = [Head("login", 1, lives, 0.0), Head("login", 1, False, 0.0)]
+    monkeypatch.setattr("snakemake_executor_plugin_submitit.lease.read_head", lambda folder: heads.pop(0))
+    monkeypatch.setattr("hornlib.cli.sweeps.time.sleep", lambda seconds: None)
+    assert hornlib("status", "--watch").out.count("0 of 4 cells") == 1 + lives
 
 
 def test_an_error_advises_commands_for_the_configuration_that_was_read(hornlib, config_file):
