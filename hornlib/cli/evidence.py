@@ -54,16 +54,18 @@ def stability(
 ) -> None:
     """Predict the stability of every oscillator, and compare with what happened where results exist."""
     from hornlib.grid import read_grid
+    from hornlib.results.atomic import written_atomically
     from hornlib.stability.stability_file import write_stability
 
     grid = read_grid(configfile or [DEFAULT_CONFIG])
-    path = write_stability(grid, output or Path(grid.settings.results) / "stability.nc", results)
-    print(path)
-    if figures is not None:
-        from hornlib.report.stability_maps import plot_stability
+    path = output or Path(grid.settings.results) / "stability.nc"
+    with written_atomically(path) as temporary:  # after the maps, so that it never stands without them
+        write_stability(grid, temporary, results)
+        if figures is not None:
+            from hornlib.report.stability_maps import plot_stability
 
-        for figure in plot_stability(path, figures):
-            print(figure)
+            print(*plot_stability(temporary, figures), sep="\n")
+    print(path)
 
 
 def statistics(configfile: ConfigFiles = None, results: Results = None, output: Output = None) -> None:

@@ -25,12 +25,12 @@ def wait_for(condition, seconds=120):
 
 
 class Sweep:
-    """One job of the two-cell sweep, which trains for a long time, under a Snakemake in a session of its own."""
+    """One job of the two-cell sweep, by default for a long time, under a Snakemake in a session of its own."""
 
-    def __init__(self, project):
+    def __init__(self, project, steps=LONG):
         self.project = project
         project.configure(
-            project.configuration.replace("steps: 12", LONG).replace(
+            project.configuration.replace("steps: 12", steps).replace(
                 "lanes: 2", "lanes: 2\ncheckpoint_minutes: 0.002"
             )
         )
@@ -38,13 +38,8 @@ class Sweep:
         self.run = project.folder / plan.stdout.split()[0]
         self.log = project.folder / "results/logs/train" / f"{self.run.stem}.log"
         self.checkpoint = project.folder / "results/checkpoints" / f"{self.run.stem}.checkpoint"
-        self.words = [
-            "--cores",
-            "1",
-            "--nolock",
-            "--rerun-incomplete",
-            str(self.run.relative_to(project.folder)),
-        ]
+        self.target = str(self.run.relative_to(project.folder))
+        self.words = ["--cores", "1", self.target]
 
     def start(self):
         head = subprocess.Popen(
@@ -117,3 +112,19 @@ def test_a_training_that_outlives_a_killed_snakemake_is_shown_and_not_doubled(sw
     third = sweep.start()
     os.killpg(third.pid, signal.SIGINT)
     third.communicate(timeout=120)
+
+
+def test_a_run_that_is_finished_after_its_snakemake_was_killed_is_not_trained_again(project):
+    sweep = Sweep(project, steps="steps: 1000")
+    head = sweep.start()
+    os.kill(sweep.trainer.process, signal.SIGSTOP)  # it must not be finished before Snakemake is killed
+    os.kill(head.pid, signal.SIGKILL)
+    head.wait()
+    assert not sweep.run.exists()
+    os.kill(sweep.trainer.process, signal.SIGCONT)
+    wait_for(lambda: sweep.run.exists() and not sweep.living_trainer(), seconds=400)
+    before = project.runs()
+    assert project.planned(sweep.target) == {}
+    again = project.snakemake(sweep.target)
+    assert again.returncode == 0, again.stderr
+    assert project.runs() == before and list(before) == [sweep.run.name]
