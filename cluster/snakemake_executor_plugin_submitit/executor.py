@@ -50,10 +50,15 @@ class Executor(RemoteExecutor):
         """Check what can be checked before the first job is ready.
 
         Raises:
-            WorkflowError: SLURM's programs are missing.
+            WorkflowError: SLURM's programs are missing, or the folder cannot be named.
         """
         settings = self.workflow.executor_settings
-        self.folder = Path(settings.folder or ".snakemake/submitit").expanduser().absolute()
+        try:
+            self.folder = Path(settings.folder or ".snakemake/submitit").expanduser().absolute()
+        except RuntimeError:
+            raise WorkflowError(
+                f"--submitit-folder {settings.folder}: there is no such home folder; name the whole path"
+            ) from None
         self.lease = Lease(self.folder)
         self.queue: list[Request] = []
         self.recorded: list[Request] = []

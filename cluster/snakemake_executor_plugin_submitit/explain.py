@@ -1,5 +1,6 @@
 """Messages for refusals of sbatch and pending reasons of SLURM; they name the resource to change."""
 
+import os
 from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Any
@@ -99,4 +100,8 @@ def _said(parameters: Mapping[str, Any]) -> str:
 def _with_user(command: list[str]) -> list[str]:
     import getpass
 
-    return [part.replace("$USER", getpass.getuser()) for part in command]
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # the user database does not know the user
+        user = str(os.getuid())
+    return [part.replace("$USER", user) for part in command]

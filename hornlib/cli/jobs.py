@@ -12,6 +12,7 @@ import typer
 
 from hornlib.cli.options import DEFAULT_CONFIG, ConfigFiles
 from hornlib.errors import ConfigError
+from hornlib.parameters.paths import with_home
 
 if TYPE_CHECKING:
     from hornlib.training.job import TrainOptions
@@ -39,7 +40,7 @@ def data(
     from hornlib.data.prepare import prepare
 
     folder = root or Path(os.environ.get("HORNLIB_DATA") or "data")
-    print(f"{name} is ready in {prepare(name, folder.expanduser())}")
+    print(f"{name} is ready in {prepare(name, with_home(folder))}")
 
 
 def train(

@@ -9,7 +9,7 @@ from pydantic import Field, field_validator, model_validator
 from hornlib.data import DATASETS, DatasetDeclaration
 from hornlib.errors import nearest
 from hornlib.parameters import Parameters, Task
-from hornlib.parameters.paths import Folder
+from hornlib.parameters.paths import Folder, with_home
 
 __all__ = ["DataParameters", "Presentation"]
 
@@ -165,5 +165,9 @@ class DataParameters(Parameters):
         return Task(shapes[self.presentation], self.declaration.num_outputs)
 
     def root_path(self) -> Path:
-        """Return the folder of the files: `root`, else the environment's HORNLIB_DATA, else `data` here."""
-        return Path(self.root or os.environ.get("HORNLIB_DATA") or "data").expanduser()
+        """Return the folder of the files: `root`, else the environment's HORNLIB_DATA, else `data` here.
+
+        Raises:
+            ConfigError: HORNLIB_DATA begins with `~`, and there is no such home folder.
+        """
+        return with_home(Path(self.root or os.environ.get("HORNLIB_DATA") or "data"))

@@ -22,8 +22,8 @@ COUNTING_CODE = ("models", "dynamics")
 """Folders of hornlib whose code decides the counts."""
 
 
-def training_cache_file() -> Path:
-    """Return `hornlib/training_counts.json` in the user's cache folder."""
+def training_cache_file() -> Path | None:
+    """Return `hornlib/training_counts.json` in the user's cache folder; None for a user without a home folder."""
     return cache_path("training_counts.json")
 
 

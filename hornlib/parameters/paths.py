@@ -2,12 +2,14 @@
 
 import os
 import re
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-__all__ = ["Folder", "expanded"]
+from hornlib.errors import ConfigError
+
+__all__ = ["Folder", "expanded", "with_home"]
 
 _VARIABLE = re.compile(r"\$(?:\{(?P<braced>[A-Za-z_][A-Za-z0-9_]*)\}|(?P<bare>[A-Za-z_][A-Za-z0-9_]*))")
 
@@ -31,11 +33,31 @@ def expanded(path: str) -> str:
     if text.startswith("~"):
         text = os.path.expanduser(text)
         if text.startswith("~"):
-            raise ValueError(f"there is no user {text[1:].partition('/')[0]!r}; write the whole path")
+            raise ValueError(f"{_no_home(text)}; write the whole path")
     folder = str(PurePosixPath(re.sub("^/+", "/", text)))
     if not text.isprintable() or set(_FORBIDDEN) & set(text) or text[:1] == "-" or folder != folder.strip():
         raise ValueError(f"a path has no control characters, none of {_FORBIDDEN}, no - or space in front")
     return folder
+
+
+def with_home(path: Path) -> Path:
+    """Return the path with `~` expanded.
+
+    Args:
+        path: of a command's option or of an environment variable; `expanded` does this for configurations.
+
+    Raises:
+        ConfigError: there is no such home folder.
+    """
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        raise ConfigError(f"{path}: {_no_home(str(path))}; write the whole path") from None
+
+
+def _no_home(path: str) -> str:
+    user = path[1:].partition("/")[0]
+    return f"there is no user {user!r}" if user else "this user has no home folder for `~`"
 
 
 def _value_of(variable: str) -> str:

@@ -1,11 +1,12 @@
 """sbatch's refusals in words that name the resource to change and what is valid."""
 
 import getpass
+import os
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from snakemake_executor_plugin_submitit.explain import HOPELESS, explain_refusal
+from snakemake_executor_plugin_submitit.explain import HOPELESS, _with_user, explain_refusal
 from snakemake_executor_plugin_submitit.parameters import sbatch_parameters
 from snakemake_executor_plugin_submitit.slurm import Slurm, Unavailable
 
@@ -83,3 +84,11 @@ def test_every_refusal_is_explained_though_nobody_answers_what_is_valid(text, wo
 
 def test_every_hopeless_reason_has_a_meaning():
     assert all(reason.isalnum() and meaning for reason, meaning in HOPELESS.items())
+
+
+def test_a_refusal_is_explained_to_a_user_without_a_name(monkeypatch):
+    def unknown():
+        raise KeyError("getpwuid(): uid not found")
+
+    monkeypatch.setattr(getpass, "getuser", unknown)
+    assert _with_user(["user=$USER"]) == [f"user={os.getuid()}"]

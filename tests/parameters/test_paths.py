@@ -1,5 +1,7 @@
 """Paths of the configuration: one spelling of a folder, variables expanded or refused, in every path setting."""
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,7 +9,7 @@ from hypothesis import strategies as st
 from hornlib.config.settings import Settings
 from hornlib.data.parameters import DataParameters
 from hornlib.errors import ConfigError
-from hornlib.parameters.paths import expanded
+from hornlib.parameters.paths import expanded, with_home
 
 SWEEP = "sweeps: {a: {data: {name: digits, root: %s}, model: {name: cnn}}}\n"
 
@@ -104,3 +106,29 @@ def test_the_files_of_a_sweep_do_not_depend_on_how_its_folder_is_spelled(grid_fr
     paths = {str(grid.run_path(job)) for grid in grids for job in grid.jobs({})}
     assert len(paths) == 1 and paths.pop().startswith("out/runs/")
     assert {grid.settings.results for grid in grids} == {"out"}
+
+
+@pytest.fixture
+def unknown_user(monkeypatch):
+    """A user without HOME whom the user database does not know, as in a container."""
+
+    def unknown(uid):
+        raise KeyError(f"getpwuid(): uid not found: {uid}")
+
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.setattr("pwd.getpwuid", unknown)
+
+
+@pytest.mark.usefixtures("unknown_user")
+def test_a_home_folder_that_is_not_there_is_an_error_that_names_the_path(monkeypatch):
+    reason = "this user has no home folder for `~`"
+    with pytest.raises(ValueError, match=reason):
+        expanded("~/results")
+    with pytest.raises(ConfigError, match=f"~/data: {reason}"):
+        with_home(Path("~/data"))
+    monkeypatch.setenv("HORNLIB_DATA", "~/data")
+    with pytest.raises(ConfigError, match=f"~/data: {reason}"):
+        DataParameters(name="digits").root_path()
+    with pytest.raises(ConfigError, match="there is no user 'nobody_of_this_name'"):
+        with_home(Path("~nobody_of_this_name/data"))
+    assert with_home(Path("data")) == Path("data")

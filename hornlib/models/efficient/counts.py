@@ -13,8 +13,8 @@ from hornlib.parameters import Cost, ModelParameters, Task
 __all__ = ["cache_file", "counted_cost"]
 
 
-def cache_file() -> Path:
-    """Return `hornlib/counts.json` in the user's cache folder."""
+def cache_file() -> Path | None:
+    """Return `hornlib/counts.json` in the user's cache folder; None for a user without a home folder."""
     return cache_path("counts.json")
 
 

@@ -90,6 +90,7 @@ def test_what_sbatch_refuses_is_told_with_what_is_there(workflow, resources, mes
             "--submitit-snapshot no_such_package: there is no package",
         ),
         (["--submitit-folder", "/proc/here"], "/proc/here: the executor's folder cannot be written"),
+        (["--submitit-folder", "~nobody_of_this_name/here"], "there is no such home folder"),
     ],
 )
 def test_a_setting_that_cannot_be_is_named(workflow, words, message):
