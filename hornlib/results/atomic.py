@@ -16,7 +16,7 @@ def written_atomically(path: Path, overwrite: bool = True) -> Iterator[Path]:
     """Give a temporary name in the same folder; the file written there is renamed to `path` when the block ends.
 
     A kill at any moment leaves the old file or the new one. After an error, the temporary file is removed and `path` is
-    unchanged.
+    unchanged. The block only writes: an OSError in it counts as an error of the writing, any other error stays itself.
 
     Args:
         path: the final name; its folder is made.
@@ -39,10 +39,7 @@ def written_atomically(path: Path, overwrite: bool = True) -> Iterator[Path]:
         if overwrite:
             raise _unwritable(path, error) from error
         raise ResultsError(f"{path}: the file exists already, and stays unchanged") from None
-    except (
-        OSError,
-        RuntimeError,
-    ) as error:  # netCDF4 raises RuntimeError when the disk is full
+    except OSError as error:
         raise _unwritable(path, error) from error
     finally:
         with suppress(OSError):  # a failing unlink must not hide the error of the writing

@@ -10,6 +10,7 @@ is imported, so this module imports netCDF4 late, and no other module of the lib
 
 import hashlib
 import os
+import traceback
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -138,7 +139,7 @@ def new_file(path: Path) -> Iterator["netCDF4.Dataset"]:
     """Give a new netCDF file, which is closed when the block ends."""
     import netCDF4
 
-    with netCDF4.Dataset(path, "w") as file:
+    with _errors_of_netcdf4_as_os_errors(), netCDF4.Dataset(path, "w") as file:
         yield file
 
 
@@ -207,7 +208,7 @@ def update_attributes(path: Path, attributes: Mapping[str, Any]) -> None:
     """
     import netCDF4
 
-    with netCDF4.Dataset(path, "a") as file:
+    with _errors_of_netcdf4_as_os_errors(), netCDF4.Dataset(path, "a") as file:
         file.setncatts(attributes)
 
 
@@ -299,13 +300,14 @@ def write_groups(
         path: the file.
         kind: kind of the file; its schema version and that of hornlib become global attributes.
         attributes: further global attributes.
-        groups: name and dataset (..) of each group; they may be made one at a time.
+        groups: name and dataset (..) of each group. All are made before the file is begun.
 
     Raises:
         ResultsError: the disk is full or cannot be written.
     """
     import xarray as xr
 
+    groups = list(groups)  # an error of what makes them is no error of the writing
     with written_atomically(path) as temporary:
         _append(temporary, xr.Dataset(attrs={**attributes, **provenance(kind)}), None)
         for name, ds in groups:
@@ -404,7 +406,20 @@ def _append(path: Path, ds: "xr.Dataset", group: str | None) -> None:
     for variable in ds.variables.values():
         if variable.dtype.kind in "fi" and variable.ndim:
             variable.encoding = {"zlib": True, "complevel": 1, "fletcher32": True}
-    ds.to_netcdf(path, mode="w" if group is None else "a", group=group, engine="netcdf4")
+    with _errors_of_netcdf4_as_os_errors():
+        ds.to_netcdf(path, mode="w" if group is None else "a", group=group, engine="netcdf4")
+
+
+@contextmanager
+def _errors_of_netcdf4_as_os_errors() -> Iterator[None]:
+    """Raise a RuntimeError of netCDF4, e.g. on a full disk, as an OSError; one of other code stays itself."""
+    try:
+        yield
+    except RuntimeError as error:
+        raising_file = traceback.extract_tb(error.__traceback__)[-1].filename  # src/netCDF4/_netCDF4.pyx
+        if "netCDF4" not in Path(raising_file).parts:
+            raise
+        raise OSError(str(error)) from error
 
 
 def _characters(text: np.ndarray) -> np.ndarray:
