@@ -1,6 +1,7 @@
 """Trains one job of the grid, which is one cell with a range of seeds, and writes its run file."""
 
 import json
+import sys
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -8,11 +9,12 @@ from typing import Any
 import numpy as np
 import torch
 
+from hornlib.errors import ResultsError
 from hornlib.grid.cell import Cell
 from hornlib.grid.jobs import Range
 from hornlib.lease import lock_run_file
-from hornlib.results.dynamics_file import write_dynamics_file
-from hornlib.results.run_file import RunRecord, write_run_file
+from hornlib.results.dynamics_file import read_dynamics_file, write_dynamics_file
+from hornlib.results.run_file import RunRecord, read_run_file, write_run_file
 from hornlib.training.chunk import Run
 from hornlib.training.job import Assignment, Attributes, TrainOptions, run_assignment
 from hornlib.training.probing import make_plan
@@ -24,6 +26,8 @@ __all__ = ["dynamics_path", "train_job"]
 
 def train_job(cell: Cell, seeds: Range, output: Path, options: TrainOptions) -> None:
     """Train the seeds and write the run file; an interrupted job goes on from its checkpoint.
+
+    A run file that is there already, whole and of this cell, is left as it is.
 
     Args:
         cell: what is trained.
@@ -55,12 +59,28 @@ def train_job(cell: Cell, seeds: Range, output: Path, options: TrainOptions) -> 
         return output
 
     with lock_run_file(output):
+        if _is_finished(
+            output, cell, has_probes=plan is not None
+        ):  # the process that had the lock finished it
+            print(f"{output} is finished; nothing is trained", file=sys.stderr)
+            return
         run_assignment(assignment, options, write, plan)
 
 
 def dynamics_path(run_file: Path) -> Path:
     """Return the path of a job's dynamics file: the name of its run file, in the folder `dynamics` beside `runs`."""
     return run_file.parent.parent / "dynamics" / run_file.name
+
+
+def _is_finished(output: Path, cell: Cell, has_probes: bool) -> bool:
+    """Say whether the run file, and with probes the dynamics file, is there and is the job's."""
+    try:
+        read_run_file(output, cell)
+        if has_probes:
+            read_dynamics_file(dynamics_path(output))
+    except ResultsError:
+        return False
+    return True
 
 
 def _probed(runs: list[Run], finished: list[ChunkRows]) -> list[tuple[list[int], Numbers]]:

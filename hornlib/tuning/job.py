@@ -1,5 +1,7 @@
 """One tuning job: the trials of an arm, or its finalists, train as lanes and are written to a tuning file."""
 
+import json
+import sys
 from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
@@ -7,11 +9,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from hornlib.errors import ResultsError
 from hornlib.grid.cell import Cell
 from hornlib.grid.finalists import FinalistStage
 from hornlib.grid.tuned_arms import TunedArm
 from hornlib.lease import lock_run_file
-from hornlib.results.tuning_file import TrialRecord, write_trials
+from hornlib.results.tuning_file import TrialRecord, read_trials, write_trials
 from hornlib.training.chunk import Run
 from hornlib.training.job import Assignment, Attributes, TrainOptions, run_assignment
 from hornlib.training.rows import ChunkRows, stacked
@@ -66,7 +69,24 @@ def _train(
         return output
 
     with lock_run_file(output):
+        if _is_finished(output, stage, trials):  # the process that had the lock finished it
+            print(f"{output} is finished; nothing is trained", file=sys.stderr)
+            return
         run_assignment(assignment, options, write)
+
+
+def _is_finished(output: Path, stage: TunedArm | FinalistStage, trials: Sequence[int]) -> bool:
+    """Say whether the tuning file is there, and holds these trials of this arm with its seeds."""
+    try:
+        ds = read_trials(output)
+    except ResultsError:
+        return False
+    expected = json.loads(json.dumps(stage.document())), list(trials), list(stage.all_seeds())
+    return expected == (
+        json.loads(ds.attrs.get("document", "null")),
+        ds["trial"].values.tolist(),
+        ds["seed"].values.tolist(),
+    )
 
 
 def _shared(arm: TunedArm, cell: Cell) -> str:

@@ -1,7 +1,9 @@
 """One job through the command that a node runs: killed, stopped, damaged, full disk; nothing is lost."""
 
+import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +17,7 @@ import xarray as xr
 from hornlib.errors import ConfigError, HornlibError, ResultsError
 from hornlib.grid.cell import parse_specification
 from hornlib.grid.jobs import Range
+from hornlib.parameters.probes import ProbeSettings
 from hornlib.training.checkpoint import load_checkpoint
 from hornlib.training.interruption import EXIT_INTERRUPTED
 from hornlib.training.job import TrainOptions, resolve_device
@@ -170,6 +173,51 @@ def test_a_second_training_of_the_same_run_file_is_refused_and_names_the_first(t
         first.stdout.close()
     assert second.returncode == 1
     assert f"process {first.pid} on " in second.stderr and f"kill {first.pid}" in second.stderr
+
+
+def finished_while_waiting(output, finished):
+    """Return a lock for which another process waits until the run file is finished."""
+
+    @contextlib.contextmanager
+    def lock(path):
+        assert path == output
+        output.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(finished, output)
+        yield
+
+    return lock
+
+
+def refused(*_):
+    raise AssertionError("the job is trained")
+
+
+def test_a_run_file_that_is_finished_while_the_lock_is_awaited_is_not_trained_again(
+    undisturbed, tmp_path, monkeypatch, capsys
+):
+    output = output_in(tmp_path)
+    monkeypatch.setattr("hornlib.training.train.lock_run_file", finished_while_waiting(output, undisturbed))
+    monkeypatch.setattr("hornlib.training.train.run_assignment", refused)
+    options = TrainOptions(2, 1, "cpu", tmp_path / "checkpoints", 60.0)
+    train_job(parse_specification(SPECIFICATION), SEEDS, output, options)
+    assert output.read_bytes() == undisturbed.read_bytes()
+    assert f"{output} is finished" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("lack", ["damaged", "no dynamics file"])
+def test_a_run_file_that_is_not_whole_is_trained_again(undisturbed, tmp_path, monkeypatch, lack):
+    output = output_in(tmp_path)
+    monkeypatch.setattr("hornlib.training.train.lock_run_file", finished_while_waiting(output, undisturbed))
+    monkeypatch.setattr("hornlib.training.train.run_assignment", refused)
+    options = TrainOptions(2, 1, "cpu", tmp_path / "checkpoints", 60.0)
+    if lack == "damaged":
+        damaged = tmp_path / "damaged.nc"
+        damaged.write_bytes(undisturbed.read_bytes()[:-100])
+        monkeypatch.setattr("hornlib.training.train.lock_run_file", finished_while_waiting(output, damaged))
+    else:
+        options = options._replace(probes=ProbeSettings())
+    with pytest.raises(AssertionError, match="the job is trained"):
+        train_job(parse_specification(SPECIFICATION), SEEDS, output, options)
 
 
 def test_a_full_disk_stops_the_run_cleanly_and_the_last_checkpoint_survives(tmp_path, monkeypatch):

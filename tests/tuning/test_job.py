@@ -131,3 +131,25 @@ def test_a_tuning_job_that_is_stopped_goes_on_where_it_was(tmp_path, monkeypatch
         if name != "seconds":
             np.testing.assert_array_equal(left[name], right[name])
     assert not list((tmp_path / "b" / "checkpoints").iterdir())
+
+
+def test_a_tuning_file_is_not_trained_again_unless_it_holds_other_trials(tmp_path, monkeypatch, capsys):
+    arm = arm_of()
+    stage = stage_of(arm)
+    files = tmp_path / f"{arm.name}.nc", tmp_path / f"{stage.name}.nc"
+    tune_arm(arm, files[0], options(tmp_path))
+    train_finalists(stage, [0, 2], files[1], options(tmp_path))
+
+    def refused(*_):
+        raise AssertionError("the job is trained")
+
+    monkeypatch.setattr("hornlib.tuning.job.run_assignment", refused)
+    tune_arm(arm, files[0], options(tmp_path))
+    train_finalists(stage, [0, 2], files[1], options(tmp_path))
+    said = capsys.readouterr().err
+    assert all(f"{file} is finished" in said for file in files)
+    with pytest.raises(AssertionError, match="the job is trained"):
+        train_finalists(stage, [0, 1], files[1], options(tmp_path))
+    files[0].write_bytes(files[0].read_bytes()[:-100])
+    with pytest.raises(AssertionError, match="the job is trained"):
+        tune_arm(arm, files[0], options(tmp_path))
