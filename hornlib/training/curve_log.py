@@ -7,7 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from hornlib.errors import ConfigError
+from hornlib.errors import ConfigError, ResultsError
+from hornlib.results.atomic import written_atomically
 from hornlib.training.chunk import CURVES, Chunk, Run
 from hornlib.training.curves import Evaluation
 
@@ -50,15 +51,16 @@ class CurveLog:
         pass
 
     def _guarded(self, action: Callable[[], None]) -> None:
-        """Do the action. A full disk ends the log, not the training."""
+        """Do the action. A full disk, or a damaged file, ends the log and not the training."""
         if self.is_broken:
             return
         try:
             action()
-        except OSError as error:
+        except (OSError, ValueError, ResultsError) as error:
             self.is_broken = True
+            reason = getattr(error, "strerror", None) or error
             self.report(
-                f"{self.folder}: the log of the curves cannot be written ({error.strerror}); training goes on"
+                f"{self.folder}: the log of the curves cannot be written ({reason}); training goes on"
             )
 
 
@@ -71,10 +73,11 @@ class CsvLog(CurveLog):
 
     def _begin(self, run: Run, step: int) -> None:
         path = self.path(run)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
-        earlier = [line for line in lines[1:] if line.endswith("\n") and int(line.partition(",")[0]) <= step]
-        path.write_text("".join([",".join(COLUMNS) + "\n", *earlier]), encoding="utf-8")
+        text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+        *lines, _ = text.split("\n")  # after the last line feed is nothing, or a part of a line
+        earlier = [line for line in lines if (line_step := _step_of(line)) is not None and line_step <= step]
+        with written_atomically(path) as temporary:
+            temporary.write_text("\n".join([",".join(COLUMNS), *earlier, ""]), encoding="utf-8")
 
     def _append(self, run: Run, entry: dict[str, float]) -> None:
         with self.path(run).open("a", newline="", encoding="utf-8") as file:
@@ -130,6 +133,16 @@ def make_curve_log(log_format: str, folder: Path, report: Callable[[str], None])
 
 def _run_name(run: Run) -> str:
     return f"{run.cell.name}.seed-{run.seed}"
+
+
+def _step_of(line: str) -> int | None:
+    """Return the step of a line; None for the header, and for what a power cut made of a line."""
+    values = line.split(",")
+    try:
+        step, *_ = [float(value) if value else math.nan for value in values]
+        return int(step) if len(values) == len(COLUMNS) else None
+    except ValueError:
+        return None
 
 
 def _entries(chunk: Chunk, evaluation: Evaluation) -> Iterator[tuple[Run, dict[str, float]]]:

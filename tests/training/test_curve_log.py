@@ -3,13 +3,15 @@
 import csv
 
 import pytest
+import torch
 import xarray as xr
 
 from hornlib.errors import ConfigError
 from hornlib.grid.cell import parse_specification
 from hornlib.grid.jobs import Range
 from hornlib.training import interruption
-from hornlib.training.curve_log import COLUMNS, make_curve_log
+from hornlib.training.chunk import Run, start_lanes
+from hornlib.training.curve_log import COLUMNS, CsvLog, make_curve_log
 from hornlib.training.interruption import Interrupted
 from hornlib.training.job import TrainOptions
 from hornlib.training.train import train_job
@@ -82,6 +84,39 @@ def test_training_goes_on_where_the_log_cannot_be_written(tmp_path, capsys):
     (tmp_path / "checkpoints" / f"{CELL.name}.seed-0.csv").mkdir(parents=True)
     assert train(tmp_path, log_format="csv").exists()
     assert "cannot be written" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        b"\0" * 40 + b"\n",
+        b"\xff\xfe\x80\n",
+        b"2," + b"\0" * 9 + b"\n",
+        b"\n",
+        b"nan" + b"," * (len(COLUMNS) - 1) + b"\n",
+    ],
+    ids=["zeros", "no_utf8", "zeros_in_a_line", "empty_line", "no_step"],
+)
+def test_lines_that_a_power_cut_damaged_are_dropped_and_the_others_stay(tmp_path, damage):
+    run = Run(CELL, 0)
+    log = CsvLog(tmp_path, pytest.fail)
+    header, lines = ",".join(COLUMNS), [",".join([step, *"0" * (len(COLUMNS) - 1)]) for step in "124"]
+    text = "\n".join([header, *lines, ""]).encode()
+    log.path(run).write_bytes(text.replace(b"\n4,", b"\n" + damage + b"4,") + b"5,80,0.")
+    chunk = start_lanes([run], torch.device("cpu"))
+    chunk.step = 3
+    log.begin(chunk)
+    assert log.path(run).read_text() == "\n".join([header, *lines[:2], ""])
+    assert list(tmp_path.iterdir()) == [log.path(run)]
+
+
+def test_a_log_that_cannot_be_rewritten_is_reported_once_and_raises_nothing(tmp_path):
+    (tmp_path / "file").write_text("")
+    said = []
+    CsvLog(tmp_path / "file", said.append).begin(
+        start_lanes([Run(CELL, 0), Run(CELL, 1)], torch.device("cpu"))
+    )
+    assert len(said) == 1 and "training goes on" in said[0]
 
 
 def test_without_the_option_there_is_no_log(tmp_path):
