@@ -14,13 +14,11 @@ def cache_path(name: str) -> Path | None:
 
     A user without a home folder, such as an unknown number in a container, has no cache: None.
     """
-    folder = os.environ.get("XDG_CACHE_HOME")
-    if not folder:
-        try:
-            folder = Path.home() / ".cache"
-        except RuntimeError:  # HOME is not set, and the user database does not know the user
-            return None
-    return Path(folder) / "hornlib" / name
+    try:
+        folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    except RuntimeError:  # HOME is not set, and the user database does not know the user
+        return None
+    return folder / "hornlib" / name
 
 
 def read_counts(path: Path | None, code: str, length: int) -> dict[str, list[int]]:
