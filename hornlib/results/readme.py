@@ -15,15 +15,24 @@ FILES = {
     "`partial.nc`": "the same for an unfinished sweep; a missing run has the status `missing`",
     "`tuning/<arm>.nc`, `selected/<cell>.json`": "of sweeps that tune: the curves of all trials of an arm, and the "
     "choice for each cell",
-    "`calibration/<device>.nc`": "step time and peak memory of every distinct shape",
+    "`calibration/<device>.nc`": "step time and peak memory of every distinct shape; `<digest>.measured` beside it "
+    "marks that all shapes of a configuration are measured",
     "`dynamics/<cell>.seeds-<a>-<b>.nc`": "what probes measured inside the networks at some moments of training",
     "`statistics.nc`": "one group a sweep: ratios, intervals, tests, verdicts and their sentences",
     "`stability.nc`": "predictions for every oscillator, outcomes of its runs, maps, orders of the integrators",
     "`mechanism/<experiment>.nc`": "experiments that could refute an explanation, of configurations with their sweeps",
     "`report.html`": "the answer and the evidence on one page",
     "`figures/report/<name>.svg`, `.png`": "every chart of the report; learning curves end in `-curves-<axis>`",
-    "`logs/`": "one log a job",
-    "`checkpoints/`": "checkpoints of jobs in training; they are removed after the run file is written",
+    "`figures/stability_maps-<part>.svg`, `figures/mechanism-<experiment>.svg`, `.png`": "the charts of the stability "
+    "analysis and of the experiments",
+    "`logs/<rule>/<job>.log`, `logs/<rule>.log`": "one log a job; a job that is trained has a second name in "
+    "`logs/<rule>/history/`, which keeps what earlier attempts wrote",
+    "`checkpoints/`": "checkpoints of jobs in training, which are removed after the run file is written; with "
+    "`--log-format csv` or `tensorboard`, learning curves while they are made, `<cell>.seed-<seed>.csv` or "
+    "`tensorboard/<cell>.seed-<seed>/`, which stay",
+    "`configurations/<digest>.yaml`": "configurations with values of the command line; `hornlib run --set` writes them",
+    "`digests/<stage>-<digest>`": "empty marks: the stage was made with this configuration",
+    "`.lease`": "who uses the folder: one workflow at a time",
     "`data/<dataset>.ready`": "markers: the files of the dataset exist",
 }
 

@@ -1,18 +1,22 @@
 """The list of variables: results.nc holds what it says, its sources exist, and the page of the folder follows it."""
 
 import importlib
+import re
 from pathlib import Path
 
 import pytest
 
+from hornlib.cli.overrides import FOLDER as CONFIGURATIONS_FOLDER
 from hornlib.grid.cell import parse_specification
 from hornlib.grid.shapes import shape_name
+from hornlib.report.evidence import FIGURES_FOLDER
 from hornlib.results.calibration_file import Calibration, Measurement, calibration_path, write_calibration
 from hornlib.results.gather import gather
 from hornlib.results.readme import readme
 from hornlib.results.variables import RESULTS_VARIABLES, RUN_VARIABLES, SWEEP_COORDINATES
 
-PAGE = Path(__file__).parents[2] / "results" / "README.md"
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "results" / "README.md"
 
 
 def resolved(source):
@@ -65,3 +69,11 @@ def test_results_hold_the_variables_of_the_list_and_parameters(grid, write_run, 
 
 def test_the_page_of_the_results_folder_follows_the_list():
     assert PAGE.read_text() == readme(), "write it anew: python -m hornlib.results.readme > results/README.md"
+
+
+def test_the_page_names_every_file_and_folder_that_the_workflow_makes():
+    rules = "".join(path.read_text() for path in [ROOT / "Snakefile", *ROOT.glob("workflow/rules/*.smk")])
+    made = set(re.findall(r"{(?:RESULTS|results)}/([a-z]+(?:\.[a-z]+|/))", rules))
+    made |= {f"{folder}/" for folder in (CONFIGURATIONS_FOLDER, FIGURES_FOLDER.as_posix())}
+    assert {"runs/", "digests/", "results.nc", "logs/", "figures/report/", "configurations/"} <= made
+    assert {name for name in made if f"`{name}" not in readme()} == set()
