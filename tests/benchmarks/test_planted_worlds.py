@@ -76,7 +76,7 @@ def test_a_lower_end_and_divergence_are_noticed():
     "third", [PlantedArm(cost=0.05), PlantedArm(every=8), PlantedArm(length=100), PlantedArm(diverging=0.5)]
 )
 def test_an_arm_that_is_in_no_claim_changes_no_verdict(third):
-    """The audit found no `cheaper: yes` at all beside an arm whose whole training costs a twentieth."""
+    """An arm whose whole training costs a twentieth must not prevent `cheaper: yes` of the others."""
     alone = judge(simulate(FASTER, 20))
     beside = judge(simulate(World({**FASTER.arms, BYSTANDER: third}), 20))
     assert alone.identical(beside)

@@ -32,7 +32,7 @@ def pair(result, axis="training_flops", one="horn_cnn", other="cnn"):
 
 
 def test_a_cheap_third_arm_cuts_nobodys_budget(results, settings, lognormal):
-    """The audit's smallest input: an arm whose whole training costs less than the others need to the target."""
+    """The smallest input: an arm whose whole training costs less than the others need to the target."""
     ds = results(
         {
             "horn_cnn": lognormal(200, seed=1),

@@ -21,11 +21,16 @@ def waits_for(condition, seconds=240):
 
 def processes_of_session(session):
     """Return the processes that a session still has, whatever their group."""
-    listed = subprocess.run(
-        ["ps", "-o", "pid=,stat=", "-s", str(session)], capture_output=True, text=True
-    ).stdout
-    rows = [row.split() for row in listed.splitlines()]
-    return [int(number) for number, state in rows if not state.startswith("Z")]
+    listed = subprocess.run(["ps", "-A", "-o", "pid=,stat="], capture_output=True, text=True).stdout
+    rows = [row.split()[:2] for row in listed.splitlines()]
+    return [int(number) for number, state in rows if state[0] != "Z" and session_of(int(number)) == session]
+
+
+def session_of(process):
+    try:
+        return os.getsid(process)
+    except (ProcessLookupError, PermissionError):  # it has ended, or is another user's
+        return None
 
 
 def test_the_answer_and_the_next_step_are_the_last_lines(finished):

@@ -45,7 +45,9 @@ def test_four_looks_err_together_between_4_9_and_5_2_percent():
 @pytest.mark.parametrize(
     ("sd", "power", "mean_seeds", "fixed_10"), [(0.25, 0.99, 9.9, 0.90), (0.35, 0.87, 13.3, 0.65)]
 )
-def test_power_and_mean_number_of_seeds_at_a_ratio_of_1_5_are_the_audits(sd, power, mean_seeds, fixed_10):
+def test_power_and_mean_number_of_seeds_at_a_ratio_of_1_5_have_their_known_values(
+    sd, power, mean_seeds, fixed_10
+):
     logs = draws(20_000, sd, 1.5)
     first, side = decided_at(logs, LOOKS, look_level(LOOKS))
     assert ((first > 0) & (side < 0)).mean() == pytest.approx(power, abs=0.01)
