@@ -24,6 +24,7 @@ def answer_lines(grid: Grid, sweeps: Sequence[str] = ()) -> Iterator[str]:
     Raises:
         ResultsError: statistics.nc is missing, damaged, or has no such sweep.
     """
+    from hornlib.report.evidence import results_of_statistics
     from hornlib.statistics.write import open_statistics
 
     folder = Path(grid.settings.results)
@@ -32,9 +33,17 @@ def answer_lines(grid: Grid, sweeps: Sequence[str] = ()) -> Iterator[str]:
         for sentence in open_statistics(folder / "statistics.nc", name).attrs["answer"].splitlines():
             yield from textwrap.wrap(sentence, WIDTH, initial_indent="  ", subsequent_indent="    ")
         yield ""
-    results = folder / ("results.nc" if (folder / "results.nc").exists() else "partial.nc")
+    results, statistics_match = results_of_statistics(folder)
     yield f"report:  {folder / 'report.html'}"
-    yield f"results: {results}"
+    yield f"results: {folder / results}" if results else "results: there is no results.nc"
+    if not statistics_match:
+        again = f"`hornlib run{configuration_options(grid.files)}` judges them again."
+        yield from textwrap.wrap(
+            f"They changed after this answer; {again}",
+            WIDTH,
+            initial_indent=" " * 9,
+            subsequent_indent=" " * 9,
+        )
     yield from textwrap.wrap(f"next:    {next_step(grid, sweeps)}", WIDTH, subsequent_indent=" " * 9)
 
 

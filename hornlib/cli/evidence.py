@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from hornlib.cli.marks import withdraw_marks
 from hornlib.cli.options import ConfigFiles, Output, Results
 from hornlib.config.commands import DEFAULT_CONFIG
 from hornlib.config.messages import counted
@@ -25,12 +26,16 @@ def gather(
 ) -> None:
     """Gather every run file into results.nc; damaged, stale and foreign files are refused."""
     from hornlib.grid import read_grid
+    from hornlib.grid.digests import gather_digest
     from hornlib.results.gather import gather as gather_runs
 
     grid = read_grid(configfile or [DEFAULT_CONFIG])
+    folder = Path(grid.settings.results)
     with gather_runs(grid, partial=partial) as results:
-        path = Path(grid.settings.results) / ("partial.nc" if partial else "results.nc")
+        path = folder / ("partial.nc" if partial else "results.nc")
         sizes = ", ".join(counted(size, str(name)) for name, size in results.sizes.items())
+    if not partial:
+        withdraw_marks(folder, "gather", gather_digest(grid))
     print(f"{path}: {sizes}")
 
 
@@ -71,23 +76,32 @@ def stability(
 def statistics(configfile: ConfigFiles = None, results: Results = None, output: Output = None) -> None:
     """Compute the statistics of every sweep, and print its answer with one line for each claim."""
     from hornlib.grid import read_grid
+    from hornlib.grid.digests import statistics_digest
     from hornlib.results.selection_file import read_choices, references
     from hornlib.statistics.write import write_statistics
 
     grid = read_grid(configfile or [DEFAULT_CONFIG])
     folder = Path(grid.settings.results)
+    source, place = results or folder / "results.nc", output or folder / "statistics.nc"
     settings = {name: sweep.statistics for name, sweep in grid.sweeps.items()}
     choices = read_choices(grid)
     answers = write_statistics(
-        results or folder / "results.nc",
-        output or folder / "statistics.nc",
+        source,
+        place,
         settings,
         choices,
         references(grid, choices),
         grid.files,
     )
+    if _is_same_path(place, folder / "statistics.nc"):
+        is_whole = _is_same_path(source, folder / "results.nc")
+        withdraw_marks(folder, "statistics", statistics_digest(grid) if is_whole else None)
     for sweep, answer in answers.items():
         print(f"{sweep}:", *answer.splitlines(), sep="\n  ")
+
+
+def _is_same_path(path: Path, other: Path) -> bool:
+    return path.resolve() == other.resolve()
 
 
 def mechanism(
@@ -138,11 +152,15 @@ def _experiments(available: Sequence[str]) -> Iterator[str]:
 def report(configfile: ConfigFiles = None, output: Output = None) -> None:
     """Write one self-contained page that answers first and shows the evidence."""
     from hornlib.grid import read_grid
+    from hornlib.grid.digests import report_digest
     from hornlib.report.page import write_report
 
     grid = read_grid(configfile or [DEFAULT_CONFIG])
     folder = Path(grid.settings.results)
-    print(write_report(folder, list(grid.sweeps), output or folder / "report.html", grid.files))
+    page = write_report(folder, list(grid.sweeps), output or folder / "report.html", grid.files)
+    if _is_same_path(page, folder / "report.html"):
+        withdraw_marks(folder, "report", report_digest(grid))
+    print(page)
 
 
 def migrate(

@@ -16,7 +16,7 @@ from hornlib.results.run_file import read_contents
 from hornlib.statistics.looks import without_later_looks
 from hornlib.statistics.write import digest, made_from, open_statistics, statistics_sweeps
 
-__all__ = ["FIGURES_FOLDER", "ReportEvidence", "SweepEvidence", "collect"]
+__all__ = ["FIGURES_FOLDER", "ReportEvidence", "SweepEvidence", "collect", "results_of_statistics"]
 
 FIGURES_FOLDER = Path("figures", "report")
 """Where the report puts its figures, within the results folder; other rules write beside it."""
@@ -91,7 +91,7 @@ def collect(folder: Path, sweeps: Iterable[str], configuration: Iterable[str | P
     Raises:
         ResultsError: a file is damaged or has another schema version; the message names it.
     """
-    source, statistics_match = _source(folder)
+    source, statistics_match = results_of_statistics(folder)
     results = open_results(folder / source) if source else None
     stability = folder / "stability.nc"
     return ReportEvidence(
@@ -122,8 +122,8 @@ def _last_run(folder: Path) -> dict[str, Any]:
         return {}
 
 
-def _source(folder: Path) -> tuple[str, bool]:
-    """Return the results file of the page, and whether the statistics were made from it.
+def results_of_statistics(folder: Path) -> tuple[str, bool]:
+    """Return the results file that the statistics were made from, and whether it still is what they were made from.
 
     An old results.nc may lie beside a newer partial.nc, from which the statistics were made. The page must not show
     numbers of one file beside curves of the other.

@@ -3,7 +3,7 @@
 import pytest
 import xarray as xr
 
-from hornlib.statistics.write import open_statistics
+from hornlib.statistics.write import digest, made_from, open_statistics
 
 EVIDENCE = {"gather", "stability", "statistics", "report"}
 STATISTICS = {"statistics", "report"}
@@ -56,6 +56,45 @@ def test_a_new_label_and_a_second_sweep_reach_the_report_and_going_back_is_notic
     assert copied.planned() == {}
     copied.configure(original)
     assert set(copied.planned()) - {"digest"} == EVIDENCE
+
+
+def test_the_statistics_of_a_part_of_another_configuration_give_way_to_those_of_the_whole_sweep(copied):
+    """Every chosen run is trained, so that the part is only judged."""
+    statistics, results = (copied.folder / "results" / name for name in ("statistics.nc", "results.nc"))
+    runs = copied.runs()
+    part = copied.hornlib(
+        "run", "--set", "seeds=3", "--where", "model=cnn", "--where", "seed=0", "--cores", "1"
+    )
+    assert part.returncode == 0, part.stderr
+    assert made_from(statistics) == digest(copied.folder / "results/partial.nc")
+    assert "results: results/partial.nc" in part.stdout and results.exists()
+    whole = copied.hornlib("run", "--cores", "1")
+    assert whole.returncode == 0, whole.stderr
+    assert made_from(statistics) == digest(results)
+    assert copied.runs() == runs and copied.planned() == {}
+
+
+@pytest.mark.parametrize(
+    ("words", "stages"),
+    [
+        (["gather"], EVIDENCE),
+        (["statistics"], STATISTICS),
+        (["report"], {"report"}),
+    ],
+)
+def test_what_a_command_writes_for_another_configuration_is_made_anew(copied, words, stages):
+    other = copied.configuration.replace("seeds: 2\n", "seeds: 1\n")
+    (copied.folder / "other.yaml").write_text(f"{other}\nstatistics: {{confirm: 1}}\n")
+    written = copied.hornlib(*words, "--configfile", "other.yaml")
+    assert written.returncode == 0, written.stderr
+    assert set(copied.planned()) - {"digest"} == stages
+
+
+def test_what_a_command_writes_for_the_same_configuration_asks_for_no_mark_anew(copied):
+    for command in ("gather", "statistics", "report"):
+        written = copied.hornlib(command)
+        assert written.returncode == 0, written.stderr
+    assert "digest" not in copied.planned()
 
 
 def test_without_snakemakes_records_a_changed_digest_is_noticed_too(copied):
