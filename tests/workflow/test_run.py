@@ -49,6 +49,13 @@ def test_the_answer_and_the_next_step_are_the_last_lines(finished):
     assert max(map(len, lines)) <= 100
 
 
+def test_an_answer_says_that_its_results_changed_since(copied):
+    (copied.folder / "other.yaml").write_text(copied.configuration.replace("seeds: 2\n", "seeds: 1\n"))
+    assert "changed after this answer" not in copied.hornlib("answer").stdout
+    assert copied.hornlib("gather", "--configfile", "other.yaml").returncode == 0
+    assert "changed after this answer" in copied.hornlib("answer").stdout
+
+
 def test_a_plain_snakemake_call_that_made_the_report_ends_with_the_answer(copied):
     (copied.folder / "results/report.html").unlink()
     again = copied.snakemake()
@@ -66,6 +73,7 @@ def test_a_dry_run_with_other_values_writes_nothing(finished):
         or "train" in planned.stdout + planned.stderr
     )
     assert finished.times() == before
+    assert "configuration: config.yaml with training.steps=13\n" in planned.stderr
 
 
 @pytest.mark.parametrize(
@@ -119,4 +127,5 @@ def test_ctrl_c_ends_the_jobs_without_a_traceback_and_says_how_to_go_on(project)
     assert process.returncode == 130
     assert "Traceback" not in said
     assert "not finished: 4 runs missing. The same command goes on" in said
+    assert "logs of all other rules are in results/logs" in said
     assert waits_for(lambda: not processes_of_session(process.pid), 30)
