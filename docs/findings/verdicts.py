@@ -28,6 +28,24 @@ RATIOS = (
     "subject needs more. * differs from 1 after Holm's correction over these datasets. Where some runs of an arm "
     "diverged there is no interval. (8, 10) are the runs of both arms that arrived, where some did not."
 )
+RATIO_COLUMNS = [
+    *(
+        "subject",
+        "dataset",
+        "values",
+        "rival",
+        "axis",
+        "ratio",
+        "low",
+        "high",
+        "p",
+        "p_holm",
+        "pairs",
+        "arrived",
+    ),
+    *("rival_arrived", "budget", "two_part", "ratio_if_arrived", "ratio_of_means", "ratio_of_expected_cost"),
+    "conclusion",
+]
 MARK = "<!-- below: made by docs/findings/verdicts.py -->"
 
 
@@ -68,7 +86,9 @@ def ratios(ds: xr.Dataset) -> pd.DataFrame:
                         "conclusion": str(found["conclusion"].sel(axis=axis).item()),
                     }
                 )
-    return pd.DataFrame(rows).drop_duplicates()
+    return pd.DataFrame(
+        rows, columns=RATIO_COLUMNS
+    ).drop_duplicates()  # no ratio is finite where all runs diverge
 
 
 def arms(ds: xr.Dataset) -> pd.DataFrame:
@@ -191,10 +211,19 @@ def _ratio(rows: pd.DataFrame) -> str:
 
 
 def draw(path: Path, ds: xr.Dataset) -> None:
-    """Draw the subject's ratio in samples and in training FLOPs to every rival, one panel a dataset."""
+    """Draw the subject's ratio in samples and in training FLOPs to every rival, one panel a dataset.
+
+    Without any ratio nothing is drawn, and an earlier figure is removed.
+    """
     compared = ratios(ds)
-    tuned = [name for name in ("tuned for speed", "default") if name in set(compared["values"])]
-    compared = compared[compared["values"] == tuned[0]]
+    if compared.empty:
+        path.unlink(missing_ok=True)
+        return
+    selections = set(compared["values"])
+    shown = next(
+        name for name in ("tuned for speed", "default", "tuned for accuracy", "") if name in selections
+    )
+    compared = compared[compared["values"] == shown]
     datasets, rivals = (list(dict.fromkeys(compared[name])) for name in ("dataset", "rival"))
     figure, axes = plt.subplots(
         1,

@@ -24,30 +24,31 @@ def scenes():
     return module
 
 
-@pytest.fixture(scope="module", params=["yes", "mixed"])
-def table(request, tmp_path_factory):
-    """Page and table that docs/findings/verdicts.py writes about a scene."""
-    folder, simulated = tmp_path_factory.mktemp("verdicts"), scenes()
-    results = simulated.make_results(request.param)
-    rates = np.full(results.sizes["cell"], 0.01)
-    results.assign_coords(learning_rate=("cell", rates)).to_netcdf(folder / "results.nc")
+def written(folder, scene, **coordinates):
+    """Let docs/findings/verdicts.py write a page and a table about a scene; return the table."""
+    simulated = scenes()
+    results = simulated.make_results(scene)
+    cells = {
+        name: ("cell", np.full(results.sizes["cell"], value, object if isinstance(value, str) else float))
+        for name, value in {"learning_rate": 0.01, **coordinates}.items()
+    }
+    results.assign_coords(cells).to_netcdf(folder / "results.nc")
     write_statistics(folder / "results.nc", folder / "statistics.nc", {"thesis": simulated.SETTINGS})
-    page, csv = folder / "page.md", folder / "table.csv"
+    csv = folder / "page.csv"
+    words = [folder / "statistics.nc", "thesis", "--out", folder / "page.md", "--csv", csv]
     before = sys.argv
     try:
-        sys.argv = [
-            "verdicts.py",
-            str(folder / "statistics.nc"),
-            "thesis",
-            "--out",
-            str(page),
-            "--csv",
-            str(csv),
-        ]
+        sys.argv = ["verdicts.py", *map(str, words)]
         runpy.run_path(str(ROOT / "docs/findings/verdicts.py"), run_name="__main__")
     finally:
         sys.argv = before
     return csv
+
+
+@pytest.fixture(scope="module", params=["yes", "mixed"])
+def table(request, tmp_path_factory):
+    """The table that docs/findings/verdicts.py writes about a scene, beside its page."""
+    return written(tmp_path_factory.mktemp("verdicts"), request.param)
 
 
 @pytest.fixture(scope="module")
@@ -98,3 +99,19 @@ def test_a_star_stands_where_the_interval_excludes_1_and_nowhere_else(table):
 def test_only_these_words_are_used(ratios):
     words = {"yes", "no", "not distinguished", "too few arrivals", "not enough data", "not measured"}
     assert set(ratios["conclusion"]) <= words and np.isfinite(ratios["pairs"]).all()
+
+
+@pytest.mark.parametrize("scene", ["diverged", "not reached"])
+def test_a_sweep_without_any_ratio_has_a_page_and_no_figure(tmp_path, scene):
+    (tmp_path / "page.svg").write_text("of earlier statistics")
+    rows = pd.read_csv(written(tmp_path, scene))
+    assert set(rows["table"]) == {"arm"}
+    page = (tmp_path / "page.md").read_text()
+    assert "### Every arm" in page and "over its rival" not in page
+    assert not (tmp_path / "page.svg").exists()
+
+
+def test_a_sweep_that_is_only_tuned_for_accuracy_is_drawn(tmp_path):
+    rows = pd.read_csv(written(tmp_path, "yes", selected_for="final_metric"))
+    assert "tuned for accuracy" in set(rows["values"])
+    assert (tmp_path / "page.svg").exists()
