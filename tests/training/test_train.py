@@ -165,8 +165,8 @@ def test_a_second_training_of_the_same_run_file_is_refused_and_names_the_first(t
     first = start(output)
     try:
         wait_for_step(output, first, beyond=0)
+        first.send_signal(signal.SIGSTOP)  # it keeps its lock, and cannot end before the second has started
         second = subprocess.run(command(output), capture_output=True, text=True, timeout=500)
-        assert first.poll() is None, "the first training ended too soon for this test"
     finally:
         first.kill()
         first.wait()

@@ -127,7 +127,7 @@ def sweep(tmp_path, monkeypatch, capsys):
         ),
         ({}, never_learned, ["cnn ends no better than chance", "Not measured"]),
         ({}, diverged, ["All runs of", "diverged", "Not measured"]),
-        ({}, without_numbers, ["evaluations without a number in runs that did not diverge"]),
+        ({}, without_numbers, ["evaluations without a number, although they did not diverge"]),
         (
             {"model": "{name: mlp, hidden_nodes: 4}, {name: cnn, channels: 2-4, training: {steps: 25}}"},
             None,
@@ -154,7 +154,7 @@ def test_runs_of_several_versions_are_told_while_gathering_and_on_the_page(sweep
     first.unlink()
     write_contents(first, job, contents._replace(attributes={**contents.attributes, "hornlib_version": "2"}))
     assert "several versions" in sweep.call("gather")[2]
-    assert "trained by several versions of hornlib" in sweep.page()
+    assert "Run files of several versions of hornlib are mixed" in sweep.page()
 
 
 def test_missing_cells_are_refused_by_name_and_told_where_the_rest_is_gathered(sweep):

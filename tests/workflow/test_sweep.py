@@ -26,7 +26,7 @@ def test_the_sweep_leaves_results_and_figures(finished):
         assert np.isfinite(results["final_test_metric"]).all()
     figures = {file.name for file in (finished.folder / "results/figures/report").iterdir()}
     assert figures >= {
-        f"two_cells-digits-curves-{axis}.{kind}"
+        f"two-cells-digits-curves-{axis}.{kind}"
         for axis in ("step", "samples", "training-flops", "seconds")
         for kind in ("svg", "png")
     }

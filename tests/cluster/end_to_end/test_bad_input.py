@@ -54,7 +54,7 @@ def test_without_sbatch_the_message_says_where_this_runs(workflow, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("resources", "told"),
+    ("resources", "message"),
     [
         (
             'slurm_partition="gpuu"',
@@ -81,7 +81,7 @@ def test_what_sbatch_refuses_is_told_with_what_is_there(workflow, resources, mes
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (["--submitit-array-size=-1"], "--submitit-array-size: -1 is less than 0"),
         (["--submitit-poll-min=0"], "--submitit-poll-min: 0.0 is less than 0.05"),

@@ -15,7 +15,7 @@ FAMILY = (TimeResnetParameters, TimeDensenetParameters, FractionalDnnParameters)
 
 
 @pytest.mark.parametrize(
-    ("fields", "told"),
+    ("fields", "messages"),
     [
         ({"num_layers": 1, "opening_step": "without"}, "no layer with a time step"),
         ({"num_layers": 1, "layer_steps": "simplex"}, "a simplex over one layer leaves nothing to learn"),
