@@ -1,7 +1,7 @@
 """Settings: how the suite runs on this machine; none of it is part of a cell's name."""
 
 import re
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, ValidationError, WithJsonSchema, field_validator
 
@@ -82,6 +82,8 @@ class Settings(Parameters):
     """Folder of checkpoints, e.g. a scratch disk that all nodes see; default: checkpoints in `results`."""
     checkpoint_minutes: float = Field(default=5.0, gt=0)
     """Wall time between two checkpoints of a job."""
+    log_format: Literal["none", "csv", "tensorboard"] = "none"
+    """How learning curves are logged beside the checkpoint while runs train; tensorboard needs its package."""
     probes: Probes = Field(default=ProbeSettings(), validate_default=False)
     """What is recorded of the networks' inside while they train: off, or settings such as {inputs: 64, moments: 6}."""
     strict_stability: bool = False

@@ -1,17 +1,19 @@
 """The log of the curves: one line for each evaluation of each run, once, however often the job was interrupted."""
 
 import csv
+from typing import get_args
 
 import pytest
 import torch
 import xarray as xr
 
+from hornlib.config.settings import Settings
 from hornlib.errors import ConfigError
 from hornlib.grid.cell import parse_specification
 from hornlib.grid.jobs import Range
 from hornlib.training import interruption
 from hornlib.training.chunk import Run, start_lanes
-from hornlib.training.curve_log import COLUMNS, CsvLog, make_curve_log
+from hornlib.training.curve_log import COLUMNS, LOG_FORMATS, CsvLog, make_curve_log
 from hornlib.training.interruption import Interrupted
 from hornlib.training.job import TrainOptions
 from hornlib.training.train import train_job
@@ -127,6 +129,10 @@ def test_without_the_option_there_is_no_log(tmp_path):
 def test_an_unknown_format_is_refused_with_the_valid_ones(tmp_path):
     with pytest.raises(ConfigError, match="none, csv, tensorboard"):
         make_curve_log("xml", tmp_path, print)
+
+
+def test_the_setting_takes_every_format():
+    assert get_args(Settings.model_fields["log_format"].annotation) == tuple(LOG_FORMATS)
 
 
 def test_tensorboard_writes_events_or_names_the_missing_package(tmp_path):

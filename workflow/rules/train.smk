@@ -63,6 +63,7 @@ rule train:
         probes=PROBES,
         label=lambda wildcards: GRID.describe(wildcards.cell),
         minutes=SETTINGS.checkpoint_minutes,
+        log_format=SETTINGS.log_format,
         selected=lambda wildcards, input: (
             f" --selected {shlex.quote(input.selected)}" if input.selected else ""
         ),
@@ -72,4 +73,4 @@ rule train:
         OPEN_LOG
         + "hornlib train {output.run:q} --cell {params.cell:q} --lanes {params.lanes:q} --threads {threads}"
         " --device {params.device:q} --checkpoints {params.checkpoints:q} --checkpoint-minutes {params.minutes}"
-        " --probes {params.probes:q}{params.selected}" + CLOSE_LOG
+        " --log-format {params.log_format} --probes {params.probes:q}{params.selected}" + CLOSE_LOG
