@@ -89,10 +89,9 @@ def test_a_signal_that_the_caller_ignores_ends_neither_the_command_nor_its_progr
 
 def test_ctrl_z_stops_the_program_too_and_both_go_on_together():
     with started() as process:
-        listed = subprocess.run(
-            ["ps", "-o", "pid=", "--ppid", str(process.pid)], capture_output=True, text=True
-        )
-        (program,) = map(int, listed.stdout.split())
+        listed = subprocess.run(["ps", "-axo", "pid=,ppid="], capture_output=True, text=True).stdout
+        rows = (map(int, row.split()) for row in listed.splitlines())
+        (program,) = [number for number, parent in rows if parent == process.pid]
         process.send_signal(signal.SIGTSTP)
         assert comes_true(lambda: state(process.pid) == "T" and state(program) == "T")
         process.send_signal(signal.SIGCONT)
