@@ -34,7 +34,7 @@ rule gather:
     """Gather every run file into one labelled dataset."""
     input:
         runs=RUNS,
-        calibrated=CALIBRATED,  # seconds are compared by its step times
+        calibrated=SECONDS,  # seconds are compared by its step times
         configuration=DIGESTS["gather"],
     output:
         results=f"{RESULTS}/results.nc",
