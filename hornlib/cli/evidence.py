@@ -63,7 +63,10 @@ def stability(
     from hornlib.stability.stability_file import write_stability
 
     grid = read_grid(configfile or [DEFAULT_CONFIG])
-    path = output or Path(grid.settings.results) / "stability.nc"
+    folder = Path(grid.settings.results)
+    path = output or folder / "stability.nc"
+    if results is None and (folder / "results.nc").exists():
+        results = folder / "results.nc"  # else predictions alone would replace those beside what happened
     with written_atomically(path) as temporary:  # after the maps, so that it never stands without them
         write_stability(grid, temporary, results)
         if figures is not None:

@@ -16,7 +16,7 @@ FILES = {
     "`tuning/<arm>.nc`, `selected/<cell>.json`": "of sweeps that tune: the curves of all trials of an arm, and the "
     "choice for each cell",
     "`calibration/<device>.nc`": "step time and peak memory of every distinct shape; `<digest>.measured` beside it "
-    "marks that all shapes of a configuration are measured",
+    "marks that all shapes of a configuration are measured, `<digest>.failed` that the last attempt failed",
     "`dynamics/<cell>.seeds-<a>-<b>.nc`": "what probes measured inside the networks at some moments of training",
     "`statistics.nc`": "one group a sweep: ratios, intervals, tests, verdicts and their sentences",
     "`stability.nc`": "predictions for every oscillator, outcomes of its runs, maps, orders of the integrators",
@@ -28,7 +28,7 @@ FILES = {
     "`logs/<rule>/<job>.log`, `logs/<rule>.log`": "one log a job; a job that is trained has a second name in "
     "`logs/<rule>/history/`, which keeps what earlier attempts wrote",
     "`checkpoints/`": "checkpoints of jobs in training, which are removed after the run file is written; with "
-    "`--log-format csv` or `tensorboard`, learning curves while they are made, `<cell>.seed-<seed>.csv` or "
+    "`log_format: csv` or `tensorboard`, learning curves while they are made, `<cell>.seed-<seed>.csv` or "
     "`tensorboard/<cell>.seed-<seed>/`, which stay",
     "`configurations/<digest>.yaml`": "configurations with values of the command line; `hornlib run --set` writes them",
     "`digests/<stage>-<digest>`": "empty marks: the stage was made with this configuration",
