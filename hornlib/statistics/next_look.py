@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-__all__ = ["commands", "remark", "standings", "with_next_command", "with_remarks"]
+from hornlib.config.commands import configuration_options
 
-DEFAULT_CONFIG = "config.yaml"
+__all__ = ["commands", "remark", "standings", "with_next_command", "with_remarks"]
 
 
 def standings(summary: xr.Dataset) -> Iterator[str]:
@@ -110,10 +110,11 @@ def commands(sweep: str, folder: Path, files: Sequence[Path] = ()) -> tuple[str,
         folder: the results folder.
         files: configuration files.
     """
-    is_default = [str(file) for file in files] in ([], [DEFAULT_CONFIG])
-    quoted = [] if is_default else [shlex.quote(str(file)) for file in files]
-    options = "".join(f" --configfile {file}" for file in quoted)
-    snakemake_option = f" --configfile {' '.join(quoted)}" if quoted else ""
+    options = configuration_options(files)
+    # before --cores: xargs appends targets, which would be taken for more files
+    snakemake_option = (
+        f" --configfile {' '.join(shlex.quote(str(file)) for file in files)}" if options else ""
+    )
     # Not $(...): if it printed no targets, Snakemake would train every seed of every sweep.
     train = f"hornlib looks --paths --sweep {sweep}{options} | xargs -r snakemake{snakemake_option} --cores N"
     partial = shlex.quote(str(folder / "partial.nc"))
