@@ -23,7 +23,7 @@ PACKAGES = ("xarray", "dask", "netCDF4", "numpy")
 
 def make_grid(results: Path, files: int):
     """Return a grid of `files` cells, each of one job of 5 seeds and at least 50 evaluations."""
-    from hornlib.config import Settings
+    from hornlib.config.settings import Settings
     from hornlib.data.parameters import DataParameters
     from hornlib.grid import Grid, Sweep
     from hornlib.grid.cell import make_cell

@@ -73,7 +73,7 @@ def main() -> None:
 def phases(config: Path) -> dict[str, float]:
     """Time reading, expanding, listing and cutting in this process, imports included."""
     marks = [time.perf_counter()]
-    from hornlib.config import read_config
+    from hornlib.config.reading import read_config
     from hornlib.grid import expand
     from hornlib.grid.jobs import scan_runs
 

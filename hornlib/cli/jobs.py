@@ -12,7 +12,6 @@ import typer
 
 from hornlib.cli.options import DEFAULT_CONFIG, ConfigFiles
 from hornlib.errors import ConfigError
-from hornlib.parameters.paths import with_home
 
 if TYPE_CHECKING:
     from hornlib.training.job import TrainOptions
@@ -38,6 +37,7 @@ def data(
 ) -> None:
     """Make sure that a dataset's files exist: existing ones are used as they are, others are fetched or computed."""
     from hornlib.data.prepare import prepare
+    from hornlib.parameters.paths import with_home
 
     folder = root or Path(os.environ.get("HORNLIB_DATA") or "data")
     print(f"{name} is ready in {prepare(name, with_home(folder))}")

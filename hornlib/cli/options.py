@@ -21,7 +21,7 @@ __all__ = [
 
 def complete_sweep(incomplete: str) -> list[str]:
     """Return the sweeps of config.yaml that begin so, for the completion of a shell."""
-    from hornlib.config import read_document
+    from hornlib.config.reading import read_document
     from hornlib.errors import HornlibError
 
     try:

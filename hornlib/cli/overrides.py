@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from ruamel.yaml import YAML
 
-from hornlib.config import read_document
+from hornlib.config.reading import read_document
 from hornlib.config.settings import Settings, parse_settings
 from hornlib.config.yaml_file import parse_value
 from hornlib.data.parameters import DataParameters

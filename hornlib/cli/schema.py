@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from hornlib.config import FIRST_TUNING_SEED, RESERVED_SWEEPS, SECTIONS
+from hornlib.config.reading import FIRST_TUNING_SEED, RESERVED_SWEEPS, SECTIONS
 from hornlib.config.settings import Settings
 from hornlib.data.parameters import DataParameters
 from hornlib.grid.axes import ENTRY_KEYS, OVERRIDES

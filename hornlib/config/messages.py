@@ -3,10 +3,12 @@
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
-
-from pydantic import ValidationError
+from typing import TYPE_CHECKING
 
 from hornlib.errors import nearest
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
 
 __all__ = ["counted", "describe_validation_error", "spelled"]
 
@@ -30,7 +32,7 @@ _NUMBER = re.compile(r"[-+]?([0-9]+([.,][0-9]*)?|[.,][0-9]+)(e[-+]?[0-9]+)?", re
 
 
 def describe_validation_error(
-    error: ValidationError, fields: Sequence[str], owner: str
+    error: "ValidationError", fields: Sequence[str], owner: str
 ) -> Iterator[tuple[tuple[str | int, ...], str]]:
     """Turn each mistake that pydantic reports into (key path, sentence).
 

@@ -19,9 +19,9 @@ from hornlib.parameters.tuning import FinalistParameters, TuningParameters
 
 __all__ = [
     "FIRST_TUNING_SEED",
+    "RESERVED_SWEEPS",
     "SECTIONS",
     "Config",
-    "Settings",
     "merge",
     "parse_seeds",
     "read_config",

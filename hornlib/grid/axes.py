@@ -7,8 +7,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from hornlib.config import SECTIONS, Config
 from hornlib.config.messages import describe_validation_error, spelled
+from hornlib.config.reading import SECTIONS, Config
 from hornlib.config.yaml_file import KeyPath
 from hornlib.errors import ConfigError
 from hornlib.grid.cell import parameters_class, validated

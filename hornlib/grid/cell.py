@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
-from hornlib.config import SECTIONS
 from hornlib.config.messages import describe_validation_error, spelled
+from hornlib.config.reading import SECTIONS
 from hornlib.data import DATASETS
 from hornlib.data.parameters import DataParameters
 from hornlib.errors import ConfigError, nearest

@@ -5,8 +5,8 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
-from hornlib.config import Config, merge
 from hornlib.config.messages import spelled
+from hornlib.config.reading import Config, merge
 from hornlib.config.yaml_file import KeyPath
 from hornlib.data.parameters import DataParameters
 from hornlib.errors import ConfigError

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from hornlib.config import FIRST_TUNING_SEED
+from hornlib.config.reading import FIRST_TUNING_SEED
 from hornlib.errors import ConfigError
 from hornlib.grid.cell import Cell, named
 from hornlib.grid.tuned_arms import TunedArm

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from hornlib.config import Config, read_config
 from hornlib.config.messages import counted, spelled
+from hornlib.config.reading import Config, read_config
 from hornlib.config.settings import Settings
 from hornlib.config.yaml_file import KeyPath
 from hornlib.errors import ConfigError, nearest

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
-from hornlib.config import FIRST_TUNING_SEED, Config, merge
 from hornlib.config.messages import describe_validation_error, spelled
+from hornlib.config.reading import FIRST_TUNING_SEED, Config, merge
 from hornlib.config.yaml_file import KeyPath
 from hornlib.errors import ConfigError
 from hornlib.grid.axes import ENTRY_KEYS

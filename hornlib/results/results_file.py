@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hornlib.config import SECTIONS
+from hornlib.config.reading import SECTIONS
 from hornlib.grid import Grid
 from hornlib.grid.cell import Cell
 from hornlib.grid.labels import labels_of

@@ -267,6 +267,13 @@ def test_help_lists_every_command(hornlib):
         assert f" {command} " in answer.out
 
 
+def test_the_help_needs_no_library_for_configurations_and_results():
+    heavy = {"pydantic", "ruamel.yaml", "numpy", "xarray", "torch"}
+    code = f"import hornlib.cli, sys; print(*({heavy} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
+
+
 def test_the_version_is_told(hornlib):
     from hornlib import __version__
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from hornlib.cli.overrides import parse_assignment, to_yaml, write_overridden
-from hornlib.config import read_document
+from hornlib.config.reading import read_document
 from hornlib.errors import ConfigError
 from hornlib.grid import read_grid
 

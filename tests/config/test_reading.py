@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hornlib.config import merge, parse_seeds, read_config
+from hornlib.config.reading import merge, parse_seeds, read_config
 from hornlib.config.settings import Settings, parse_settings
 from hornlib.errors import ConfigError
 

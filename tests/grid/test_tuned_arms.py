@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from hornlib.config import FIRST_TUNING_SEED
+from hornlib.config.reading import FIRST_TUNING_SEED
 from hornlib.errors import ConfigError
 from hornlib.grid.cell import Selection, parse_specification
 from hornlib.grid.tuned_arms import TunedArm

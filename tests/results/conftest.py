@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from pydantic import Field
 
-from hornlib.config import Settings
+from hornlib.config.settings import Settings
 from hornlib.data.parameters import DataParameters
 from hornlib.grid import Grid, Sweep
 from hornlib.grid.cell import make_cell
