@@ -85,11 +85,11 @@ def run_experiment(name: str, grid: Grid, sweep: str | None = None, output: Path
 
 def _results(grid: Grid, sweep: str) -> "xr.Dataset | None":
     """Return the sweep's part of the results; None if there are no results, or none of this sweep."""
-    from hornlib.results.opening import open_results
+    from hornlib.results.opening import open_results, part_of_results
 
     folder = Path(grid.settings.results)
     path = next((path for path in (folder / "results.nc", folder / "partial.nc") if path.exists()), None)
     if path is None:
         return None
-    with open_results(path) as ds:
-        return open_results(path, sweep=sweep).load() if f"in_{sweep}" in ds.coords else None
+    ds = open_results(path)
+    return part_of_results(ds, sweep) if f"in_{sweep}" in ds.coords else None

@@ -11,7 +11,7 @@ from hornlib.results.netcdf import load_dataset, with_plain_text
 from hornlib.results.results_file import RESULTS_FILE
 from hornlib.results.variables import SWEEP_COORDINATES
 
-__all__ = ["axes_of", "dense", "open_results", "select_sweep"]
+__all__ = ["axes_of", "dense", "open_results", "part_of_results", "select_sweep"]
 
 POINTS_A_CELL = 100
 """Most points of a dense grid for each cell; above, memory would mostly hold NaN."""
@@ -33,7 +33,19 @@ def open_results(
     Raises:
         ResultsError: there is no such file, sweep or model, or the file cannot be read.
     """
-    ds = load_dataset(Path(path), RESULTS_FILE)
+    return part_of_results(load_dataset(Path(path), RESULTS_FILE), sweep, model)
+
+
+def part_of_results(ds: xr.Dataset, sweep: str | None = None, model: str | None = None) -> xr.Dataset:
+    """Return a part of results that are read already, as `open_results` gives it: many sweeps need one reading.
+
+    Args:
+        ds: from `open_results`, all of it (cell, seed, step).
+        sweep, model: as for `open_results`.
+
+    Raises:
+        ResultsError: there is no such sweep or model.
+    """
     if sweep is not None:
         ds = select_sweep(ds, sweep)
     if model is not None:

@@ -80,8 +80,7 @@ def stability_table(grid: Grid, results: Path | None = None) -> xr.Dataset:
         table = table.assign_coords({name: ("cell", np.array(values, str), attributes)})
     if results is None:
         return table
-    with open_results(results) as ds:
-        return join_outcome(table, ds.load())
+    return join_outcome(table, open_results(results))
 
 
 def _known_cells(grid: Grid) -> dict[str, Cell]:

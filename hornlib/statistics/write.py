@@ -11,7 +11,7 @@ from hornlib.errors import ResultsError, nearest
 from hornlib.parameters.statistics import StatisticsSettings
 from hornlib.results.analysis_files import STATISTICS_FILE
 from hornlib.results.netcdf import load_dataset, write_groups
-from hornlib.results.opening import open_results
+from hornlib.results.opening import open_results, part_of_results
 from hornlib.statistics.appendix import Tuning
 from hornlib.statistics.next_look import with_next_command
 from hornlib.statistics.sequential import summarise_looks
@@ -54,9 +54,10 @@ def write_statistics(
     answers: dict[str, str] = {}
 
     def summaries() -> Iterator[tuple[str, xr.Dataset]]:
+        all_sweeps = open_results(results)
         for sweep, sweep_settings in settings.items():
             reference = _by_dataset((references or {}).get(sweep))
-            ds = open_results(results, sweep=sweep)
+            ds = part_of_results(all_sweeps, sweep)
             if sweep_settings.sequential:
                 summary = summarise_looks(ds, sweep_settings, reference, tunings)
                 summary = with_next_command(summary, sweep, results, files)

@@ -8,6 +8,7 @@ import hornlib
 from hornlib.errors import ResultsError
 from hornlib.results import open_results
 from hornlib.results.gather import gather
+from hornlib.results.opening import part_of_results
 
 
 @pytest.fixture
@@ -59,6 +60,18 @@ def test_parameters_that_no_cell_has_are_dropped_and_integers_are_integers(resul
     whole = open_results(path)
     assert whole.timesteps.dtype == np.float64, "the rival has no timesteps, so NaN keeps the column float"
     assert whole.channels.sel(cell=results[3].name) == "8-16"
+
+
+@pytest.mark.parametrize(
+    "part", [{"sweep": "scattered"}, {"sweep": "long"}, {"sweep": "thesis", "model": "rival"}]
+)
+def test_a_part_of_what_was_read_is_the_part_that_is_opened(results, part):
+    path = results[0]
+    opened, selected = open_results(path, **part), part_of_results(open_results(path), **part)
+    xr.testing.assert_identical(selected, opened)
+    assert {name: values.dtype for name, values in selected.variables.items()} == {
+        name: values.dtype for name, values in opened.variables.items()
+    }
 
 
 def test_a_models_axes_become_dense_dimensions(results):
