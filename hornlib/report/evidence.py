@@ -9,12 +9,12 @@ import xarray as xr
 
 from hornlib.errors import ResultsError
 from hornlib.parameters.statistics import StatisticsSettings
-from hornlib.results.analysis_files import EXPERIMENT_FILE, STABILITY_FILE
+from hornlib.results.analysis_files import EXPERIMENT_FILE, STABILITY_FILE, STATISTICS_FILE
 from hornlib.results.netcdf import load_dataset, load_groups
 from hornlib.results.opening import open_results, select_sweep
 from hornlib.results.run_file import read_contents
 from hornlib.statistics.looks import without_later_looks
-from hornlib.statistics.write import digest, made_from, open_statistics, statistics_sweeps
+from hornlib.statistics.write import digest, made_from
 
 __all__ = ["FIGURES_FOLDER", "ReportEvidence", "SweepEvidence", "collect", "results_of_statistics"]
 
@@ -93,13 +93,14 @@ def collect(folder: Path, sweeps: Iterable[str], configuration: Iterable[str | P
     """
     source, statistics_match = results_of_statistics(folder)
     results = open_results(folder / source) if source else None
-    stability = folder / "stability.nc"
+    stability, statistics = folder / "stability.nc", folder / "statistics.nc"
+    summaries = load_groups(statistics, STATISTICS_FILE) if statistics.exists() else {}
     return ReportEvidence(
         folder=folder,
         source=source,
         statistics_match=statistics_match,
         attributes=dict(results.attrs) if results is not None else {},
-        sweeps=[_sweep(results, folder / "statistics.nc", name) for name in sweeps],
+        sweeps=[_sweep(name, results, summaries.get(name)) for name in sweeps],
         stability=load_groups(stability, STABILITY_FILE) if stability.exists() else {},
         mechanism={
             path.stem: load_dataset(path, EXPERIMENT_FILE)
@@ -137,13 +138,8 @@ def results_of_statistics(folder: Path) -> tuple[str, bool]:
     return (matching or present)[0], bool(matching)
 
 
-def _sweep(results: xr.Dataset | None, statistics: Path, name: str) -> SweepEvidence:
-    summary = _statistics(statistics, name)
+def _sweep(name: str, results: xr.Dataset | None, summary: xr.Dataset | None) -> SweepEvidence:
     if results is None or f"in_{name}" not in results.coords:
         return SweepEvidence(name, None, summary)
     cells = select_sweep(results, name)
     return SweepEvidence(name, cells if summary is None else without_later_looks(cells, summary), summary)
-
-
-def _statistics(path: Path, name: str) -> xr.Dataset | None:
-    return open_statistics(path, name) if path.exists() and name in statistics_sweeps(path) else None
