@@ -1,6 +1,7 @@
 """Fixtures that several folders of tests share, and how tests are run: side by side, and without torch."""
 
 import importlib.util
+import signal
 import sys
 import textwrap
 from collections.abc import Iterator
@@ -101,6 +102,18 @@ def one_thread() -> None:
     """Compute with one thread: results depend on their number, and several processes test at the same time."""
     if torch := sys.modules.get("torch"):
         torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def default_signals() -> None:
+    """Heed the signals that a shell lets its background jobs ignore: the programs that tests start inherit that."""
+    for number, default in (
+        (signal.SIGINT, signal.default_int_handler),
+        (signal.SIGHUP, signal.SIG_DFL),
+        (signal.SIGQUIT, signal.SIG_DFL),
+    ):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, default)
 
 
 TUNED_SWEEP = """
