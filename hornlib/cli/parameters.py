@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from hornlib.cli.schema import Schema, fields_schema
+from hornlib.cli.schema import Schema
 from hornlib.config.settings import Settings
 from hornlib.data.parameters import DataParameters
 from hornlib.models import MODELS
@@ -126,7 +126,7 @@ def descriptions_of(section: str, owner: str = "") -> list[Description]:
             _values(schema),
             _default(schema),
         )
-        for name, schema in fields_schema(parameters).items()
+        for name, schema in parameters.field_schemas().items()
         if not (owner and name == "name")
     ]
 

@@ -16,7 +16,7 @@ from hornlib.parameters.training import TrainingParameters
 from hornlib.parameters.tuning import TuningParameters
 from hornlib.structures import STRUCTURES
 
-__all__ = ["Schema", "config_schema", "fields_schema"]
+__all__ = ["Schema", "config_schema"]
 
 Schema = dict[str, Any]
 
@@ -87,7 +87,7 @@ def config_schema() -> Schema:
         "title": "config.yaml of hornlib",
         "type": "object",
         "properties": {
-            **fields_schema(Settings),
+            **Settings.field_schemas(),
             "seeds": SEEDS,
             "statistics": {"$ref": "#/$defs/statistics"},
             "defaults": {
@@ -134,12 +134,7 @@ def config_schema() -> Schema:
 
 
 def _rules(description: str, rules: type[Parameters]) -> Schema:
-    return {
-        "description": description,
-        "type": "object",
-        "properties": fields_schema(rules),
-        "additionalProperties": False,
-    }
+    return {"description": description, **rules.mapping_schema()}
 
 
 def _model_keys() -> Schema:
@@ -188,7 +183,7 @@ def _named(names: Iterable[str]) -> str:
 
 
 def _axes(parameters: type[Parameters]) -> Schema:
-    return {name: _axis(field) for name, field in fields_schema(parameters).items()}
+    return {name: _axis(field) for name, field in parameters.field_schemas().items()}
 
 
 def _axis(field: Schema) -> Schema:
@@ -198,16 +193,3 @@ def _axis(field: Schema) -> Schema:
     listed = {"type": "array", "items": value, "minItems": 1, "uniqueItems": True}
     tuned = [{"$ref": "#/$defs/range"}] if "number" in json.dumps(value) else []
     return {**annotations, "anyOf": [value, listed, *tuned]}
-
-
-def fields_schema(parameters: type[Parameters]) -> Schema:
-    """Return the schema of every field of a class; descriptions are put on one line."""
-    fields = parameters.model_json_schema()["properties"]
-    return {
-        name: {key: " ".join(part.split()) if key == "description" else part for key, part in field.items()}
-        for name, field in ((name, _plain(field)) for name, field in fields.items())
-    }
-
-
-def _plain(field: Schema) -> Schema:
-    return {key: part for key, part in field.items() if key not in ("title", "in_name")}

@@ -46,21 +46,7 @@ def _refuse_probes(value: object) -> object:
 Probes = Annotated[
     ProbeSettings | None,
     BeforeValidator(parse_probes),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"const": "off"},
-                {
-                    "type": "object",
-                    "properties": {
-                        name: {key: part for key, part in field.items() if key != "title"}
-                        for name, field in ProbeSettings.model_json_schema()["properties"].items()
-                    },
-                    "additionalProperties": False,
-                },
-            ]
-        }
-    ),
+    WithJsonSchema({"anyOf": [{"const": "off"}, ProbeSettings.mapping_schema()]}),
 ]
 
 

@@ -108,8 +108,8 @@ Widths = Annotated[
 class Parameters(BaseModel):
     """Parameters of one thing; equality, hashing and naming go by value.
 
-    Every field says its meaning, unit and range in its `Field(description=...)`; a field whose value must
-    not enter a cell's name (a path, say) carries `json_schema_extra={"in_name": False}`.
+    The docstring of every field says its meaning, unit and range. A field whose value must not enter a cell's name,
+    such as a path, carries `json_schema_extra={"in_name": False}`.
     """
 
     model_config = ConfigDict(
@@ -143,6 +143,29 @@ class Parameters(BaseModel):
         for key, value in dumped.items():
             if key not in type(self)._unnamed_fields():
                 yield key, value + 0.0 if isinstance(value, float) else value  # + 0.0 turns -0.0 into 0.0
+
+    @classmethod
+    def field_schemas(cls) -> dict[str, dict[str, Any]]:
+        """Return the JSON schema of every field, without titles; its docstring is the description, on one line."""
+        return {
+            name: {
+                key: " ".join(part.split()) if key == "description" else part
+                for key, part in field.items()
+                if key not in ("title", "in_name")
+            }
+            for name, field in cls.model_json_schema()["properties"].items()
+        }
+
+    @classmethod
+    def mapping_schema(cls) -> dict[str, Any]:
+        """Return the JSON schema of a mapping with these parameters."""
+        required = [name for name, field in cls.model_fields.items() if field.is_required()]
+        return {
+            "type": "object",
+            "properties": cls.field_schemas(),
+            **({"required": required} if required else {}),
+            "additionalProperties": False,
+        }
 
     @classmethod
     def _unnamed_fields(cls) -> frozenset[str]:

@@ -192,24 +192,16 @@ def migrated(content: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in content.items() if key not in OLD_KEYS} | {"claims": claims}
 
 
-def _claims_schema() -> dict[str, Any]:
-    properties = {
-        name: {key: part for key, part in field.items() if key != "title"}
-        for name, field in Claim.model_json_schema()["properties"].items()
-    }
-    for field in properties.values():
-        field["description"] = " ".join(field["description"].split())
-    claim = {
-        "type": "object",
-        "properties": properties,
-        "required": ["rivals"],
-        "additionalProperties": False,
-    }
-    return {
-        "type": "object",
-        "propertyNames": {"pattern": f"^{CLAIM_NAME}$"},
-        "additionalProperties": claim,
-    }
+Claims = Annotated[
+    dict[str, Claim],
+    WithJsonSchema(
+        {
+            "type": "object",
+            "propertyNames": {"pattern": f"^{CLAIM_NAME}$"},
+            "additionalProperties": Claim.mapping_schema(),
+        }
+    ),
+]
 
 
 class StatisticsSettings(Parameters):
@@ -228,9 +220,7 @@ class StatisticsSettings(Parameters):
     """Number of consecutive evaluations that must be at the level or better before the target counts as reached."""
     margin: float = Field(default=0.01, gt=0)
     """Non-inferiority margin: the largest loss of the final metric that counts as no loss, in its unit."""
-    claims: Annotated[dict[str, Claim], WithJsonSchema(_claims_schema())] = Field(
-        default={}, validate_default=False
-    )
+    claims: Claims = Field(default={}, validate_default=False)
     """Claims by name, e.g. {faster: {rivals: [cnn]}}. The default has two claims against the baseline: `faster` (on
     samples) and `cheaper` (on training_flops and seconds)."""
     bootstrap: int = Field(default=10_000, ge=1000)

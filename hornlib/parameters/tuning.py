@@ -58,16 +58,6 @@ Ranges = dict[str, TuneRange]
 """`training.learning_rate` -> its range; the learning rate first, so that all arms draw it alike."""
 
 
-def _object_schema(parameters: type[Parameters]) -> dict[str, Any]:
-    """Return the JSON schema of a mapping with these parameters, or null."""
-    properties = {
-        name: {key: part for key, part in field.items() if key != "title"}
-        for name, field in parameters.model_json_schema()["properties"].items()
-    }
-    mapping = {"type": "object", "properties": properties, "additionalProperties": False}
-    return {"anyOf": [mapping, {"type": "null"}]}
-
-
 class FinalistParameters(Parameters):
     """The second stage of tuning: the best trials are trained again with fresh seeds before one is chosen.
 
@@ -94,7 +84,10 @@ class TuningParameters(Parameters):
         WithJsonSchema({"type": "array", "items": {"enum": list(OBJECTIVES)}, "minItems": 1}),
     ] = OBJECTIVES
     """What is chosen for; each objective has its own cells and its own fresh runs."""
-    finalists: Annotated[FinalistParameters | None, WithJsonSchema(_object_schema(FinalistParameters))] = None
+    finalists: Annotated[
+        FinalistParameters | None,
+        WithJsonSchema({"anyOf": [FinalistParameters.mapping_schema(), {"type": "null"}]}),
+    ] = None
     """The second stage of tuning, such as {trials: 4, seeds: 8}; null: the choice is made after the first stage."""
 
     @model_validator(mode="after")
