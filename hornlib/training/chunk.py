@@ -67,6 +67,7 @@ class Group:
         first_loss: (lanes,), loss of each lane at its first step.
         sums: (3, lanes), sums since the last evaluation: losses without penalty, total losses, steps.
         window: losses that have not been read back from the device, each (2, lanes): without penalty, and total.
+        evaluated: the networks that were evaluated after the last step; None where that step had no evaluation.
     """
 
     model: ModelParameters
@@ -77,6 +78,7 @@ class Group:
     first_loss: Tensor
     sums: Tensor
     window: list[Tensor] = field(default_factory=list)
+    evaluated: LaneGroup | None = None
 
     def map(self, function: Callable[..., Tensor], *others: "Group") -> "Group":
         """Return the group whose every tensor is `function` of this group's tensor and of those of the others.

@@ -64,7 +64,7 @@ def _write_curves(chunk: Chunk, group: Group, splits: Splits, column: int) -> Te
         "seconds": chunk.seconds / len(chunk.seeds),
     }
     diverged = torch.zeros(len(rows), dtype=torch.bool)
-    lanes = evaluated_lanes(group.lanes, chunk.cell.training, splits.train)
+    lanes = group.evaluated = evaluated_lanes(group.lanes, chunk.cell.training, splits.train)
     if lanes is not group.lanes:
         values["statistics_flops"] = _statistics_flops(chunk, group, splits, column)
     for part, split in (("validation", splits.validation), ("test", splits.test)):

@@ -103,6 +103,7 @@ def train_step(chunk: Chunk, group: Group, inputs: Tensor, targets: Tensor, tota
         rates = rates.to(inputs.device, non_blocking=True)  # the device need not be waited for at every step
         group.optimizer.update_(tensors, gradients, rates, chunk.step + 1 - group.since)
         lanes.project_()
+    group.evaluated = None  # its statistics are those of the old weights
     if chunk.step == 0:
         group.first_loss = total.detach()
     group.window.append(torch.stack([clean, total]).detach())

@@ -145,7 +145,7 @@ class Probe:
         """Return the probe for networks that a structure has changed to this model."""
         return self if model == self.model else Probe(self._cell, self.plan, self._splits, model)
 
-    def record(self, lanes: LaneGroup, step: int) -> dict[str, Tensor]:
+    def record(self, lanes: LaneGroup, step: int, evaluated: LaneGroup | None = None) -> dict[str, Tensor]:
         """Return all measurements by name, `<layer>/<variable>` or `probe_loss`, each (lanes, ...).
 
         Batch norm uses the same statistics as evaluations. Before the first step, running averages hold no data. There
@@ -154,11 +154,12 @@ class Probe:
         Args:
             lanes: the networks; not changed.
             step: training steps done.
+            evaluated: these networks with the statistics of the evaluation at this step; None: they are computed.
         """
         training = self._cell.training
         if step == 0 and training.batch_norm_statistics != "precise":
             training = TrainingParameters()
-        lanes = evaluated_lanes(lanes, training, self._splits.train)
+        lanes = evaluated_lanes(lanes, training, self._splits.train) if evaluated is None else evaluated
         parameters = {name: tensor.detach() for name, tensor in lanes.parameters.items()}
         buffers = dict(lanes.buffers)
         nudges = {layer.name: self._nudges(layer, len(lanes)) for layer in self.layers}

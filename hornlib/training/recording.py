@@ -64,7 +64,7 @@ class Recorder:
         plan = probe.plan
         moment, rows = plan.steps.index(step), group.lanes.rows
         layer_index = {layer.name: index for index, layer in enumerate(plan.layers)}
-        for key, values in probe.of(group.model).record(group.lanes, step).items():
+        for key, values in probe.of(group.model).record(group.lanes, step, group.evaluated).items():
             layer, _, name = key.rpartition("/")
             if name == "states":
                 self.numbers[f"states_{layer}"][rows, moment] = values

@@ -1,5 +1,7 @@
 """Probes: training is the same with and without them, a resumed job writes the same file, lanes do not mix."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -11,6 +13,7 @@ from hornlib.errors import ResourceError
 from hornlib.grid.cell import parse_specification
 from hornlib.grid.jobs import Range
 from hornlib.models.build import build_network
+from hornlib.models.lanes import LaneGroup
 from hornlib.models.tracing import trace
 from hornlib.parameters.probes import ProbeSettings
 from hornlib.results.dynamics_file import read_dynamics_file
@@ -18,6 +21,7 @@ from hornlib.training import job
 from hornlib.training.chunk import start_chunk
 from hornlib.training.interruption import Interrupted
 from hornlib.training.job import TrainOptions
+from hornlib.training.loop import train_chunk
 from hornlib.training.probing import Probe, make_plan, probe_inputs
 from hornlib.training.recording import Recorder, empty_numbers, refuse_too_large
 from hornlib.training.train import dynamics_path, train_job
@@ -193,6 +197,32 @@ def test_a_probe_sees_the_networks_that_an_evaluation_judges(statistics):
     )
     later = probe.record(lanes, 1)["probe_loss"][0]
     assert (later == found["probe_loss"][0]) == (statistics == "precise")
+
+
+def test_probes_take_the_statistics_of_the_evaluation_and_compute_them_only_before_the_first_step(
+    monkeypatch,
+):
+    cell = cell_of(*CASES["cnn"])
+    splits, computed = load(cell.data, "cpu"), []
+    chunk, probe = start_chunk(cell, [0, 1], torch.device("cpu")), probe_of(cell)
+    recorder, fresh = Recorder(probe, 2, {}), Recorder(probe, 2, {})
+    real = LaneGroup.with_statistics_of
+    monkeypatch.setattr(
+        LaneGroup, "with_statistics_of", lambda lanes, inputs: computed.append(1) or real(lanes, inputs)
+    )
+
+    def after_step(chunk):
+        before = len(computed)
+        recorder.after_step(chunk)
+        assert len(computed) - before == (chunk.step == 0)
+        (group,) = chunk.groups
+        fresh.after_step(replace(chunk, groups=[replace(group, evaluated=None)]))
+
+    after_step(chunk)
+    train_chunk(chunk, splits, after_step)
+    for name, numbers in fresh.numbers.items():
+        torch.testing.assert_close(recorder.numbers[name], numbers, rtol=0, atol=0, equal_nan=True)
+    assert torch.isfinite(fresh.numbers["probe_loss"]).all()
 
 
 def test_lanes_that_have_diverged_are_nan_and_the_others_are_not():
