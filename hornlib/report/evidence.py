@@ -60,6 +60,7 @@ class ReportEvidence:
         source: results.nc or partial.nc, the one that statistics.nc was made from; "" where neither exists.
         statistics_match: whether statistics.nc was made from `source`; True without statistics.
         attributes: the global attributes of `source`.
+        statistics_attributes: the global attributes of statistics.nc; empty without it.
         sweeps: the sweeps that the configuration names, in their order.
         stability: groups of stability.nc (cells, plane, heterogeneity, orders); empty without it.
         mechanism: datasets of the experiments in mechanism/, by name.
@@ -72,6 +73,7 @@ class ReportEvidence:
     source: str
     statistics_match: bool
     attributes: dict[str, Any]
+    statistics_attributes: dict[str, Any]
     sweeps: Sequence[SweepEvidence]
     stability: dict[str, xr.Dataset]
     mechanism: dict[str, xr.Dataset]
@@ -100,6 +102,7 @@ def collect(folder: Path, sweeps: Iterable[str], configuration: Iterable[str | P
         source=source,
         statistics_match=statistics_match,
         attributes=dict(results.attrs) if results is not None else {},
+        statistics_attributes=load_dataset(statistics, STATISTICS_FILE).attrs if statistics.exists() else {},
         sweeps=[_sweep(name, results, summaries.get(name)) for name in sweeps],
         stability=load_groups(stability, STABILITY_FILE) if stability.exists() else {},
         mechanism={

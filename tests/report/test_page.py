@@ -1,6 +1,7 @@
 """The report: it answers first, says what is missing, has no dead link, and refuses what is damaged."""
 
 import dataclasses
+import hashlib
 import html
 import json
 import re
@@ -8,6 +9,7 @@ from html.parser import HTMLParser
 
 import altair as alt
 import pytest
+import xarray as xr
 
 from hornlib.errors import ResultsError
 from hornlib.report.evidence import collect
@@ -226,6 +228,16 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path):
 def test_versions_that_are_mixed_are_listed(folder):
     page, _ = render(collect(folder("mixed", arms=["horn"]), ["thesis"]))
     assert "1.0 abc: 1 run files; 1.1 def: 1 run files" in " ".join(Outline(page).text)
+
+
+def test_the_page_says_which_results_and_which_hornlib_made_the_statistics(folder):
+    results = folder("yes", arms=["horn", "cnn"], datasets=["digits"])
+    with xr.open_dataset(results / "statistics.nc") as ds:
+        ds.load()
+    words = " ".join(Outline(render(collect(results, ["thesis"]))[0]).text)
+    digest = hashlib.sha256((results / "results.nc").read_bytes()).hexdigest()
+    version = f"{ds.attrs['hornlib_version']}, commit {ds.attrs['hornlib_commit']}"
+    assert f"statistics.nc, made by hornlib {version}, from results with the SHA-256 {digest}" in words
 
 
 def test_an_old_results_file_does_not_win_over_the_partial_one_that_the_statistics_are_of(folder):

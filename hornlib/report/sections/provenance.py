@@ -45,17 +45,11 @@ def other_statistics(evidence: ReportEvidence) -> str:
 
 
 def _of_files(evidence: ReportEvidence) -> list[tuple[str, str]]:
-    results = evidence.attributes
-    statistics = next((s.statistics.attrs for s in evidence.sweeps if s.statistics is not None), {})
-    facts = [
-        ("Results", f"{evidence.source}, gathered by hornlib {_version(results)}"),
-        ("Report", f"hornlib {__version__}, commit {commit()}"),
-    ]
-    if "hornlib_version" in statistics:
-        facts.insert(1, ("Statistics", f"statistics.nc, made by hornlib {_version(statistics)}"))
-    if made_from := statistics.get("made_from"):
-        facts.append(("Statistics were made from", str(made_from)))
-    return facts
+    facts = [("Results", f"{evidence.source}, gathered by hornlib {_version(evidence.attributes)}")]
+    if statistics := evidence.statistics_attributes:
+        origin = f"from results with the SHA-256 {statistics.get('made_from', 'unknown')}"
+        facts.append(("Statistics", f"statistics.nc, made by hornlib {_version(statistics)}, {origin}"))
+    return [*facts, ("Report", f"hornlib {__version__}, commit {commit()}")]
 
 
 def _version(attributes: dict[str, object]) -> str:
