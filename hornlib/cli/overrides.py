@@ -9,33 +9,25 @@ from typing import Any, NamedTuple
 
 from ruamel.yaml import YAML
 
+from hornlib.cli.parameters import SECTIONS, TABLES
 from hornlib.config.reading import read_document
 from hornlib.config.settings import Settings, parse_settings
 from hornlib.config.yaml_file import parse_value
-from hornlib.data.parameters import DataParameters
 from hornlib.errors import ConfigError, nearest
 from hornlib.grid import read_grid
 from hornlib.grid.axes import OVERRIDES
-from hornlib.models import MODELS
-from hornlib.parameters.statistics import StatisticsSettings
-from hornlib.parameters.training import TrainingParameters
-from hornlib.parameters.tuning import TuningParameters
 from hornlib.results.atomic import written_atomically
-from hornlib.structures import STRUCTURES
 
 __all__ = ["Override", "overridden", "parse_assignment", "to_yaml", "write_overridden"]
 
 FOLDER = "configurations"
 """Folder of overridden configurations, in the results folder."""
 
-TABLES: dict[str, Mapping[str, Any]] = {"model": MODELS, "structure": STRUCTURES}
-"""Sections whose `name` decides which parameters they have."""
-
 FIELDS: dict[str, tuple[str, ...]] = {
-    "data": tuple(DataParameters.model_fields),
-    "training": tuple(TrainingParameters.model_fields),
-    "tuning": tuple(TuningParameters.model_fields),
-    "statistics": tuple(StatisticsSettings.model_fields),
+    **{
+        section: tuple(SECTIONS[section].model_fields)
+        for section in ("data", "training", "tuning", "statistics")
+    },
     **{
         section: tuple(dict.fromkeys(name for kind in table.values() for name in kind.model_fields))
         for section, table in TABLES.items()

@@ -59,12 +59,13 @@ def run(
 
     A chosen part is trained and judged alone, as a preliminary result, while other runs are missing.
     """
-    from hornlib.cli.overrides import parse_assignment, write_overridden
     from hornlib.grid import read_grid
 
     files = list(configfile or [DEFAULT_CONFIG])
     with tempfile.TemporaryDirectory() as folder:
         if assignments:
+            from hornlib.cli.overrides import parse_assignment, write_overridden
+
             values = [parse_assignment(text) for text in assignments]
             changed = f"{' and '.join(map(str, files))} with {', '.join(assignments)}"
             files = [write_overridden(files, values, Path(folder) if dry_run else None)]
@@ -81,7 +82,7 @@ def run(
         _print_unfinished(grid)
         sys.exit(status)
     print()
-    answer(files, sweeps)
+    _print_answer(grid, sweeps or [])
 
 
 def answer(
@@ -91,20 +92,25 @@ def answer(
     ] = None,
 ) -> None:
     """Print the answer of every sweep again, where the report and the results are, and what to do next."""
-    from hornlib.cli.conclusion import answer_lines
     from hornlib.grid import read_grid
 
-    grid = read_grid(configfile or [DEFAULT_CONFIG])
-    for line in answer_lines(grid, _checked_sweeps(grid, sweeps or [])):
+    _print_answer(read_grid(configfile or [DEFAULT_CONFIG]), sweeps or [])
+
+
+def _print_answer(grid: "Grid", sweeps: Sequence[str]) -> None:
+    from hornlib.cli.conclusion import answer_lines
+
+    for line in answer_lines(grid, _checked_sweeps(grid, sweeps)):
         print(line)
 
 
 def _checked_sweeps(grid: "Grid", sweeps: Sequence[str]) -> list[str]:
-    from hornlib.plan.choosing_cells import select
+    """Return the names, each once.
 
-    for name in sweeps:
-        select(grid, sweep=name)  # refuses a sweep that does not exist
-    return list(dict.fromkeys(sweeps))
+    Raises:
+        ConfigError: there is no such sweep.
+    """
+    return list(dict.fromkeys(grid.sweep(name).name for name in sweeps))
 
 
 def _targets(grid: "Grid", sweeps: Sequence[str], where: Sequence[str]) -> list[str]:
@@ -114,23 +120,19 @@ def _targets(grid: "Grid", sweeps: Sequence[str], where: Sequence[str]) -> list[
         ConfigError: a sweep, a key or a value that the configuration does not have.
     """
     from hornlib.grid.jobs import scan_runs
-    from hornlib.plan.choosing_cells import parse_condition, select
+    from hornlib.plan.choosing_cells import Condition, parse_condition, select
+    from hornlib.plan.plan import Plan
 
     if not sweeps and not where:
         return []
-    conditions = [parse_condition(text) for text in where]
+    conditions = [Condition("sweep", name) for name in _checked_sweeps(grid, sweeps)]
+    conditions += [parse_condition(text) for text in where]
     seeds = {condition.value for condition in conditions if condition.key == "seed"}
     conditions = [condition for condition in conditions if condition.key != "seed"]
-    cells = {
-        member.cell.name
-        for name in _checked_sweeps(grid, sweeps) or grid.sweeps
-        for member in select(grid, conditions, name)
-    }
-    jobs = grid.jobs(scan_runs(grid.settings.results), [name for name in grid.cells if name in cells])
-    if seeds:
-        jobs = [job for job in jobs if seeds & set(job.range.seeds())]
+    chosen = Plan(grid, select(grid, conditions), scan_runs(grid.settings.results))
+    jobs = [job for job in chosen.jobs if not seeds or seeds & set(job.range.seeds())]
     if not jobs:
-        valid = sorted({seed for name in cells for seed in grid.seeds[name]})
+        valid = sorted(set().union(*chosen.seeds.values()))
         raise ConfigError(f"--where seed: no cell has it; valid: {', '.join(map(str, valid))}")
     return [str(grid.run_path(job)) for job in jobs]
 

@@ -152,9 +152,17 @@ class Grid:
 
     def tuning_job(self, name: str) -> TuningJob:
         """Return the job that tunes an arm, or that trains its finalists."""
-        stage = self.finalist_stages[name] if name in self.finalist_stages else self.tuned_arms[name]
-        seeds = stage.all_seeds()
+        seeds = self._tuning_stage(name).all_seeds()
         return TuningJob(name, Range(seeds[0], seeds[-1]))
+
+    def cell_of(self, job: Job) -> Cell:
+        """Return the cell that a job trains; of a tuning job the one with the default values."""
+        if not isinstance(job, TuningJob):
+            return self.cells[job.cell]
+        return self._tuning_stage(job.cell).cell
+
+    def _tuning_stage(self, name: str) -> TunedArm | FinalistStage:
+        return self.finalist_stages[name] if name in self.finalist_stages else self.tuned_arms[name]
 
     def selection_path(self, cell: str) -> Path:
         """Return where the choice for a tuned cell belongs."""

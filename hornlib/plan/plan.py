@@ -8,10 +8,8 @@ from typing import NamedTuple
 from hornlib.grid import Grid
 from hornlib.grid.cell import Cell
 from hornlib.grid.expansion import Caution
-from hornlib.grid.finalists import FinalistStage
 from hornlib.grid.jobs import Job, Range, TuningJob
 from hornlib.grid.matching import Match, count, forward_flops, network_of
-from hornlib.grid.tuned_arms import TunedArm
 from hornlib.parameters.tuning import Tuned
 from hornlib.plan.choosing_cells import Selected
 from hornlib.plan.estimates import Estimates, RunTime
@@ -102,18 +100,17 @@ class Plan:
 
     def num_trials(self, jobs: Iterable[TuningJob]) -> int:
         """Return the runs of these jobs; of finalists the most, since objectives may choose the same trials."""
-        return sum(self._num_runs(job) for job in jobs)
+        return sum(self.num_runs(job) for job in jobs)
 
-    def _num_runs(self, job: TuningJob) -> int:
+    def num_runs(self, job: Job) -> int:
+        """Return the runs of a job; of finalists the most."""
+        if not isinstance(job, TuningJob):
+            return len(job.range.seeds())
         if job.cell in self.grid.finalist_stages:
             stage = self.grid.finalist_stages[job.cell]
             return stage.most_trials * stage.seeds
         arm = self.grid.tuned_arms[job.cell]
         return arm.trials * arm.seeds
-
-    def _default_cell(self, job: TuningJob) -> Cell:
-        stages: Mapping[str, TunedArm | FinalistStage] = {**self.grid.tuned_arms, **self.grid.finalist_stages}
-        return stages[job.cell].cell
 
     def paths(self) -> list[Path]:
         """Return the run files of the jobs, each a target of Snakemake."""
@@ -131,13 +128,8 @@ class Plan:
 
     def left(self) -> RunTime:
         """Return the device time of every job to train and every arm to tune."""
-        trained = [
-            (len(job.range.seeds()), self.estimates.run_time(self.cells[job.cell])) for job in self.to_train
-        ]
-        tuned = [
-            (self.num_trials([job]), self.estimates.run_time(self._default_cell(job))) for job in self.to_tune
-        ]
-        return _total([*trained, *tuned])
+        jobs: list[Job] = [*self.to_train, *self.to_tune]
+        return _total((self.num_runs(job), self.estimates.run_time(self.grid.cell_of(job))) for job in jobs)
 
     def disk_bytes(self) -> float:
         """Return the size of the run files to come."""

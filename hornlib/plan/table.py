@@ -12,7 +12,7 @@ from hornlib.grid.expansion import Caution
 from hornlib.grid.matching import QUANTITIES, TOLERANCE, Match, Quantity, largest_deviations
 from hornlib.plan.plan import Plan, Row
 
-__all__ = ["compact", "hours_text", "print_plan"]
+__all__ = ["compact", "hours_text", "plain_unless_terminal", "print_lines", "print_plan"]
 
 PLAIN_WIDTH = 400
 """Columns where the output is no terminal: a file or a pipe has no edge to break lines at."""
@@ -29,8 +29,7 @@ def print_plan(plan: Plan, console: Console) -> None:
         plan: the chosen cells and their costs.
         console: where to print.
     """
-    if not console.is_terminal:
-        console = Console(file=console.file, width=PLAIN_WIDTH, no_color=True)
+    console = plain_unless_terminal(console)
     rows = plan.rows()
     for sweep, dataset in dict.fromkeys((row.sweep, row.dataset) for row in rows):
         group = [row for row in rows if (row.sweep, row.dataset) == (sweep, dataset)]
@@ -38,13 +37,24 @@ def print_plan(plan: Plan, console: Console) -> None:
         heading = Text.assemble("\nsweep ", (sweep, "bold"), " on ", (dataset, "bold"), f", {seeds}")
         console.print(heading, soft_wrap=True)
         console.print(_table(group))
-        _print_lines(console, (_nearness(row) for row in group if row.matches))
-        _print_lines(console, _tuning(group))
+        print_lines(console, (_nearness(row) for row in group if row.matches))
+        print_lines(console, _tuning(group))
     console.print()
-    _print_lines(console, (*_totals(plan), *_far_matches(rows), *_cautions(plan.cautions())))
+    print_lines(console, (*_totals(plan), *_far_matches(rows), *_cautions(plan.cautions())))
 
 
-def _print_lines(console: Console, lines: Iterable[str]) -> None:
+def plain_unless_terminal(console: Console) -> Console:
+    """Return the console of a terminal as it is; of a file or a pipe one without colours and line breaks."""
+    return console if console.is_terminal else Console(file=console.file, width=PLAIN_WIDTH, no_color=True)
+
+
+def print_lines(console: Console, lines: Iterable[str]) -> None:
+    """Print lines as they are: no mark-up, no colours of numbers, no line breaks of the console.
+
+    Args:
+        console: where to print.
+        lines: plain text.
+    """
     for line in lines:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
 

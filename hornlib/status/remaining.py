@@ -2,13 +2,10 @@
 
 import heapq
 import statistics
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import replace
 
-from hornlib.grid.cell import Cell
-from hornlib.grid.finalists import FinalistStage
 from hornlib.grid.jobs import Job, TuningJob
-from hornlib.grid.tuned_arms import TunedArm
 from hornlib.plan.estimates import Estimates, training_forward_flops
 from hornlib.status.standing import JobState
 from hornlib.status.survey import Survey
@@ -76,7 +73,7 @@ def _with_running_jobs(survey: Survey, running: Iterable[Job]) -> Estimates:
             continue
         num_lanes = progress.seeds[1] - progress.seeds[0] + 1
         share_left = 1 - progress.step / progress.total_steps
-        cell = _cell(survey, job)
+        cell = survey.grid.cell_of(job)
         rate = progress.seconds_left / share_left / num_lanes / training_forward_flops(cell)
         for key in ((cell.model.name, cell.data.name), (cell.model.name, "")):
             rates.setdefault(key, []).append(rate)
@@ -87,18 +84,5 @@ def _with_running_jobs(survey: Survey, running: Iterable[Job]) -> Estimates:
 
 def _whole_job_seconds(survey: Survey, job: Job, estimates: Estimates) -> float | None:
     """Return the seconds of a job from its first step, all its lanes together."""
-    seconds = estimates.run_seconds(_cell(survey, job))
-    return None if seconds is None else seconds * _num_runs(survey, job)
-
-
-def _num_runs(survey: Survey, job: Job) -> int:
-    return survey.plan.num_trials([job]) if isinstance(job, TuningJob) else len(job.range.seeds())
-
-
-def _cell(survey: Survey, job: Job) -> Cell:
-    """Return the cell that a job trains; of a tuning job the one with the default values."""
-    grid = survey.grid
-    if not isinstance(job, TuningJob):
-        return grid.cells[job.cell]
-    stages: Mapping[str, TunedArm | FinalistStage] = {**grid.tuned_arms, **grid.finalist_stages}
-    return stages[job.cell].cell
+    seconds = estimates.run_seconds(survey.grid.cell_of(job))
+    return None if seconds is None else seconds * survey.plan.num_runs(job)

@@ -1,7 +1,7 @@
 """`hornlib status` as text: the head, a table for each sweep, running jobs, failed jobs, totals and the time left."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from rich import box
 from rich.console import Console
@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hornlib.config.messages import counted
-from hornlib.plan.table import PLAIN_WIDTH
+from hornlib.plan.table import plain_unless_terminal, print_lines
 from hornlib.status.remaining import job_seconds_left, sweep_seconds_left
 from hornlib.status.standing import JobState, Standing
 from hornlib.status.survey import ArmCounts, Survey
@@ -35,8 +35,8 @@ def print_status(survey: Survey, console: Console) -> None:
         survey: the states of the jobs.
         console: where to print.
     """
-    console = _plain_unless_terminal(console)
-    _print_lines(console, _heads(survey))
+    console = plain_unless_terminal(console)
+    print_lines(console, _heads(survey))
     rows = survey.rows()
     for sweep, dataset in dict.fromkeys((row.sweep, row.dataset) for row in rows):
         console.print(Text.assemble("\nsweep ", (sweep, "bold"), " on ", (dataset, "bold")), soft_wrap=True)
@@ -44,13 +44,13 @@ def print_status(survey: Survey, console: Console) -> None:
     if running := survey.of(JobState.RUNNING):
         console.print()
         console.print(_running(survey, running[:SHOWN]))
-        _print_lines(console, _more(running, "running", "--json lists all"))
+        print_lines(console, _more(running, "running", "--json lists all"))
     console.print()
-    _print_lines(console, _reasons(survey))
+    print_lines(console, _reasons(survey))
     if failed := survey.of(JobState.FAILED):
-        _print_lines(console, _failures(survey, failed[:SHOWN]))
-        _print_lines(console, _more(failed, "failed", "--failed lists all"))
-    _print_lines(console, _totals(survey))
+        print_lines(console, _failures(survey, failed[:SHOWN]))
+        print_lines(console, _more(failed, "failed", "--failed lists all"))
+    print_lines(console, _totals(survey))
 
 
 def print_failed(survey: Survey, console: Console, count: int = 8) -> None:
@@ -61,26 +61,17 @@ def print_failed(survey: Survey, console: Console, count: int = 8) -> None:
         console: where to print.
         count: lines of each log.
     """
-    console = _plain_unless_terminal(console)
+    console = plain_unless_terminal(console)
     failed = survey.of(JobState.FAILED)
     for standing in failed:
-        _print_lines(console, _failures(survey, [standing]))
-        _print_lines(console, (f"    {line}" for line in survey.last_lines(standing.job, count)))
-    _print_lines(console, [f"{counted(len(failed), 'job')} failed"])
+        print_lines(console, _failures(survey, [standing]))
+        print_lines(console, (f"    {line}" for line in survey.last_lines(standing.job, count)))
+    print_lines(console, [f"{counted(len(failed), 'job')} failed"])
 
 
 def job_name(standing: Standing) -> str:
     """Return the stem of the job's run file, which its log and its checkpoint share."""
     return standing.job.file_name.removesuffix(".nc")
-
-
-def _plain_unless_terminal(console: Console) -> Console:
-    return console if console.is_terminal else Console(file=console.file, width=PLAIN_WIDTH, no_color=True)
-
-
-def _print_lines(console: Console, lines: Iterable[str]) -> None:
-    for line in lines:
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def _heads(survey: Survey) -> Iterator[str]:

@@ -141,3 +141,44 @@ def test_snakemake_gets_the_profile_that_lies_beside_its_snakefile(tmp_path, mon
     monkeypatch.chdir(tmp_path)
     command = run_module._snakemake([Path("config.yaml")], 1, None, dry_run=True)
     assert command[command.index("--workflow-profile") + 1] == str(REPOSITORY / "profiles/default")
+
+
+TWO_SWEEPS = """
+    defaults: {data: {name: digits}}
+    sweeps:
+      one: {model: [{name: horn_cnn, timesteps: 2}, {name: cnn, channels: 5}]}
+      two: {model: [{name: horn_cnn, timesteps: 4}, {name: cnn, channels: 8-16}]}
+      three: {model: {name: mlp}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("sweeps", "where", "models"),
+    [
+        ([], ["timesteps=2"], ["horn_cnn"]),
+        ([], ["sweep=two"], ["horn_cnn", "cnn"]),
+        (["one", "two"], ["channels=5"], ["cnn"]),
+        (["two", "three"], [], ["horn_cnn", "cnn", "mlp"]),
+        (["two"], ["model=horn_cnn"], ["horn_cnn"]),
+    ],
+)
+def test_a_condition_need_not_hold_in_every_sweep(grid_from, sweeps, where, models):
+    targets = run_module._targets(grid_from(TWO_SWEEPS), sweeps, where)
+    assert [Path(target).name.split("-")[1] for target in targets] == models
+
+
+def test_a_condition_that_no_chosen_sweep_meets_is_refused(grid_from):
+    with pytest.raises(ConfigError, match="no cell has 2; there are 4"):
+        run_module._targets(grid_from(TWO_SWEEPS), ["two"], ["timesteps=2"])
+
+
+def test_a_cell_of_two_sweeps_is_trained_with_the_seeds_of_the_chosen_sweep(grid_from):
+    grid = grid_from("""
+        per_job: 2
+        sweeps:
+          few: {seeds: 2, data: {name: digits}, model: {name: cnn}}
+          many: {seeds: 5, data: {name: digits}, model: {name: cnn}}
+    """)
+    assert [Path(target).name.partition(".")[2] for target in run_module._targets(grid, ["few"], [])] == [
+        "seeds-0-1.nc"
+    ]
