@@ -1,6 +1,6 @@
 """Kinds of the files that analyses of results.nc write, and that the report reads."""
 
-from hornlib.results.netcdf import FileKind
+from hornlib.results.file_kind import FileKind
 
 __all__ = ["EXPERIMENT_FILE", "STABILITY_FILE", "STATISTICS_FILE"]
 

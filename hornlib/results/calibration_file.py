@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from hornlib.results.atomic import written_atomically
-from hornlib.results.netcdf import FileKind, Variable, provenance, read_arrays, write_arrays
+from hornlib.results.file_kind import FileKind
+from hornlib.results.netcdf import Variable, provenance, read_arrays, write_arrays
 from hornlib.results.variables import CALIBRATED, MIN_COVERAGE
 
 __all__ = [

@@ -22,17 +22,16 @@ import numpy as np
 from hornlib.errors import ResultsError
 from hornlib.provenance import commit, version
 from hornlib.results.atomic import written_atomically
+from hornlib.results.file_kind import FileKind, check_version
 
 if TYPE_CHECKING:
     import netCDF4
     import xarray as xr
 
 __all__ = [
-    "FileKind",
     "StoredArrays",
     "Variable",
     "add_variable",
-    "check_version",
     "digest",
     "load_dataset",
     "load_groups",
@@ -76,26 +75,6 @@ class Variable(NamedTuple):
     def netcdf_attributes(self) -> dict[str, Any]:
         """Return the attributes that stand beside the values in a file."""
         return {"units": self.units, "long_name": self.long_name, **self.attributes}
-
-
-class FileKind(NamedTuple):
-    """One kind of file: its name in messages, its schema version, and the remedies that errors name.
-
-    Attributes:
-        name: e.g. "run file".
-        schema_version: the only version that this hornlib reads.
-        remedy: a sentence that says how a damaged file is made anew.
-        missing: how a missing file is made; "" for `remedy`.
-        outdated: remedy for a file of an older version; "" for `remedy`.
-        essential: variables and dimensions that every such file has; another kind of file lacks some.
-    """
-
-    name: str
-    schema_version: int
-    remedy: str
-    missing: str = ""
-    outdated: str = ""
-    essential: tuple[str, ...] = ()
 
 
 class StoredArrays(NamedTuple):
@@ -251,29 +230,6 @@ def read_any_version(path: Path, kind: FileKind) -> StoredArrays:
             f"{path}: damaged: its values do not have the checksum that was written with them. {kind.remedy}"
         )
     return StoredArrays(variables, attributes)
-
-
-def check_version(path: Path, kind: FileKind, attributes: Mapping[str, Any]) -> None:
-    """Check the schema version of a file.
-
-    Args:
-        path: the file, for the message.
-        kind: the expected kind.
-        attributes: its global attributes.
-
-    Raises:
-        ResultsError: the version is another one, or there is none.
-    """
-    version = attributes.get("schema_version")
-    if version == kind.schema_version:
-        return
-    if not isinstance(version, int | np.integer):
-        raise ResultsError(f"{path}: is no {kind.name}: it has no schema version. {kind.remedy}")
-    is_newer = version > kind.schema_version
-    remedy = "Use the hornlib that wrote it" if is_newer else kind.outdated or kind.remedy
-    raise ResultsError(
-        f"{path}: has schema version {version}, this hornlib reads {kind.schema_version}. {remedy}"
-    )
 
 
 def write_dataset(path: Path, kind: FileKind, ds: "xr.Dataset") -> None:

@@ -12,7 +12,8 @@ from hornlib.errors import ResultsError
 from hornlib.grid.cell import Cell, Specification
 from hornlib.grid.jobs import Job, Range, parse_run_name
 from hornlib.results.atomic import written_atomically
-from hornlib.results.netcdf import FileKind, check_version, read_any_version, write_arrays
+from hornlib.results.file_kind import FileKind, check_version
+from hornlib.results.netcdf import read_any_version, write_arrays
 from hornlib.results.variables import RUN_VARIABLES, check_run_variables
 
 __all__ = [

@@ -12,7 +12,7 @@ from hornlib.errors import ResultsError
 from hornlib.grid import Grid
 from hornlib.grid.cell import Selection, changed_json
 from hornlib.results.atomic import written_atomically
-from hornlib.results.netcdf import FileKind, check_version
+from hornlib.results.file_kind import FileKind, check_version
 
 __all__ = ["SELECTION_FILE", "Choice", "read_choice", "read_choices", "references", "write_choice"]
 

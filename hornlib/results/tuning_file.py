@@ -11,7 +11,8 @@ from hornlib.errors import ResultsError
 from hornlib.grid.finalists import FinalistStage
 from hornlib.grid.tuned_arms import TunedArm
 from hornlib.results.atomic import written_atomically
-from hornlib.results.netcdf import FileKind, Variable, read_arrays, with_plain_text, write_arrays
+from hornlib.results.file_kind import FileKind
+from hornlib.results.netcdf import Variable, read_arrays, with_plain_text, write_arrays
 from hornlib.results.run_file import samples_seen
 from hornlib.results.variables import CURVES, RUN_VARIABLES
 

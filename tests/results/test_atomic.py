@@ -9,7 +9,8 @@ import xarray as xr
 
 from hornlib.errors import ResultsError
 from hornlib.results.atomic import written_atomically
-from hornlib.results.netcdf import FileKind, Variable, new_file, write_arrays, write_dataset, write_groups
+from hornlib.results.file_kind import FileKind
+from hornlib.results.netcdf import Variable, new_file, write_arrays, write_dataset, write_groups
 
 KIND = FileKind("example", 1, "Make it anew.")
 

@@ -22,9 +22,9 @@ from hornlib.results import netcdf, open_results
 from hornlib.results.analysis_files import EXPERIMENT_FILE, STABILITY_FILE, STATISTICS_FILE
 from hornlib.results.calibration_file import CALIBRATION_FILE
 from hornlib.results.dynamics_file import DYNAMICS_FILE
+from hornlib.results.file_kind import FileKind
 from hornlib.results.gather import gather
 from hornlib.results.netcdf import (
-    FileKind,
     Variable,
     digest,
     load_dataset,
@@ -231,8 +231,9 @@ WITHOUT_LOCKS = """
 import sys
 from pathlib import Path
 import numpy as np
+from hornlib.results.file_kind import FileKind
 from hornlib.results.netcdf import (
-    FileKind, Variable, load_groups, read_arrays, update_attributes, write_arrays, write_groups,
+    Variable, load_groups, read_arrays, update_attributes, write_arrays, write_groups,
 )
 folder, kind = Path(sys.argv[1]), FileKind("test file", 1, "")
 arrays = {"word": np.array(["a", "b"])}
