@@ -17,6 +17,7 @@ class Cause(Enum):
     SUCCESS = "done"
     EXIT_CODE = "failed"
     SIGNAL = "killed by a signal"
+    CHANGED = "its code was changed"
     MEMORY = "out of memory"
     CANCELLED = "cancelled"
     STUCK = "restarted without progress"
@@ -54,6 +55,10 @@ OUT_OF_MEMORY = re.compile(
     re.IGNORECASE,
 )
 """Messages of slurmstepd and the kernel for a job that used too much memory; a MemoryError is an ordinary exit."""
+
+
+CHANGED_CODE = re.compile(r"(\S.*) is not the code that was submitted")
+"""Message of a task that refuses its own code."""
 
 
 def judge(
@@ -99,6 +104,8 @@ def judge(
         return Verdict(Cause.PREEMPTED, f"pre-empted{on}")
     if _took_too_much(accounted, said, memory_mb):
         return Verdict(Cause.MEMORY, _memory_sentence(accounted, memory_mb))
+    if changed := CHANGED_CODE.search(said):
+        return _changed(changed[1])
     if state == "CANCELLED":
         return Verdict(Cause.CANCELLED, "cancelled with scancel")
     if state == "FAILED" and accounted:
@@ -126,6 +133,8 @@ def _judge_exit(
         )
     if record.get("fenced"):
         return Verdict(Cause.FENCED, "its batch was given up before it started")
+    if record.get("changed"):
+        return _changed(str(record["changed"]))
     if code == EXIT_INTERRUPTED:
         why = record.get("refused")
         return Verdict(
@@ -154,6 +163,14 @@ def _memory_sentence(accounted: Accounted | None, memory_mb: float | None) -> st
     asked = f"; {memory_mb:.0f} MB were asked for" if memory_mb else ""
     used = f", {accounted.max_rss_mb:.0f} MB were seen" if accounted and accounted.max_rss_mb > 0 else ""
     return f"out of memory{asked}{used}"
+
+
+def _changed(path: str) -> Verdict:
+    return Verdict(
+        Cause.CHANGED,
+        f"nothing of it ran, because {path} is not the code that was submitted: the file was changed or removed since. "
+        "The same command makes the file anew and goes on",
+    )
 
 
 def _unseen(on: str, nodes: tuple[str, ...]) -> Verdict:

@@ -1,6 +1,5 @@
 """The targets of batches, all through submitit: SLURM arrays, processes of this machine, or this process."""
 
-import hashlib
 import os
 import shlex
 import shutil
@@ -25,6 +24,7 @@ from snakemake_executor_plugin_submitit.slurm import (
     Unavailable,
 )
 from snakemake_executor_plugin_submitit.task import clean_environment
+from snakemake_executor_plugin_submitit.snapshots import LAUNCHER, store
 
 __all__ = [
     "Cluster",
@@ -76,14 +76,8 @@ class Cluster(Protocol):
 
 
 def install_runner(folder: Path) -> Path:
-    """Copy the node's program beside the batches, under a name with its hash, and return the path of the copy."""
-    source = Path(task_module.__file__).read_bytes()
-    target = folder / f"task-{hashlib.sha256(source).hexdigest()[:12]}.py"
-    if not target.exists():
-        temporary = target.with_name(f".{target.name}.{os.getpid()}")
-        temporary.write_bytes(source)
-        os.replace(temporary, target)
-    return target
+    """Copy the node's program beside the batches, under a name with its digest, and return the path of the copy."""
+    return store(folder, "task", ".py", Path(task_module.__file__).read_bytes())
 
 
 def make_cluster(kind: str, folder: Path, setup: list[str], parallelism: int, slurm: Slurm) -> Cluster:
@@ -108,7 +102,7 @@ SECONDS_FOR_SBATCH = 300
 
 # python -I -S starts in 10 ms, submitit's own entry with its pickle in 150; and a pickle that is renamed after sbatch
 # is lost with a head that is killed in between.
-_PYTHON = shlex.join([sys.executable, "-I", "-S", "-u"])
+_PYTHON = shlex.join([sys.executable, "-I", "-S", "-u", "-c", LAUNCHER])
 
 
 class SlurmCluster:

@@ -208,7 +208,12 @@ class Executor(RemoteExecutor):
         )
         from snakemake.shell import shell
 
-        header = {"shell": shell.get_executable() or "/bin/bash", "directory": os.getcwd(), "umask": _umask()}
+        header = {
+            "shell": shell.get_executable() or "/bin/bash",
+            "directory": os.getcwd(),
+            "umask": _umask(),
+            "snapshots": list(map(str, zips)),
+        }
         explain = functools.partial(explain_refusal, slurm=slurm if settings.cluster == "slurm" else None)
         # Snakemake sets a handler of its own that waits for running jobs to end; here they end on the cluster.
         for number in (signal.SIGTERM, signal.SIGHUP):

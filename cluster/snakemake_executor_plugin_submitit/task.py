@@ -1,10 +1,12 @@
 """The program of a node: it runs the jobs of one array task, and handles their signals and their requeue.
 
-It uses the standard library alone. The file is copied beside the batches and started by its path
-(`python -I -S <copy> <batch folder> [<task>]`), so that a node runs the submitted code and starts within 30 ms.
+It uses the standard library alone. The file is copied beside the batches, under a name with its digest. The batch
+script compares the two and starts the copy (`snapshots.LAUNCHER`), so that a node runs the submitted code and starts
+within 30 ms.
 """
 
 import contextlib
+import hashlib
 import json
 import os
 import signal
@@ -17,9 +19,11 @@ from types import FrameType
 from typing import Any
 
 __all__ = [
+    "DIGITS",
     "EXIT_INTERRUPTED",
     "clean_environment",
     "exit_path",
+    "is_unchanged",
     "log_path",
     "main",
     "run_task",
@@ -28,6 +32,12 @@ __all__ = [
 
 EXIT_INTERRUPTED = 75
 """Exit code of a job that saved its state and wants to be started again (BSD's EX_TEMPFAIL)."""
+
+EXIT_CHANGED = 78
+"""Exit code of a task whose code is not the code that was submitted (BSD's EX_CONFIG); none of its jobs ran."""
+
+DIGITS = 16
+"""Hexadecimal digits of a file's SHA-256 that its name holds."""
 
 LOCAL_REQUEUE = 144
 """Exit code that asks submitit's local controller to start a task again."""
@@ -101,6 +111,11 @@ def log_path(folder: Path, array: str, task: int) -> Path:
     return folder / f"{array}_{task}_0_log.out"
 
 
+def is_unchanged(path: Path) -> bool:
+    """Return whether a file has the content whose digest stands in its name, <stem>-<digest>.<suffix>."""
+    return _digest(path) == path.stem.rpartition("-")[2]
+
+
 class _StopRequest:
     """Notes the signals that ask to stop. Outside SLURM it hands them on to the jobs.
 
@@ -158,6 +173,12 @@ def run_task(folder: Path, task: int, in_process: bool = False) -> int:
             if not exit_path(folder, number).exists():
                 _write_exit(folder, number, EXIT_INTERRUPTED, fenced=True)
         return 0
+    if changed := _changed_snapshot(header.get("snapshots", [])):
+        print(f"{changed} is not the code that was submitted", flush=True)
+        for number in numbers:
+            if not exit_path(folder, number).exists() and not _is_collected(folder, number):
+                _write_exit(folder, number, EXIT_CHANGED, changed=changed)
+        return EXIT_CHANGED
     managed = _in_slurm() and not in_process
     stop = _StopRequest(forward=not managed)
     if not in_process:
@@ -213,6 +234,17 @@ def _read_header(folder: Path) -> dict[str, Any]:
             time.sleep(1)
 
 
+def _changed_snapshot(snapshots: list[str]) -> str | None:
+    """Return the first snapshot that is damaged or missing, which Python would skip for the working tree; or None."""
+    deadline = time.monotonic() + SECONDS_TO_APPEAR
+    for snapshot in snapshots:
+        while not is_unchanged(Path(snapshot)):
+            if time.monotonic() > deadline:
+                return snapshot
+            time.sleep(1)
+    return None
+
+
 def _read_job(folder: Path, offset: int) -> dict[str, Any]:
     """Return one job of the batch. Reading the whole file on every node would flood the file server."""
     with (folder / "jobs.jsonl").open("rb") as lines:
@@ -231,7 +263,8 @@ def _is_collected(folder: Path, number: int) -> bool:
 
 def _is_stuck(folder: Path, number: int, job: dict[str, Any], requeues: int) -> bool:
     """Note this start; return whether too many starts in a row found the same checkpoint."""
-    mark = _digest(job.get("checkpoint"))
+    checkpoint = job.get("checkpoint")
+    mark = _digest(checkpoint) if checkpoint else None  # its content shows progress; its time does not
     path = starts_path(folder, number)
     text = path.read_text(errors="replace") if path.exists() else ""
     noted = [*job.get("earlier_marks", []), *_marks(text)]
@@ -263,15 +296,11 @@ def _marks(starts: str) -> list[str | None]:
     return marks
 
 
-def _digest(checkpoint: str | None) -> str | None:
-    """Return the digest of the checkpoint, or None. Its content shows progress; its time does not."""
-    if checkpoint is None:
-        return None
-    import hashlib  # 3 ms, which every task of a thousand would pay
-
+def _digest(path: str | Path) -> str | None:
+    """Return the first digits of a file's SHA-256; None for a file that cannot be read."""
     try:
-        with open(checkpoint, "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()[:DIGITS]
     except OSError:
         return None
 

@@ -57,6 +57,8 @@ def test_what_the_job_left_on_the_disk_counts_first(state, code, cause):
      ({"code": 160}, Cause.EXIT_CODE, "160"),
      ({"code": 255}, Cause.EXIT_CODE, "255"), ({"code": -62}, Cause.SIGNAL, "signal 62"),
      ({"code": 75, "stuck": True}, Cause.STUCK, "checkpoint"),
+     ({"code": 78, "changed": "/a b/x.zip"}, Cause.CHANGED, "/a b/x.zip is not the code that was submitted"),
+     ({"code": 78}, Cause.EXIT_CODE, "78"),
      ({"code": 75, "fenced": True}, Cause.FENCED, "given up"),
      ({"code": 75, "refused": "Job is pending"}, Cause.INTERRUPTED, "Job is pending")],
 )  # fmt: skip
@@ -143,6 +145,14 @@ def test_a_kill_near_the_limit_is_out_of_memory(used, cause):
     assert cause is Cause.SIGNAL or ("100 MB" in verdict.sentence and f"{used:.0f} MB" in verdict.sentence)
 
 
+@pytest.mark.parametrize("accounted", [account("FAILED", 1), account("CANCELLED"), None])
+@pytest.mark.parametrize("started", [True, False])
+def test_a_task_that_refused_its_program_is_told_by_its_log(accounted, started):
+    said = "    module x\n    /a b/task-0.py is not the code that was submitted\n    srun: error: n1: task 0: Exited"
+    verdict = judge(None, accounted, said, started=started)
+    assert verdict.cause is Cause.CHANGED and "because /a b/task-0.py is not" in verdict.sentence
+
+
 def test_near_the_limit_without_a_kill_is_an_ordinary_end():
     assert judge({"code": 1}, account("FAILED", 1, 0, memory=100.0), memory_mb=100.0).cause is Cause.EXIT_CODE
     assert judge({"code": -9}, account("FAILED", 0, 9, memory=100.0)).cause is Cause.SIGNAL
@@ -152,7 +162,7 @@ def test_what_goes_on_and_what_does_not():
     """An exit code and a scancel are never tried again; more memory after a lack of it is the caller's affair."""
     assert {cause for cause in Cause if not cause.goes_on} == {
         Cause.SUCCESS, Cause.EXIT_CODE, Cause.SIGNAL, Cause.MEMORY, Cause.CANCELLED, Cause.STUCK,
-        Cause.UNSEEN}  # fmt: skip
+        Cause.UNSEEN, Cause.CHANGED}  # fmt: skip
 
 
 @given(

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from snakemake_executor_plugin_submitit import task as task_module
 from snakemake_executor_plugin_submitit.batches import JobRecord, write_batch
 from snakemake_executor_plugin_submitit.clusters import (
     SlurmCluster,
@@ -19,6 +20,7 @@ from snakemake_executor_plugin_submitit.clusters import (
 )
 from snakemake_executor_plugin_submitit.parameters import describe_array, sbatch_parameters
 from snakemake_executor_plugin_submitit.slurm import QueueFull, Refused, Slurm, Unavailable
+from snakemake_executor_plugin_submitit.snapshots import LAUNCHER
 
 PROGRAM = """#!{python} -IS
 import json, os, re, shutil, sys
@@ -177,7 +179,7 @@ def test_the_script_starts_our_program_on_the_batchs_folder_and_processors(clust
         folder == str(batch.folder)
         and Path(runner).read_bytes() == Path(install_runner(tmp_path)).read_bytes()
     )
-    assert words[words.index(runner) - 4] == sys.executable
+    assert words[words.index(runner) - 6 :][:6] == [sys.executable, "-I", "-S", "-u", "-c", LAUNCHER]
 
 
 NASTY = ['$(touch x); "', "`touch x`", "a\n#SBATCH --wrap=touch\ntouch x", "a\r\ntouch x",
@@ -399,3 +401,6 @@ def test_the_nodes_program_is_copied_once_under_its_contents_name(tmp_path):
     before = first.stat().st_mtime_ns
     assert install_runner(tmp_path) == first and first.stat().st_mtime_ns == before
     assert [path.name for path in tmp_path.iterdir()] == [first.name]
+    first.write_bytes(first.read_bytes()[:1000])
+    assert install_runner(tmp_path) == first
+    assert first.read_bytes() == Path(task_module.__file__).read_bytes()

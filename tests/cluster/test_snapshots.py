@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from snakemake_executor_plugin_submitit.commands import job_environment
-from snakemake_executor_plugin_submitit.snapshots import SnapshotError, snapshot
+from snakemake_executor_plugin_submitit.snapshots import LAUNCHER, SnapshotError, snapshot, store
 
 NAME = "package_of_a_snapshot_test"
 
@@ -88,6 +88,74 @@ def test_a_job_imports_the_snapshot_and_not_what_was_edited_since(package, tmp_p
         check=True,
     )
     assert done.stdout.split() == ["1", f"{made}/{NAME}/__init__.py"]
+
+
+DAMAGES = {
+    "cut": lambda path: path.write_bytes(path.read_bytes()[:-5]),
+    "flipped": lambda path: path.write_bytes(bytes([path.read_bytes()[0] ^ 1]) + path.read_bytes()[1:]),
+    "emptied": lambda path: path.write_bytes(b""),
+    "removed": lambda path: path.unlink(),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_snapshot_is_made_again(package, tmp_path, damage):
+    made = snapshot(NAME, tmp_path)
+    content = made.read_bytes()
+    DAMAGES[damage](made)
+    assert snapshot(NAME, tmp_path) == made and made.read_bytes() == content
+
+
+def test_a_stored_file_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
+    events = []
+    fsync, replace = os.fsync, os.replace
+    monkeypatch.setattr(
+        os, "fsync", lambda fd: events.append(os.readlink(f"/proc/self/fd/{fd}")) or fsync(fd)
+    )
+    monkeypatch.setattr(os, "replace", lambda *names: events.append("renamed") or replace(*names))
+    made = store(tmp_path / "new", "x", ".py", b"1")
+    assert [Path(event).name for event in events] == [f".{made.name}.{os.getpid()}", "renamed", "new"]
+
+
+def test_a_full_disk_leaves_no_temporary_file(tmp_path, monkeypatch):
+    def fail(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OSError):
+        store(tmp_path, "x", ".py", b"1")
+    assert list(tmp_path.iterdir()) == []
+
+
+def launch(program, *words):
+    """Start a stored program as a batch script does, but without patience."""
+    code = LAUNCHER.replace("range(60)", "range(1)")
+    return subprocess.run(
+        [sys.executable, "-I", "-S", "-c", code, str(program), *words], text=True, capture_output=True
+    )
+
+
+PROGRAM = b"""
+import sys
+if __name__ == "__main__":
+    print(sys.argv)
+    sys.exit(3)
+"""
+
+
+def test_an_unchanged_program_runs_as_if_it_were_started_by_its_path(tmp_path):
+    program = store(tmp_path / "a b", "task", ".py", PROGRAM)
+    done = launch(program, "folder", "7")
+    assert (done.returncode, done.stdout, done.stderr) == (3, f"{[str(program), 'folder', '7']}\n", "")
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_program_is_refused_before_anything_of_it_runs(tmp_path, damage):
+    program = store(tmp_path, "task", ".py", PROGRAM)
+    DAMAGES[damage](program)
+    done = launch(program)
+    assert done.returncode == 1 and done.stdout == ""
+    assert done.stderr == f"{program} is not the code that was submitted\n"
 
 
 @pytest.mark.parametrize(
