@@ -173,7 +173,7 @@ def write_arm():
     Of a second stage, `trials` are the finalists.
     """
 
-    def write(path, stage, metric, diverged=None, trials=None):
+    def write(path, stage, metric, diverged=None, trials=None, **attributes):
         arm = getattr(stage, "arm", stage)
         trials = range(arm.trials) if trials is None else trials
         steps = np.array(arm.cell.training.evaluation_steps(arm.cell.data.num_train))
@@ -196,6 +196,8 @@ def write_arm():
         curves["validation_metric"] = metric
         at = np.full(shape[:2], np.nan) if diverged is None else np.asarray(diverged, float)
         rates = {key: [found.at(k / arm.trials) for k in trials] for key, found in arm.ranges.items()}
-        write_trials(path, stage, TrialRecord(trials, rates, steps, curves, at, {"device": "cpu"}))
+        write_trials(
+            path, stage, TrialRecord(trials, rates, steps, curves, at, {"device": "cpu", **attributes})
+        )
 
     return write

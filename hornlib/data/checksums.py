@@ -1,12 +1,15 @@
-"""Checksums of the published files: a file is known by its content, never by its name or size."""
+"""The identity of data: checksums of the published files, and one digest of the examples that runs are trained on."""
 
 import hashlib
+from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 
+from torch import Tensor
+
 from hornlib.data.declaration import DatasetDeclaration, FileLayout
 
-__all__ = ["damages"]
+__all__ = ["damages", "digest_of"]
 
 
 def damages(layout: FileLayout, root: Path, declarations: dict[str, DatasetDeclaration]) -> list[str]:
@@ -47,6 +50,15 @@ def damages(layout: FileLayout, root: Path, declarations: dict[str, DatasetDecla
                 f"{file.path} is damaged or changed ({size:,} bytes, MD5 {md5}, expected {file.md5})"
             )
     return phrases
+
+
+def digest_of(tensors: Iterable[Tensor]) -> str:
+    """Return the first 16 hexadecimal digits of the SHA-256 of tensors on the CPU: types, shapes and numbers."""
+    sha256 = hashlib.sha256()
+    for tensor in tensors:
+        sha256.update(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
+        sha256.update(tensor.contiguous().numpy().data)
+    return sha256.hexdigest()[:16]
 
 
 def md5_of(path: Path) -> str:

@@ -8,13 +8,15 @@ import torch
 from torch import Tensor
 
 from hornlib.data import DatasetDeclaration
+from hornlib.data.checksums import digest_of
+from hornlib.data.loaders import Raw
 from hornlib.data.noise import with_noise
 from hornlib.data.parameters import DataParameters
 from hornlib.data.presentation import present, resize
 from hornlib.data.reading import read
 from hornlib.data.splits import split_training
 
-__all__ = ["Split", "Splits", "load", "moments"]
+__all__ = ["Split", "Splits", "data_digest", "load", "moments"]
 
 
 class Split(NamedTuple):
@@ -54,27 +56,53 @@ def load(data: DataParameters, device: torch.device | str) -> Splits:
     Raises:
         DataError: files are missing, unreadable, or not what the dataset declares.
     """
+    return _loaded(data, device)[0]
+
+
+def data_digest(data: DataParameters, device: torch.device | str) -> str:
+    """Return the digest of the examples that `load` returns: inputs and targets of all three parts.
+
+    The digest is that of the stored examples after the split, before noise, resize and standardisation. Those follow
+    from the parameters, which a cell's name contains, but their last bits depend on the machine. The digest is the same
+    on every machine, and in every presentation of the same examples.
+
+    Args:
+        data: which dataset, and how it is split.
+        device: the device for which `load` was called, so that nothing is read again.
+
+    Raises:
+        DataError: files are missing, unreadable, or not what the dataset declares.
+    """
+    return _loaded(data, device)[1]
+
+
+def _loaded(data: DataParameters, device: torch.device | str) -> tuple[Splits, str]:
     return _load(data, data.declaration, data.root_path().absolute(), torch.device(device))
 
 
 @lru_cache(maxsize=2)
-def _load(data: DataParameters, declaration: DatasetDeclaration, root: Path, device: torch.device) -> Splits:
+def _load(
+    data: DataParameters, declaration: DatasetDeclaration, root: Path, device: torch.device
+) -> tuple[Splits, str]:
     raw = read(declaration, root)
-    if data.noise:
-        raw = with_noise(raw, data.noise, data.name)
     is_classification = declaration.loss == "cross_entropy"
     strata = raw.train_targets if is_classification else torch.zeros(len(raw.train_targets), dtype=torch.long)
     train, validation = split_training(data.name, strata, data.num_validation, data.train_subset)
-    images = [
-        resize(_as_float(inputs), data.image_size)
-        for inputs in (raw.train_inputs[train], raw.train_inputs[validation], raw.test_inputs)
-    ]
+    targets = [raw.train_targets[train], raw.train_targets[validation], raw.test_targets]
+    digest = digest_of([*_inputs(raw, train, validation), *targets])
+    if data.noise:
+        raw = with_noise(raw, data.noise, data.name)
+    images = [resize(_as_float(part), data.image_size) for part in _inputs(raw, train, validation)]
     if data.input_scaling == "standardised":
         mean, std = moments(images[0])
         images = [(part - mean) / std for part in images]
     inputs = [present(part, data.presentation).to(device) for part in images]
-    targets = [raw.train_targets[train], raw.train_targets[validation], raw.test_targets]
-    return Splits(*(Split(part, target.to(device)) for part, target in zip(inputs, targets, strict=True)))
+    splits = (Split(part, target.to(device)) for part, target in zip(inputs, targets, strict=True))
+    return Splits(*splits), digest
+
+
+def _inputs(raw: Raw, train: Tensor, validation: Tensor) -> list[Tensor]:
+    return [raw.train_inputs[train], raw.train_inputs[validation], raw.test_inputs]
 
 
 def moments(examples: Tensor) -> tuple[Tensor, Tensor]:

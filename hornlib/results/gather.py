@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 from hornlib.errors import ResultsError
 from hornlib.grid import Grid
 from hornlib.grid.jobs import Job, scan_runs
-from hornlib.results.atomic import written_atomically
 from hornlib.results.netcdf import load_dataset
 from hornlib.results.results_file import RESULTS_FILE, ResultsWriter
 from hornlib.results.run_file import RunFile, read_run_file
+from hornlib.results.same_data import TrainedFile, different_data
 from hornlib.results.selection_file import Choice, read_choice
 
 if TYPE_CHECKING:
@@ -49,15 +49,16 @@ def _write(path: Path, grid: Grid, partial: bool) -> None:
     grid, choices, problems = _resolved(grid)
     gathered = _read(grid)
     problems = [*gathered.problems, *problems]
+    differences = _different_data(grid, gathered.runs)
     if partial:
         _warn(problems, "left out")
-    elif problems or gathered.missing:
-        raise ResultsError("\n".join([*problems, *_describe_missing(grid, gathered.missing)]))
+        _warn(differences, "not comparable")
+    elif problems or differences or gathered.missing:
+        raise ResultsError("\n".join([*problems, *differences, *_describe_missing(grid, gathered.missing)]))
     if not any(gathered.runs.values()):
         raise ResultsError(f"{path.parent / 'runs'}: there is no run file of this configuration yet")
     mixed = _mixed_versions(gathered.runs)
-    with written_atomically(path) as temporary:
-        ResultsWriter(grid, gathered.runs, choices).write(temporary, mixed)
+    ResultsWriter(grid, gathered.runs, choices).write(path, mixed)
 
 
 @dataclass
@@ -95,6 +96,14 @@ def _read(grid: Grid) -> _Gathered:
         except ResultsError as error:
             gathered.problems.append(str(error))
     return gathered
+
+
+def _different_data(grid: Grid, runs: Mapping[str, list[RunFile]]) -> list[str]:
+    return different_data(
+        TrainedFile(run.job.file_name, grid.cells[cell].data, run.attributes)
+        for cell, files in runs.items()
+        for run in files
+    )
 
 
 def _describe_missing(grid: Grid, missing: list[Job]) -> list[str]:

@@ -158,6 +158,12 @@ PROVENANCE: dict[str, Variable] = {
     "threads": Variable(
         ("seed",), "1", "number of CPU threads that the run was trained with", source=_TRAINED_BY
     ),
+    "data_digest": Variable(
+        ("seed",),
+        "1",
+        "digest of the examples of all parts, after the split and before noise, resize and standardisation",
+        source="hornlib.data.loading.data_digest",
+    ),
 }
 """Attributes of a run file that results.nc repeats for each of its seeds."""
 

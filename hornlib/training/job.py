@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from hornlib.data.loading import Splits, load
+from hornlib.data.loading import Splits, data_digest, load
 from hornlib.errors import CheckpointError, ConfigError, ResourceError
 from hornlib.grid.cell import Cell
 from hornlib.parameters.probes import ProbeSettings
@@ -104,6 +104,7 @@ class Assignment(NamedTuple):
 class _Saved(NamedTuple):
     """What a checkpoint holds: the width, the rows of finished chunks, and the state of the chunk in training."""
 
+    data_digest: str
     width: int
     finished: list[ChunkRows]
     current: dict[str, Any] | None
@@ -155,14 +156,14 @@ def _run(
     torch.set_num_threads(options.threads)
     cell = assignment.cell
     set_precision(cell.training.precision, device)
-    splits = load(cell.data, device)
+    splits, digest = load(cell.data, device), data_digest(cell.data, device)
     checkpoint = options.checkpoints / f"{assignment.name}.checkpoint"
     with StopRequest() as stop, Reporter(cell.data.metric) as reporter:
         reporter.say(f"{assignment.name} on {device}, {options.threads} thread(s)")
-        saved = _resume(checkpoint, assignment, reporter)
+        saved = _resume(checkpoint, assignment, digest, reporter)
         if saved is None:
             width = assignment.width(options.lanes, device.type)
-            saved = _Saved(width, [], None, {}, [version()])
+            saved = _Saved(digest, width, [], None, {}, [version()])
         elif saved.versions[-1] != version():
             saved.versions.append(version())
         reporter.say(f"{saved.width} lane(s) at a time")
@@ -175,7 +176,7 @@ def _run(
             sum(len(rows.events) for rows in finished), sum(len(rows.diverged_at) for rows in finished)
         ):
             reporter.say(remark)
-        path = write(finished, _attributes(device, options.threads, started, saved.versions))
+        path = write(finished, _attributes(device, options.threads, started, saved))
         remove_checkpoint(checkpoint)
         reporter.say(f"wrote {path}")
 
@@ -256,6 +257,7 @@ class _Keeper:
             "schema_version": SCHEMA_VERSION,
             "specification": self.assignment.specification,
             "seeds": list(self.assignment.seeds),
+            "data_digest": self.saved.data_digest,
             "width": self.saved.width,
             "finished": [rows._asdict() for rows in self.saved.finished],
             "current": chunk.state(),
@@ -277,8 +279,11 @@ class _Keeper:
             self.save(chunk)
 
 
-def _resume(path: Path, assignment: Assignment, reporter: Reporter) -> _Saved | None:
-    """Return the content of the checkpoint. A checkpoint that is damaged or of another job is renamed and reported."""
+def _resume(path: Path, assignment: Assignment, digest: str, reporter: Reporter) -> _Saved | None:
+    """Return the content of the checkpoint.
+
+    A checkpoint that is damaged, of another job or of other data is renamed and reported.
+    """
     expected = (assignment.specification, list(assignment.seeds))
     try:
         state = load_checkpoint(path)
@@ -286,13 +291,19 @@ def _resume(path: Path, assignment: Assignment, reporter: Reporter) -> _Saved | 
             return None
         if (state.get("specification"), state.get("seeds")) != expected:
             raise CheckpointError(f"{path}: the checkpoint belongs to another specification")
-        if "groups" not in state["current"] or state.get("schema_version") != SCHEMA_VERSION:
+        is_of_now = "groups" in state["current"] and "data_digest" in state
+        if not is_of_now or state.get("schema_version") != SCHEMA_VERSION:
             raise CheckpointError(f"{path}: the checkpoint was written by an older hornlib")
+        if state["data_digest"] != digest:
+            raise CheckpointError(
+                f"{path}: the checkpoint belongs to other examples of {assignment.cell.data.name} (digest "
+                f"{state['data_digest']}, now {digest})"
+            )
     except CheckpointError as error:
         reporter.say(f"{error}; it is now {set_aside(path).name}, and training starts again")
         return None
     finished = [ChunkRows(**rows) for rows in state["finished"]]
-    return _Saved(state["width"], finished, state["current"], state["probes"], state["versions"])
+    return _Saved(digest, state["width"], finished, state["current"], state["probes"], state["versions"])
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:
@@ -352,7 +363,7 @@ def set_precision(precision: str, device: torch.device) -> None:
 
 
 def _attributes(
-    device: torch.device, threads: int, started: datetime.datetime, versions: list[str]
+    device: torch.device, threads: int, started: datetime.datetime, saved: _Saved
 ) -> dict[str, str | int | float]:
     finished = datetime.datetime.now(datetime.UTC)
     name = (
@@ -362,12 +373,13 @@ def _attributes(
     )
     return {
         "hornlib_version": version(),
-        "hornlib_versions_trained": " ".join(versions),
+        "hornlib_versions_trained": " ".join(saved.versions),
         "hornlib_commit": commit(),
         "torch_version": torch.__version__,
         "device": f"{device.type} {name}".strip(),
         "host": platform.node(),
         "threads": threads,
+        "data_digest": saved.data_digest,
         "started": started.isoformat(timespec="seconds"),
         "finished": finished.isoformat(timespec="seconds"),
         "job_seconds": (finished - started).total_seconds(),

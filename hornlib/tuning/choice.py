@@ -1,15 +1,18 @@
 """The choice: the trial of an arm that is best on validation, and the cost of all trials."""
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from hornlib.data.parameters import DataParameters
 from hornlib.errors import ResultsError
 from hornlib.grid.cell import Cell, Selection
 from hornlib.grid.finalists import FinalistStage
 from hornlib.parameters.tuning import Objective, Tuned
 from hornlib.results.divergence import final_with_chance
+from hornlib.results.same_data import TrainedFile, different_data
 from hornlib.results.selection_file import Choice
 
 if TYPE_CHECKING:
@@ -55,11 +58,13 @@ def choose(cell: Cell, arm: TuningRuns, baseline: TuningRuns | None) -> Choice:
         baseline: runs of the baseline, for the objective time_to_target; None for other objectives.
 
     Raises:
-        ResultsError: no trial has a validation metric, or the finalists do not follow from the trials.
+        ResultsError: no trial has a validation metric, the finalists do not follow from the trials, or the runs were
+            trained on different examples.
     """
     tuned = cell.tuned
     if tuned is None:
         raise ValueError(f"{cell.name} is not tuned")
+    _refuse_different_data(stage for stage in (*arm, *(baseline or ())) if stage is not None)
     reference = np.nan if baseline is None else _final_level(tuned, baseline)
     first = _rank(tuned.objective, arm.trials, tuned, reference)
     finalists, judged = _candidates(tuned, tuned.objective, arm, baseline)
@@ -104,6 +109,16 @@ def baseline_metric(trials: "xr.Dataset") -> float:
     best = int(np.nanargmax(final) if maximise else np.nanargmin(final))
     last = trials["validation_metric"].isel(trial=best, step=-1)
     return float(last.fillna(trials["chance_level"]).median())
+
+
+def _refuse_different_data(stages: Iterable["xr.Dataset"]) -> None:
+    files = []
+    for stage in stages:
+        document = json.loads(stage.attrs["document"])
+        data = document.get("arm", document)["cell"]["data"]  # finalists name their arm
+        files.append(TrainedFile(f"{stage.attrs['arm']}.nc", DataParameters(**data), stage.attrs))
+    if problems := different_data(files):
+        raise ResultsError("\n".join(problems))
 
 
 def _final_level(tuned: Tuned, baseline: TuningRuns) -> float:

@@ -182,17 +182,67 @@ def test_fashion_mnist_under_mnists_names_is_refused_as_what_it_is(swapped):
     assert f"hornlib data mnist --root {swapped}" in message
 
 
-def test_labels_in_another_order_are_refused(real, tmp_path):
-    root = real("mnist").root_path()
-    shutil.copytree(root / "MNIST/raw", tmp_path / "MNIST/raw", copy_function=os.symlink)
-    labels = tmp_path / "MNIST/raw/train-labels-idx1-ubyte"
-    content = labels.read_bytes()
-    labels.unlink()
-    labels.write_bytes(content[:8] + content[:7:-1])
+def changed_pixels(content, header, record):
+    """1,000 bytes get another value."""
+    content[header :: (len(content) - header) // 1000] ^= 1
+
+
+def shuffled_images(content, header, record):
+    """The images, or the records of image and label, are in the reversed order."""
+    content[header:] = content[header:].reshape(-1, record)[::-1].ravel()
+
+
+def shuffled_labels(content, header, record):
+    """The labels are in the reversed order; those of CIFAR stand before each image."""
+    records = content[header:].reshape(-1, record)
+    records[:, 0] = records[::-1, 0].copy()
+
+
+@pytest.mark.parametrize("change", [changed_pixels, shuffled_images, shuffled_labels])
+@pytest.mark.parametrize("part", ["train", "test"])
+@pytest.mark.parametrize("name", ["mnist", "fashion_mnist", "cifar10"])
+def test_changed_files_are_refused_with_both_checksums_and_what_to_do(real, tmp_path, name, part, change):
+    data = real(name)
+    layout = data.declaration.layout_in(data.root_path())
+    is_idx = name != "cifar10"
+    kind = "labels" if change is shuffled_labels else "images"
+    words = (
+        ({"train": "train", "test": "t10k"}[part], kind)
+        if is_idx
+        else ({"train": "data", "test": "test"}[part],)
+    )
+    changed = next(file for file in layout.files if all(word in file.path for word in words))
+    for file in layout.files:
+        (tmp_path / file.path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file.path).symlink_to(data.root_path() / file.path)
+    content = np.fromfile(tmp_path / changed.path, np.uint8)
+    header, record = {"images": (16, 784), "labels": (8, 1)}[kind] if is_idx else (0, 3073)
+    change(content, header, record)
+    (tmp_path / changed.path).unlink()
+    content.tofile(tmp_path / changed.path)
+    with pytest.raises(DataError) as error:
+        load(real(name).model_copy(update={"root": str(tmp_path)}), "cpu")
+    actual = hashlib.md5(content.tobytes()).hexdigest()
+    assert f"{changed.path} is damaged or changed" in str(error.value)
+    assert f"MD5 {actual}, expected {changed.md5}" in str(error.value)
+    assert f"delete them and run `hornlib data {name} --root {tmp_path}`" in str(error.value)
+
+
+def test_changed_pickles_are_refused_before_they_are_unpickled(cifar, declare_small, monkeypatch):
+    name, root, _ = cifar
+    layout = DATASETS[name].layouts[0]
+    checksums = {file.path: hashlib.md5((root / file.path).read_bytes()).hexdigest() for file in layout.files}
+    declaration = declare_small(name, 100, 20, checksums)
+    changed = root / layout.files[0].path
+    content = bytearray(changed.read_bytes())
+    content[len(content) // 2] ^= 1
+    changed.write_bytes(content)
+    monkeypatch.setattr("pickle.load", None)
     with pytest.raises(
-        DataError, match=r"train-labels-idx1-ubyte is damaged or changed \(60,008 bytes, MD5 "
+        DataError,
+        match=f"{layout.files[0].path} is damaged or changed .* expected {checksums[layout.files[0].path]}",
     ):
-        read(DATASETS["mnist"], tmp_path)
+        read(declaration, root)
 
 
 def test_a_file_that_is_replaced_is_looked_at_again(tmp_path, small_mnist, declare_small):
@@ -214,9 +264,22 @@ def test_a_file_that_is_replaced_is_looked_at_again(tmp_path, small_mnist, decla
 def test_files_of_torchvisions_old_layout_change_nothing(small_mnist):
     declaration, root = small_mnist
     (root / "MNIST/processed").mkdir()
-    for name in ("training.pt", "test.pt"):
-        (root / "MNIST/processed" / name).touch()
-    assert read(declaration, root).train_targets.tolist() == [k % 10 for k in range(30)]
+    for name, count in (("training.pt", 30), ("test.pt", 20)):
+        torch.save(
+            (torch.zeros(count, 28, 28, dtype=torch.uint8), torch.zeros(count, dtype=torch.int64)),
+            root / "MNIST/processed" / name,
+        )
+    raw = read(declaration, root)
+    assert raw.train_targets.tolist() == [k % 10 for k in range(30)] and raw.train_inputs.any()
+    assert raw.test_targets.tolist() == [k % 10 for k in range(20)] and raw.test_inputs.any()
+
+
+def test_files_of_torchvisions_old_layout_do_not_stand_for_the_raw_ones(small_mnist):
+    declaration, root = small_mnist
+    shutil.copytree(root / "MNIST/raw", root / "MNIST/processed")
+    shutil.rmtree(root / "MNIST/raw")
+    with pytest.raises(DataError, match="mnist: not found in"):
+        read(declaration, root)
 
 
 @pytest.mark.parametrize("name", [name for name in DATASETS if DATASETS[name].files])

@@ -224,6 +224,41 @@ def test_files_of_mixed_versions_are_named(grid, cell, write_run, capsys):
     assert old.name in capsys.readouterr().err
 
 
+@pytest.fixture
+def two_digests(grid, cell, models, write_run):
+    """A grid of two arms whose runs were trained on different examples of one dataset, and the run files."""
+    toy, rival = models
+    cells = [cell(toy()), cell(rival()), cell(toy(), data="mnist")]
+    digests = ["aaaaaaaaaaaaaaaa", "bbbbbbbbbbbbbbbb", "cccccccccccccccc"]
+    paths = [write_run(asked, 0, 1, data_digest=digest) for asked, digest in zip(cells, digests, strict=True)]
+    return grid({"s": ({"toy": [cells[0], cells[2]], "rival": cells[1:2]}, range(2))}), paths
+
+
+def test_runs_on_different_examples_of_one_dataset_are_refused_and_named(two_digests):
+    grid, paths = two_digests
+    with pytest.raises(ResultsError) as caught:
+        gather(grid)
+    (message,) = str(caught.value).splitlines()
+    assert message.startswith("digits: runs that are compared were trained on different examples: ")
+    for digest, path in zip(("a" * 16, "b" * 16), paths[:2], strict=True):
+        assert f"digest {digest}: 1 file(s), {path.name}" in message
+    assert "Delete the files" in message and "mnist" not in message.partition("`hornlib data")[0]
+
+
+def test_partial_results_name_runs_on_different_examples_and_hold_the_digests(two_digests, capsys):
+    with gather(two_digests[0], partial=True) as ds:
+        assert sorted(set(ds.data_digest.values.flat)) == ["a" * 16, "b" * 16, "c" * 16]
+    assert "not comparable: digits: runs that are compared" in capsys.readouterr().err
+
+
+def test_files_of_before_the_digest_are_compared_with_nothing(grid, cell, models, write_run):
+    cells = [cell(model()) for model in models]
+    write_run(cells[0], 0, 1, data_digest="a" * 16)
+    write_run(cells[1], 0, 1)
+    with gather(grid({"s": ({"toy": cells}, range(2))})) as ds:
+        assert ds.data_digest.values.tolist() == [["a" * 16] * 2, [""] * 2]
+
+
 def test_files_of_one_version_say_nothing(gathered, capsys):
     assert gathered[2].attrs["mixed_versions"] == ""
     assert capsys.readouterr().err == ""

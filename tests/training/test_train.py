@@ -14,11 +14,13 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from hornlib.data.loading import data_digest
 from hornlib.errors import ConfigError, HornlibError, ResultsError
 from hornlib.grid.cell import parse_specification
 from hornlib.grid.jobs import Range
 from hornlib.parameters.probes import ProbeSettings
-from hornlib.training.checkpoint import load_checkpoint
+from hornlib.results.run_file import read_run_file
+from hornlib.training.checkpoint import load_checkpoint, save_checkpoint
 from hornlib.training.interruption import EXIT_INTERRUPTED
 from hornlib.training.job import TrainOptions, resolve_device
 from hornlib.training.train import train_job
@@ -136,6 +138,26 @@ def test_a_damaged_checkpoint_is_reported_set_aside_and_training_starts_again(un
     assert result.returncode == 0, result.stderr
     assert f"{checkpoint.name}.damaged" in result.stdout + result.stderr
     assert checkpoint.with_name(f"{checkpoint.name}.damaged").exists()
+    assert_same(output, undisturbed)
+
+
+def test_the_run_file_holds_the_digest_of_its_examples(undisturbed):
+    expected = data_digest(parse_specification(SPECIFICATION).data, "cpu")
+    assert read_run_file(undisturbed).attributes["data_digest"] == expected
+
+
+def test_a_checkpoint_of_other_examples_is_set_aside_and_training_starts_again(undisturbed, tmp_path, capsys):
+    output = output_in(tmp_path)
+    process = start(output)
+    wait_for_step(output, process, 10)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=300)
+    checkpoint = checkpoint_of(output)
+    save_checkpoint(checkpoint, {**load_checkpoint(checkpoint), "data_digest": "0" * 16})
+    train_job(
+        parse_specification(SPECIFICATION), SEEDS, output, TrainOptions(2, 1, "cpu", checkpoint.parent, 60.0)
+    )
+    assert "belongs to other examples of digits (digest 0000000000000000, now" in capsys.readouterr().err
     assert_same(output, undisturbed)
 
 

@@ -138,6 +138,18 @@ def test_trials_that_were_cut_short_or_renamed_are_refused_by_name(arms, tmp_pat
         read_trials(tmp_path / "digits-cnn-111111111111.nc")
 
 
+def test_arms_that_were_tuned_on_different_examples_are_refused(arms, tmp_path, write_arm):
+    horn, cnn, cells = arms
+    runs = []
+    for arm, digest in ((horn, "a" * 16), (cnn, "b" * 16)):
+        path = tmp_path / f"{arm.name}.nc"
+        write_arm(path, arm, reaching(arm, [3] * 4, [0.9] * 4), data_digest=digest)
+        runs.append(TuningRuns(read_trials(path)))
+    assert choose(cells["final_metric"], runs[0], None)
+    with pytest.raises(ResultsError, match=f"different examples: .*{horn.name}.nc; .*{cnn.name}.nc"):
+        choose(cells["time_to_target"], *runs)
+
+
 def test_a_sweeps_reference_is_known_once_it_is_chosen_on_every_dataset(tuned_grid):
     one = ("data: {name: digits}", "data: {name: digits, train_subset: 200}")
     two = (one[0], "data: [{name: digits}, {name: photo_patches, presentation: image}]")
