@@ -1,4 +1,4 @@
-"""The code that runs is the code that was submitted: packages and the node's program, in files named by their digest."""
+"""The code that runs is the code that was submitted: packages and the node's program, named by their digest."""
 
 import hashlib
 import importlib.util

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 from snakemake_executor_plugin_submitit import task as task_module
 from snakemake_executor_plugin_submitit.batches import JobRecord, write_batch
-from snakemake_executor_plugin_submitit.task import EXIT_INTERRUPTED, LOCAL_REQUEUE
+from snakemake_executor_plugin_submitit.snapshots import store
+from snakemake_executor_plugin_submitit.task import EXIT_CHANGED, EXIT_INTERRUPTED, LOCAL_REQUEUE
 
 PYTHON = f"{sys.executable} -I -S"
 SAVES = "[signal.signal(number, lambda *_: sys.exit({code})) for number in (signal.SIGUSR2, signal.SIGTERM)]"
@@ -58,8 +59,9 @@ class Node:
         asked = self.folder / "scontrol"
         return asked.read_text().splitlines() if asked.exists() else []
 
-    def batch(self, *jobs, jobs_per_task=1, requeues=5, umask=0o022, directory=None):
+    def batch(self, *jobs, jobs_per_task=1, requeues=5, umask=0o022, directory=None, snapshots=()):
         header = {
+            "snapshots": [str(snapshot) for snapshot in snapshots],
             "shell": "/bin/bash",
             "directory": str(directory or self.work),
             "umask": umask,
@@ -439,6 +441,54 @@ def test_a_fence_does_not_unmake_an_end(node):
     batch.abandon("a test")
     node.run(batch)
     assert batch.read_exit(0)["code"] == 0
+
+
+# -- code
+
+
+def test_jobs_run_while_their_snapshots_are_whole(node):
+    batch = node.batch(job("echo ran > out"), snapshots=[store(node.folder, "package", ".zip", b"1")])
+    assert node.run(batch) == (0, "") and (node.work / "out").exists()
+
+
+@pytest.mark.parametrize("damage", ["cut", "removed"])
+def test_a_task_with_a_damaged_snapshot_runs_nothing_and_records_it_for_each_job(
+    node, monkeypatch, capsys, damage
+):
+    whole, damaged = (store(node.folder, "package", ".zip", content) for content in (b"first", b"second"))
+    damaged.write_bytes(b"sec") if damage == "cut" else damaged.unlink()
+    batch = node.batch(
+        *(job(f"echo {number} >> ran") for number in range(3)), jobs_per_task=2, snapshots=[whole, damaged]
+    )
+    monkeypatch.setattr(task_module, "SECONDS_TO_APPEAR", 0)
+    assert task_module.run_task(batch.folder, 0, in_process=True) == EXIT_CHANGED
+    assert f"{damaged} is not the code that was submitted" in capsys.readouterr().out
+    records = [batch.read_exit(number) for number in range(3)]
+    assert [record and (record["code"], record["changed"]) for record in records] == [
+        *2 * [(EXIT_CHANGED, str(damaged))],
+        None,
+    ]
+    assert not (node.work / "ran").exists() and batch.read_starts(0) == []
+
+
+def test_a_sibling_that_ended_before_keeps_its_record_when_the_code_is_damaged_later(node, monkeypatch):
+    snapshot = store(node.folder, "package", ".zip", b"1")
+    batch = node.batch(job("exit 0"), job("exit 75"), jobs_per_task=2, snapshots=[snapshot])
+    node.run(batch)
+    snapshot.unlink()
+    monkeypatch.setattr(task_module, "SECONDS_TO_APPEAR", 0)
+    task_module.run_task(batch.folder, 0, in_process=True)
+    assert [batch.read_exit(number)["code"] for number in range(2)] == [0, EXIT_CHANGED]
+
+
+def test_a_snapshot_that_the_file_system_shows_late_is_waited_for(node, monkeypatch):
+    snapshot = store(node.folder, "package", ".zip", b"1")
+    hidden = snapshot.rename(node.folder / "hidden")
+    monkeypatch.setattr(
+        task_module.time, "sleep", lambda seconds: hidden.exists() and hidden.rename(snapshot)
+    )
+    batch = node.batch(job("exit 0"), snapshots=[snapshot])
+    assert task_module.run_task(batch.folder, 0, in_process=True) == 0
 
 
 # -- packed jobs

@@ -75,6 +75,30 @@ def test_a_jobs_own_failure_is_told_with_name_id_cause_log_and_last_lines(
     assert "line 40" not in message
 
 
+def test_a_job_that_refused_its_code_is_not_tried_again_before_the_next_call(head, cluster):
+    one = head().want("job0").turn()
+    cluster.start("100", 0)
+    cluster.finish("100", 0, 78, changed="/folder/snapshots/package-0.zip")
+    assert one.run() == {"job0": "failed"} and len(cluster.submissions) == 1
+    assert "package-0.zip is not the code that was submitted" in one.messages["job0"]
+    assert head().want("job0").run() == {"job0": "succeeded"} and len(cluster.submissions) == 2
+
+
+@pytest.mark.parametrize("account", [Accounted("FAILED", 1, 0, "n1"), None])
+def test_a_task_that_refused_its_program_is_not_tried_again_before_the_next_call(
+    head, cluster, clock, account
+):
+    one = head(vanished_after=30.0).want("job0").turn()
+    log = cluster.arrays["100"].folder / "100_0_0_log.out"
+    log.write_text("/folder/task-0.py is not the code that was submitted\n")
+    cluster._leave("100", 0, account)
+    one.turn(2)
+    clock.now += 40
+    assert one.run() == {"job0": "failed"} and len(cluster.submissions) == 1
+    assert "task-0.py is not the code that was submitted" in one.messages["job0"]
+    assert head().want("job0").run() == {"job0": "succeeded"} and len(cluster.submissions) == 2
+
+
 def test_an_interrupted_job_whose_requeue_was_refused_goes_on_with_its_marks(head, cluster, tmp_path):
     one = head().want("job0").turn()
     cluster.start("100", 0)
