@@ -11,10 +11,11 @@ from typing import Any, Protocol
 
 from snakemake_executor_plugin_submitit import task as task_module
 from snakemake_executor_plugin_submitit.batches import Batch
+from snakemake_executor_plugin_submitit.explain import describe_resources
 from snakemake_executor_plugin_submitit.slurm import (
-    AWAY,
     FULL,
     OTHER_LIMIT,
+    REFUSED,
     Accounted,
     Queued,
     QueueFull,
@@ -23,8 +24,8 @@ from snakemake_executor_plugin_submitit.slurm import (
     TaskId,
     Unavailable,
 )
-from snakemake_executor_plugin_submitit.task import clean_environment
 from snakemake_executor_plugin_submitit.snapshots import LAUNCHER, store
+from snakemake_executor_plugin_submitit.task import clean_environment
 
 __all__ = [
     "Cluster",
@@ -74,6 +75,9 @@ class Cluster(Protocol):
     def release(self, task: str) -> None:
         """Release a held task, so that it waits for a node again."""
 
+    def unavailable_nodes(self, partitions: str | None) -> tuple[list[str], int]:
+        """Return the nodes of these partitions that take no jobs, in words, and the number of all their nodes."""
+
 
 def install_runner(folder: Path) -> Path:
     """Copy the node's program beside the batches, under a name with its digest, and return the path of the copy."""
@@ -113,13 +117,13 @@ class SlurmCluster:
         self.queued, self.look_up, self.accounted = slurm.queued, slurm.look_up, slurm.accounted
         self.arrays_by_comment, self.cancel = slurm.arrays_by_comment, slurm.cancel
         self.max_tasks = slurm.max_array_size
-        self.release = slurm.release
+        self.release, self.unavailable_nodes = slurm.release, slurm.unavailable_nodes
 
     def submit(self, batch: Batch, name: str, comment: str) -> str:
         """Submit a batch as one array; see `Cluster.submit`.
 
         Raises:
-            Unavailable: the controller is away or the queue full.
+            Unavailable: the queue is full, or sbatch failed for a reason that may pass: the batch may be in the queue.
             Refused: sbatch refuses; the message is that of sbatch.
         """
         executor = _array_executor(self.runner)(batch.folder)
@@ -146,7 +150,10 @@ class SlurmCluster:
             said = _sbatch_said(str(error))
             if FULL.search(said) and not OTHER_LIMIT.search(said):
                 raise QueueFull(f"the queue takes no more for now ({said})") from None
-            raise (Unavailable if AWAY.search(said) else Refused)(said) from None
+            if REFUSED.search(said):
+                raise Refused(said) from None
+            asked = describe_resources(batch.parameters)
+            raise Unavailable(f"sbatch: {said} (asked for: {asked})") from None
         return str(job.job_id)
 
 
@@ -243,6 +250,10 @@ class LocalCluster:
     def release(self, task: str) -> None:
         """Do nothing: no task is held."""
 
+    def unavailable_nodes(self, partitions: str | None) -> tuple[list[str], int]:
+        """Return no node: every job runs here."""
+        return [], 1
+
 
 def _is_controller(pid: str) -> bool:
     try:
@@ -290,6 +301,10 @@ class DebugCluster:
 
     def release(self, task: str) -> None:
         """Do nothing: no task is held."""
+
+    def unavailable_nodes(self, partitions: str | None) -> tuple[list[str], int]:
+        """Return no node: every job runs here."""
+        return [], 1
 
 
 def program_missing() -> str | None:

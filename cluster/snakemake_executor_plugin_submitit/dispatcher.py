@@ -15,18 +15,17 @@ from typing import Any
 from snakemake_executor_plugin_submitit.batches import Batch
 from snakemake_executor_plugin_submitit.causes import Cause, Verdict, judge
 from snakemake_executor_plugin_submitit.clusters import Cluster
-from snakemake_executor_plugin_submitit.explain import HOPELESS
+from snakemake_executor_plugin_submitit.observer import Observer
 from snakemake_executor_plugin_submitit.parameters import with_more_memory
 from snakemake_executor_plugin_submitit.requests import Event, Policy, Request, StopSweep
-from snakemake_executor_plugin_submitit.slurm import STILL_GOING, Accounted, Queued, Refused, Unavailable
+from snakemake_executor_plugin_submitit.slurm import STILL_GOING, Accounted, Refused, Unavailable
 from snakemake_executor_plugin_submitit.submission import Submitter
 from snakemake_executor_plugin_submitit.tails import last_lines
-from snakemake_executor_plugin_submitit.waiting import Backoff, poll_seconds
+from snakemake_executor_plugin_submitit.waiting import Wait, poll_seconds
 
 __all__ = ["Dispatcher"]
 
 KILLED = {-signal.SIGKILL, 128 + signal.SIGKILL}
-LAUNCH_FAILED = "launch failed requeued held"
 
 
 class Dispatcher:
@@ -56,8 +55,9 @@ class Dispatcher:
         self.active: dict[tuple[str, ...], Request] = {}
         self.changed_at = time.monotonic()
         self.next_poll = self.next_submission = 0.0
-        self.submission_pauses, self.poll_pauses = Backoff(), Backoff()
-        self.warned: set[str] = set()  # warnings that were given already
+        self.submission_wait, self.poll_wait = Wait(say), Wait(say)
+        self.observer = Observer(cluster, policy.requeues, say)
+        self.hidden: set[str] = set()  # arrays that squeue does not list, as was said already
         self.seen = False
 
     def add(self, requests: Iterable[Request]) -> None:
@@ -85,28 +85,22 @@ class Dispatcher:
         if self.wanted and time.monotonic() >= self.next_submission:
             try:
                 await self._submit(events)
-                self.submission_pauses.reset()
-            except (Unavailable, Refused) as unavailable:
+                self.submission_wait.end(time.monotonic())
+            except (Unavailable, Refused) as error:
                 if any(event.kind == "submitted" for event in events):  # the queue took a part
-                    self.submission_pauses.reset()
-                self.next_submission = self._pause_after(unavailable, self.submission_pauses)
+                    self.submission_wait.shorten()
+                self.next_submission = self.submission_wait.go_on(str(error), time.monotonic())
         if self.active and time.monotonic() >= self.next_poll:
             try:
                 self._poll(events)
-                self.poll_pauses.reset()
-            except (Unavailable, Refused) as unavailable:
-                self.next_poll = self._pause_after(unavailable, self.poll_pauses)
+                self.poll_wait.end(time.monotonic())
+            except (Unavailable, Refused) as error:
+                self.next_poll = self.poll_wait.go_on(str(error), time.monotonic())
                 self._collect_from_disk(events)
 
     def stop(self) -> None:
         """Submit nothing more, not even in the current turn."""
         self.submitter.stopping = True
-
-    def _pause_after(self, unavailable: Exception, pauses: Backoff) -> float:
-        """Warn that SLURM does not answer, and return when to ask again (monotonic seconds)."""
-        seconds = pauses.grow()
-        self.say.warning(f"{unavailable}; nothing is lost, the next try is in {seconds:.0f} s")
-        return time.monotonic() + seconds
 
     def seconds_to_next_turn(self) -> float:
         """Return the seconds until a submission or a poll is due."""
@@ -178,7 +172,7 @@ class Dispatcher:
             if task is None or not request.owns(task):
                 gone.append(request)
             else:
-                self._observe(request, task)
+                self.observer.observe(request, task)
         self._look_for_ends(gone, events)
         self.next_poll = time.monotonic() + self._pause()
 
@@ -197,55 +191,6 @@ class Dispatcher:
                 record and record["code"] not in KILLED
             ):  # SLURM names the cause of a kill once the task has left the queue.
                 self._act(request, record, None, events)
-
-    def _observe(self, request: Request, task: Queued) -> None:
-        """Report a job that went back into the queue, and one that may wait there for ever."""
-        if request.state not in ("", "PENDING") and task.state == "PENDING":
-            why = last_lines([request.place.batch.log(request.place.number)], 1) if request.place else ""
-            self.say.info(
-                f"{request.label} is back in the queue and goes on from its checkpoint {why.strip()}".rstrip()
-            )
-        if task.state == "RUNNING" and request.state != "RUNNING":
-            self._check_clock(request)
-        if task.state == "PENDING" and task.reason.replace("_", " ") == LAUNCH_FAILED:
-            self._release(request)
-        if (
-            task.state == "PENDING"
-            and task.reason in HOPELESS
-            and f"{request.task[0]} {task.reason}" not in self.warned
-        ):
-            self.warned.add(f"{request.task[0]} {task.reason}")
-            self.say.warning(
-                f"array {request.task[0]} may wait for ever ({task.reason}): {HOPELESS[task.reason]}"
-            )
-        request.state, request.reason = task.state, task.reason
-        request.ended_at, request.polls_since_end = None, 0
-
-    def _release(self, request: Request) -> None:
-        """Release a job that a node did not start; after some releases, leave it to a person."""
-        task = f"{request.task[0]}_{request.task[1]}"
-        request.releases += 1
-        if request.releases <= self.policy.requeues:
-            self.say.info(f"{request.label}: a node did not start it, and SLURM holds it; released")
-            self.cluster.release(task)
-        elif request.releases == self.policy.requeues + 1:
-            self.say.warning(
-                f"{request.label}: nodes refuse it again and again, and SLURM holds it; look at slurmd's log there, "
-                f"then scontrol release {task}, or scancel {task}"
-            )
-
-    def _check_clock(self, request: Request) -> None:
-        """Warn once of a host whose clock differs from the file server's; Snakemake compares the times of files."""
-        place = request.place
-        assert place is not None
-        for start in place.batch.read_starts(place.number)[-1:]:
-            skew = place.batch.seconds_ahead(place.number, start)
-            if abs(skew) > 10 and f"clock {start.host}" not in self.warned:
-                self.warned.add(f"clock {start.host}")
-                self.say.warning(
-                    f"the clock of {start.host} is {abs(skew):.0f} s {'ahead of' if skew > 0 else 'behind'} the file "
-                    "server's: files may look older than what they were made from; tell the administrator"
-                )
 
     def _look_for_ends(self, gone: list[Request], events: list[Event]) -> None:
         """Judge jobs that left the queue, by their exit file or else by the accounting after two polls."""
@@ -289,13 +234,13 @@ class Dispatcher:
             if task is None or not request.owns(task):
                 gone.append(request)
                 continue
-            if f"hidden {request.task[0]}" not in self.warned:
-                self.warned.add(f"hidden {request.task[0]}")
+            if request.task[0] not in self.hidden:
+                self.hidden.add(request.task[0])
                 self.say.warning(
                     f"squeue does not list array {request.task[0]}, although the controller knows it; its jobs are "
                     "watched by what they write, and are not submitted again"
                 )
-            self._observe(request, task)
+            self.observer.observe(request, task)
         return gone
 
     def _is_believed(self, request: Request, account: Accounted | None) -> bool:
@@ -321,7 +266,7 @@ class Dispatcher:
         verdict = self._judge(request, record, account, alone_unknown)
         again = verdict.cause.goes_on or verdict.cause is Cause.MEMORY
         # SLURM may still requeue the job. The record that gives it up keeps it from running beside its successor.
-        if record is None and again and not request.place.batch.give_up(request.place.number):
+        if record is None and again and not request.place.batch.give_up(request.place.number, verdict):
             verdict = self._judge(request, request.place.batch.read_exit(request.place.number), account)
         if verdict.cause is Cause.UNSEEN and self._some_node_sees():
             verdict = Verdict(Cause.NODE, verdict.sentence, verdict.nodes)
@@ -340,6 +285,7 @@ class Dispatcher:
             self.wanted.append(request)
             self.next_submission = 0.0
         else:
+            request.place.batch.conclude(request.place.number, verdict)
             events.append(Event("failed", request, self._story(request, verdict)))
 
     def _some_node_sees(self) -> bool:

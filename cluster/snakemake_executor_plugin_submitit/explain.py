@@ -7,7 +7,7 @@ from typing import Any
 
 from snakemake_executor_plugin_submitit.slurm import Slurm
 
-__all__ = ["HOPELESS", "explain_refusal"]
+__all__ = ["HOPELESS", "describe_resources", "explain_refusal"]
 
 HOPELESS = {
     "PartitionNodeLimit": "no node of the partition has what the job asks for",
@@ -39,7 +39,9 @@ def explain_refusal(said: str, parameters: Mapping[str, Any], slurm: Slurm | Non
     limit = next((meaning for reason, meaning in HOPELESS.items() if reason in said), None)
     if limit is not None or "qos policy" in lower:
         meaning = limit or "a limit of the account or the quality of service is exceeded"
-        return f"sbatch refused: {said}: {meaning}. Change the resources, now {_said(parameters)}"
+        return (
+            f"sbatch refused: {said}: {meaning}. Change the resources, now {describe_resources(parameters)}"
+        )
     if "invalid account" in lower:
         command = ["sacctmgr", "-n", "-P", "show", "associations", "where", "user=$USER", "format=account"]
         valid = slurm.names(_with_user(command)) if slurm else []
@@ -65,11 +67,11 @@ def explain_refusal(said: str, parameters: Mapping[str, Any], slurm: Slurm | Non
     ):
         nodes = slurm.names(["sinfo", "-h", "-o", "%R: %c CPUs, %m MB, %G"]) if slurm else []
         offers = f"; the nodes are {'; '.join(nodes)}" if nodes else ""
-        mismatch = f"No node has what was asked for ({_said(parameters)}){offers}"
+        mismatch = f"No node has what was asked for ({describe_resources(parameters)}){offers}"
         return f"sbatch refused: {said}. {mismatch}. Change the resources"
     if "time limit" in lower:
         return f"sbatch refused: {said}. Change the resource runtime (minutes), now {parameters.get('time')}"
-    return f"sbatch refused: {said} (asked for: {_said(parameters)})"
+    return f"sbatch refused: {said} (asked for: {describe_resources(parameters)})"
 
 
 def _advice(said: str, resource: str, wanted: str, valid: list[str]) -> str:
@@ -79,7 +81,8 @@ def _advice(said: str, resource: str, wanted: str, valid: list[str]) -> str:
     return f"sbatch refused: {said}. Change the resource {resource}, now {wanted or 'not set'!r}{nearest}{choices}"
 
 
-def _said(parameters: Mapping[str, Any]) -> str:
+def describe_resources(parameters: Mapping[str, Any]) -> str:
+    """Return the resources of a submission in one line: partition gpu, time 60, mem 4000MB."""
     names = (
         *(
             "partition",

@@ -27,13 +27,50 @@ TaskId = tuple[str, int]
 SECONDS = 60
 """Seconds that one of SLURM's programs may take to answer."""
 
-AWAY = re.compile(
-    r"unable to contact|socket timed out|connection refused|connection timed out|connection reset|zero bytes|"
-    r"temporarily unable|resource temporarily unavailable|no route to host|unable to connect|"
-    r"protocol authentication|munge|communication|transport endpoint|slurmdbd|backup controller|standby",
+REFUSED = re.compile(
+    "|".join(
+        (
+            # the request of a job
+            "invalid partition",
+            "invalid account",
+            "invalid qos",
+            "invalid wckey",
+            "invalid feature",
+            "invalid generic resource",
+            "invalid gres",
+            "invalid trackable resource",
+            "invalid license",
+            "invalid burst buffer",
+            "invalid job array",
+            "invalid node name",
+            "invalid [a-z-]* ?specification",
+            "requested reservation is invalid",
+            "requested time limit is invalid",
+            "time limit specification",
+            "requested node configuration is not available",
+            "requested nodes? not in (this )?partition",
+            "more processors requested",
+            "can not be satisfied",
+            "(node|cpu) count specification",
+            "violates accounting",
+            "group not permitted",
+            "permission denied",
+            "parameter too long",
+            "(unrecognized|invalid|ambiguous) option",
+            "invalid numeric value",
+            "job dependency problem",
+            "requires an argument",
+            # a query
+            "invalid job id",
+            "bad job/step",
+            "already complet",
+            "accounting storage is disabled",
+            "configuration source",
+        )
+    ),
     re.IGNORECASE,
 )
-"""Messages of SLURM's programs while the controller is away, starting, or too busy."""
+"""Messages of SLURM's programs that asking again does not change. Any other message may pass: the caller waits."""
 
 FULL = re.compile(
     r"MaxSubmit|GrpSubmit|MaxJobCount|job submit limit|job queue full|unable to create job record|"
@@ -47,7 +84,7 @@ OTHER_LIMIT = re.compile(r"\b(QOS|Assoc)(?!\w*Submit)\w+")
 
 
 class Unavailable(Exception):
-    """SLURM does not answer, or takes no jobs at the moment; the caller asks again later."""
+    """SLURM does not answer, or fails for a reason that may pass; the caller asks again later."""
 
 
 class QueueFull(Unavailable):
@@ -81,6 +118,9 @@ class Accounted(NamedTuple):
 STILL_GOING = {"PENDING", "RUNNING", "REQUEUED", "SUSPENDED", "RESIZING", "COMPLETING", "CONFIGURING"}
 """States of a task that has not ended."""
 
+NO_JOBS = re.compile(r"down|drain|fail|maint|unk|error|inval|[a-z_]+\*")
+"""States of a node that takes no jobs; a star stands behind the state of a node that does not respond."""
+
 Runner = Callable[[Sequence[str]], str]
 
 
@@ -90,8 +130,8 @@ def run_program(command: Sequence[str]) -> str:
     The program has a session of its own, so that a Ctrl-C in the terminal does not end a query.
 
     Raises:
-        Unavailable: the program timed out or was killed, SLURM is away, or this machine has no process or memory left.
-        Refused: the program is missing, or failed for another reason.
+        Unavailable: the program did not answer, or failed for a reason that may pass (every reason that is unknown).
+        Refused: the program is missing, or failed for a reason that does not pass.
     """
     # squeue cuts long lists of array tasks at 64 characters unless told otherwise
     environment = {
@@ -122,7 +162,7 @@ def run_program(command: Sequence[str]) -> str:
     if done.returncode < 0:
         raise Unavailable(f"{command[0]} was killed by signal {-done.returncode}")
     message = done.stderr.strip() or done.stdout.strip() or f"exit {done.returncode}"
-    raise (Unavailable if AWAY.search(message) else Refused)(f"{command[0]}: {message}")
+    raise (Refused if REFUSED.search(message) else Unavailable)(f"{command[0]}: {message}")
 
 
 class Slurm:
@@ -295,9 +335,27 @@ class Slurm:
                 if not re.search("invalid job id|already complet", str(refused), re.IGNORECASE):
                     raise
 
+    def unavailable_nodes(self, partitions: str | None) -> tuple[list[str], int]:
+        """Return the nodes that take no jobs, each with its state and reason, and the number of all nodes.
+
+        Args:
+            partitions: names with commas in between; None for the default partition.
+
+        Raises:
+            Unavailable, Refused: see `run_program`.
+        """
+        wanted = partitions.split(",") if partitions else []
+        states: dict[str, str] = {}
+        for line in self.run(["sinfo", "-h", "-N", "-o", "%N|%P|%T|%E"]).splitlines():
+            node, partition, state, reason = (*line.strip().split("|", 3), "", "", "")[:4]
+            if partition.removesuffix("*") in wanted or (not wanted and partition.endswith("*")):
+                states[node] = f"{state} ({reason})" if reason not in ("", "none") else state
+        unavailable = [f"{node} {state}" for node, state in states.items() if NO_JOBS.match(state)]
+        return unavailable, len(states)
+
     def release(self, task: str) -> None:
-        """Release a held task; if only an administrator may do that, it stays held."""
-        with contextlib.suppress(Refused):
+        """Release a held task; if that fails, it stays held until the next poll sees it."""
+        with contextlib.suppress(Refused, Unavailable):
             self.run(["scontrol", "release", task])
 
     def names(self, command: Sequence[str]) -> list[str]:

@@ -276,7 +276,17 @@ POLICY = (
      ("Batch job submission failed: Requested time limit is invalid (missing or exceeds some limit)", Refused),
      ("CPU count per node can not be satisfied\nsbatch: error: Batch job submission failed: Requested node "
       "configuration is not available", Refused),
-     ("Unable to open file /x/batch.sh", Refused)],
+     ("Unable to open file /x/batch.sh", Unavailable),
+     ("Batch job submission failed: Unexpected missing socket error", Unavailable),
+     ("Batch job submission failed: Message send failure", Unavailable),
+     ("Batch job submission failed: Message receive failure", Unavailable),
+     ("Batch job submission failed: Header lengths are longer than data received", Unavailable),
+     ("Batch job submission failed: Received zero length message", Unavailable),
+     ("Batch job submission failed: Failed to send entire message", Unavailable),
+     ("Batch job submission failed: I/O error writing script/environment to file", Unavailable),
+     ("Batch job submission failed: System submissions disabled", Unavailable),
+     ("Batch job submission failed: Requested operation is presently disabled", Unavailable),
+     ("You must name a project\nsbatch: error: Batch job submission failed: Unspecified error", Unavailable)],
 )  # fmt: skip
 def test_each_refusal_of_sbatch_is_of_its_kind_and_keeps_its_words(cluster, fake, tmp_path, said, kind):
     fake.say(fails={"sbatch": f"sbatch: error: {said}"})
@@ -288,9 +298,16 @@ def test_each_refusal_of_sbatch_is_of_its_kind_and_keeps_its_words(cluster, fake
 
 def test_a_refusal_without_the_usual_form_is_kept_and_bounded(cluster, fake, tmp_path):
     fake.say(fails={"sbatch": "This site wants a project\n" + "x" * 5000})
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(Unavailable) as caught:
         submit(cluster(), batch_of(tmp_path))
     assert 100 < len(str(caught.value)) < 1000
+
+
+def test_what_was_asked_for_stands_beside_an_error_that_is_unknown(cluster, fake, tmp_path):
+    """It may be a mistake in the resources after all, and then a person must see it."""
+    fake.say(fails={"sbatch": "This site wants a project"})
+    with pytest.raises(Unavailable, match=r"wants a project \(asked for: partition lab, time 7, .*mem 300MB"):
+        submit(cluster(), batch_of(tmp_path, slurm_partition="lab", runtime=7, mem_mb=300))
 
 
 @pytest.mark.parametrize("says", ["", "Your job is queued", "job", "\ufffd"])

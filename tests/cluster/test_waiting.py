@@ -1,10 +1,14 @@
 """Pauses between polls and after failures, and the last lines of logs."""
 
+import itertools
+import logging
+import os
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from snakemake_executor_plugin_submitit.tails import last_lines
-from snakemake_executor_plugin_submitit.waiting import Backoff, poll_seconds
+from snakemake_executor_plugin_submitit.waiting import Wait, poll_seconds
 
 
 @given(st.floats(0, 1e7), st.floats(0.05, 10), st.floats(10, 100))
@@ -20,11 +24,57 @@ def test_pauses_grow_from_the_shortest_to_the_longest():
     )
 
 
-def test_after_failures_pauses_double_up_to_two_minutes_and_begin_again_once_something_worked():
-    backoff = Backoff()
-    assert [backoff.grow() for _ in range(8)] == [2, 4, 8, 16, 32, 64, 120, 120]
-    backoff.reset()
-    assert backoff.grow() == 2
+@pytest.fixture
+def wait(caplog):
+    caplog.set_level(logging.INFO)
+    return Wait(logging.getLogger("wait"))
+
+
+def pauses_of(wait, now, count, reason="away"):
+    pauses = []
+    for _ in range(count):
+        pauses.append(wait.go_on(reason, now) - now)
+        now += pauses[-1]
+    return pauses, now
+
+
+def test_after_failures_pauses_double_up_to_two_minutes_and_begin_again_once_something_worked(wait):
+    pauses, now = pauses_of(wait, 5.0, 8)
+    assert pauses == [2, 4, 8, 16, 32, 64, 120, 120]
+    wait.end(now)
+    assert pauses_of(wait, now, 2)[0] == [2, 4]
+    wait.shorten()
+    assert pauses_of(wait, now, 2)[0] == [2, 4]
+
+
+def test_a_wait_of_a_week_is_reported_with_its_reason_at_growing_intervals_and_its_end_once(wait, caplog):
+    begun = now = 1000.0
+    said_at = []
+    while now < begun + 7 * 86_400:
+        next_try = wait.go_on("squeue: it is away", now)
+        said_at += [now] * len(caplog.messages)
+        assert all("squeue: it is away" in message for message in caplog.messages)
+        caplog.clear()
+        now = next_try
+    intervals = [after - before for before, after in itertools.pairwise(said_at)]
+    assert all(later >= earlier - 120 for earlier, later in itertools.pairwise(intervals))
+    assert said_at[0] == begun and intervals[0] <= 60 and 7 * 24 <= len(said_at) < 8 * 24
+    wait.end(now)
+    wait.end(now)
+    (message,) = caplog.messages
+    assert message.startswith("the wait is over after 100")
+
+
+def test_a_wait_that_lasts_says_how_it_can_be_ended(wait, caplog):
+    pauses_of(wait, 0.0, 8)
+    assert "Ctrl-C" in caplog.messages[-1] and f"kill {os.getpid()}" in caplog.messages[-1]
+    assert "the same command goes on" in caplog.messages[-1]
+
+
+def test_a_new_reason_is_reported_at_once_and_only_once(wait, caplog):
+    for now, reason in enumerate(["away", "timed out", "away", "timed out"]):
+        wait.go_on(reason, float(now))
+    assert [message.partition(";")[0] for message in caplog.messages] == ["away", "timed out"]
 
 
 @pytest.mark.parametrize(

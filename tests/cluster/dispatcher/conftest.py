@@ -11,6 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 from snakemake_executor_plugin_submitit import dispatcher as dispatcher_module
+from snakemake_executor_plugin_submitit import observer as observer_module
 from snakemake_executor_plugin_submitit.batches import JobRecord
 from snakemake_executor_plugin_submitit.dispatcher import Dispatcher
 from snakemake_executor_plugin_submitit.parameters import sbatch_parameters
@@ -28,6 +29,7 @@ class FakeCluster:
     Attributes:
         outcomes: of the next submissions: ok, full, away, no answer (yet submitted), refused.
         silences: how many of the next queries get no answer.
+        reason, unavailable: why tasks wait, and the nodes that take no jobs.
         lagging: how many of the next looks at the queue miss what runs, as when SLURM is about to requeue it.
     """
 
@@ -37,6 +39,7 @@ class FakeCluster:
         self.outcomes, self.silences, self.lagging, self.refusals = deque(), 0, 0, 0
         self.running, self.succeeded, self.ran = set(), set(), Counter()
         self.submissions, self.looks, self.released = [], 0, []
+        self.reason, self.unavailable = "", []
 
     # what the dispatcher asks
 
@@ -49,6 +52,8 @@ class FakeCluster:
             raise QueueFull("the queue takes no more for now (AssocMaxSubmitJobLimit)")
         if outcome == "away":
             raise Unavailable("Unable to contact slurm controller (connect failure)")
+        if outcome == "broken":
+            raise Unavailable("sbatch: Batch job submission failed: Unexpected missing socket error")
         if outcome == "refused":
             raise Refused("invalid partition specified: foo")
         array = str(100 + len(self.arrays))
@@ -60,6 +65,8 @@ class FakeCluster:
         self.submissions.append((name, batch.num_tasks, batch.parameters))
         if outcome == "no answer":
             raise Unavailable("Socket timed out on send/recv operation")
+        if outcome == "broken, yet submitted":
+            raise Unavailable("sbatch: Batch job submission failed: Unexpected missing socket error")
         return array
 
     def queued(self, arrays):
@@ -67,7 +74,7 @@ class FakeCluster:
         self.looks += 1
         blind, self.lagging = self.lagging > 0, max(0, self.lagging - 1)
         return {
-            (array, task): Queued(state, comment=self.arrays[array].comment)
+            (array, task): Queued(state, self.reason, comment=self.arrays[array].comment)
             for array in arrays
             if array in self.arrays
             for task, state in self.arrays[array].states.items()
@@ -105,6 +112,10 @@ class FakeCluster:
 
     def release(self, task):
         self.released.append(task)
+
+    def unavailable_nodes(self, partitions):
+        self._ask()
+        return self.unavailable, 2
 
     def _ask(self):
         if self.refusals:
@@ -283,6 +294,7 @@ class Head:
 def clock(monkeypatch):
     clock = Clock()
     monkeypatch.setattr(dispatcher_module, "time", clock)
+    monkeypatch.setattr(observer_module, "time", clock)
     monkeypatch.setattr(os, "fsync", lambda _: None)  # the tests' own disk may be slow
     return clock
 

@@ -88,20 +88,22 @@ def test_a_record_that_cannot_be_written_stops_the_sweep_before_sbatch(head, clu
 
 
 @pytest.mark.parametrize("failures", [1, 3, 9])
-def test_a_controller_that_is_away_at_submission_is_waited_for_and_nothing_is_submitted_twice(
-    head, cluster, failures, assert_all_well, names
+@pytest.mark.parametrize("outcome", ["away", "broken"])
+def test_a_submission_that_fails_is_waited_for_and_nothing_is_submitted_twice(
+    head, cluster, outcome, failures, assert_all_well, names
 ):
-    cluster.outcomes.extend(["away"] * failures)
+    cluster.outcomes.extend([outcome] * failures)
     one = head().want(*names(4))
     assert_all_well(cluster, one.run(), 4)
-    assert len(cluster.submissions) == 1 and sum("next try" in said for said in one.said) == failures
+    assert len(cluster.submissions) == 1 and any("nothing is lost" in said for said in one.said)
 
 
 @pytest.mark.parametrize("failures", [1, 3])
+@pytest.mark.parametrize("outcome", ["no answer", "broken, yet submitted"])
 def test_a_submission_without_an_answer_is_found_by_its_comment(
-    head, cluster, failures, assert_all_well, names
+    head, cluster, outcome, failures, assert_all_well, names
 ):
-    cluster.outcomes.extend(["no answer"] * failures)
+    cluster.outcomes.extend([outcome] * failures)
     assert_all_well(cluster, head(array_size=2).want(*names(6)).run(), 6)
     assert [num for _, num, _ in cluster.submissions] == [2, 2, 2]
 
@@ -247,7 +249,7 @@ def test_pauses_grow_while_the_queue_is_full_and_it_says_so(head, cluster, clock
             tries.append(clock.now)
     pauses = [after - before for before, after in itertools.pairwise(tries)]
     assert pauses == pytest.approx([2, 4, 8, 16, 32, 64, 120])
-    assert sum("queue takes no more" in said for said in one.said) == 8
+    assert 1 <= sum("queue takes no more" in said for said in one.said) < 8
     assert_all_well(cluster, one.run(), 100)
 
 

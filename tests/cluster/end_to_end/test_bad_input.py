@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from snakemake_executor_plugin_submitit.batches import JobRecord, Place, write_batch
 from snakemake_executor_plugin_submitit.clusters import DebugCluster
-from snakemake_executor_plugin_submitit.dispatcher import Dispatcher
-from snakemake_executor_plugin_submitit.requests import Policy, Request
+from snakemake_executor_plugin_submitit.observer import Observer
+from snakemake_executor_plugin_submitit.requests import Request
 from snakemake_executor_plugin_submitit.slurm import Queued
 
 SUBMITIT = ".snakemake/submitit"
@@ -168,12 +168,11 @@ def test_a_clock_that_is_wrong_is_told_of_once_a_host(tmp_path, caplog):
     for number, (host, ahead) in enumerate([("fast", 120), ("fast", 120), ("right", 0)]):
         start = {"job": f"7_{number}", "host": host, "time": time.time() + ahead, "mark": None, "restart": 0}
         (batch.folder / f"{number}.starts").write_text(json.dumps(start) + "\n")
-    logger = logging.getLogger("clock")
-    dispatcher = Dispatcher(tmp_path, DebugCluster(), Policy(), {}, lambda said, parameters: said, logger)
+    observer = Observer(DebugCluster(), 5, logging.getLogger("clock"))
     for number, job in enumerate(jobs):
         request = Request(job, {}, prepare=None, adopts_success=True, handle=None)
         request.submitted(Place(batch, number))
-        dispatcher._observe(request, Queued("RUNNING"))
+        observer.observe(request, Queued("RUNNING"))
     assert len(caplog.messages) == 1
     assert re.search(r"the clock of fast is 1(19|20) s ahead", caplog.text)
 
