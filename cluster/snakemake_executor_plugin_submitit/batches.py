@@ -10,6 +10,7 @@
 A kill between any two of these leaves something that the next start can read.
 """
 
+import contextlib
 import json
 import os
 import re
@@ -21,6 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from snakemake_executor_plugin_submitit.causes import Verdict
 from snakemake_executor_plugin_submitit.task import EXIT_INTERRUPTED, exit_path, log_path, starts_path
 
 __all__ = ["Batch", "JobRecord", "Place", "Start", "index_latest", "read_batches", "write_batch"]
@@ -92,17 +94,31 @@ class Batch:
         """Return whether an array with this comment is this batch's; an array without a comment is taken for it."""
         return comment.split()[:1] in ([], [self.uuid])
 
-    def give_up(self, job: int) -> bool:
-        """Record that a job is given up, so that it cannot start; return False if it has ended meanwhile."""
-        record = json.dumps(
-            {"code": EXIT_INTERRUPTED, "refused": "it had vanished", "host": "", "time": time.time()}
-        )
+    def give_up(self, job: int, verdict: Verdict) -> bool:
+        """Record that a job is given up, so that it cannot start; return False if it has ended meanwhile.
+
+        Args:
+            job: the job's number in the batch.
+            verdict: why it ended without a record of its own.
+        """
+        record = {"code": EXIT_INTERRUPTED, **_as_fields(verdict), "time": time.time()}
         try:
             with _open_private(exit_path(self.folder, job)) as file:
-                file.write(record.encode())
+                file.write(json.dumps(record).encode())
         except FileExistsError:
             return False
         return True
+
+    def conclude(self, job: int, verdict: Verdict) -> None:
+        """Add to a job's exit record that the head reported it as failed; `hornlib status` repeats that.
+
+        Args:
+            job: the job's number in the batch.
+            verdict: what the head reported.
+        """
+        record = self.read_exit(job) or {"code": EXIT_INTERRUPTED, "time": time.time()}
+        with contextlib.suppress(OSError):  # without it, the status judges the end by itself
+            _write_json(exit_path(self.folder, job), {**record, **_as_fields(verdict), "final": True})
 
     def read_exit(self, job: int) -> dict[str, Any] | None:
         """Return the exit record of a job, or None. It is read by its name, because a listing may be stale."""
@@ -298,6 +314,10 @@ def index_latest(batches: Iterable[Batch]) -> dict[tuple[str, ...], Place]:
             else:
                 latest[job.outputs] = Place(batch, number)
     return latest
+
+
+def _as_fields(verdict: Verdict) -> dict[str, str]:
+    return {"cause": verdict.cause.name, "sentence": verdict.sentence}
 
 
 def _written_at(place: Path) -> float:

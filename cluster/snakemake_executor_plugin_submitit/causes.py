@@ -124,9 +124,11 @@ def judge(
 def _judge_exit(
     record: dict[str, Any], accounted: Accounted | None, said: str, memory_mb: float | None
 ) -> Verdict:
-    code, on = int(record["code"]), f" on {record.get('host', 'its node')}"
+    code, on = int(record["code"]), f" on {record.get('host') or 'its node'}"
     if code == 0:
         return Verdict(Cause.SUCCESS, "done")
+    if (name := str(record.get("cause"))) in Cause.__members__:  # a head has judged it
+        return Verdict(Cause[name], str(record.get("sentence")))
     if record.get("stuck"):
         return Verdict(
             Cause.STUCK, "it was started again and again, and its checkpoint did not change in between"

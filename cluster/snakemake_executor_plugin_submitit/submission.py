@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from snakemake_executor_plugin_submitit.batches import Batch, Place, index_latest, read_batches, write_batch
+from snakemake_executor_plugin_submitit.causes import Cause, Verdict
 from snakemake_executor_plugin_submitit.clusters import Cluster
 from snakemake_executor_plugin_submitit.parameters import describe_array
 from snakemake_executor_plugin_submitit.requests import Event, Policy, Request, StopSweep
@@ -25,6 +26,10 @@ from snakemake_executor_plugin_submitit.slurm import (
 __all__ = ["Submitter"]
 
 UNSETTLED = "it is not known whether it was submitted"
+
+UNWATCHED = Verdict(
+    Cause.VANISHED, "it left the queue while no head watched it, and nothing says how it ended"
+)
 
 MAY_RETURN = STILL_GOING | {"NODE_FAIL", "PREEMPTED"}
 """States of a job outside the queue that SLURM may requeue at any moment; it is watched, not submitted again."""
@@ -113,7 +118,7 @@ class Submitter:
                 account is not None and account.state.split(" ")[0] in may_return
             )
             ended = place.batch.read_exit(place.number)
-            if ended is None and not stands and not place.batch.give_up(place.number):
+            if ended is None and not stands and not place.batch.give_up(place.number, UNWATCHED):
                 ended = place.batch.read_exit(place.number)  # It ended at this moment.
             if ended is None and stands and place.batch.is_abandoned:
                 cancelled.add(
@@ -209,10 +214,7 @@ class Submitter:
                 raise Unavailable(f"{refused}: without the nodes that failed there are none left") from None
             message = self.explain(str(refused), parameters)
             if all(request.memory_retries for request in requests):
-                return [
-                    Event("failed", request, f"{request.record.name}: out of memory; {message}")
-                    for request in requests
-                ]
+                return [_out_of_memory(request, message) for request in requests]
             raise StopSweep(
                 f"{message}. Nothing of this batch was submitted; running jobs are left alone"
             ) from None
@@ -245,6 +247,14 @@ def _alike(requests: list[Request]) -> list[list[Request]]:
     for request in requests:
         groups.setdefault(repr(sorted(request.asked.items())), []).append(request)
     return list(groups.values())
+
+
+def _out_of_memory(request: Request, message: str) -> Event:
+    """Return the failure of a job that needs more memory than SLURM gives, and record it at its last place."""
+    verdict = Verdict(Cause.MEMORY, f"out of memory; {message}")
+    if request.place is not None:
+        request.place.batch.conclude(request.place.number, verdict)
+    return Event("failed", request, f"{request.record.name}: {verdict.sentence}")
 
 
 def _counts(request: Request) -> bool:

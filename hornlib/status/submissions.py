@@ -88,7 +88,11 @@ class Submissions:
                 ended[job] = record
             else:
                 standings[job] = standing
-        asked = [places[job] for job, record in ended.items() if record is None or record["code"] in KILLED]
+        asked = [
+            places[job]
+            for job, record in ended.items()
+            if record is None or (record["code"] in KILLED and "cause" not in record)
+        ]
         accounts = self._ask_accounts(place.batch for place in asked)
         for job, record in ended.items():
             standings[job] = self._ended(job, places[job], record, accounts.get(task_id(places[job])))
@@ -137,8 +141,11 @@ class Submissions:
                 "it ended without an error, but its run file is missing: removed, or late on this file system"
             )
             return Standing(job, JobState.FAILED, sentence, name)
-        goes_on = verdict.cause.goes_on or verdict.cause is Cause.CANCELLED
-        return Standing(job, JobState.STOPPED if goes_on else JobState.FAILED, verdict.sentence, name)
+        goes_on = verdict.cause.goes_on
+        if record is not None and "cause" in record:  # a head's judgement, which it may not have made final
+            goes_on = not record.get("final")
+        is_stopped = goes_on or verdict.cause is Cause.CANCELLED
+        return Standing(job, JobState.STOPPED if is_stopped else JobState.FAILED, verdict.sentence, name)
 
     def _ask_queue(self, folder: Path) -> "dict[TaskId, Queued]":
         from snakemake_executor_plugin_submitit.clusters import LocalCluster

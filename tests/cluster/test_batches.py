@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from snakemake_executor_plugin_submitit import batches as batches_module
 from snakemake_executor_plugin_submitit.batches import JobRecord, index_latest, read_batches, write_batch
+from snakemake_executor_plugin_submitit.causes import Cause, Verdict
 
 HEADER = {"shell": "/bin/bash", "directory": "/", "umask": 0o022, "requeues": 5}
 RECORDS = st.builds(
@@ -254,7 +255,8 @@ def test_starts_tell_the_array_and_how_far_a_clock_is_ahead(tmp_path):
 def test_a_job_that_is_given_up_is_ended_unless_it_has_ended_meanwhile(tmp_path):
     batch = write(tmp_path, job("a"), job("b"))
     (batch.folder / "1.exit").write_text('{"code": 0}')
-    assert batch.give_up(0) and not batch.give_up(1)
+    verdict = Verdict(Cause.NODE, "the node failed")
+    assert batch.give_up(0, verdict) and not batch.give_up(1, verdict)
     assert batch.read_exit(0)["code"] != 0 and batch.read_exit(1)["code"] == 0
 
 

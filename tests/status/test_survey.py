@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 from snakemake_executor_plugin_submitit.batches import read_batches
+from snakemake_executor_plugin_submitit.causes import Cause, Verdict
 from snakemake_executor_plugin_submitit.slurm import Refused, Unavailable
 
 from hornlib.lease import acquire, lock_path, lock_run_file, read_holder
 from hornlib.status.standing import JobState
-from hornlib.status.table import print_status
+from hornlib.status.table import print_failed, print_status
 from hornlib.training.progress_lines import begin_line
 
 
@@ -96,6 +97,71 @@ def test_a_killed_job_that_took_too_much_is_out_of_memory_as_the_head_says(bench
     assert "killed (signal 9): often out of memory" in bench.standing(0).reason
     bench.slurm.accounts = "12_0|OUT_OF_MEMORY|0:9|n1|"
     assert "out of memory" in bench.standing(0).reason
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        (-11, "killed by SIGSEGV on n1"),
+        (143, "killed by SIGTERM on n1"),
+        (-9, "SIGKILL on n1"),
+        (-62, "signal 62"),
+    ],
+)
+def test_a_job_that_was_killed_names_the_signal_and_the_host(bench, code, words):
+    bench.end(bench.submit(bench.jobs[:1]), 0, code)
+    standing = bench.standing(0)
+    assert standing.state is JobState.FAILED and words in standing.reason
+
+
+MEMORY = Verdict(Cause.MEMORY, "out of memory; 800 MB were asked for")
+NODE = Verdict(Cause.NODE, "the node failed on n1")
+
+
+@pytest.mark.parametrize("record", [None, 137])
+@pytest.mark.parametrize("verdict", [MEMORY, NODE], ids=["memory", "node"])
+def test_a_job_that_the_head_reported_as_failed_is_among_the_failed_with_the_heads_words(
+    bench, record, verdict
+):
+    batch = bench.submit(bench.jobs[:1])
+    bench.start(batch, 0)
+    bench.end(batch, 0, record) if record else batch.give_up(0, verdict)
+    batch.conclude(0, verdict)
+    bench.slurm.accounts = "12_0|FAILED|0:9|n1|"
+    survey = bench.survey()
+    standing = survey.standings[bench.jobs[0]]
+    assert (standing.state, standing.reason) == (JobState.FAILED, verdict.sentence)
+    assert bench.slurm.asked("sacct") == []
+    assert f": {verdict.sentence}\n" in bench.printed(print_failed, survey)
+
+
+@pytest.mark.parametrize("verdict", [MEMORY, NODE], ids=["memory", "node"])
+def test_a_job_that_the_head_submits_again_is_stopped_and_not_failed(bench, verdict):
+    batch = bench.submit(bench.jobs[:1])
+    batch.give_up(0, verdict)
+    standing = bench.standing(0)
+    assert (standing.state, standing.reason) == (JobState.STOPPED, verdict.sentence)
+
+
+def test_a_cancelled_job_is_stopped_though_the_head_reported_it_as_failed(bench):
+    batch = bench.submit(bench.jobs[:1])
+    batch.conclude(0, Verdict(Cause.CANCELLED, "cancelled with scancel"))
+    assert bench.standing(0).state is JobState.STOPPED
+
+
+def test_a_job_that_refused_its_code_is_among_the_failed_with_its_cause(bench):
+    batch = bench.submit(bench.jobs[:2])
+    bench.end(batch, 0, 78, changed="/folder/snapshots/hornlib-0.zip")
+    batch.log(1).write_text("/folder/task-0.py is not the code that was submitted\n")
+    shown = bench.printed(print_failed, bench.survey())
+    assert "because /folder/snapshots/hornlib-0.zip is not the code that was submitted" in shown
+    assert "because /folder/task-0.py is not the code that was submitted" in shown
+    assert "2 jobs failed" in shown
+
+
+def test_a_record_without_a_host_says_its_node(bench):
+    bench.end(bench.submit(bench.jobs[:1]), 0, 75, host="")
+    assert bench.standing(0).reason == "interrupted on its node"
 
 
 def test_an_interrupted_job_that_may_not_return_to_the_queue_is_stopped_not_failed(bench):

@@ -39,12 +39,31 @@ def test_out_of_memory_gets_twice_as_much_so_many_times(head, cluster):
         one.turn(4)
     assert [parameters["mem"] for _, _, parameters in cluster.submissions] == ["100MB", "200MB", "400MB"]
     assert one.ends == {"job0": "failed"} and "400 MB" in one.messages["job0"]
+    *earlier, last = [batch.read_exit(0) for batch in read_batches(one.folder)]
+    assert [record["cause"] for record in (*earlier, last)] == 3 * ["MEMORY"]
+    assert last["final"] and last["sentence"] in one.messages["job0"]
+    assert not any("final" in record for record in earlier)
 
 
 def test_more_memory_than_any_node_has_fails_the_job_and_not_the_sweep(head, cluster):
     one = lost(head, cluster, Accounted("OUT_OF_MEMORY", 0, 9, "n1"))
     cluster.outcomes.append("refused")
     assert one.run() == {"job0": "failed"} and "out of memory" in one.messages["job0"]
+    (batch,) = read_batches(one.folder)
+    record = batch.read_exit(0)
+    assert record["final"] and record["cause"] == "MEMORY" and record["sentence"] in one.messages["job0"]
+
+
+def test_the_last_of_too_many_restarts_is_recorded_as_a_failure(head, cluster):
+    one = head(requeues=1).want("job0").turn()
+    for array in range(100, 105):
+        cluster.start(str(array), 0)
+        one.turn()
+        cluster.lose(str(array), 0, Accounted("PREEMPTED", 0, 0, "n1"))
+        one.turn(4)
+    assert one.ends == {"job0": "failed"}
+    *_, last = read_batches(one.folder)
+    assert last.read_exit(0)["final"] and last.read_exit(0)["cause"] == "PREEMPTED"
 
 
 def test_scancel_ends_a_job_for_good(head, cluster):
