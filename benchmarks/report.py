@@ -34,6 +34,7 @@ def write_results(folder: Path, num_cells: int, num_seeds: int) -> None:
     import xarray as xr
 
     from hornlib.results.run_file import SCHEMA_VERSION
+    from hornlib.results.seal import seal
 
     random = np.random.default_rng(0)
     steps = np.unique(np.round(np.geomspace(1, 20_000, STEPS + 9)).astype(int))[:STEPS]
@@ -95,6 +96,7 @@ def write_results(folder: Path, num_cells: int, num_seeds: int) -> None:
             "mixed_versions": "",
         },
     ).to_netcdf(folder / "results.nc")
+    seal(folder / "results.nc")
 
 
 def write_evidence(folder: Path, num_cells: int, num_seeds: int) -> None:

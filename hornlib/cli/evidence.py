@@ -14,7 +14,7 @@ from hornlib.config.commands import DEFAULT_CONFIG
 from hornlib.config.messages import counted
 from hornlib.errors import ConfigError, ResultsError
 
-__all__ = ["figures", "gather", "mechanism", "migrate", "report", "stability", "statistics"]
+__all__ = ["figures", "gather", "mechanism", "migrate", "report", "seal", "stability", "statistics"]
 
 
 def gather(
@@ -177,4 +177,15 @@ def migrate(
     if refused:
         raise ResultsError(
             f"{counted(len(refused), 'run file')} could not be migrated, see above; the rest is done"
+        )
+
+
+def seal(files: Annotated[list[Path], typer.Argument(help="netCDF files.")]) -> None:
+    """Seal files of an earlier hornlib with their SHA-256, after reading them to the end; other commands ask for it."""
+    from hornlib.results.sealing import seal_files
+
+    if refused := seal_files(files):
+        raise ResultsError(
+            f"{counted(len(refused), 'file')} refused, see above: delete them, and give the commands that make them "
+            "again; the rest is done"
         )

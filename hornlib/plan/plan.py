@@ -13,6 +13,9 @@ from hornlib.grid.matching import Match, count, forward_flops, network_of
 from hornlib.parameters.tuning import Tuned
 from hornlib.plan.choosing_cells import Selected
 from hornlib.plan.estimates import Estimates, RunTime
+from hornlib.results.run_file import RUN_FILE
+from hornlib.results.seal import fault_of
+from hornlib.results.tuning_file import TUNING_FILE
 
 __all__ = ["Plan", "Row"]
 
@@ -97,6 +100,17 @@ class Plan:
     def to_tune(self) -> list[TuningJob]:
         """Tuning jobs whose file does not exist yet."""
         return [job for job in self.tuning_jobs if not self.grid.run_path(job).exists()]
+
+    @cached_property
+    def faults(self) -> dict[Job, str]:
+        """Job -> what is wrong with its run file or tuning file, and what to do; sound and missing files are left out.
+
+        Every file on disk is read; a process reads it once, unless it changes.
+        """
+        trained = [job for job in self.jobs if job.range in self.present.get(job.cell, ())]
+        faults: dict[Job, str] = {job: fault_of(self.grid.run_path(job), RUN_FILE) for job in trained}
+        faults |= {job: fault_of(self.grid.run_path(job), TUNING_FILE) for job in self.tuning_jobs}
+        return {job: fault for job, fault in faults.items() if fault}
 
     def num_trials(self, jobs: Iterable[TuningJob]) -> int:
         """Return the runs of these jobs; of finalists the most, since objectives may choose the same trials."""

@@ -17,6 +17,9 @@ __all__ = ["compact", "hours_text", "plain_unless_terminal", "print_lines", "pri
 PLAIN_WIDTH = 400
 """Columns where the output is no terminal: a file or a pipe has no edge to break lines at."""
 
+MOST_NAMED = 10
+"""Damaged files that the plan names."""
+
 MOST_COUNTED = 8
 """Matches of an arm whose training FLOPs are counted beside their forward FLOPs; the first count of a network takes
 up to half a second."""
@@ -40,7 +43,7 @@ def print_plan(plan: Plan, console: Console) -> None:
         print_lines(console, (_nearness(row) for row in group if row.matches))
         print_lines(console, _tuning(group))
     console.print()
-    print_lines(console, (*_totals(plan), *_far_matches(rows), *_cautions(plan.cautions())))
+    print_lines(console, (*_totals(plan), *_faults(plan), *_far_matches(rows), *_cautions(plan.cautions())))
 
 
 def plain_unless_terminal(console: Console) -> Console:
@@ -171,6 +174,15 @@ def _source(plan: Plan, is_guess: bool) -> str:
         return f"by the rate of {measured}"
     origin = f"measured in {measured}" if estimates.measured_gflops else f"usual on {estimates.device}"
     return f"~ is guessed: training FLOPs at {estimates.gflops:.2g} GFLOP/s, {origin}"
+
+
+def _faults(plan: Plan) -> Iterator[str]:
+    """Yield a line for each damaged file, and the number of those that are not named."""
+    faults = list(plan.faults.values())
+    for fault in faults[:MOST_NAMED]:
+        yield f"warning: {fault}"
+    if len(faults) > MOST_NAMED:
+        yield f"warning: {counted(len(faults) - MOST_NAMED, 'more file')} of this kind"
 
 
 def _far_matches(rows: Sequence[Row]) -> Iterator[str]:

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 
-from hornlib.results.atomic import written_atomically
 from hornlib.results.file_kind import FileKind
 from hornlib.results.netcdf import Variable, provenance, read_arrays, write_arrays
 from hornlib.results.variables import CALIBRATED, MIN_COVERAGE
@@ -145,8 +144,7 @@ def write_calibration(path: Path, calibration: Calibration) -> None:
         **provenance(CALIBRATION_FILE),
         "device": calibration.device,
     }
-    with written_atomically(path) as temporary:
-        write_arrays(temporary, _arrays(calibration), _VARIABLES, attributes)
+    write_arrays(path, _arrays(calibration), _VARIABLES, attributes)
 
 
 def _arrays(calibration: Calibration) -> dict[str, np.ndarray]:

@@ -1,7 +1,6 @@
 """Migration: run files of an older hornlib get the names and the schema that this hornlib gives their cells."""
 
 import json
-import shutil
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -15,9 +14,8 @@ from hornlib.models import MODELS
 from hornlib.models.efficient.parameters import EfficientParameters
 from hornlib.parameters import ModelParameters
 from hornlib.results import run_file
-from hornlib.results.atomic import written_atomically
 from hornlib.results.dynamics_file import DYNAMICS_FILE
-from hornlib.results.netcdf import digest, update_attributes
+from hornlib.results.netcdf import copy_with_attributes, digest
 from hornlib.results.run_file import RunContents, read_contents, write_contents
 from hornlib.results.variables import check_run_variables
 
@@ -214,8 +212,7 @@ def _write(rewrite: _Rewrite) -> None:
     assert job is not None
     if rewrite.dynamics_digest is not None:
         _write_dynamics(rewrite, job)
-    with written_atomically(rewrite.target, overwrite=rewrite.target == rewrite.path) as temporary:
-        write_contents(temporary, job, rewrite.contents)
+    write_contents(rewrite.target, job, rewrite.contents, overwrite=rewrite.target == rewrite.path)
     if rewrite.target != rewrite.path:
         _remove(rewrite)
 
@@ -223,11 +220,8 @@ def _write(rewrite: _Rewrite) -> None:
 def _write_dynamics(rewrite: _Rewrite, job: Job) -> None:
     """Copy the dynamics file, with the new name and specification of the cell."""
     # A file with the new name is one that a kill left: `_has_foreign_dynamics` has looked.
-    with written_atomically(_dynamics(rewrite.target)) as temporary:
-        shutil.copyfile(_dynamics(rewrite.path), temporary)
-        update_attributes(
-            temporary, {"cell": job.cell, "specification": json.dumps(rewrite.contents.specification)}
-        )
+    attributes = {"cell": job.cell, "specification": json.dumps(rewrite.contents.specification)}
+    copy_with_attributes(_dynamics(rewrite.path), _dynamics(rewrite.target), DYNAMICS_FILE, attributes)
 
 
 def _remove(rewrite: _Rewrite) -> None:

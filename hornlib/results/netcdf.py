@@ -1,5 +1,8 @@
 """NetCDF files: declarations of variables, and the one writer and the one verified reader of all files.
 
+Every file is written under a temporary name, sealed and then renamed. Every reader verifies the seal before HDF5 sees a
+byte.
+
 Text is stored as UTF-8 characters of a fixed width. netCDF4 1.7.5 with HDF5 2.2 dies by SIGSEGV when a file with
 variable-length strings (NC_STRING) is opened twice; a file of characters survives. Files with NC_STRING are still read.
 
@@ -23,6 +26,7 @@ from hornlib.errors import ResultsError
 from hornlib.provenance import commit, version
 from hornlib.results.atomic import written_atomically
 from hornlib.results.file_kind import FileKind, check_version
+from hornlib.results.seal import read_sealed, seal
 
 if TYPE_CHECKING:
     import netCDF4
@@ -32,6 +36,8 @@ __all__ = [
     "StoredArrays",
     "Variable",
     "add_variable",
+    "check_unsealed",
+    "copy_with_attributes",
     "digest",
     "load_dataset",
     "load_groups",
@@ -39,7 +45,6 @@ __all__ = [
     "provenance",
     "read_any_version",
     "read_arrays",
-    "update_attributes",
     "with_plain_text",
     "write_arrays",
     "write_dataset",
@@ -82,7 +87,7 @@ class StoredArrays(NamedTuple):
 
     Attributes:
         variables: name -> array; text as `str` arrays.
-        attributes: global attributes, without the checksum.
+        attributes: global attributes.
     """
 
     variables: dict[str, np.ndarray]
@@ -114,11 +119,23 @@ def digest(variables: Mapping[str, np.ndarray]) -> str:
 
 
 @contextmanager
-def new_file(path: Path) -> Iterator["netCDF4.Dataset"]:
-    """Give a new netCDF file, which is closed when the block ends."""
+def new_file(path: Path, overwrite: bool = True) -> Iterator["netCDF4.Dataset"]:
+    """Give a new netCDF file; when the block ends, the file gets its seal and its name.
+
+    Args:
+        path: the file.
+        overwrite: whether an existing file is replaced; otherwise it is an error.
+
+    Raises:
+        ResultsError: the disk is full or cannot be written, or the file exists and must not be replaced.
+    """
     import netCDF4
 
-    with _errors_of_netcdf4_as_os_errors(), netCDF4.Dataset(path, "w") as file:
+    with (
+        _sealed_atomically(path, overwrite) as temporary,
+        _errors_of_netcdf4_as_os_errors(),
+        netCDF4.Dataset(temporary, "w") as file,
+    ):
         yield file
 
 
@@ -159,40 +176,53 @@ def write_arrays(
     variables: Mapping[str, np.ndarray],
     declared: Mapping[str, Variable],
     attributes: Mapping[str, Any],
+    overwrite: bool = True,
     **storage: Any,
 ) -> None:
-    """Write arrays, attributes and a checksum under the name given, be it temporary.
+    """Write arrays and attributes, whole or not at all.
 
     Args:
         path: the file.
         variables: name -> array. Its shape follows the dimensions in `declared`, e.g. (seed, step).
         declared: dimensions and attributes of every variable, by name.
         attributes: global attributes, `schema_version` among them.
+        overwrite: as in `new_file`.
         storage: as in `add_variable`, for variables of numbers.
+
+    Raises:
+        ResultsError: the disk is full or cannot be written, or the file exists and must not be replaced.
     """
-    with new_file(path) as file:
+    with new_file(path, overwrite) as file:
         for name, values in variables.items():
             add_variable(
                 file, name, declared[name], values, **(storage if values.dtype.kind in "fiu" else {})
             )
-        file.setncatts({**attributes, "digest": digest(variables)})
-
-
-def update_attributes(path: Path, attributes: Mapping[str, Any]) -> None:
-    """Change global attributes of a file in place; the checksum does not cover them.
-
-    Args:
-        path: the file.
-        attributes: their new values, by name.
-    """
-    import netCDF4
-
-    with _errors_of_netcdf4_as_os_errors(), netCDF4.Dataset(path, "a") as file:
         file.setncatts(attributes)
 
 
+def copy_with_attributes(source: Path, target: Path, kind: FileKind, attributes: Mapping[str, Any]) -> None:
+    """Copy a file and change global attributes of the copy.
+
+    Args:
+        source: the file; it stays unchanged.
+        target: the copy, which is written whole or not at all.
+        kind: the expected kind.
+        attributes: their new values, by name.
+
+    Raises:
+        ResultsError: the file is missing or damaged, or the copy cannot be written.
+    """
+    import netCDF4
+
+    content = read_sealed(source, kind)
+    with _sealed_atomically(target) as temporary, _errors_of_netcdf4_as_os_errors():
+        temporary.write_bytes(content)
+        with netCDF4.Dataset(temporary, "a") as file:
+            file.setncatts(attributes)
+
+
 def read_arrays(path: Path, kind: FileKind) -> StoredArrays:
-    """Read a file into memory, and verify its schema version and its checksum.
+    """Read a file into memory, and verify its seal and its schema version.
 
     Args:
         path: the file.
@@ -207,7 +237,7 @@ def read_arrays(path: Path, kind: FileKind) -> StoredArrays:
 
 
 def read_any_version(path: Path, kind: FileKind) -> StoredArrays:
-    """Read a file of any schema version into memory, and verify its checksum.
+    """Read a file of any schema version into memory, and verify its seal.
 
     Args:
         path: the file.
@@ -217,19 +247,36 @@ def read_any_version(path: Path, kind: FileKind) -> StoredArrays:
         ResultsError: the file is missing, unreadable, damaged or of another kind.
     """
     with _opened(path, kind) as file:
-        file.set_auto_maskandscale(False)
-        file.set_auto_chartostring(False)
         try:
-            variables = {name: _values(variable) for name, variable in file.variables.items()}
-            attributes = {name: _plain(value) for name, value in file.__dict__.items()}
-            is_sound = attributes.pop("digest") == digest(variables)
+            stored = _stored(file)
         except Exception as error:
             _refuse_damaged(path, kind, error)
-    if not is_sound:
-        raise ResultsError(
-            f"{path}: damaged: its values do not have the checksum that was written with them. {kind.remedy}"
-        )
-    return StoredArrays(variables, attributes)
+    stored.attributes.pop("digest", None)  # files before hornlib 0.2 have it instead of a seal
+    return stored
+
+
+def check_unsealed(path: Path) -> None:
+    """Read a file without a seal, to its last value, and verify the checksum of its values if it has one.
+
+    HDF5 may run for ever in a damaged file: call this function in a process that can be ended.
+
+    Args:
+        path: the file.
+
+    Raises:
+        ResultsError: the file cannot be read, or its values are not those that were written.
+    """
+    import netCDF4
+
+    try:
+        with netCDF4.Dataset(path) as file:
+            stored = _stored(file)
+            for group in file.groups.values():
+                _stored(group)
+    except Exception as error:  # OSError, RuntimeError, UnicodeError, ..., depending on the damage
+        raise ResultsError(f"{path}: damaged, or no netCDF file ({type(error).__name__}: {error})") from error
+    if stored.attributes.get("digest", digest(stored.variables)) != digest(stored.variables):
+        raise ResultsError(f"{path}: damaged: its values do not have the checksum that was written with them")
 
 
 def write_dataset(path: Path, kind: FileKind, ds: "xr.Dataset") -> None:
@@ -243,7 +290,7 @@ def write_dataset(path: Path, kind: FileKind, ds: "xr.Dataset") -> None:
     Raises:
         ResultsError: the disk is full or cannot be written.
     """
-    with written_atomically(path) as temporary:
+    with _sealed_atomically(path) as temporary:
         _append(temporary, ds.assign_attrs({**ds.attrs, **provenance(kind)}), None)
 
 
@@ -264,14 +311,14 @@ def write_groups(
     import xarray as xr
 
     groups = list(groups)  # an error of what makes them is no error of the writing
-    with written_atomically(path) as temporary:
+    with _sealed_atomically(path) as temporary:
         _append(temporary, xr.Dataset(attrs={**attributes, **provenance(kind)}), None)
         for name, ds in groups:
             _append(temporary, ds, name)
 
 
 def load_dataset(path: Path, kind: FileKind, group: str | None = None) -> "xr.Dataset":
-    """Read a dataset into memory, verify its schema version, and close the file.
+    """Read a dataset into memory, and verify the seal and the schema version of its file.
 
     Args:
         path: the file.
@@ -286,12 +333,12 @@ def load_dataset(path: Path, kind: FileKind, group: str | None = None) -> "xr.Da
             there is no such group.
     """
     with _opened(path, kind) as file:
-        check_version(path, kind, file.__dict__)
+        _check_version_of(path, kind, file)
         return _loaded(path, kind, file, group)
 
 
 def load_groups(path: Path, kind: FileKind) -> dict[str, "xr.Dataset"]:
-    """Read every group of a file into memory, verify its schema version, and close the file.
+    """Read every group of a file into memory, and verify its seal and its schema version.
 
     Args:
         path: the file.
@@ -304,7 +351,7 @@ def load_groups(path: Path, kind: FileKind) -> dict[str, "xr.Dataset"]:
         ResultsError: the file is missing, unreadable, damaged, of another kind or of another schema version.
     """
     with _opened(path, kind) as file:
-        check_version(path, kind, file.__dict__)
+        _check_version_of(path, kind, file)
         return {name: _loaded(path, kind, file, name) for name in file.groups}
 
 
@@ -321,24 +368,43 @@ def with_plain_text(ds: "xr.Dataset") -> "xr.Dataset":
 
 
 @contextmanager
+def _sealed_atomically(path: Path, overwrite: bool = True) -> Iterator[Path]:
+    """Give a temporary name; the file written there is sealed and renamed to `path` when the block ends."""
+    with written_atomically(path, overwrite) as temporary:
+        yield temporary
+        seal(temporary)
+
+
+@contextmanager
 def _opened(path: Path, kind: FileKind) -> Iterator["netCDF4.Dataset"]:
-    """Give a file that was read into memory, so that nothing locks it or keeps it open."""
+    """Give a file that was read into memory and verified, so that nothing locks it or keeps it open."""
     import netCDF4
 
+    content = read_sealed(path, kind)
     try:
-        image = path.read_bytes()
-    except FileNotFoundError:
-        raise ResultsError(f"{path}: there is no such file. {kind.missing or kind.remedy}") from None
-    except OSError as error:
-        raise ResultsError(f"{path}: cannot be read ({error.strerror}). {kind.remedy}") from None
-    try:
-        file = netCDF4.Dataset(path.name, memory=image)
+        file = netCDF4.Dataset(path.name, memory=content)
     except Exception as error:  # OSError, RuntimeError, UnicodeError, ..., depending on the damage
         _refuse_damaged(path, kind, error)
     with file:
         if lacking := [name for name in kind.essential if name not in {*file.variables, *file.dimensions}]:
             raise ResultsError(f"{path}: is no {kind.name}: it has no {', '.join(lacking)}. {kind.remedy}")
         yield file
+
+
+def _check_version_of(path: Path, kind: FileKind, file: "netCDF4.Dataset") -> None:
+    try:
+        attributes = file.__dict__
+    except Exception as error:
+        _refuse_damaged(path, kind, error)
+    check_version(path, kind, attributes)
+
+
+def _stored(file: "netCDF4.Dataset") -> StoredArrays:
+    """Return the arrays and the attributes of a file or group, without its groups."""
+    file.set_auto_maskandscale(False)
+    file.set_auto_chartostring(False)
+    variables = {name: _values(variable) for name, variable in file.variables.items()}
+    return StoredArrays(variables, {name: _plain(value) for name, value in file.__dict__.items()})
 
 
 def _loaded(path: Path, kind: FileKind, file: "netCDF4.Dataset", group: str | None) -> "xr.Dataset":
@@ -357,11 +423,11 @@ def _loaded(path: Path, kind: FileKind, file: "netCDF4.Dataset", group: str | No
 
 
 def _append(path: Path, ds: "xr.Dataset", group: str | None) -> None:
-    """Add a group to a file, or write the root of a new one; checksums make damaged numbers an error."""
+    """Add a group to a file, or write the root of a new one."""
     ds = with_plain_text(ds)
     for variable in ds.variables.values():
         if variable.dtype.kind in "fi" and variable.ndim:
-            variable.encoding = {"zlib": True, "complevel": 1, "fletcher32": True}
+            variable.encoding = {"zlib": True, "complevel": 1}
     with _errors_of_netcdf4_as_os_errors():
         ds.to_netcdf(path, mode="w" if group is None else "a", group=group, engine="netcdf4")
 

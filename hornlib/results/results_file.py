@@ -83,11 +83,14 @@ class ResultsWriter:
         }
 
     def write(self, path: Path, mixed_versions: str) -> None:
-        """Write everything under the name given, be it temporary.
+        """Write everything, whole or not at all.
 
         Args:
             path: the file.
             mixed_versions: run files of each version of hornlib as JSON; "" for a single version.
+
+        Raises:
+            ResultsError: the disk is full or cannot be written.
         """
         with new_file(path) as file:
             for dimension, values in self.axes.items():

@@ -11,7 +11,6 @@ import numpy as np
 from hornlib.errors import ResultsError
 from hornlib.grid.cell import Cell, Specification
 from hornlib.grid.jobs import Job, Range, parse_run_name
-from hornlib.results.atomic import written_atomically
 from hornlib.results.file_kind import FileKind, check_version
 from hornlib.results.netcdf import read_any_version, write_arrays
 from hornlib.results.variables import RUN_VARIABLES, check_run_variables
@@ -143,8 +142,7 @@ def write_run_file(path: str | Path, cell: Cell, record: RunRecord) -> None:
         "status": np.asarray(record.status, object),
     }
     check_run_variables(variables)
-    with written_atomically(path) as temporary:
-        write_contents(temporary, job, RunContents(cell.specification(), variables, record.attributes))
+    write_contents(path, job, RunContents(cell.specification(), variables, record.attributes))
 
 
 def read_run_file(path: str | Path, expected: Cell | None = None) -> RunFile:
@@ -176,13 +174,17 @@ def read_run_file(path: str | Path, expected: Cell | None = None) -> RunFile:
     return RunFile(job, contents.specification, contents.variables, attributes)
 
 
-def write_contents(path: Path, job: Job, contents: RunContents) -> None:
-    """Write a run file under the name given, be it temporary.
+def write_contents(path: Path, job: Job, contents: RunContents, overwrite: bool = True) -> None:
+    """Write a run file, whole or not at all.
 
     Args:
         path: the file.
         job: whose run file it is.
         contents: what the file holds.
+        overwrite: whether an existing file is replaced; otherwise it is an error.
+
+    Raises:
+        ResultsError: the disk is full or cannot be written, or the file exists and must not be replaced.
     """
     attributes = {
         **contents.attributes,
@@ -190,7 +192,7 @@ def write_contents(path: Path, job: Job, contents: RunContents) -> None:
         "cell": job.cell,
         "specification": json.dumps(contents.specification),
     }
-    write_arrays(path, contents.variables, RUN_VARIABLES, attributes)
+    write_arrays(path, contents.variables, RUN_VARIABLES, attributes, overwrite)
 
 
 def read_contents(path: Path, kind: FileKind = RUN_FILE) -> RunContents:

@@ -27,8 +27,7 @@ def seal(path: Path) -> None:
         OSError: the file cannot be read or written.
     """
     with path.open("r+b") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-        file.write(f"\nhornlib sha256 {digest}\n".encode())
+        file.write(_seal_of(hashlib.file_digest(file, "sha256").hexdigest()))
 
 
 def has_seal(content: bytes) -> bool:
@@ -36,8 +35,8 @@ def has_seal(content: bytes) -> bool:
     return _SEAL.fullmatch(content[-_LENGTH:]) is not None
 
 
-def read_sealed(path: Path, kind: FileKind) -> bytes:
-    """Return the content of a file, with its seal, after verifying it.
+def read_sealed(path: Path, kind: FileKind) -> memoryview:
+    """Return the content of a file without its seal, after verifying it.
 
     Args:
         path: the file.
@@ -58,16 +57,20 @@ def read_sealed(path: Path, kind: FileKind) -> bytes:
             f"hornlib or another program wrote it. {kind.remedy}. If you trust it as it is, "
             f"`hornlib seal {shlex.quote(str(path))}` appends the SHA-256"
         )
-    body, end = memoryview(content)[:-_LENGTH], content[-_LENGTH:]
-    if end != f"\nhornlib sha256 {hashlib.sha256(body).hexdigest()}\n".encode():
+    sealed, end = memoryview(content)[:-_LENGTH], content[-_LENGTH:]
+    if end != _seal_of(hashlib.sha256(sealed).hexdigest()):
         raise ResultsError(
             f"{path}: damaged: its bytes do not have the SHA-256 that stands at its end. {kind.remedy}"
         )
-    return content
+    return sealed
+
+
+def _seal_of(digest: str) -> bytes:
+    return f"\nhornlib sha256 {digest}\n".encode()
 
 
 def fault_of(path: Path, kind: FileKind) -> str:
-    """Return what is wrong with a file, and what to do; "" for a file whose seal is right.
+    """Return what is wrong with a file, and what to do; "" for a file whose seal is right, or that does not exist.
 
     A process reads a file once, and again if its size, its inode or its time of modification changed.
 
@@ -77,8 +80,10 @@ def fault_of(path: Path, kind: FileKind) -> str:
     """
     try:
         status = path.stat()
+    except FileNotFoundError:
+        return ""
     except OSError as error:
-        return f"{path}: cannot be read ({error.strerror}). {kind.missing or kind.remedy}"
+        return f"{path}: cannot be read ({error.strerror}). {kind.remedy}"
     return _fault(path, kind, status.st_size, status.st_ino, status.st_mtime_ns)
 
 

@@ -10,7 +10,6 @@ import numpy as np
 from hornlib.errors import ResultsError
 from hornlib.grid.finalists import FinalistStage
 from hornlib.grid.tuned_arms import TunedArm
-from hornlib.results.atomic import written_atomically
 from hornlib.results.file_kind import FileKind
 from hornlib.results.netcdf import Variable, read_arrays, with_plain_text, write_arrays
 from hornlib.results.run_file import samples_seen
@@ -79,8 +78,7 @@ def write_trials(path: Path, stage: TunedArm | FinalistStage, record: TrialRecor
         "direction": stage.cell.data.direction,
         "chance_level": float(stage.cell.data.chance),
     }
-    with written_atomically(path) as temporary:
-        write_arrays(temporary, variables, {name: _declared(name) for name in variables}, attributes)
+    write_arrays(path, variables, {name: _declared(name) for name in variables}, attributes)
 
 
 def read_trials(path: Path) -> "xr.Dataset":

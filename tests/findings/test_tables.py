@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from hornlib.results.seal import seal
 from hornlib.statistics.write import write_statistics
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -33,6 +34,7 @@ def written(folder, scene, **coordinates):
         for name, value in {"learning_rate": 0.01, **coordinates}.items()
     }
     results.assign_coords(cells).to_netcdf(folder / "results.nc")
+    seal(folder / "results.nc")
     write_statistics(folder / "results.nc", folder / "statistics.nc", {"thesis": simulated.SETTINGS})
     csv = folder / "page.csv"
     words = [folder / "statistics.nc", "thesis", "--out", folder / "page.md", "--csv", csv]

@@ -341,3 +341,19 @@ def test_what_is_tuned_first_is_counted_with_what_is_done_of_it(grid_from, tmp_p
     assert "tuned first" not in printed(plan_of(grid, "selected_for=''"))
     assert len(plan_of(grid, "arm=mlp", "selected_for=time_to_target").tuning_jobs) == 2
     assert len(plan_of(grid, "arm=mlp", "selected_for=final_metric").tuning_jobs) == 1
+
+
+def test_the_plan_names_a_damaged_run_file_and_what_to_do(grid):
+    whole, damaged = list(grid.cells.values())[:2]
+    write_run(grid, whole, [0, 1])
+    path = write_run(grid, damaged, [0, 1])
+    assert not plan_of(grid).faults
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    plan = plan_of(grid)
+    assert [job.cell for job in plan.faults] == [damaged.name]
+    assert re.search(
+        rf"warning: {re.escape(str(path))}: damaged: .*SHA-256.* Delete it and give the same command",
+        printed(plan),
+    )

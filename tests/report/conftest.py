@@ -10,6 +10,7 @@ import xarray as xr
 from hornlib import __version__
 from hornlib.parameters.statistics import Claim, StatisticsSettings
 from hornlib.results.run_file import SCHEMA_VERSION
+from hornlib.results.seal import seal
 from hornlib.statistics.write import write_statistics
 
 ARMS = {
@@ -135,6 +136,7 @@ def folder(tmp_path_factory):
     def make(scene, **how):
         results = tmp_path_factory.mktemp("results")
         make_results(scene, **how).to_netcdf(results / "results.nc")
+        seal(results / "results.nc")
         write_statistics(results / "results.nc", results / "statistics.nc", {"thesis": SETTINGS})
         return results
 

@@ -7,6 +7,7 @@ from hornlib.parameters.statistics import StatisticsSettings
 from hornlib.report.blocks import PageTable, Paragraph
 from hornlib.report.evidence import SweepEvidence, collect
 from hornlib.report.sections.planning import looks, seeds_needed
+from hornlib.results.seal import seal
 from hornlib.statistics.write import write_statistics
 from tests.report.conftest import make_results
 
@@ -22,6 +23,7 @@ def sweeps(tmp_path_factory):
         ds = make_results(scene, arms=["horn", "cnn", "leaky"], num_seeds=10)
         ds["status"] = ds["status"].where(ds["seed"] < 7, "missing")
         ds.to_netcdf(folder / "partial.nc")
+        seal(folder / "partial.nc")
         rules = StatisticsSettings(claims=CLAIMS, bootstrap=1000, targets=(), **values)
         write_statistics(folder / "partial.nc", folder / "statistics.nc", {"thesis": rules})
         return collect(folder, ["thesis"]).sweeps[0]

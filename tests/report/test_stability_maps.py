@@ -10,6 +10,7 @@ from hornlib.errors import ResultsError
 from hornlib.report import stability_maps
 from hornlib.report.stability_maps import FIGURES, draw_stability, draw_stability_panels, plot_stability
 from hornlib.results.analysis_files import STABILITY_FILE
+from hornlib.results.seal import seal
 
 INTEGRATORS = ["symplectic_euler", "explicit_euler", "implicit_damping"]
 
@@ -97,6 +98,7 @@ def stability(tmp_path, groups):
     xr.Dataset(attrs={"schema_version": STABILITY_FILE.schema_version}).to_netcdf(path)
     for name, group in groups.items():
         group.to_netcdf(path, mode="a", group=name)
+    seal(path)
     return path
 
 
@@ -163,6 +165,7 @@ def test_a_file_of_another_schema_version_is_refused(groups, tmp_path):
     xr.Dataset(attrs={"schema_version": STABILITY_FILE.schema_version + 1}).to_netcdf(
         tmp_path / "stability.nc"
     )
+    seal(tmp_path / "stability.nc")
     with pytest.raises(ResultsError, match=r"stability\.nc: has schema version \d+"):
         plot_stability(tmp_path / "stability.nc", tmp_path)
 

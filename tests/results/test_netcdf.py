@@ -26,6 +26,7 @@ from hornlib.results.file_kind import FileKind
 from hornlib.results.gather import gather
 from hornlib.results.netcdf import (
     Variable,
+    copy_with_attributes,
     digest,
     load_dataset,
     load_groups,
@@ -36,6 +37,7 @@ from hornlib.results.netcdf import (
 )
 from hornlib.results.results_file import RESULTS_FILE
 from hornlib.results.run_file import RUN_FILE
+from hornlib.results.seal import seal
 from hornlib.results.tuning_file import TUNING_FILE
 
 KIND = FileKind("test file", 3, "Write it anew", missing="The test writes it", outdated="Convert it")
@@ -114,10 +116,10 @@ def test_every_reader_refuses_missing_truncated_and_foreign_files_with_the_remed
         with pytest.raises(ResultsError, match=r"example\.nc: there is no such file. The test writes it"):
             read()
     whole = write_example(path).read_bytes()
-    for length in (0, 10, len(whole) // 2, len(whole) - 100):
+    for length in (0, 10, len(whole) // 2, len(whole) - 100, len(whole) - 1):
         path.write_bytes(whole[:length])
         for read in readers(path, KIND):
-            with pytest.raises(ResultsError, match=r"damaged, or no test file .*\. Write it anew"):
+            with pytest.raises(ResultsError, match=r"damaged, or no test file: .*cut off.*\. Write it anew"):
                 read()
     path.write_text("no netCDF at all")
     for read in readers(path, KIND):
@@ -126,16 +128,29 @@ def test_every_reader_refuses_missing_truncated_and_foreign_files_with_the_remed
     with netCDF4.Dataset(path, "w") as file:
         file.title = "of another program"
     for read in readers(path, KIND):
+        with pytest.raises(ResultsError, match=f"another program wrote it.*`hornlib seal {path}`"):
+            read()
+    seal(path)
+    for read in readers(path, KIND):
         with pytest.raises(ResultsError, match="no test file"):
             read()
 
 
-def test_a_changed_number_is_refused_by_its_checksum(tmp_path):
+def test_a_file_that_another_program_changed_is_refused_and_says_how_to_trust_it(tmp_path):
     path = write_example(tmp_path / "example.nc")
     with netCDF4.Dataset(path, "a") as file:
         file["number"][0, 0] = 7.0
-    with pytest.raises(ResultsError, match="checksum"):
-        read_arrays(path, KIND)
+    for read in readers(path, KIND):
+        with pytest.raises(ResultsError, match=r"another program wrote it\. .*`hornlib seal"):
+            read()
+
+
+def test_a_copy_has_other_attributes_the_same_arrays_and_a_seal(tmp_path):
+    path, copy = write_example(tmp_path / "example.nc", cell="a"), tmp_path / "copy.nc"
+    copy_with_attributes(path, copy, KIND, {"cell": "b" * 10_000})
+    stored, copied = read_arrays(path, KIND), read_arrays(copy, KIND)
+    assert stored.attributes["cell"] == "a" and copied.attributes["cell"] == "b" * 10_000
+    assert digest(copied.variables) == digest(stored.variables)
 
 
 KINDS = {
@@ -172,6 +187,7 @@ def test_files_with_variable_length_strings_of_earlier_versions_are_still_read(t
         file.createDimension("place", 3)
         file.createVariable("word", str, ("place",))[:] = words
         file.setncatts({"schema_version": 3, "digest": digest({"word": words})})
+    seal(path)
     assert read_arrays(path, KIND).variables["word"].tolist() == words.tolist()
     assert load_dataset(path, KIND)["word"].values.tolist() == words.tolist()
 
@@ -233,13 +249,13 @@ from pathlib import Path
 import numpy as np
 from hornlib.results.file_kind import FileKind
 from hornlib.results.netcdf import (
-    Variable, load_groups, read_arrays, update_attributes, write_arrays, write_groups,
+    Variable, copy_with_attributes, load_groups, read_arrays, write_arrays, write_groups,
 )
 folder, kind = Path(sys.argv[1]), FileKind("test file", 1, "")
 arrays = {"word": np.array(["a", "b"])}
 write_arrays(folder / "a.nc", arrays, {"word": Variable(("x",), "1", "")}, {"schema_version": 1})
-update_attributes(folder / "a.nc", {"title": "t"})
-assert read_arrays(folder / "a.nc", kind).attributes["title"] == "t"
+copy_with_attributes(folder / "a.nc", folder / "copy.nc", kind, {"title": "t"})
+assert read_arrays(folder / "copy.nc", kind).attributes["title"] == "t"
 import xarray as xr
 write_groups(folder / "b.nc", kind, {}, [(name, xr.Dataset({"x": ("y", [1.0])})) for name in "ab"])
 assert list(load_groups(folder / "b.nc", kind)) == ["a", "b"]
@@ -286,5 +302,6 @@ def test_the_specification_of_a_run_file_is_refused_when_it_is_no_json(write_run
     path = write_run(cell(), 0, 0)
     with netCDF4.Dataset(path, "a") as file:
         file.specification = json.dumps({})[:1]
+    seal(path)
     with pytest.raises(ResultsError, match="its specification cannot be read"):
         read_run_file(path)

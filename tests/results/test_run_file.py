@@ -4,7 +4,6 @@ import os
 import resource
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
@@ -82,7 +81,7 @@ def test_a_block_of_zeros_among_the_values_is_noticed(write_run, cell, record):
     place = whole.index(made.curves["test_metric"].tobytes())
     whole[place : place + 64] = bytes(64)
     path.write_bytes(whole)
-    with pytest.raises(ResultsError, match="checksum"):
+    with pytest.raises(ResultsError, match="do not have the SHA-256"):
         read_run_file(path)
 
 
@@ -144,16 +143,6 @@ def test_fifty_evaluations_of_five_seeds_take_less_than_60_kilobytes(write_run, 
     path = write_run(asked, 0, 4)
     assert len(asked.training.evaluation_steps(asked.data.num_train)) >= 44
     assert os.path.getsize(path) < 60_000
-
-
-def test_reading_takes_milliseconds(write_run, cell):
-    asked = cell(steps=9000)
-    path = write_run(asked, 0, 4)
-    read_run_file(path, asked)
-    started = time.perf_counter()
-    for _ in range(10):
-        read_run_file(path, asked)
-    assert (time.perf_counter() - started) / 10 < 0.05
 
 
 def loaded_by(*modules):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from hornlib.results.opening import open_results
+from hornlib.results.seal import seal
 from hornlib.statistics.contenders import contenders
 from hornlib.statistics.summary import summarise
 from hornlib.statistics.write import open_statistics, write_statistics
@@ -33,6 +34,7 @@ def hostile(results, settings, lognormal, tmp_path_factory):
     members = np.full(ds.sizes["cell"], True)
     ds = ds.assign_coords(in_small=("cell", members, {"seeds": np.arange(7)}))
     ds.to_netcdf(folder / "results.nc")
+    seal(folder / "results.nc")
     claims = {f"claim_{place}": {"subject": label, "rivals": ["cnn"]} for place, label in enumerate(HOSTILE)}
     rules = settings(subject=HOSTILE[0], claims=claims, targets=())
     write_statistics(folder / "results.nc", folder / "statistics.nc", {"small": rules})

@@ -11,6 +11,7 @@ from hornlib import cli
 from hornlib.errors import ConfigError
 from hornlib.grid.jobs import Range
 from hornlib.results.run_file import SCHEMA_VERSION
+from hornlib.results.seal import seal
 from hornlib.statistics.due import due_jobs, judged_looks, sequential_sweeps
 from hornlib.statistics.next_look import commands
 from hornlib.statistics.write import open_statistics, write_statistics
@@ -54,6 +55,7 @@ def judged(grid, results, settings):
     folder = Path(grid.settings.results)
     folder.mkdir()
     ds.to_netcdf(folder / "partial.nc")
+    seal(folder / "partial.nc")
     path = folder / "statistics.nc"
     rules = {"one": grid.sweeps["one"].statistics}
     write_statistics(folder / "partial.nc", path, rules, files=[Path("config/other.yaml")])
@@ -113,7 +115,7 @@ def test_the_limits_name_open_claims_and_the_commands_with_their_configuration(j
     assert "digits" not in limit and "cheaper" not in limit
     train = (
         "`hornlib looks --paths --sweep one --configfile config/other.yaml | "
-        "xargs -r snakemake --configfile config/other.yaml --cores N`"
+        "HORNLIB_CONFIG=config/other.yaml xargs -r snakemake --cores N`"
     )
     assert train in limit
     assert "hornlib statistics --results results/partial.nc --configfile config/other.yaml" in limit

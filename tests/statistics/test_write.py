@@ -1,9 +1,5 @@
 """statistics.nc: a round trip, and files that are damaged, foreign or absent."""
 
-import contextlib
-import re
-import zlib
-
 import netCDF4
 import numpy as np
 import pytest
@@ -11,6 +7,7 @@ import xarray as xr
 
 from hornlib.errors import ResultsError
 from hornlib.results.run_file import SCHEMA_VERSION
+from hornlib.results.seal import seal
 from hornlib.statistics.summary import summarise
 from hornlib.statistics.write import open_statistics, statistics_sweeps, write_statistics
 
@@ -28,6 +25,7 @@ def written(results, settings, lognormal, tmp_path_factory):
         arm_pair=("cell", ["", "cnn", "mlp"]),
     )
     ds.to_netcdf(folder / "results.nc")
+    seal(folder / "results.nc")
     answers = write_statistics(
         folder / "results.nc",
         folder / "statistics.nc",
@@ -82,31 +80,25 @@ def test_a_truncated_file_is_named(written, tmp_path, keep):
         open_statistics(path, "small")
 
 
-def test_a_damaged_number_is_no_result(written, tmp_path):
+@pytest.mark.parametrize("share", [0, 0.3, 0.9])
+def test_a_damaged_number_is_no_result(written, tmp_path, share):
+    content = bytearray(written[0].read_bytes())
+    content[int(share * len(content))] ^= 0xFF
     path = tmp_path / "statistics.nc"
-    path.write_bytes(written[0].read_bytes())
-    address = chunk_address(path, "small/restricted_time")
-    with path.open("r+b") as file:
-        file.seek(address)
-        byte = file.read(1)[0]
-        file.seek(address)
-        file.write(bytes([byte ^ 0xFF]))
-    with pytest.raises(ResultsError, match=r"statistics\.nc: damaged, or no statistics file"):
+    path.write_bytes(content)
+    with pytest.raises(ResultsError, match=r"statistics\.nc: damaged: .*`hornlib statistics` writes it anew"):
         open_statistics(path, "small")
 
 
-def chunk_address(path, variable):
-    """Return a place within a variable's only chunk: the zlib stream that holds its shuffled bytes."""
-    with netCDF4.Dataset(path) as file:
-        file.set_auto_mask(False)
-        shuffled = file[variable][...].view(np.uint8).reshape(-1, 8).T.tobytes()
-    content = path.read_bytes()
-    for header in re.finditer(rb"\x78[\x01\x5e]", content):
-        unpacking = zlib.decompressobj()
-        with contextlib.suppress(zlib.error):
-            if unpacking.decompress(content[header.start() :], len(shuffled)) == shuffled:
-                return header.start() + 20
-    raise AssertionError(f"{variable} is not in the file")
+def test_damaged_results_are_named_as_such_and_leave_the_statistics_unchanged(written, tmp_path, settings):
+    path, statistics = tmp_path / "results.nc", tmp_path / "statistics.nc"
+    content = bytearray((written[0].parent / "results.nc").read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    statistics.write_text("old")
+    with pytest.raises(ResultsError, match=r"results\.nc: damaged: .*`hornlib gather` writes it anew"):
+        write_statistics(path, statistics, {"small": settings()})
+    assert statistics.read_text() == "old"
 
 
 def test_another_schema_version_is_refused(written, tmp_path):
@@ -114,5 +106,6 @@ def test_another_schema_version_is_refused(written, tmp_path):
     path.write_bytes(written[0].read_bytes())
     with netCDF4.Dataset(path, "a") as file:
         file.schema_version = 99
+    seal(path)
     with pytest.raises(ResultsError, match="schema version 99"):
         open_statistics(path, "small")

@@ -9,7 +9,6 @@ import numpy as np
 from hornlib.errors import ResultsError
 from hornlib.grid.cell import Cell
 from hornlib.grid.jobs import Job, Range, parse_run_name
-from hornlib.results.atomic import written_atomically
 from hornlib.results.dynamics_file.dynamics_variables import (
     DYNAMICS_COORDINATES,
     DYNAMICS_FILE,
@@ -48,8 +47,7 @@ def write_dynamics_file(path: str | Path, cell: Cell, record: DynamicsRecord) ->
         "cell": cell.name,
         "specification": json.dumps(cell.specification()),
     }
-    with written_atomically(path) as temporary:
-        write_arrays(temporary, variables, declared, attributes, zlib=True)
+    write_arrays(path, variables, declared, attributes, zlib=True)
 
 
 def _declared(record: DynamicsRecord) -> dict[str, Variable]:
