@@ -6,7 +6,8 @@ import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import packages
@@ -89,20 +90,47 @@ class Bed:
                     )
                 write_configuration(self.folder, wanted)
                 wanted.write(self.options_file)
-            for name in self.daemons():
-                self.start(name)
+            self.start(*self.daemons())
             if not processes.wait_for(self._nodes_serve, 30):
                 raise TestbedError(
                     f"not every node came up:\n{self.slurm('sinfo', '-N', '-l')}\nsee {self.folder}/log"
                 )
 
-    def start(self, name: str) -> None:
-        """Start one daemon unless it runs."""
-        daemon = self.daemon(name)
-        if daemon.pid() is None:
-            if name == "mariadbd":
-                self._make_database()
-            daemon.start()
+    def start(self, *names: str) -> None:
+        """Start daemons that do not run, and whatever these cannot start without; return when all serve and stay.
+
+        A daemon that is still shutting down is waited for, and is then started again.
+        """
+        daemons = self._with_needed(names)
+        if not all(self._stay(daemons)):
+            for daemon in daemons:
+                if daemon.pid() is not None:
+                    continue
+                if daemon.name not in names:
+                    print(f"{daemon.name} is started too: {' and '.join(names)} cannot start without it")
+                if daemon.name == "mariadbd":
+                    self._make_database()
+                daemon.start()
+            for daemon, stays in zip(daemons, self._stay(daemons), strict=True):
+                if not stays:
+                    raise TestbedError(f"{daemon.name} started, and ended at once:\n{daemon.last_words()}")
+
+    def _with_needed(self, names: Iterable[str]) -> list[Daemon]:
+        """Return the daemons, and those that they cannot start without, in the order in which they start."""
+        needed = {self.daemon(name).name for name in names}
+        # Before it has saved its state for the first time, a controller does not start without the accounting.
+        if "slurmctld" in needed and not (self.folder / "state/last_tres").exists():
+            needed.add("slurmdbd")
+        if "slurmdbd" in needed:
+            needed.add("mariadbd")
+        if needed - {"mariadbd"}:
+            needed.add("munged")
+        return [daemon for name, daemon in self.daemons().items() if name in needed]
+
+    def _stay(self, daemons: list[Daemon]) -> list[bool]:
+        """Return for every daemon whether it serves and stays; all are watched at the same time."""
+        with ThreadPoolExecutor() as pool:
+            return list(pool.map(Daemon.stays, daemons))
 
     def kill(self, name: str, with_jobs: bool = False) -> None:
         """End one daemon as a crash would.

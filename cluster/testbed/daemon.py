@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,6 +12,9 @@ import processes
 __all__ = ["MARK", "Daemon", "TestbedError"]
 
 MARK = "HORNLIB_TESTBED"  # the environment variable that holds the folder of the bed a daemon belongs to
+
+SECONDS_TO_STAY = 1.0
+"""How long a daemon is watched before it counts as one that stays: slurmctld still answers 0.2 s after SIGTERM."""
 
 
 class TestbedError(Exception):
@@ -61,6 +65,25 @@ class Daemon:
             return processes.listens(self.endpoint)
         return self.endpoint.exists()
 
+    def stays(self) -> bool:
+        """Wait until the daemon has served for a second without a break, or has ended; return whether it serves.
+
+        Raises:
+            TestbedError: it neither serves nor ends.
+        """
+        deadline = time.monotonic() + self.patience
+        while (pid := self.pid()) is not None:
+            if not processes.wait_for(
+                lambda pid=pid: self.pid() != pid or not self.serves(), SECONDS_TO_STAY
+            ):
+                return True
+            if time.monotonic() > deadline:
+                raise TestbedError(
+                    f"{self.name}, process {pid}, neither serves nor ends:\n{self.last_words()}"
+                )
+            time.sleep(0.03)
+        return False
+
     def start(self) -> None:
         """Start the daemon unless it runs, and wait until it serves."""
         if self.pid() is not None:
@@ -87,7 +110,7 @@ class Daemon:
             return launched.poll() not in (None, 0) or (self.pid() is not None and self.serves())
 
         if not processes.wait_for(serves_or_failed, self.patience) or launched.poll() not in (None, 0):
-            raise TestbedError(f"{self.name} did not start:\n{self._last_words()}")
+            raise TestbedError(f"{self.name} did not start:\n{self.last_words()}")
 
     def stop(self) -> None:
         """Ask the daemon to end, and see that it does."""
@@ -104,7 +127,12 @@ class Daemon:
         if sign == signal.SIGTERM:
             self.pidfile.unlink(missing_ok=True)
 
-    def _last_words(self, lines: int = 15) -> str:
-        files = [self.log.with_suffix(".start"), self.log]
-        text = "".join(file.read_text(errors="replace") for file in files if file.exists())
-        return "\n".join(text.splitlines()[-lines:]) or f"(nothing in {self.log})"
+    def last_words(self, lines: int = 10) -> str:
+        """Return the end of the daemon's log, and of what its latest start wrote.
+
+        Args:
+            lines: how many lines of each.
+        """
+        files = [file for file in (self.log, self.log.with_suffix(".start")) if file.exists()]
+        ends = [line for file in files for line in file.read_text(errors="replace").splitlines()[-lines:]]
+        return "\n".join(ends) or f"(nothing in {self.log})"

@@ -1,14 +1,19 @@
 """The test bed itself: it is a real SLURM, it harms nothing beside it, and it comes back after crashes."""
 
 import contextlib
+import fcntl
+import hashlib
 import os
 import shutil
+import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
 
+TESTBED = Path(__file__).resolve().parents[2] / "cluster/testbed/testbed"
 DAEMONS = ("munged", "mariadbd", "slurmdbd", "slurmctld", "slurmd:n1", "slurmd:n2", "slurmd:g1", "slurmd:g2")
 
 
@@ -104,6 +109,86 @@ def test_a_controller_that_was_killed_is_started_alone(new_bed):
     bed.output("sinfo")
     after = pids(bed)
     assert {name for name in before if before[name] != after[name]} == {"slurmctld"}
+
+
+def test_a_controller_starts_without_the_accounting_once_it_has_a_state(new_bed):
+    bed = new_bed()
+    assert not (bed.folder / "state/last_tres").exists()  # it saves its state at its first orderly end
+    for daemon in ("slurmctld", "slurmdbd", "mariadbd", "munged"):
+        bed.testbed("kill", daemon)
+    started = bed.testbed("start", "slurmctld")
+    assert "slurmdbd is started too: slurmctld cannot start without it" in started.stdout
+    bed.output("sinfo")
+    assert set(pids(bed)) == set(DAEMONS)
+
+    os.kill(pids(bed)["slurmctld"], signal.SIGTERM)
+    bed.testbed("start", "slurmctld")
+    for daemon in ("slurmdbd", "slurmctld"):
+        bed.testbed("kill", daemon)
+    bed.testbed("start", "slurmctld")
+    bed.output("sinfo")
+    assert set(DAEMONS) - set(pids(bed)) == {"slurmdbd"}
+
+
+def test_a_controller_that_is_ending_is_waited_for_and_then_started(own_bed):
+    for _ in range(2):
+        before = pids(own_bed)["slurmctld"]
+        os.kill(before, signal.SIGTERM)
+        own_bed.testbed("start", "slurmctld")
+        assert pids(own_bed)["slurmctld"] != before
+        own_bed.output("sinfo")
+
+
+def test_a_daemon_that_ends_at_once_is_an_error_with_its_last_words(new_bed):
+    bed = new_bed(HORNLIB_TESTBED_ACCOUNTING="0")
+    bed.testbed("kill", "slurmctld")
+    with (bed.folder / "etc/slurm.conf").open("a") as conf:
+        conf.write("NoSuchKey=1\n")
+    done = bed.run([str(TESTBED), "start", "slurmctld"])
+    assert done.returncode != 0
+    assert "slurmctld" in done.stderr and "NoSuchKey" in done.stderr
+
+
+@pytest.fixture
+def private_apt(tmp_path):
+    """An apt of a folder of its own, with one empty package to fetch; return its environment."""
+    if shutil.which("apt-get") is None:
+        pytest.skip("no apt-get on this machine")
+    for folder in ("etc/apt/apt.conf.d", "repository", "var/lib/dpkg", "var/lib/apt/lists/partial"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "var/cache/apt/archives/partial").mkdir(parents=True)
+    (tmp_path / "var/lib/dpkg/status").touch()
+    package = tmp_path / "repository/nothing_1_all.deb"
+    package.write_text("no package: it is fetched and not unpacked")
+    digest = hashlib.sha256(package.read_bytes()).hexdigest()
+    (tmp_path / "repository/Packages").write_text(
+        "Package: nothing\nVersion: 1\nArchitecture: all\nMaintainer: nobody\nDescription: none\n"
+        f"Filename: ./{package.name}\nSize: {package.stat().st_size}\nSHA256: {digest}\n"
+    )
+    (tmp_path / "etc/apt/sources.list").write_text(f"deb [trusted=yes] file:{tmp_path}/repository ./\n")
+    status, etc = tmp_path / "var/lib/dpkg/status", tmp_path / "etc/apt"
+    (tmp_path / "apt.conf").write_text(
+        f'Dir "{tmp_path}";\nDir::State::status "{status}";\nDir::Etc "{etc}";\n'
+    )
+    return {**os.environ, "APT_CONFIG": str(tmp_path / "apt.conf")}
+
+
+@pytest.mark.parametrize(
+    "lock",
+    ["lib/apt/lists/lock", "cache/apt/archives/lock", "lib/dpkg/lock", "lib/dpkg/lock-frontend"],
+)
+def test_an_apt_get_at_work_is_waited_for_whichever_lock_it_holds(private_apt, tmp_path, lock):
+    code = f"import sys; sys.path.insert(0, {str(TESTBED.parent)!r}); import packages\n"
+    code += "packages.apt_get('update')\n"
+    code += "packages.apt_get('install', '--yes', '--download-only', 'nothing')"
+    with (tmp_path / "var" / lock).open("w") as held:
+        fcntl.lockf(held, fcntl.LOCK_EX)
+        installation = subprocess.Popen(
+            [sys.executable, "-u", "-B", "-c", code], env=private_apt, text=True, stdout=subprocess.PIPE
+        )
+        assert "waiting for another apt-get to end" in installation.stdout.readline()
+        assert installation.poll() is None
+    assert installation.wait(60) == 0
 
 
 def test_two_beds_share_nothing_and_down_leaves_no_process(own_bed, new_bed, tmp_path):
