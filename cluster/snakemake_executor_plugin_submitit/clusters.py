@@ -130,8 +130,9 @@ class SlurmCluster:
         parameters = {**batch.parameters, "job_name": name, "comment": comment, "wckey": None}
         parallelism = self.parallelism or batch.num_tasks
         executor.update_parameters(**parameters, setup=self.setup or None, array_parallelism=parallelism)
-        # from 22.05 on, srun takes one CPU unless it is told
-        executor.update_parameters(srun_args=["--cpus-per-task", str(parameters["cpus_per_task"])])
+        # from 22.05 on, srun takes one CPU unless it is told, and fills a node of its own (--exclusive) with tasks
+        cpus = str(parameters["cpus_per_task"])
+        executor.update_parameters(srun_args=["--ntasks", "1", "--cpus-per-task", cpus])
         executor.parameters["map_count"] = batch.num_tasks
         from submitit.core.utils import FailedJobError, FailedSubmissionError
 
