@@ -3,6 +3,7 @@
 import json
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -42,6 +43,7 @@ if name == "sbatch":
 elif name == "squeue":
     for array, job in queue.items():
         print(words[-1].replace("%F", array).replace("%k", job["comment"]).replace("%i", array + "_[0-1]")
+              .replace("%o", job["words"][0])
               .replace("%T", "PENDING").replace("%L", "1:00").replace("%N", "").replace("%r", "Priority"))
 elif name == "scancel":
     for array in words:
@@ -174,6 +176,9 @@ def test_the_script_starts_our_program_on_the_batchs_folder_and_processors(clust
     submit(cluster(), batch)
     words = run_script(fake, fake.queue["100"]["script"], tmp_path / "run")
     assert words[words.index("--cpus-per-task") + 1] == "4"  # srun takes one CPU unless it is told
+    assert (
+        words[words.index("--ntasks") + 1] == "1"
+    )  # with --exclusive it starts one task for each CPU of the node
     runner, folder = words[-2:]
     assert (
         folder == str(batch.folder)
@@ -233,6 +238,14 @@ def test_whatever_its_jobs_are_called_an_array_is_found_by_its_comment(cluster, 
     assert one.arrays_by_comment() == {batch.uuid: array}
 
 
+def test_an_array_is_found_by_its_script_though_its_record_is_gone(cluster, tmp_path):
+    batch, other = batch_of(tmp_path / "executor"), batch_of(tmp_path / "other executor")
+    one = cluster()
+    array, _ = submit(one, batch), submit(one, other)
+    shutil.rmtree(batch.folder)
+    assert one.arrays_by_script(tmp_path / "executor") == {batch.uuid: array}
+
+
 def test_a_batch_leaves_few_files_no_pickle_and_nothing_that_others_may_read(cluster, tmp_path):
     batch = batch_of(tmp_path)
     old = os.umask(0o077)  # the head's
@@ -241,7 +254,9 @@ def test_a_batch_leaves_few_files_no_pickle_and_nothing_that_others_may_read(clu
     finally:
         os.umask(old)
     files = [path for path in batch.folder.iterdir() if not path.is_symlink()]
-    assert {path.name for path in files} == {"batch.json", "jobs.jsonl", "100_submission.sh"}
+    assert {path.name for path in files} == {
+        *("batch.json", "batch.json.copy", "jobs.jsonl", "jobs.jsonl.copy", "100_submission.sh")
+    }
     assert not any(path.stat().st_mode & 0o077 for path in [batch.folder, *files])
 
 

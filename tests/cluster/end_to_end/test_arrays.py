@@ -37,6 +37,17 @@ def test_packed_jobs_share_a_task_and_one_that_fails_fails_alone(workflow):
     assert "work on number 3" in done.stdout and "exit code 1" in done.stdout
 
 
+def test_a_job_that_has_its_node_for_itself_is_started_once(workflow):
+    workflow.write(num=1, steps=1, seconds=0)
+    text = (workflow.folder / "Snakefile").read_text()
+    (workflow.folder / "Snakefile").write_text(
+        text.replace("resources:", 'resources: slurm_extra="--exclusive",')
+    )
+    done = workflow.run()
+    assert done.returncode == 0, done.stdout
+    assert list(workflow.times_started().values()) == [1]
+
+
 def test_resources_reach_slurm_as_asked(workflow, until):
     workflow.write(num=2, steps=600)
     text = (workflow.folder / "Snakefile").read_text()
