@@ -1,5 +1,6 @@
 """Counts that need a built network, stored in a cache file so that the next process needs no torch."""
 
+import hashlib
 import json
 import os
 import tempfile
@@ -33,7 +34,9 @@ def read_counts(path: Path | None, code: str, length: int) -> dict[str, list[int
         return {}
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        entries = dict(content["counts"]) if content["code"] == code else {}
+        entries = dict(content["counts"])
+        if content["code"] != code or content["digest"] != _digest(entries):
+            return {}
     except (OSError, ValueError, KeyError, TypeError):
         return {}
     return {
@@ -60,7 +63,11 @@ def remember_counts(path: Path | None, code: str, key: str, numbers: Sequence[in
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile("w", dir=path.parent, suffix=".json", delete=False) as file:
-            json.dump({"code": code, "counts": entries}, file)
+            json.dump({"code": code, "counts": entries, "digest": _digest(entries)}, file)
         os.replace(file.name, path)
     except OSError:
         return
+
+
+def _digest(entries: dict[str, list[int]]) -> str:
+    return hashlib.sha256(json.dumps(entries, sort_keys=True).encode()).hexdigest()

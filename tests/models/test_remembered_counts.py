@@ -47,3 +47,10 @@ def test_counts_are_remembered_for_the_same_code_only(tmp_path):
     assert read_counts(path, "changed", 2) == {}
     path.write_text("{")
     assert read_counts(path, "code", 2) == {}
+
+
+def test_a_count_that_was_changed_in_the_cache_is_counted_anew(tmp_path):
+    path = tmp_path / "counts.json"
+    remember_counts(path, "code", "key", [1, 2])
+    path.write_text(path.read_text().replace("[1, 2]", "[1, 3]"))
+    assert read_counts(path, "code", 2) == {}
