@@ -1,6 +1,6 @@
 """What orchestration costs a real grid: the jobs' own seconds against the cores' time while Snakemake ran them.
 
-snakemake --cores 2 <run files of a sweep> --configfile config/time_variable.yaml 2> snakemake.log
+HORNLIB_CONFIG=config/time_variable.yaml snakemake --cores 2 <run files of a sweep> 2> snakemake.log
 python benchmarks/grid_overhead.py results/time_variable snakemake.log --cores 2   writes benchmarks/grid_overhead.md
 """
 

@@ -34,10 +34,12 @@ def through_snakemake(folder: Path, config: Path) -> float:
         str(REPOSITORY / "Snakefile"),
     ]
     started = time.perf_counter()
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-    subprocess.run(
-        [*command, "--configfile", str(config), "--quiet"], cwd=folder, env=environment, check=True
-    )
+    environment = {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "HORNLIB_CONFIG": str(config),
+    }
+    subprocess.run([*command, "--quiet"], cwd=folder, env=environment, check=True)
     return time.perf_counter() - started
 
 

@@ -20,7 +20,7 @@ def mechanism(evidence: ReportEvidence) -> Section:
         blocks = [
             Missing(
                 "No experiment on the mechanism of fast early learning was run.",
-                "snakemake --cores 2 --configfile config/mechanism.yaml",
+                "hornlib run --cores 2 --configfile config/mechanism.yaml",
                 "Each experiment needs a sweep of its own; config/mechanism.yaml has them all.",
             )
         ]
