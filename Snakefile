@@ -7,27 +7,43 @@ import os
 import pathlib
 import shlex
 import subprocess
+import sys
 
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
 
+from hornlib.config.commands import CONFIG_VARIABLE, named_files
+from hornlib.config.copies import COPIES_VARIABLE
 from hornlib.errors import HornlibError
-from hornlib.grid import read_grid
 from hornlib.grid.jobs import scan_runs
 from hornlib.lease import acquire
 from hornlib.provenance import commit, version
+from hornlib.results.configuration_copies import read_grid_for_workflow
+from hornlib.status.beside_cluster import note_executor, refuse_beside_cluster
 
 min_version("9.0")
 
-# Snakemake's own reading of a configuration loses duplicate keys, types and line numbers, so there is no
-# `configfile:`; the grid reads the files itself, --configfile as well as the default.
+# Snakemake's own reading of a configuration runs code that stands in it, and loses duplicate keys, types and line
+# numbers, so there is no `configfile:`. HORNLIB_CONFIG names other files than config.yaml; the grid reads them itself.
 if workflow.config_settings.config:
     raise WorkflowError(
-        "--config is not understood; write the value into a file and name it with --configfile"
+        "--config is not understood; write the value into a file, and name the file: "
+        f"{CONFIG_VARIABLE}=FILE snakemake ..."
     )
-FILES = [str(file) for file in workflow.overwrite_configfiles or ["config.yaml"]]
+if workflow.overwrite_configfiles and CONFIG_VARIABLE in os.environ:
+    raise WorkflowError(
+        f"--configfile and {CONFIG_VARIABLE} both name a configuration; leave --configfile away (it may stand in a "
+        "profile)"
+    )
+if workflow.overwrite_configfiles:
+    print(
+        "warning: Snakemake runs Python code that stands in a file of --configfile, before the workflow begins. Name a "
+        f"configuration so: {CONFIG_VARIABLE}=FILE snakemake ..., or hornlib run --configfile FILE",
+        file=sys.stderr,
+    )
+FILES = [str(file) for file in workflow.overwrite_configfiles or named_files()]
 try:
-    GRID = read_grid(FILES)
+    GRID, COPIES = read_grid_for_workflow(FILES)
     JOBS = GRID.jobs(scan_runs(GRID.settings.results))
 except HornlibError as error:
     raise WorkflowError(str(error)) from None
@@ -35,6 +51,7 @@ RESULTS = GRID.settings.results
 # A job may run later, from a snapshot that has no history.
 os.environ |= {"HORNLIB_COMMIT": commit(), "HORNLIB_VERSION": version()}
 RUNS = [str(GRID.run_path(job)) for job in JOBS]
+PAGE = f"{RESULTS}/report.html"
 CONFIGFILES = " ".join(f"--configfile {shlex.quote(file)}" for file in FILES)
 
 
@@ -71,13 +88,14 @@ localrules:
 rule all:
     """Every run, results.nc, statistics, stability, mechanism and the report with its figures."""
     default_target: True
-    # Snakemake makes a missing file anew only where a target names it, or where what follows is to be made as well
+    # Snakemake makes a missing file anew only where a target names it, or where what follows is to be made as well.
+    # Plain paths: beside an output of `rules`, Snakemake would compare every input with every other.
     input:
         runs=RUNS,
-        calibrated=rules.calibrate.output.marker,
+        calibrated=CALIBRATED,
         configuration=DIGESTS.values(),
-        results=rules.gather.output.results,
-        report=rules.report.output.page,
+        results=f"{RESULTS}/results.nc",
+        report=PAGE,
     message:
         "everything is made"
 
@@ -98,13 +116,21 @@ onstart:
     global LEASE  # this is a function's body: a local name would be forgotten, and the file closed, at its end
     try:
         LEASE = acquire(RESULTS)
+        if workflow.local_exec:
+            refuse_beside_cluster(RESULTS)
+        else:
+            note_executor(RESULTS, getattr(workflow.executor_settings, "folder", None))
+        COPIES.write()
     except HornlibError as error:
         raise WorkflowError(str(error)) from None
+    COPIES.remove_old()
+    # From here on every command reads the copies: an edit of the files holds from the next call on.
+    os.environ[COPIES_VARIABLE] = COPIES.variable()
 
 
 def report_time():
     """Return when the report was written, None where there is none."""
-    page = pathlib.Path(rules.report.output.page)
+    page = pathlib.Path(PAGE)
     return page.stat().st_mtime_ns if page.exists() else None
 
 

@@ -8,11 +8,12 @@ from typing import Annotated, Any
 import typer
 
 from hornlib.cli.describe import describe
-from hornlib.cli.evidence import figures, gather, mechanism, migrate, report, stability, statistics
+from hornlib.cli.evidence import figures, gather, mechanism, migrate, report, seal, stability, statistics
 from hornlib.cli.jobs import calibrate, data, finalists, select, train, tune
 from hornlib.cli.run import answer, run
 from hornlib.cli.sweeps import cancel, check, looks, plan, schema, status
 from hornlib.config.commands import with_configuration
+from hornlib.config.copies import edit_note
 from hornlib.errors import HornlibError
 from hornlib.training.interruption import EXIT_INTERRUPTED, Interrupted
 
@@ -26,7 +27,7 @@ app.add_typer(config_app, name="config")
 COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
     "Sweeps": (run, answer, describe, plan, looks, status, cancel),
     "Evidence, from run files to the report": (
-        *(gather, figures, stability, statistics, mechanism, report, calibrate, migrate),
+        *(gather, figures, stability, statistics, mechanism, report, calibrate, migrate, seal),
     ),
     "Jobs, as the workflow calls them": (data, tune, finalists, select, train),
 }
@@ -34,7 +35,7 @@ COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
 
 
 def _naming_configuration(command: Callable[..., None]) -> Callable[..., None]:
-    """Return the command; commands that its error messages advise name the configuration that it read."""
+    """Return the command; its error messages name the configuration that it read, also in commands that they advise."""
 
     @functools.wraps(command)
     def call(**options: Any) -> None:
@@ -42,7 +43,8 @@ def _naming_configuration(command: Callable[..., None]) -> Callable[..., None]:
             command(**options)
         except HornlibError as error:
             files = options.get("configfile") or ()
-            raise type(error)(with_configuration(str(error), files)) from error
+            sentences = [with_configuration(str(error), files), edit_note() if "configfile" in options else ""]
+            raise type(error)(". ".join(filter(None, sentences))) from error
 
     return call
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from hornlib.config.commands import configuration_options
+from hornlib.config.copies import edited_files
 from hornlib.config.messages import counted
 from hornlib.grid import Grid, Sweep
 from hornlib.grid.jobs import scan_runs
@@ -55,6 +56,11 @@ def next_step(grid: Grid, sweeps: Sequence[str] = ()) -> str:
         sweeps: names of the sweeps that the answer was about; default: all.
     """
     options = configuration_options(grid.files)
+    if edited := edited_files():
+        return (
+            f"{' and '.join(edited)} changed since this sweep started, whose answer this is; `hornlib run{options}` "
+            "takes the change in."
+        )
     chosen = [grid.sweeps[name] for name in sweeps or grid.sweeps]
     if missing := num_missing_runs(grid):
         return (

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from hornlib.config.commands import DEFAULT_CONFIG
+from hornlib.config.commands import CONFIG_VARIABLE, DEFAULT_CONFIG, named_files
 
 __all__ = [
     "DEFAULT_CONFIG",
@@ -20,12 +20,12 @@ __all__ = [
 
 
 def complete_sweep(incomplete: str) -> list[str]:
-    """Return the sweeps of config.yaml that begin so, for the completion of a shell."""
+    """Return the sweeps of the configuration that begin so, for the completion of a shell."""
     from hornlib.config.reading import read_document
     from hornlib.errors import HornlibError
 
     try:
-        sweeps = read_document([DEFAULT_CONFIG])["sweeps"]
+        sweeps = read_document(named_files())["sweeps"]
         return [name for name in sweeps if name.startswith(incomplete)]
     except (HornlibError, KeyError, TypeError):
         return []
@@ -33,7 +33,9 @@ def complete_sweep(incomplete: str) -> list[str]:
 
 ConfigFiles = Annotated[
     list[Path] | None,
-    typer.Option("--configfile", help="A configuration; may be repeated. Default: config.yaml"),
+    typer.Option(
+        "--configfile", envvar=CONFIG_VARIABLE, help="A configuration; may be repeated. Default: config.yaml"
+    ),
 ]
 
 Where = Annotated[

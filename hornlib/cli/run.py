@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hornlib.cli.options import DEFAULT_CONFIG, ConfigFiles, complete_sweep
-from hornlib.config.commands import configuration_options
+from hornlib.config.commands import CONFIG_VARIABLE, configuration_options, joined
+from hornlib.config.copies import COPIES_VARIABLE
 from hornlib.config.messages import counted
 from hornlib.errors import ConfigError
 
@@ -59,7 +60,7 @@ def run(
 
     A chosen part is trained and judged alone, as a preliminary result, while other runs are missing.
     """
-    from hornlib.grid import read_grid
+    from hornlib.results.configuration_copies import read_grid_for_workflow
 
     files = list(configfile or [DEFAULT_CONFIG])
     with tempfile.TemporaryDirectory() as folder:
@@ -70,9 +71,13 @@ def run(
             changed = f"{' and '.join(map(str, files))} with {', '.join(assignments)}"
             files = [write_overridden(files, values, Path(folder) if dry_run else None)]
             print(f"configuration: {changed if dry_run else files[0]}", file=sys.stderr)
-        grid = read_grid(files)
+        grid, copies = read_grid_for_workflow(files)
         targets = _targets(grid, sweeps or [], where or [])
-        snakemake = _snakemake(files, cores, profile, dry_run)
+        snakemake = _snakemake(cores, profile, dry_run)
+        os.environ[CONFIG_VARIABLE] = _variable(files)
+        if not dry_run:  # from here on an edit of the files holds from the next call on
+            copies.write()
+            os.environ[COPIES_VARIABLE] = copies.variable()
         status = _call(snakemake, targets)
         if dry_run:
             sys.exit(status)
@@ -173,7 +178,21 @@ def _print_unfinished(grid: "Grid") -> None:
     )
 
 
-def _snakemake(files: Sequence[Path], cores: int | None, profile: Path | None, dry_run: bool) -> list[str]:
+def _variable(files: Sequence[Path]) -> str:
+    """Return the value of the environment variable that names the configuration files to Snakemake.
+
+    Raises:
+        ConfigError: a path contains the character that separates two files.
+    """
+    for file in files:
+        if os.pathsep in str(file):
+            raise ConfigError(
+                f"{file}: the path of a configuration must not contain {os.pathsep!r}; rename it"
+            )
+    return joined(files)
+
+
+def _snakemake(cores: int | None, profile: Path | None, dry_run: bool) -> list[str]:
     """Return the command without its targets.
 
     Raises:
@@ -190,8 +209,6 @@ def _snakemake(files: Sequence[Path], cores: int | None, profile: Path | None, d
     command += ["--workflow-profile", str(defaults)]
     # a dry run is asked for its reasons; later they are long lists of files
     command += ["--dry-run"] if dry_run else ["--quiet", "reason"]
-    if files != [DEFAULT_CONFIG]:
-        command += ["--configfile", *map(str, files)]
     if profile is not None:
         command += ["--profile", str(profile)]
     if cores is not None or profile is None:
@@ -208,9 +225,7 @@ def _snakefile() -> Path:
     clone = Path(__file__).resolve().parents[2]
     for folder in (Path(), clone):
         file = folder / "Snakefile"
-        if file.is_file() and "from hornlib.grid import" in file.read_text(
-            encoding="utf-8", errors="replace"
-        ):
+        if file.is_file() and "from hornlib.grid" in file.read_text(encoding="utf-8", errors="replace"):
             return file
     raise ConfigError(
         f"there is no Snakefile of hornlib here, nor in {clone}; call `hornlib run` in a clone of the repository"

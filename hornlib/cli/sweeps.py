@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hornlib.cli.options import DEFAULT_CONFIG, ConfigFiles, ExecutorFolder, OneSweep, Where
+from hornlib.config.commands import CONFIG_VARIABLE
 from hornlib.config.messages import counted
 from hornlib.errors import ConfigError
 
@@ -201,7 +202,10 @@ def _survey(
 
 
 def check(
-    files: Annotated[list[Path] | None, typer.Argument(help="Read together; default: config.yaml")] = None,
+    files: Annotated[
+        list[Path] | None,
+        typer.Argument(envvar=CONFIG_VARIABLE, help="Read together; default: config.yaml"),
+    ] = None,
 ) -> None:
     """Check a configuration: print where a mistake is, or how much it asks for."""
     from hornlib.grid import read_grid

@@ -3,14 +3,29 @@
 Without `--configfile` a command would read config.yaml, and train or judge another sweep.
 """
 
+import os
 import re
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-__all__ = ["DEFAULT_CONFIG", "completed", "configuration_options", "with_configuration"]
+__all__ = [
+    "CONFIG_VARIABLE",
+    "DEFAULT_CONFIG",
+    "completed",
+    "configuration_options",
+    "joined",
+    "named_files",
+    "with_configuration",
+]
 
 DEFAULT_CONFIG = Path("config.yaml")
+
+CONFIG_VARIABLE = "HORNLIB_CONFIG"
+"""Environment variable that names the configuration files, with a colon between two.
+
+Snakemake gets them in this way. Its own option `--configfile` would run Python code that stands in such a file.
+"""
 
 READERS = (
     *("plan", "looks", "run", "status", "cancel", "answer"),
@@ -42,10 +57,10 @@ def completed(command: str, files: Sequence[str | Path]) -> str:
     """
     if not _COMMAND.fullmatch(command) or "--configfile" in command:
         return command
-    if command.startswith("snakemake") and configuration_options(files):
-        # of several --configfile Snakemake takes the last, so one has all files
-        return f"{command} --configfile {' '.join(shlex.quote(str(file)) for file in files)}"
-    return command + configuration_options(files)
+    options = configuration_options(files)
+    if command.startswith("snakemake") and options:
+        return f"{CONFIG_VARIABLE}={shlex.quote(joined(files))} {command}"
+    return command + options
 
 
 def configuration_options(files: Sequence[str | Path]) -> str:
@@ -54,3 +69,14 @@ def configuration_options(files: Sequence[str | Path]) -> str:
     if names in ([], [str(DEFAULT_CONFIG)]):
         return ""
     return "".join(f" --configfile {shlex.quote(name)}" for name in names)
+
+
+def named_files() -> list[Path]:
+    """Return the configuration files that the environment variable HORNLIB_CONFIG names; default: config.yaml."""
+    names = os.environ.get(CONFIG_VARIABLE, "")
+    return [Path(name) for name in names.split(os.pathsep)] if names else [DEFAULT_CONFIG]
+
+
+def joined(files: Sequence[str | Path]) -> str:
+    """Return the value of HORNLIB_CONFIG that names these files; their paths must not contain a colon."""
+    return os.pathsep.join(map(str, files))

@@ -14,6 +14,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from ruamel.yaml.reader import ReaderError
 
+from hornlib.config.copies import source_of
 from hornlib.config.yaml_slips import describe_syntax_error, slip_in_key
 from hornlib.errors import ConfigError
 
@@ -49,7 +50,7 @@ def read_yaml(file: Path) -> tuple[dict[str, Any], Lines]:
         ConfigError: no such file, not readable, no YAML (with line and column), a key twice, no mapping.
     """
     try:
-        text = file.read_text(encoding="utf-8-sig")
+        text = source_of(file).read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise ConfigError(f"{file}: there is no such file") from None
     except UnicodeDecodeError:

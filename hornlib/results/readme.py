@@ -31,6 +31,8 @@ FILES = {
     "`log_format: csv` or `tensorboard`, learning curves while they are made, `<cell>.seed-<seed>.csv` or "
     "`tensorboard/<cell>.seed-<seed>/`, which stay",
     "`configurations/<digest>.yaml`": "configurations with values of the command line; `hornlib run --set` writes them",
+    "`configurations/started/<digest>.yaml`": "copies of the configurations that the last calls started with; an edit "
+    "during a sweep does not reach its last stages",
     "`digests/<stage>-<digest>`": "empty marks: the stage was made with this configuration",
     "`.lease`": "who uses the folder: one workflow at a time",
     "`data/<dataset>.ready`": "markers: the files of the dataset exist",

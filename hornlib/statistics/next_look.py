@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from hornlib.config.commands import configuration_options
+from hornlib.config.commands import CONFIG_VARIABLE, configuration_options, joined
 
 __all__ = ["commands", "remark", "standings", "with_next_command", "with_remarks"]
 
@@ -111,12 +111,9 @@ def commands(sweep: str, folder: Path, files: Sequence[Path] = ()) -> tuple[str,
         files: configuration files.
     """
     options = configuration_options(files)
-    # before --cores: xargs appends targets, which would be taken for more files
-    snakemake_option = (
-        f" --configfile {' '.join(shlex.quote(str(file)) for file in files)}" if options else ""
-    )
+    variable = f"{CONFIG_VARIABLE}={shlex.quote(joined(files))} " if options else ""
     # Not $(...): if it printed no targets, Snakemake would train every seed of every sweep.
-    train = f"hornlib looks --paths --sweep {sweep}{options} | xargs -r snakemake{snakemake_option} --cores N"
+    train = f"hornlib looks --paths --sweep {sweep}{options} | {variable}xargs -r snakemake --cores N"
     partial = shlex.quote(str(folder / "partial.nc"))
     steps = ("hornlib gather --partial", f"hornlib statistics --results {partial}", "hornlib report")
     judge = " && ".join(f"{step}{options}" for step in steps)

@@ -134,12 +134,12 @@ def test_a_snakefile_without_its_profile_is_refused(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("Snakefile").write_text((REPOSITORY / "Snakefile").read_text())
     with pytest.raises(ConfigError, match=re.escape("profiles/default/config.yaml: there is no such file")):
-        run_module._snakemake([Path("config.yaml")], 1, None, dry_run=True)
+        run_module._snakemake(1, None, dry_run=True)
 
 
 def test_snakemake_gets_the_profile_that_lies_beside_its_snakefile(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    command = run_module._snakemake([Path("config.yaml")], 1, None, dry_run=True)
+    command = run_module._snakemake(1, None, dry_run=True)
     assert command[command.index("--workflow-profile") + 1] == str(REPOSITORY / "profiles/default")
 
 

@@ -15,8 +15,7 @@ from hornlib.config.commands import READERS, completed, with_configuration
     ("command", "expected"),
     [
         ("hornlib statistics", "hornlib statistics --configfile a.yaml --configfile 'b c.yaml'"),
-        ("snakemake --cores 2", "snakemake --cores 2 --configfile a.yaml 'b c.yaml'"),
-        ("snakemake --cores N arms", "snakemake --cores N arms --configfile a.yaml 'b c.yaml'"),
+        ("snakemake --cores N arms", "HORNLIB_CONFIG='a.yaml:b c.yaml' snakemake --cores N arms"),
         ("hornlib data mnist --root data", "hornlib data mnist --root data"),
         ("hornlib migrate", "hornlib migrate"),
         ("hornlib describe model", "hornlib describe model"),

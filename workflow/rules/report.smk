@@ -7,7 +7,7 @@ rule report:
         mechanism=MECHANISM,
         configuration=DIGESTS["report"],
     output:
-        page=report(f"{RESULTS}/report.html", category="report"),
+        page=report(PAGE, category="report"),
         figures=report(directory(f"{RESULTS}/figures/report"), patterns=["{name}.svg"], category="evidence"),
     log:
         f"{RESULTS}/logs/report.log",
