@@ -12,6 +12,46 @@ def checkpoints_folder(resources):
     return f"{resources.scratch}/{hashlib.sha256(here.encode()).hexdigest()[:12]}"
 
 
+# A parameter that is a function costs each job of a dry run a millisecond, and twice that if it asks for resources.
+# So a rule has one function at most for what differs from job to job, and the folder is a function only where a
+# profile has a scratch disk.
+GIVEN_RESOURCES = (
+    workflow.resource_settings.default_resources,
+    *workflow.resource_settings.overwrite_resources.values(),
+)
+CHECKPOINTS = (
+    (lambda wildcards, resources: checkpoints_folder(resources))
+    if any("scratch" in (resources or {}) for resources in GIVEN_RESOURCES)
+    else checkpoints_folder({})
+)
+
+
+def checkpoint(name):
+    """Return the parameter that is a job's checkpoint.
+
+    Args:
+        name: of the file, with wildcards.
+    """
+    if isinstance(CHECKPOINTS, str):
+        return f"{CHECKPOINTS}/{name}"
+    return lambda wildcards, resources: f"{checkpoints_folder(resources)}/{name.format(**wildcards)}"
+
+
+def needs(cell):
+    """Return the files that the runs of a cell wait for: its data, and the choice for a cell that is tuned."""
+    if cell not in GRID.cells:
+        return f"(the configuration has no cell {cell})"
+    marker = DATA_OF[cell]
+    return [*([marker] if marker else []), *([str(GRID.selection_path(cell))] if cell in TUNED else [])]
+
+
+def cell_parameters(cell):
+    """Return what differs from cell to cell: its specification, its label, and an option for a cell that is tuned."""
+    selected = f" --selected {shlex.quote(str(GRID.selection_path(cell)))}" if cell in TUNED else ""
+    specification = json.dumps(GRID.cells[cell].job_specification(), separators=(",", ":"))
+    return {"specification": specification, "label": GRID.describe(cell), "selected": selected}
+
+
 # Snakemake removes a job's log before it starts the job. A second name of the same file keeps what earlier attempts
 # wrote; where the file system has no second names, only that is lost.
 OPEN_LOG = (
@@ -31,14 +71,9 @@ CLOSE_LOG = (
 rule train:
     """Train one job: one cell with a range of seeds, side by side as lanes."""
     input:
-        # `ancient`: a newer marker makes no run stale; a run of no cell waits for a file that says so
-        data=lambda wildcards: ancient(
-            DATA_OF.get(wildcards.cell, f"(the configuration has no cell {wildcards.cell})")
-        ),
-        # `ancient` here too: trials that were touched retrain nothing
-        selected=lambda wildcards: ancient(
-            str(GRID.selection_path(wildcards.cell)) if wildcards.cell in TUNED else []
-        ),
+        # `ancient`: a newer marker and trials that were touched make no run stale; a run of no cell waits for a file
+        # that says so
+        needs=lambda wildcards: ancient(needs(wildcards.cell)),
     output:
         **PROBED,
         run=f"{RESULTS}/runs/{{cell}}.seeds-{{first}}-{{last}}.nc",
@@ -50,27 +85,19 @@ rule train:
         last="[0-9]+",
     threads: SETTINGS.threads
     params:
-        cell=lambda wildcards: json.dumps(
-            GRID.cells[wildcards.cell].job_specification(), separators=(",", ":")
-        ),
+        cell=lambda wildcards: cell_parameters(wildcards.cell),
         lanes=SETTINGS.lanes,
         device=SETTINGS.device,
-        checkpoints=lambda wildcards, resources: checkpoints_folder(resources),
+        checkpoints=CHECKPOINTS,
         # by its content the cluster's executor sees whether a restarted job gets on
-        checkpoint=lambda wildcards, resources: (
-            f"{checkpoints_folder(resources)}/{wildcards.cell}.seeds-{wildcards.first}-{wildcards.last}.checkpoint"
-        ),
+        checkpoint=checkpoint("{cell}.seeds-{first}-{last}.checkpoint"),
         probes=PROBES,
-        label=lambda wildcards: GRID.describe(wildcards.cell),
         minutes=SETTINGS.checkpoint_minutes,
         log_format=SETTINGS.log_format,
-        selected=lambda wildcards, input: (
-            f" --selected {shlex.quote(input.selected)}" if input.selected else ""
-        ),
     message:
-        "train {params.label}, seeds {wildcards.first} to {wildcards.last} ({wildcards.cell})"
+        "train {params.cell[label]}, seeds {wildcards.first} to {wildcards.last} ({wildcards.cell})"
     shell:
         OPEN_LOG
-        + "hornlib train {output.run:q} --cell {params.cell:q} --lanes {params.lanes:q} --threads {threads}"
+        + "hornlib train {output.run:q} --cell {params.cell[specification]:q} --lanes {params.lanes:q} --threads {threads}"
         " --device {params.device:q} --checkpoints {params.checkpoints:q} --checkpoint-minutes {params.minutes}"
-        " --log-format {params.log_format} --probes {params.probes:q}{params.selected}" + CLOSE_LOG
+        " --log-format {params.log_format} --probes {params.probes:q}{params.cell[selected]}" + CLOSE_LOG

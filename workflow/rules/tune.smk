@@ -27,8 +27,8 @@ rule tune:
         arm=lambda wildcards: json.dumps(GRID.tuned_arms[wildcards.arm].document(), separators=(",", ":")),
         lanes=SETTINGS.lanes,
         device=SETTINGS.device,
-        checkpoints=lambda wildcards, resources: checkpoints_folder(resources),
-        checkpoint=lambda wildcards, resources: f"{checkpoints_folder(resources)}/{wildcards.arm}.checkpoint",
+        checkpoints=CHECKPOINTS,
+        checkpoint=checkpoint("{arm}.checkpoint"),
         label=lambda wildcards: GRID.describe(wildcards.arm),
         minutes=SETTINGS.checkpoint_minutes,
     message:
@@ -79,8 +79,8 @@ rule finalists:
         ),
         lanes=SETTINGS.lanes,
         device=SETTINGS.device,
-        checkpoints=lambda wildcards, resources: checkpoints_folder(resources),
-        checkpoint=lambda wildcards, resources: f"{checkpoints_folder(resources)}/{wildcards.stage}.checkpoint",
+        checkpoints=CHECKPOINTS,
+        checkpoint=checkpoint("{stage}.checkpoint"),
         label=lambda wildcards: GRID.describe(wildcards.stage),
         minutes=SETTINGS.checkpoint_minutes,
     message:
