@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -36,11 +35,12 @@ def data(
     ] = None,
 ) -> None:
     """Make sure that a dataset's files exist: existing ones are used as they are, others are fetched or computed."""
+    from hornlib.data.parameters import default_root
     from hornlib.data.prepare import prepare
-    from hornlib.parameters.paths import with_home
+    from hornlib.parameters.paths import given_path
 
-    folder = root or Path(os.environ.get("HORNLIB_DATA") or "data")
-    print(f"{name} is ready in {prepare(name, with_home(folder))}")
+    folder = default_root() if root is None else given_path(str(root), "--root")
+    print(f"{name} is ready in {prepare(name, folder)}")
 
 
 def train(

@@ -9,11 +9,20 @@ from pydantic import Field, field_validator, model_validator
 from hornlib.data import DATASETS, DatasetDeclaration
 from hornlib.errors import nearest
 from hornlib.parameters import Parameters, Task
-from hornlib.parameters.paths import Folder, with_home
+from hornlib.parameters.paths import Folder, given_path
 
-__all__ = ["DataParameters", "Presentation"]
+__all__ = ["DataParameters", "Presentation", "default_root"]
 
 Presentation = Literal["image", "rows", "pixels", "permuted_pixels", "vector"]
+
+
+def default_root() -> Path:
+    """Return the folder that the environment variable HORNLIB_DATA names, else `data` here.
+
+    Raises:
+        ConfigError: HORNLIB_DATA is no path that a configuration could have.
+    """
+    return given_path(os.environ.get("HORNLIB_DATA") or "data", "HORNLIB_DATA")
 
 
 class DataParameters(Parameters):
@@ -168,6 +177,6 @@ class DataParameters(Parameters):
         """Return the folder of the files: `root`, else the environment's HORNLIB_DATA, else `data` here.
 
         Raises:
-            ConfigError: HORNLIB_DATA begins with `~`, and there is no such home folder.
+            ConfigError: HORNLIB_DATA is no path that `root` could be.
         """
-        return with_home(Path(self.root or os.environ.get("HORNLIB_DATA") or "data"))
+        return Path(self.root) if self.root else default_root()

@@ -9,6 +9,7 @@ from hornlib.config.messages import counted, spelled
 from hornlib.config.reading import Config, read_config
 from hornlib.config.settings import Settings
 from hornlib.config.yaml_file import KeyPath
+from hornlib.data.parameters import default_root
 from hornlib.errors import ConfigError, nearest
 from hornlib.grid.cell import Cell, add_cell, changed_json
 from hornlib.grid.expansion import Caution, Expansion, Member
@@ -173,9 +174,13 @@ def read_grid(files: Sequence[str | Path]) -> Grid:
     """Read the configuration and expand it.
 
     Raises:
-        ConfigError: with file, line, key, the value and what is valid.
+        ConfigError: with file, line, key, the value and what is valid; or the environment variable HORNLIB_DATA is no
+            path, and a dataset needs it.
     """
-    return expand(read_config(files))
+    grid = expand(read_config(files))
+    if any(cell.data.root is None and cell.data.declaration.needs_files for cell in grid.cells.values()):
+        default_root()
+    return grid
 
 
 def expand(config: Config) -> Grid:

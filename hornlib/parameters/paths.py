@@ -9,12 +9,12 @@ from pydantic import AfterValidator, Field
 
 from hornlib.errors import ConfigError
 
-__all__ = ["Folder", "expanded", "with_home"]
+__all__ = ["Folder", "expanded", "given_path"]
 
 _VARIABLE = re.compile(r"\$(?:\{(?P<braced>[A-Za-z_][A-Za-z0-9_]*)\}|(?P<bare>[A-Za-z_][A-Za-z0-9_]*))")
 
-_FORBIDDEN = "{}*?'\"\\$"
-"""Characters that a shell, or Snakemake, reads as something else than part of a file's name."""
+_FORBIDDEN = "{}<>*?%'\"\\$"
+"""Characters that a shell, Snakemake or SLURM reads as something else than part of a file's name."""
 
 
 def expanded(path: str) -> str:
@@ -33,31 +33,33 @@ def expanded(path: str) -> str:
     if text.startswith("~"):
         text = os.path.expanduser(text)
         if text.startswith("~"):
-            raise ValueError(f"{_no_home(text)}; write the whole path")
+            raise ValueError(_no_home(text))
     folder = str(PurePosixPath(re.sub("^/+", "/", text)))
-    if not text.isprintable() or set(_FORBIDDEN) & set(text) or text[:1] == "-" or folder != folder.strip():
+    if not text.isprintable() or set(_FORBIDDEN) & set(text) or folder[:1] == "-" or folder != folder.strip():
         raise ValueError(f"a path has no control characters, none of {_FORBIDDEN}, no - or space in front")
     return folder
 
 
-def with_home(path: Path) -> Path:
-    """Return the path with `~` expanded.
+def given_path(path: str, source: str) -> Path:
+    """Return a path that no configuration gives, by the same rules as `expanded`.
 
     Args:
-        path: of a command's option or of an environment variable; `expanded` does this for configurations.
+        path: as the environment variable or the option spells it.
+        source: the name of the variable or of the option, for the error message.
 
     Raises:
-        ConfigError: there is no such home folder.
+        ConfigError: a variable or a user that does not exist, or a character that a path must not have.
     """
     try:
-        return path.expanduser()
-    except RuntimeError:
-        raise ConfigError(f"{path}: {_no_home(str(path))}; write the whole path") from None
+        return Path(expanded(path))
+    except ValueError as error:
+        raise ConfigError(f"{source}: got {path!r}; {error}") from None
 
 
 def _no_home(path: str) -> str:
     user = path[1:].partition("/")[0]
-    return f"there is no user {user!r}" if user else "this user has no home folder for `~`"
+    reason = f"there is no user {user!r}" if user else "this user has no home folder for `~`"
+    return f"{reason}; write the whole path"
 
 
 def _value_of(variable: str) -> str:

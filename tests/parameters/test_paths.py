@@ -1,15 +1,19 @@
 """Paths of the configuration: one spelling of a folder, variables expanded or refused, in every path setting."""
 
+import json
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hornlib.cli.jobs import data as data_command
+from hornlib.cli.overrides import parse_assignment, write_overridden
 from hornlib.config.settings import Settings
 from hornlib.data.parameters import DataParameters
 from hornlib.errors import ConfigError
-from hornlib.parameters.paths import expanded, with_home
+from hornlib.grid import read_grid
+from hornlib.parameters.paths import expanded, given_path
 
 SWEEP = "sweeps: {a: {data: {name: digits, root: %s}, model: {name: cnn}}}\n"
 
@@ -57,32 +61,60 @@ def test_a_folder_has_one_spelling_in_every_path_setting(monkeypatch, path, fold
         ("a/${NOT_SET}", "the environment variable NOT_SET is not set"),
         ("$EMPTY/ck", "the environment variable EMPTY is not set"),
         ("~nobody_of_this_name/ck", "there is no user 'nobody_of_this_name'"),
+        ("a<b>", "none of"),
+        ("a>b", "none of"),
+        ("%j", "none of"),
+        ("a'b", "none of"),
+        ("a\\b", "none of"),
+        ("a?", "none of"),
+        ("$(touch pwned)", "none of"),
         ("$", "none of"),
         ("a$5", "none of"),
         ("${a", "none of"),
         ("a{b}", "none of"),
         ("*.nc", "none of"),
         ("-rf", "no - or space in front"),
+        ("./-rf", "no - or space in front"),
         (" a", "no - or space in front"),
         ("a\tb", "no control characters"),
+        ("a\nb", "no control characters"),
+        ("a\0b", "no control characters"),
+        ("a\x7fb", "no control characters"),
+        ("a\u202eb", "no control characters"),
         ("$DOLLAR/x", "none of"),
     ],
 )
-@pytest.mark.parametrize("key", ["results", "checkpoints", "root"])
-def test_a_path_that_cannot_be_meant_is_refused_with_line_and_key(
-    grid_from, tmp_path, monkeypatch, path, reason, key
+@pytest.mark.parametrize("place", ["results", "checkpoints", "root", "--set", "HORNLIB_DATA", "--root"])
+def test_a_path_that_cannot_be_meant_is_refused_with_its_place(
+    config_file, tmp_path, monkeypatch, path, reason, place
 ):
     monkeypatch.setenv("EMPTY", "")
     monkeypatch.setenv("DOLLAR", "a$b")
     monkeypatch.delenv("NOT_SET", raising=False)
-    quoted = "'" + path + "'" if "\t" not in path else '"a\\tb"'
-    text = f"{key}: {quoted}\n" + SWEEP % "data" if key != "root" else "seeds: 1\n" + SWEEP % quoted
+    quoted = json.dumps(path)  # which is YAML, too
+    root = {"root": f", root: {quoted}", "HORNLIB_DATA": ""}.get(place, ", root: data")
+    setting = f"{place}: {quoted}\n" if place in ("results", "checkpoints") else "seeds: 1\n"
+    file = config_file(f"{setting}sweeps: {{a: {{data: {{name: mnist{root}}}, model: {{name: cnn}}}}}}\n")
+    beginning = {
+        "results": f"{file}:1: results: got ",
+        "checkpoints": f"{file}:1: checkpoints: got ",
+        "root": f"{file}:2: sweeps.a.data.root: got ",
+        "--set": "--set results=",
+        "HORNLIB_DATA": "HORNLIB_DATA: got ",
+        "--root": "--root: got ",
+    }[place]
+    if place == "HORNLIB_DATA":
+        if "\0" in path:
+            pytest.skip("no environment variable contains NUL")
+        monkeypatch.setenv("HORNLIB_DATA", path)
     with pytest.raises(ConfigError) as caught:
-        grid_from(text)
-    place = "1: " + key if key != "root" else "2: sweeps.a.data.root"
-    assert str(caught.value).startswith(f"{tmp_path / 'config.yaml'}:{place}: got ") and reason in str(
-        caught.value
-    )
+        if place == "--root":
+            data_command("mnist", Path(path))
+        elif place == "--set":
+            write_overridden([file], [parse_assignment(f"results={quoted}")])
+        else:
+            read_grid([file])
+    assert str(caught.value).startswith(beginning) and reason in str(caught.value)
 
 
 @pytest.mark.parametrize("path", [".", "./", ".//."])
@@ -124,11 +156,8 @@ def test_a_home_folder_that_is_not_there_is_an_error_that_names_the_path(monkeyp
     reason = "this user has no home folder for `~`"
     with pytest.raises(ValueError, match=reason):
         expanded("~/results")
-    with pytest.raises(ConfigError, match=f"~/data: {reason}"):
-        with_home(Path("~/data"))
     monkeypatch.setenv("HORNLIB_DATA", "~/data")
-    with pytest.raises(ConfigError, match=f"~/data: {reason}"):
+    with pytest.raises(ConfigError, match=f"HORNLIB_DATA: got '~/data'; {reason}"):
         DataParameters(name="digits").root_path()
-    with pytest.raises(ConfigError, match="there is no user 'nobody_of_this_name'"):
-        with_home(Path("~nobody_of_this_name/data"))
-    assert with_home(Path("data")) == Path("data")
+    with pytest.raises(ConfigError, match=r"--root: .*there is no user 'nobody_of_this_name'"):
+        given_path("~nobody_of_this_name/data", "--root")
