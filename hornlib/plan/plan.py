@@ -108,9 +108,13 @@ class Plan:
         Every file on disk is read; a process reads it once, unless it changes.
         """
         trained = [job for job in self.jobs if job.range in self.present.get(job.cell, ())]
-        faults: dict[Job, str] = {job: fault_of(self.grid.run_path(job), RUN_FILE) for job in trained}
-        faults |= {job: fault_of(self.grid.run_path(job), TUNING_FILE) for job in self.tuning_jobs}
+        faults = {job: self.fault(job) for job in (*trained, *self.tuning_jobs)}
         return {job: fault for job, fault in faults.items() if fault}
+
+    def fault(self, job: Job) -> str:
+        """Return what is wrong with a job's file, and what to do; "" for a sound or missing file."""
+        kind = TUNING_FILE if isinstance(job, TuningJob) else RUN_FILE
+        return fault_of(self.grid.run_path(job), kind)
 
     def num_trials(self, jobs: Iterable[TuningJob]) -> int:
         """Return the runs of these jobs; of finalists the most, since objectives may choose the same trials."""

@@ -65,7 +65,8 @@ def print_failed(survey: Survey, console: Console, count: int = 8) -> None:
     failed = survey.of(JobState.FAILED)
     for standing in failed:
         print_lines(console, _failures(survey, [standing]))
-        print_lines(console, (f"    {line}" for line in survey.last_lines(standing.job, count)))
+        if not survey.plan.fault(standing.job):
+            print_lines(console, (f"    {line}" for line in survey.last_lines(standing.job, count)))
     print_lines(console, [f"{counted(len(failed), 'job')} failed"])
 
 
@@ -167,7 +168,8 @@ def _failures(survey: Survey, failed: Sequence[Standing]) -> Iterator[str]:
         seeds = f"seeds {first} to {last}" if last > first else f"seed {first}"
         label = f"{survey.grid.describe(standing.job.cell)}, {seeds}"
         yield f"failed: {label}{task}: {standing.reason}"
-        yield f"    {survey.log(standing.job)}"
+        if not survey.plan.fault(standing.job):  # the log of a damaged file says that the training ended well
+            yield f"    {survey.log(standing.job)}"
 
 
 def _more(standings: Sequence[Standing], word: str, how: str) -> Iterator[str]:

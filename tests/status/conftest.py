@@ -12,6 +12,7 @@ from snakemake_executor_plugin_submitit.slurm import Slurm
 
 from hornlib.grid import read_grid
 from hornlib.plan.choosing_cells import parse_condition, select
+from hornlib.results.seal import seal
 from hornlib.status.survey import Survey
 from hornlib.status.traces import log_path
 
@@ -75,7 +76,8 @@ class Bench:
     def write_run(self, job):
         path = self.grid.run_path(job)
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
+        path.write_text("a run")
+        seal(path)
 
     def survey(self, *conditions, sweep=None):
         selected = select(self.grid, [parse_condition(text) for text in conditions], sweep)

@@ -233,6 +233,31 @@ def test_a_run_file_that_the_listing_misses_is_found_by_its_name(bench, monkeypa
     assert bench.standing(0).state is JobState.DONE
 
 
+def test_a_damaged_run_file_is_named_with_its_remedy_and_is_not_done(bench):
+    for job in bench.jobs[:2]:
+        bench.write_run(job)
+    path = bench.grid.run_path(bench.jobs[0])
+    path.write_bytes(path.read_bytes().replace(b"a run", b"a rum"))
+    survey = bench.survey()
+    states = [survey.standings[job].state for job in bench.jobs[:2]]
+    assert states == [JobState.FAILED, JobState.DONE] and survey.counts().runs_done == 2
+    for show in (print_status, print_failed):
+        shown = bench.printed(show, survey)
+        assert f"{path}: damaged" in shown and "Delete it and give the same command again" in shown
+        assert ".log" not in shown
+
+
+def test_a_run_file_is_read_once_while_it_is_the_same(bench, monkeypatch):
+    bench.write_run(bench.jobs[0])
+    assert bench.standing(0).state is JobState.DONE
+    read_bytes = Path.read_bytes
+    monkeypatch.setattr(Path, "read_bytes", lambda path: pytest.fail(f"{path} was read again"))
+    assert bench.standing(0).state is JobState.DONE
+    monkeypatch.setattr(Path, "read_bytes", read_bytes)
+    bench.grid.run_path(bench.jobs[0]).write_bytes(b"cut")
+    assert bench.standing(0).state is JobState.FAILED
+
+
 def test_looking_writes_nothing(bench, tmp_path):
     batch = bench.submit(bench.jobs[:3])
     bench.write_head(os.getpid(), platform.node())
