@@ -50,6 +50,8 @@ def listen_to_signals() -> None:
 class Workflow:
     """A folder with a Snakefile; `run` and `start` call Snakemake there with the executor."""
 
+    nodes = ("n1", "n2")
+
     def __init__(self, folder: Path, slurm) -> None:
         self.folder, self.slurm = folder, slurm
         self.words = [
@@ -64,9 +66,11 @@ class Workflow:
         self.words += ["--rerun-triggers", "mtime", "input", "--submitit-poll-max", "2"]
         self.words += ["--max-jobs-per-timespan", "100000/1s"]
         self.heads: list[subprocess.Popen] = []
+        self.num_jobs = 0
 
     def write(self, text: str = SNAKEFILE, num: int = 4, steps: int = 3, seconds: float = 0.1) -> None:
         (self.folder / "saved").mkdir(exist_ok=True)
+        self.num_jobs = num
         names = {"NUM": num, "STEPS": steps, "SECONDS": seconds, "PYTHON": sys.executable, "WORKER": WORKER}
         for name, value in names.items():
             text = re.sub(rf"\b{name}\b", str(value), text)
@@ -118,7 +122,7 @@ class Workflow:
         return self.noted("starts")
 
     def noted(self, name: str) -> list[list[str]]:
-        """What workers noted of their `starts` and `ends`, and of those found `doubled`: a list of words each."""
+        """What workers noted, line by line: `starts`, `ends` and `doubled`. See noting.py."""
         try:
             return [line.split() for line in (self.folder / name).read_text().splitlines()]
         except FileNotFoundError:
@@ -132,6 +136,17 @@ class Workflow:
 
     def outputs(self) -> dict[str, str]:
         return {file.name: file.read_text() for file in (self.folder / "out").glob("[!.]*")}
+
+    def may_start(self) -> bool:
+        """Whether a person gives the command now."""
+        return True
+
+    def is_complete(self) -> bool:
+        return len(self.outputs()) == self.num_jobs
+
+    def is_worker(self, command: str) -> bool:
+        """Whether this command line is a job's own process, and not the shell around it."""
+        return "worker.py" in command and not command.partition(" ")[0].endswith("bash")
 
     def task_processes(self) -> dict[int, tuple[str, str]]:
         """Task and command line of every process of this SLURM's jobs, by process id."""
@@ -152,7 +167,12 @@ class Workflow:
     def queue(self) -> str:
         return self.slurm.output("squeue", "--noheader", "--format=%i|%T|%j|%k")
 
-    def cancel_all(self) -> None:
+    def end(self) -> None:
+        """Kill every head and cancel its jobs."""
+        for head in self.heads:
+            if head.poll() is None:
+                head.kill()
+                head.wait()
         for array in self.arrays():
             self.slurm.run(["scancel", array])
 
@@ -169,11 +189,7 @@ def expected_output(name: str, steps: int) -> str:
 def workflow(tmp_path, slurm):
     made = Workflow(tmp_path, slurm)
     yield made
-    for head in made.heads:
-        if head.poll() is None:
-            head.kill()
-            head.wait()
-    made.cancel_all()
+    made.end()
 
 
 @pytest.fixture
