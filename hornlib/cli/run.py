@@ -58,6 +58,9 @@ def run(
 ) -> None:
     """Train what is missing, judge it, and print the answer. The same command goes on after Ctrl-C.
 
+    No code in the configuration runs, as it would with the --configfile of Snakemake itself. The configuration is read
+    when the command starts: an edit meanwhile holds from the next call on.
+
     A chosen part is trained and judged alone, as a preliminary result, while other runs are missing.
     """
     from hornlib.results.configuration_copies import read_grid_for_workflow
