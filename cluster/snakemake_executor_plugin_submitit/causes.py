@@ -162,9 +162,14 @@ def _took_too_much(accounted: Accounted | None, said: str, memory_mb: float | No
 
 
 def _memory_sentence(accounted: Accounted | None, memory_mb: float | None) -> str:
-    asked = f"; {memory_mb:.0f} MB were asked for" if memory_mb else ""
-    used = f", {accounted.max_rss_mb:.0f} MB were seen" if accounted and accounted.max_rss_mb > 0 else ""
-    return f"out of memory{asked}{used}"
+    """Return a sentence on the limit, which all processes share, and on SLURM's figure, which is often far below it."""
+    asked = f"; {memory_mb:.0f} MB were asked for, for all its processes together" if memory_mb else ""
+    sample = accounted.max_rss_mb if accounted else -1.0
+    if sample <= 0:
+        return f"out of memory{asked}"
+    is_low = memory_mb is not None and sample < memory_mb
+    missed = ", which misses a peak between two samples" if is_low else ""
+    return f"out of memory{asked}; SLURM's largest sample is {sample:.0f} MB{missed}"
 
 
 def _changed(path: str) -> Verdict:

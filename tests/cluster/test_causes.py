@@ -153,6 +153,19 @@ def test_a_task_that_refused_its_program_is_told_by_its_log(accounted, started):
     assert verdict.cause is Cause.CHANGED and "because /a b/task-0.py is not" in verdict.sentence
 
 
+@pytest.mark.parametrize(
+    ("sample", "end"),
+    [
+        (4100.0, "; SLURM's largest sample is 4100 MB"),
+        (1051.0, "; SLURM's largest sample is 1051 MB, which misses a peak between two samples"),
+        (-1.0, ""),
+    ],
+)
+def test_the_limit_is_said_to_be_of_all_processes_and_a_figure_below_it_to_be_a_sample(sample, end):
+    verdict = judge(None, account("OUT_OF_MEMORY", 0, 9, memory=sample), memory_mb=4000.0)
+    assert verdict.sentence == f"out of memory; 4000 MB were asked for, for all its processes together{end}"
+
+
 def test_near_the_limit_without_a_kill_is_an_ordinary_end():
     assert judge({"code": 1}, account("FAILED", 1, 0, memory=100.0), memory_mb=100.0).cause is Cause.EXIT_CODE
     assert judge({"code": -9}, account("FAILED", 0, 9, memory=100.0)).cause is Cause.SIGNAL
