@@ -1,68 +1,69 @@
 """The records of submitted jobs: one folder for each batch, written before SLURM is called. Plain JSON, no pickle.
 
-    <folder>/batches/<uuid>/batch.json    size, packing, sbatch parameters        (before sbatch)
-                            jobs.jsonl    a line a job: outputs, name, command    (before sbatch)
+    <folder>/batches/<uuid>/batch.json    size, packing, sbatch parameters, and a copy  (before sbatch)
+                            jobs.jsonl    a line a job: outputs, name, command, and a copy  (before sbatch)
                             array.json    the array's job id                      (after sbatch)
                             abandoned     a fence: tasks that start later do nothing
                             collected     numbers of the jobs that the workflow has recorded as done
                             <n>.starts, <n>.exit, <array>_<task>_0_log.out        (by the node)
 
-A kill between any two of these leaves something that the next start can read.
+A kill between any two of these leaves something that the next start can read. `records` knows their shapes.
 """
 
 import contextlib
-import json
+import functools
 import os
 import re
 import shutil
 import time
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from snakemake_executor_plugin_submitit.causes import Verdict
-from snakemake_executor_plugin_submitit.task import EXIT_INTERRUPTED, exit_path, log_path, starts_path
+from snakemake_executor_plugin_submitit.records import (
+    JobRecord,
+    Start,
+    parse_array,
+    parse_collected,
+    parse_exit,
+    parse_header,
+    parse_jobs,
+    parse_start,
+    read_with_copy,
+)
+from snakemake_executor_plugin_submitit.task import (
+    EXIT_INTERRUPTED,
+    copy_path,
+    exit_path,
+    log_path,
+    seal,
+    starts_path,
+    unseal,
+)
 
-__all__ = ["Batch", "JobRecord", "Place", "Start", "index_latest", "read_batches", "write_batch"]
-
-
-class JobRecord(NamedTuple):
-    """One job as it was submitted.
-
-    Attributes:
-        outputs: its output files, as the workflow names them; they identify the job.
-        name: a description for people.
-        logs: its log files.
-        command: the shell command.
-        environment: variables in addition to those of the submitting process.
-        checkpoint: a file whose content changes with progress, or None.
-        earlier_marks: digests of its checkpoint at its starts in earlier batches.
-    """
-
-    outputs: tuple[str, ...]
-    name: str
-    logs: tuple[str, ...]
-    command: str
-    environment: dict[str, str]
-    checkpoint: str | None = None
-    earlier_marks: tuple[str | None, ...] = ()
-
-
-class Start(NamedTuple):
-    """One start of a job on a node."""
-
-    job: str
-    host: str
-    time: float
-    mark: str | None
-    restart: int
+__all__ = [
+    "Batch",
+    "JobRecord",
+    "Place",
+    "Start",
+    "clear_removed",
+    "index_latest",
+    "read_batches",
+    "write_batch",
+]
 
 
 @dataclass
 class Batch:
-    """One array of tasks, each of one or several jobs."""
+    """One array of tasks, each of one or several jobs.
+
+    Attributes:
+        jobs: the jobs; none if the record is so damaged that they are unknown.
+        damage: one sentence for each file of the record that is damaged.
+    """
 
     folder: Path
     jobs: list[JobRecord]
@@ -71,6 +72,7 @@ class Batch:
     created: float
     array: str | None = None
     collected: set[int] = field(default_factory=set)
+    damage: list[str] = field(default_factory=list, compare=False)
 
     @property
     def uuid(self) -> str:
@@ -104,7 +106,7 @@ class Batch:
         record = {"code": EXIT_INTERRUPTED, **_as_fields(verdict), "time": time.time()}
         try:
             with _open_private(exit_path(self.folder, job)) as file:
-                file.write(json.dumps(record).encode())
+                file.write(seal(record))
         except FileExistsError:
             return False
         return True
@@ -122,21 +124,21 @@ class Batch:
 
     def read_exit(self, job: int) -> dict[str, Any] | None:
         """Return the exit record of a job, or None. It is read by its name, because a listing may be stale."""
-        record = _read_json(exit_path(self.folder, job))
-        return record if isinstance(record, dict) and isinstance(record.get("code"), int) else None
+        try:
+            return parse_exit(exit_path(self.folder, job).read_bytes())
+        except (OSError, ValueError):
+            return None
 
     def read_starts(self, job: int) -> list[Start]:
-        """Return a job's starts, the oldest first; a torn last line is left out."""
+        """Return a job's starts, the oldest first; torn and damaged lines are left out."""
         starts = []
         try:
             lines = starts_path(self.folder, job).read_text(errors="replace").splitlines()
         except OSError:
             return []
         for line in lines:
-            try:
-                starts.append(Start(**json.loads(line)))
-            except (ValueError, TypeError):
-                continue
+            with contextlib.suppress(ValueError):
+                starts.append(parse_start(line))
         return starts
 
     def seconds_ahead(self, job: int, start: Start) -> float:
@@ -169,10 +171,14 @@ class Batch:
             number, _, kind = name.rpartition(".")
             if not number.isdecimal():
                 continue
-            if kind == "starts" and (starts := self.read_starts(int(number))):
-                return starts[0].job.split("_")[0]
-            if kind == "exit" and (ended := self.read_exit(int(number))) and ended.get("job"):
-                return str(ended["job"]).split("_")[0]
+            tasks: list[str] = []
+            if kind == "starts":
+                tasks = [start.job for start in self.read_starts(int(number))]
+            elif kind == "exit":
+                tasks = [str((self.read_exit(int(number)) or {}).get("job"))]
+            for task in tasks:
+                if match := re.match("[0-9]+", task):
+                    return match[0]
         return None
 
     def log(self, job: int) -> Path:
@@ -195,8 +201,10 @@ class Batch:
     @property
     def abandoned_because(self) -> str:
         """Why the fence is up; "" without a fence or a reason."""
-        record = _read_json(self.folder / "abandoned")
-        return str(record.get("why", "")) if isinstance(record, dict) else ""
+        try:
+            return str(unseal((self.folder / "abandoned").read_bytes()).get("why", ""))
+        except (OSError, ValueError):
+            return ""
 
     @property
     def is_abandoned(self) -> bool:
@@ -206,7 +214,7 @@ class Batch:
     def collect(self, jobs: Sequence[int]) -> None:
         """Note that the workflow has recorded these jobs as done, and remove their records."""
         with (self.folder / "collected").open("a") as file:
-            file.write("".join(f"\n{job}." for job in jobs))  # a number that a full disk cuts short is none
+            file.write("".join(f"\n{job}.{job}." for job in jobs))
         self.collected.update(jobs)
         for job in jobs:
             exit_path(self.folder, job).unlink(missing_ok=True)
@@ -218,8 +226,11 @@ class Batch:
             self.remove()
 
     def remove(self) -> None:
-        """Remove the whole record."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        """Remove the whole record: first its name, so that nobody reads one of which a part is left."""
+        grave = self.folder.with_name(f".{self.folder.name}")
+        with contextlib.suppress(OSError):
+            self.folder.rename(grave)
+        shutil.rmtree(grave, ignore_errors=True)
 
 
 class Place(NamedTuple):
@@ -254,13 +265,11 @@ def write_batch(
         private.mkdir(mode=0o700, parents=True, exist_ok=private is not place)
     try:
         offsets, position = [], 0
-        with _open_private(place / "jobs.jsonl") as lines:
-            for job in jobs:
-                line = json.dumps(job._asdict()).encode() + b"\n"
-                offsets.append(position)
-                position += lines.write(line)
-            lines.flush()
-            os.fsync(lines.fileno())
+        lines = [seal(job._asdict()) + b"\n" for job in jobs]
+        for line in lines:
+            offsets.append(position)
+            position += len(line)
+        _write_with_copy(place / "jobs.jsonl", b"".join(lines))
         content = {
             "version": 1,
             "jobs_per_task": jobs_per_task,
@@ -268,7 +277,7 @@ def write_batch(
             "offsets": offsets,
             **header,
         }
-        _write_json(place / "batch.json", content)
+        _write_with_copy(place / "batch.json", seal(content))
     except BaseException:
         shutil.rmtree(place, ignore_errors=True)
         raise
@@ -276,32 +285,47 @@ def write_batch(
 
 
 def read_batches(folder: Path) -> list[Batch]:
-    """Return every batch on record, the oldest first. A half-written record was never submitted, and is left out.
+    """Return every batch on record, the oldest first; nothing is written.
+
+    A record that was never finished was never submitted, and is left out. A batch whose jobs are unknown, because a
+    file is damaged and its copy too, has no jobs.
 
     Raises:
         OSError: the records cannot be read. Without this error, every job would be submitted twice.
     """
-    batches = []
     try:
-        places = list((folder / "batches").iterdir())
+        places = [place for place in (folder / "batches").iterdir() if not place.name.startswith(".")]
     except FileNotFoundError:
         return []
-    for place in places:
-        header, jobs = _read_record(place / "batch.json"), list(_read_jobs(place / "jobs.jsonl"))
-        if not isinstance(header, dict) or len(jobs) != len(header.get("offsets", ())):
-            continue
-        if not isinstance(header.get("jobs_per_task"), int) or not isinstance(header.get("parameters"), dict):
-            continue
-        array = _read_record(place / "array.json")
-        try:
-            written_at = _written_at(place)
-        except FileNotFoundError:  # removed by its head at this moment
-            continue
-        batch = Batch(place, jobs, header["jobs_per_task"], header["parameters"], written_at)
-        batch.array = array.get("job_id") if isinstance(array, dict) else None
-        batch.collected = _read_numbers(place / "collected")
-        batches.append(batch)
+    batches = [batch for place in places if (batch := _read_batch(place)) is not None]
     return sorted(batches, key=lambda batch: batch.created)
+
+
+def _read_batch(place: Path) -> Batch | None:
+    """Return a batch; None for a record that was never finished, one that is removed just now, or somebody's file."""
+    damage: list[str] = []
+    try:
+        batch = Batch(place, [], 1, {}, _written_at(place), damage=damage)
+        header = read_with_copy(place / "batch.json", parse_header, damage)
+        if header is not None:
+            parse = functools.partial(parse_jobs, num_jobs=header.num_jobs)
+            batch.jobs = read_with_copy(place / "jobs.jsonl", parse, damage) or []
+            batch.jobs_per_task, batch.parameters = header.jobs_per_task, header.parameters
+        batch.array = _read_array(place / "array.json", damage)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    batch.collected = _read_collected(place / "collected")
+    return batch
+
+
+def clear_removed(folder: Path) -> None:
+    """Delete what is left of records whose removal was interrupted.
+
+    Args:
+        folder: the executor's folder.
+    """
+    for place in (folder / "batches").glob(".*"):
+        shutil.rmtree(place, ignore_errors=True)
 
 
 def index_latest(batches: Iterable[Batch]) -> dict[tuple[str, ...], Place]:
@@ -321,61 +345,61 @@ def _as_fields(verdict: Verdict) -> dict[str, str]:
 
 
 def _written_at(place: Path) -> float:
-    """Return a record's time by the file server's clock; those of heads on several hosts differ."""
-    return (place / "batch.json").stat().st_mtime
+    """Return a record's time by the file server's clock; those of heads on several hosts differ.
+
+    The older one of the header and its copy counts, because damage makes a file newer.
+
+    Raises:
+        FileNotFoundError: there is neither a header nor its copy.
+    """
+    times = []
+    for file in (path := place / "batch.json", copy_path(path)):
+        with contextlib.suppress(FileNotFoundError):
+            times.append(file.stat().st_mtime)
+    if not times:
+        raise FileNotFoundError(path)
+    return min(times)
 
 
-def _read_jobs(path: Path) -> Iterator[JobRecord]:
+def _read_array(path: Path, damage: list[str]) -> str | None:
+    """Return the array's job id, None if it is not known; any other error is raised, because the record may exist."""
     try:
-        lines = path.read_bytes().splitlines()
-    except (FileNotFoundError, NotADirectoryError):
-        return
-    for line in lines:
-        try:
-            job = json.loads(line)
-            tuples = {key: tuple(job[key]) for key in ("outputs", "logs", "earlier_marks")}
-        except (ValueError, TypeError, KeyError):  # torn: its header was never written
-            return
-        yield JobRecord(**{**job, **tuples})
+        return parse_array(path.read_bytes())
+    except FileNotFoundError:  # the head was killed while it submitted
+        return None
+    except (IsADirectoryError, ValueError) as error:
+        why = "a folder" if isinstance(error, OSError) else f"damaged ({error})"
+        damage.append(f"{path} is {why}; its array is looked for in the queue")
+        return None
 
 
-def _read_numbers(path: Path) -> set[int]:
+def _read_collected(path: Path) -> set[int]:
     try:
-        return {
-            int(line[:-1])
-            for line in path.read_text(errors="replace").split()
-            if re.fullmatch(r"[0-9]+\.", line)
-        }
+        return parse_collected(path.read_text(errors="replace"))
     except OSError:
         return set()
-
-
-def _read_record(path: Path) -> Any:
-    """Return a record; None if it is missing or torn. Any other error is raised, because the record may exist."""
-    try:
-        return json.loads(path.read_bytes())
-    except (FileNotFoundError, NotADirectoryError, ValueError):
-        return None
-
-
-def _read_json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_bytes())
-    except (OSError, ValueError):
-        return None
 
 
 def _open_private(path: Path) -> Any:
     return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
 
 
-def _write_json(path: Path, content: Any) -> None:
+def _write_json(path: Path, content: Mapping[str, Any]) -> None:
+    _write(path, seal(content))
+
+
+def _write_with_copy(path: Path, content: bytes) -> None:
+    _write(copy_path(path), content)
+    _write(path, content)
+
+
+def _write(path: Path, content: bytes) -> None:
     """Write under a temporary name, force it to the disk, rename: the file is whole or not there."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     temporary.unlink(missing_ok=True)
     try:
         with _open_private(temporary) as file:
-            file.write(json.dumps(content).encode())
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)

@@ -69,6 +69,9 @@ class Cluster(Protocol):
     def arrays_by_comment(self) -> dict[str, str]:
         """Return the ids of submitted arrays by the uuids of their batches."""
 
+    def arrays_by_script(self, folder: Path) -> dict[str, str]:
+        """Return the ids of queued arrays whose script lies in a folder of batches, by the uuids of their batches."""
+
     def cancel(self, tasks: list[str]) -> None:
         """Cancel arrays or tasks."""
 
@@ -116,7 +119,7 @@ class SlurmCluster:
         self.runner, self.setup, self.parallelism, self.slurm = runner, setup, parallelism, slurm
         self.queued, self.look_up, self.accounted = slurm.queued, slurm.look_up, slurm.accounted
         self.arrays_by_comment, self.cancel = slurm.arrays_by_comment, slurm.cancel
-        self.max_tasks = slurm.max_array_size
+        self.arrays_by_script, self.max_tasks = slurm.arrays_by_script, slurm.max_array_size
         self.release, self.unavailable_nodes = slurm.release, slurm.unavailable_nodes
 
     def submit(self, batch: Batch, name: str, comment: str) -> str:
@@ -241,6 +244,10 @@ class LocalCluster:
         """Return nothing: a process has no comment."""
         return {}
 
+    def arrays_by_script(self, folder: Path) -> dict[str, str]:
+        """Return nothing: a process has no script."""
+        return {}
+
     def cancel(self, tasks: list[str]) -> None:
         """Ask the processes to stop."""
         for task in tasks:
@@ -294,6 +301,10 @@ class DebugCluster:
         return {}
 
     def arrays_by_comment(self) -> dict[str, str]:
+        """Return nothing: no job waits."""
+        return {}
+
+    def arrays_by_script(self, folder: Path) -> dict[str, str]:
         """Return nothing: no job waits."""
         return {}
 

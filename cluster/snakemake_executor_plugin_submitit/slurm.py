@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 from snakemake_executor_plugin_submitit.task import clean_environment
@@ -321,6 +322,20 @@ class Slurm:
         return {
             comment.split()[0]: array for array, _, comment in pairs if comment.split() and array.isdecimal()
         }
+
+    def arrays_by_script(self, folder: Path) -> dict[str, str]:
+        """Return the job ids of this user's queued arrays whose script lies in `<folder>/batches/<uuid>`, by uuid.
+
+        Args:
+            folder: an executor's folder.
+
+        Raises:
+            Unavailable, Refused: see `run_program`.
+        """
+        answer = self.run(["squeue", "-a", "-h", "-u", str(os.getuid()), "-o", "%F|%o"])
+        pairs = (line.strip().partition("|") for line in answer.splitlines())
+        places = ((array, Path(script).parent) for array, _, script in pairs if array.isdecimal())
+        return {place.name: array for array, place in places if place.parent == folder / "batches"}
 
     def cancel(self, tasks: Sequence[str]) -> None:
         """Cancel arrays or tasks by their ids; a task that has ended already is no error.

@@ -9,7 +9,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from snakemake_executor_plugin_submitit.batches import Batch, Place, index_latest, read_batches, write_batch
+from snakemake_executor_plugin_submitit.batches import (
+    Batch,
+    Place,
+    clear_removed,
+    index_latest,
+    read_batches,
+    write_batch,
+)
 from snakemake_executor_plugin_submitit.causes import Cause, Verdict
 from snakemake_executor_plugin_submitit.clusters import Cluster
 from snakemake_executor_plugin_submitit.parameters import describe_array
@@ -63,6 +70,7 @@ class Submitter:
         )
         self.unsettled: list[Batch] = []  # sbatch gave no answer
         self.superseded: dict[tuple[str, ...], list[Place]] = {}  # earlier submissions of a job
+        self.warned: set[str] = set()  # warnings about records that were given already
         self.room: int | None = None  # tasks that the queue took when it was full
         self.stopping = False
 
@@ -148,7 +156,12 @@ class Submitter:
         return (task is None or not batch.owns(task.comment)) and batch.read_exit(place.number) is None
 
     def _read_latest(self) -> dict[tuple[str, ...], Place]:
+        clear_removed(self.folder)
         batches = read_batches(self.folder)
+        for sentence in (sentence for batch in batches for sentence in batch.damage):
+            self._warn_once(sentence)
+        self._end_unknown(batches)
+        batches = [batch for batch in batches if batch.jobs]
         self._resolve([batch for batch in batches if batch.array is None])
         latest = index_latest(batches)
         used = {place.batch.uuid for place in latest.values()}
@@ -160,6 +173,52 @@ class Submitter:
                 if number not in batch.collected and latest[job.outputs] != Place(batch, number):
                     self.superseded.setdefault(job.outputs, []).append(Place(batch, number))
         return latest
+
+    def _warn_once(self, sentence: str) -> None:
+        if sentence not in self.warned:
+            self.warned.add(sentence)
+            self.say.warning(sentence)
+
+    def _end_unknown(self, batches: list[Batch]) -> None:
+        """Cancel the arrays of this folder whose jobs are unknown, because their record is damaged or missing.
+
+        Their jobs would otherwise run beside jobs that are submitted again.
+
+        Raises:
+            Unavailable: such an array is still in the queue.
+        """
+        sound = {batch.uuid for batch in batches if batch.jobs}
+        lost = [batch for batch in batches if not batch.jobs]
+        for batch in lost:
+            if not batch.is_abandoned:
+                batch.abandon("its record is damaged")
+        by_comment = self.cluster.arrays_by_comment() if lost else {}
+        arrays = {
+            batch.uuid: by_comment.get(batch.uuid) or batch.array or batch.find_array() for batch in lost
+        }
+        arrays |= {
+            uuid: array
+            for uuid, array in self.cluster.arrays_by_script(self.folder).items()
+            if uuid not in sound
+        }
+        uuids = {array: uuid for uuid, array in arrays.items() if array is not None}
+        queued = {**self.cluster.look_up(uuids), **self.cluster.queued(uuids)} if uuids else {}
+        alive = sorted(
+            {array for (array, _), task in queued.items() if task.comment.split()[:1] in ([], [uuids[array]])}
+        )
+        if alive:
+            self.cluster.cancel(alive)
+            folders = ", ".join(str(self.folder / "batches" / uuids[array]) for array in alive)
+            raise Unavailable(
+                f"array {', '.join(alive)} is of this sweep, but its jobs are unknown, because its record is damaged "
+                f"or missing ({folders}): it is cancelled, and its jobs are submitted again when it has left the queue"
+            )
+        for batch in lost:
+            self._warn_once(
+                f"{batch.folder}: the jobs of this record are unknown, and its array is not in the queue; the record "
+                "is removed, and jobs whose results are missing are submitted again"
+            )
+            batch.remove()
 
     def _resolve(self, batches: list[Batch]) -> None:
         """Find out whether batches without a job id were submitted.

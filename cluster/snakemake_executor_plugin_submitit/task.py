@@ -22,12 +22,15 @@ __all__ = [
     "DIGITS",
     "EXIT_INTERRUPTED",
     "clean_environment",
+    "copy_path",
     "exit_path",
     "is_unchanged",
     "log_path",
     "main",
     "run_task",
+    "seal",
     "starts_path",
+    "unseal",
 ]
 
 EXIT_INTERRUPTED = 75
@@ -78,6 +81,36 @@ def clean_environment(environ: Mapping[str, str] = os.environ) -> dict[str, str]
         for name, value in environ.items()
         if name in SITE_VARIABLES or name.startswith("SLURM_SACK_") or not name.startswith(SLURM_FAMILIES)
     }
+
+
+def seal(record: Mapping[str, Any]) -> bytes:
+    """Return a record as one line of JSON with a digest, by which `unseal` notices a flipped bit."""
+    digest = hashlib.sha256(json.dumps(record).encode()).hexdigest()[:DIGITS]
+    return json.dumps({**record, "digest": digest}).encode()
+
+
+def unseal(content: bytes | str) -> dict[str, Any]:
+    """Return a record without its digest. A record of an earlier version has none.
+
+    Raises:
+        ValueError: the content is no JSON object, or its digest is another one.
+    """
+    try:
+        record = json.loads(content)
+    except (ValueError, RecursionError):
+        raise ValueError("it is not JSON") from None
+    if not isinstance(record, dict):
+        raise ValueError("it is no JSON object")
+    if "digest" in record:
+        digest = record.pop("digest")
+        if digest != hashlib.sha256(json.dumps(record).encode()).hexdigest()[:DIGITS]:
+            raise ValueError("its digest is another one")
+    return record
+
+
+def copy_path(path: Path) -> Path:
+    """Return the path of the copy of a file without which a batch is lost."""
+    return path.with_name(f"{path.name}.copy")
 
 
 def starts_path(folder: Path, job: int) -> Path:
@@ -184,12 +217,14 @@ def run_task(folder: Path, task: int, in_process: bool = False) -> int:
     if not in_process:
         stop.install()
     children: dict[int, subprocess.Popen[bytes]] = {}
-    jobs = {}
+    jobs = {
+        number: _read_job(folder, header["offsets"][number])
+        for number in numbers
+        # a sibling of an earlier start, or SLURM requeues what it does not know to have ended
+        if not exit_path(folder, number).exists() and not _is_collected(folder, number)
+    }
     worst = 0
-    for number in numbers:
-        if exit_path(folder, number).exists() or _is_collected(folder, number):
-            continue  # a sibling of an earlier start, or SLURM requeues what it does not know to have ended
-        jobs[number] = job = _read_job(folder, header["offsets"][number])
+    for number, job in jobs.items():
         if _is_stuck(folder, number, job, header["requeues"]):
             worst = worst or EXIT_INTERRUPTED
             _write_exit(folder, number, EXIT_INTERRUPTED, stuck=True)
@@ -223,15 +258,14 @@ def _read_header(folder: Path) -> dict[str, Any]:
     path = folder / "batch.json"
     deadline = time.monotonic() + SECONDS_TO_APPEAR
     while True:
-        try:
-            header: dict[str, Any] = json.loads(path.read_text())
-            return header
-        except FileNotFoundError:
-            if time.monotonic() > deadline:
-                sys.exit(
-                    f"{path} is not seen on {os.uname().nodename}: the folder must be shared by all nodes"
-                )
-            time.sleep(1)
+        for file in (path, copy_path(path)):
+            with contextlib.suppress(OSError, ValueError):
+                return unseal(file.read_bytes())
+        if time.monotonic() > deadline:
+            sys.exit(
+                f"{path} is not seen on {os.uname().nodename}, or is damaged: the folder must be shared by all nodes"
+            )
+        time.sleep(1)
 
 
 def _changed_snapshot(snapshots: list[str]) -> str | None:
@@ -247,16 +281,18 @@ def _changed_snapshot(snapshots: list[str]) -> str | None:
 
 def _read_job(folder: Path, offset: int) -> dict[str, Any]:
     """Return one job of the batch. Reading the whole file on every node would flood the file server."""
-    with (folder / "jobs.jsonl").open("rb") as lines:
-        lines.seek(offset)
-        job: dict[str, Any] = json.loads(lines.readline())
-    return job
+    path = folder / "jobs.jsonl"
+    for file in (path, copy_path(path)):
+        with contextlib.suppress(OSError, ValueError), file.open("rb") as lines:
+            lines.seek(offset)
+            return unseal(lines.readline())
+    sys.exit(f"{path} cannot be read, or is damaged, and so is its copy")
 
 
 def _is_collected(folder: Path, number: int) -> bool:
     """Return whether the workflow has this job's result; its exit record was removed then."""
     try:
-        return f"\n{number}." in (folder / "collected").read_text(errors="replace")
+        return f"\n{number}.{number}." in (folder / "collected").read_text(errors="replace")
     except FileNotFoundError:
         return False
 
@@ -278,7 +314,7 @@ def _is_stuck(folder: Path, number: int, job: dict[str, Any], requeues: int) -> 
     whole = text == "" or text.endswith("\n")
     try:
         with path.open("a") as file:
-            file.write(("" if whole else "\n") + json.dumps(start) + "\n")
+            file.write(("" if whole else "\n") + seal(start).decode() + "\n")
     except OSError as error:
         print(f"{path} cannot be written: {error.strerror}", flush=True)
     marks = [*noted, mark]
@@ -290,8 +326,8 @@ def _marks(starts: str) -> list[str | None]:
     marks = []
     for line in starts.splitlines():
         try:
-            marks.append(json.loads(line)["mark"])
-        except (ValueError, TypeError, KeyError):
+            marks.append(unseal(line)["mark"])
+        except (ValueError, KeyError):
             continue
     return marks
 
@@ -352,7 +388,7 @@ def _write_exit(folder: Path, number: int, code: int, **more: Any) -> None:
     path = exit_path(folder, number)
     temporary = path.with_name(f".{path.name}.{os.uname().nodename}.{os.getpid()}")
     try:
-        temporary.write_text(json.dumps(record))
+        temporary.write_bytes(seal(record))
         os.replace(temporary, path)
     except OSError as error:  # SLURM's own record of the exit status has to do
         print(f"{path} cannot be written: {error.strerror}", flush=True)

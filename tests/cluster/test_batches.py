@@ -15,7 +15,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from snakemake_executor_plugin_submitit import batches as batches_module
-from snakemake_executor_plugin_submitit.batches import JobRecord, index_latest, read_batches, write_batch
+from snakemake_executor_plugin_submitit.batches import (
+    JobRecord,
+    clear_removed,
+    index_latest,
+    read_batches,
+    write_batch,
+)
 from snakemake_executor_plugin_submitit.causes import Cause, Verdict
 
 HEADER = {"shell": "/bin/bash", "directory": "/", "umask": 0o022, "requeues": 5}
@@ -121,7 +127,7 @@ def test_a_record_that_is_cut_short_anywhere_is_whole_or_not_there(tmp_path, nam
         path.write_bytes(content[:length])
         read = read_batches(tmp_path)
         if name in ("batch.json", "jobs.jsonl"):
-            assert read == [] or (read == [batch] and content[length:] == b"\n")
+            assert read == [batch] and str(path) in read[0].damage[0] and "copy is used" in read[0].damage[0]
         elif name == "array.json":
             assert [one.array for one in read] == [None]
         else:
@@ -131,18 +137,30 @@ def test_a_record_that_is_cut_short_anywhere_is_whole_or_not_there(tmp_path, nam
 @pytest.mark.parametrize("name", ["batch.json", "jobs.jsonl", "array.json", "collected"])
 @pytest.mark.parametrize("garbage", [b"", b"\0" * 64, b"\xff\xfe", b"[]", b"{}", b"null", b"3"])
 def test_garbage_in_a_record_stops_nobody(tmp_path, name, garbage):
-    write(tmp_path, job("sound"))
+    sound = write(tmp_path, job("sound"))
     batch = write(tmp_path, job("a"), job("b"))
     (batch.folder / name).write_bytes(garbage)
-    assert "sound" in {one.jobs[0].name for one in read_batches(tmp_path)}
+    assert read_batches(tmp_path) == [sound, batch]
 
 
-@pytest.mark.parametrize("missing", ["batch.json", "jobs.jsonl"])
-def test_what_was_never_finished_was_never_submitted(tmp_path, missing):
+@pytest.mark.parametrize("finished", [[], ["jobs.jsonl.copy"], ["jobs.jsonl.copy", "jobs.jsonl"]])
+def test_what_was_never_finished_was_never_submitted(tmp_path, finished):
     batch = write(tmp_path, job("a"))
-    (batch.folder / missing).unlink()
+    for path in batch.folder.iterdir():
+        if path.name not in finished:
+            path.unlink()
     (tmp_path / "batches" / "a file").touch()
     assert read_batches(tmp_path) == []
+
+
+def test_a_removal_that_was_interrupted_is_finished_by_the_next_head(tmp_path, monkeypatch):
+    batch, sound = write(tmp_path, job("a")), write(tmp_path, job("b"))
+    monkeypatch.setattr(batches_module.shutil, "rmtree", lambda *_, **__: None)  # the head dies
+    batch.remove()
+    assert read_batches(tmp_path) == [sound]
+    monkeypatch.undo()
+    clear_removed(tmp_path)
+    assert [path.name for path in (tmp_path / "batches").iterdir()] == [sound.uuid]
 
 
 def test_a_collection_goes_on_after_one_that_was_cut_short(tmp_path):

@@ -100,6 +100,14 @@ class FakeCluster:
         self._ask()
         return {one.comment.split()[0]: array for array, one in self.arrays.items() if one.states}
 
+    def arrays_by_script(self, folder):
+        self._ask()
+        return {
+            one.folder.name: array
+            for array, one in self.arrays.items()
+            if one.states and one.folder.parent == folder / "batches"
+        }
+
     def cancel(self, tasks):
         self._ask()
         for array in tasks:
