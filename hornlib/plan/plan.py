@@ -1,6 +1,7 @@
 """The plan: for each arm, the runs that are done, the runs that are left, and their cost."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
@@ -18,6 +19,9 @@ from hornlib.results.seal import fault_of
 from hornlib.results.tuning_file import TUNING_FILE
 
 __all__ = ["Plan", "Row"]
+
+READERS = 8
+"""Threads that read files at the same time to verify them."""
 
 
 class Row(NamedTuple):
@@ -108,7 +112,9 @@ class Plan:
         Every file on disk is read; a process reads it once, unless it changes.
         """
         trained = [job for job in self.jobs if job.range in self.present.get(job.cell, ())]
-        faults = {job: self.fault(job) for job in (*trained, *self.tuning_jobs)}
+        jobs = [*trained, *self.tuning_jobs]
+        with ThreadPoolExecutor(READERS) as readers:  # on a network file system each file is waited for
+            faults = dict(zip(jobs, readers.map(self.fault, jobs), strict=True))
         return {job: fault for job, fault in faults.items() if fault}
 
     def fault(self, job: Job) -> str:

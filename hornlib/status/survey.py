@@ -158,7 +158,8 @@ class Survey:
 
     def _finished(self, job: Job) -> Standing:
         """Return the state of a job whose file exists: a damaged file is a failure, and its reason says what to do."""
-        fault = self.plan.fault(job)
+        # `faults` reads all files, several at a time; a file that came later is read alone
+        fault = self.plan.faults.get(job) or self.plan.fault(job)
         return Standing(job, JobState.FAILED, fault) if fault else Standing(job, JobState.DONE)
 
     def _settle(self, submitted: Standing | None, job: Job) -> Standing:
