@@ -7,7 +7,7 @@ import argparse
 import shutil
 from pathlib import Path
 
-import xarray as xr
+from hornlib.mechanism.record import open_experiment
 
 TITLES = {
     "scale": "Output and gradient scale",
@@ -31,8 +31,8 @@ def main() -> None:
     figures.mkdir(exist_ok=True)
     lines = []
     for name, title in TITLES.items():
-        with xr.open_dataset(arguments.folder / "mechanism" / f"{name}.nc") as ds:
-            question, sentence = ds.attrs["question"], ds.attrs["sentence"]
+        ds = open_experiment(arguments.folder / "mechanism" / f"{name}.nc")
+        question, sentence = ds.attrs["question"], ds.attrs["sentence"]
         shutil.copy(arguments.folder / "figures" / f"mechanism-{name}.svg", figures / f"{name}.svg")
         lines += [f"## {title}", f"*{question}*", "", sentence.replace("; ", ";\n"), ""]
         lines += [f"![{title}]({figures.name}/{name}.svg)", ""]

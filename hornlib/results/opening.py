@@ -22,7 +22,7 @@ def open_results(
 ) -> xr.Dataset:
     """Read results.nc into memory and close it; counts are integers, and parameters that no cell has are left out.
 
-    `xarray.open_dataset(path)` works too, and gives everything as it is stored.
+    `xarray.open_dataset(path)` works too, gives everything as it is stored, and does not verify the file.
 
     Args:
         path: the file, or partial.nc.
@@ -31,7 +31,7 @@ def open_results(
             without a cell is NaN, and the others become scalars. The coordinate `cell_name` has the cells' names.
 
     Raises:
-        ResultsError: there is no such file, sweep or model, or the file cannot be read.
+        ResultsError: there is no such file, sweep or model, or the file is damaged, or another program wrote it.
     """
     return part_of_results(load_dataset(Path(path), RESULTS_FILE), sweep, model)
 
