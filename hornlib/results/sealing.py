@@ -2,6 +2,7 @@
 
 import multiprocessing
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from multiprocessing.pool import Pool
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from hornlib.results.file_kind import FileKind
 from hornlib.results.netcdf import check_unsealed
 from hornlib.results.seal import has_seal, read_sealed, seal
 
-__all__ = ["seal_files"]
+__all__ = ["LimitedReader", "seal_files"]
 
 SECONDS = 60.0
 """Time to read a file of 1 MB; HDF5 may run for ever in a damaged one."""
@@ -33,7 +34,7 @@ def seal_files(
     """
     refused: list[Path] = []
     num_sealed = 0
-    with _Reader(seconds) as reader:
+    with LimitedReader(seconds) as reader:
         for path in paths:
             try:
                 if has_seal(_content(path)):
@@ -59,14 +60,18 @@ def _content(path: Path) -> bytes:
         raise ResultsError(f"{path}: cannot be read ({error.strerror})") from None
 
 
-class _Reader:
-    """A process that reads files to their ends; it is ended, and a new one begun, where a file takes too long."""
+class LimitedReader:
+    """A process that reads files to their ends; it is ended, and a new one begun, where a file takes too long.
+
+    Args:
+        seconds: time to read a small file.
+    """
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
         self.pool: Pool | None = None
 
-    def __enter__(self) -> "_Reader":
+    def __enter__(self) -> "LimitedReader":
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -80,6 +85,7 @@ class _Reader:
         """
         if self.pool is None:
             self.pool = multiprocessing.get_context("spawn").Pool(1)
+            self.pool.apply(import_module, ("netCDF4",))  # takes seconds, which are no time of reading
         seconds = self.seconds + path.stat().st_size / BYTES_A_SECOND
         try:
             self.pool.apply_async(check_unsealed, (path,)).get(seconds)
