@@ -96,8 +96,11 @@ def write_overridden(
     document = overridden(read_document(files), assignments)
     values = ", ".join(f"{one.path}={one.value}" for one in assignments)
     content = f"# {' and '.join(map(str, files))} with {values}\n" + to_yaml(document)
-    results = Path(parse_settings(results=document.get("results", Settings().results)).results)
-    path = (folder or results / FOLDER) / f"{hashlib.sha256(content.encode()).hexdigest()[:12]}.yaml"
+    try:
+        results = parse_settings(results=document.get("results", Settings().results)).results
+    except ConfigError as error:
+        raise ConfigError(f"--set {error}") from None
+    path = (folder or Path(results) / FOLDER) / f"{hashlib.sha256(content.encode()).hexdigest()[:12]}.yaml"
     with written_atomically(path) as temporary:
         temporary.write_text(content, encoding="utf-8")
     try:

@@ -99,7 +99,7 @@ def test_a_path_that_cannot_be_meant_is_refused_with_its_place(
         "results": f"{file}:1: results: got ",
         "checkpoints": f"{file}:1: checkpoints: got ",
         "root": f"{file}:2: sweeps.a.data.root: got ",
-        "--set": "--set results=",
+        "--set": "--set results: got ",
         "HORNLIB_DATA": "HORNLIB_DATA: got ",
         "--root": "--root: got ",
     }[place]
