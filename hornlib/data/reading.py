@@ -3,6 +3,7 @@
 import importlib
 import pickle
 import zipfile
+import zlib
 from pathlib import Path
 
 from torch import Tensor
@@ -16,7 +17,7 @@ __all__ = ["read"]
 
 UNREADABLE = (
     *(OSError, RuntimeError, ValueError, TypeError, KeyError, AssertionError, EOFError),
-    *(pickle.UnpicklingError, zipfile.BadZipFile),
+    *(pickle.UnpicklingError, zipfile.BadZipFile, zlib.error),
 )
 """What torchvision and numpy raise on a missing, truncated or foreign file, or without a network."""
 
