@@ -9,6 +9,9 @@ import netCDF4
 import numpy as np
 import xarray as xr
 
+from hornlib.data import DATASETS, MAXWELL_SMALL
+from hornlib.data.prepare import prepare
+from hornlib.data.reading import read
 from hornlib.errors import ResultsError
 from hornlib.grid import Grid, read_grid
 from hornlib.grid.cell import Cell, Selection
@@ -206,6 +209,17 @@ def read_checkpoint(path: Path) -> dict[str, Any] | None:
     return load_checkpoint(path)
 
 
+def write_maxwell(folder: Path) -> Path:
+    """Compute the small examples of the Maxwell problem."""
+    prepare("maxwell_inverse_small", folder)
+    return folder / MAXWELL_SMALL.file
+
+
+def read_maxwell(path: Path) -> object:
+    """Read the examples of the Maxwell problem, as a job does."""
+    return read(DATASETS["maxwell_inverse_small"], path.parent)
+
+
 def write_counts(folder: Path) -> Path:
     """Write a cache of counts."""
     for number in range(20):
@@ -236,6 +250,7 @@ EXAMPLES: Mapping[str, Example] = {
     "stability.nc": Example(write_stability_file, read_stability_file, "`hornlib stability` writes it anew"),
     "file of an experiment": Example(write_experiment, open_experiment, "`hornlib mechanism` writes it anew"),
     "checkpoint": Example(write_checkpoint, read_checkpoint, ""),
+    "examples of the Maxwell problem": Example(write_maxwell, read_maxwell, "delete them and run"),
     "cache of counts": Example(write_counts, read_cached_counts, ""),
 }
 

@@ -144,7 +144,7 @@ def _judged(task: Task, path: Path, expected: str) -> str:
     try:
         value = example.read(path)
     except HornlibError as error:
-        is_helpful = str(path) in str(error) and example.remedy in str(error)
+        is_helpful = path.name in str(error) and example.remedy in str(error)
         return "refused" if is_helpful else f"message without file or remedy: {error}"
     except Exception as error:
         return f"traceback: {type(error).__name__}: {error}"
