@@ -84,8 +84,8 @@ class LimitedReader:
             ResultsError: the file is damaged, or reading it takes too long.
         """
         if self.pool is None:
-            self.pool = multiprocessing.get_context("spawn").Pool(1)
-            self.pool.apply(import_module, ("netCDF4",))  # takes seconds, which are no time of reading
+            self.pool = multiprocessing.get_context("spawn").Pool(1, import_module, ("netCDF4",))
+            self.pool.apply(int)  # the import takes seconds, which are no time of reading
         seconds = self.seconds + path.stat().st_size / BYTES_A_SECOND
         try:
             self.pool.apply_async(check_unsealed, (path,)).get(seconds)
