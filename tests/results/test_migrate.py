@@ -24,6 +24,7 @@ from hornlib.results.dynamics_file import (
 from hornlib.results.gather import gather
 from hornlib.results.migrate import MIGRATIONS, migrate
 from hornlib.results.run_file import read_contents, read_run_file, write_contents
+from hornlib.results.seal import seal
 
 
 @pytest.fixture
@@ -170,6 +171,10 @@ def test_runs_of_version_1_keep_the_statistics_they_were_evaluated_with(
     path.unlink()
     write_contents(path, parse_run_name(path.name), old)
     monkeypatch.setattr(run_file, "RUN_FILE", run_file.RUN_FILE._replace(schema_version=present))
+    path.write_bytes(path.read_bytes()[: -len("\nhornlib sha256 \n") - 64])  # as hornlib 0.1 wrote it
+    (outcome,) = migrate(tmp_path, report=silent)
+    assert outcome.action == "refused" and f"`hornlib seal {path}`" in outcome.reason
+    seal(path)
     assert [outcome.action for outcome in migrate(tmp_path, report=silent)] == ["renamed"]
     (new,) = (tmp_path / "runs").iterdir()
     assert read_run_file(new).specification["training"]["batch_norm_statistics"] == (average or "recent")
