@@ -91,12 +91,15 @@ class Storm:
     def blow(self) -> None:
         """Do one random harm."""
         name = self.untried.pop() if self.untried else self.draw()
+        if not self.strike(name) and not self.struck[name]:
+            self.untried.insert(0, name)
+
+    def strike(self, name: str) -> bool:
+        """Do the harm of this name; return False where there was nothing to harm."""
         done = self.blows[name].strike(self)
         self.tell(done or f"nothing for {name}")
-        if done:
-            self.struck[name] += 1
-        elif not self.struck[name]:
-            self.untried.insert(0, name)
+        self.struck[name] += done is not None
+        return done is not None
 
     def draw(self) -> str:
         weights = [blow.weight for blow in self.blows.values()]

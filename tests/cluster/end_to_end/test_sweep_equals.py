@@ -7,15 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 import xarray as xr
 
-REPOSITORY = Path(__file__).resolve().parents[3]
-
-# what tells when, where and by which code a run was made, and how long it took
-OF_THE_MACHINE = {"job_seconds", "started", "finished", "host", "hornlib_versions_trained", "digest"}
-TIMES = ("seconds", "step_time", "peak_memory")
+from tests.cluster.end_to_end.conftest import REPOSITORY
+from tests.cluster.end_to_end.sweep import assert_same_numbers
 
 
 class Project:
@@ -47,24 +43,6 @@ class Project:
 
     def runs(self) -> dict[str, Path]:
         return {file.name: file for file in (self.folder / "results/runs").glob("*.nc")}
-
-
-def assert_same_numbers(ours: Path, theirs: Path) -> None:
-    """Every variable and attribute, bit for bit, but for times and machines."""
-    with xr.open_dataset(ours) as one, xr.open_dataset(theirs) as other:
-        assert set(one.variables) == set(other.variables)
-        compared = [name for name in one.variables if not any(word in str(name) for word in TIMES)]
-        assert len(compared) > 10
-        for name in compared:
-            left, right = one[name].values, other[name].values
-            assert left.dtype == right.dtype and left.shape == right.shape, name
-            same = (
-                left.tobytes() == right.tobytes() if left.dtype.kind == "f" else np.array_equal(left, right)
-            )
-            assert same, name
-        assert {key: value for key, value in one.attrs.items() if key not in OF_THE_MACHINE} == {
-            key: value for key, value in other.attrs.items() if key not in OF_THE_MACHINE
-        }
 
 
 @pytest.fixture(scope="module")
