@@ -23,6 +23,7 @@ def to_document(survey: Survey, only_failed: bool = False) -> dict[str, Any]:
         "head": head._asdict() if head else None,
         "local_sweep": sweep._asdict() if sweep else None,
         "slurm_silent": survey.submissions.silence or None,
+        "damaged_records": survey.submissions.damage,
         "counts": _counts(survey.counts()),
         "arms": [
             {"sweep": row.sweep, "dataset": row.dataset, "arm": row.arm, **_counts(row.counts)}

@@ -1,5 +1,6 @@
 """The state of submitted jobs, from the executor's records and SLURM. Nothing is written."""
 
+import contextlib
 import os
 import re
 from collections.abc import Iterable, Mapping
@@ -33,6 +34,7 @@ class Submissions:
         processes: tasks that are processes of this machine, outside SLURM.
         queue: tasks that wait or run. If SLURM does not answer, only the processes of this machine.
         silence: why SLURM did not answer, or "".
+        damage: a sentence for each damaged file of the records.
         head: the Snakemake process that watches the jobs, or None.
     """
 
@@ -45,8 +47,8 @@ class Submissions:
         self.silence = ""
         self.head = read_head(folder)
         batches = read_batches(folder)
-        for batch in batches:
-            batch.array = batch.array or batch.find_array()
+        self.damage = [sentence for batch in batches for sentence in batch.damage]
+        self._find_arrays(batches, folder)
         self.latest: dict[str, Place] = {
             os.path.normpath(output): place
             for outputs, place in index_latest(batches).items()
@@ -146,6 +148,18 @@ class Submissions:
             goes_on = not record.get("final")
         is_stopped = goes_on or verdict.cause is Cause.CANCELLED
         return Standing(job, JobState.STOPPED if is_stopped else JobState.FAILED, verdict.sentence, name)
+
+    def _find_arrays(self, batches: "Iterable[Batch]", folder: Path) -> None:
+        """Find the ids of arrays that no head recorded: in what their tasks wrote, else in the queue."""
+        from snakemake_executor_plugin_submitit.slurm import Refused, Unavailable
+
+        for batch in batches:
+            batch.array = batch.array or batch.find_array()
+        nameless = [batch for batch in batches if batch.array is None]
+        with contextlib.suppress(Unavailable, Refused):
+            arrays = self.slurm.arrays_by_script(folder.absolute()) if nameless else {}
+            for batch in nameless:
+                batch.array = arrays.get(batch.uuid)
 
     def _ask_queue(self, folder: Path) -> "dict[TaskId, Queued]":
         from snakemake_executor_plugin_submitit.clusters import LocalCluster

@@ -90,6 +90,8 @@ def _heads(survey: Survey) -> Iterator[str]:
         yield "head: none; jobs in the queue go on without one, and the next snakemake command takes them over"
     else:
         yield "no sweep runs here; `hornlib run` starts it or goes on with it"
+    for sentence in survey.submissions.damage[:SHOWN]:
+        yield f"note: {sentence}"
     if survey.submissions.silence:
         yield f"note: SLURM does not answer ({survey.submissions.silence}); its jobs are shown as of the records"
 

@@ -1,5 +1,6 @@
 """Where jobs stand, by run files, records, a faked SLURM, and a sweep on this machine."""
 
+import json
 import os
 import platform
 from pathlib import Path
@@ -10,6 +11,8 @@ from snakemake_executor_plugin_submitit.causes import Cause, Verdict
 from snakemake_executor_plugin_submitit.slurm import Refused, Unavailable
 
 from hornlib.lease import acquire, lock_path, lock_run_file, read_holder
+from hornlib.results import seal
+from hornlib.status.document import to_document
 from hornlib.status.standing import JobState
 from hornlib.status.table import print_failed, print_status
 from hornlib.training.progress_lines import begin_line
@@ -214,6 +217,39 @@ def test_the_id_of_a_batch_is_found_where_its_tasks_wrote_it(bench):
     assert read_batches(bench.folder)[0].array is None  # noting it is the head's
 
 
+def test_an_array_that_no_head_recorded_is_found_in_the_queue_by_its_script(bench):
+    batch = bench.submit(bench.jobs[:1], array=None)
+    (batch.folder / "array.json").write_text("{")
+
+    def answer(command):
+        assert command[0] == "squeue"
+        by_script = command[-1] == "%F|%o"
+        return f"77|{batch.folder}/x.sh" if by_script else "77_0|PENDING|1:00||Priority"
+
+    bench.slurm = answer
+    survey = bench.survey()
+    standing = survey.standings[bench.jobs[0]]
+    assert (standing.state, standing.task) == (JobState.QUEUED, "77_0")
+    assert f"note: {batch.folder}/array.json is damaged" in bench.printed(print_status, survey)
+
+
+@pytest.mark.parametrize("damage", [b"", b"{", b"[]", b"\xff", b'{"jobs_per_task": 0}', None])
+@pytest.mark.parametrize(
+    "name", ["batch.json", "jobs.jsonl", "array.json", "0.starts", "0.exit", "collected"]
+)
+def test_a_damaged_record_is_no_traceback(bench, name, damage):
+    batch = bench.submit(bench.jobs[:2])
+    bench.start(batch, 0)
+    bench.end(batch, 0, 1)
+    for path in (batch.folder / name, batch.folder / f"{name}.copy"):
+        path.unlink(missing_ok=True) if damage is None else path.write_bytes(damage)
+    survey = bench.survey()
+    shown = bench.printed(print_status, survey)
+    assert json.dumps(to_document(survey))
+    is_named = damage is not None and name in ("batch.json", "jobs.jsonl", "array.json")
+    assert not is_named or f"note: {batch.folder / name} is damaged" in shown
+
+
 def test_a_run_file_that_appears_while_looking_is_done(bench, monkeypatch):
     bench.submit(bench.jobs[:2])
 
@@ -248,14 +284,13 @@ def test_a_damaged_run_file_is_named_with_its_remedy_and_is_not_done(bench):
 
 
 def test_a_run_file_is_read_once_while_it_is_the_same(bench, monkeypatch):
+    reads = []
+    read_sealed = seal.read_sealed
+    monkeypatch.setattr(seal, "read_sealed", lambda *arguments: reads.append(1) or read_sealed(*arguments))
     bench.write_run(bench.jobs[0])
-    assert bench.standing(0).state is JobState.DONE
-    read_bytes = Path.read_bytes
-    monkeypatch.setattr(Path, "read_bytes", lambda path: pytest.fail(f"{path} was read again"))
-    assert bench.standing(0).state is JobState.DONE
-    monkeypatch.setattr(Path, "read_bytes", read_bytes)
+    assert [bench.standing(0).state for _ in range(3)] == 3 * [JobState.DONE] and len(reads) == 1
     bench.grid.run_path(bench.jobs[0]).write_bytes(b"cut")
-    assert bench.standing(0).state is JobState.FAILED
+    assert [bench.standing(0).state for _ in range(3)] == 3 * [JobState.FAILED] and len(reads) == 2
 
 
 def test_looking_writes_nothing(bench, tmp_path):
