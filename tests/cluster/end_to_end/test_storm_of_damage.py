@@ -8,7 +8,7 @@ from tests.cluster.conftest import Slurm
 from tests.cluster.end_to_end.damages import DAMAGES, mount_disks, unmount_disks
 from tests.cluster.end_to_end.kills import KILLS
 from tests.cluster.end_to_end.storm import Storm, number_of_storms, seed_of, telling
-from tests.cluster.end_to_end.sweep import Sweep, assert_same_numbers
+from tests.cluster.end_to_end.sweep import TARGET, Sweep, assert_same_numbers
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,7 @@ def test_after_damage_the_results_are_those_of_an_undisturbed_sweep(
         assert sorted(sweep.runs()) == sorted(undisturbed.runs())
         for name, file in undisturbed.runs().items():
             assert_same_numbers(sweep.runs()[name], file)
-        assert_same_numbers(sweep.folder / "results/results.nc", undisturbed.folder / "results/results.nc")
+        assert_same_numbers(sweep.folder / TARGET, undisturbed.folder / TARGET)
         until(lambda: not sweep.queue(), 60, what="an empty queue")
         assert sweep.noted("doubled") == []
         ends = Counter(line[0] for line in sweep.noted("ends"))
