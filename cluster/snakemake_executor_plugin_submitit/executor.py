@@ -7,7 +7,6 @@ import os
 import signal
 import sys
 from collections.abc import AsyncGenerator
-from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -21,6 +20,7 @@ from snakemake_executor_plugin_submitit.clusters import make_cluster, program_mi
 from snakemake_executor_plugin_submitit.commands import describe_job, job_environment, needs_snakemake
 from snakemake_executor_plugin_submitit.dispatcher import Dispatcher
 from snakemake_executor_plugin_submitit.explain import explain_refusal
+from snakemake_executor_plugin_submitit.folder import FolderError, find_folder
 from snakemake_executor_plugin_submitit.lease import Lease, RivalError
 from snakemake_executor_plugin_submitit.parameters import ParameterError, sbatch_parameters
 from snakemake_executor_plugin_submitit.requests import Event, Policy, Request, StopSweep
@@ -50,15 +50,13 @@ class Executor(RemoteExecutor):
         """Check what can be checked before the first job is ready.
 
         Raises:
-            WorkflowError: SLURM's programs are missing, or the folder cannot be named.
+            WorkflowError: SLURM's programs are missing, or the folder cannot be named or is not the user's alone.
         """
         settings = self.workflow.executor_settings
         try:
-            self.folder = Path(settings.folder or ".snakemake/submitit").expanduser().absolute()
-        except RuntimeError:
-            raise WorkflowError(
-                f"--submitit-folder {settings.folder}: there is no such home folder; name the whole path"
-            ) from None
+            self.folder = find_folder(settings.folder)
+        except FolderError as error:
+            raise WorkflowError(str(error)) from None
         self.lease = Lease(self.folder)
         self.queue: list[Request] = []
         self.recorded: list[Request] = []
@@ -66,10 +64,6 @@ class Executor(RemoteExecutor):
         self.rules_with_snakemake: set[str] = set()
         self.snapshots = ""
         self.leaving = ""
-        if "%" in str(self.folder):
-            raise WorkflowError(
-                f"--submitit-folder: {self.folder} has a %, which SLURM would expand; name another folder"
-            )
         missing = program_missing() if settings.cluster == "slurm" else None
         if missing:
             raise WorkflowError(
@@ -185,6 +179,10 @@ class Executor(RemoteExecutor):
         if settings.cluster == "slurm":
             _require_configuration(slurm)
         try:
+            if self.lease.is_damaged():
+                self.logger.warning(
+                    f"{self.lease.path} is damaged; waiting for some seconds to see whether a living head mends it"
+                )
             self.lease.acquire()
             zips = [snapshot(package, self.folder) for package in settings.snapshot or ()]
         except (RivalError, SnapshotError) as error:

@@ -1,12 +1,14 @@
 """A lease in the shared folder that admits one head at a time; it expires with its holder and needs no --unlock."""
 
-import json
+import contextlib
 import os
 import platform
 import threading
 import time
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from snakemake_executor_plugin_submitit.task import seal, unseal
 
 __all__ = ["Head", "Lease", "RivalError", "read_head"]
 
@@ -66,11 +68,15 @@ class Lease:
             OSError: the folder cannot be written.
         """
         self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        deadline = time.monotonic() + 2 * self.beat
+        while self.is_damaged() and time.monotonic() < deadline:
+            time.sleep(min(1.0, self.beat))  # a living head writes its lease anew at its next beat
         holder = self._read()
         if holder is not None and self._lives(holder):
             raise RivalError(
-                f"process {holder['pid']} on {holder['host']} works on this sweep ({self.path.parent}); wait for it, "
-                "or stop it: Ctrl-C there cancels its jobs, SIGTERM leaves them running"
+                f"process {holder['pid']} on {holder['host']} works with this folder ({self.path.parent}); wait for "
+                "it, or stop it: Ctrl-C there cancels its jobs, SIGTERM leaves them running. For another sweep beside "
+                "it, with a results folder of its own, name another folder: --submitit-folder .snakemake/submitit-2"
             )
         self._write()
         time.sleep(0.2)
@@ -80,6 +86,10 @@ class Lease:
             )
         self._thread = threading.Thread(target=self._beat, daemon=True)
         self._thread.start()
+
+    def is_damaged(self) -> bool:
+        """Return whether the lease was written a moment ago and cannot be read: its holder may be alive."""
+        return self._read() is None and self.path.exists() and self._silence() < self.patience
 
     def release(self) -> None:
         """Give the lease back."""
@@ -92,34 +102,48 @@ class Lease:
         return {"host": platform.node(), "pid": os.getpid(), "born": _born(os.getpid())}
 
     def _read(self) -> dict[str, Any] | None:
+        """Return the holder; None without one, and where the file is damaged."""
         try:
-            holder = json.loads(self.path.read_text())
+            holder = unseal(self.path.read_bytes())
         except (OSError, ValueError):
             return None
-        return holder if isinstance(holder, dict) and {"host", "pid", "born"} <= set(holder) else None
+        is_whole = (
+            isinstance(holder.get("host"), str)
+            and isinstance(holder.get("pid"), int)
+            and isinstance(holder.get("born", 0), str | None)
+        )
+        return holder if is_whole else None
 
     def _write(self) -> None:
         temporary = self.path.with_name(f".head.{platform.node()}.{os.getpid()}")
-        temporary.write_text(json.dumps(self._ours()))
+        temporary.write_bytes(seal(self._ours()))
         os.replace(temporary, self.path)
 
     def _lives(self, holder: dict[str, Any]) -> bool:
         if holder["host"] == platform.node():
             return holder["born"] is not None and _born(holder["pid"]) == holder["born"]
+        return self._silence() < self.patience
+
+    def _silence(self) -> float:
+        """Return the seconds since the last beat, by the file server's clock."""
         probe = self.path.with_name(f".now.{platform.node()}.{os.getpid()}")
         probe.touch()
         try:
-            return probe.stat().st_mtime - self.path.stat().st_mtime < self.patience
+            return probe.stat().st_mtime - self.path.stat().st_mtime
         except OSError:
-            return False
+            return float("inf")
         finally:
             probe.unlink(missing_ok=True)
 
     def _beat(self) -> None:
         while not self._stop.wait(self.beat):
-            if self._read() not in (None, self._ours()):
+            holder = self._read()
+            if holder not in (None, self._ours()):
                 self.lost = True
                 return
+            if holder is None:  # damaged or deleted
+                with contextlib.suppress(OSError):
+                    self._write()
             try:
                 os.utime(self.path)
             except OSError:

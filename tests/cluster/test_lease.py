@@ -137,11 +137,60 @@ def test_the_age_is_told_by_the_file_servers_clock_not_this_hosts(tmp_path, monk
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "null", "{}", '{"host": "elsewhere"}', "\0\0", "�"])
-def test_a_lease_that_cannot_be_read_is_nobodys(tmp_path, content):
+def test_a_damaged_lease_that_no_living_head_mends_is_nobodys(tmp_path, content):
     (tmp_path / "head.json").write_text(content)
-    lease = Lease(tmp_path)
+    lease = Lease(tmp_path, beat=0.05)
+    assert lease.is_damaged()
     lease.acquire()
     lease.release()
+
+
+@pytest.mark.parametrize(
+    "fields", [{"host": 3}, {"host": []}, {"pid": "1"}, {"pid": None}, {"born": 1}, {"born": []}]
+)
+def test_a_lease_of_the_wrong_shape_is_damaged(tmp_path, fields):
+    held_by(tmp_path, **fields)
+    lease = Lease(tmp_path, beat=0.05)
+    assert lease.is_damaged()
+    lease.acquire()
+    assert holder(tmp_path)["pid"] == os.getpid()
+    lease.release()
+
+
+def test_a_damaged_lease_of_long_ago_is_taken_over_at_once(tmp_path):
+    (tmp_path / "head.json").write_text("{")
+    os.utime(tmp_path / "head.json", (time.time() - 1000,) * 2)
+    assert not Lease(tmp_path).is_damaged()
+
+
+@pytest.mark.parametrize("harm", ["damaged", "deleted"])
+def test_a_living_head_mends_its_lease_and_keeps_a_rival_out(tmp_path, head, harm):
+    first = head()
+    if harm == "damaged":
+        (tmp_path / "head.json").write_text("{")
+    else:
+        (tmp_path / "head.json").unlink()
+        while not (tmp_path / "head.json").exists():
+            assert first.poll() is None
+    with pytest.raises(RivalError, match=f"process {first.pid} "):
+        Lease(tmp_path, beat=5).acquire()
+
+
+def test_a_flipped_bit_in_a_lease_is_noticed(tmp_path):
+    lease = Lease(tmp_path)
+    lease.acquire()
+    content = (tmp_path / "head.json").read_bytes()
+    damaged = content.replace(str(os.getpid()).encode(), str(os.getpid() ^ 1).encode())
+    (tmp_path / "head.json").write_bytes(damaged)
+    assert damaged != content and Lease(tmp_path).is_damaged()
+    (tmp_path / "head.json").write_bytes(content)
+    lease.release()
+
+
+def test_the_refusal_names_the_way_to_a_second_sweep(tmp_path, head):
+    head()
+    with pytest.raises(RivalError, match="--submitit-folder"):
+        Lease(tmp_path).acquire()
 
 
 def test_the_lease_beats_until_it_is_given_back(tmp_path):
