@@ -89,8 +89,12 @@ def seal(record: Mapping[str, Any]) -> bytes:
     return json.dumps({**record, "digest": digest}).encode()
 
 
-def unseal(content: bytes | str) -> dict[str, Any]:
-    """Return a record without its digest. A record of an earlier version has none.
+def unseal(content: bytes | str, strict: bool = False) -> dict[str, Any]:
+    """Return a record without its digest.
+
+    Args:
+        content: one line of JSON.
+        strict: whether a record without a digest, as earlier versions wrote them, is refused.
 
     Raises:
         ValueError: the content is no JSON object, or its digest is another one.
@@ -101,8 +105,8 @@ def unseal(content: bytes | str) -> dict[str, Any]:
         raise ValueError("it is not JSON") from None
     if not isinstance(record, dict):
         raise ValueError("it is no JSON object")
-    if "digest" in record:
-        digest = record.pop("digest")
+    if strict or "digest" in record:
+        digest = record.pop("digest", "")
         if digest != hashlib.sha256(json.dumps(record).encode()).hexdigest()[:DIGITS]:
             raise ValueError("its digest is another one")
     return record
@@ -260,7 +264,7 @@ def _read_header(folder: Path) -> dict[str, Any]:
     while True:
         for file in (path, copy_path(path)):
             with contextlib.suppress(OSError, ValueError):
-                return unseal(file.read_bytes())
+                return unseal(file.read_bytes(), strict=True)
         if time.monotonic() > deadline:
             sys.exit(
                 f"{path} is not seen on {os.uname().nodename}, or is damaged: the folder must be shared by all nodes"
@@ -285,7 +289,7 @@ def _read_job(folder: Path, offset: int) -> dict[str, Any]:
     for file in (path, copy_path(path)):
         with contextlib.suppress(OSError, ValueError), file.open("rb") as lines:
             lines.seek(offset)
-            return unseal(lines.readline())
+            return unseal(lines.readline(), strict=True)
     sys.exit(f"{path} cannot be read, or is damaged, and so is its copy")
 
 

@@ -231,7 +231,7 @@ def test_a_node_runs_what_the_copy_says(noting, tmp_path, name, kind):
     assert (tmp_path / "ran").read_text() == "ran\n" and noting.read_exit(0)["code"] == 0
 
 
-@pytest.mark.parametrize("kind", ["torn", "flipped", "emptied"])
+@pytest.mark.parametrize("kind", ["torn", "flipped", "emptied", "another shape"])
 @pytest.mark.parametrize("name", ["batch.json", "jobs.jsonl"])
 def test_a_node_runs_nothing_of_what_is_damaged_twice(noting, tmp_path, monkeypatch, name, kind):
     monkeypatch.setattr(task_module, "SECONDS_TO_APPEAR", 0)
