@@ -54,6 +54,10 @@ RUNS = [str(GRID.run_path(job)) for job in JOBS]
 PAGE = f"{RESULTS}/report.html"
 CONFIGFILES = " ".join(f"--configfile {shlex.quote(file)}" for file in FILES)
 
+# The terminal gets the end of a failed job's log. Snakemake's own show-failed-logs prints logs whole, of any size.
+SHOW_END = "{{ echo The end of {log:q}:; tail -n 20 {log:q} | tail -c 8000; }} >&2 || true; "
+TO_LOG = " > {log:q} 2>&1 || {{ code=$?; " + SHOW_END + "exit $code; }}"
+
 
 def current_marker(path, holds):
     """Return the name of a marker: one that exists where the marker holds, else one that does not exist.

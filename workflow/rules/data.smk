@@ -33,4 +33,4 @@ rule data:
     message:
         "check the files of {params.name} in {params.root}, and fetch or compute what is missing"
     shell:
-        "rm -f {params.other:q}; hornlib data {params.name:q} --root {params.root:q} > {log:q} 2>&1"
+        "rm -f {params.other:q}; hornlib data {params.name:q} --root {params.root:q}" + TO_LOG

@@ -46,4 +46,4 @@ rule gather:
     message:
         "gather every run file into {output.results}"
     shell:
-        "hornlib gather {params.configfiles} > {log:q} 2>&1"
+        "hornlib gather {params.configfiles}" + TO_LOG

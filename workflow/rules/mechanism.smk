@@ -21,4 +21,5 @@ rule mechanism:
     message:
         "mechanism: {wildcards.experiment}"
     shell:
-        "hornlib mechanism {wildcards.experiment:q} {params.configfiles} --output {output.measured:q} > {log:q} 2>&1"
+        "hornlib mechanism {wildcards.experiment:q} {params.configfiles} --output {output.measured:q}"
+        + TO_LOG

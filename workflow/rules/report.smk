@@ -17,4 +17,4 @@ rule report:
     message:
         "write the report {output.page}"
     shell:
-        "hornlib report {params.configfiles} --output {output.page:q} > {log:q} 2>&1"
+        "hornlib report {params.configfiles} --output {output.page:q}" + TO_LOG

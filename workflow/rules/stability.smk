@@ -23,4 +23,4 @@ rule stability:
         "predict the stability of every oscillator"
     shell:
         "hornlib stability {params.configfiles} --results {input.results:q} --output {output.stability:q}"
-        " --figures {params.folder:q} > {log:q} 2>&1"
+        " --figures {params.folder:q}" + TO_LOG

@@ -14,4 +14,4 @@ rule statistics:
         "compute the statistics of every sweep into {output.statistics}"
     shell:
         "hornlib statistics {params.configfiles} --results {input.results:q} --output {output.statistics:q}"
-        " > {log:q} 2>&1"
+        + TO_LOG

@@ -64,7 +64,7 @@ CLOSE_LOG = (
     " >> {log:q} 2>&1 || {{ code=$?; case $code in"
     " 137) echo 'error: killed (signal 9): often out of memory' >> {log:q};;"
     ' 132|134|135|136|139) echo "error: killed (signal $((code - 128)))" >> {log:q};;'
-    " esac; exit $code; }}"
+    " esac; " + SHOW_END + "exit $code; }}"
 )
 
 
