@@ -349,7 +349,7 @@ class Dispatcher:
         """Return a message with name, job id, cause, log and the log's last lines."""
         assert request.place is not None
         logs = [Path(log) for log in request.record.logs] or [request.place.batch.log(request.place.number)]
-        lines = last_lines([request.place.batch.log(request.place.number), *logs][::-1], 5)
+        lines = last_lines([request.place.batch.log(request.place.number), *logs][::-1], 10)
         log_end = f"\n{lines}" if lines else ""
         follows = f"; {what_next}" if what_next else ""
         return f"{request.label}: {verdict.sentence}{follows}. Log: {', '.join(map(str, logs))}{log_end}\n"
