@@ -8,6 +8,7 @@ import pathlib
 import shlex
 import subprocess
 import sys
+import typing
 
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version

@@ -127,7 +127,7 @@ class Running:
             assert not self.results.exists()
             assert old in self.project.configuration
             self.project.configure(self.project.configuration.replace(old, new))
-            printed, said = process.communicate(timeout=400)
+            printed, said = process.communicate(timeout=550)
         assert process.returncode == 0, said
         assert self.results.exists()
         return printed, said

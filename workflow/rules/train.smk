@@ -45,11 +45,23 @@ def needs(cell):
     return [*([marker] if marker else []), *([str(GRID.selection_path(cell))] if cell in TUNED else [])]
 
 
-def cell_parameters(cell):
-    """Return what differs from cell to cell: its specification, its label, and an option for a cell that is tuned."""
-    selected = f" --selected {shlex.quote(str(GRID.selection_path(cell)))}" if cell in TUNED else ""
-    specification = json.dumps(GRID.cells[cell].job_specification(), separators=(",", ":"))
-    return {"specification": specification, "label": GRID.describe(cell), "selected": selected}
+class CellParameters(typing.NamedTuple):
+    """What differs from cell to cell in the command that trains; it is computed where it is printed or run."""
+
+    cell: str
+
+    @property
+    def specification(self):
+        return json.dumps(GRID.cells[self.cell].job_specification(), separators=(",", ":"))
+
+    @property
+    def label(self):
+        return GRID.describe(self.cell)
+
+    @property
+    def selected(self):
+        """The option that names the choice for a tuned cell."""
+        return f" --selected {shlex.quote(str(GRID.selection_path(self.cell)))}" if self.cell in TUNED else ""
 
 
 # Snakemake removes a job's log before it starts the job. A second name of the same file keeps what earlier attempts
@@ -85,7 +97,7 @@ rule train:
         last="[0-9]+",
     threads: SETTINGS.threads
     params:
-        cell=lambda wildcards: cell_parameters(wildcards.cell),
+        cell=lambda wildcards: CellParameters(wildcards.cell),
         lanes=SETTINGS.lanes,
         device=SETTINGS.device,
         checkpoints=CHECKPOINTS,
@@ -95,9 +107,9 @@ rule train:
         minutes=SETTINGS.checkpoint_minutes,
         log_format=SETTINGS.log_format,
     message:
-        "train {params.cell[label]}, seeds {wildcards.first} to {wildcards.last} ({wildcards.cell})"
+        "train {params.cell.label}, seeds {wildcards.first} to {wildcards.last} ({wildcards.cell})"
     shell:
         OPEN_LOG
-        + "hornlib train {output.run:q} --cell {params.cell[specification]:q} --lanes {params.lanes:q} --threads {threads}"
+        + "hornlib train {output.run:q} --cell {params.cell.specification:q} --lanes {params.lanes:q} --threads {threads}"
         " --device {params.device:q} --checkpoints {params.checkpoints:q} --checkpoint-minutes {params.minutes}"
-        " --log-format {params.log_format} --probes {params.probes:q}{params.cell[selected]}" + CLOSE_LOG
+        " --log-format {params.log_format} --probes {params.probes:q}{params.cell.selected}" + CLOSE_LOG
