@@ -269,7 +269,8 @@ def check_unsealed(path: Path) -> None:
     import netCDF4
 
     try:
-        with netCDF4.Dataset(path) as file:
+        # As every reader does it: HDF5 shares what it knows of a file that it could not close with the next reading.
+        with netCDF4.Dataset(path.name, memory=path.read_bytes()) as file:
             stored = _stored(file)
             for group in file.groups.values():
                 _stored(group)
