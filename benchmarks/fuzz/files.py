@@ -49,7 +49,10 @@ class Reader:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._end()
+        if self.process is not None and self.connection is not None:
+            self.connection.close()  # the process then ends by itself, with what it started
+            self.process.join(SECONDS)
+            self._end()
 
     def outcome(self, task: Task) -> str:
         """Return the outcome of reading a damaged file, with the error after it where it is a bad one."""
