@@ -43,7 +43,10 @@ def _naming_configuration(command: Callable[..., None]) -> Callable[..., None]:
             command(**options)
         except HornlibError as error:
             files = options.get("configfile") or ()
-            sentences = [with_configuration(str(error), files), edit_note() if "configfile" in options else ""]
+            sentences = [
+                with_configuration(str(error), files),
+                edit_note() if "configfile" in options else "",
+            ]
             raise type(error)(". ".join(filter(None, sentences))) from error
 
     return call
