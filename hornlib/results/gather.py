@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 __all__ = ["gather"]
 
 SHOWN = 10
-"""Largest number of files that a message names."""
+"""Largest number of files that a line names."""
+
+MOST_PROBLEMS = 100
+"""Largest number of files whose problem a message tells; all files of an earlier hornlib have the same one."""
 
 
 def gather(grid: Grid, partial: bool = False) -> "xarray.Dataset":
@@ -37,8 +40,8 @@ def gather(grid: Grid, partial: bool = False) -> "xarray.Dataset":
         partial: write partial.nc instead, from the files that exist; other runs get the status `missing`.
 
     Raises:
-        ResultsError: files are missing (unless `partial`), damaged, stale or foreign; the message names all. With
-            `partial`, files that cannot be read count as missing, and standard error names them.
+        ResultsError: files are missing (unless `partial`), damaged, stale or foreign; the message names the first
+            hundred. With `partial`, files that cannot be read count as missing, and standard error names them.
     """
     path = Path(grid.settings.results) / ("partial.nc" if partial else "results.nc")
     _write(path, grid, partial)
@@ -54,7 +57,9 @@ def _write(path: Path, grid: Grid, partial: bool) -> None:
         _warn(problems, "left out")
         _warn(differences, "not comparable")
     elif problems or differences or gathered.missing:
-        raise ResultsError("\n".join([*problems, *differences, *_describe_missing(grid, gathered.missing)]))
+        raise ResultsError(
+            "\n".join([*_first(problems), *differences, *_describe_missing(grid, gathered.missing)])
+        )
     if not any(gathered.runs.values()):
         raise ResultsError(f"{path.parent / 'runs'}: there is no run file of this configuration yet")
     mixed = _mixed_versions(gathered.runs)
@@ -130,6 +135,11 @@ def _mixed_versions(runs: Mapping[str, list[RunFile]]) -> str:
     lines = [f"{version}: {len(files)} file(s), {_some(files)}" for version, files in versions.items()]
     _warn(lines, "run files of several versions of hornlib")
     return json.dumps(versions)
+
+
+def _first(problems: Sequence[str]) -> list[str]:
+    more = len(problems) - MOST_PROBLEMS
+    return [*problems[:MOST_PROBLEMS], *([f"{more} more file(s) cannot be read"] if more > 0 else [])]
 
 
 def _some(names: Sequence[str]) -> str:

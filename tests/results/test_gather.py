@@ -191,6 +191,17 @@ def test_all_bad_files_are_listed_at_once(grid, cell, write_run, capsys):
     assert truncated.name in told and stale.name in told
 
 
+def test_a_thousand_bad_files_give_a_short_message(grid, cell, write_run, monkeypatch):
+    cells = [cell(steps=steps) for steps in (10, 20, 30)]
+    for bad in cells:
+        write_run(bad, 0, 1).write_bytes(b"bad")
+    monkeypatch.setattr("hornlib.results.gather.MOST_PROBLEMS", 1)
+    with pytest.raises(ResultsError) as caught:
+        gather(grid({"s": ({"toy": cells}, range(2))}))
+    first, last = str(caught.value).splitlines()
+    assert cells[0].name in first and last == "2 more file(s) cannot be read"
+
+
 def test_seeds_that_nobody_wants_keep_their_values_and_say_so(grid, cell, write_run):
     asked = cell()
     other = cell(steps=20)
