@@ -83,7 +83,7 @@ def write_run(folder: Path) -> Path:
 
 
 def write_unsealed_run(folder: Path) -> Path:
-    """Write a run file as hornlib 0.1 did: without a seal, with a checksum of its values inside."""
+    """Write a run file as hornlib 0.2 did: without a seal, with a checksum of its values inside."""
     path = write_run(folder)
     contents = read_run_file(path)
     path.write_bytes(path.read_bytes()[: -len("\nhornlib sha256 \n") - 64])
@@ -237,7 +237,7 @@ def read_cached_counts(path: Path) -> dict[str, list[int]]:
 
 EXAMPLES: Mapping[str, Example] = {
     "run file": Example(write_run, read_run_file),
-    "run file of hornlib 0.1, as `hornlib seal` reads it": Example(write_unsealed_run, read_unsealed_run, ""),
+    "run file of hornlib 0.2, as `hornlib seal` reads it": Example(write_unsealed_run, read_unsealed_run, ""),
     "dynamics file": Example(write_dynamics, read_dynamics_file),
     "tuning file": Example(write_tuning, read_trials),
     "selection file": Example(write_selection, read_choice),

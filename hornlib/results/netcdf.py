@@ -251,7 +251,7 @@ def read_any_version(path: Path, kind: FileKind) -> StoredArrays:
             stored = _stored(file)
         except Exception as error:
             _refuse_damaged(path, kind, error)
-    stored.attributes.pop("digest", None)  # files before hornlib 0.2 have it instead of a seal
+    stored.attributes.pop("digest", None)  # files of hornlib 0.2 and earlier have it instead of a seal
     return stored
 
 
