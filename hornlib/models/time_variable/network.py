@@ -1,6 +1,7 @@
 """Networks whose layers are time steps: ResNet, DenseNet and Fractional-DNN."""
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from typing import ClassVar, NamedTuple
 
@@ -73,7 +74,7 @@ def as_it_is(layer: int, change: Tensor) -> Tensor:
     return change
 
 
-class TimeVariableNetwork(nn.Module):
+class TimeVariableNetwork(nn.Module, ABC):
     """Base of the family: an opening layer, layers with time steps, and the read-out of the last state.
 
     `layers.0` is the opening layer. Entry l of tau belongs to layer l, or to layer l + 1 if the opening layer has no
@@ -127,6 +128,7 @@ class TimeVariableNetwork(nn.Module):
             opened = nn.functional.avg_pool2d(opened, self.opening_pool)
         yield from self.propagate(Opening(argument, opened), self.steps(), nudge)
 
+    @abstractmethod
     def propagate(self, opening: Opening, steps: Tensor, nudge: Nudge) -> Iterator[Advance]:
         """Yield the results of every layer.
 
@@ -135,7 +137,6 @@ class TimeVariableNetwork(nn.Module):
             steps: tau, (num_steps,).
             nudge: applied to every change before it is added or appended.
         """
-        raise NotImplementedError(f"{type(self).__name__} does not define how its state advances")
 
     def layer_steps(self) -> Tensor:
         """Return the time steps in force, (num_steps,): their sum is the horizon."""
