@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from snakemake_executor_plugin_submitit import slurm as slurm_module
+from snakemake_executor_plugin_submitit.answers import parse_exit_code, parse_megabytes, parse_task_ids
 from snakemake_executor_plugin_submitit.slurm import (
     FULL,
     OTHER_LIMIT,
@@ -17,9 +18,6 @@ from snakemake_executor_plugin_submitit.slurm import (
     Refused,
     Slurm,
     Unavailable,
-    parse_exit_code,
-    parse_megabytes,
-    parse_task_ids,
     run_program,
 )
 

@@ -91,7 +91,7 @@ def test_a_jobs_own_failure_is_told_with_name_id_cause_log_and_last_lines(
         and str(log) in message
         and "line 49" in message
     )
-    assert "line 40" not in message
+    assert "line 39" not in message
 
 
 def test_a_job_that_refused_its_code_is_not_tried_again_before_the_next_call(head, cluster):
