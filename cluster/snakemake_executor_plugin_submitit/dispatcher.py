@@ -285,7 +285,8 @@ class Dispatcher:
             self.wanted.append(request)
             self.next_submission = 0.0
         else:
-            request.place.batch.conclude(request.place.number, verdict)
+            if verdict.cause is not Cause.EXIT_CODE:  # an exit code on record needs no judgement
+                request.place.batch.conclude(request.place.number, verdict)
             events.append(Event("failed", request, self._story(request, verdict)))
 
     def _some_node_sees(self) -> bool:
