@@ -145,6 +145,7 @@ class _TreeReader:
 
     def __init__(self, file: str, lines: Lines) -> None:
         self.file, self.lines = file, lines
+        self.num_keys = 0
 
     def plain(self, node: Node | None, path: KeyPath) -> Any:
         """Return the plain value of a node and of everything below it.
@@ -155,8 +156,7 @@ class _TreeReader:
         """
         if len(path) > DEEPEST:
             raise self.error(path[:3], "it is nested too deeply")
-        if len(self.lines) > MOST_KEYS:
-            raise ConfigError(f"{self.file}: more than {MOST_KEYS:,} keys; do aliases repeat each other?")
+        self.count_keys(0)
         if node is None:
             return None
         if isinstance(node, MappingNode):
@@ -177,6 +177,7 @@ class _TreeReader:
             path: where it stands.
             merging: the mappings that this one is being merged into.
         """
+        self.count_keys(1 + len(node.value))
         merged: dict[str, Node] = {}
         values: dict[str, Node] = {}
         first_lines: dict[str, int] = {}
@@ -201,6 +202,12 @@ class _TreeReader:
         ) in first_lines.items():  # last, since a merged key of the same name has noted another line
             self.lines[*path, key] = f"{self.file}:{line}"
         return {**merged, **values}
+
+    def count_keys(self, number: int) -> None:
+        """Count keys that are looked at, merged ones each time, and refuse a file that repeats them without end."""
+        self.num_keys += number
+        if max(self.num_keys, len(self.lines)) > MOST_KEYS:
+            raise ConfigError(f"{self.file}: more than {MOST_KEYS:,} keys; do aliases repeat each other?")
 
     def key(self, node: Node, value: Node) -> str:
         """Return the text of a key.

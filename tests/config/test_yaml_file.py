@@ -202,6 +202,14 @@ def test_every_scalar_is_read_as_a_number_or_as_text(text):
     assert parse_scalar(text) == numbers.get(text, text)
 
 
+@pytest.mark.parametrize("first", ["{}", "{a: 1}"])
+def test_merged_mappings_that_multiply_are_stopped(config_file, first):
+    lines = [f"b0: &b0 {first}"]
+    lines += [f"b{depth}: &b{depth} {{<<: [*b{depth - 1}, *b{depth - 1}]}}" for depth in range(1, 60)]
+    with pytest.raises(ConfigError, match="do aliases repeat each other"):
+        read_yaml(config_file("\n".join(lines)))
+
+
 def test_aliases_that_multiply_are_stopped(config_file):
     laughs = "\n".join(f"k{n}: &k{n} [{', '.join([f'*k{n - 1}'] * 9)}]" for n in range(1, 12))
     with pytest.raises(ConfigError, match="do aliases repeat each other"):
