@@ -3,6 +3,7 @@
 import copy
 import io
 import random
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -14,9 +15,13 @@ Tree = Any
 KeyPath = tuple[Any, ...]
 
 
-def _nested(depth: int, is_list: bool) -> Tree:
+DEPTH = 400
+"""Levels of a nested list or mapping."""
+
+
+def _nested(is_list: bool) -> Tree:
     node: Tree = 1
-    for _ in range(depth):
+    for _ in range(DEPTH):
         node = [node] if is_list else {"a": node}
     return node
 
@@ -87,7 +92,7 @@ RANGES: tuple[Tree, ...] = (
     {"tune": {"low": 1}},
     {"tune": {"low": 1e-3, "high": 1e-1, "scale": "log"}},
 )
-NESTED = (_nested(400, is_list=True), _nested(400, is_list=False))
+NESTED = (_nested(is_list=True), _nested(is_list=False))
 
 VALUES: tuple[Tree, ...] = (
     *COMMANDS,
@@ -251,9 +256,9 @@ INSERTIONS = (
         "-.inf",
         "1:30",
         "yes",
-        "[" * 400,
+        "[" * DEPTH,
     ),
-    *("{a: " * 400, "__use_yte__: true\n__definitions__:\n  - import os\n  - os.system('touch pwned')\n"),
+    *("{a: " * DEPTH, "__use_yte__: true\n__definitions__:\n  - import os\n  - os.system('touch pwned')\n"),
     *(f"{BOMB}\n", f"{MAP_BOMB}\n", "a: &a [*a]\n", "a: &a {b: *a}\n", "a: &a {<<: *a}\n"),
 )
 
@@ -331,12 +336,14 @@ def mutated(text: str, draw: random.Random) -> bytes:
 
 
 def _changed_tree(text: str, num_changes: int, draw: random.Random) -> str:
-    tree = YAML(typ="safe").load(text)
+    tree, stream = YAML(typ="safe").load(text), io.StringIO()
+    yaml = YAML(typ="safe", pure=True)
+    yaml.width = 10**6
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(100 * DEPTH)  # copying and writing need some frames for each level
     for _ in range(num_changes):
         if paths := list(_paths(tree)):
             draw.choice(IN_TREE)(tree, draw.choice(paths), draw)
-    stream = io.StringIO()
-    yaml = YAML(typ="safe", pure=True)
-    yaml.width = 10**6
     yaml.dump(tree, stream)
+    sys.setrecursionlimit(limit)
     return stream.getvalue()
