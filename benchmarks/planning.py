@@ -1,13 +1,15 @@
 """Planning 10,000 cells: hornlib's own share phase by phase, beside Snakemake's, each in fresh processes.
 
 `python benchmarks/planning.py` writes benchmarks/planning.md; `--cells N` plans fewer. Half of the run files
-are there.
+are there. Times are processor times, because a busy machine changes them less than the clock's.
+`--before FOLDER`, a checkout of an earlier commit (`git worktree add FOLDER COMMIT`), times the dry run of that commit too, in turn with this one's.
 """
 
 import argparse
 import json
 import os
 import platform
+import resource
 import statistics
 import subprocess
 import sys
@@ -21,7 +23,6 @@ from typing import Any
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 SCRIPTS = Path(sys.executable).parent
-ROUNDS, SNAKEMAKE_ROUNDS = 7, 3
 PHASES = ("import", "read", "expand", "list run files", "cut jobs")
 
 SHORT_AXES = """\
@@ -51,6 +52,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cells", type=int, default=10_000)
     parser.add_argument("--phases", type=Path, help="internal: time the phases of one configuration")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--snakemake-rounds", type=int, default=3)
+    parser.add_argument("--before", type=Path, help="a checkout of an earlier commit")
     options = parser.parse_args()
     if options.phases:
         print(json.dumps(phases(options.phases)))
@@ -64,33 +68,33 @@ def main() -> None:
             omegas=[round(0.1 + k / options.cells, 6) for k in range(options.cells)]
         ),
     }
-    measured = {name: measure(text) for name, text in grids.items()}
-    lines = report(measured)
+    measured = {name: measure(text, options) for name, text in grids.items()}
+    lines = report(measured, options)
     Path(__file__).with_suffix(".md").write_text("\n".join(lines) + "\n")
     print("\n".join(lines))
 
 
 def phases(config: Path) -> dict[str, float]:
     """Time reading, expanding, listing and cutting in this process, imports included."""
-    marks = [time.perf_counter()]
+    marks = [time.process_time()]
     from hornlib.config.reading import read_config
     from hornlib.grid import expand
     from hornlib.grid.jobs import scan_runs
 
-    marks.append(time.perf_counter())
+    marks.append(time.process_time())
     read = read_config([config])
-    marks.append(time.perf_counter())
+    marks.append(time.process_time())
     grid = expand(read)
-    marks.append(time.perf_counter())
+    marks.append(time.process_time())
     present = scan_runs(config.parent / grid.settings.results)
-    marks.append(time.perf_counter())
+    marks.append(time.process_time())
     jobs = grid.jobs(present)
-    marks.append(time.perf_counter())
+    marks.append(time.process_time())
     taken = {phase: end - start for phase, (start, end) in zip(PHASES, pairwise(marks), strict=True)}
     return {**taken, "cells": len(grid.cells), "jobs": len(jobs), "there": sum(map(len, present.values()))}
 
 
-def measure(text: str) -> dict[str, Any]:
+def measure(text: str, options: argparse.Namespace) -> dict[str, Any]:
     """Return medians of every phase, of `hornlib plan`, and of Snakemake's dry run."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -101,53 +105,79 @@ def measure(text: str) -> dict[str, Any]:
         for path in paths[::2]:
             (folder / path).touch()
         phases = [
-            json.loads(run([sys.executable, __file__, "--phases", config], folder)) for _ in range(ROUNDS)
+            json.loads(run([sys.executable, __file__, "--phases", config], folder))
+            for _ in range(options.rounds)
         ]
-        snakemake = [
-            SCRIPTS / "snakemake",
-            "--snakefile",
-            REPOSITORY / "Snakefile",
-            "-n",
-            "-q",
-            "--cores",
-            "2",
-        ]
+        commits = {"snakemake": REPOSITORY, **({"before": options.before} if options.before else {})}
+        dry_runs: dict[str, list[float]] = {key: [] for key in commits}
+        for _ in range(options.snakemake_rounds):
+            for key, repository in commits.items():
+                dry_runs[key].append(seconds(lambda at=repository: dry_run(at, folder)))
+        commands = {"plan --paths": ["plan", "--paths"], "plan": ["plan"]}
         return {
             **{key: statistics.median(one[key] for one in phases) for key in phases[0]},
-            "plan --paths": timed(lambda: run([SCRIPTS / "hornlib", "plan", "--paths"], folder), ROUNDS),
-            "plan": timed(lambda: run([SCRIPTS / "hornlib", "plan"], folder), ROUNDS),
-            "snakemake": timed(lambda: run(snakemake, folder), SNAKEMAKE_ROUNDS),
+            **{
+                key: statistics.median(
+                    seconds(lambda words=words: run([SCRIPTS / "hornlib", *words], folder))
+                    for _ in range(options.rounds)
+                )
+                for key, words in commands.items()
+            },
+            **{key: statistics.median(times) for key, times in dry_runs.items()},
         }
 
 
-def run(words: list[Any], folder: Path) -> str:
+def dry_run(repository: Path, folder: Path) -> None:
+    """Let Snakemake plan with the Snakefile and the library of a checkout."""
+    command = [
+        sys.executable,
+        "-m",
+        "snakemake",
+        "--snakefile",
+        repository / "Snakefile",
+        "-n",
+        "-q",
+        "--cores",
+        "2",
+    ]
+    run(command, folder, PYTHONPATH=str(repository))
+
+
+def run(words: list[Any], folder: Path, **variables: str) -> str:
     """Run a command and return what it printed."""
-    done = subprocess.run(list(map(str, words)), cwd=folder, text=True, capture_output=True, check=False)
+    environment = {**os.environ, **variables}
+    done = subprocess.run(
+        list(map(str, words)), cwd=folder, env=environment, text=True, capture_output=True, check=False
+    )
     if done.returncode:
         sys.exit(done.stderr)
     return done.stdout
 
 
-def timed(call: Callable[[], object], rounds: int) -> float:
-    """Return the median wall time of so many calls."""
-    times = []
-    for _ in range(rounds):
-        start = time.perf_counter()
-        call()
-        times.append(time.perf_counter() - start)
-    return statistics.median(times)
+def seconds(call: Callable[[], object]) -> float:
+    """Return the processor time of the programs that a call runs."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    call()
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
-def report(measured: dict[str, dict[str, Any]]) -> list[str]:
+def report(measured: dict[str, dict[str, Any]], options: argparse.Namespace) -> list[str]:
     """Return the table in Markdown."""
     first = next(iter(measured.values()))
     rows = [(phase, [f"{one[phase]:.2f}" for one in measured.values()]) for phase in PHASES]
     hornlib_seconds = [sum(one[phase] for phase in PHASES) for one in measured.values()]
-    rows.append(("**hornlib's own share**", [f"**{seconds:.2f}**" for seconds in hornlib_seconds]))
+    rows.append(("**hornlib's own share**", [f"**{share:.2f}**" for share in hornlib_seconds]))
     whole = [one["snakemake"] for one in measured.values()]
-    rows.append(("`snakemake -n -q`, whole", [f"{seconds:.1f}" for seconds in whole]))
-    rest = [seconds - share for seconds, share in zip(whole, hornlib_seconds, strict=True)]
-    rows.append(("of it Snakemake's share", [f"{seconds:.1f}" for seconds in rest]))
+    rows.append(("`snakemake -n -q`, whole", [f"{duration:.1f}" for duration in whole]))
+    rest = [duration - share for duration, share in zip(whole, hornlib_seconds, strict=True)]
+    rows.append(("of it Snakemake's share", [f"{duration:.1f}" for duration in rest]))
+    if options.before:
+        commit = run(["git", "rev-parse", "--short", "HEAD"], options.before).strip()
+        before = [one["before"] for one in measured.values()]
+        rows.append((f"`snakemake -n -q` of {commit}, in turn", [f"{duration:.1f}" for duration in before]))
+        ratios = [now / then for now, then in zip(whole, before, strict=True)]
+        rows.append(("ratio of the two", [f"{ratio:.2f}" for ratio in ratios]))
     rows += [
         (f"`hornlib {name}`, whole", [f"{one[name]:.2f}" for one in measured.values()]) for name in COMMANDS
     ]
@@ -155,11 +185,11 @@ def report(measured: dict[str, dict[str, Any]]) -> list[str]:
     return [
         "# Planning: hornlib's own share and Snakemake's",
         "",
-        f"Seconds; {first['cells']:,.0f} cells of 5 seeds, one job a cell, half of the run files there "
-        f"(empty files of the right names). Medians over {ROUNDS} fresh processes, {SNAKEMAKE_ROUNDS} for "
-        f"Snakemake; Python {platform.python_version()} on {platform.machine()}, {os.cpu_count()} cores under a "
-        f"load of {os.getloadavg()[2]:.1f}; {versions}.",
-        "Made by `python benchmarks/planning.py`.",
+        f"Processor seconds; {first['cells']:,.0f} cells of 5 seeds, one job a cell, half of the run files there "
+        f"(empty files of the right names). Medians of n = {options.rounds} fresh processes, "
+        f"n = {options.snakemake_rounds} for Snakemake; Python {platform.python_version()} on {platform.machine()}, "
+        f"{os.cpu_count()} cores under a load of {os.getloadavg()[2]:.1f}; {versions}.",
+        f"Made by `{' '.join(['python benchmarks/planning.py', *sys.argv[1:]])}`.",
         "",
         f"| | {' | '.join(measured)} |",
         "|---|" + "---:|" * len(measured),
