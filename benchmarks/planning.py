@@ -2,7 +2,8 @@
 
 `python benchmarks/planning.py` writes benchmarks/planning.md; `--cells N` plans fewer. Half of the run files
 are there. Times are processor times, because a busy machine changes them less than the clock's.
-`--before FOLDER`, a checkout of an earlier commit (`git worktree add FOLDER COMMIT`), times the dry run of that commit too, in turn with this one's.
+`--before FOLDER`, a checkout of an earlier commit (`git worktree add FOLDER COMMIT`), times the dry run of
+that commit too, in turn with this one's.
 """
 
 import argparse
