@@ -16,6 +16,9 @@ _VARIABLE = re.compile(r"\$(?:\{(?P<braced>[A-Za-z_][A-Za-z0-9_]*)\}|(?P<bare>[A
 _FORBIDDEN = "{}<>*?%'\"\\$"
 """Characters that a shell, Snakemake or SLURM reads as something else than part of a file's name."""
 
+LONGEST_NAME, LONGEST_PATH = 255, 3000
+"""Bytes that Linux allows in a name, and bytes of a path that leave room for the names of the files below it."""
+
 
 def expanded(path: str) -> str:
     """Return the path with `$NAME`, `${NAME}` and `~` expanded, and without `./`, `//` or a slash at its end.
@@ -27,7 +30,8 @@ def expanded(path: str) -> str:
         path: as the configuration spells it.
 
     Raises:
-        ValueError: a variable or a user that does not exist, or a character that a path must not have.
+        ValueError: a variable or a user that does not exist, a character that a path must not have, or a path that no
+            file system takes.
     """
     text = _VARIABLE.sub(lambda match: _value_of(match["braced"] or match["bare"]), path)
     if text.startswith("~"):
@@ -37,6 +41,11 @@ def expanded(path: str) -> str:
     folder = str(PurePosixPath(re.sub("^/+", "/", text)))
     if not text.isprintable() or set(_FORBIDDEN) & set(text) or folder[:1] == "-" or folder != folder.strip():
         raise ValueError(f"a path has no control characters, none of {_FORBIDDEN}, no - or space in front")
+    names = [name.encode() for name in folder.split("/")]
+    if max(map(len, names)) > LONGEST_NAME or len(folder.encode()) > LONGEST_PATH:
+        raise ValueError(
+            f"a path has at most {LONGEST_NAME} bytes between slashes, and {LONGEST_PATH:,} in all"
+        )
     return folder
 
 

@@ -73,6 +73,8 @@ def test_a_folder_has_one_spelling_in_every_path_setting(monkeypatch, path, fold
         ("${a", "none of"),
         ("a{b}", "none of"),
         ("*.nc", "none of"),
+        pytest.param("a/" + "é" * 128, "at most 255 bytes between slashes", id="long name"),
+        pytest.param("a/" * 1501 + "b", "and 3,000 in all", id="long path"),
         ("-rf", "no - or space in front"),
         ("./-rf", "no - or space in front"),
         (" a", "no - or space in front"),
