@@ -99,3 +99,19 @@ def test_a_job_that_never_has_enough_memory_fails_with_its_cause(workflow, expec
     assert done.returncode != 0
     assert re.search(r"work on number 0 \(job \d+_0\): out of memory; 100 MB were asked for", done.stdout)
     the_others_are_done_and_the_next_call_runs_only_the_rest(workflow, expected, 0)
+
+
+def test_of_a_log_of_50_megabytes_the_end_is_shown_once(workflow):
+    workflow.write(
+        """
+rule all:
+    output: "out/0"
+    log: "logs/0.log"
+    resources: mem_mb=50, runtime=10
+    shell: "({{ yes a line of many || true; }} | head -c 50000000; echo; echo the last line; exit 3) > {log} 2>&1"
+"""
+    )
+    failed = workflow.run()
+    assert failed.returncode != 0 and len(failed.stdout) < 30_000
+    assert (workflow.folder / "logs/0.log").stat().st_size > 50_000_000
+    assert failed.stdout.count("\n    the last line\n") == 1 and "exit code 3" in failed.stdout
