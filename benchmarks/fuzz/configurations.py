@@ -115,7 +115,9 @@ def table(number: int, seed: int = 0) -> list[str]:
 
 def _load_program() -> None:
     """Import what the children need, torch included, so that their time is that of the configuration alone."""
+    import fvcore.nn  # noqa: F401
     import torch
+    import torchvision  # noqa: F401
 
     import hornlib.grid.digests
     import hornlib.grid.labels
