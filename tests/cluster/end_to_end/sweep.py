@@ -66,7 +66,7 @@ exec {sbatch} "$@"
 
 # what tells when, where and by which code a run was made, and how long it took
 OF_THE_MACHINE = {"job_seconds", "started", "finished", "host", "digest"}
-OF_THE_CODE = {"hornlib_version", "hornlib_commit", "hornlib_versions_trained"}
+OF_THE_CODE = {"hornlib_version", "hornlib_commit", "hornlib_versions_trained", "mixed_versions"}
 TIMES = ("seconds", "step_time", "peak_memory")
 
 
