@@ -9,6 +9,7 @@ beside this script.
 
 import argparse
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -88,26 +89,28 @@ def rows(kind: str, seeds: range) -> list[str]:
     if not seeds:
         return []
     test = REPOSITORY / "tests/cluster/end_to_end" / STORMS[kind]
-    with tempfile.TemporaryDirectory() as folder:
-        written, log = Path(folder, "rows"), Path(tempfile.gettempdir(), f"storm-{kind}-{seeds[0]}.log")
-        variables = {
-            "HORNLIB_STORM_SEED": str(seeds[0]),
-            "HORNLIB_STORMS": str(len(seeds)),
-            "HORNLIB_STORM_ROWS": str(written),
-        }
-        with log.open("w") as words:
-            done = subprocess.run(
-                [sys.executable, "-m", "pytest", "-p", "no:xdist", f"--basetemp={folder}/pytest", str(test)],
-                cwd=REPOSITORY,
-                env={**os.environ, "OMP_NUM_THREADS": "1", "HORNLIB_REQUIRE_SLURM": "1", **variables},
-                stdout=words,
-                stderr=subprocess.STDOUT,
-            )
-        text = (
-            written.read_text() if written.exists() else f"| {seeds[0]} | | | | | | no storm: see {log} |\n"
+    folder = Path(tempfile.mkdtemp(prefix=f"storm-{kind}-{seeds[0]}-"))
+    written, log = folder / "rows", folder / "log"
+    variables = {
+        "HORNLIB_STORM_SEED": str(seeds[0]),
+        "HORNLIB_STORMS": str(len(seeds)),
+        "HORNLIB_STORM_ROWS": str(written),
+    }
+    with log.open("w") as words:
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest", "-p", "no:xdist", f"--basetemp={folder}/pytest", str(test)],
+            cwd=REPOSITORY,
+            env={**os.environ, "OMP_NUM_THREADS": "1", "HORNLIB_REQUIRE_SLURM": "1", **variables},
+            stdout=words,
+            stderr=subprocess.STDOUT,
         )
-    print(f"{kind}: pytest ended with {done.returncode}, its words are in {log}\n{text}", flush=True)
-    return text.splitlines()
+    text = written.read_text() if written.exists() else f"| {seeds[0]} | | | | | | no storm: see {log} |\n"
+    if done.returncode == 0:
+        shutil.rmtree(folder)
+    else:
+        text += f"see {log}\n"
+    print(f"{kind}:\n{text}", flush=True)
+    return [line for line in text.splitlines() if line.startswith("|")]
 
 
 if __name__ == "__main__":

@@ -199,6 +199,18 @@ class Storm:
             self.head = self.workflow.start()
         raise AssertionError("the sweep never ends with 0")
 
+    def leaves_nothing_queued(self, patience: float = 60) -> None:
+        """Wait until the queue is empty; the error says what is left in it.
+
+        Args:
+            patience: the longest wait, seconds.
+        """
+        deadline = time.monotonic() + patience
+        while queue := self.bed.output("squeue", "--noheader", "--format=%i %T %r %k"):
+            self.tend()
+            assert time.monotonic() < deadline, f"left in the queue: {queue}"
+            time.sleep(0.5)
+
 
 @contextlib.contextmanager
 def telling(storm: Storm, capsys) -> Iterator[None]:

@@ -19,14 +19,14 @@ def slurm(new_bed):
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("number", range(number_of_storms()))
-def test_after_a_storm_every_result_is_there_once(workflow, expected, until, capsys, number):
+def test_after_a_storm_every_result_is_there_once(workflow, expected, capsys, number):
     workflow.write(num=NUM_JOBS, steps=STEPS, seconds=SECONDS_A_STEP)
     storm = Storm(workflow, seed_of(number), KILLS)
     with telling(storm, capsys):
         storm.rage()
         storm.calm()
         assert workflow.outputs() == {str(i): expected(str(i), STEPS) for i in range(NUM_JOBS)}
-        until(lambda: not workflow.queue(), 60, what="an empty queue")
+        storm.leaves_nothing_queued()
         assert workflow.noted("doubled") == []
         ends = Counter(line[0] for line in workflow.noted("ends"))
         assert [name for name, count in ends.items() if count > 1] == []

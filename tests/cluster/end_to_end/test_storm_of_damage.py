@@ -31,9 +31,7 @@ def sweep(tmp_path, new_bed):
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("number", range(number_of_storms()))
-def test_after_damage_the_results_are_those_of_an_undisturbed_sweep(
-    sweep, undisturbed, until, capsys, number
-):
+def test_after_damage_the_results_are_those_of_an_undisturbed_sweep(sweep, undisturbed, capsys, number):
     blows = KILLS | DAMAGES
     if not mount_disks(sweep.folder):
         del blows["fill_disk"]
@@ -46,7 +44,7 @@ def test_after_damage_the_results_are_those_of_an_undisturbed_sweep(
         for name, file in undisturbed.runs().items():
             assert_same_numbers(sweep.runs()[name], file)
         assert_same_numbers(sweep.folder / TARGET, undisturbed.folder / TARGET)
-        until(lambda: not sweep.queue(), 60, what="an empty queue")
+        storm.leaves_nothing_queued()
         assert sweep.noted("doubled") == []
         ends = Counter(line[0] for line in sweep.noted("ends"))
         assert [name for name, count in ends.items() if count > 1] == []
