@@ -47,9 +47,9 @@ looks the same. `python -m hornlib.results.readme` prints this page from `hornli
 |---|---|
 {files}
 
-Every netCDF file ends with the SHA-256 of the bytes before it. hornlib verifies it before it opens the file, and refuses
-a file without it, such as one that an earlier hornlib or another program wrote. `hornlib seal FILE` reads such a file to
-its end and appends the SHA-256.
+Every netCDF file ends with the SHA-256 of the bytes before it. hornlib verifies it before it opens the file, and
+refuses a file without it, such as one that an earlier hornlib or another program wrote. `hornlib seal FILE` reads such
+a file to its end and appends the SHA-256.
 
 ## Variables of results.nc
 `hornlib.open_results("results/results.nc", sweep="...")` reads one sweep into memory, with its arms in the coordinate

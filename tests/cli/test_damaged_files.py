@@ -152,10 +152,9 @@ def test_a_damaged_tuning_file_is_named_by_the_commands_that_choose_from_it(fold
 
 def test_calibrate_names_a_damaged_calibration(folder):
     pytest.importorskip("torch")
-    from hornlib.training.job import resolve_device
-
     from hornlib.calibration.calibrate import calibrate, device_name
     from hornlib.results.calibration_file import calibration_path
+    from hornlib.training.job import resolve_device
 
     grid = read_grid(["config.yaml"])
     path = calibration_path("results", device_name(resolve_device("auto"), grid.settings.threads))
