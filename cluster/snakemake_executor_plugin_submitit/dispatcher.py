@@ -4,6 +4,7 @@ It knows neither Snakemake nor a model. Everything that must survive is on the d
 any two lines, and the next head goes on.
 """
 
+import contextlib
 import logging
 import os
 import signal
@@ -127,14 +128,16 @@ class Dispatcher:
         batches = {batch.uuid: batch for batch in [*(place.batch for place in places), *unsettled]}
         for batch in batches.values():
             batch.abandon("cancelled by the user")
-        by_comment = self.cluster.arrays_by_comment() if unsettled else {}
-        arrays = [batch.array or by_comment.get(batch.uuid) for batch in batches.values()]
-        if any(arrays):
-            self.cluster.cancel([array for array in arrays if array is not None])
+        uuids = [batch.uuid for batch in unsettled]
+        listed = self.cluster.find_arrays(self.submitter.folder, uuids) if unsettled else {}
+        arrays = {batch.array for batch in batches.values() if batch.array is not None}
+        arrays |= {listed[uuid].id for uuid in uuids if uuid in listed}
+        if arrays:
+            self.cluster.cancel(sorted(arrays))
         return self.num_submitted
 
     def collect(self, requests: Iterable[Request]) -> None:
-        """Remove the records of jobs whose results the workflow has recorded."""
+        """Remove the records of jobs whose results the workflow has recorded, and what is left of their arrays."""
         by_batch: dict[str, tuple[Batch, list[int]]] = {}
         for request in requests:
             earlier = self.submitter.superseded.pop(request.record.outputs, [])
@@ -142,6 +145,24 @@ class Dispatcher:
                 by_batch.setdefault(place.batch.uuid, (place.batch, []))[1].append(place.number)
         for batch, numbers in by_batch.values():
             batch.collect(numbers)
+        finished = [batch for batch, _ in by_batch.values() if len(batch.collected) == len(batch.jobs)]
+        with contextlib.suppress(Unavailable, Refused):  # tasks that stay in the queue do nothing
+            self._cancel_waiting({batch.array: batch for batch in finished if batch.array is not None})
+
+    def _cancel_waiting(self, finished: dict[str, Batch]) -> None:
+        """Cancel the waiting tasks of arrays whose every job is done.
+
+        A controller that crashes can forget that a task has ended, and queue it again. If a node does not start it
+        then, SLURM holds it for ever.
+        """
+        waiting = [
+            f"{array}_{task}"
+            for (array, task), entry in self.cluster.queued(finished).items()
+            # that controller also gives numbers of arrays out again
+            if entry.state == "PENDING" and entry.comment.split()[:1] == [finished[array].uuid]
+        ]
+        if waiting:
+            self.cluster.cancel(waiting)
 
     async def _submit(self, events: list[Event]) -> None:
         before = len(events)

@@ -110,9 +110,12 @@ class FakeCluster:
 
     def cancel(self, tasks):
         self._ask()
-        for array in tasks:
+        for name in tasks:
+            array, _, number = name.partition("_")
             states = self.arrays[array].states
             for task, state in list(states.items()):
+                if number not in ("", str(task)):
+                    continue
                 if state == "PENDING":
                     self._leave(array, task, Accounted("CANCELLED by 1000", 0, 0, ""))
                 else:

@@ -70,6 +70,25 @@ def test_what_was_recorded_leaves_no_record_and_is_not_taken_over(head, cluster,
     assert len(cluster.submissions) == 2
 
 
+def test_a_task_that_slurm_queues_again_after_its_end_is_cancelled_with_the_last_result(head, cluster, names):
+    one = head().want(*names(2))
+    one.run()
+    cluster.arrays["100"].states = {0: "PENDING", 1: "RUNNING"}
+    one.dispatcher.collect([one.requests["job0"]])
+    assert cluster.tasks("PENDING") == [("100", 0)]  # its sibling has no result yet
+    one.dispatcher.collect([one.requests["job1"]])
+    assert cluster.arrays["100"].states == {1: "RUNNING"}
+
+
+def test_a_waiting_task_of_another_array_with_the_same_number_is_left_alone(head, cluster):
+    one = head().want("job0")
+    one.run()
+    cluster.arrays["100"].states = {0: "PENDING"}
+    cluster.arrays["100"].comment = "another_uuid"
+    one.dispatcher.collect(one.requests.values())
+    assert cluster.tasks("PENDING") == [("100", 0)]
+
+
 def test_batches_that_nobody_needs_are_removed_at_the_next_start(head, cluster, tmp_path):
     head().want("job0").turn()
     cluster.start("100", 0)
