@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["THREAD_VARIABLES", "describe_job", "job_environment", "needs_snakemake"]
+__all__ = ["THREAD_VARIABLES", "describe_job", "job_environment", "needs_snakemake", "prepare"]
 
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
@@ -58,3 +58,16 @@ def describe_job(job: Any) -> str:
         return " ".join(str(job.message).split())
     wildcards = ", ".join(f"{name}={value}" for name, value in job.wildcards_dict.items())
     return f"{job.rule.name} {wildcards}".strip()
+
+
+async def prepare(job: Any, keeps_outputs: bool) -> None:
+    """Let Snakemake prepare a job, which removes its outputs, unless all of them have appeared meanwhile.
+
+    A task that SLURM has lost can finish while the head waits to submit its job again. The job then finds its result.
+
+    Args:
+        job: Snakemake's job.
+        keeps_outputs: whether an output that exists is whole, as --ignore-incomplete says.
+    """
+    if not (keeps_outputs and job.output and all(os.path.exists(output) for output in job.output)):
+        await job.prepare()

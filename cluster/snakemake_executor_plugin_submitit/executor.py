@@ -17,7 +17,12 @@ from snakemake_interface_executor_plugins.jobs import JobExecutorInterface
 
 from snakemake_executor_plugin_submitit.batches import JobRecord
 from snakemake_executor_plugin_submitit.clusters import make_cluster, program_missing
-from snakemake_executor_plugin_submitit.commands import describe_job, job_environment, needs_snakemake
+from snakemake_executor_plugin_submitit.commands import (
+    describe_job,
+    job_environment,
+    needs_snakemake,
+    prepare,
+)
 from snakemake_executor_plugin_submitit.dispatcher import Dispatcher
 from snakemake_executor_plugin_submitit.explain import explain_refusal
 from snakemake_executor_plugin_submitit.folder import FolderError, find_folder
@@ -263,10 +268,11 @@ class Executor(RemoteExecutor):
         why = self.workflow.dag.reason(job)
         anew = why.forced or why.updated_input or why.updated_input_run
         marked = self.workflow.persistence.external_jobids(job)
+        keeps_outputs = self.workflow.execution_settings.ignore_incomplete and not anew
         request = Request(
             record=record,
             parameters=parameters,
-            prepare=_nothing if reason else job.prepare,
+            prepare=_nothing if reason else functools.partial(prepare, job, keeps_outputs),
             adopts_success=bool(marked) or not anew,
             handle=job,
         )

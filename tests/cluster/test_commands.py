@@ -1,5 +1,6 @@
 """What a job runs on a node, and when its shell command alone does not do."""
 
+import asyncio
 import os
 from types import SimpleNamespace
 
@@ -9,6 +10,7 @@ from snakemake_executor_plugin_submitit.commands import (
     describe_job,
     job_environment,
     needs_snakemake,
+    prepare,
 )
 
 
@@ -62,3 +64,24 @@ def test_a_job_is_described_by_its_message_on_one_line_else_by_rule_and_wildcard
     assert describe_job(job(message="train  horn\n seed 1 ")) == "train horn seed 1"
     assert describe_job(job(wildcards_dict={"cell": "c1", "seed": "2"})) == "train cell=c1, seed=2"
     assert describe_job(job()) == "train"
+
+
+@pytest.mark.parametrize(
+    ("existing", "keeps_outputs", "prepares"),
+    [("ab", True, False), ("ab", False, True), ("a", True, True), ("", True, True)],
+)
+def test_a_result_that_appeared_while_the_head_waited_is_not_removed(
+    tmp_path, existing, keeps_outputs, prepares
+):
+    async def remove_outputs():
+        for output in outputs:
+            output.unlink(missing_ok=True)
+        prepared.append(True)
+
+    prepared = []
+    outputs = [tmp_path / name for name in "ab"]
+    for name in existing:
+        (tmp_path / name).touch()
+    asyncio.run(prepare(job(output=outputs, prepare=remove_outputs), keeps_outputs))
+    assert bool(prepared) == prepares
+    assert all(output.exists() for output in outputs) != prepares
