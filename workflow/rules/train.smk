@@ -6,7 +6,8 @@ PROBES = json.dumps(SETTINGS.probes.canonical()) if SETTINGS.probes else "off"
 
 def checkpoints_folder(resources):
     """The setting, else the profile's scratch disk with a folder for each results folder, else beside the runs."""
-    if SETTINGS.checkpoints or not resources.get("scratch"):
+    # "<TBD>", which a dry run of older versions of Snakemake has for a resource, counts as false
+    if SETTINGS.checkpoints or resources.get("scratch", "") == "":
         return SETTINGS.checkpoints or f"{RESULTS}/checkpoints"
     here = os.path.abspath(RESULTS)
     return f"{resources.scratch}/{hashlib.sha256(here.encode()).hexdigest()[:12]}"
@@ -15,13 +16,15 @@ def checkpoints_folder(resources):
 # A parameter that is a function costs each job of a dry run a millisecond, and twice that if it asks for resources.
 # So a rule has one function at most for what differs from job to job, and the folder is a function only where a
 # profile has a scratch disk.
+# In older versions of Snakemake, default resources are the attribute `parsed` of an object.
+DEFAULT_RESOURCES = workflow.resource_settings.default_resources
 GIVEN_RESOURCES = (
-    workflow.resource_settings.default_resources,
+    getattr(DEFAULT_RESOURCES, "parsed", DEFAULT_RESOURCES) or {},
     *workflow.resource_settings.overwrite_resources.values(),
 )
 CHECKPOINTS = (
     (lambda wildcards, resources: checkpoints_folder(resources))
-    if any("scratch" in (resources or {}) for resources in GIVEN_RESOURCES)
+    if any("scratch" in resources for resources in GIVEN_RESOURCES)
     else checkpoints_folder({})
 )
 
@@ -37,7 +40,7 @@ def checkpoint(name):
     return lambda wildcards, resources: f"{checkpoints_folder(resources)}/{name.format(**wildcards)}"
 
 
-def needs(cell):
+def awaited_files(cell):
     """Return the files that the runs of a cell wait for: its data, and the choice for a cell that is tuned."""
     if cell not in GRID.cells:
         return f"(the configuration has no cell {cell})"
@@ -85,7 +88,7 @@ rule train:
     input:
         # `ancient`: a newer marker and trials that were touched make no run stale; a run of no cell waits for a file
         # that says so
-        needs=lambda wildcards: ancient(needs(wildcards.cell)),
+        awaited=lambda wildcards: ancient(awaited_files(wildcards.cell)),
     output:
         **PROBED,
         run=f"{RESULTS}/runs/{{cell}}.seeds-{{first}}-{{last}}.nc",
