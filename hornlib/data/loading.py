@@ -16,7 +16,7 @@ from hornlib.data.presentation import present, resize
 from hornlib.data.reading import read
 from hornlib.data.splits import split_training
 
-__all__ = ["Split", "Splits", "data_digest", "load", "moments"]
+__all__ = ["Split", "Splits", "load", "load_with_digest", "moments"]
 
 
 class Split(NamedTuple):
@@ -56,27 +56,23 @@ def load(data: DataParameters, device: torch.device | str) -> Splits:
     Raises:
         DataError: files are missing, unreadable, or not what the dataset declares.
     """
-    return _loaded(data, device)[0]
+    return load_with_digest(data, device)[0]
 
 
-def data_digest(data: DataParameters, device: torch.device | str) -> str:
-    """Return the digest of the examples that `load` returns: inputs and targets of all three parts.
+def load_with_digest(data: DataParameters, device: torch.device | str) -> tuple[Splits, str]:
+    """Return what `load` returns, and the digest of its examples: inputs and targets of all three parts.
 
     The digest is that of the stored examples after the split, before noise, resize and standardisation. Those follow
     from the parameters, which a cell's name contains, but their last bits depend on the machine. The digest is the same
     on every machine, and in every presentation of the same examples.
 
     Args:
-        data: which dataset, and how it is split.
-        device: the device for which `load` was called, so that nothing is read again.
+        data: which dataset, in which presentation.
+        device: where the tensors are stored.
 
     Raises:
         DataError: files are missing, unreadable, or not what the dataset declares.
     """
-    return _loaded(data, device)[1]
-
-
-def _loaded(data: DataParameters, device: torch.device | str) -> tuple[Splits, str]:
     return _load(data, data.declaration, data.root_path().absolute(), torch.device(device))
 
 

@@ -162,7 +162,7 @@ PROVENANCE: dict[str, Variable] = {
         ("seed",),
         "1",
         "digest of the examples of all parts, after the split and before noise, resize and standardisation",
-        source="hornlib.data.loading.data_digest",
+        source="hornlib.data.loading.load_with_digest",
     ),
 }
 """Attributes of a run file that results.nc repeats for each of its seeds."""

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from hornlib.data.loading import Splits, data_digest, load
+from hornlib.data.loading import Splits, load_with_digest
 from hornlib.errors import CheckpointError, ConfigError, ResourceError
 from hornlib.grid.cell import Cell
 from hornlib.parameters.probes import ProbeSettings
@@ -156,7 +156,7 @@ def _run(
     torch.set_num_threads(options.threads)
     cell = assignment.cell
     set_precision(cell.training.precision, device)
-    splits, digest = load(cell.data, device), data_digest(cell.data, device)
+    splits, digest = load_with_digest(cell.data, device)
     checkpoint = options.checkpoints / f"{assignment.name}.checkpoint"
     with StopRequest() as stop, Reporter(cell.data.metric) as reporter:
         reporter.say(f"{assignment.name} on {device}, {options.threads} thread(s)")
@@ -282,7 +282,8 @@ class _Keeper:
 def _resume(path: Path, assignment: Assignment, digest: str, reporter: Reporter) -> _Saved | None:
     """Return the content of the checkpoint.
 
-    A checkpoint that is damaged, of another job or of other data is renamed and reported.
+    A checkpoint that is damaged, of another job or of other data is renamed and reported. One of hornlib 0.2 does not
+    say of which data it is; it counts as one of these data.
     """
     expected = (assignment.specification, list(assignment.seeds))
     try:
@@ -291,13 +292,13 @@ def _resume(path: Path, assignment: Assignment, digest: str, reporter: Reporter)
             return None
         if (state.get("specification"), state.get("seeds")) != expected:
             raise CheckpointError(f"{path}: the checkpoint belongs to another specification")
-        is_of_now = "groups" in state["current"] and "data_digest" in state
-        if not is_of_now or state.get("schema_version") != SCHEMA_VERSION:
+        if "groups" not in state["current"] or state.get("schema_version") != SCHEMA_VERSION:
             raise CheckpointError(f"{path}: the checkpoint was written by an older hornlib")
-        if state["data_digest"] != digest:
+        stored_digest = state.get("data_digest", digest)
+        if stored_digest != digest:
             raise CheckpointError(
                 f"{path}: the checkpoint belongs to other examples of {assignment.cell.data.name} (digest "
-                f"{state['data_digest']}, now {digest})"
+                f"{stored_digest}, now {digest})"
             )
     except CheckpointError as error:
         reporter.say(f"{error}; it is now {set_aside(path).name}, and training starts again")

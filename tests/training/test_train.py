@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from hornlib.data.loading import data_digest
+from hornlib.data.loading import load_with_digest
 from hornlib.errors import ConfigError, HornlibError, ResultsError
 from hornlib.grid.cell import parse_specification
 from hornlib.grid.jobs import Range
@@ -142,8 +142,8 @@ def test_a_damaged_checkpoint_is_reported_set_aside_and_training_starts_again(un
 
 
 def test_the_run_file_holds_the_digest_of_its_examples(undisturbed):
-    expected = data_digest(parse_specification(SPECIFICATION).data, "cpu")
-    assert read_run_file(undisturbed).attributes["data_digest"] == expected
+    _, digest = load_with_digest(parse_specification(SPECIFICATION).data, "cpu")
+    assert read_run_file(undisturbed).attributes["data_digest"] == digest
 
 
 def test_a_checkpoint_of_other_examples_is_set_aside_and_training_starts_again(undisturbed, tmp_path, capsys):
@@ -161,6 +161,30 @@ def test_a_checkpoint_of_other_examples_is_set_aside_and_training_starts_again(u
     assert_same(output, undisturbed)
 
 
+def test_a_checkpoint_of_hornlib_0_2_without_a_digest_goes_on_and_is_of_these_examples_from_now_on(
+    undisturbed, tmp_path, capsys
+):
+    output = output_in(tmp_path)
+    process = start(output)
+    wait_for_step(output, process, STEPS + 10)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=300)
+    checkpoint = checkpoint_of(output)
+    state = load_checkpoint(checkpoint)
+    digest = state.pop("data_digest")
+    save_checkpoint(checkpoint, state)
+    options = TrainOptions(2, 1, "cpu", checkpoint.parent, checkpoint_seconds=0.0)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("hornlib.training.train.write_run_file", unwritable)
+        with pytest.raises(ResultsError, match="cannot be written"):
+            train_job(parse_specification(SPECIFICATION), SEEDS, output, options)
+    assert "training starts again" not in capsys.readouterr().err
+    assert load_checkpoint(checkpoint)["data_digest"] == digest
+    train_job(parse_specification(SPECIFICATION), SEEDS, output, options)
+    assert_same(output, undisturbed)
+    assert read_run_file(output).attributes["data_digest"] == digest
+
+
 def test_an_unwritable_results_folder_is_refused_before_anything_is_trained(tmp_path):
     output = output_in(tmp_path)
     output.parent.write_text("a file where the folder should be")
@@ -170,10 +194,11 @@ def test_an_unwritable_results_folder_is_refused_before_anything_is_trained(tmp_
     assert not checkpoint_of(output).exists()
 
 
-def test_a_run_file_that_cannot_be_written_leaves_the_checkpoint(tmp_path, monkeypatch):
-    def unwritable(path, *_):
-        raise ResultsError(f"{path}: cannot be written")
+def unwritable(path, *_):
+    raise ResultsError(f"{path}: cannot be written")
 
+
+def test_a_run_file_that_cannot_be_written_leaves_the_checkpoint(tmp_path, monkeypatch):
     output = output_in(tmp_path)
     monkeypatch.setattr("hornlib.training.train.write_run_file", unwritable)
     options = TrainOptions(3, 1, "cpu", tmp_path / "checkpoints", 60.0)
