@@ -24,6 +24,7 @@ from typing import Any, NamedTuple
 
 from snakemake_executor_plugin_submitit.causes import Verdict
 from snakemake_executor_plugin_submitit.records import (
+    VERSION,
     JobRecord,
     Start,
     parse_array,
@@ -51,6 +52,7 @@ __all__ = [
     "Start",
     "clear_removed",
     "index_latest",
+    "list_unfinished",
     "read_batches",
     "write_batch",
 ]
@@ -61,7 +63,7 @@ class Batch:
     """One array of tasks, each of one or several jobs.
 
     Attributes:
-        jobs: the jobs; none if the record is so damaged that they are unknown.
+        jobs: the jobs; none if they are unknown, because the record is damaged or has another version.
         damage: one sentence for each file of the record that is damaged.
     """
 
@@ -69,9 +71,10 @@ class Batch:
     jobs: list[JobRecord]
     jobs_per_task: int
     parameters: dict[str, Any]
-    created: float
+    created: float = field(compare=False)  # that of the copy is a moment later
     array: str | None = None
     collected: set[int] = field(default_factory=set)
+    version: int = VERSION
     damage: list[str] = field(default_factory=list, compare=False)
 
     @property
@@ -191,7 +194,9 @@ class Batch:
         _write_json(self.folder / "array.json", {"job_id": array, "time": time.time()})
 
     def abandon(self, why: str) -> None:
-        """Raise the fence: tasks of this batch that start from now on do nothing."""
+        """Raise the fence: tasks of this batch that start from now on do nothing. Its record may be missing."""
+        for private in (self.folder.parent, self.folder):
+            private.mkdir(mode=0o700, exist_ok=True)
         _write_json(self.folder / "abandoned", {"why": why, "time": time.time()})
 
     def readopt(self) -> None:
@@ -248,7 +253,7 @@ class Place(NamedTuple):
 def write_batch(
     folder: Path, jobs: Sequence[JobRecord], parameters: dict[str, Any], jobs_per_task: int, **header: Any
 ) -> Batch:
-    """Write a batch's record and return it; the header, which makes it a record, comes last.
+    """Write a batch's record and return it; the header, which makes it a record, comes after the jobs.
 
     Args:
         folder: the executor's folder.
@@ -271,7 +276,7 @@ def write_batch(
             position += len(line)
         _write_with_copy(place / "jobs.jsonl", b"".join(lines))
         content = {
-            "version": 1,
+            "version": VERSION,
             "jobs_per_task": jobs_per_task,
             "parameters": parameters,
             "offsets": offsets,
@@ -307,12 +312,17 @@ def _read_batch(place: Path) -> Batch | None:
     try:
         batch = Batch(place, [], 1, {}, _written_at(place), damage=damage)
         header = read_with_copy(place / "batch.json", parse_header, damage)
-        if header is not None:
+        if header is not None and header.version != VERSION:
+            batch.version = header.version
+            damage.append(f"{place} has version {header.version}, and version {VERSION} can be read")
+        elif header is not None:
             parse = functools.partial(parse_jobs, num_jobs=header.num_jobs)
             batch.jobs = read_with_copy(place / "jobs.jsonl", parse, damage) or []
             batch.jobs_per_task, batch.parameters = header.jobs_per_task, header.parameters
         batch.array = _read_array(place / "array.json", damage)
     except (FileNotFoundError, NotADirectoryError):
+        return None
+    if damage and not place.exists():  # it was removed between two files
         return None
     batch.collected = _read_collected(place / "collected")
     return batch
@@ -326,6 +336,19 @@ def clear_removed(folder: Path) -> None:
     """
     for place in (folder / "batches").glob(".*"):
         shutil.rmtree(place, ignore_errors=True)
+
+
+def list_unfinished(folder: Path) -> list[Path]:
+    """Return the folders of batches without a header and its copy: records that were never finished, and lone fences.
+
+    Args:
+        folder: the executor's folder.
+    """
+    return [
+        place
+        for place in (folder / "batches").glob("[0-9a-f]" * 16)
+        if not (place / "batch.json").exists() and not copy_path(place / "batch.json").exists()
+    ]
 
 
 def index_latest(batches: Iterable[Batch]) -> dict[tuple[str, ...], Place]:
@@ -389,8 +412,8 @@ def _write_json(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def _write_with_copy(path: Path, content: bytes) -> None:
-    _write(copy_path(path), content)
     _write(path, content)
+    _write(copy_path(path), content)  # a reader that comes in between needs no copy
 
 
 def _write(path: Path, content: bytes) -> None:

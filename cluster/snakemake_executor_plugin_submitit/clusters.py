@@ -17,6 +17,7 @@ from snakemake_executor_plugin_submitit.slurm import (
     OTHER_LIMIT,
     REFUSED,
     Accounted,
+    ListedArray,
     Queued,
     QueueFull,
     Refused,
@@ -66,11 +67,13 @@ class Cluster(Protocol):
     def accounted(self, arrays: Iterable[str]) -> dict[TaskId, Accounted]:
         """Return the records of tasks, as far as the cluster keeps accounts."""
 
-    def arrays_by_comment(self) -> dict[str, str]:
-        """Return the ids of submitted arrays by the uuids of their batches."""
+    def find_arrays(self, folder: Path, uuids: Iterable[str]) -> dict[str, ListedArray]:
+        """Return the listed arrays of these batches, and of others in this executor's folder, by their uuids.
 
-    def arrays_by_script(self, folder: Path) -> dict[str, str]:
-        """Return the ids of queued arrays whose script lies in a folder of batches, by the uuids of their batches."""
+        Args:
+            folder: the executor's folder.
+            uuids: the names of batches.
+        """
 
     def cancel(self, tasks: list[str]) -> None:
         """Cancel arrays or tasks."""
@@ -87,20 +90,20 @@ def install_runner(folder: Path) -> Path:
     return store(folder, "task", ".py", Path(task_module.__file__).read_bytes())
 
 
-def make_cluster(kind: str, folder: Path, setup: list[str], parallelism: int, slurm: Slurm) -> Cluster:
+def make_cluster(kind: str, runner: Path, setup: list[str], parallelism: int, slurm: Slurm) -> Cluster:
     """Return the cluster of this kind.
 
     Args:
         kind: slurm, local or debug.
-        folder: the executor's folder.
+        runner: the node's program, see `install_runner`.
         setup: shell lines that run on the node before a job.
         parallelism: the most tasks of one array at the same time; 0 for no limit.
         slurm: the SLURM to ask.
     """
     if kind == "slurm":
-        return SlurmCluster(install_runner(folder), setup, parallelism, slurm)
+        return SlurmCluster(runner, setup, parallelism, slurm)
     if kind == "local":
-        return LocalCluster(install_runner(folder), setup)
+        return LocalCluster(runner, setup)
     return DebugCluster()
 
 
@@ -118,8 +121,7 @@ class SlurmCluster:
     def __init__(self, runner: Path, setup: list[str], parallelism: int, slurm: Slurm) -> None:
         self.runner, self.setup, self.parallelism, self.slurm = runner, setup, parallelism, slurm
         self.queued, self.look_up, self.accounted = slurm.queued, slurm.look_up, slurm.accounted
-        self.arrays_by_comment, self.cancel = slurm.arrays_by_comment, slurm.cancel
-        self.arrays_by_script, self.max_tasks = slurm.arrays_by_script, slurm.max_array_size
+        self.find_arrays, self.cancel, self.max_tasks = slurm.find_arrays, slurm.cancel, slurm.max_array_size
         self.release, self.unavailable_nodes = slurm.release, slurm.unavailable_nodes
 
     def submit(self, batch: Batch, name: str, comment: str) -> str:
@@ -156,8 +158,8 @@ class SlurmCluster:
                 raise QueueFull(f"the queue takes no more for now ({said})") from None
             if REFUSED.search(said):
                 raise Refused(said) from None
-            asked = describe_resources(batch.parameters)
-            raise Unavailable(f"sbatch: {said} (asked for: {asked})") from None
+            resources = describe_resources(batch.parameters)
+            raise Unavailable(f"sbatch: {said} (asked for: {resources})") from None
         return str(job.job_id)
 
 
@@ -240,12 +242,8 @@ class LocalCluster:
         """Return nothing: there are no accounts."""
         return {}
 
-    def arrays_by_comment(self) -> dict[str, str]:
-        """Return nothing: a process has no comment."""
-        return {}
-
-    def arrays_by_script(self, folder: Path) -> dict[str, str]:
-        """Return nothing: a process has no script."""
+    def find_arrays(self, folder: Path, uuids: Iterable[str]) -> dict[str, ListedArray]:
+        """Return nothing: a process has no comment and no script."""
         return {}
 
     def cancel(self, tasks: list[str]) -> None:
@@ -300,11 +298,7 @@ class DebugCluster:
         """Return nothing: there are no accounts."""
         return {}
 
-    def arrays_by_comment(self) -> dict[str, str]:
-        """Return nothing: no job waits."""
-        return {}
-
-    def arrays_by_script(self, folder: Path) -> dict[str, str]:
+    def find_arrays(self, folder: Path, uuids: Iterable[str]) -> dict[str, ListedArray]:
         """Return nothing: no job waits."""
         return {}
 

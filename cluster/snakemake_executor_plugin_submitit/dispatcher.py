@@ -9,8 +9,9 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from snakemake_executor_plugin_submitit.batches import Batch
@@ -39,6 +40,7 @@ class Dispatcher:
         header: fields of every batch record: shell, directory, umask.
         explain: returns a message for a refusal of sbatch and the parameters that were refused.
         say: the logger for people.
+        code: the content of the files that jobs run, by path.
     """
 
     def __init__(
@@ -49,9 +51,10 @@ class Dispatcher:
         header: dict[str, Any],
         explain: Callable[[str, dict[str, Any]], str],
         say: logging.Logger,
+        code: Mapping[Path, bytes] = MappingProxyType({}),
     ) -> None:
         self.cluster, self.policy, self.say = cluster, policy, say
-        self.submitter = Submitter(folder, cluster, policy, header, explain, say)
+        self.submitter = Submitter(folder, cluster, policy, header, explain, say, code)
         self.wanted: list[Request] = []  # to be adopted or submitted
         self.active: dict[tuple[str, ...], Request] = {}
         self.changed_at = time.monotonic()

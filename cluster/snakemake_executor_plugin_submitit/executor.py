@@ -16,7 +16,7 @@ from snakemake_interface_executor_plugins.executors.remote import RemoteExecutor
 from snakemake_interface_executor_plugins.jobs import JobExecutorInterface
 
 from snakemake_executor_plugin_submitit.batches import JobRecord
-from snakemake_executor_plugin_submitit.clusters import make_cluster, program_missing
+from snakemake_executor_plugin_submitit.clusters import install_runner, make_cluster, program_missing
 from snakemake_executor_plugin_submitit.commands import (
     describe_job,
     job_environment,
@@ -190,6 +190,8 @@ class Executor(RemoteExecutor):
                 )
             self.lease.acquire()
             zips = [snapshot(package, self.folder) for package in settings.snapshot or ()]
+            runner = install_runner(self.folder)
+            code = {path: path.read_bytes() for path in (runner, *zips)}
         except (RivalError, SnapshotError) as error:
             raise WorkflowError(str(error)) from None
         except OSError as error:
@@ -199,7 +201,7 @@ class Executor(RemoteExecutor):
             ) from None
         self.snapshots = os.pathsep.join(map(str, zips))
         cluster = make_cluster(
-            settings.cluster, self.folder, list(settings.setup or ()), settings.array_parallelism, slurm
+            settings.cluster, runner, list(settings.setup or ()), settings.array_parallelism, slurm
         )
         policy = Policy(
             settings.array_size,
@@ -222,7 +224,7 @@ class Executor(RemoteExecutor):
         for number in (signal.SIGTERM, signal.SIGHUP):
             if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
                 signal.signal(number, self._leave)
-        self.dispatcher = Dispatcher(self.folder, cluster, policy, header, explain, self.logger)
+        self.dispatcher = Dispatcher(self.folder, cluster, policy, header, explain, self.logger, code)
 
     def _leave(self, number: int, frame: FrameType | None) -> None:
         self.leaving = signal.Signals(number).name

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, TypeVar
 from snakemake_executor_plugin_submitit.task import copy_path, unseal
 
 __all__ = [
+    "VERSION",
     "Header",
     "JobRecord",
     "Start",
@@ -25,6 +26,9 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+
+VERSION = 1
+"""The version of the records. The records of another version are read by the executor that wrote them."""
 
 
 class JobRecord(NamedTuple):
@@ -60,11 +64,12 @@ class Start(NamedTuple):
 
 
 class Header(NamedTuple):
-    """What a head reads from batch.json; nodes read more."""
+    """What a head reads from batch.json; nodes read more. Of another version, only the version is known."""
 
     jobs_per_task: int
     parameters: dict[str, Any]
     num_jobs: int
+    version: int = VERSION
 
 
 def parse_header(content: bytes) -> Header:
@@ -73,6 +78,9 @@ def parse_header(content: bytes) -> Header:
     Raises:
         ValueError: the content is damaged.
     """
+    version = _fields(content).get("version", VERSION)
+    if isinstance(version, int) and version != VERSION:
+        return Header(1, {}, 0, version)
     record = _fields(content, jobs_per_task=int, parameters=dict, offsets=list)
     if record["jobs_per_task"] < 1 or not record["offsets"]:
         raise ValueError("jobs_per_task or offsets has no jobs")

@@ -17,8 +17,10 @@ from snakemake_executor_plugin_submitit.answers import (
 from snakemake_executor_plugin_submitit.task import clean_environment
 
 __all__ = [
+    "ENDED",
     "STILL_GOING",
     "Accounted",
+    "ListedArray",
     "QueueFull",
     "Queued",
     "Refused",
@@ -30,6 +32,9 @@ __all__ = [
 
 SECONDS = 60
 """Seconds that one of SLURM's programs may take to answer."""
+
+SECONDS_FOR_REMARKS = 5
+"""Seconds that a program may take whose answer is only for a remark; the polls of running jobs wait for it."""
 
 REFUSED = re.compile(
     "|".join(
@@ -47,17 +52,37 @@ REFUSED = re.compile(
             "invalid burst buffer",
             "invalid job array",
             "invalid node name",
-            "invalid [a-z-]* ?specification",
+            "invalid [a-z -]*specification",
+            "duplicate generic resource",
+            "invalid cluster name",
+            "invalid core reservation",
+            "invalid job constraint",
+            "invalid knl configuration",
+            "invalid --[a-z-]+ value",
+            "invalid (user|group) id",
+            "burst buffer request invalid",
+            "no partition specified or system default partition",
+            "multiple partition job request not supported",
             "requested reservation is invalid",
+            "access denied to requested reservation",
             "requested time limit is invalid",
             "time limit specification",
             "requested node configuration is not available",
             "requested nodes? not in (this )?partition",
             "more processors requested",
             "can not be satisfied",
-            "(node|cpu) count specification",
+            "(node|cpu|task) count specification",
+            "task distribution specification invalid",
+            "job size specification needs to be provided",
+            "memory required by task is not available",
+            "more tasks than available processors",
+            "more threads per core than the job allocation",
+            "not supported on this system",
+            "unsupported by configured selecttype plugin",
+            "container (support is|runtime) not configured",
+            "--batch option is invalid",
             "violates accounting",
-            "group not permitted",
+            "not permitted to use this partition",
             "permission denied",
             "parameter too long",
             "(unrecognized|invalid|ambiguous) option",
@@ -109,6 +134,23 @@ class Queued(NamedTuple):
     comment: str = ""
 
 
+class ListedArray(NamedTuple):
+    """An array in a listing of the queue, which shows arrays for some minutes after their end, too.
+
+    Attributes:
+        id: SLURM's id of the array.
+        states: the states of its tasks.
+    """
+
+    id: str
+    states: frozenset[str]
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether all its tasks have ended; one that leaves its node counts, which takes for ever on a broken node."""
+        return self.states <= ENDED | {"COMPLETING"}
+
+
 class Accounted(NamedTuple):
     """The accounting's record of a task; `max_rss_mb` is its memory in MB, -1 if unknown."""
 
@@ -121,6 +163,23 @@ class Accounted(NamedTuple):
 
 STILL_GOING = {"PENDING", "RUNNING", "REQUEUED", "SUSPENDED", "RESIZING", "COMPLETING", "CONFIGURING"}
 """States of a task that has not ended."""
+
+ENDED = frozenset(
+    {
+        *(
+            "BOOT_FAIL",
+            "CANCELLED",
+            "COMPLETED",
+            "DEADLINE",
+            "FAILED",
+            "NODE_FAIL",
+            "OUT_OF_MEMORY",
+            "PREEMPTED",
+        ),
+        *("REVOKED", "TIMEOUT"),
+    }
+)
+"""States of a task that has left the queue."""
 
 NO_JOBS = re.compile(r"down|drain|fail|maint|unk|error|inval|[a-z_]+\*")
 """States of a node that takes no jobs; a star stands behind the state of a node that does not respond."""
@@ -144,19 +203,20 @@ def run_program(command: Sequence[str]) -> str:
         "LC_ALL": "C.UTF-8",
         "SLURM_TIME_FORMAT": "standard",
     }
+    seconds = SECONDS_FOR_REMARKS if command[0] == "sinfo" else SECONDS
     try:
         done = subprocess.run(
             command,
             capture_output=True,
             text=True,
             errors="replace",
-            timeout=SECONDS,
+            timeout=seconds,
             env=environment,
             start_new_session=True,
             check=False,
         )
     except subprocess.TimeoutExpired:
-        raise Unavailable(f"{command[0]} did not answer within {SECONDS} s") from None
+        raise Unavailable(f"{command[0]} did not answer within {seconds} s") from None
     except (FileNotFoundError, PermissionError) as error:
         raise Refused(f"{command[0]}: {error.strerror}") from None
     except OSError as error:
@@ -167,6 +227,11 @@ def run_program(command: Sequence[str]) -> str:
         raise Unavailable(f"{command[0]} was killed by signal {-done.returncode}")
     message = done.stderr.strip() or done.stdout.strip() or f"exit {done.returncode}"
     raise (Refused if REFUSED.search(message) else Unavailable)(f"{command[0]}: {message}")
+
+
+def _is_in(place: Path, folder: str) -> bool:
+    """Return whether a place lies directly in a folder without links; other places are not looked at."""
+    return place.parent.name == "batches" and os.path.realpath(place.parent) == folder
 
 
 class Slurm:
@@ -276,7 +341,8 @@ class Slurm:
         columns = "JobID,State,ExitCode,NodeList,MaxRSS"
         try:
             answer = self.run(["sacct", "-n", "-P", "-j", ",".join(ids), "-o", columns])
-        except Refused:  # not installed here, or not for this user: the controller remembers ends for a while
+        # not installed here, not for this user, or its database is away: the controller remembers ends for a while
+        except (Refused, Unavailable):
             return self._remembered(ids)
         accounts: dict[TaskId, Accounted] = {}
         memory: dict[TaskId, float] = {}
@@ -314,31 +380,37 @@ class Slurm:
                 accounts.update(dict.fromkeys(parse_task_ids(fields[0]), account))
         return accounts
 
-    def arrays_by_comment(self) -> dict[str, str]:
-        """Return the job ids of this user's queued arrays by the first word of their comment.
+    def find_arrays(self, folder: Path, uuids: Iterable[str]) -> dict[str, ListedArray]:
+        """Return this user's arrays of these batches, and all others whose script lies in `<folder>/batches/<uuid>`.
 
-        Raises:
-            Unavailable, Refused: see `run_program`.
-        """
-        answer = self.run(["squeue", "-a", "-h", "-u", str(os.getuid()), "-t", "all", "-o", "%F|%k"])
-        pairs = (line.strip().partition("|") for line in answer.splitlines() if "|" in line)
-        return {
-            comment.split()[0]: array for array, _, comment in pairs if comment.split() and array.isdecimal()
-        }
-
-    def arrays_by_script(self, folder: Path) -> dict[str, str]:
-        """Return the job ids of this user's queued arrays whose script lies in `<folder>/batches/<uuid>`, by uuid.
+        One query asks for both. A site may replace comments, and a batch's folder may have been moved.
 
         Args:
-            folder: an executor's folder.
+            folder: an executor's folder; links in its path make no difference.
+            uuids: the names of batches, with which the comments of their arrays begin.
+
+        Returns:
+            The arrays by the uuids of their batches.
 
         Raises:
             Unavailable, Refused: see `run_program`.
         """
-        answer = self.run(["squeue", "-a", "-h", "-u", str(os.getuid()), "-o", "%F|%o"])
-        pairs = (line.strip().partition("|") for line in answer.splitlines())
-        places = ((array, Path(script).parent) for array, _, script in pairs if array.isdecimal())
-        return {place.name: array for array, place in places if place.parent == folder / "batches"}
+        wanted = set(uuids)
+        batches = os.path.realpath(folder / "batches")
+        answer = self.run(["squeue", "-a", "-h", "-u", str(os.getuid()), "-t", "all", "-o", "%F|%T|%k|%o"])
+        ids: dict[str, str] = {}
+        states: dict[str, set[str]] = {}
+        for line in answer.splitlines():
+            array, state, text = (*line.strip().split("|", 2), "", "")[:3]
+            comment, script = text.partition("|")[0].split()[:1], Path(text.rpartition("|")[2])
+            uuid = script.parent.name if _is_in(script.parent, batches) else ""
+            if comment and comment[0] in wanted:
+                uuid = comment[0]
+            if uuid and array.isdecimal():
+                # an id of an array is given out twice only after a crash of the controller; the later one counts
+                ids[uuid] = max(array, ids.get(uuid, array), key=int)
+                states.setdefault(array, set()).add(state)
+        return {uuid: ListedArray(array, frozenset(states[array])) for uuid, array in ids.items()}
 
     def cancel(self, tasks: Sequence[str]) -> None:
         """Cancel arrays or tasks by their ids; a task that has ended already is no error.

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from snakemake_executor_plugin_submitit.task import DIGITS, is_unchanged
 
-__all__ = ["LAUNCHER", "SnapshotError", "snapshot", "store"]
+__all__ = ["LAUNCHER", "SnapshotError", "restore", "snapshot", "store"]
 
 SKIPPED = {"__pycache__", ".git", ".mypy_cache", ".ruff_cache"}
 
@@ -52,8 +52,23 @@ def store(folder: Path, stem: str, suffix: str, content: bytes) -> Path:
         OSError: the folder cannot be written.
     """
     target = folder / f"{stem}-{hashlib.sha256(content).hexdigest()[:DIGITS]}{suffix}"
+    restore(target, content)
+    return target
+
+
+def restore(target: Path, content: bytes) -> None:
+    """Write a file whose name holds its digest, unless it is there and undamaged.
+
+    Args:
+        target: the file.
+        content: the bytes.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
     if is_unchanged(target):
-        return target
+        return
+    folder = target.parent
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     temporary = target.with_name(f".{target.name}.{os.getpid()}")
     try:
@@ -69,7 +84,6 @@ def store(folder: Path, stem: str, suffix: str, content: bytes) -> Path:
         os.fsync(descriptor)  # of the new name
     finally:
         os.close(descriptor)
-    return target
 
 
 def snapshot(package: str, folder: Path) -> Path:

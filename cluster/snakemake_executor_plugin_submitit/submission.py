@@ -5,7 +5,7 @@ The record is written before sbatch is called, and the job id after it. A kill b
 
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +14,17 @@ from snakemake_executor_plugin_submitit.batches import (
     Place,
     clear_removed,
     index_latest,
+    list_unfinished,
     read_batches,
     write_batch,
 )
 from snakemake_executor_plugin_submitit.causes import Cause, Verdict
 from snakemake_executor_plugin_submitit.clusters import Cluster
 from snakemake_executor_plugin_submitit.parameters import describe_array
+from snakemake_executor_plugin_submitit.records import VERSION
 from snakemake_executor_plugin_submitit.requests import Event, Policy, Request, StopSweep
 from snakemake_executor_plugin_submitit.slurm import (
+    ENDED,
     STILL_GOING,
     Queued,
     QueueFull,
@@ -29,6 +32,7 @@ from snakemake_executor_plugin_submitit.slurm import (
     TaskId,
     Unavailable,
 )
+from snakemake_executor_plugin_submitit.snapshots import restore
 
 __all__ = ["Submitter"]
 
@@ -52,6 +56,7 @@ class Submitter:
         header: fields of every batch record: shell, directory, umask.
         explain: returns a message for a refusal of sbatch and the parameters that were refused.
         say: the logger for people.
+        code: the content of the files that jobs run; a site may remove old files while the head lives.
     """
 
     def __init__(
@@ -62,9 +67,10 @@ class Submitter:
         header: dict[str, Any],
         explain: Callable[[str, dict[str, Any]], str],
         say: logging.Logger,
+        code: Mapping[Path, bytes],
     ) -> None:
         self.folder, self.cluster, self.policy, self.header = folder, cluster, policy, header
-        self.explain, self.say = explain, say
+        self.explain, self.say, self.code = explain, say, code
         self.latest: dict[tuple[str, ...], Place] | None = (
             None  # outputs -> latest submission; None: not read yet
         )
@@ -88,7 +94,8 @@ class Submitter:
         if self.latest is None:
             self.latest = self._read_latest()
         if self.unsettled:
-            self._resolve(self.unsettled)
+            for batch in self._resolve(self.unsettled):
+                self._index(batch)
             self.unsettled = []
         for alike in _alike(self._adopt(wanted, events)):
             while alike and not self.stopping:
@@ -158,11 +165,20 @@ class Submitter:
     def _read_latest(self) -> dict[tuple[str, ...], Place]:
         clear_removed(self.folder)
         batches = read_batches(self.folder)
+        for batch in batches:
+            if batch.version != VERSION:
+                raise StopSweep(
+                    f"{batch.folder} was written by another version of the executor (its records have the version "
+                    f"{batch.version}, and this one reads version {VERSION}). Nothing was submitted or cancelled. Use "
+                    "the hornlib that submitted these jobs until they are done, or name another folder with "
+                    "--submitit-folder"
+                )
         for sentence in (sentence for batch in batches for sentence in batch.damage):
             self._warn_once(sentence)
         self._end_unknown(batches)
         batches = [batch for batch in batches if batch.jobs]
         self._resolve([batch for batch in batches if batch.array is None])
+        batches = [batch for batch in batches if batch.array is not None]
         latest = index_latest(batches)
         used = {place.batch.uuid for place in latest.values()}
         for batch in batches:
@@ -182,64 +198,83 @@ class Submitter:
     def _end_unknown(self, batches: list[Batch]) -> None:
         """Cancel the arrays of this folder whose jobs are unknown, because their record is damaged or missing.
 
-        Their jobs would otherwise run beside jobs that are submitted again.
+        Their jobs would otherwise run beside jobs that are submitted again. An array that ends by itself may have no
+        record, because its results were collected.
 
         Raises:
             Unavailable: such an array is still in the queue.
         """
-        sound = {batch.uuid for batch in batches if batch.jobs}
-        lost = [batch for batch in batches if not batch.jobs]
-        for batch in lost:
+        damaged = {batch.uuid: batch for batch in batches if not batch.jobs}
+        for batch in damaged.values():
             if not batch.is_abandoned:
                 batch.abandon("its record is damaged")
-        by_comment = self.cluster.arrays_by_comment() if lost else {}
+        unfinished = {place.name for place in list_unfinished(self.folder)}
+        listed = self.cluster.find_arrays(self.folder, damaged.keys() | unfinished)
         arrays = {
-            batch.uuid: by_comment.get(batch.uuid) or batch.array or batch.find_array() for batch in lost
-        }
-        arrays |= {
-            uuid: array
-            for uuid, array in self.cluster.arrays_by_script(self.folder).items()
-            if uuid not in sound
+            uuid: listed[uuid].id if uuid in listed else batch.array or batch.find_array()
+            for uuid, batch in damaged.items()
         }
         uuids = {array: uuid for uuid, array in arrays.items() if array is not None}
         queued = {**self.cluster.look_up(uuids), **self.cluster.queued(uuids)} if uuids else {}
-        alive = sorted(
-            {array for (array, _), task in queued.items() if task.comment.split()[:1] in ([], [uuids[array]])}
-        )
-        if alive:
-            self.cluster.cancel(alive)
-            folders = ", ".join(str(self.folder / "batches" / uuids[array]) for array in alive)
+        unknown = {
+            array: f"{damaged[uuids[array]].folder}: its record is damaged"
+            for (array, _), task in queued.items()
+            if damaged[uuids[array]].owns(task.comment)
+        }
+        for uuid in listed.keys() - {batch.uuid for batch in batches}:
+            fence = Batch(self.folder / "batches" / uuid, [], 1, {}, 0.0)
+            if listed[uuid].states <= ENDED or (listed[uuid].has_ended and not fence.is_abandoned):
+                continue
+            fence.abandon("its record is missing")  # the next head waits for it too while it saves
+            unknown[listed[uuid].id] = f"{fence.folder}: its record is missing"
+        if unknown:
+            self.cluster.cancel(sorted(unknown))
+            names = ", ".join(f"array {array} ({why})" for array, why in sorted(unknown.items()))
             raise Unavailable(
-                f"array {', '.join(alive)} is of this sweep, but its jobs are unknown, because its record is damaged "
-                f"or missing ({folders}): it is cancelled, and its jobs are submitted again when it has left the queue"
+                f"the queue has unknown jobs of this sweep: {names}. Their arrays are cancelled, and jobs without a "
+                "result are submitted again when the arrays have left the queue"
             )
-        for batch in lost:
+        for batch in damaged.values():
             self._warn_once(
                 f"{batch.folder}: the jobs of this record are unknown, and its array is not in the queue; the record "
                 "is removed, and jobs whose results are missing are submitted again"
             )
             batch.remove()
+        for place in list_unfinished(self.folder):
+            Batch(place, [], 1, {}, 0.0).remove()
 
-    def _resolve(self, batches: list[Batch]) -> None:
-        """Find out whether batches without a job id were submitted.
+    def _resolve(self, batches: list[Batch]) -> list[Batch]:
+        """Find out whether batches without a job id were submitted; return those that were, and remove the others.
 
         The sbatch of a killed head may still be on its way. The fence is raised before a batch counts as not
-        submitted, and a task that starts later sees it.
+        submitted, and a task that has started by then is in the queue. A task that starts later has no record, in
+        which its commands stand.
         """
         if not batches:
-            return
+            return []
         for batch in batches:
             if not batch.is_abandoned:
                 batch.abandon(UNSETTLED)
-        arrays = self.cluster.arrays_by_comment()
+        listed = self.cluster.find_arrays(self.folder, {batch.uuid for batch in batches})
+        submitted = []
         for batch in batches:
-            array = arrays.get(batch.uuid) or batch.find_array()
-            if array is not None:
-                if batch.abandoned_because == UNSETTLED:
-                    batch.readopt()
-                batch.record_array(array)
-            elif batch.abandoned_because == UNSETTLED:
-                batch.abandon("it was not found in the queue, and its jobs are submitted anew")  # for good
+            array = listed[batch.uuid].id if batch.uuid in listed else batch.find_array()
+            if array is None:
+                batch.remove()
+                continue
+            if batch.abandoned_because == UNSETTLED:
+                batch.readopt()
+            batch.record_array(array)
+            submitted.append(batch)
+        return submitted
+
+    def _index(self, batch: Batch) -> None:
+        """Note that the jobs of a batch are in the queue, each after its earlier submissions."""
+        assert self.latest is not None
+        for number, job in enumerate(batch.jobs):
+            if before := self.latest.get(job.outputs):
+                self.superseded.setdefault(job.outputs, []).append(before)
+            self.latest[job.outputs] = Place(batch, number)
 
     def _array_size(self) -> int:
         """Return the largest number of jobs in the next array: the least that SLURM, settings and queue allow."""
@@ -248,7 +283,6 @@ class Submitter:
 
     def _submit(self, requests: list[Request]) -> list[Event]:
         """Submit one array."""
-        assert self.latest is not None
         parameters = requests[0].asked
         batch = self._write(requests, parameters)
         name, comment = describe_array(batch.uuid, [request.record.name for request in requests])
@@ -261,9 +295,6 @@ class Submitter:
         except Unavailable:
             # The array may exist although no answer came. The queue is asked before its jobs are submitted again.
             self.unsettled.append(batch)
-            self.latest.update(
-                {request.record.outputs: Place(batch, n) for n, request in enumerate(requests)}
-            )
             raise
         except Refused as refused:
             batch.remove()
@@ -281,15 +312,14 @@ class Submitter:
         self.room = None if self.room is None else 2 * self.room
         tasks = "" if batch.num_tasks == len(requests) else f" in {batch.num_tasks} tasks"
         self.say.info(f"submitted {len(requests)} jobs{tasks} as array {array}: {name}")
+        self._index(batch)
         for number, request in enumerate(requests):
-            place = Place(batch, number)
-            request.submitted(place)
-            if before := self.latest.get(request.record.outputs):
-                self.superseded.setdefault(request.record.outputs, []).append(before)
-            self.latest[request.record.outputs] = place
+            request.submitted(Place(batch, number))
         return [Event("submitted", request) for request in requests]
 
     def _write(self, requests: list[Request], parameters: dict[str, Any]) -> Batch:
+        for path, content in self.code.items():
+            restore(path, content)
         return write_batch(
             self.folder,
             [request.record for request in requests],

@@ -90,12 +90,12 @@ class Submissions:
                 ended[job] = record
             else:
                 standings[job] = standing
-        asked = [
+        unexplained = [
             places[job]
             for job, record in ended.items()
             if record is None or (record["code"] in KILLED and "cause" not in record)
         ]
-        accounts = self._ask_accounts(place.batch for place in asked)
+        accounts = self._ask_accounts(place.batch for place in unexplained)
         for job, record in ended.items():
             standings[job] = self._ended(job, places[job], record, accounts.get(task_id(places[job])))
         return standings
@@ -157,9 +157,9 @@ class Submissions:
             batch.array = batch.array or batch.find_array()
         nameless = [batch for batch in batches if batch.array is None]
         with contextlib.suppress(Unavailable, Refused):
-            arrays = self.slurm.arrays_by_script(folder.absolute()) if nameless else {}
+            listed = self.slurm.find_arrays(folder, {batch.uuid for batch in nameless}) if nameless else {}
             for batch in nameless:
-                batch.array = arrays.get(batch.uuid)
+                batch.array = listed[batch.uuid].id if batch.uuid in listed else None
 
     def _ask_queue(self, folder: Path) -> "dict[TaskId, Queued]":
         from snakemake_executor_plugin_submitit.clusters import LocalCluster

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from snakemake_executor_plugin_submitit.batches import JobRecord, read_batches
-from snakemake_executor_plugin_submitit.clusters import LocalCluster, make_cluster
+from snakemake_executor_plugin_submitit.clusters import LocalCluster, install_runner, make_cluster
 from snakemake_executor_plugin_submitit.dispatcher import Dispatcher
 from snakemake_executor_plugin_submitit.parameters import sbatch_parameters
 from snakemake_executor_plugin_submitit.requests import Policy, Request
@@ -32,7 +32,7 @@ class Sweep:
         self.folder = folder
         header = {"shell": "/bin/bash", "directory": str(folder), "umask": 0o022}
         policy = Policy(jobs_per_task=jobs_per_task, poll_min=0.05, poll_max=0.1, vanished_after=0.5)
-        self.cluster = make_cluster(kind, folder, list(setup), 0, Slurm())
+        self.cluster = make_cluster(kind, install_runner(folder), list(setup), 0, Slurm())
         self.dispatcher = Dispatcher(
             folder, self.cluster, policy, header, lambda said, _: said, logging.getLogger("test")
         )

@@ -1,6 +1,7 @@
 """SLURM's programs, faked: every answer they give, every malformed one, and every way in which they fail."""
 
 import os
+import shlex
 import stat
 import time
 from pathlib import Path
@@ -80,6 +81,37 @@ NO_SAYINGS = [
     "slurm_load_jobs error: Invalid job id specified",
     "squeue: error: Invalid job id: abc",
     "Slurm accounting storage is disabled",
+    *(
+        f"sbatch: error: Batch job submission failed: {words}"
+        for words in (
+            "No partition specified or system default partition",
+            "User's group not permitted to use this partition",
+            "Job's account not permitted to use this partition (lab allows a not b)",
+            "Access denied to requested reservation",
+            "Requested GRES option unsupported by configured SelectType plugin",
+            "Job size specification needs to be provided",
+            "Memory required by task is not available",
+            "Invalid job constraint",
+            "Invalid user id",
+            "Invalid group id",
+            "Invalid --nice value",
+            "Invalid cluster name",
+            "Invalid KNL configuration (MCDRAM or NUMA option)",
+            "Invalid preferred feature specification",
+            "Invalid time-min specification (exceeds job's time or other limits)",
+            "Duplicate generic resource (gres) specification",
+            "Task count specification invalid",
+            "Task distribution specification invalid",
+            "Requested more tasks than available processors",
+            "Requested operation not supported on this system",
+            "Cannot request more threads per core than the job allocation",
+            "Multiple partition job request not supported when a partition is set in the association",
+            "Burst Buffer request invalid",
+            "Burst Buffer permission denied",
+            "Container support is not configured",
+            "Job --batch option is invalid or not a subset of --constraints",
+        )
+    ),
 ]
 
 
@@ -238,17 +270,41 @@ def test_arrays_that_slurm_has_forgotten_are_gone_and_other_refusals_are_not_swa
         answering({"squeue": Unavailable("away")}).queued(["12"])
 
 
-def test_arrays_are_found_by_the_first_word_of_their_comment():
-    answer = "7|abcd horn x3\n8|\n9|(null)\nno bar\n|efgh\nx|ijkl\n10|mnop|with bar\n11|  \n\0|\0\n"
-    arrays = answering({"squeue": answer}).arrays_by_comment()
-    assert arrays["abcd"] == "7" and arrays["mnop|with"] == "10" and not {"efgh", "ijkl"} & set(arrays)
+def test_arrays_are_found_by_the_first_word_of_their_comment_or_by_their_script(tmp_path):
+    real, link = tmp_path / "real", tmp_path / "link"
+    (real / "batches").mkdir(parents=True)
+    link.symlink_to(real)
+    answer = (
+        "7|PENDING|abcd horn x3|/moved/batches/abcd/x.sh\n8|RUNNING||\n9|RUNNING|(null)|(null)\n"
+        "no bar\n|RUNNING|efgh|\n"
+        f"x|RUNNING|ijkl|\n10|RUNNING|mnop with|bar|{tmp_path}/other/batches/mnop/x.sh\n11|  \n\0|\0\n"
+        f"12|RUNNING|the site's|{real}/batches/qrst/x.sh\n13|RUNNING||{link}/batches/uvwx/x.sh\n"
+        f"14|RUNNING|foreign job|{tmp_path}/other/batches/yzab/x.sh\n15|RUNNING|cdef a|b|{link}/batches/cdef/x.sh\n"
+    )
+    for folder in (real, link, tmp_path / "other/../link"):
+        arrays = answering({"squeue": answer}).find_arrays(folder, ["abcd", "efgh", "ijkl", "mnop"])
+        assert {uuid: array.id for uuid, array in arrays.items()} == {
+            "abcd": "7", "mnop": "10", "qrst": "12", "uvwx": "13", "cdef": "15"
+        }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("states", "has_ended"),
+    [(["COMPLETING"], True), (["COMPLETED", "CANCELLED", "COMPLETING"], True), (["COMPLETED"], True),
+     (["COMPLETING", "RUNNING"], False), (["COMPLETED", "PENDING"], False), (["REQUEUE_HOLD"], False),
+     (["A NEW STATE"], False)],
+)  # fmt: skip
+def test_an_array_has_ended_when_all_its_tasks_have_or_leave_their_nodes(states, has_ended):
+    answer = "\n".join(f"7|{state}|abcd|" for state in states)
+    (array,) = answering({"squeue": answer}).find_arrays(Path("/"), ["abcd"]).values()
+    assert (array.id, array.has_ended) == ("7", has_ended)
 
 
 def test_the_queue_is_asked_for_the_user_who_runs_whatever_the_shell_calls_him(monkeypatch):
     monkeypatch.setenv("LOGNAME", "somebody_else")
     monkeypatch.setenv("USER", "somebody_else")
     asked = []
-    answering({"squeue": ""}, asked).arrays_by_comment()
+    answering({"squeue": ""}, asked).find_arrays(Path("/"), [])
     assert asked[0][asked[0].index("-u") + 1] == str(os.getuid())
 
 
@@ -365,7 +421,7 @@ def test_no_answer_whatever_breaks_the_queries(queue, accounts):
     except Unavailable:
         assert "12" in queue
     slurm.accounted(["12"])
-    slurm.arrays_by_comment()
+    slurm.find_arrays(Path("/"), ["abcd"])
     off = answering({"scontrol": queue, "squeue": accounts})
     off.max_array_size()
     off.has_accounting()
@@ -451,7 +507,7 @@ def program(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("said", PASSING_SAYINGS)
 def test_a_message_that_may_pass_or_is_unknown_is_no_refusal(program, said):
-    program("squeue", f"echo '{said}' >&2; exit 1")
+    program("squeue", f"echo {shlex.quote(said)} >&2; exit 1")
     with pytest.raises(Unavailable) as caught:
         run_program(["squeue"])
     assert said in str(caught.value)
@@ -459,7 +515,7 @@ def test_a_message_that_may_pass_or_is_unknown_is_no_refusal(program, said):
 
 @pytest.mark.parametrize("said", NO_SAYINGS)
 def test_a_controller_that_says_no_has_refused(program, said):
-    program("squeue", f"echo '{said}' >&2; exit 1")
+    program("squeue", f"echo {shlex.quote(said)} >&2; exit 1")
     with pytest.raises(Refused) as caught:
         run_program(["squeue"])
     assert said in str(caught.value)
@@ -555,10 +611,17 @@ def test_what_is_asked_reaches_the_program_as_one_word_each(program, tmp_path):
     assert not Path(tmp_path, "x").exists()
 
 
-def test_a_sacct_that_is_refused_leaves_what_the_controller_remembers():
+@pytest.mark.parametrize(
+    "error",
+    [
+        Refused("sacct: No such file or directory"),
+        Unavailable("sacct: fatal: something that nobody has seen before"),
+    ],
+)
+def test_a_sacct_that_fails_leaves_what_the_controller_remembers(error):
     def run(command):
         if command[0] == "sacct":
-            raise Refused("sacct: No such file or directory")
+            raise error
         if command[0] == "scontrol":
             return "AccountingStorageType = accounting_storage/slurmdbd\n"
         return "12_3|TIMEOUT|n1\n"

@@ -96,7 +96,9 @@ def cluster(fake, tmp_path):
     """Return a cluster whose programs are faked."""
     folder = tmp_path / "executor"
     folder.mkdir()
-    return lambda setup=(), parallelism=0: make_cluster("slurm", folder, list(setup), parallelism, Slurm())
+    return lambda setup=(), parallelism=0: make_cluster(
+        "slurm", install_runner(folder), list(setup), parallelism, Slurm()
+    )
 
 
 def batch_of(folder, names=("a", "b", "c"), jobs_per_task=1, **resources):
@@ -223,7 +225,7 @@ def test_no_resource_does_anything(cluster, fake, tmp_path, text):
 def test_no_folder_does_anything(fake, tmp_path, name):
     folder = tmp_path / name
     batch = batch_of(folder)
-    submit(make_cluster("slurm", folder, [], 0, Slurm()), batch)
+    submit(make_cluster("slurm", install_runner(folder), [], 0, Slurm()), batch)
     words = run_script(fake, fake.queue["100"]["script"], tmp_path / "run")
     assert words[-1] == str(batch.folder) and Path(words[-2]).exists()
 
@@ -235,7 +237,7 @@ def test_whatever_its_jobs_are_called_an_array_is_found_by_its_comment(cluster, 
     batch = batch_of(tmp_path, names)
     one = cluster()
     array = submit(one, batch)
-    assert one.arrays_by_comment() == {batch.uuid: array}
+    assert one.find_arrays(Path("/elsewhere"), [batch.uuid])[batch.uuid].id == array
 
 
 def test_an_array_is_found_by_its_script_though_its_record_is_gone(cluster, tmp_path):
@@ -243,7 +245,9 @@ def test_an_array_is_found_by_its_script_though_its_record_is_gone(cluster, tmp_
     one = cluster()
     array, _ = submit(one, batch), submit(one, other)
     shutil.rmtree(batch.folder)
-    assert one.arrays_by_script(tmp_path / "executor") == {batch.uuid: array}
+    assert {uuid: one.id for uuid, one in one.find_arrays(tmp_path / "executor", []).items()} == {
+        batch.uuid: array
+    }
 
 
 def test_a_batch_leaves_few_files_no_pickle_and_nothing_that_others_may_read(cluster, tmp_path):
@@ -333,7 +337,7 @@ def test_an_answer_that_is_not_understood_may_have_submitted_the_job(cluster, fa
     one = cluster()
     with pytest.raises(Unavailable):
         submit(one, batch)
-    assert one.arrays_by_comment() == {batch.uuid: "100"}
+    assert one.find_arrays(Path("/elsewhere"), [batch.uuid])[batch.uuid].id == "100"
 
 
 def test_an_sbatch_that_is_killed_may_have_submitted_the_job(cluster, fake, tmp_path):
@@ -416,7 +420,7 @@ def test_queue_limits_and_cancelling_are_slurms_own(cluster, fake, tmp_path):
     assert all(batch.owns(task.comment) for task in queued.values())
     assert one.max_tasks() == 17
     one.cancel([array])
-    assert one.arrays_by_comment() == {} and isinstance(one, SlurmCluster)
+    assert one.find_arrays(tmp_path, [batch.uuid]) == {} and isinstance(one, SlurmCluster)
 
 
 def test_the_first_missing_program_is_named(fake, monkeypatch, tmp_path):

@@ -16,7 +16,14 @@ from snakemake_executor_plugin_submitit.batches import JobRecord
 from snakemake_executor_plugin_submitit.dispatcher import Dispatcher
 from snakemake_executor_plugin_submitit.parameters import sbatch_parameters
 from snakemake_executor_plugin_submitit.requests import Policy, Request
-from snakemake_executor_plugin_submitit.slurm import Accounted, Queued, QueueFull, Refused, Unavailable
+from snakemake_executor_plugin_submitit.slurm import (
+    Accounted,
+    ListedArray,
+    Queued,
+    QueueFull,
+    Refused,
+    Unavailable,
+)
 
 HEADER = {"shell": "/bin/bash", "directory": "/", "umask": 0o022}
 
@@ -96,16 +103,13 @@ class FakeCluster:
             for task, state in self.arrays[array].states.items()
         }
 
-    def arrays_by_comment(self):
+    def find_arrays(self, folder, uuids):
         self._ask()
-        return {one.comment.split()[0]: array for array, one in self.arrays.items() if one.states}
-
-    def arrays_by_script(self, folder):
-        self._ask()
+        ids = {one.comment.split()[0]: array for array, one in self.arrays.items() if one.states}
         return {
-            one.folder.name: array
-            for array, one in self.arrays.items()
-            if one.states and one.folder.parent == folder / "batches"
+            uuid: ListedArray(array, frozenset(self.arrays[array].states.values()))
+            for uuid, array in ids.items()
+            if uuid in uuids or self.arrays[array].folder.parent == folder / "batches"
         }
 
     def cancel(self, tasks):

@@ -27,7 +27,7 @@ class Steps:
         self.taken, self.last, self.dead = 0, last, False
         for name in self.CALLS:
             monkeypatch.setattr(os, name, self._counting(getattr(os, name)))
-        for name in ("submit", "queued", "arrays_by_comment", "cancel"):
+        for name in ("submit", "queued", "find_arrays", "cancel"):
             monkeypatch.setattr(cluster, name, self._counting(getattr(cluster, name)))
 
     def _counting(self, call):

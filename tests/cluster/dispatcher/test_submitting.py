@@ -114,7 +114,7 @@ def test_a_submission_without_an_answer_whose_jobs_have_long_ended_is_found_by_i
     cluster.outcomes.append("no answer")
     one = head().want(*names(3)).turn()
     cluster.work()
-    assert cluster.arrays_by_comment() == {}
+    assert cluster.tasks("PENDING", "RUNNING") == []
     assert_all_well(cluster, one.run(), 3)
 
 
@@ -227,14 +227,14 @@ def test_a_task_that_starts_while_its_submission_is_being_found_runs_once_all_th
     """The fence is up for that moment, so the task does nothing, and its job is submitted again."""
     cluster.outcomes.append("no answer")
     one = head().want(*names(2)).turn()
-    ask = cluster.arrays_by_comment
+    ask = cluster.find_arrays
 
-    def ask_slowly():
-        answer = ask()
+    def ask_slowly(folder, uuids):
+        answer = ask(folder, uuids)
         cluster.start("100", 0)
         return answer
 
-    monkeypatch.setattr(cluster, "arrays_by_comment", ask_slowly)
+    monkeypatch.setattr(cluster, "find_arrays", ask_slowly)
     assert_all_well(cluster, one.run(), 2)
 
 
