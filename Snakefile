@@ -20,7 +20,7 @@ from hornlib.grid.jobs import scan_runs
 from hornlib.lease import acquire
 from hornlib.provenance import commit, version
 from hornlib.results.configuration_copies import read_grid_for_workflow
-from hornlib.status.beside_cluster import note_executor, refuse_beside_cluster
+from hornlib.status.beside_cluster import note_head, refuse_beside_cluster, submitting_head
 
 min_version("9.0")
 
@@ -31,9 +31,9 @@ if workflow.config_settings.config:
         "--config is not understood; write the value into a file, and name the file: "
         f"{CONFIG_VARIABLE}=FILE snakemake ..."
     )
-if workflow.overwrite_configfiles and CONFIG_VARIABLE in os.environ:
+if workflow.overwrite_configfiles and os.environ.get(CONFIG_VARIABLE):
     raise WorkflowError(
-        f"--configfile and {CONFIG_VARIABLE} both name a configuration; leave --configfile away (it may stand in a "
+        f"--configfile and {CONFIG_VARIABLE} both name a configuration; leave --configfile out (it may stand in a "
         "profile)"
     )
 if workflow.overwrite_configfiles:
@@ -121,10 +121,10 @@ onstart:
     global LEASE  # this is a function's body: a local name would be forgotten, and the file closed, at its end
     try:
         LEASE = acquire(RESULTS)
-        if workflow.local_exec:
-            refuse_beside_cluster(RESULTS)
-        else:
-            note_executor(RESULTS, getattr(workflow.executor_settings, "folder", None))
+        head = submitting_head(workflow.executor_settings)
+        refuse_beside_cluster(RESULTS, head)
+        if head is not None:
+            note_head(RESULTS, head)
         COPIES.write()
     except HornlibError as error:
         raise WorkflowError(str(error)) from None
