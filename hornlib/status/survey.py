@@ -77,7 +77,10 @@ class Survey:
         jobs: list[Job] = [*self.plan.tuning_jobs, *self.plan.jobs]
         done = set(jobs) - set(self.plan.to_train) - set(self.plan.to_tune)
         self.standings = {
-            job: self._finished(job) if job in done else self._settle(submitted.get(job), job) for job in jobs
+            job: _finished(job, self.plan.faults.get(job, ""))
+            if job in done
+            else self._settle(submitted.get(job), job)
+            for job in jobs
         }
 
     def of(self, *states: JobState) -> list[Standing]:
@@ -156,19 +159,13 @@ class Survey:
             if self.submissions.queued(place) is not None or not self.traces.is_written_now(job)
         }
 
-    def _finished(self, job: Job) -> Standing:
-        """Return the state of a job whose file exists: a damaged file is a failure, and its reason says what to do."""
-        # `faults` reads all files, several at a time; a file that came later is read alone
-        fault = self.plan.faults.get(job) or self.plan.fault(job)
-        return Standing(job, JobState.FAILED, fault) if fault else Standing(job, JobState.DONE)
-
     def _settle(self, submitted: Standing | None, job: Job) -> Standing:
         if submitted is None:
             return self.traces.stand(job)
         if submitted.state not in (JobState.FAILED, JobState.STOPPED):
             return submitted
         if self.grid.run_path(job).exists():  # a listing may be older than the file
-            return self._finished(job)
+            return _finished(job, self.plan.fault(job))
         return self.traces.orphan(job) or submitted
 
     @cached_property
@@ -190,3 +187,8 @@ class Survey:
             runs_done += done
             cells_done += done == len(seeds)
         return JobCounts(len(wanted), cells_done, sum(map(len, wanted.values())), runs_done, jobs)
+
+
+def _finished(job: Job, fault: str) -> Standing:
+    """Return the state of a job whose file exists: a damaged file is a failure, and its reason says what to do."""
+    return Standing(job, JobState.FAILED, fault) if fault else Standing(job, JobState.DONE)

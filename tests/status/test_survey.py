@@ -11,6 +11,7 @@ from snakemake_executor_plugin_submitit.causes import Cause, Verdict
 from snakemake_executor_plugin_submitit.slurm import Refused, Unavailable
 
 from hornlib.lease import acquire, lock_path, lock_run_file, read_holder
+from hornlib.plan.plan import Plan
 from hornlib.results import seal
 from hornlib.status.document import to_document
 from hornlib.status.standing import JobState
@@ -223,8 +224,8 @@ def test_an_array_that_no_head_recorded_is_found_in_the_queue_by_its_script(benc
 
     def answer(command):
         assert command[0] == "squeue"
-        by_script = command[-1] == "%F|%o"
-        return f"77|{batch.folder}/x.sh" if by_script else "77_0|PENDING|1:00||Priority"
+        by_script = command[-1].endswith("%o")
+        return f"77|PENDING|(null)|{batch.folder}/x.sh" if by_script else "77_0|PENDING|1:00||Priority"
 
     bench.slurm = answer
     survey = bench.survey()
@@ -267,6 +268,15 @@ def test_a_run_file_that_the_listing_misses_is_found_by_its_name(bench, monkeypa
     bench.write_run(bench.jobs[0])
     monkeypatch.setattr("hornlib.status.survey.scan_runs", lambda results: {})
     assert bench.standing(0).state is JobState.DONE
+
+
+def test_every_run_file_is_looked_at_once(bench, monkeypatch):
+    for job in bench.jobs:
+        bench.write_run(job)
+    fault, jobs = Plan.fault, []
+    monkeypatch.setattr(Plan, "fault", lambda plan, job: jobs.append(job) or fault(plan, job))
+    assert {standing.state for standing in bench.survey().standings.values()} == {JobState.DONE}
+    assert sorted(jobs) == sorted(bench.jobs)
 
 
 def test_a_damaged_run_file_is_named_with_its_remedy_and_is_not_done(bench):
