@@ -58,8 +58,8 @@ def next_step(grid: Grid, sweeps: Sequence[str] = ()) -> str:
     options = configuration_options(grid.files)
     if edited := edited_files():
         return (
-            f"{' and '.join(edited)} changed since this sweep started, whose answer this is; `hornlib run{options}` "
-            "takes the change in."
+            f"the answer is to the configuration as it was when the sweep started; `hornlib run{options}` takes in the "
+            f"edit of {' and '.join(edited)}."
         )
     chosen = [grid.sweeps[name] for name in sweeps or grid.sweeps]
     if missing := num_missing_runs(grid):

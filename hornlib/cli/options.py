@@ -9,6 +9,7 @@ from hornlib.config.commands import CONFIG_VARIABLE, DEFAULT_CONFIG, named_files
 
 __all__ = [
     "DEFAULT_CONFIG",
+    "DEFAULT_EXECUTOR_FOLDER",
     "ConfigFiles",
     "ExecutorFolder",
     "OneSweep",
@@ -42,6 +43,7 @@ Where = Annotated[
     list[str] | None, typer.Option(help="key=value, as `hornlib plan` takes it; may be repeated.")
 ]
 OneSweep = Annotated[str | None, typer.Option(help="Only this sweep.", autocompletion=complete_sweep)]
+DEFAULT_EXECUTOR_FOLDER = Path(".snakemake/submitit")
 ExecutorFolder = Annotated[
     Path, typer.Option(help="Folder of the executor's records (--submitit-folder of the profile).")
 ]

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hornlib.cli.options import DEFAULT_CONFIG, ConfigFiles, ExecutorFolder, OneSweep, Where
+from hornlib.cli.options import (
+    DEFAULT_CONFIG,
+    DEFAULT_EXECUTOR_FOLDER,
+    ConfigFiles,
+    ExecutorFolder,
+    OneSweep,
+    Where,
+)
 from hornlib.config.commands import CONFIG_VARIABLE
 from hornlib.config.messages import counted
 from hornlib.errors import ConfigError
@@ -113,7 +120,7 @@ def status(
     configfile: ConfigFiles = None,
     where: Where = None,
     sweep: OneSweep = None,
-    folder: ExecutorFolder = Path(".snakemake/submitit"),
+    folder: ExecutorFolder = DEFAULT_EXECUTOR_FOLDER,
     failed: Annotated[
         bool, typer.Option("--failed", help="Only failed jobs, with the last lines of their logs.")
     ] = False,
@@ -167,7 +174,7 @@ def cancel(
     configfile: ConfigFiles = None,
     where: Where = None,
     sweep: OneSweep = None,
-    folder: ExecutorFolder = Path(".snakemake/submitit"),
+    folder: ExecutorFolder = DEFAULT_EXECUTOR_FOLDER,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
     """Cancel queued and running jobs on SLURM; checkpoints stay, and a head does not start these jobs again."""

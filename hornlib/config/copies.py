@@ -47,9 +47,9 @@ def edited_files() -> list[str]:
 def edit_note() -> str:
     """Return a sentence that names the edited files and the copies that are read in their place; "" for none."""
     copies = _copies()
-    names = [f"{file} as {copies[file]}" for file in edited_files()]
+    names = [f"{copies[file]} for {file}" for file in edited_files()]
     return (
-        f"The configuration was edited since the workflow started, which reads {', '.join(names)}"
+        f"The configuration was edited after the workflow started. The workflow reads its copies: {', '.join(names)}"
         if names
         else ""
     )

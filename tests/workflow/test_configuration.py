@@ -81,6 +81,12 @@ def test_snakemakes_own_option_still_works_and_warns(project):
     assert "HORNLIB_CONFIG=FILE snakemake" in result.stderr
 
 
+def test_an_empty_variable_names_no_configuration(project, monkeypatch):
+    monkeypatch.setenv("HORNLIB_CONFIG", "")
+    (project.folder / "config.yaml").rename(project.folder / "other.yaml")
+    assert project.planned("--configfile", "other.yaml")["train"] == 2
+
+
 def test_a_configuration_that_is_named_twice_is_refused(project, monkeypatch):
     monkeypatch.setenv("HORNLIB_CONFIG", "config.yaml")
     refused = project.snakemake("--dry-run", "--configfile", "config.yaml")
@@ -138,7 +144,7 @@ def test_a_typo_during_a_sweep_does_not_reach_its_end_and_the_next_call_refuses_
     command = sys.executable, "-m", "hornlib.cli", "run", "--cores", "2"
     printed, _ = Running(copied, *command).edited("typo")
     assert "Does horn_cnn learn faster?" in printed
-    assert "next:    config.yaml changed since this sweep started" in printed
+    assert "takes in the edit of config.yaml." in " ".join(printed.split())
     refused = copied.hornlib("run", "--cores", "2")
     assert refused.returncode == 1 and re.search(
         r"config\.yaml:\d+: .*timestep: .*'timesteps'", refused.stderr
