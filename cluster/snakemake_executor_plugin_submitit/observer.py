@@ -6,7 +6,7 @@ import time
 from snakemake_executor_plugin_submitit.clusters import Cluster
 from snakemake_executor_plugin_submitit.explain import HOPELESS
 from snakemake_executor_plugin_submitit.requests import Request
-from snakemake_executor_plugin_submitit.slurm import Queued
+from snakemake_executor_plugin_submitit.slurm import Queued, Refused, Unavailable
 from snakemake_executor_plugin_submitit.tails import last_lines
 
 __all__ = ["Observer"]
@@ -80,7 +80,10 @@ class Observer:
         if key in self.warned or (looked_at is not None and now - looked_at < SECONDS_BETWEEN_LOOKS):
             return
         self.looked_at[key] = now
-        unavailable, num_nodes = self.cluster.unavailable_nodes(partitions)
+        try:
+            unavailable, num_nodes = self.cluster.unavailable_nodes(partitions)
+        except (Unavailable, Refused):  # without this remark, jobs are watched all the same
+            return
         if not unavailable or (len(unavailable) < num_nodes and not reason.startswith(NODES_MISSING[0])):
             return
         where = f"partition {partitions}" if partitions else "the default partition"

@@ -557,6 +557,13 @@ def test_a_program_that_does_not_answer_is_unavailable(program, monkeypatch):
     assert time.monotonic() - begun < 5
 
 
+def test_a_program_that_is_asked_for_a_remark_alone_is_given_less_time(program, monkeypatch):
+    program("sinfo", "sleep 60")
+    monkeypatch.setattr(slurm_module, "SECONDS_FOR_REMARKS", 0.2)
+    with pytest.raises(Unavailable, match=r"sinfo did not answer within 0.2 s"):
+        Slurm().unavailable_nodes("cpu")
+
+
 def test_a_program_that_is_killed_has_said_nothing_and_is_asked_again(program):
     program("squeue", "kill -9 $$")
     with pytest.raises(Unavailable, match="squeue"):

@@ -7,7 +7,7 @@ import os
 import time as real_time
 from collections import Counter, deque
 from pathlib import Path
-from types import SimpleNamespace
+from types import MappingProxyType, SimpleNamespace
 
 import pytest
 from snakemake_executor_plugin_submitit import dispatcher as dispatcher_module
@@ -46,7 +46,8 @@ class FakeCluster:
         self.outcomes, self.silences, self.lagging, self.refusals = deque(), 0, 0, 0
         self.running, self.succeeded, self.ran = set(), set(), Counter()
         self.submissions, self.looks, self.released = [], 0, []
-        self.reason, self.unavailable = "", []
+        self.reason, self.unavailable, self.sinfo_fails = "", [], None
+        self.cancelled = []
 
     # what the dispatcher asks
 
@@ -114,6 +115,7 @@ class FakeCluster:
 
     def cancel(self, tasks):
         self._ask()
+        self.cancelled += tasks
         for name in tasks:
             array, _, number = name.partition("_")
             states = self.arrays[array].states
@@ -130,6 +132,8 @@ class FakeCluster:
 
     def unavailable_nodes(self, partitions):
         self._ask()
+        if self.sinfo_fails:
+            raise self.sinfo_fails
         return self.unavailable, 2
 
     def _ask(self):
@@ -257,12 +261,12 @@ class Clock:
 class Head:
     """A head on a folder and a cluster."""
 
-    def __init__(self, folder, cluster, clock, **policy):
+    def __init__(self, folder, cluster, clock, code=MappingProxyType({}), **policy):
         self.folder, self.cluster, self.clock, self.said = folder, cluster, clock, []
         say = logging.Logger("head")
         say.handle = lambda record: self.said.append(record.getMessage())
         explain = lambda said, parameters: f"explained: {said}"  # noqa: E731
-        self.dispatcher = Dispatcher(folder, cluster, Policy(**policy), HEADER, explain, say)
+        self.dispatcher = Dispatcher(folder, cluster, Policy(**policy), HEADER, explain, say, code)
         self.ends, self.messages, self.prepared, self.submitted = {}, {}, Counter(), Counter()
         self.requests = {}
 

@@ -1,6 +1,7 @@
 """Jobs that wait for nodes: a partition without any is reported once, with what helps."""
 
 import pytest
+from snakemake_executor_plugin_submitit.slurm import Refused, Unavailable
 
 DOWN = "Nodes required for job are DOWN, DRAINED or reserved for jobs in higher priority partitions"
 
@@ -51,6 +52,17 @@ def test_nodes_that_the_job_may_use_and_that_are_away_are_named_although_others_
     cluster.unavailable = ["n2 drained (disk)"]
     (warning,) = warnings(waiting("ReqNodeNotAvail, UnavailableNodes:n2", slurm_partition="cpu"))
     assert "1 of 2 nodes" in warning and "n2 drained (disk)" in warning
+
+
+@pytest.mark.parametrize(
+    "error", [Unavailable("sinfo did not answer within 5 s"), Refused("sinfo: No such file")]
+)
+def test_a_remark_that_cannot_be_made_disturbs_no_poll(waiting, cluster, error):
+    cluster.sinfo_fails = error
+    head = waiting(DOWN, slurm_partition="cpu").turn(20)
+    cluster.sinfo_fails = None
+    assert head.run() == dict.fromkeys(["job0", "job1", "job2"], "succeeded")
+    assert not any("sinfo" in said for said in head.said)
 
 
 def test_of_a_thousand_nodes_a_few_are_named(waiting, cluster):
