@@ -163,13 +163,13 @@ def _took_too_much(accounted: Accounted | None, said: str, memory_mb: float | No
 
 def _memory_sentence(accounted: Accounted | None, memory_mb: float | None) -> str:
     """Return a sentence on the limit, which all processes share, and on SLURM's figure, which is often far below it."""
-    asked = f"; {memory_mb:.0f} MB were asked for, for all its processes together" if memory_mb else ""
+    limit = f"; {memory_mb:.0f} MB were asked for, for all its processes together" if memory_mb else ""
     sample = accounted.max_rss_mb if accounted else -1.0
     if sample <= 0:
-        return f"out of memory{asked}"
+        return f"out of memory{limit}"
     is_low = memory_mb is not None and sample < memory_mb
     missed = ", which misses a peak between two samples" if is_low else ""
-    return f"out of memory{asked}; SLURM's largest sample is {sample:.0f} MB{missed}"
+    return f"out of memory{limit}; SLURM's largest sample is {sample:.0f} MB{missed}"
 
 
 def _changed(path: str) -> Verdict:

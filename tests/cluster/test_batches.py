@@ -153,6 +153,34 @@ def test_what_was_never_finished_was_never_submitted(tmp_path, finished):
     assert read_batches(tmp_path) == []
 
 
+@pytest.mark.parametrize("parser", ["parse_header", "parse_jobs", "parse_array"])
+def test_a_record_that_is_removed_while_it_is_read_is_none_and_not_damaged(tmp_path, monkeypatch, parser):
+    batch = write(tmp_path, job("a"))
+    batch.record_array("12")
+    parse = getattr(batches_module, parser)
+
+    def remove_and_parse(*args, **kwargs):
+        batch.remove()
+        return parse(*args, **kwargs)
+
+    monkeypatch.setattr(batches_module, parser, remove_and_parse)
+    assert [read.damage for read in read_batches(tmp_path)] in ([], [[]])
+
+
+def test_a_record_that_is_read_while_it_is_written_is_whole_or_none_and_not_damaged(tmp_path, monkeypatch):
+    write_file, lengths = batches_module._write, []
+
+    def write_and_read(path, content):
+        write_file(path, content)
+        read = read_batches(tmp_path)
+        lengths.append(len(read))
+        assert not any(batch.damage for batch in read)
+
+    monkeypatch.setattr(batches_module, "_write", write_and_read)
+    write(tmp_path, job("a"))
+    assert lengths == [0, 0, 1, 1]
+
+
 def test_a_removal_that_was_interrupted_is_finished_by_the_next_head(tmp_path, monkeypatch):
     batch, sound = write(tmp_path, job("a")), write(tmp_path, job("b"))
     monkeypatch.setattr(batches_module.shutil, "rmtree", lambda *_, **__: None)  # the head dies

@@ -4,6 +4,8 @@ import shutil
 
 import pytest
 from snakemake_executor_plugin_submitit.batches import read_batches
+from snakemake_executor_plugin_submitit.requests import StopSweep
+from snakemake_executor_plugin_submitit.task import seal, unseal
 
 from tests.cluster.test_records import KINDS, damage
 
@@ -83,6 +85,52 @@ def test_an_array_without_any_record_is_cancelled_before_its_jobs_are_submitted_
         cluster.running.clear()
         cluster.lose(*task)
     assert second.run() == dict.fromkeys(names(4), "succeeded")
+
+
+@pytest.mark.parametrize("state", ["COMPLETING", "COMPLETED"])
+def test_an_array_that_leaves_its_node_after_its_results_were_collected_is_left_alone(
+    head, cluster, names, state
+):
+    first = head().want(*names(2))
+    first.run()
+    first.dispatcher.collect(first.requests.values())
+    cluster.arrays["100"].states = {0: state, 1: state}  # for ever, where the node is broken
+    second = head().want("job5")
+    assert second.turn().submitted["job5"] == 1 and not cluster.cancelled
+    assert not any("damaged" in said or "missing" in said for said in second.said)
+
+
+def test_an_array_without_a_record_that_was_cancelled_is_waited_for_by_the_next_head_too(
+    head, cluster, tmp_path, names
+):
+    submit_and_start(head, cluster, names)
+    shutil.rmtree(tmp_path / "batches")
+    head().want(*names(4)).turn()
+    assert cluster.tasks("COMPLETING") and not cluster.tasks("PENDING"), "two jobs still save"
+    second = head().want(*names(4)).turn(3)
+    assert len(cluster.submissions) == 1
+    assert not any("damaged" in said for said in second.said)
+    for task in cluster.tasks("COMPLETING"):
+        cluster.running.clear()
+        cluster.lose(*task)
+    assert second.run() == dict.fromkeys(names(4), "succeeded")
+    assert len(list((tmp_path / "batches").iterdir())) == 1, "the fence is removed"
+
+
+def test_the_records_of_another_version_stop_the_sweep_and_nothing_is_cancelled(
+    head, cluster, tmp_path, names
+):
+    submit_and_start(head, cluster, names)
+    (batch,) = read_batches(tmp_path)
+    for path in batch.folder.glob("batch.json*"):
+        path.write_bytes(seal({**unseal(path.read_bytes()), "version": 2, "offsets": "of another kind"}))
+    second = head().want(*names(4))
+    with pytest.raises(
+        StopSweep, match=r"version 2.*Nothing was submitted or cancelled.*hornlib that submitted"
+    ):
+        second.turn()
+    assert not cluster.cancelled and len(cluster.submissions) == 1
+    assert batch.folder.exists() and not batch.is_abandoned
 
 
 def test_an_array_of_another_folder_is_left_alone(head, cluster, tmp_path, names, new_head, clock):

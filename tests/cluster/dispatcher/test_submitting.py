@@ -4,6 +4,7 @@ import asyncio
 import errno
 import itertools
 import os
+import shutil
 from collections import Counter
 from contextlib import suppress
 
@@ -12,6 +13,7 @@ from snakemake_executor_plugin_submitit import submission as submission_module
 from snakemake_executor_plugin_submitit.batches import Batch, read_batches
 from snakemake_executor_plugin_submitit.requests import StopSweep
 from snakemake_executor_plugin_submitit.slurm import Accounted, QueueFull
+from snakemake_executor_plugin_submitit.snapshots import store
 
 
 def test_jobs_that_ask_for_the_same_are_one_array_and_end_well(head, cluster, assert_all_well, names):
@@ -116,6 +118,37 @@ def test_a_submission_without_an_answer_whose_jobs_have_long_ended_is_found_by_i
     cluster.work()
     assert cluster.tasks("PENDING", "RUNNING") == []
     assert_all_well(cluster, one.run(), 3)
+
+
+def test_submissions_that_fail_again_and_again_leave_nothing_on_the_disk(
+    head, cluster, tmp_path, assert_all_well, names
+):
+    cluster.outcomes.extend(["broken"] * 20)
+    one = head().want(*names(50))
+    for _ in range(20):
+        one.turn()
+        assert len(list((tmp_path / "batches").iterdir())) <= 1
+    assert_all_well(cluster, one.run(), 50)
+    assert len(list((tmp_path / "batches").iterdir())) == 1
+
+
+def test_a_submission_that_failed_under_the_head_before_leaves_nothing_on_the_disk(
+    head, cluster, tmp_path, assert_all_well, names
+):
+    cluster.outcomes.append("broken")
+    head().want(*names(3)).turn()
+    assert_all_well(cluster, head().want(*names(3)).run(), 3)
+    assert len(list((tmp_path / "batches").iterdir())) == 1
+
+
+def test_code_that_a_site_removed_or_that_was_cut_is_written_again_before_a_submission(head, tmp_path):
+    runner = store(tmp_path, "task", ".py", b"the node's program")
+    snapshot = store(tmp_path / "snapshots", "hornlib", ".zip", b"the library")
+    one = head(code={path: path.read_bytes() for path in (runner, snapshot)}).want("job0").turn()
+    runner.write_bytes(b"the node's")
+    shutil.rmtree(tmp_path / "snapshots")
+    one.want("job1").run()
+    assert (runner.read_bytes(), snapshot.read_bytes()) == (b"the node's program", b"the library")
 
 
 def test_a_submission_that_arrives_after_it_was_given_up_does_nothing(
