@@ -15,7 +15,7 @@ from hornlib.parameters.tuning import Tuned
 from hornlib.plan.choosing_cells import Selected
 from hornlib.plan.estimates import Estimates, RunTime
 from hornlib.results.run_file import RUN_FILE
-from hornlib.results.seal import fault_of
+from hornlib.results.seal import fault_of, is_unsealed
 from hornlib.results.tuning_file import TUNING_FILE
 
 __all__ = ["Plan", "Row"]
@@ -116,6 +116,11 @@ class Plan:
         with ThreadPoolExecutor(READERS) as readers:  # on a network file system each file is waited for
             faults = dict(zip(jobs, readers.map(self.fault, jobs), strict=True))
         return {job: fault for job, fault in faults.items() if fault}
+
+    @cached_property
+    def unsealed(self) -> list[Path]:
+        """Files of `faults` without a seal: an earlier hornlib wrote them, or they were cut off."""
+        return [path for path in map(self.grid.run_path, self.faults) if is_unsealed(path)]
 
     def fault(self, job: Job) -> str:
         """Return what is wrong with a job's file, and what to do; "" for a sound or missing file."""

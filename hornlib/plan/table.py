@@ -1,5 +1,6 @@
 """`hornlib plan` as people see it: a table for each sweep, totals, matches that fall short, and warnings."""
 
+import shlex
 from collections.abc import Iterable, Iterator, Sequence
 
 from rich import box
@@ -12,7 +13,7 @@ from hornlib.grid.expansion import Caution
 from hornlib.grid.matching import QUANTITIES, TOLERANCE, Match, Quantity, largest_deviations
 from hornlib.plan.plan import Plan, Row
 
-__all__ = ["compact", "hours_text", "plain_unless_terminal", "print_lines", "print_plan"]
+__all__ = ["compact", "hours_text", "plain_unless_terminal", "print_lines", "print_plan", "unsealed_files"]
 
 PLAIN_WIDTH = 400
 """Columns where the output is no terminal: a file or a pipe has no edge to break lines at."""
@@ -68,6 +69,19 @@ def compact(count: float) -> str:
         if count >= limit * 0.9995:
             return f"{count / limit:#.3g}".rstrip(".") + unit
     return f"{count:.0f}"
+
+
+def unsealed_files(plan: Plan) -> Iterator[str]:
+    """Yield one line about all files without a seal, with the way to seal them; nothing where all files have one."""
+    if not plan.unsealed:
+        return
+    results = shlex.quote(str(plan.grid.settings.results))
+    yield (
+        f"files without a SHA-256 at their end: {len(plan.unsealed):,}, the first is {plan.unsealed[0]}. An earlier "
+        f"hornlib or another program wrote them, or they were cut off. `hornlib seal {results}/*.nc {results}/*/*.nc` "
+        "reads them to their ends and seals those that are whole. Delete only files that it refuses, and give the same "
+        "command again"
+    )
 
 
 def _seeds(seeds: Sequence[int]) -> str:
@@ -177,8 +191,10 @@ def _source(plan: Plan, is_guess: bool) -> str:
 
 
 def _faults(plan: Plan) -> Iterator[str]:
-    """Yield a line for each damaged file, and the number of those that are not named."""
-    faults = list(plan.faults.values())
+    """Yield a line for files without a seal, one for each damaged file, and the number of those that are not named."""
+    yield from (f"warning: {line}" for line in unsealed_files(plan))
+    unsealed = set(plan.unsealed)
+    faults = [fault for job, fault in plan.faults.items() if plan.grid.run_path(job) not in unsealed]
     for fault in faults[:MOST_NAMED]:
         yield f"warning: {fault}"
     if len(faults) > MOST_NAMED:

@@ -14,7 +14,7 @@ from pathlib import Path
 from hornlib.errors import ResultsError
 from hornlib.results.file_kind import FileKind
 
-__all__ = ["fault_of", "has_seal", "read_sealed", "seal"]
+__all__ = ["fault_of", "has_seal", "is_unsealed", "read_sealed", "seal"]
 
 _SEAL = re.compile(rb"\nhornlib sha256 ([0-9a-f]{64})\n")
 _LENGTH = len(b"\nhornlib sha256 \n") + 64
@@ -35,6 +35,14 @@ def has_seal(content: bytes) -> bool:
     return _SEAL.fullmatch(content[-_LENGTH:]) is not None
 
 
+def is_unsealed(path: Path) -> bool:
+    """Return whether a file can be read and ends with no seal: an earlier hornlib wrote it, or it was cut off."""
+    try:
+        return not has_seal(path.read_bytes())
+    except OSError:
+        return False
+
+
 def read_sealed(path: Path, kind: FileKind) -> memoryview:
     """Return the content of a file without its seal, after verifying it.
 
@@ -53,9 +61,9 @@ def read_sealed(path: Path, kind: FileKind) -> memoryview:
         raise ResultsError(f"{path}: cannot be read ({error.strerror}). {kind.remedy}") from None
     if not has_seal(content):
         raise ResultsError(
-            f"{path}: damaged, or no {kind.name}: no SHA-256 stands at its end. The file was cut off, or an earlier "
-            f"hornlib or another program wrote it. {kind.remedy}. If you trust it as it is, "
-            f"`hornlib seal {shlex.quote(str(path))}` appends the SHA-256"
+            f"{path}: damaged, or a {kind.name} of an earlier hornlib or of another program: no SHA-256 stands at its "
+            f"end. `hornlib seal {shlex.quote(str(path))}` reads it to its end, and seals it if it is whole; `hornlib "
+            f"seal results/*.nc results/*/*.nc` does so for a sweep. If it is refused: {kind.remedy}"
         )
     sealed, end = memoryview(content)[:-_LENGTH], content[-_LENGTH:]
     if end != _seal_of(hashlib.sha256(sealed).hexdigest()):

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hornlib.config.messages import counted
-from hornlib.plan.table import plain_unless_terminal, print_lines
+from hornlib.plan.table import plain_unless_terminal, print_lines, unsealed_files
 from hornlib.status.remaining import job_seconds_left, sweep_seconds_left
 from hornlib.status.standing import JobState, Standing
 from hornlib.status.survey import ArmCounts, Survey
@@ -47,7 +47,8 @@ def print_status(survey: Survey, console: Console) -> None:
         print_lines(console, _more(running, "running", "--json lists all"))
     console.print()
     print_lines(console, _reasons(survey))
-    if failed := survey.of(JobState.FAILED):
+    print_lines(console, (f"failed: {line}" for line in unsealed_files(survey.plan)))
+    if failed := _failed(survey):
         print_lines(console, _failures(survey, failed[:SHOWN]))
         print_lines(console, _more(failed, "failed", "--failed lists all"))
     print_lines(console, _totals(survey))
@@ -62,12 +63,12 @@ def print_failed(survey: Survey, console: Console, count: int = 8) -> None:
         count: lines of each log.
     """
     console = plain_unless_terminal(console)
-    failed = survey.of(JobState.FAILED)
-    for standing in failed:
+    print_lines(console, (f"failed: {line}" for line in unsealed_files(survey.plan)))
+    for standing in _failed(survey):
         print_lines(console, _failures(survey, [standing]))
         if not survey.plan.fault(standing.job):
             print_lines(console, (f"    {line}" for line in survey.last_lines(standing.job, count)))
-    print_lines(console, [f"{counted(len(failed), 'job')} failed"])
+    print_lines(console, [f"{counted(len(survey.of(JobState.FAILED)), 'job')} failed"])
 
 
 def job_name(standing: Standing) -> str:
@@ -161,6 +162,16 @@ def _hopeless() -> dict[str, str]:
     from snakemake_executor_plugin_submitit.explain import HOPELESS
 
     return HOPELESS
+
+
+def _failed(survey: Survey) -> list[Standing]:
+    """Return the jobs that failed, without those whose file lacks a seal: one line stands for all of these."""
+    unsealed = set(survey.plan.unsealed)
+    return [
+        standing
+        for standing in survey.of(JobState.FAILED)
+        if survey.grid.run_path(standing.job) not in unsealed
+    ]
 
 
 def _failures(survey: Survey, failed: Sequence[Standing]) -> Iterator[str]:

@@ -3,6 +3,7 @@
 import io
 import math
 import re
+import shlex
 
 import numpy as np
 import pytest
@@ -33,6 +34,8 @@ CONFIG = """
         data: {{name: [digits, mnist]}}
         model: {{name: horn_cnn, num_nodes: 4, timesteps: 4}}
 """
+
+SEAL_LENGTH = len(b"\nhornlib sha256 \n") + 64
 
 
 @pytest.fixture
@@ -341,6 +344,21 @@ def test_what_is_tuned_first_is_counted_with_what_is_done_of_it(grid_from, tmp_p
     assert "tuned first" not in printed(plan_of(grid, "selected_for=''"))
     assert len(plan_of(grid, "arm=mlp", "selected_for=time_to_target").tuning_jobs) == 2
     assert len(plan_of(grid, "arm=mlp", "selected_for=final_metric").tuning_jobs) == 1
+
+
+def test_one_line_of_the_plan_says_how_all_files_of_an_earlier_hornlib_are_sealed(grid):
+    paths = [write_run(grid, cell, [0, 1]) for cell in list(grid.cells.values())[:3]]
+    for path in paths[:2]:
+        path.write_bytes(path.read_bytes()[:-SEAL_LENGTH])
+    paths[2].write_bytes(paths[2].read_bytes().replace(b"here", b"hare"))
+    plan = plan_of(grid)
+    assert sorted(plan.unsealed) == sorted(paths[:2]) and len(plan.faults) == 3
+    results = shlex.quote(str(grid.settings.results))
+    first, second, *_ = (line for line in printed(plan).splitlines() if line.startswith("warning: "))
+    assert first.startswith("warning: files without a SHA-256 at their end: 2, the first is ")
+    assert f"`hornlib seal {results}/*.nc {results}/*/*.nc`" in first
+    assert first.index("hornlib seal") < first.index("Delete")
+    assert second.startswith(f"warning: {paths[2]}: damaged")
 
 
 def test_the_plan_names_a_damaged_run_file_and_what_to_do(grid):

@@ -113,7 +113,7 @@ def test_a_changed_value_is_found_out(tmp_path):
     path, _ = written(tmp_path)
     with netCDF4.Dataset(path, "a") as file:
         file["energy"][0, 0, 0, 0] = 99.0
-    with pytest.raises(ResultsError, match="another program wrote it"):
+    with pytest.raises(ResultsError, match="of another program: no SHA-256"):
         read_dynamics_file(path)
 
 

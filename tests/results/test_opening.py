@@ -189,7 +189,7 @@ def test_unknown_words_are_told_with_the_nearest(results, tmp_path):
     with pytest.raises(ResultsError, match="no such file"):
         open_results(tmp_path / "nothing.nc")
     (tmp_path / "broken.nc").write_bytes(b"broken")
-    with pytest.raises(ResultsError, match="damaged, or no results file"):
+    with pytest.raises(ResultsError, match="damaged, or a results file of an earlier hornlib"):
         open_results(tmp_path / "broken.nc")
 
 

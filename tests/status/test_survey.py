@@ -293,6 +293,21 @@ def test_a_damaged_run_file_is_named_with_its_remedy_and_is_not_done(bench):
         assert ".log" not in shown
 
 
+def test_one_line_stands_for_all_run_files_of_an_earlier_hornlib(bench):
+    for job in bench.jobs[:3]:
+        bench.write_run(job)
+    for job in bench.jobs[:2]:
+        path = bench.grid.run_path(job)
+        path.write_bytes(b"an earlier hornlib")
+    survey = bench.survey()
+    assert [survey.standings[job].state for job in bench.jobs[:2]] == [JobState.FAILED] * 2
+    for show in (print_status, print_failed):
+        failures = [line for line in bench.printed(show, survey).splitlines() if line.startswith("failed: ")]
+        assert len(failures) == 1
+        assert failures[0].startswith("failed: files without a SHA-256 at their end: 2, the first is ")
+        assert failures[0].index("hornlib seal") < failures[0].index("Delete")
+
+
 def test_a_run_file_is_read_once_while_it_is_the_same(bench, monkeypatch):
     reads = []
     read_sealed = seal.read_sealed
