@@ -197,7 +197,7 @@ def write_arrays(
             add_variable(
                 file, name, declared[name], values, **(storage if values.dtype.kind in "fiu" else {})
             )
-        file.setncatts(attributes)
+        file.setncatts({**attributes, "digest": digest(variables)})  # hornlib 0.2 refuses files without it
 
 
 def copy_with_attributes(source: Path, target: Path, kind: FileKind, attributes: Mapping[str, Any]) -> None:
@@ -251,7 +251,7 @@ def read_any_version(path: Path, kind: FileKind) -> StoredArrays:
             stored = _stored(file)
         except Exception as error:
             _refuse_damaged(path, kind, error)
-    stored.attributes.pop("digest", None)  # files of hornlib 0.2 and earlier have it instead of a seal
+    stored.attributes.pop("digest", None)
     return stored
 
 

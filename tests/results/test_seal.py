@@ -16,6 +16,7 @@ from hornlib.results.file_kind import FileKind
 from hornlib.results.gather import gather
 from hornlib.results.netcdf import (
     Variable,
+    check_unsealed,
     digest,
     load_dataset,
     load_groups,
@@ -36,6 +37,19 @@ LENGTH = len(b"\nhornlib sha256 \n") + 64
 def write_example(path):
     write_arrays(path, {"x": np.arange(9.0)}, {"x": Variable(("n",), "1", "x")}, {"schema_version": 1})
     return path
+
+
+def test_run_files_have_the_checksum_without_which_hornlib_0_2_calls_them_damaged(cell, write_run):
+    path = write_run(cell(), 0, 1)
+    with netCDF4.Dataset(path) as file:
+        stored_digest = file.digest
+    assert stored_digest == digest(read_run_file(path).variables)
+    path.write_bytes(path.read_bytes()[:-LENGTH])
+    check_unsealed(path)
+    with netCDF4.Dataset(path, "a") as file:
+        file["lanes"][0] = 77
+    with pytest.raises(ResultsError, match="do not have the checksum"):
+        check_unsealed(path)
 
 
 def unseal(path):
@@ -95,7 +109,7 @@ def test_every_writer_seals_and_plain_xarray_and_netcdf4_read_the_files(readers)
 def test_results_that_xarray_wrote_again_are_refused_with_what_to_do(readers, tmp_path):
     path = tmp_path / "results.nc"
     xr.load_dataset(path).to_netcdf(path)
-    with pytest.raises(ResultsError, match=r"another program wrote it.*`hornlib gather`.*`hornlib seal .*`"):
+    with pytest.raises(ResultsError, match=r"another program: .*`hornlib seal .*`hornlib gather`"):
         open_results(path)
     assert seal_files([path], report=lambda line: None) == []
     assert "cell" in open_results(path).dims
@@ -106,7 +120,7 @@ def test_a_fault_names_file_and_remedy_and_is_gone_once_the_file_is_whole(cell, 
     whole = path.read_bytes()
     assert fault_of(path, RUN_FILE) == ""
     path.write_bytes(whole[:-1])
-    assert fault_of(path, RUN_FILE).startswith(f"{path}: damaged, or no run file: ")
+    assert fault_of(path, RUN_FILE).startswith(f"{path}: damaged, or a run file of an earlier hornlib")
     assert "Delete it and give the same command again" in fault_of(path, RUN_FILE)
     path.write_bytes(whole)
     assert fault_of(path, RUN_FILE) == ""
