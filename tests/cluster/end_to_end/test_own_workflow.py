@@ -74,16 +74,19 @@ def test_the_status_counts_a_job_that_failed_for_memory_among_the_failed(own):
     assert f": {story[1]}\n" in said and said.endswith("1 job failed\n")
 
 
-def test_a_local_run_is_refused_while_slurm_has_the_jobs_and_goes_on_when_they_are_cancelled(own, until):
+def test_every_other_run_is_refused_while_slurm_has_the_jobs_and_goes_on_when_they_are_cancelled(own, until):
     go = shlex.quote(str(own.folder / "go"))
     head = own.start(*own.on_slurm("--submitit-setup", f"until [ -e {go} ]; do sleep 0.2; done"))
     until(lambda: "as array" in own.said(), 120, what="the submission")
     array = re.search(r"as array (\d+)", own.said())[1]
     own.stop(head, signal.SIGKILL)
-    refused = own.run("--cores", "1", own.run_file)
-    assert refused.returncode != 0
-    assert f"SLURM has jobs of this folder in array {array}" in refused.stdout
-    assert f"scancel {array}" in refused.stdout and "Finished jobid" not in refused.stdout
+    beside = own.on_slurm("--submitit-folder", "other"), own.on_slurm("--submitit-cluster", "local")
+    for words in (["--cores", "1", own.run_file], *beside):
+        refused = own.run(*words)
+        assert refused.returncode != 0
+        assert f"SLURM has jobs of this folder in array {array}" in refused.stdout
+        assert f"scancel {array}" in refused.stdout and "Finished jobid" not in refused.stdout
+        assert refused.stdout.count("as array") == 0
     own.slurm.output("scancel", array)
     until(lambda: not own.queue(), what="the queue to be empty")
     done = own.run("--cores", "1", own.run_file)
