@@ -1,7 +1,8 @@
 """Planning 10,000 cells: hornlib's own share phase by phase, beside Snakemake's, each in fresh processes.
 
 `python benchmarks/planning.py` writes benchmarks/planning.md; `--cells N` plans fewer. Half of the run files
-are there. Times are processor times, because a busy machine changes them less than the clock's.
+are there: sealed files of the size of trained ones, which `hornlib plan` reads to verify them. Times are processor
+times, because a busy machine changes them less than the clock's.
 `--before FOLDER`, a checkout of an earlier commit (`git worktree add FOLDER COMMIT`), times the dry run of
 that commit too, in turn with this one's.
 """
@@ -103,8 +104,9 @@ def measure(text: str, options: argparse.Namespace) -> dict[str, Any]:
         config.write_text(text)
         paths = run([SCRIPTS / "hornlib", "plan", "--paths"], folder).split()
         (folder / "results" / "runs").mkdir(parents=True)
+        content = run_file_content(config)
         for path in paths[::2]:
-            (folder / path).touch()
+            (folder / path).write_bytes(content)
         phases = [
             json.loads(run([sys.executable, __file__, "--phases", config], folder))
             for _ in range(options.rounds)
@@ -125,7 +127,30 @@ def measure(text: str, options: argparse.Namespace) -> dict[str, Any]:
                 for key, words in commands.items()
             },
             **{key: statistics.median(times) for key, times in dry_runs.items()},
+            "bytes": len(content),
         }
+
+
+def run_file_content(config: Path) -> bytes:
+    """Return a sealed run file of the first job of a configuration, with curves as long as a training gives."""
+    import numpy as np
+
+    from hornlib.grid import read_grid
+    from hornlib.results.run_file import RunRecord, write_run_file
+    from hornlib.results.variables import CURVES
+
+    grid = read_grid([config])
+    job = next(iter(grid.jobs({})))
+    cell, seeds = grid.cells[job.cell], list(job.range.seeds())
+    steps = np.array(cell.training.evaluation_steps(cell.data.num_train))
+    curves = {
+        name: np.zeros((len(seeds), len(steps))) for name, declared in CURVES.items() if not declared.optional
+    }
+    nothing, ones = np.full(len(seeds), np.nan), np.ones(len(seeds))
+    record = RunRecord(seeds, steps, curves, ["complete"] * len(seeds), nothing, ones, {"host": "benchmark"})
+    path = config.parent / job.file_name
+    write_run_file(path, cell, record)
+    return path.read_bytes()
 
 
 def dry_run(repository: Path, folder: Path) -> None:
@@ -187,7 +212,7 @@ def report(measured: dict[str, dict[str, Any]], options: argparse.Namespace) -> 
         "# Planning: hornlib's own share and Snakemake's",
         "",
         f"Processor seconds; {first['cells']:,.0f} cells of 5 seeds, one job a cell, half of the run files there "
-        f"(empty files of the right names). Medians of n = {options.rounds} fresh processes, "
+        f"(sealed files of {first['bytes'] / 1000:.0f} kB). Medians of n = {options.rounds} fresh processes, "
         f"n = {options.snakemake_rounds} for Snakemake; Python {platform.python_version()} on {platform.machine()}, "
         f"{os.cpu_count()} cores under a load of {os.getloadavg()[2]:.1f}; {versions}.",
         f"Made by `{' '.join(['python benchmarks/planning.py', *sys.argv[1:]])}`.",
