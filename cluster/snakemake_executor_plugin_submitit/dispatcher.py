@@ -190,14 +190,14 @@ class Dispatcher:
     def _poll(self, events: list[Event]) -> None:
         queued = self.cluster.queued({request.task[0] for request in self.active.values()})
         self._collect_from_disk(events)
-        gone = []
+        gone_requests = []
         for request in self.active.values():
             task = queued.get(request.task)
             if task is None or not request.owns(task):
-                gone.append(request)
+                gone_requests.append(request)
             else:
                 self.observer.observe(request, task)
-        self._look_for_ends(gone, events)
+        self._look_for_ends(gone_requests, events)
         self.next_poll = time.monotonic() + self._pause()
 
     def _collect_from_disk(self, events: list[Event]) -> None:
@@ -216,10 +216,10 @@ class Dispatcher:
             ):  # SLURM names the cause of a kill once the task has left the queue.
                 self._act(request, record, None, events)
 
-    def _look_for_ends(self, gone: list[Request], events: list[Event]) -> None:
+    def _look_for_ends(self, gone_requests: list[Request], events: list[Event]) -> None:
         """Judge jobs that left the queue, by their exit file or else by the accounting after two polls."""
-        silent = []
-        for request in gone:
+        silent_requests = []
+        for request in gone_requests:
             place = request.place
             assert place is not None
             record = place.batch.read_exit(place.number)
@@ -228,35 +228,47 @@ class Dispatcher:
                 continue
             request.polls_since_end += 1
             request.ended_at = request.ended_at or time.monotonic()
-            silent.append(request)
+            silent_requests.append(request)
         # One poll is no proof: SLURM shows a job that it requeues as failed for a moment, and files appear late.
-        doubted = [request for request in silent if request.polls_since_end >= 2]
-        accounts = self.cluster.accounted({request.task[0] for request in doubted}) if doubted else {}
+        doubted_requests = [request for request in silent_requests if request.polls_since_end >= 2]
+        accounts = (
+            self.cluster.accounted({request.task[0] for request in doubted_requests})
+            if doubted_requests
+            else {}
+        )
         accounted_arrays = {array for array, _ in accounts}
-        believed = [request for request in doubted if self._is_believed(request, accounts.get(request.task))]
-        lost = [request for request in doubted if request not in believed and self._is_overdue(request)]
-        for request in [*believed, *self._without_hidden(lost)]:
+        believed_requests = [
+            request for request in doubted_requests if self._is_believed(request, accounts.get(request.task))
+        ]
+        lost_requests = [
+            request
+            for request in doubted_requests
+            if request not in believed_requests and self._is_overdue(request)
+        ]
+        for request in [*believed_requests, *self._without_hidden(lost_requests)]:
             account = accounts.get(request.task)
             alone_unknown = account is None and request.task[0] in accounted_arrays
             record = request.place.batch.read_exit(request.place.number) if request.place else None
-            self._act(request, record, account if request in believed else None, events, alone_unknown)
+            self._act(
+                request, record, account if request in believed_requests else None, events, alone_unknown
+            )
 
     def _is_overdue(self, request: Request) -> bool:
         assert request.ended_at is not None
         return time.monotonic() - request.ended_at > self.policy.vanished_after
 
-    def _without_hidden(self, lost: list[Request]) -> list[Request]:
+    def _without_hidden(self, lost_requests: list[Request]) -> list[Request]:
         """Return the requests whose task the controller does not know either, asked by its id.
 
         A second start of a task that still runs would train the same job twice at the same time. The accounting is no
         proof of life: a controller that crashed can have forgotten a task that the accounting calls running.
         """
-        alive = self.cluster.look_up({request.task[0] for request in lost}) if lost else {}
-        gone = []
-        for request in lost:
-            task = alive.get(request.task)
+        queued = self.cluster.look_up({request.task[0] for request in lost_requests}) if lost_requests else {}
+        gone_requests = []
+        for request in lost_requests:
+            task = queued.get(request.task)
             if task is None or not request.owns(task):
-                gone.append(request)
+                gone_requests.append(request)
                 continue
             if request.task[0] not in self.hidden:
                 self.hidden.add(request.task[0])
@@ -265,7 +277,7 @@ class Dispatcher:
                     "watched by what they write, and are not submitted again"
                 )
             self.observer.observe(request, task)
-        return gone
+        return gone_requests
 
     def _is_believed(self, request: Request, account: Accounted | None) -> bool:
         """Return whether the accounting's record is this job's end: not late, and not of an earlier job with its id."""

@@ -65,7 +65,7 @@ class Request:
     failed_nodes: list[str] = field(default_factory=list)
 
     @property
-    def asked(self) -> dict[str, Any]:
+    def final_parameters(self) -> dict[str, Any]:
         """The parameters for sbatch, with the failed nodes excluded."""
         return without_nodes(self.parameters, self.failed_nodes) if self.failed_nodes else self.parameters
 

@@ -305,7 +305,7 @@ class Slurm:
         Raises:
             Unavailable, Refused: see `run_program`.
         """
-        alive: dict[TaskId, Queued] = {}
+        queue: dict[TaskId, Queued] = {}
         for array in sorted(set(arrays)):
             try:
                 answer = self.run(["scontrol", "-a", "-o", "show", "job", array])
@@ -324,8 +324,8 @@ class Slurm:
                     raise Unavailable(f"scontrol: ArrayTaskId={task[2]} of array {array} is not understood")
                 comment = re.search(r"\bComment=(\S+)", line)
                 queued = Queued(state[1], comment=comment[1] if comment else "")
-                alive.update(dict.fromkeys(tasks, queued))
-        return alive
+                queue.update(dict.fromkeys(tasks, queued))
+        return queue
 
     def accounted(self, arrays: Iterable[str]) -> dict[TaskId, Accounted]:
         """Return the accounting's records of these arrays' tasks; one query serves all arrays.

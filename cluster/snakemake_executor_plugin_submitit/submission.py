@@ -204,37 +204,38 @@ class Submitter:
         Raises:
             Unavailable: such an array is still in the queue.
         """
-        damaged = {batch.uuid: batch for batch in batches if not batch.jobs}
-        for batch in damaged.values():
+        damaged_batches = {batch.uuid: batch for batch in batches if not batch.jobs}
+        for batch in damaged_batches.values():
             if not batch.is_abandoned:
                 batch.abandon("its record is damaged")
-        unfinished = {place.name for place in list_unfinished(self.folder)}
-        listed = self.cluster.find_arrays(self.folder, damaged.keys() | unfinished)
+        headless_uuids = {place.name for place in list_unfinished(self.folder)}
+        listed_arrays = self.cluster.find_arrays(self.folder, damaged_batches.keys() | headless_uuids)
         arrays = {
-            uuid: listed[uuid].id if uuid in listed else batch.array or batch.find_array()
-            for uuid, batch in damaged.items()
+            uuid: listed_arrays[uuid].id if uuid in listed_arrays else batch.array or batch.find_array()
+            for uuid, batch in damaged_batches.items()
         }
         uuids = {array: uuid for uuid, array in arrays.items() if array is not None}
         queued = {**self.cluster.look_up(uuids), **self.cluster.queued(uuids)} if uuids else {}
-        unknown = {
-            array: f"{damaged[uuids[array]].folder}: its record is damaged"
+        unknown_arrays = {
+            array: f"{damaged_batches[uuids[array]].folder}: its record is damaged"
             for (array, _), task in queued.items()
-            if damaged[uuids[array]].owns(task.comment)
+            if damaged_batches[uuids[array]].owns(task.comment)
         }
-        for uuid in listed.keys() - {batch.uuid for batch in batches}:
+        for uuid in listed_arrays.keys() - {batch.uuid for batch in batches}:
+            listed_array = listed_arrays[uuid]
             fence = Batch(self.folder / "batches" / uuid, [], 1, {}, 0.0)
-            if listed[uuid].states <= ENDED or (listed[uuid].has_ended and not fence.is_abandoned):
+            if listed_array.states <= ENDED or (listed_array.has_ended and not fence.is_abandoned):
                 continue
             fence.abandon("its record is missing")  # the next head waits for it too while it saves
-            unknown[listed[uuid].id] = f"{fence.folder}: its record is missing"
-        if unknown:
-            self.cluster.cancel(sorted(unknown))
-            names = ", ".join(f"array {array} ({why})" for array, why in sorted(unknown.items()))
+            unknown_arrays[listed_array.id] = f"{fence.folder}: its record is missing"
+        if unknown_arrays:
+            self.cluster.cancel(sorted(unknown_arrays))
+            names = ", ".join(f"array {array} ({why})" for array, why in sorted(unknown_arrays.items()))
             raise Unavailable(
                 f"the queue has unknown jobs of this sweep: {names}. Their arrays are cancelled, and jobs without a "
                 "result are submitted again when the arrays have left the queue"
             )
-        for batch in damaged.values():
+        for batch in damaged_batches.values():
             self._warn_once(
                 f"{batch.folder}: the jobs of this record are unknown, and its array is not in the queue; the record "
                 "is removed, and jobs whose results are missing are submitted again"
@@ -255,18 +256,18 @@ class Submitter:
         for batch in batches:
             if not batch.is_abandoned:
                 batch.abandon(UNSETTLED)
-        listed = self.cluster.find_arrays(self.folder, {batch.uuid for batch in batches})
-        submitted = []
+        listed_arrays = self.cluster.find_arrays(self.folder, {batch.uuid for batch in batches})
+        submitted_batches = []
         for batch in batches:
-            array = listed[batch.uuid].id if batch.uuid in listed else batch.find_array()
+            array = listed_arrays[batch.uuid].id if batch.uuid in listed_arrays else batch.find_array()
             if array is None:
                 batch.remove()
                 continue
             if batch.abandoned_because == UNSETTLED:
                 batch.readopt()
             batch.record_array(array)
-            submitted.append(batch)
-        return submitted
+            submitted_batches.append(batch)
+        return submitted_batches
 
     def _index(self, batch: Batch) -> None:
         """Note that the jobs of a batch are in the queue, each after its earlier submissions."""
@@ -283,7 +284,7 @@ class Submitter:
 
     def _submit(self, requests: list[Request]) -> list[Event]:
         """Submit one array."""
-        parameters = requests[0].asked
+        parameters = requests[0].final_parameters
         batch = self._write(requests, parameters)
         name, comment = describe_array(batch.uuid, [request.record.name for request in requests])
         try:
@@ -334,7 +335,7 @@ def _alike(requests: list[Request]) -> list[list[Request]]:
     """Group the requests with equal parameters; an array has one set of parameters."""
     groups: dict[str, list[Request]] = {}
     for request in requests:
-        groups.setdefault(repr(sorted(request.asked.items())), []).append(request)
+        groups.setdefault(repr(sorted(request.final_parameters.items())), []).append(request)
     return list(groups.values())
 
 

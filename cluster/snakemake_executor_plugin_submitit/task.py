@@ -428,8 +428,8 @@ def _refusal_to_requeue(job: str) -> str | None:
     named as a task of its array (123_4): the last task's own number is the array's, and would name all of them.
     """
     try:
-        asked = _ask_slurm("squeue", "-a", "-h", "-j", job, "-o", "%T")
-        if asked.returncode == 0 and asked.stdout.strip() != "RUNNING":
+        listing = _ask_slurm("squeue", "-a", "-h", "-j", job, "-o", "%T")
+        if listing.returncode == 0 and listing.stdout.strip() != "RUNNING":
             return ""
         done = _ask_slurm("scontrol", "requeue", job)
     except (OSError, subprocess.TimeoutExpired) as error:

@@ -48,7 +48,7 @@ def test_an_array_whose_jobs_are_unknown_is_cancelled_before_they_are_submitted_
         tear(place / "jobs.jsonl", place / "jobs.jsonl.copy")
     done = workflow.run()
     assert done.returncode == 0, done.stdout
-    assert f"array {array} is of this sweep, but its jobs are unknown" in done.stdout
+    assert f"unknown jobs of this sweep: array {array} (" in done.stdout
     assert str(place) in done.stdout
     assert workflow.outputs() == {str(i): expected(str(i), 120) for i in range(NUM)}
     states = workflow.slurm.output("sacct", "-n", "-X", "-P", "-j", array, "-o", "State,End").splitlines()
