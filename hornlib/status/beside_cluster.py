@@ -114,9 +114,10 @@ def _refuse_processes(results: str | Path, head: SubmittingHead, batches: "Itera
     processes = LocalCluster(Path(head.folder), []).queued(array for array in arrays if array is not None)
     if processes:
         numbers = " ".join(sorted(array for array, _ in processes))
+        # after SIGTERM, submitit's controller starts a job again, which goes on from its checkpoint
         raise ResultsError(
             f"{results}: processes of this machine train jobs of this folder. Wait until they end, or stop them: "
-            f"kill {numbers}"
+            f"kill -INT {numbers}"
         )
 
 

@@ -185,7 +185,7 @@ def test_a_head_on_this_machine_and_one_on_slurm_refuse_the_jobs_of_each_other(b
     note_head(results, head_of(bench, "local"))
     with process_of_executor() as process:
         batch.record_array(str(process.pid))
-        assert f"kill {process.pid}" in refusal(bench, results, head_of(bench, "slurm"))
+        assert f"kill -INT {process.pid}" in refusal(bench, results, head_of(bench, "slurm"))
         accept(bench, results, head_of(bench, "local"))
 
 
@@ -214,18 +214,20 @@ def test_only_a_head_whose_jobs_outlive_it_submits(tmp_path, monkeypatch):
 
 
 def process_of_executor():
-    waits = [sys.executable, "-c", "input()", "submitit"]
+    waits = [sys.executable, "-c", "try: input()\nexcept KeyboardInterrupt: pass", "submitit"]
     return subprocess.Popen(waits, stdin=subprocess.PIPE)
 
 
-def test_a_process_of_the_executor_on_this_machine_is_refused_by_its_number(bench):
+def test_a_process_of_the_executor_on_this_machine_is_refused_until_the_advised_command_ends_it(bench):
     results = bench.grid.settings.results
     note_head(results, head_of(bench, "local"))
     bench.slurm.away = Refused("squeue: No such file or directory")  # a machine without SLURM
     with process_of_executor() as process:
         bench.submit(bench.jobs, array=str(process.pid))
-        assert f"kill {process.pid}" in refusal(bench, results)
-        process.communicate(b"\n")
+        message, _, command = refusal(bench, results).rpartition(": ")
+        assert message.endswith("stop them") and str(process.pid) in command.split()
+        subprocess.run(command, shell=True, check=True)
+        process.communicate()
     accept(bench, results)
 
 
