@@ -273,12 +273,19 @@ class Slurm:
         Raises:
             Unavailable, Refused: see `run_program`.
         """
+        queue = self._list_queue(arrays)  # pending tasks stay folded into one line an array
+        # a folded line says of tasks that a node did not start only that they are held
+        held = {array for (array, _), task in queue.items() if "JobHeldUser" in task.reason}
+        return queue | self._list_queue(held, "-r") if held else queue
+
+    def _list_queue(self, arrays: Iterable[str], *options: str) -> dict[TaskId, Queued]:
         ids = sorted(set(arrays))
         if not ids:
             return {}
+        # the comment comes last, since it may hold a "|"
+        command = ["squeue", "-a", "-h", *options, "-j", ",".join(ids), "-o", "%i|%T|%L|%N|%r|%k"]
         try:
-            # the comment comes last, since it may hold a "|"; pending tasks stay folded into one line an array
-            answer = self.run(["squeue", "-a", "-h", "-j", ",".join(ids), "-o", "%i|%T|%L|%N|%r|%k"])
+            answer = self.run(command)
         except Refused as refused:
             if "invalid job id" in str(refused).lower():  # all of them are long gone
                 return {}

@@ -212,6 +212,23 @@ def test_every_state_of_the_queue_is_passed_on_with_reason_node_and_time_left():
     assert queued == {("12", n): Queued(state, "Why", "1:00", f"n{n}") for n, state in enumerate(states)}
 
 
+def test_tasks_that_a_folded_line_calls_held_are_asked_for_one_by_one():
+    def run(command):
+        if "-r" not in command:
+            return "12_[1-3]|PENDING|1:00||Resources,JobHeldUser|uuid\n13_0|RUNNING|0:30|n1|None|uuid\n"
+        assert command[command.index("-j") + 1] == "12"
+        reasons = ("Resources", "launch failed requeued held", "Resources")
+        return "".join(f"12_{n}|PENDING|1:00||{reason}|uuid\n" for n, reason in enumerate(reasons, start=1))
+
+    queued = Slurm(run).queued(["12", "13"])
+    assert {task: one.reason for task, one in queued.items()} == {
+        ("12", 1): "Resources",
+        ("12", 2): "launch failed requeued held",
+        ("12", 3): "Resources",
+        ("13", 0): "None",
+    }
+
+
 def test_a_folded_line_speaks_for_all_its_tasks():
     queued = answering({"squeue": "12_[1-3%2]|PENDING|1:00||Priority\n12_0|RUNNING|0:30|n1|None\n"}).queued(
         ["12"]
