@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from hornlib.results.file_kind import FileKind
-from hornlib.results.netcdf import Variable, provenance, read_arrays, write_arrays
+from hornlib.results.declaration import Variable
+from hornlib.results.file_kind import FileKind, provenance
+from hornlib.results.netcdf import read_arrays, write_arrays
 from hornlib.results.variables import CALIBRATED, MIN_COVERAGE
 
 __all__ = [

@@ -10,7 +10,7 @@ from hornlib.grid.cell import Cell
 from hornlib.models import MODELS
 from hornlib.parameters import Parameters, Value
 from hornlib.parameters.training import TrainingParameters
-from hornlib.results.netcdf import Variable
+from hornlib.results.declaration import Variable
 from hornlib.results.variables import CELL_PROPERTIES, RESULTS_VARIABLES, RUN_VARIABLES, SWEEP_COORDINATES
 from hornlib.structures import STRUCTURES
 

@@ -1,4 +1,4 @@
-"""Kinds of files: the name, the schema version and the remedies that errors name."""
+"""Kinds of files: the name, the schema version, its check, and the remedies that errors name."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hornlib.errors import ResultsError
+from hornlib.provenance import commit, version
 
-__all__ = ["FileKind", "check_version"]
+__all__ = ["FileKind", "check_version", "provenance"]
 
 
 class FileKind(NamedTuple):
@@ -31,6 +32,15 @@ class FileKind(NamedTuple):
     essential: tuple[str, ...] = ()
 
 
+def provenance(kind: FileKind) -> dict[str, str | int]:
+    """Return the attributes that say which version of the schema and of hornlib wrote a file."""
+    return {
+        "schema_version": kind.schema_version,
+        "hornlib_version": version(),
+        "hornlib_commit": commit(),
+    }
+
+
 def check_version(path: Path, kind: FileKind, attributes: Mapping[str, Any]) -> None:
     """Check the schema version of a file.
 
@@ -42,13 +52,13 @@ def check_version(path: Path, kind: FileKind, attributes: Mapping[str, Any]) -> 
     Raises:
         ResultsError: the version is another one, or there is none.
     """
-    version = attributes.get("schema_version")
-    if version == kind.schema_version:
+    stored_version = attributes.get("schema_version")
+    if stored_version == kind.schema_version:
         return
-    if not isinstance(version, int | np.integer):
+    if not isinstance(stored_version, int | np.integer):
         raise ResultsError(f"{path}: is no {kind.name}: it has no schema version. {kind.remedy}")
-    is_newer = version > kind.schema_version
+    is_newer = stored_version > kind.schema_version
     remedy = "Use the hornlib that wrote it" if is_newer else kind.outdated or kind.remedy
     raise ResultsError(
-        f"{path}: has schema version {version}, this hornlib reads {kind.schema_version}. {remedy}"
+        f"{path}: has schema version {stored_version}, this hornlib reads {kind.schema_version}. {remedy}"
     )

@@ -1,10 +1,9 @@
-"""NetCDF files: declarations of variables, and the one writer and the one verified reader of all files.
+"""NetCDF files: the one writer and the one verified reader of all files.
 
 Every file is written under a temporary name, sealed and then renamed. Every reader verifies the seal before HDF5 sees a
 byte.
 
-Text is stored as UTF-8 characters of a fixed width. netCDF4 1.7.5 with HDF5 2.2 dies by SIGSEGV when a file with
-variable-length strings (NC_STRING) is opened twice; a file of characters survives. Files with NC_STRING are still read.
+Text is stored as UTF-8 characters of a fixed width (`hornlib.results.text`). Files with NC_STRING are still read.
 
 HDF5's file locks are switched off. File systems without `flock` refuse them (ENOLCK, EINVAL, ENOTSUPP, ...), and they
 protect nothing here: every file is written under a temporary name and then renamed. HDF5 reads the setting when netCDF4
@@ -17,16 +16,16 @@ import traceback
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import numpy as np
 
 from hornlib.errors import ResultsError
-from hornlib.provenance import commit, version
 from hornlib.results.atomic import written_atomically
-from hornlib.results.file_kind import FileKind, check_version
+from hornlib.results.declaration import Variable
+from hornlib.results.file_kind import FileKind, check_version, provenance
 from hornlib.results.seal import read_sealed, seal
+from hornlib.results.text import ENCODING, characters_of, text_of, with_plain_text
 
 if TYPE_CHECKING:
     import netCDF4
@@ -34,7 +33,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "StoredArrays",
-    "Variable",
     "add_variable",
     "check_unsealed",
     "copy_with_attributes",
@@ -42,44 +40,14 @@ __all__ = [
     "load_dataset",
     "load_groups",
     "new_file",
-    "provenance",
     "read_any_version",
     "read_arrays",
-    "with_plain_text",
     "write_arrays",
     "write_dataset",
     "write_groups",
 ]
 
 os.environ["HDF5_USE_FILE_LOCKING"] = "FALSE"
-
-ENCODING = "utf-8"
-
-NO_ATTRIBUTES: Mapping[str, str] = MappingProxyType({})
-
-
-class Variable(NamedTuple):
-    """One variable of a file.
-
-    Attributes:
-        dims: names of its dimensions.
-        units: as UDUNITS writes them; "1" is dimensionless.
-        long_name: text for an axis label.
-        optional: whether a file may lack the variable.
-        source: dotted name of the function, class or module that computes the values; "" where the name says it.
-        attributes: further netCDF attributes, e.g. estimator or interval.
-    """
-
-    dims: tuple[str, ...]
-    units: str
-    long_name: str
-    optional: bool = False
-    source: str = ""
-    attributes: Mapping[str, Any] = NO_ATTRIBUTES
-
-    def netcdf_attributes(self) -> dict[str, Any]:
-        """Return the attributes that stand beside the values in a file."""
-        return {"units": self.units, "long_name": self.long_name, **self.attributes}
 
 
 class StoredArrays(NamedTuple):
@@ -92,15 +60,6 @@ class StoredArrays(NamedTuple):
 
     variables: dict[str, np.ndarray]
     attributes: dict[str, Any]
-
-
-def provenance(kind: FileKind) -> dict[str, str | int]:
-    """Return the attributes that say which version of the schema and of hornlib wrote a file."""
-    return {
-        "schema_version": kind.schema_version,
-        "hornlib_version": version(),
-        "hornlib_commit": commit(),
-    }
 
 
 def digest(variables: Mapping[str, np.ndarray]) -> str:
@@ -154,7 +113,7 @@ def add_variable(
     attributes, dims = declared.netcdf_attributes(), declared.dims
     fill_value = np.nan if values.dtype.kind == "f" else None
     if values.dtype.kind in "OU":
-        values = _characters(values)
+        values = characters_of(values)
         dims = (*dims, f"string{values.shape[-1]}")
         if "chunksizes" in storage:
             storage["chunksizes"] = (*storage["chunksizes"], values.shape[-1])
@@ -356,18 +315,6 @@ def load_groups(path: Path, kind: FileKind) -> dict[str, "xr.Dataset"]:
         return {name: _loaded(path, kind, file, name) for name in file.groups}
 
 
-def with_plain_text(ds: "xr.Dataset") -> "xr.Dataset":
-    """Return the dataset (..) in a form that `to_netcdf` writes without NC_STRING.
-
-    The encodings of the file that it comes from are dropped.
-    """
-    ds = ds.drop_encoding()
-    for name, variable in ds.variables.items():
-        if variable.dtype.kind in "OU":
-            ds[name].encoding = {"dtype": "S1"}
-    return ds
-
-
 @contextmanager
 def _sealed_atomically(path: Path, overwrite: bool = True) -> Iterator[Path]:
     """Give a temporary name; the file written there is sealed and renamed to `path` when the block ends."""
@@ -445,21 +392,13 @@ def _errors_of_netcdf4_as_os_errors() -> Iterator[None]:
         raise OSError(str(error)) from error
 
 
-def _characters(text: np.ndarray) -> np.ndarray:
-    """Return text, (...), as UTF-8 bytes padded with zeros, (..., width)."""
-    encoded = np.char.encode(np.ascontiguousarray(text).astype(str), ENCODING)
-    width = max(encoded.dtype.itemsize, 1)
-    return encoded.astype(f"S{width}")[..., None].view("S1")
-
-
 def _values(variable: "netCDF4.Variable") -> np.ndarray:
     """Return a variable's values; characters (..., width) and NC_STRING become text (...)."""
     values = np.asarray(variable[...])
     if values.dtype == object:
         return values.astype(str)
     if values.dtype.kind == "S" and "_Encoding" in variable.ncattrs():
-        joined = np.ascontiguousarray(values).view(f"S{values.shape[-1]}")[..., 0]
-        return np.char.decode(joined, ENCODING)
+        return text_of(values)
     return values
 
 

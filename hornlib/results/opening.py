@@ -7,8 +7,9 @@ import pandas as pd
 import xarray as xr
 
 from hornlib.errors import ResultsError, nearest
-from hornlib.results.netcdf import load_dataset, with_plain_text
+from hornlib.results.netcdf import load_dataset
 from hornlib.results.results_file import RESULTS_FILE
+from hornlib.results.text import with_plain_text
 from hornlib.results.variables import SWEEP_COORDINATES
 
 __all__ = ["axes_of", "dense", "open_results", "part_of_results", "select_sweep"]

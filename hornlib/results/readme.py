@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from hornlib.results.netcdf import Variable
+from hornlib.results.declaration import Variable
 from hornlib.results.variables import RESULTS_SECTIONS, SWEEP_COORDINATES
 
 __all__ = ["readme"]

@@ -215,18 +215,18 @@ def read_contents(path: Path, kind: FileKind = RUN_FILE) -> RunContents:
     return RunContents(specification, variables, attributes)
 
 
-def _another_specification(path: Path, asked: Specification, stored: Mapping[str, Any]) -> str:
-    differences = "; ".join(_differences(asked, stored))
+def _another_specification(path: Path, expected: Specification, stored: Mapping[str, Any]) -> str:
+    differences = "; ".join(_differences(expected, stored))
     return (
         f"{path}: of another specification: {differences}. If defaults or fields of hornlib have changed, "
         f"run `hornlib migrate`. {RETRAIN}"
     )
 
 
-def _differences(asked: Mapping[str, Any], stored: Mapping[str, Any]) -> Iterator[str]:
-    for section in dict.fromkeys((*asked, *stored)):
-        ours, theirs = asked.get(section, {}), stored.get(section, {})
+def _differences(expected: Mapping[str, Any], stored: Mapping[str, Any]) -> Iterator[str]:
+    for section in dict.fromkeys((*expected, *stored)):
+        ours, theirs = expected.get(section, {}), stored.get(section, {})
         for key in dict.fromkeys((*ours, *theirs)):
-            said = [repr(values[key]) if key in values else "nothing" for values in (ours, theirs)]
-            if said[0] != said[1]:
-                yield f"{section}.{key}: asked {said[0]}, stored {said[1]}"
+            texts = [repr(values[key]) if key in values else "nothing" for values in (ours, theirs)]
+            if texts[0] != texts[1]:
+                yield f"{section}.{key}: asked {texts[0]}, stored {texts[1]}"

@@ -10,9 +10,11 @@ import numpy as np
 from hornlib.errors import ResultsError
 from hornlib.grid.finalists import FinalistStage
 from hornlib.grid.tuned_arms import TunedArm
+from hornlib.results.declaration import Variable
 from hornlib.results.file_kind import FileKind
-from hornlib.results.netcdf import Variable, read_arrays, with_plain_text, write_arrays
+from hornlib.results.netcdf import read_arrays, write_arrays
 from hornlib.results.run_file import samples_seen
+from hornlib.results.text import with_plain_text
 from hornlib.results.variables import CURVES, RUN_VARIABLES
 
 if TYPE_CHECKING:

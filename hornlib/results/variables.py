@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from hornlib.results.netcdf import Variable
+from hornlib.results.declaration import Variable
 
 __all__ = [
     "CALIBRATED",

@@ -9,8 +9,9 @@ import xarray as xr
 
 from hornlib.errors import ResultsError
 from hornlib.results.atomic import written_atomically
+from hornlib.results.declaration import Variable
 from hornlib.results.file_kind import FileKind
-from hornlib.results.netcdf import Variable, new_file, write_arrays, write_dataset, write_groups
+from hornlib.results.netcdf import new_file, write_arrays, write_dataset, write_groups
 
 KIND = FileKind("example", 1, "Make it anew.")
 

@@ -21,11 +21,11 @@ from hornlib.errors import ResultsError
 from hornlib.results import netcdf, open_results
 from hornlib.results.analysis_files import EXPERIMENT_FILE, STABILITY_FILE, STATISTICS_FILE
 from hornlib.results.calibration_file import CALIBRATION_FILE
+from hornlib.results.declaration import Variable
 from hornlib.results.dynamics_file import DYNAMICS_FILE
 from hornlib.results.file_kind import FileKind
 from hornlib.results.gather import gather
 from hornlib.results.netcdf import (
-    Variable,
     copy_with_attributes,
     digest,
     load_dataset,
@@ -247,10 +247,9 @@ WITHOUT_LOCKS = """
 import sys
 from pathlib import Path
 import numpy as np
+from hornlib.results.declaration import Variable
 from hornlib.results.file_kind import FileKind
-from hornlib.results.netcdf import (
-    Variable, copy_with_attributes, load_groups, read_arrays, write_arrays, write_groups,
-)
+from hornlib.results.netcdf import copy_with_attributes, load_groups, read_arrays, write_arrays, write_groups
 folder, kind = Path(sys.argv[1]), FileKind("test file", 1, "")
 arrays = {"word": np.array(["a", "b"])}
 write_arrays(folder / "a.nc", arrays, {"word": Variable(("x",), "1", "")}, {"schema_version": 1})

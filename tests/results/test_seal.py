@@ -12,10 +12,10 @@ import xarray as xr
 from hornlib.errors import ResultsError
 from hornlib.results import open_results
 from hornlib.results.analysis_files import EXPERIMENT_FILE, STATISTICS_FILE
+from hornlib.results.declaration import Variable
 from hornlib.results.file_kind import FileKind
 from hornlib.results.gather import gather
 from hornlib.results.netcdf import (
-    Variable,
     check_unsealed,
     digest,
     load_dataset,

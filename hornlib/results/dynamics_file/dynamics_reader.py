@@ -12,7 +12,8 @@ from hornlib.results.dynamics_file.dynamics_variables import (
     DYNAMICS_VARIABLES,
     full_states,
 )
-from hornlib.results.netcdf import read_arrays, with_plain_text
+from hornlib.results.netcdf import read_arrays
+from hornlib.results.text import with_plain_text
 
 if TYPE_CHECKING:
     import xarray as xr

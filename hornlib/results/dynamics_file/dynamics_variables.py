@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from hornlib.results.declaration import Variable
 from hornlib.results.file_kind import FileKind
-from hornlib.results.netcdf import Variable
 
 __all__ = [
     "DYNAMICS_COORDINATES",

@@ -9,6 +9,7 @@ import numpy as np
 from hornlib.errors import ResultsError
 from hornlib.grid.cell import Cell
 from hornlib.grid.jobs import Job, Range, parse_run_name
+from hornlib.results.declaration import Variable
 from hornlib.results.dynamics_file.dynamics_variables import (
     DYNAMICS_COORDINATES,
     DYNAMICS_FILE,
@@ -17,7 +18,7 @@ from hornlib.results.dynamics_file.dynamics_variables import (
     full_states,
     sizes_of,
 )
-from hornlib.results.netcdf import Variable, write_arrays
+from hornlib.results.netcdf import write_arrays
 
 __all__ = ["write_dynamics_file"]
 
