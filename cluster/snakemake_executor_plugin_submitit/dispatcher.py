@@ -149,23 +149,31 @@ class Dispatcher:
         for batch, numbers in by_batch.values():
             batch.collect(numbers)
         finished = [batch for batch, _ in by_batch.values() if len(batch.collected) == len(batch.jobs)]
-        with contextlib.suppress(Unavailable, Refused):  # tasks that stay in the queue do nothing
-            self._cancel_waiting({batch.array: batch for batch in finished if batch.array is not None})
+        self._cancel_waiting({str(batch.array): batch.uuid for batch in finished})
 
-    def _cancel_waiting(self, finished: dict[str, Batch]) -> None:
-        """Cancel the waiting tasks of arrays whose every job is done.
+    def cancel_leftovers(self) -> None:
+        """Cancel what waits in the queue of this sweep's arrays, when no job of it is wanted there any more."""
+        if not self.num_submitted:
+            self._cancel_waiting(self.submitter.arrays)
+
+    def _cancel_waiting(self, arrays: dict[str, str]) -> None:
+        """Cancel the waiting tasks of arrays whose every job has ended.
 
         A controller that crashes can forget that a task has ended, and queue it again. If a node does not start it
         then, SLURM holds it for ever.
+
+        Args:
+            arrays: ids of arrays, and the uuids of their batches.
         """
-        waiting = [
-            f"{array}_{task}"
-            for (array, task), entry in self.cluster.queued(finished).items()
-            # that controller also gives numbers of arrays out again
-            if entry.state == "PENDING" and entry.comment.split()[:1] == [finished[array].uuid]
-        ]
-        if waiting:
-            self.cluster.cancel(waiting)
+        with contextlib.suppress(Unavailable, Refused):  # tasks that stay in the queue do nothing
+            waiting = [
+                f"{array}_{task}"
+                for (array, task), entry in self.cluster.queued(arrays).items()
+                # that controller also gives numbers of arrays out again
+                if entry.state == "PENDING" and entry.comment.split()[:1] == [arrays[array]]
+            ]
+            if waiting:
+                self.cluster.cancel(waiting)
 
     async def _submit(self, events: list[Event]) -> None:
         before = len(events)

@@ -167,6 +167,7 @@ class Executor(RemoteExecutor):
             super().shutdown()
         if self.dispatcher is not None:
             self._drop_recorded(self.dispatcher)
+            self.dispatcher.cancel_leftovers()
         self.lease.release()
 
     def cancel_jobs(self, active_jobs: list[SubmittedJobInfo]) -> None:

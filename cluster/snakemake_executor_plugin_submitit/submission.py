@@ -75,6 +75,7 @@ class Submitter:
             None  # outputs -> latest submission; None: not read yet
         )
         self.unsettled: list[Batch] = []  # sbatch gave no answer
+        self.arrays: dict[str, str] = {}  # every array of this sweep that has a record, and its batch's uuid
         self.superseded: dict[tuple[str, ...], list[Place]] = {}  # earlier submissions of a job
         self.warned: set[str] = set()  # warnings about records that were given already
         self.room: int | None = None  # tasks that the queue took when it was full
@@ -179,6 +180,7 @@ class Submitter:
         batches = [batch for batch in batches if batch.jobs]
         self._resolve([batch for batch in batches if batch.array is None])
         batches = [batch for batch in batches if batch.array is not None]
+        self.arrays.update({str(batch.array): batch.uuid for batch in batches})
         latest = index_latest(batches)
         used = {place.batch.uuid for place in latest.values()}
         for batch in batches:
@@ -266,6 +268,7 @@ class Submitter:
             if batch.abandoned_because == UNSETTLED:
                 batch.readopt()
             batch.record_array(array)
+            self.arrays[array] = batch.uuid
             submitted_batches.append(batch)
         return submitted_batches
 
@@ -310,6 +313,7 @@ class Submitter:
                 f"{message}. Nothing of this batch was submitted; running jobs are left alone"
             ) from None
         batch.record_array(array)
+        self.arrays[array] = batch.uuid
         self.room = None if self.room is None else 2 * self.room
         tasks = "" if batch.num_tasks == len(requests) else f" in {batch.num_tasks} tasks"
         self.say.info(f"submitted {len(requests)} jobs{tasks} as array {array}: {name}")

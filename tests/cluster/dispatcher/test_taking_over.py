@@ -80,6 +80,22 @@ def test_a_task_that_slurm_queues_again_after_its_end_is_cancelled_with_the_last
     assert cluster.arrays["100"].states == {1: "RUNNING"}
 
 
+def test_a_task_that_slurm_queues_again_is_cancelled_by_the_next_head_too(head, cluster, names):
+    head().want(*names(2)).run()  # it is killed before it removes its records
+    cluster.arrays["100"].states = {0: "PENDING"}
+    two = head().want("job2")
+    two.turn()
+    two.dispatcher.cancel_leftovers()
+    assert cluster.tasks("PENDING") == [
+        ("100", 0),
+        ("101", 0),
+    ]  # its own job waits, so nothing is a left-over
+    two.run()
+    cluster.arrays["100"].states = {0: "PENDING"}
+    two.dispatcher.cancel_leftovers()
+    assert cluster.tasks("PENDING") == []
+
+
 def test_a_waiting_task_of_another_array_with_the_same_number_is_left_alone(head, cluster):
     one = head().want("job0")
     one.run()
