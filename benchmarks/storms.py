@@ -35,7 +35,7 @@ The storm kills jobs, tasks, nodes, SLURM's daemons and heads, signals and reque
 
 {kills}
 
-## Kills and damage: 6 real training jobs with everything that follows
+## Kills and damage: 6 real training jobs, their calibration and results.nc
 The storm also tears, flips, empties, removes and reshapes records of the executor, damages the snapshot of the code and
 the nodes' program, kills the controller within sbatch, edits config.yaml (a further seed, a typo, another results
 folder), and fills the disks of results and checkpoints. It compares every run file and results.nc.
