@@ -35,7 +35,7 @@ FILES = {
     "during a sweep does not reach its last stages",
     "`digests/<stage>-<digest>`": "empty marks: the stage was made with this configuration",
     "`.lease`": "who uses the folder: one workflow at a time",
-    "`.submitit`": "where the records of jobs on SLURM are; a sweep on this machine does not start beside them",
+    "`.submitit`": "where the records of submitted jobs are; no other sweep starts beside them",
     "`data/<dataset>.ready`": "markers: the files of the dataset exist",
 }
 

@@ -62,7 +62,10 @@ def test_what_is_not_there_is_refused_with_what_to_do(make_grid, tmp_path):
         run_experiment("resonance", grid, sweep="arms")
     (tmp_path / "bad.nc").write_text("no netCDF")
     for name, said in (
-        ("bad.nc", r"bad\.nc: damaged, or a file of an experiment of an earlier hornlib.*`hornlib mechanism` writes it anew"),
+        (
+            "bad.nc",
+            r"bad\.nc: damaged, or a file of an experiment of an earlier.*`hornlib mechanism` writes it anew",
+        ),
         ("none.nc", r"none\.nc: there is no such file"),
     ):
         with pytest.raises(ResultsError, match=said):

@@ -76,7 +76,9 @@ def test_a_truncated_file_is_named(written, tmp_path, keep):
     content = written[0].read_bytes()
     path = tmp_path / "statistics.nc"
     path.write_bytes(content[: int(keep if keep > 1 else keep * len(content))])
-    with pytest.raises(ResultsError, match=r"statistics\.nc: damaged, or a statistics file of an earlier hornlib"):
+    with pytest.raises(
+        ResultsError, match=r"statistics\.nc: damaged, or a statistics file of an earlier hornlib"
+    ):
         open_statistics(path, "small")
 
 
