@@ -33,7 +33,7 @@ def write_results(folder: Path, num_cells: int, num_seeds: int) -> None:
     """Write results.nc of a grid: arms times datasets times timesteps times widths."""
     import xarray as xr
 
-    from hornlib.results.run_file import SCHEMA_VERSION
+    from hornlib.results.file_kind import SCHEMA_VERSION
     from hornlib.results.seal import seal
 
     random = np.random.default_rng(0)

@@ -14,9 +14,8 @@ from hornlib.grid.matching import Match, count, forward_flops, network_of
 from hornlib.parameters.tuning import Tuned
 from hornlib.plan.choosing_cells import Selected
 from hornlib.plan.estimates import Estimates, RunTime
-from hornlib.results.run_file import RUN_FILE
+from hornlib.results.file_kind import RUN_FILE, TUNING_FILE
 from hornlib.results.seal import fault_of, is_unsealed
-from hornlib.results.tuning_file import TUNING_FILE
 
 __all__ = ["Plan", "Row"]
 

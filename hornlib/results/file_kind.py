@@ -1,15 +1,14 @@
 """Kinds of files: the name, the schema version, its check, and the remedies that errors name."""
 
 from collections.abc import Mapping
+from numbers import Integral
 from pathlib import Path
 from typing import Any, NamedTuple
-
-import numpy as np
 
 from hornlib.errors import ResultsError
 from hornlib.provenance import commit, version
 
-__all__ = ["FileKind", "check_version", "provenance"]
+__all__ = ["RUN_FILE", "SCHEMA_VERSION", "TUNING_FILE", "FileKind", "check_version", "provenance"]
 
 
 class FileKind(NamedTuple):
@@ -30,6 +29,27 @@ class FileKind(NamedTuple):
     missing: str = ""
     outdated: str = ""
     essential: tuple[str, ...] = ()
+
+
+SCHEMA_VERSION = 2
+"""Of run files and of results.nc; a change of it needs an entry in `hornlib.results.migrate.MIGRATIONS`."""
+
+RUN_FILE = FileKind(
+    "run file",
+    SCHEMA_VERSION,
+    "Delete it and give the same command again: only that job is trained",
+    missing="The same command trains that job",
+    outdated="Run `hornlib migrate`",
+    essential=("seed", "step", "status"),
+)
+
+TUNING_FILE = FileKind(
+    "tuning file",
+    2,
+    "Delete it and give the same command again: only this file is made anew",
+    missing="There are no trials yet; snakemake makes them",
+    essential=("trial", "seed", "step"),
+)
 
 
 def provenance(kind: FileKind) -> dict[str, str | int]:
@@ -55,9 +75,9 @@ def check_version(path: Path, kind: FileKind, attributes: Mapping[str, Any]) -> 
     stored_version = attributes.get("schema_version")
     if stored_version == kind.schema_version:
         return
-    if not isinstance(stored_version, int | np.integer):
+    if not isinstance(stored_version, Integral):
         raise ResultsError(f"{path}: is no {kind.name}: it has no schema version. {kind.remedy}")
-    is_newer = stored_version > kind.schema_version
+    is_newer = int(stored_version) > kind.schema_version
     remedy = "Use the hornlib that wrote it" if is_newer else kind.outdated or kind.remedy
     raise ResultsError(
         f"{path}: has schema version {stored_version}, this hornlib reads {kind.schema_version}. {remedy}"

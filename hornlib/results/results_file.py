@@ -17,10 +17,10 @@ from hornlib.results.calibration_file import Calibration, Measurement, median_bo
 from hornlib.results.choice_variables import choice_variables
 from hornlib.results.coordinates import CellValues, Coordinate, add_derived, coordinate_values, coordinates_of
 from hornlib.results.declaration import Variable
-from hornlib.results.file_kind import FileKind, provenance
+from hornlib.results.file_kind import SCHEMA_VERSION, FileKind, provenance
 from hornlib.results.final_network import final_forward_flops, may_change
 from hornlib.results.netcdf import add_variable, new_file
-from hornlib.results.run_file import SCHEMA_VERSION, RunFile
+from hornlib.results.run_file import RunFile
 from hornlib.results.variables import (
     CALIBRATED,
     CELL_PROPERTIES,

@@ -11,13 +11,11 @@ import numpy as np
 from hornlib.errors import ResultsError
 from hornlib.grid.cell import Cell, Specification
 from hornlib.grid.jobs import Job, Range, parse_run_name
-from hornlib.results.file_kind import FileKind, check_version
+from hornlib.results.file_kind import RUN_FILE, FileKind, check_version
 from hornlib.results.netcdf import read_any_version, write_arrays
 from hornlib.results.variables import RUN_VARIABLES, check_run_variables
 
 __all__ = [
-    "RUN_FILE",
-    "SCHEMA_VERSION",
     "RunContents",
     "RunFile",
     "RunRecord",
@@ -27,20 +25,6 @@ __all__ = [
     "write_contents",
     "write_run_file",
 ]
-
-SCHEMA_VERSION = 2
-"""Of run files and of results.nc; a change of it needs an entry in `hornlib.results.migrate.MIGRATIONS`."""
-
-RETRAIN = "Delete it and give the same command again: only that job is trained"
-
-RUN_FILE = FileKind(
-    "run file",
-    SCHEMA_VERSION,
-    RETRAIN,
-    missing="The same command trains that job",
-    outdated="Run `hornlib migrate`",
-    essential=("seed", "step", "status"),
-)
 
 
 @dataclass(frozen=True)
@@ -167,7 +151,7 @@ def read_run_file(path: str | Path, expected: Cell | None = None) -> RunFile:
     named = attributes.pop("cell", "no cell"), contents.variables["seed"].tolist()
     if named != (job.cell, list(job.range.seeds())):
         raise ResultsError(
-            f"{path}: the file holds the seeds {named[1]} of {named[0]}: it was renamed. {RETRAIN}"
+            f"{path}: the file holds the seeds {named[1]} of {named[0]}: it was renamed. {RUN_FILE.remedy}"
         )
     if expected is not None and contents.specification != expected.specification():
         raise ResultsError(_another_specification(path, expected.specification(), contents.specification))
@@ -219,7 +203,7 @@ def _another_specification(path: Path, expected: Specification, stored: Mapping[
     differences = "; ".join(_differences(expected, stored))
     return (
         f"{path}: of another specification: {differences}. If defaults or fields of hornlib have changed, "
-        f"run `hornlib migrate`. {RETRAIN}"
+        f"run `hornlib migrate`. {RUN_FILE.remedy}"
     )
 
 

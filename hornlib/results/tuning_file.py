@@ -11,7 +11,7 @@ from hornlib.errors import ResultsError
 from hornlib.grid.finalists import FinalistStage
 from hornlib.grid.tuned_arms import TunedArm
 from hornlib.results.declaration import Variable
-from hornlib.results.file_kind import FileKind
+from hornlib.results.file_kind import TUNING_FILE
 from hornlib.results.netcdf import read_arrays, write_arrays
 from hornlib.results.run_file import samples_seen
 from hornlib.results.text import with_plain_text
@@ -20,15 +20,7 @@ from hornlib.results.variables import CURVES, RUN_VARIABLES
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["TUNING_FILE", "TrialRecord", "read_trials", "write_trials"]
-
-TUNING_FILE = FileKind(
-    "tuning file",
-    2,
-    "Delete it and give the same command again: only this file is made anew",
-    missing="There are no trials yet; snakemake makes them",
-    essential=("trial", "seed", "step"),
-)
+__all__ = ["TrialRecord", "read_trials", "write_trials"]
 
 
 class TrialRecord(NamedTuple):

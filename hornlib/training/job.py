@@ -14,7 +14,7 @@ from hornlib.errors import CheckpointError, ConfigError, ResourceError
 from hornlib.grid.cell import Cell
 from hornlib.parameters.probes import ProbeSettings
 from hornlib.provenance import commit, version
-from hornlib.results.run_file import SCHEMA_VERSION
+from hornlib.results.file_kind import SCHEMA_VERSION
 from hornlib.training.checkpoint import load_checkpoint, remove_checkpoint, save_checkpoint, set_aside
 from hornlib.training.chunk import Chunk, Run, start_lanes
 from hornlib.training.curve_log import CurveLog, make_curve_log

@@ -9,7 +9,7 @@ import xarray as xr
 
 from hornlib import __version__
 from hornlib.parameters.statistics import Claim, StatisticsSettings
-from hornlib.results.run_file import SCHEMA_VERSION
+from hornlib.results.file_kind import SCHEMA_VERSION
 from hornlib.results.seal import seal
 from hornlib.statistics.write import write_statistics
 

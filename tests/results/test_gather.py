@@ -9,9 +9,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hornlib.errors import ResultsError
+from hornlib.results.file_kind import SCHEMA_VERSION
 from hornlib.results.gather import gather
 from hornlib.results.opening import open_results, select_sweep
-from hornlib.results.run_file import SCHEMA_VERSION, read_run_file
+from hornlib.results.run_file import read_run_file
 from hornlib.results.variables import CURVES
 
 REQUIRED = [name for name, curve in CURVES.items() if not curve.optional]

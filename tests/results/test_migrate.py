@@ -125,7 +125,7 @@ def test_a_new_field_is_written_into_the_old_file(tables, enter, cell, write_run
 def test_a_renamed_field_takes_a_migration(tables, cell, write_run, tmp_path, monkeypatch):
     path = write_run(cell(tables(num_nodes=4)), 0, 4)
     stored = read_contents(path)
-    present = run_file.SCHEMA_VERSION
+    present = run_file.RUN_FILE.schema_version
     monkeypatch.setattr(run_file, "RUN_FILE", run_file.RUN_FILE._replace(schema_version=present + 1))
     with pytest.raises(
         run_file.ResultsError,
@@ -166,7 +166,7 @@ def test_runs_of_version_1_keep_the_statistics_they_were_evaluated_with(
     }
     training |= {} if average is None else {"running_average": average}
     old = stored._replace(specification={**stored.specification, "training": training})
-    present = run_file.SCHEMA_VERSION
+    present = run_file.RUN_FILE.schema_version
     monkeypatch.setattr(run_file, "RUN_FILE", run_file.RUN_FILE._replace(schema_version=1))
     path.unlink()
     write_contents(path, parse_run_name(path.name), old)
@@ -194,7 +194,7 @@ def test_runs_without_batch_norm_keep_their_name(tables, cell, write_run, tmp_pa
     old = stored._replace(
         specification={**stored.specification, "training": {**training, "running_average": "recent"}}
     )
-    present = run_file.SCHEMA_VERSION
+    present = run_file.RUN_FILE.schema_version
     monkeypatch.setattr(run_file, "RUN_FILE", run_file.RUN_FILE._replace(schema_version=1))
     path.unlink()
     write_contents(path, parse_run_name(path.name), old)

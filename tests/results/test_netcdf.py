@@ -23,7 +23,7 @@ from hornlib.results.analysis_files import EXPERIMENT_FILE, STABILITY_FILE, STAT
 from hornlib.results.calibration_file import CALIBRATION_FILE
 from hornlib.results.declaration import Variable
 from hornlib.results.dynamics_file import DYNAMICS_FILE
-from hornlib.results.file_kind import FileKind
+from hornlib.results.file_kind import RUN_FILE, TUNING_FILE, FileKind
 from hornlib.results.gather import gather
 from hornlib.results.netcdf import (
     copy_with_attributes,
@@ -36,9 +36,7 @@ from hornlib.results.netcdf import (
     write_groups,
 )
 from hornlib.results.results_file import RESULTS_FILE
-from hornlib.results.run_file import RUN_FILE
 from hornlib.results.seal import seal
-from hornlib.results.tuning_file import TUNING_FILE
 
 KIND = FileKind("test file", 3, "Write it anew", missing="The test writes it", outdated="Convert it")
 

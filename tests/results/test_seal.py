@@ -13,7 +13,7 @@ from hornlib.errors import ResultsError
 from hornlib.results import open_results
 from hornlib.results.analysis_files import EXPERIMENT_FILE, STATISTICS_FILE
 from hornlib.results.declaration import Variable
-from hornlib.results.file_kind import FileKind
+from hornlib.results.file_kind import RUN_FILE, FileKind
 from hornlib.results.gather import gather
 from hornlib.results.netcdf import (
     check_unsealed,
@@ -25,7 +25,7 @@ from hornlib.results.netcdf import (
     write_dataset,
     write_groups,
 )
-from hornlib.results.run_file import RUN_FILE, read_run_file
+from hornlib.results.run_file import read_run_file
 from hornlib.results.seal import fault_of, seal
 from hornlib.results.sealing import seal_files
 

@@ -10,7 +10,7 @@ import pytest
 from hornlib import cli
 from hornlib.errors import ConfigError
 from hornlib.grid.jobs import Range
-from hornlib.results.run_file import SCHEMA_VERSION
+from hornlib.results.file_kind import SCHEMA_VERSION
 from hornlib.results.seal import seal
 from hornlib.statistics.due import due_jobs, judged_looks, sequential_sweeps
 from hornlib.statistics.next_look import commands

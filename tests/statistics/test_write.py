@@ -6,7 +6,7 @@ import pytest
 import xarray as xr
 
 from hornlib.errors import ResultsError
-from hornlib.results.run_file import SCHEMA_VERSION
+from hornlib.results.file_kind import SCHEMA_VERSION
 from hornlib.results.seal import seal
 from hornlib.statistics.summary import summarise
 from hornlib.statistics.write import open_statistics, statistics_sweeps, write_statistics
