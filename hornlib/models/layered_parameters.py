@@ -37,8 +37,12 @@ class LayeredParameters(ModelParameters):
         return (1, 1)
 
     def without_layer(self, layer: int) -> Self:
-        """Return the model without a layer that `removable` names."""
-        raise NotImplementedError(f"{self.name} names no layer that can be removed")
+        """Return the model without a layer that `removable` names.
+
+        Raises:
+            ValueError: it names no such layer.
+        """
+        raise ValueError(f"{self.name} names no layer that can be removed")
 
     def removable(self) -> list[int]:
         """Return the layers that can be removed: they change no width, and a network remains."""

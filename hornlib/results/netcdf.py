@@ -235,7 +235,7 @@ def check_unsealed(path: Path) -> None:
                 _stored(group)
     except Exception as error:  # OSError, RuntimeError, UnicodeError, ..., depending on the damage
         raise ResultsError(f"{path}: damaged, or no netCDF file ({type(error).__name__}: {error})") from error
-    if stored.attributes.get("digest", digest(stored.variables)) != digest(stored.variables):
+    if "digest" in stored.attributes and stored.attributes["digest"] != digest(stored.variables):
         raise ResultsError(f"{path}: damaged: its values do not have the checksum that was written with them")
 
 

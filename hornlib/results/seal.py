@@ -6,6 +6,7 @@ finds damage. It is no signature: everybody can seal a file that they made.
 """
 
 import hashlib
+import os
 import re
 import shlex
 from functools import cache
@@ -38,7 +39,9 @@ def has_seal(content: bytes) -> bool:
 def is_unsealed(path: Path) -> bool:
     """Return whether a file can be read and ends with no seal: an earlier hornlib wrote it, or it was cut off."""
     try:
-        return not has_seal(path.read_bytes())
+        with path.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - _LENGTH))
+            return not has_seal(file.read())
     except OSError:
         return False
 
