@@ -57,8 +57,8 @@ OUT_OF_MEMORY = re.compile(
 """Messages of slurmstepd and the kernel for a job that used too much memory; a MemoryError is an ordinary exit."""
 
 
-CHANGED_CODE = re.compile(r"(\S.*) is not the code that was submitted")
-"""Message of a task that refuses its own code."""
+CHANGED_CODE = re.compile(r"^\s*(/.*) is not the code that was submitted$", re.MULTILINE)
+"""The line with which a task refuses its own code; a log may also quote the launcher, which holds these words."""
 
 
 def judge(

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from snakemake_executor_plugin_submitit.causes import Cause, judge
 from snakemake_executor_plugin_submitit.slurm import Accounted
+from snakemake_executor_plugin_submitit.snapshots import LAUNCHER
 
 
 def account(state, code=0, signal=0, nodes="n1", memory=-1.0):
@@ -151,6 +152,12 @@ def test_a_task_that_refused_its_program_is_told_by_its_log(accounted, started):
     said = "    module x\n    /a b/task-0.py is not the code that was submitted\n    srun: error: n1: task 0: Exited"
     verdict = judge(None, accounted, said, started=started)
     assert verdict.cause is Cause.CHANGED and "because /a b/task-0.py is not" in verdict.sentence
+
+
+def test_a_log_that_quotes_the_launcher_refuses_nothing():
+    """SLURM prints the command line of a task that it cannot launch."""
+    assert judge(None, None, f"srun: error: python -c {LAUNCHER} /a/task-0.py").cause is Cause.VANISHED
+    assert judge(None, account("NODE_FAIL"), LAUNCHER).cause is Cause.NODE
 
 
 @pytest.mark.parametrize(
