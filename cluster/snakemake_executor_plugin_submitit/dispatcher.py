@@ -354,7 +354,7 @@ class Dispatcher:
         assert place is not None
         batch = place.batch
         memory = request.parameters.get("mem")
-        return judge(
+        verdict = judge(
             record,
             account,
             said=last_lines([batch.log(place.number), *map(Path, request.record.logs)], 20),
@@ -364,6 +364,10 @@ class Dispatcher:
             alone_unknown=alone_unknown,
             logged=batch.log(place.number).exists(),
         )
+        # A process killed in its last moments has written its files. Snakemake would remove them with a failure.
+        if verdict.cause is not Cause.EXIT_CODE and request.whole_outputs and request.has_outputs():
+            return Verdict(Cause.SUCCESS, "done")
+        return verdict
 
     def _goes_on(self, request: Request, verdict: Verdict) -> bool:
         """Return whether a job is submitted again, and change its request according to the cause."""

@@ -278,6 +278,7 @@ class Executor(RemoteExecutor):
             prepare=_nothing if reason else functools.partial(prepare, job, keeps_outputs),
             adopts_success=bool(marked) or not anew,
             handle=job,
+            whole_outputs=self.workflow.execution_settings.ignore_incomplete,
         )
         self.requests[job] = request
         return request

@@ -1,5 +1,6 @@
 """Requests to the dispatcher, and the events with which it answers."""
 
+import os
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -46,6 +47,7 @@ class Request:
         prepare: deletes old outputs; awaited before a new submission, never before an adoption.
         adopts_success: whether a recorded success counts. It does not if the workflow wants the job anew.
         handle: an object of the caller.
+        whole_outputs: whether an output that exists is whole, as --ignore-incomplete says.
     """
 
     record: JobRecord
@@ -53,6 +55,7 @@ class Request:
     prepare: Callable[[], Awaitable[None]]
     adopts_success: bool
     handle: Any
+    whole_outputs: bool = False
     place: Place | None = None
     state: str = ""
     reason: str = ""
@@ -81,6 +84,10 @@ class Request:
         if self.place is None or self.place.batch.array is None:
             return self.record.name
         return f"{self.record.name} (job {self.place.batch.external_id(self.place.number)})"
+
+    def has_outputs(self) -> bool:
+        """Return whether all outputs of the job exist, and are wanted as such."""
+        return self.adopts_success and all(os.path.exists(output) for output in self.record.outputs)
 
     def owns(self, task: Queued) -> bool:
         """Return whether a task in the queue is this job's; a controller that crashed gives job ids out twice."""

@@ -4,7 +4,6 @@ The record is written before sbatch is called, and the job id after it. A kill b
 """
 
 import logging
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -142,7 +141,7 @@ class Submitter:
                 )  # It still saves, or the controller was away at its cancellation. Its successor waits.
                 continue
             done = ended["code"] == 0 if ended else account is not None and account.state == "COMPLETED"
-            finished = done and _counts(request)
+            finished = done and request.has_outputs()
             if finished or (ended is None and stands):
                 request.submitted(place)
                 events.append(Event("submitted", request))
@@ -349,11 +348,6 @@ def _out_of_memory(request: Request, message: str) -> Event:
     if request.place is not None:
         request.place.batch.conclude(request.place.number, verdict)
     return Event("failed", request, f"{request.record.name}: {verdict.sentence}")
-
-
-def _counts(request: Request) -> bool:
-    """Return whether a recorded success is this job's result: it is wanted as such, and the files exist."""
-    return request.adopts_success and all(os.path.exists(output) for output in request.record.outputs)
 
 
 async def _prepare(request: Request, events: list[Event]) -> bool:
