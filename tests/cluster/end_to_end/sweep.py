@@ -64,8 +64,8 @@ fi
 exec {sbatch} "$@"
 """
 
-# what tells when, where and by which code a run was made, and how long it took
-OF_THE_MACHINE = {"job_seconds", "started", "finished", "host", "calibration_device", "digest"}
+# what tells when, where and by which code a run was made, and how long it took ("bound" is of the calibration's times)
+OF_THE_MACHINE = {"job_seconds", "started", "finished", "host", "calibration_device", "bound", "digest"}
 OF_THE_CODE = {"hornlib_version", "hornlib_commit", "hornlib_versions_trained", "mixed_versions"}
 TIMES = ("seconds", "step_time", "peak_memory")
 
