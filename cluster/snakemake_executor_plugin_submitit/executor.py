@@ -180,6 +180,7 @@ class Executor(RemoteExecutor):
             WorkflowError: no SLURM to talk to, a living rival, a folder that cannot be written, a snapshot that cannot
                 be made.
         """
+        self._take_signals()  # first: what follows may wait for SLURM, or for a rival's end
         settings = self.workflow.executor_settings
         slurm = Slurm()
         if settings.cluster == "slurm":
@@ -221,11 +222,18 @@ class Executor(RemoteExecutor):
             "snapshots": list(map(str, zips)),
         }
         explain = functools.partial(explain_refusal, slurm=slurm if settings.cluster == "slurm" else None)
-        # Snakemake sets a handler of its own that waits for running jobs to end; here they end on the cluster.
+        self.dispatcher = Dispatcher(self.folder, cluster, policy, header, explain, self.logger, code)
+
+    def _take_signals(self) -> None:
+        """Let SIGTERM and SIGHUP end the head at once, since its jobs end on the cluster.
+
+        Snakemake's own handler waits for running jobs to end. What it received up to now counts as received here.
+        """
         for number in (signal.SIGTERM, signal.SIGHUP):
             if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
                 signal.signal(number, self._leave)
-        self.dispatcher = Dispatcher(self.folder, cluster, policy, header, explain, self.logger, code)
+        if getattr(self.workflow.scheduler, "_user_kill", None):
+            self._leave(signal.SIGTERM, None)
 
     def _leave(self, number: int, frame: FrameType | None) -> None:
         self.leaving = signal.Signals(number).name

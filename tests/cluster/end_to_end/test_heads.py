@@ -2,6 +2,7 @@
 
 import signal
 import textwrap
+import time
 
 import pytest
 
@@ -26,6 +27,18 @@ def test_a_head_that_dies_leaves_its_jobs_and_the_next_takes_them_over(workflow,
     said = finish_and_check(workflow, expected, 4, 40)
     assert "4 jobs were submitted before" in said
     assert set(workflow.times_started().values()) == {1}
+
+
+@pytest.mark.parametrize("milliseconds", [0, 10, 50, 200])
+def test_a_head_that_is_told_to_end_as_it_begins_waits_for_no_job(workflow, expected, until, milliseconds):
+    """Snakemake's own handler of SIGTERM would wait for the jobs."""
+    workflow.write(num=2, steps=40)
+    head = workflow.start()
+    until(lambda: "Execute 2 jobs" in workflow.said(), what="Snakemake to choose the jobs")
+    time.sleep(milliseconds / 1000)
+    assert workflow.stop(head, signal.SIGTERM) != 0
+    assert "Finished jobid" not in workflow.said()
+    finish_and_check(workflow, expected, 2, 40)
 
 
 def test_jobs_that_end_while_no_head_watches_are_collected(workflow, expected, until):
