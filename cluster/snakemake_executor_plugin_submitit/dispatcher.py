@@ -308,6 +308,11 @@ class Dispatcher:
         """Report a job's end, or submit the job again."""
         assert request.place is not None
         verdict = self._judge(request, record, account, alone_unknown)
+        if verdict.cause is not Cause.SUCCESS and request.whole_outputs and request.has_outputs():
+            # Snakemake would remove the files of a failed job. The job was killed in its last moments, say, or it was
+            # refused because an earlier start of it was still at work, which has written them since.
+            self.say.info(f"{request.label}: {verdict.sentence}; its results are whole, and count")
+            verdict = Verdict(Cause.SUCCESS, "done")
         again = verdict.cause.goes_on or verdict.cause is Cause.MEMORY
         # SLURM may still requeue the job. The record that gives it up keeps it from running beside its successor.
         if record is None and again and not request.place.batch.give_up(request.place.number, verdict):
@@ -354,7 +359,7 @@ class Dispatcher:
         assert place is not None
         batch = place.batch
         memory = request.parameters.get("mem")
-        verdict = judge(
+        return judge(
             record,
             account,
             said=last_lines([batch.log(place.number), *map(Path, request.record.logs)], 20),
@@ -364,10 +369,6 @@ class Dispatcher:
             alone_unknown=alone_unknown,
             logged=batch.log(place.number).exists(),
         )
-        # A process killed in its last moments has written its files. Snakemake would remove them with a failure.
-        if verdict.cause is not Cause.EXIT_CODE and request.whole_outputs and request.has_outputs():
-            return Verdict(Cause.SUCCESS, "done")
-        return verdict
 
     def _goes_on(self, request: Request, verdict: Verdict) -> bool:
         """Return whether a job is submitted again, and change its request according to the cause."""
