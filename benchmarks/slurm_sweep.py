@@ -66,7 +66,7 @@ def main() -> None:
         lines = [
             "# Six small jobs from the command to results.nc",
             f"\n`python benchmarks/slurm_sweep.py --rounds {arguments.rounds}`; {circumstances(bed, load)}",
-            "A HORN-CNN and a CNN of three seeds each, one job a seed, calibration and gathering included. The test bed",
+            "A HORN-CNN and a CNN of three seeds each, one job a seed, calibration and gathering included. The bed",
             "runs up to four jobs at a time on these cores. Medians (ranges) of wall seconds; the ways in turn.\n",
             "| | n | seconds |",
             "|---|---:|---:|",
