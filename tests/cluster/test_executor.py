@@ -19,6 +19,7 @@ def test_a_disk_that_is_full_at_the_start_is_said_in_words(tmp_path, monkeypatch
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(executor_module, step, no_space)
+    monkeypatch.setattr(Executor, "_take_signals", lambda executor: None)  # the signals of this process
     executor = Executor.__new__(Executor)
     settings = ExecutorSettings(cluster="local", folder=str(tmp_path), snapshot=["hornlib"])
     executor.workflow = SimpleNamespace(executor_settings=settings)
