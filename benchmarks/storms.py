@@ -23,7 +23,7 @@ HEAD = "| seed | blows | heads | starts | doubled | seconds | outcome |\n|---:|-
 
 PAGE = """\
 # Storms over a sweep on a real SLURM
-`python benchmarks/storms.py`, {date}, {cores} cores, {at_once} storms side by side, commit {commit}.
+`python benchmarks/storms.py`, {date}, {cores} cores, {at_once} storms side by side, begun at commit {commit}.
 
 Blows are harms that struck. Heads are Snakemakes that were started; all but the first were started by the person of the
 storm, because one was killed or gave up. Starts count every time that a job began or went on. Doubled are jobs that
@@ -57,6 +57,9 @@ def main() -> None:
         kind: range(arguments.first_seed, arguments.first_seed + count)
         for kind, count in (("damages", arguments.damages), ("kills", arguments.kills))
     }
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], cwd=REPOSITORY, capture_output=True, text=True
+    ).stdout.strip()
     with ThreadPoolExecutor(arguments.at_once) as pool:
         # Those with damage follow each other in one process, because they share the undisturbed sweep.
         damages = pool.submit(rows, "damages", seeds["damages"])
@@ -65,9 +68,6 @@ def main() -> None:
             "damages": "\n".join([HEAD, *damages.result()]),
             "kills": "\n".join([HEAD, *(row for storm in kills for row in storm.result())]),
         }
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], cwd=REPOSITORY, capture_output=True, text=True
-    ).stdout.strip()
     page = PAGE.format(
         date=f"{datetime.now(UTC):%Y-%m-%d}",
         cores=os.cpu_count(),

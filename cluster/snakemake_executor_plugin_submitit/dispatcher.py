@@ -6,7 +6,6 @@ any two lines, and the next head goes on.
 
 import contextlib
 import logging
-import os
 import signal
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -295,7 +294,7 @@ class Dispatcher:
             return False
         if account.state != "COMPLETED" or not place.batch.read_starts(place.number):
             return True
-        return all(os.path.exists(output) for output in request.record.outputs)
+        return request.has_outputs()
 
     def _act(
         self,
@@ -308,7 +307,7 @@ class Dispatcher:
         """Report a job's end, or submit the job again."""
         assert request.place is not None
         verdict = self._judge(request, record, account, alone_unknown)
-        if verdict.cause is not Cause.SUCCESS and request.whole_outputs and request.has_outputs():
+        if verdict.cause is not Cause.SUCCESS and request.keeps_outputs and request.has_outputs():
             # Snakemake would remove the files of a failed job. The job was killed in its last moments, say, or it was
             # refused because an earlier start of it was still at work, which has written them since.
             self.say.info(f"{request.label}: {verdict.sentence}; its results are whole, and count")

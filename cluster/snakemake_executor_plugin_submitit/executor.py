@@ -286,7 +286,7 @@ class Executor(RemoteExecutor):
             prepare=_nothing if reason else functools.partial(prepare, job, keeps_outputs),
             adopts_success=bool(marked) or not anew,
             handle=job,
-            whole_outputs=self.workflow.execution_settings.ignore_incomplete,
+            keeps_outputs=keeps_outputs,
         )
         self.requests[job] = request
         return request

@@ -47,7 +47,8 @@ class Request:
         prepare: deletes old outputs; awaited before a new submission, never before an adoption.
         adopts_success: whether a recorded success counts. It does not if the workflow wants the job anew.
         handle: an object of the caller.
-        whole_outputs: whether an output that exists is whole, as --ignore-incomplete says.
+        keeps_outputs: whether outputs that exist are the job's, and whole: they are not wanted anew, and
+            --ignore-incomplete is given.
     """
 
     record: JobRecord
@@ -55,7 +56,7 @@ class Request:
     prepare: Callable[[], Awaitable[None]]
     adopts_success: bool
     handle: Any
-    whole_outputs: bool = False
+    keeps_outputs: bool = False
     place: Place | None = None
     state: str = ""
     reason: str = ""
@@ -86,8 +87,8 @@ class Request:
         return f"{self.record.name} (job {self.place.batch.external_id(self.place.number)})"
 
     def has_outputs(self) -> bool:
-        """Return whether all outputs of the job exist, and are wanted as such."""
-        return self.adopts_success and all(os.path.exists(output) for output in self.record.outputs)
+        """Return whether all outputs of the job exist."""
+        return all(os.path.exists(output) for output in self.record.outputs)
 
     def owns(self, task: Queued) -> bool:
         """Return whether a task in the queue is this job's; a controller that crashed gives job ids out twice."""

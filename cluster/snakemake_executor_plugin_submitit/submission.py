@@ -141,7 +141,7 @@ class Submitter:
                 )  # It still saves, or the controller was away at its cancellation. Its successor waits.
                 continue
             done = ended["code"] == 0 if ended else account is not None and account.state == "COMPLETED"
-            finished = done and request.has_outputs()
+            finished = done and request.adopts_success and request.has_outputs()
             if finished or (ended is None and stands):
                 request.submitted(place)
                 events.append(Event("submitted", request))

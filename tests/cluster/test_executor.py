@@ -3,6 +3,7 @@
 import errno
 import logging
 import os
+import signal
 from types import SimpleNamespace
 
 import pytest
@@ -29,3 +30,17 @@ def test_a_disk_that_is_full_at_the_start_is_said_in_words(tmp_path, monkeypatch
             executor._start()
     finally:
         executor.lease.release()
+
+
+def test_a_sigterm_that_snakemake_took_before_the_executor_started_ends_the_head(monkeypatch):
+    """Snakemake notes it in an attribute of its scheduler, and would wait for all jobs."""
+    monkeypatch.setattr(signal, "signal", lambda *_: None)  # the handlers of this process stay
+    executor = Executor.__new__(Executor)
+    for noted, ends in ((None, False), ("graceful", True)):
+        executor.workflow, executor.leaving = SimpleNamespace(scheduler=SimpleNamespace(_user_kill=noted)), ""
+        if ends:
+            with pytest.raises(SystemExit, match="143"):
+                executor._take_signals()
+        else:
+            executor._take_signals()
+        assert executor.leaving == ("SIGTERM" if ends else "")

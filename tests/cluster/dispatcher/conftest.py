@@ -270,7 +270,7 @@ class Head:
         self.ends, self.messages, self.prepared, self.submitted = {}, {}, Counter(), Counter()
         self.requests = {}
 
-    def want(self, *names, anew=False, logs=(), whole_outputs=False, **resources):
+    def want(self, *names, anew=False, logs=(), keeps_outputs=False, **resources):
         for name in names:
 
             async def prepare(name=name):
@@ -279,7 +279,7 @@ class Head:
             record = JobRecord((str(self.folder / name),), f"job {name}", tuple(logs), "true", {})
             parameters = sbatch_parameters({"mem_mb": 100} | resources, 1)
             self.requests[name] = Request(
-                record, parameters, prepare, not anew, name, whole_outputs=whole_outputs
+                record, parameters, prepare, not anew, name, keeps_outputs=keeps_outputs
             )
             self.dispatcher.add([self.requests[name]])
         return self

@@ -95,22 +95,22 @@ def test_a_jobs_own_failure_is_told_with_name_id_cause_log_and_last_lines(
 
 
 @pytest.mark.parametrize("code", [-9, 75, 1])
-@pytest.mark.parametrize("whole_outputs", [True, False])
-def test_a_job_whose_files_are_there_has_succeeded_whatever_its_end(head, cluster, code, whole_outputs):
+@pytest.mark.parametrize("keeps_outputs", [True, False])
+def test_a_job_whose_files_are_there_has_succeeded_whatever_its_end(head, cluster, code, keeps_outputs):
     """Snakemake would remove the files of a failed job. Files that may be half-written count for nothing.
 
     Exit code 1: the start that is refused while an earlier one, of which only the batch script was killed, goes on.
     """
-    one = head().want("job0", whole_outputs=whole_outputs).turn()
+    one = head().want("job0", keeps_outputs=keeps_outputs).turn()
     cluster.start("100", 0)
     (one.folder / "job0").touch()
     cluster.finish("100", 0, code)
     one.turn(2)
-    assert one.ends == ({"job0": "succeeded"} if whole_outputs else {} if code == 75 else {"job0": "failed"})
+    assert one.ends == ({"job0": "succeeded"} if keeps_outputs else {} if code == 75 else {"job0": "failed"})
 
 
 def test_a_task_without_a_record_whose_job_wrote_its_files_has_succeeded(head, cluster):
-    one = head().want("job0", whole_outputs=True).turn()
+    one = head().want("job0", keeps_outputs=True).turn()
     cluster.start("100", 0)
     one.turn()
     (one.folder / "job0").touch()
