@@ -12,6 +12,8 @@ from torch.nn import functional as F
 
 from hornlib.dynamics.oscillator import Coefficients
 from hornlib.dynamics.parameters import Integrator
+from hornlib.kernels.recurrence import OscillatorStates, oscillator_backward, oscillator_forward
+from hornlib.kernels.route import is_fused
 
 __all__ = ["displacements"]
 
@@ -149,6 +151,20 @@ class _Sums(torch.autograd.Function):
             stiffness: K, (lanes, nodes).
             options: number of steps, which state W reads, and whether every step is returned.
         """
+        if is_fused("recurrence", sequence):
+            states = oscillator_forward(
+                sequence,
+                input_weight,
+                bias,
+                weight,
+                carry,
+                stiffness,
+                options.timesteps,
+                options.reads,
+                options.every_step,
+            )
+            result, sums = (states.sums, None) if options.every_step else (states.total, states.sums)
+            return result, states.forces, states.velocities, sums
         lanes, length, batch, _ = sequence.shape
         forces = sequence.new_empty(lanes, options.timesteps, batch, bias.shape[-1])
         velocities = torch.empty_like(forces)
@@ -212,6 +228,12 @@ class _Sums(torch.autograd.Function):
             return (None,) * 7
         sequence, input_weight, bias, weight, carry, stiffness, *results = ctx.saved_tensors
         forces, velocities, sums, result = results
+        if is_fused("recurrence", sequence):
+            total = result[:, -1] if result is not None and ctx.options.every_step else result
+            states = OscillatorStates(forces, velocities, sums, total)
+            asked = (ctx.needs_input_grad[0], ctx.needs_input_grad[3], result is not None)
+            fields = (sequence, input_weight, weight, carry, stiffness)
+            return *oscillator_backward(gradient, *fields, states, ctx.options.reads, asked), None
         options, read = ctx.options, sums if ctx.options.reads_sums else velocities
         of_sequence = torch.zeros_like(sequence) if ctx.needs_input_grad[0] else None
         of_input_weight, of_bias = torch.zeros_like(input_weight), torch.zeros_like(bias)

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from hornlib.kernels.field import FieldConstants, FieldOptions, field
+from hornlib.kernels.route import is_fused
 from hornlib.models.depthwise import depthwise_convolution
 from hornlib.models.layers import freeze_, normalisation_2d
 from hornlib.models.layout import channels_last
@@ -44,7 +46,9 @@ class RecurrentStage(nn.Module, ABC):
             freeze_(self)  # the kernel is the only parameter of the module itself
         self.timesteps = parameters.timesteps
         self.driven_by_sequence = shape.drives > 1
+        self.output = shape.output
         self.read = READ[shape.output]
+        self.has_fused_kernel = parameters.recurrence_kernel().lacks == ""
 
     @abstractmethod
     def states(self, doubled: Sequence[Tensor]) -> tuple[Iterator[Tensor], Tensor]:
@@ -54,8 +58,19 @@ class RecurrentStage(nn.Module, ABC):
             doubled: the drives 2 u of every step, (batch, C, H, W) each.
         """
 
+    @abstractmethod
+    def as_field(self, channels: int) -> tuple[FieldConstants, FieldOptions]:
+        """Return the constants and options with which `hornlib.kernels.field` computes the same output.
+
+        Args:
+            channels: C, of the drive.
+        """
+
     def forward(self, inputs: Tensor) -> Tensor:
         """Return the output, (batch, C, H, W), of inputs (batch, in_channels, H, W); T times batch for a sequence."""
+        if self.has_fused_kernel and is_fused("field", inputs):
+            drive = self.norm(self.convolution(inputs))
+            return field(drive, *self.as_field(drive.shape[1]))
         doubled = channels_last(2 * self.norm(self.convolution(channels_last(inputs))))
         drives = doubled.chunk(self.timesteps) if self.driven_by_sequence else [doubled] * self.timesteps
         states, scale = self.states(drives)

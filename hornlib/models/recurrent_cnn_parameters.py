@@ -10,7 +10,7 @@ from hornlib.dynamics.gain import TimeReadout
 from hornlib.models import layer_cost
 from hornlib.models.layer_cost import ReadoutNorm
 from hornlib.models.recurrence_training import RecurrenceTraining, refuse_nothing_frozen
-from hornlib.parameters import Cost, ModelParameters, Task
+from hornlib.parameters import Cost, ModelParameters, RecurrenceKernel, Task
 
 __all__ = ["RecurrentCnnParameters", "StageShape"]
 
@@ -114,6 +114,15 @@ class RecurrentCnnParameters(ModelParameters):
         if self.num_stages <= most:
             return []
         return [f"num_stages: {self.num_stages} stages halve {height}x{width} pixels to none; at most {most}"]
+
+    def recurrence_kernel(self) -> RecurrenceKernel:
+        """Return the kernel of fields; it convolves each channel alone, and its drive is constant in time."""
+        lacks = {
+            "recurrence: full": self.recurrence == "full",
+            "between: sequence": self.between == "sequence",
+        }
+        lacks["readout: rms"] = self.readout == "rms"
+        return RecurrenceKernel("field", next((text for text, missing in lacks.items() if missing), ""))
 
     @abstractmethod
     def _unit_elementwise(self) -> int:

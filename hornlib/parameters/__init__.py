@@ -1,5 +1,14 @@
 """What config.yaml may say: frozen, checked parameter classes, free of torch."""
 
-from hornlib.parameters.base import Cost, Flops, ModelParameters, Parameters, Task, Value, Widths
+from hornlib.parameters.base import (
+    Cost,
+    Flops,
+    ModelParameters,
+    Parameters,
+    RecurrenceKernel,
+    Task,
+    Value,
+    Widths,
+)
 
-__all__ = ["Cost", "Flops", "ModelParameters", "Parameters", "Task", "Value", "Widths"]
+__all__ = ["Cost", "Flops", "ModelParameters", "Parameters", "RecurrenceKernel", "Task", "Value", "Widths"]

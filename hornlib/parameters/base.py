@@ -191,6 +191,18 @@ class Parameters(BaseModel):
     _canonical_defaults: ClassVar[dict[str, Any]]
 
 
+class RecurrenceKernel(NamedTuple):
+    """The fused kernel of a recurrence.
+
+    Attributes:
+        library: the source in `hornlib.kernels`: field or recurrence.
+        lacks: the parameter that the kernel does not cover, such as "readout: rms"; "" if it covers the model.
+    """
+
+    library: str
+    lacks: str = ""
+
+
 class ModelParameters(Parameters, ABC):
     """Parameters of one model, with its counts in closed form; free of torch.
 
@@ -236,6 +248,10 @@ class ModelParameters(Parameters, ABC):
     def derived(self, task: Task) -> dict[str, Value]:
         """Quantities that follow from parameters and task, under their one name (`timesteps`, `num_cycles`)."""
         return {}
+
+    def recurrence_kernel(self) -> "RecurrenceKernel | None":
+        """Return the fused kernel of the model's recurrence; None for a model without recurrence."""
+        return None
 
     def problems(self, task: Task) -> list[str]:
         """Reasons why this cell cannot work on this task (an error), each one sentence; empty if none."""

@@ -12,7 +12,7 @@ from hornlib.models.horn.parameters import HornParameters
 from hornlib.models.layer_cost import ReadoutNorm
 from hornlib.models.mlp.parameters import MlpParameters
 from hornlib.models.rnn.parameters import RnnParameters
-from hornlib.parameters import Cost, ModelParameters, Task, Value, Widths
+from hornlib.parameters import Cost, ModelParameters, RecurrenceKernel, Task, Value, Widths
 
 __all__ = ["CnnHornParameters"]
 
@@ -106,6 +106,10 @@ class CnnHornParameters(ModelParameters, OscillatorParameters):
         """Return the cost of stem and unit."""
         head, head_task = self.head(task)
         return self._stem_cost(task) + head.cost(head_task)
+
+    def recurrence_kernel(self) -> RecurrenceKernel | None:
+        """Return the kernel of recurrent layers, for a unit that reads a sequence."""
+        return None if self.unit == "gap_mlp" else RecurrenceKernel("recurrence")
 
     def width(self) -> int:
         """Return the nodes of the unit's layer; the stem stays as it is."""

@@ -10,7 +10,7 @@ from hornlib.dynamics.parameters import OSCILLATOR_CONSTANTS, OscillatorParamete
 from hornlib.models import layer_cost
 from hornlib.models.layer_cost import ReadoutNorm
 from hornlib.models.recurrence_training import RecurrenceTraining, refuse_nothing_frozen
-from hornlib.parameters import Cost, ModelParameters, Task, Value
+from hornlib.parameters import Cost, ModelParameters, RecurrenceKernel, Task, Value
 
 __all__ = ["HornParameters"]
 
@@ -51,6 +51,10 @@ class HornParameters(ModelParameters, OscillatorParameters):
     def _something_to_freeze(self) -> Self:
         refuse_nothing_frozen(self.recurrence, self.recurrence_training)
         return self
+
+    def recurrence_kernel(self) -> RecurrenceKernel:
+        """Return the kernel of recurrent layers, which is differentiable once, like the adjoint."""
+        return RecurrenceKernel("recurrence", "fast_path: autograd" if self.fast_path == "autograd" else "")
 
     def width(self) -> int:
         """Nodes of the layer."""

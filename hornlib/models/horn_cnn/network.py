@@ -6,6 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from hornlib.kernels.field import FieldConstants, FieldOptions
 from hornlib.models.horn_cnn.parameters import HornCnnParameters
 from hornlib.models.oscillator_constants import OscillatorConstants
 from hornlib.models.recurrent_cnn import RecurrentCnn, RecurrentStage, half_tanh
@@ -67,6 +68,23 @@ class OscillatorStage(RecurrentStage):
         """
         scaled = self._scaled()
         return self._positions(doubled, scaled), scaled.displacement
+
+    def as_field(self, channels: int) -> tuple[FieldConstants, FieldOptions]:
+        """Return the constants and options with which `hornlib.kernels.field` computes the same output.
+
+        Its states have no factor 2: v = y / g and p = x / (h g), under tanh(u + K * r).
+
+        Args:
+            channels: C, of the drive.
+        """
+        scaled, is_mean = self._scaled(), self.output == "mean"
+        kernel = self._scaled_kernel(scaled.source / 4)
+        scale = scaled.displacement / (2 * self.timesteps if is_mean else 2)
+        constants = FieldConstants(kernel, *(part.flatten() for part in (scaled.carry, scaled.spring, scale)))
+        explicit = self.oscillators.integrator == "explicit_euler"
+        return constants, FieldOptions(
+            self.timesteps, "sum" if is_mean else "position", self.recurrence_on, explicit
+        )
 
     def _positions(self, doubled: Sequence[Tensor], scaled: ScaledStep) -> Iterator[Tensor]:
         kernel = self._scaled_kernel(scaled.source)

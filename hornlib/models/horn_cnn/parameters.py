@@ -9,7 +9,7 @@ from hornlib.dynamics import stability
 from hornlib.dynamics.gain import constant_drive_gain, reference_gain
 from hornlib.dynamics.parameters import OSCILLATOR_CONSTANTS, Oscillator, OscillatorParameters
 from hornlib.models.recurrent_cnn_parameters import RecurrentCnnParameters, StageShape
-from hornlib.parameters import Task, Value
+from hornlib.parameters import RecurrenceKernel, Task, Value
 
 __all__ = ["HornCnnParameters"]
 
@@ -43,6 +43,11 @@ class HornCnnParameters(RecurrentCnnParameters, OscillatorParameters):
         if self.gain == "reference" and given:
             raise ValueError(f"gain: reference sets alpha; leave out {given[0]}")
         return self
+
+    def recurrence_kernel(self) -> RecurrenceKernel:
+        """Return the kernel of fields; its constants belong to channels."""
+        kernel = super().recurrence_kernel()
+        return kernel._replace(lacks="constants_per: unit") if self.constants_per == "unit" else kernel
 
     def oscillator(self, timesteps: int) -> Oscillator:
         """Return the homogeneous constants for a horizon of `timesteps` steps."""

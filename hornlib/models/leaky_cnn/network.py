@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
+from hornlib.kernels.field import FieldConstants, FieldOptions
 from hornlib.models.leaky_cnn.parameters import LeakyCnnParameters
 from hornlib.models.recurrent_cnn import RecurrentCnn, RecurrentStage, half_tanh
 from hornlib.models.recurrent_cnn_parameters import StageShape
@@ -42,6 +43,22 @@ class LeakyStage(RecurrentStage):
         """
         scale = 2 * self.leak_rate * self.dc_gain
         return self._scaled_states(doubled, scale), scale
+
+    def as_field(self, channels: int) -> tuple[FieldConstants, FieldOptions]:
+        """Return the constants and options with which `hornlib.kernels.field` computes the same output.
+
+        Its state v is x / (r G); without a spring, p is the sum of v over the steps.
+
+        Args:
+            channels: C, of the drive.
+        """
+        scale, is_mean = self.leak_rate * self.dc_gain, self.output == "mean"
+        kernel = None if self.kernel is None else self.kernel * (self.recurrence_gain * scale)
+        numbers = (1 - self.leak_rate, torch.zeros_like(scale), scale / self.timesteps if is_mean else scale)
+        constants = FieldConstants(kernel, *(number.expand(channels) for number in numbers))
+        return constants, FieldOptions(
+            self.timesteps, "position" if is_mean else "velocity", "velocity", False
+        )
 
     def _scaled_states(self, doubled: Sequence[Tensor], scale: Tensor) -> Iterator[Tensor]:
         kernel = None if self.kernel is None else self.kernel * (2 * self.recurrence_gain * scale)

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from hornlib.models import layer_cost
 from hornlib.models.layer_cost import ReadoutNorm
-from hornlib.parameters import Cost, ModelParameters, Task, Value
+from hornlib.parameters import Cost, ModelParameters, RecurrenceKernel, Task, Value
 
 __all__ = ["NUM_GATES", "RnnParameters", "RnnUnit", "recurrent_cost"]
 
@@ -55,6 +55,10 @@ class RnnParameters(ModelParameters):
     """What the read-out gets: the state at the last step, or the mean over steps."""
     readout_norm: ReadoutNorm = "batch"
     """Normalisation of the features before the last layer."""
+
+    def recurrence_kernel(self) -> RecurrenceKernel:
+        """Return the kernel of recurrent layers."""
+        return RecurrenceKernel("recurrence")
 
     def width(self) -> int:
         """Nodes of each layer."""

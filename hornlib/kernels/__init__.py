@@ -1,0 +1,1 @@
+"""Fused kernels: recurrences whose steps, forward and adjoint, are one call each."""
