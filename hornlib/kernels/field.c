@@ -142,7 +142,8 @@ INLINE void forward(const Field *field, const REAL *drives, Constants of, REAL *
     store(results, read_out(field, read, other, total), *of.scale, plane.stride, plane.pixels, samples);
 }
 
-/* Gradients of one channel, summed over pixels and steps; an example in each place. */
+/* Gradients of one channel, summed over pixels and steps; an example in each place. Every step has a sum of its own,
+   which keeps the rounding error of long sums small. */
 typedef struct {
     vector kernel[9], carry, spring, scale;
 } Sums;
@@ -152,8 +153,7 @@ INLINE void couple_back(const Field *field, const vector *adjoint, const vector 
                         vector *of_kernel) {
     const long row = field->width + 2;
     const REAL transposed[9] = {k[8], k[7], k[6], k[5], k[4], k[3], k[2], k[1], k[0]};
-    vector sums[9];
-    memcpy(sums, of_kernel, sizeof sums);
+    vector sums[9] = {{0}};
     for (long y = 0; y < field->height; y++)
         for (long x = 0; x < field->width; x++) {
             const long at = (y + 1) * row + x + 1;
@@ -163,7 +163,7 @@ INLINE void couple_back(const Field *field, const vector *adjoint, const vector 
             sums[3] += a * r[-1], sums[4] += a * r[0], sums[5] += a * r[1];
             sums[6] += a * r[row - 1], sums[7] += a * r[row], sums[8] += a * r[row + 1];
         }
-    memcpy(of_kernel, sums, sizeof sums);
+    for (int j = 0; j < 9; j++) of_kernel[j] += sums[j];
 }
 
 INLINE void backward(const Field *field, const REAL *drives, Constants of, const REAL *gradients, REAL *of_drives,
@@ -203,6 +203,7 @@ INLINE void backward(const Field *field, const REAL *drives, Constants of, const
         }
         const vector *read = reads + t * padded, *other = others + (kept > 1 ? t : 0) * pixels,
                      *force = forces + t * pixels;
+        vector of_carry = {0}, of_spring = {0};
         for (long y = 0; y < field->height; y++)
             for (long x = 0; x < field->width; x++) {
                 const long q = y * field->width + x, at = (y + 1) * row + x + 1;
@@ -213,10 +214,11 @@ INLINE void backward(const Field *field, const REAL *drives, Constants of, const
                 of_p[q] = p - *of.spring * v;
                 of_v[q] = explicit ? *of.carry * v + p : *of.carry * v;
                 if (field->learned) {
-                    sums->carry += v * (position ? other[q] : read[at]);
-                    sums->spring -= v * (position ? read[at] : other[q]);
+                    of_carry += v * (position ? other[q] : read[at]);
+                    of_spring -= v * (position ? read[at] : other[q]);
                 }
             }
+        sums->carry += of_carry, sums->spring += of_spring;
         if (coupled && t > 0) /* before the first step all states are 0 */
             couple_back(field, adjoint, read, of.kernel, position ? of_p : of_v, sums->kernel);
     }
