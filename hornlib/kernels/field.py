@@ -17,20 +17,17 @@ The backward pass needs the drive only. It computes the states again while they 
 (for r = v; for explicit Euler dv alone stands in place of dv + dp, and dp is added to the new dv).
 """
 
-import ctypes
+from importlib import import_module
 from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from hornlib.kernels.library import load
-from hornlib.kernels.route import REALS
-from hornlib.kernels.threads import share_out
+__all__ = ["BACKENDS", "FieldConstants", "FieldOptions", "field"]
 
-__all__ = ["FieldConstants", "FieldOptions", "field"]
-
-OUTPUTS = ("sum", "position", "velocity")
+BACKENDS = {"cpu": "hornlib.kernels.field_c", "cuda": "hornlib.kernels.field_triton"}
+"""The module that computes fields on each type of device by its functions `forward` and `backward`."""
 
 
 class FieldOptions(NamedTuple):
@@ -71,7 +68,7 @@ def field(drive: Tensor, constants: FieldConstants, options: FieldOptions) -> Te
     The function works under `torch.vmap`, with the backward pass outside of it, and is differentiable once.
 
     Args:
-        drive: u, (batch, channels, height, width), float32 or float64, on the CPU.
+        drive: u, (batch, channels, height, width), float32 or float64.
         constants: of every channel, of the same type.
         options: what is computed.
 
@@ -80,28 +77,6 @@ def field(drive: Tensor, constants: FieldConstants, options: FieldOptions) -> Te
     """
     result: Tensor = _Field.apply(drive, *constants, options)
     return result
-
-
-class _Shape(ctypes.Structure):
-    _fields_ = [
-        (name, ctypes.c_long)
-        for name in (
-            "batch",
-            "channels",
-            "height",
-            "width",
-            "steps",
-            "output",
-            "position",
-            "explicit",
-            "coupled",
-            "learned",
-        )
-    ]
-
-
-class _Constants(ctypes.Structure):
-    _fields_ = [(name, ctypes.c_void_p) for name in ("kernel", "carry", "spring", "scale")]
 
 
 class _Field(torch.autograd.Function):
@@ -117,10 +92,8 @@ class _Field(torch.autograd.Function):
         options: FieldOptions,
     ) -> Tensor:
         """Return the read-out, (batch, channels, height, width); arguments as in `field`."""
-        drive, result = drive.contiguous(), torch.empty_like(drive, memory_format=torch.contiguous_format)
-        constants = _contiguous(kernel, carry, spring, scale)
-        shape = _shape(drive, kernel, options, learned=False)
-        _run("field_forward", drive, shape, drive, _pointers(constants), result)
+        constants = FieldConstants(*_contiguous(kernel, carry, spring, scale))
+        result: Tensor = _backend(drive).forward(drive.contiguous(), constants, options)
         return result
 
     @staticmethod
@@ -134,14 +107,15 @@ class _Field(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         """Return the gradients of the inputs in their shapes from that of the result, (batch, channels, H, W)."""
         drive, *constants = ctx.saved_tensors
-        drive, constants = drive.contiguous(), _contiguous(*constants)
         learned = any(ctx.needs_input_grad[2:5])
-        of_drive = torch.empty_like(drive)
-        of_constants = [None if part is None else torch.empty_like(part) for part in constants]
-        shape = _shape(drive, constants[0], ctx.options, learned)
-        arrays = (drive, _pointers(constants), gradient.contiguous(), of_drive, _pointers(of_constants))
-        _run("field_backward", drive, shape, *arrays)
-        return of_drive, of_constants[0], *(of_constants[1:] if learned else (None,) * 3), None
+        of_drive, of_constants = _backend(drive).backward(
+            gradient.contiguous(),
+            drive.contiguous(),
+            FieldConstants(*_contiguous(*constants)),
+            ctx.options,
+            learned,
+        )
+        return of_drive, of_constants.kernel, *(of_constants[1:] if learned else (None,) * 3), None
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple[int | None, ...], *inputs: Any) -> tuple[Tensor, int]:
@@ -164,36 +138,9 @@ def _lanes_at(tensor: Tensor, dim: int | None, lanes: int, axis: int) -> Tensor:
     return moved.flatten(axis, axis + 1)
 
 
-def _shape(drive: Tensor, kernel: Tensor | None, options: FieldOptions, learned: bool) -> _Shape:
-    return _Shape(
-        *drive.shape,
-        options.steps,
-        OUTPUTS.index(options.output),
-        options.recurrence_on == "position",
-        options.explicit,
-        kernel is not None,
-        learned,
-    )
-
-
-def _contiguous(*tensors: Tensor | None) -> list[Tensor | None]:
+def _contiguous(*tensors: Tensor | None) -> list[Any]:
     return [None if part is None else part.contiguous() for part in tensors]
 
 
-def _pointers(constants: list[Tensor | None]) -> Any:
-    return ctypes.byref(_Constants(*(None if part is None else part.data_ptr() for part in constants)))
-
-
-def _run(name: str, maps: Tensor, shape: _Shape, *arguments: Any) -> None:
-    """Call a function of field.c for all channels of maps (batch, channels, height, width)."""
-    function = getattr(load("field", REALS[maps.dtype]), name)
-    pointers = [
-        ctypes.c_void_p(argument.data_ptr()) if isinstance(argument, Tensor) else argument
-        for argument in arguments
-    ]
-
-    def call(first: int, last: int) -> int:
-        status: int = function(ctypes.byref(shape), *pointers, ctypes.c_long(first), ctypes.c_long(last))
-        return status
-
-    share_out(call, maps.shape[1])
+def _backend(drive: Tensor) -> Any:
+    return import_module(BACKENDS[drive.device.type])
