@@ -21,6 +21,9 @@ __all__ = ["calibrate", "data", "finalists", "select", "train", "tune"]
 Lanes = Annotated[str, typer.Option(help="Runs trained side by side: auto, or a number.")]
 Threads = Annotated[int, typer.Option(min=1, help="CPU threads.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
+KernelOption = Annotated[
+    str, typer.Option("--kernel", help="How recurrences are computed: auto, fused or loop.")
+]
 Checkpoints = Annotated[
     Path | None, typer.Option(help="Folder of checkpoints; default: checkpoints beside the output's folder.")
 ]
@@ -49,6 +52,7 @@ def train(
     lanes: Lanes = "auto",
     threads: Threads = 1,
     device: Device = "auto",
+    kernel: KernelOption = "auto",
     checkpoints: Checkpoints = None,
     checkpoint_minutes: CheckpointMinutes = 5.0,
     log: Log = None,
@@ -85,7 +89,7 @@ def train(
     for refusal in refusals(asked):
         raise ConfigError(f"--cell: {refusal}")
     recorded = "off" if probes == "off" else _parse_json(probes, "--probes")
-    options = _options(output, lanes, threads, device, checkpoints, checkpoint_minutes, recorded)
+    options = _options(output, lanes, threads, device, kernel, checkpoints, checkpoint_minutes, recorded)
     options = options._replace(log_format=log_format)
     from hornlib.training.train import train_job
 
@@ -99,6 +103,7 @@ def tune(
     lanes: Lanes = "auto",
     threads: Threads = 1,
     device: Device = "auto",
+    kernel: KernelOption = "auto",
     checkpoints: Checkpoints = None,
     checkpoint_minutes: CheckpointMinutes = 5.0,
     log: Log = None,
@@ -109,7 +114,7 @@ def tune(
     asked = TunedArm.parse(_parse_json(arm, "--arm"))
     if output.name != f"{asked.name}.nc":
         raise ConfigError(f"{output.name!r} is no tuning file of this arm; it is called {asked.name}.nc")
-    options = _options(output, lanes, threads, device, checkpoints, checkpoint_minutes)
+    options = _options(output, lanes, threads, device, kernel, checkpoints, checkpoint_minutes)
     from hornlib.tuning.job import tune_arm
 
     with _logged(log):
@@ -126,6 +131,7 @@ def finalists(
     lanes: Lanes = "auto",
     threads: Threads = 1,
     device: Device = "auto",
+    kernel: KernelOption = "auto",
     checkpoints: Checkpoints = None,
     checkpoint_minutes: CheckpointMinutes = 5.0,
     log: Log = None,
@@ -141,7 +147,7 @@ def finalists(
     if (asked.baseline == "") != (baseline is None):
         raise ConfigError("--baseline belongs to the objective time_to_target, and only to it")
     picked = pick_finalists(asked, read_trials(trials), None if baseline is None else read_trials(baseline))
-    options = _options(output, lanes, threads, device, checkpoints, checkpoint_minutes)
+    options = _options(output, lanes, threads, device, kernel, checkpoints, checkpoint_minutes)
     from hornlib.tuning.job import train_finalists
 
     with _logged(log):
@@ -210,6 +216,7 @@ def _options(
     lanes: str,
     threads: int,
     device: str,
+    kernel: str,
     checkpoints: Path | None,
     checkpoint_minutes: float,
     probes: object = "off",
@@ -220,6 +227,7 @@ def _options(
         lanes=int(lanes) if lanes.isdecimal() else lanes,
         threads=threads,
         device=device,
+        kernel=kernel,
         checkpoint_minutes=checkpoint_minutes,
         probes=probes,
     )
@@ -232,6 +240,7 @@ def _options(
         checkpoints=checkpoints or output.parent.parent / "checkpoints",
         checkpoint_seconds=60 * settings.checkpoint_minutes,
         probes=settings.probes,
+        kernel=settings.kernel,
     )
 
 

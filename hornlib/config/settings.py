@@ -11,7 +11,7 @@ from hornlib.parameters import Parameters
 from hornlib.parameters.paths import Folder
 from hornlib.parameters.probes import ProbeSettings
 
-__all__ = ["Settings", "parse_probes", "parse_settings"]
+__all__ = ["Kernel", "Settings", "parse_probes", "parse_settings"]
 
 
 DEVICE = r"auto|cpu|mps|cuda(:[0-9]{1,3})?"
@@ -19,6 +19,8 @@ DEVICE = r"auto|cpu|mps|cuda(:[0-9]{1,3})?"
 Lanes = Annotated[
     int | str, WithJsonSchema({"anyOf": [{"const": "auto"}, {"type": "integer", "minimum": 1}]})
 ]
+
+Kernel = Literal["auto", "fused", "loop"]
 
 
 def parse_probes(value: object) -> object:
@@ -64,6 +66,10 @@ class Settings(Parameters):
     """CPU threads of one job; results are bit-identical only at equal threads."""
     device: str = Field(default="auto", json_schema_extra={"pattern": f"^({DEVICE})$"})
     """auto (CUDA, else MPS, else CPU), cpu, cuda, cuda:N or mps."""
+    kernel: Kernel = "auto"
+    """How recurrences are computed. auto: by a fused kernel, which the machine's C compiler makes at first use, and by
+    a loop over torch's calls where there is none. fused: an error where there is none. loop: always the loop. All give
+    the same numbers to rounding; their seconds are not comparable."""
     checkpoints: Folder | None = None
     """Folder of checkpoints, e.g. a scratch disk that all nodes see; default: checkpoints in `results`."""
     checkpoint_minutes: float = Field(default=5.0, gt=0)

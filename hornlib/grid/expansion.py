@@ -26,6 +26,7 @@ from hornlib.grid.matching import (
     where,
 )
 from hornlib.grid.refusals import presentation_refusal, refusals, warnings
+from hornlib.grid.routes import uncovered
 from hornlib.grid.tuned_arms import plain_content
 from hornlib.parameters import ModelParameters, Parameters
 from hornlib.parameters.structure import StructureParameters
@@ -272,9 +273,15 @@ class Expansion:
                     raise self._error(path, refusal)
 
     def _check(self, label: str, cell: Cell, path: KeyPath) -> None:
-        """Check the sections of a cell together: whether it can be trained, and whether it is stable."""
+        """Check the sections of a cell together: whether it can be trained as asked, and whether it is stable."""
         for refusal in refusals(cell):
             raise self._error(path, refusal)
+        if self.config.settings.kernel == "fused" and (parameter := uncovered(cell)):
+            raise self._error(
+                path,
+                f"kernel: fused, but no fused kernel covers {parameter} of the arm {label!r}; give it another value, "
+                "or write `kernel: auto`, which takes a loop for this arm",
+            )
         for warning in warnings(cell):
             if self.config.settings.strict_stability:
                 raise self._error(path, f"{warning} (strict_stability is on)")

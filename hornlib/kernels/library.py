@@ -21,7 +21,7 @@ from pathlib import Path
 
 from hornlib.errors import HornlibError
 
-__all__ = ["KernelError", "compiler", "cpu_model", "load"]
+__all__ = ["KernelError", "compiler", "cpu_model", "load", "why_not"]
 
 FLAGS = ("-O2", "-march=native", "-std=c11", "-fPIC", "-shared", "-ffp-contract=fast", "-fno-math-errno")
 SECONDS = 120
@@ -60,6 +60,21 @@ def load(name: str, real: str) -> ctypes.CDLL:
                 return ctypes.CDLL(str(path))
             except OSError as error:  # such as a folder that may hold no programs
                 raise KernelError(f"{path}: the compiled kernel cannot be loaded ({error})") from error
+
+
+@functools.cache
+def why_not(name: str, real: str = "float") -> str:
+    """Return why a library cannot be used on this machine, "" if it can; the first call compiles it.
+
+    Args:
+        name: as in `load`, like the other.
+        real: the type of its numbers.
+    """
+    try:
+        load(name, real)
+    except KernelError as error:
+        return str(error)
+    return ""
 
 
 def compiler() -> str:

@@ -5,39 +5,35 @@ calibrations name the route.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import cache
-from typing import Literal
+from contextlib import AbstractContextManager, contextmanager
 
 import torch
 from torch import Tensor
 
-from hornlib.kernels.library import KernelError, load
+from hornlib.config.settings import Kernel
+from hornlib.kernels.library import why_not
 
-__all__ = ["Kernel", "choose", "is_fused", "loops", "why_not"]
-
-Kernel = Literal["auto", "fused", "loop"]
+__all__ = ["REALS", "is_fused", "loops", "taking"]
 
 REALS = {torch.float32: "float", torch.float64: "double"}
 
 _choice: Kernel = "auto"
 
 
-def choose(kernel: Kernel) -> None:
-    """Set the route of this process: the kernel where it can be used (auto, fused), or always the loop."""
-    global _choice
-    _choice = kernel
-
-
 @contextmanager
-def loops() -> Iterator[None]:
-    """Take the loop within the block, whose calls can be counted and traced."""
-    before = _choice
-    choose("loop")
+def taking(kernel: Kernel) -> Iterator[None]:
+    """Choose the route within the block: fused kernels where they can be used (auto, fused), or always the loop."""
+    global _choice
+    before, _choice = _choice, kernel
     try:
         yield
     finally:
-        choose(before)
+        _choice = before
+
+
+def loops() -> AbstractContextManager[None]:
+    """Take the loop within the block, whose calls can be counted and traced."""
+    return taking("loop")
 
 
 def is_fused(library: str, tensor: Tensor) -> bool:
@@ -54,18 +50,3 @@ def is_fused(library: str, tensor: Tensor) -> bool:
         and not torch.is_autocast_enabled("cpu")
         and not why_not(library, REALS[tensor.dtype])
     )
-
-
-@cache
-def why_not(library: str, real: str = "float") -> str:
-    """Return why a library cannot be used on this machine, "" if it can; it is compiled by the first call.
-
-    Args:
-        library: field or recurrence.
-        real: float or double.
-    """
-    try:
-        load(library, real)
-    except KernelError as error:
-        return str(error)
-    return ""

@@ -9,9 +9,13 @@ from typing import Any, NamedTuple
 
 import torch
 
+from hornlib.config.settings import Kernel
 from hornlib.data.loading import Splits, load_with_digest
 from hornlib.errors import CheckpointError, ConfigError, ResourceError
 from hornlib.grid.cell import Cell
+from hornlib.grid.routes import required_route
+from hornlib.kernels.library import cpu_model
+from hornlib.kernels.route import taking
 from hornlib.parameters.probes import ProbeSettings
 from hornlib.provenance import commit, version
 from hornlib.results.file_kind import SCHEMA_VERSION
@@ -38,8 +42,11 @@ __all__ = [
     "warm_up",
 ]
 
+THEN = ", then "
+"""Stands between the routes, and between the CPUs, of the processes that trained a job."""
+
 Attributes = dict[str, str | int | float]
-"""Provenance of a file: versions, commit, device, host, threads, times."""
+"""Provenance of a file: versions, commit, device, route of recurrences, host, threads, times."""
 
 
 class TrainOptions(NamedTuple):
@@ -53,6 +60,7 @@ class TrainOptions(NamedTuple):
         checkpoint_seconds: wall time between two checkpoints, seconds.
         probes: which states inside the networks are recorded; None: nothing.
         log_format: how the curves are logged beside the checkpoint while runs train: none, csv or tensorboard.
+        kernel: how recurrences are computed: auto, fused or loop.
     """
 
     lanes: int | str
@@ -62,6 +70,7 @@ class TrainOptions(NamedTuple):
     checkpoint_seconds: float
     probes: ProbeSettings | None = None
     log_format: str = "none"
+    kernel: Kernel = "auto"
 
 
 class Assignment(NamedTuple):
@@ -102,14 +111,26 @@ class Assignment(NamedTuple):
 
 
 class _Saved(NamedTuple):
-    """What a checkpoint holds: the width, the rows of finished chunks, and the state of the chunk in training."""
+    """What a checkpoint holds: the width, the rows of finished chunks, and the state of the chunk in training.
+
+    Attributes:
+        trained_by: version of hornlib, route of the recurrence and model of the CPU of every process that trained the
+            job, without repetitions.
+    """
 
     data_digest: str
     width: int
     finished: list[ChunkRows]
     current: dict[str, Any] | None
     probes: Numbers
-    versions: list[str]
+    trained_by: dict[str, list[str]]
+
+    def note(self, **words: str) -> None:
+        """Add what this process trains the job with to `trained_by`."""
+        for name, word in words.items():
+            history = self.trained_by.setdefault(name, [])
+            if history[-1:] != [word]:
+                history.append(word)
 
 
 def run_assignment(
@@ -129,11 +150,13 @@ def run_assignment(
     Raises:
         DataError: a file of the dataset is missing.
         CheckpointError, ResultsError: a folder is full or cannot be written. The last checkpoint stays.
-        ResourceError: the lanes do not fit into the memory. Fewer lanes are not tried, because they round differently.
+        ResourceError: the lanes do not fit into the memory; fewer lanes are not tried, because they round differently.
+            Or there is no fused kernel, and `options.kernel` asks for one.
         Interrupted: a signal asked to stop. The checkpoint was saved.
     """
     try:
-        _run(assignment, options, write, plan)
+        with taking(options.kernel):
+            _run(assignment, options, write, plan)
     except RuntimeError as error:
         if not is_out_of_memory(error):
             raise
@@ -155,6 +178,7 @@ def _run(
     device = resolve_device(options.device)
     torch.set_num_threads(options.threads)
     cell = assignment.cell
+    route = required_route(cell, options.kernel, device.type)
     set_precision(cell.training.precision, device)
     splits, digest = load_with_digest(cell.data, device)
     checkpoint = options.checkpoints / f"{assignment.name}.checkpoint"
@@ -163,10 +187,11 @@ def _run(
         saved = _resume(checkpoint, assignment, digest, reporter)
         if saved is None:
             width = assignment.width(options.lanes, device.type)
-            saved = _Saved(digest, width, [], None, {}, [version()])
-        elif saved.versions[-1] != version():
-            saved.versions.append(version())
+            saved = _Saved(digest, width, [], None, {}, {})
+        saved.note(hornlib=version(), kernel=str(route), cpu_model=cpu_model())
         reporter.say(f"{saved.width} lane(s) at a time")
+        if route.kind != "none":
+            reporter.say(f"recurrence: {route}")
         warm_up(assignment.groups[0][: saved.width], splits)
         keeper = _Keeper(checkpoint, assignment, saved, options.checkpoint_seconds, stop)
         probe = None if plan is None else Probe(cell, plan, splits)
@@ -262,7 +287,7 @@ class _Keeper:
             "finished": [rows._asdict() for rows in self.saved.finished],
             "current": chunk.state(),
             "probes": {} if self.recorder is None else self.recorder.numbers,
-            "versions": self.saved.versions,
+            "trained_by": self.saved.trained_by,
         }
         save_checkpoint(self.path, state)
         self.last = time.monotonic()
@@ -304,7 +329,10 @@ def _resume(path: Path, assignment: Assignment, digest: str, reporter: Reporter)
         reporter.say(f"{error}; it is now {set_aside(path).name}, and training starts again")
         return None
     finished = [ChunkRows(**rows) for rows in state["finished"]]
-    return _Saved(digest, state["width"], finished, state["current"], state["probes"], state["versions"])
+    trained_by = state.get("trained_by")
+    if trained_by is None:  # an earlier hornlib wrote the checkpoint
+        trained_by = {"hornlib": state["versions"], "kernel": ["unknown"], "cpu_model": ["unknown"]}
+    return _Saved(digest, state["width"], finished, state["current"], state["probes"], trained_by)
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:
@@ -374,10 +402,12 @@ def _attributes(
     )
     return {
         "hornlib_version": version(),
-        "hornlib_versions_trained": " ".join(saved.versions),
+        "hornlib_versions_trained": " ".join(saved.trained_by["hornlib"]),
         "hornlib_commit": commit(),
         "torch_version": torch.__version__,
         "device": f"{device.type} {name}".strip(),
+        "kernel": THEN.join(saved.trained_by["kernel"]),
+        "cpu_model": THEN.join(saved.trained_by["cpu_model"]),
         "host": platform.node(),
         "threads": threads,
         "data_digest": saved.data_digest,

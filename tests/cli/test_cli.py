@@ -69,6 +69,7 @@ def trained(monkeypatch):
         checkpoint_seconds: float
         probes: object = None
         log_format: str = "none"
+        kernel: str = "auto"
 
     def train_job(cell, seeds, output, options):
         print("step 1", file=sys.stderr)
@@ -201,11 +202,13 @@ def test_train_hands_the_job_to_the_trainer(hornlib, trained):
         "c",
         "--checkpoint-minutes",
         0.5,
+        "--kernel",
+        "loop",
     ]
     assert hornlib("train", OUTPUT, "--cell", JSON, *words).status == 0
     ((cell, seeds, output, options),) = trained
     assert (cell.name, seeds, output) == (CELL.name, Range(0, 4), Path(OUTPUT))
-    assert options == (3, 2, "cpu", Path("c"), 30.0, None, "none")
+    assert options == (3, 2, "cpu", Path("c"), 30.0, None, "none", "loop")
 
 
 def test_train_has_defaults_that_stand_beside_the_run_files(hornlib, trained):

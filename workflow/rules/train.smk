@@ -103,6 +103,7 @@ rule train:
         cell=lambda wildcards: CellParameters(wildcards.cell),
         lanes=SETTINGS.lanes,
         device=SETTINGS.device,
+        kernel=SETTINGS.kernel,
         checkpoints=CHECKPOINTS,
         # by its content the cluster's executor sees whether a restarted job gets on
         checkpoint=checkpoint("{cell}.seeds-{first}-{last}.checkpoint"),
@@ -114,5 +115,6 @@ rule train:
     shell:
         OPEN_LOG
         + "hornlib train {output.run:q} --cell {params.cell.specification:q} --lanes {params.lanes:q} --threads {threads}"
-        " --device {params.device:q} --checkpoints {params.checkpoints:q} --checkpoint-minutes {params.minutes}"
+        " --device {params.device:q} --kernel {params.kernel} --checkpoints {params.checkpoints:q}"
+        " --checkpoint-minutes {params.minutes}"
         " --log-format {params.log_format} --probes {params.probes:q}{params.cell.selected}" + CLOSE_LOG

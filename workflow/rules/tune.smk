@@ -27,6 +27,7 @@ rule tune:
         arm=lambda wildcards: json.dumps(GRID.tuned_arms[wildcards.arm].document(), separators=(",", ":")),
         lanes=SETTINGS.lanes,
         device=SETTINGS.device,
+        kernel=SETTINGS.kernel,
         checkpoints=CHECKPOINTS,
         checkpoint=checkpoint("{arm}.checkpoint"),
         label=lambda wildcards: GRID.describe(wildcards.arm),
@@ -36,8 +37,8 @@ rule tune:
     shell:
         OPEN_LOG
         + "hornlib tune {output.trials:q} --arm {params.arm:q} --lanes {params.lanes:q} --threads {threads}"
-        " --device {params.device:q} --checkpoints {params.checkpoints:q} --checkpoint-minutes {params.minutes}"
-        + CLOSE_LOG
+        " --device {params.device:q} --kernel {params.kernel} --checkpoints {params.checkpoints:q}"
+        " --checkpoint-minutes {params.minutes}" + CLOSE_LOG
 
 
 rule finalists:
@@ -79,6 +80,7 @@ rule finalists:
         ),
         lanes=SETTINGS.lanes,
         device=SETTINGS.device,
+        kernel=SETTINGS.kernel,
         checkpoints=CHECKPOINTS,
         checkpoint=checkpoint("{stage}.checkpoint"),
         label=lambda wildcards: GRID.describe(wildcards.stage),
@@ -88,7 +90,7 @@ rule finalists:
     shell:
         OPEN_LOG
         + "hornlib finalists {output.finalists:q} --stage {params.stage:q} --trials {input.trials:q} {params.baseline}"
-        " --lanes {params.lanes:q} --threads {threads} --device {params.device:q}"
+        " --lanes {params.lanes:q} --threads {threads} --device {params.device:q} --kernel {params.kernel}"
         " --checkpoints {params.checkpoints:q} --checkpoint-minutes {params.minutes}" + CLOSE_LOG
 
 

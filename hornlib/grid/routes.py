@@ -1,0 +1,74 @@
+"""The route of a cell's recurrence: a fused kernel, or a loop over torch's calls, and why; free of torch."""
+
+from typing import Literal, NamedTuple
+
+from hornlib.config.settings import Kernel
+from hornlib.errors import ResourceError
+from hornlib.grid.cell import Cell
+from hornlib.kernels.library import why_not
+
+__all__ = ["Route", "required_route", "route_of", "uncovered"]
+
+REMEDY = "Mend this, or write `kernel: auto`, which takes a loop where there is no fused kernel"
+
+
+class Route(NamedTuple):
+    """How a recurrence is computed.
+
+    Attributes:
+        kind: fused, loop, or none for a model without recurrence.
+        reason: why a loop computes it; "" for any other kind.
+    """
+
+    kind: Literal["fused", "loop", "none"]
+    reason: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.reason}" if self.reason else self.kind
+
+
+def route_of(cell: Cell, kernel: Kernel, device: str) -> Route:
+    """Return the route of a cell on this machine, which compiles the kernel if it is not in the cache.
+
+    Args:
+        cell: the cell.
+        kernel: the setting.
+        device: cpu, cuda or mps.
+    """
+    asked = cell.model.recurrence_kernel()
+    if asked is None:
+        return Route("none")
+    if kernel == "loop":
+        return Route("loop", "kernel: loop")
+    lack = uncovered(cell)
+    reason = f"no fused kernel covers {lack}" if lack else _obstacle(asked.library, device)
+    return Route("loop", reason) if reason else Route("fused")
+
+
+def required_route(cell: Cell, kernel: Kernel, device: str) -> Route:
+    """Return the route of a cell on this machine, as `route_of` does.
+
+    Args:
+        cell: the cell.
+        kernel: the setting.
+        device: cpu, cuda or mps.
+
+    Raises:
+        ResourceError: `kernel: fused`, and only the loop can be taken.
+    """
+    route = route_of(cell, kernel, device)
+    if kernel == "fused" and route.kind == "loop":
+        raise ResourceError(f"{cell.name}: kernel: fused, but {route.reason}. {REMEDY}")
+    return route
+
+
+def uncovered(cell: Cell) -> str:
+    """Return the parameter that no fused kernel covers, such as "readout: rms"; "" if there is none."""
+    asked = cell.model.recurrence_kernel()
+    if asked is None or asked.lacks:
+        return asked.lacks if asked else ""
+    return "training.precision: bf16" if cell.training.precision == "bf16" else ""
+
+
+def _obstacle(library: str, device: str) -> str:
+    return why_not(library) if device == "cpu" else f"no fused kernel runs on {device}"
