@@ -12,9 +12,13 @@ import torch
 
 from hornlib.calibration.memory import peak_memory
 from hornlib.calibration.timing import TimedLane, random_examples
+from hornlib.config.settings import Kernel
 from hornlib.grid import Grid
 from hornlib.grid.cell import Cell
+from hornlib.grid.routes import required_route, routes_on
 from hornlib.grid.shapes import describe_shape, distinct_shapes
+from hornlib.kernels.library import cpu_model
+from hornlib.kernels.route import taking
 from hornlib.provenance import version
 from hornlib.randomness import derive_seed
 from hornlib.results.calibration_file import (
@@ -45,17 +49,25 @@ def calibrate(grid: Grid, rounds: int = ROUNDS) -> Path:
 
     Raises:
         ConfigError: the machine has no such device.
+        ResourceError: there is no fused kernel for a shape, and the setting `kernel` asks for one.
         ResultsError: the present file is damaged, or the new one cannot be written.
     """
+    with taking(grid.settings.kernel):
+        return _calibrated(grid, rounds)
+
+
+def _calibrated(grid: Grid, rounds: int) -> Path:
     device, threads = resolve_device(grid.settings.device), grid.settings.threads
     torch.set_num_threads(threads)
-    name = device_name(device, threads)
+    name = device_name(device, threads, grid.settings.kernel)
     path = calibration_path(grid.settings.results, name)
     calibration = read_calibration(path) if path.exists() else Calibration(name)
     cells = distinct_shapes(grid.cells.values())
     for shape, cell in cells.items():
-        text = json.dumps(describe_shape(cell), sort_keys=True)
-        calibration.shapes.setdefault(shape, Measurement(text, _software()))
+        route, known = required_route(cell, grid.settings.kernel, device.type), calibration.shapes.get(shape)
+        if known is None or known.kernel.partition(":")[0] != route.kind:
+            text = json.dumps(describe_shape(cell), sort_keys=True)
+            calibration.shapes[shape] = Measurement(text, _software(), kernel=str(route))
     num_blocks = {shape: len(calibration.shapes[shape].block_times) for shape in cells}
     num_pending = sum(number < rounds for number in num_blocks.values())
     _say(f"{name}: {len(cells)} shapes, {num_pending} to be measured")
@@ -69,33 +81,27 @@ def calibrate(grid: Grid, rounds: int = ROUNDS) -> Path:
         _say(f"round {number + 1} of {rounds}: {len(pending)} shapes timed")
     unmeasured = [shape for shape in cells if math.isnan(calibration.shapes[shape].peak_memory)]
     unmeasured = [shape for shape in unmeasured if shape not in too_large]
-    _measure_memory(calibration, {shape: cells[shape] for shape in unmeasured}, device, threads)
+    _measure_memory(
+        calibration, {shape: cells[shape] for shape in unmeasured}, device, threads, grid.settings.kernel
+    )
     write_calibration(path, calibration)
     return path
 
 
-def device_name(device: torch.device, threads: int) -> str:
-    """Return kind and model of a device, for a CPU with the number of threads.
+def device_name(device: torch.device, threads: int, kernel: Kernel) -> str:
+    """Return kind and model of a device, for a CPU with the number of threads, and the routes of recurrences.
 
     Args:
         device: the device.
         threads: number of CPU threads.
+        kernel: the setting that chooses the route.
     """
+    model = f"{device.type} {platform.machine()}"
     if device.type == "cuda":
-        return f"cuda {torch.cuda.get_device_name(device)}"
-    if device.type == "cpu":
-        return f"cpu {_processor()}, {threads} thread{'s' if threads > 1 else ''}"
-    return f"{device.type} {platform.machine()}"
-
-
-def _processor() -> str:
-    """Return the model of the processor from /proc/cpuinfo, or from Python where there is no such file."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return models[0] if models else platform.processor() or platform.machine()
+        model = f"cuda {torch.cuda.get_device_name(device)}"
+    elif device.type == "cpu":
+        model = f"cpu {cpu_model()}, {threads} thread{'s' if threads > 1 else ''}"
+    return f"{model}, {routes_on(kernel, device.type)}"
 
 
 def _time_round(
@@ -122,9 +128,9 @@ def _time_round(
 
 
 def _measure_memory(
-    calibration: Calibration, cells: Mapping[str, Cell], device: torch.device, threads: int
+    calibration: Calibration, cells: Mapping[str, Cell], device: torch.device, threads: int, kernel: Kernel
 ) -> None:
-    sizes = peak_memory(list(cells.values()), device, threads)
+    sizes = peak_memory(list(cells.values()), device, threads, kernel)
     for shape, size in zip(cells, sizes, strict=True):
         calibration.shapes[shape] = calibration.shapes[shape].with_memory(size)
     num_measured = sum(not math.isnan(size) for size in sizes)

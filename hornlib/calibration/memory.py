@@ -15,8 +15,10 @@ from collections.abc import Sequence
 import torch
 
 from hornlib.calibration.timing import TimedLane, random_examples
+from hornlib.config.settings import Kernel
 from hornlib.errors import ResourceError
 from hornlib.grid.cell import Cell, parse_specification
+from hornlib.kernels.route import taking
 
 __all__ = ["peak_memory", "serve"]
 
@@ -30,7 +32,7 @@ MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024
 """Unit of getrusage's peak memory, byte."""
 
 
-def peak_memory(cells: Sequence[Cell], device: torch.device, threads: int) -> list[float]:
+def peak_memory(cells: Sequence[Cell], device: torch.device, threads: int, kernel: Kernel) -> list[float]:
     """Return the peak memory of each cell's training step beside its data, byte; NaN where it cannot be measured.
 
     It includes parameters, gradients, the optimiser's state, the activations for the backward pass and the kernels'
@@ -41,11 +43,12 @@ def peak_memory(cells: Sequence[Cell], device: torch.device, threads: int) -> li
         cells: one cell of each shape.
         device: the device.
         threads: number of CPU threads.
+        kernel: the setting that chooses the route of recurrences.
     """
     if device.type == "cuda":
         return [_on_cuda(cell, device) for cell in cells]
     if device.type == "cpu":
-        return _on_cpu(cells, threads)
+        return _on_cpu(cells, threads, kernel)
     return [math.nan] * len(cells)
 
 
@@ -58,13 +61,13 @@ def _on_cuda(cell: Cell, device: torch.device) -> float:
     return float(torch.cuda.max_memory_allocated(device) - before)
 
 
-def _on_cpu(cells: Sequence[Cell], threads: int) -> list[float]:
+def _on_cpu(cells: Sequence[Cell], threads: int, kernel: Kernel) -> list[float]:
     if not hasattr(os, "fork") or not cells:
         return [math.nan] * len(cells)
     specifications = [
         {section: parameters.given() for section, parameters in cell.sections().items()} for cell in cells
     ]
-    request = {"threads": threads, "cells": specifications}
+    request = {"threads": threads, "kernel": kernel, "cells": specifications}
     # -P: import the package that is installed, or first on PYTHONPATH, and not a folder of that name here
     command = [sys.executable, "-P", "-c", "from hornlib.calibration.memory import serve; serve()"]
     environment = {**os.environ, **GIVING_BACK}
@@ -80,7 +83,8 @@ def _on_cpu(cells: Sequence[Cell], threads: int) -> list[float]:
 def serve() -> None:
     """Read cells from standard input as JSON, and print the peak memory of each; null if the fork was killed."""
     request = json.load(sys.stdin)
-    print(json.dumps([_forked(cell, request["threads"]) for cell in request["cells"]]))
+    with taking(request["kernel"]):
+        print(json.dumps([_forked(cell, request["threads"]) for cell in request["cells"]]))
 
 
 def _forked(specification: dict[str, dict[str, object]], threads: int) -> int | None:

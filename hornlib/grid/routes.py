@@ -7,7 +7,10 @@ from hornlib.errors import ResourceError
 from hornlib.grid.cell import Cell
 from hornlib.kernels.library import why_not
 
-__all__ = ["Route", "required_route", "route_of", "uncovered"]
+__all__ = ["Route", "required_route", "route_of", "routes_on", "uncovered"]
+
+LIBRARIES = ("field", "recurrence")
+"""The libraries of `hornlib.kernels`."""
 
 REMEDY = "Mend this, or write `kernel: auto`, which takes a loop where there is no fused kernel"
 
@@ -39,7 +42,7 @@ def route_of(cell: Cell, kernel: Kernel, device: str) -> Route:
     if asked is None:
         return Route("none")
     if kernel == "loop":
-        return Route("loop", "kernel: loop")
+        return Route("loop", "the setting is kernel: loop")
     lack = uncovered(cell)
     reason = f"no fused kernel covers {lack}" if lack else _obstacle(asked.library, device)
     return Route("loop", reason) if reason else Route("fused")
@@ -60,6 +63,17 @@ def required_route(cell: Cell, kernel: Kernel, device: str) -> Route:
     if kernel == "fused" and route.kind == "loop":
         raise ResourceError(f"{cell.name}: kernel: fused, but {route.reason}. {REMEDY}")
     return route
+
+
+def routes_on(kernel: Kernel, device: str) -> str:
+    """Return the libraries of fused kernels that this machine uses, or "loops": part of a calibration's device.
+
+    Args:
+        kernel: the setting.
+        device: cpu, cuda or mps.
+    """
+    libraries = [library for library in LIBRARIES if kernel != "loop" and not _obstacle(library, device)]
+    return f"fused {' and '.join(libraries)}" if libraries else "loops"
 
 
 def uncovered(cell: Cell) -> str:

@@ -58,6 +58,7 @@ class Measurement:
         block_times: mean time of a training step in every block, s, in the order of measuring.
         num_steps: number of timed steps in all blocks.
         peak_memory: byte; NaN where it was not measured.
+        kernel: how the recurrence was computed, as `hornlib.grid.routes.Route` spells it; "" where it is not known.
     """
 
     specification: str
@@ -65,6 +66,7 @@ class Measurement:
     block_times: tuple[float, ...] = ()
     num_steps: int = 0
     peak_memory: float = math.nan
+    kernel: str = ""
 
     def with_block(self, seconds: float, num_steps: int, software: str) -> "Measurement":
         """Return the measurement with one more block.
@@ -96,7 +98,7 @@ class Calibration:
     """The measurements on one device.
 
     Attributes:
-        device: kind, model and threads, e.g. "cpu Intel(R) Xeon(R), 1 thread".
+        device: kind, model, threads and routes, e.g. "cpu Intel(R) Xeon(R), 1 thread, fused field and recurrence".
         shapes: name of the shape -> its measurement.
     """
 
@@ -160,6 +162,7 @@ def _arrays(calibration: Calibration) -> dict[str, np.ndarray]:
         "bound": np.array(["low", "high"]),
         "specification": np.array([measurement.specification for measurement in measurements], str),
         "software": np.array([measurement.software for measurement in measurements], str),
+        "step_time_kernel": np.array([measurement.kernel for measurement in measurements], str),
         "block_time": blocks,
         "num_steps": np.array([measurement.num_steps for measurement in measurements], np.int64),
         "step_time": np.array([measurement.step_time for measurement in measurements], float),
@@ -179,6 +182,7 @@ def read_calibration(path: Path) -> Calibration:
         str(name): Measurement(
             specification=str(variables["specification"][row]),
             software=str(variables["software"][row]),
+            kernel=str(variables["step_time_kernel"][row]) if "step_time_kernel" in variables else "",
             block_times=tuple(time for time in variables["block_time"][row].tolist() if not math.isnan(time)),
             num_steps=int(variables["num_steps"][row]),
             peak_memory=float(variables["peak_memory"][row]),

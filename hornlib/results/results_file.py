@@ -189,7 +189,7 @@ class ResultsWriter:
                 [_calibrated(calibration, shapes, name) for calibration in calibrations]
                 for shapes in shapes_of_cells
             ]
-            _write(file, name, np.array(values, float))
+            _write(file, name, np.array(values))
         if any(len(shapes) > 1 for shapes in shapes_of_cells):  # elsewhere they equal step_time * step
             by_device = [
                 self._filled(DIMENSIONS, partial(self._seconds, calibration)) for calibration in calibrations
@@ -235,12 +235,14 @@ class ResultsWriter:
         return array
 
 
-def _calibrated(calibration: Calibration, shapes: list[str], name: str) -> float | tuple[float, float]:
+def _calibrated(calibration: Calibration, shapes: list[str], name: str) -> float | str | tuple[float, float]:
     """Return a variable of `CALIBRATED`: of the cell's first shape, or the largest peak memory of all its shapes.
 
-    It is NaN where such a shape was not measured.
+    It is NaN, or "", where such a shape was not measured.
     """
     first, *_ = measurements = [calibration.shapes.get(shape, NOT_MEASURED) for shape in shapes]
+    if name == "step_time_kernel":
+        return first.kernel
     if name == "peak_memory":
         return float(np.max([measurement.peak_memory for measurement in measurements]))
     return median_bounds(first.block_times) if name == "step_time_bound" else first.step_time

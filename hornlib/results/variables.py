@@ -158,6 +158,18 @@ PROVENANCE: dict[str, Variable] = {
     "threads": Variable(
         ("seed",), "1", "number of CPU threads that the run was trained with", source=_TRAINED_BY
     ),
+    "kernel": Variable(
+        ("seed",),
+        "1",
+        "how the recurrence was computed: fused, loop and why, or none for a model without recurrence",
+        source="hornlib.grid.routes.route_of",
+    ),
+    "cpu_model": Variable(
+        ("seed",),
+        "1",
+        "model of the CPU of the machine that trained the run",
+        source="hornlib.kernels.library.cpu_model",
+    ),
     "data_digest": Variable(
         ("seed",),
         "1",
@@ -260,6 +272,12 @@ CALIBRATED: dict[str, Variable] = {
         "calibrated time of one training step of a lone lane",
         source="hornlib.calibration.timing.TimedLane.block",
         attributes={"estimator": "median over blocks of steps, the blocks of all shapes in random order"},
+    ),
+    "step_time_kernel": Variable(
+        _MEASURED,
+        "1",
+        "how the recurrence was computed in these steps: fused, loop and why, or none; empty if it was not recorded",
+        source="hornlib.grid.routes.route_of",
     ),
     "step_time_bound": Variable(
         (*_MEASURED, "bound"),

@@ -11,9 +11,11 @@ from hornlib.calibration import calibrate as module
 from hornlib.calibration.calibrate import calibrate, device_name
 from hornlib.calibration.memory import peak_memory
 from hornlib.calibration.timing import TimedLane, random_examples
+from hornlib.grid import routes
 from hornlib.grid.cell import parse_specification
 from hornlib.grid.shapes import distinct_shapes, shape_name
-from hornlib.results.calibration_file import read_calibration
+from hornlib.kernels.library import cpu_model
+from hornlib.results.calibration_file import read_calibration, write_calibration
 
 CONFIG = """
     device: cpu
@@ -135,14 +137,14 @@ def test_a_large_network_takes_more_memory_and_of_one_too_large_nothing_is_known
         parse_specification({"data": {"name": "digits"}, "model": {"name": "mlp", "hidden_nodes": nodes}})
         for nodes in (4, "1024-1024", 2**40)
     )
-    sizes = peak_memory([small, huge, large, small], torch.device("cpu"), 1)
+    sizes = peak_memory([small, huge, large, small], torch.device("cpu"), 1, "auto")
     assert math.isnan(sizes[1]) and 0 <= sizes[0] < 3e6 and abs(sizes[0] - sizes[3]) < 1e6
     # 1.13 million weights, their gradients, two moments: 18 MB, and what the update holds beside them
     assert 15e6 < sizes[2] < 60e6
 
 
 def test_no_peak_is_known_of_mps():
-    assert all(map(math.isnan, peak_memory([None, None], torch.device("mps"), 1)))
+    assert all(map(math.isnan, peak_memory([None, None], torch.device("mps"), 1, "auto")))
 
 
 def test_a_trial_makes_the_training_steps_of_the_cell_crops_and_flips_included():
@@ -161,6 +163,32 @@ def test_a_trial_makes_the_training_steps_of_the_cell_crops_and_flips_included()
     assert seconds > 0 and 2 <= number <= 200
 
 
-def test_a_cpus_name_holds_its_threads():
-    assert device_name(torch.device("cpu"), 1).endswith("1 thread")
-    assert device_name(torch.device("cpu"), 2).endswith("2 threads")
+def test_a_cpus_name_holds_its_model_its_threads_and_the_routes_of_recurrences(monkeypatch):
+    cpu = torch.device("cpu")
+    monkeypatch.setattr(routes, "why_not", lambda library: "")
+    assert device_name(cpu, 1, "auto") == f"cpu {cpu_model()}, 1 thread, fused field and recurrence"
+    assert device_name(cpu, 2, "loop") == f"cpu {cpu_model()}, 2 threads, loops"
+    monkeypatch.setattr(routes, "why_not", lambda library: "no compiler")
+    assert device_name(cpu, 1, "auto") == f"cpu {cpu_model()}, 1 thread, loops"
+
+
+@pytest.mark.parametrize(("kernel", "number"), [("auto", 1), ("loop", 2)])
+def test_step_times_of_two_routes_are_never_of_one_device(grid, blocks, kernel, number, monkeypatch):
+    monkeypatch.setattr(routes, "why_not", lambda library: "")
+    first = calibrate(grid(CONFIG), rounds=2)
+    second = calibrate(grid(f"    kernel: {kernel}\n{CONFIG}"), rounds=2)
+    assert len({first, second}) == number
+    kernels = {measured.kernel for measured in read_calibration(second).shapes.values()}
+    assert kernels == {"none", "fused" if kernel == "auto" else "loop: the setting is kernel: loop"}
+
+
+def test_a_shape_that_was_measured_on_another_route_is_measured_anew(grid, blocks, monkeypatch):
+    monkeypatch.setattr(routes, "why_not", lambda library: "")
+    path = calibrate(grid(CONFIG), rounds=2)
+    before = read_calibration(path)
+    shape = next(name for name, measured in before.shapes.items() if measured.kernel == "fused")
+    before.shapes[shape] = replace(before.shapes[shape], kernel="loop: no fused kernel covers num_nodes: 4")
+    write_calibration(path, before)
+    blocks.clear()
+    calibrate(grid(CONFIG), rounds=2)
+    assert blocks == [shape] * 2 and read_calibration(path).shapes[shape].kernel == "fused"

@@ -213,7 +213,7 @@ def test_train_hands_the_job_to_the_trainer(hornlib, trained):
 
 def test_train_has_defaults_that_stand_beside_the_run_files(hornlib, trained):
     hornlib("train", OUTPUT, "--cell", JSON)
-    assert trained[0][3] == ("auto", 1, "auto", Path("results/checkpoints"), 300.0, None, "none")
+    assert trained[0][3] == ("auto", 1, "auto", Path("results/checkpoints"), 300.0, None, "none", "auto")
 
 
 def test_train_writes_its_progress_to_a_log(hornlib, trained):

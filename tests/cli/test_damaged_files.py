@@ -157,7 +157,9 @@ def test_calibrate_names_a_damaged_calibration(folder):
     from hornlib.training.job import resolve_device
 
     grid = read_grid(["config.yaml"])
-    path = calibration_path("results", device_name(resolve_device("auto"), grid.settings.threads))
+    path = calibration_path(
+        "results", device_name(resolve_device("auto"), grid.settings.threads, grid.settings.kernel)
+    )
     write_calibration(path, Calibration("cpu", {}))
     flip(path)
     with pytest.raises(HornlibError, match=r"\.nc: damaged: .*Delete it and run `hornlib calibrate`"):

@@ -1,8 +1,9 @@
 from hornlib.grid.shapes import distinct_shapes
 
 # The device that measures is known only where the job runs. The rule therefore promises a marker, named after the
-# shapes of the grid: a further seed changes nothing; a further shape has a new marker, and only that shape is measured.
-SHAPES = ",".join(sorted(distinct_shapes(GRID.cells.values())))
+# shapes of the grid and the route of recurrences: a further seed changes nothing; a further shape has a new marker, and
+# only that shape is measured.
+SHAPES = ",".join([SETTINGS.kernel, *sorted(distinct_shapes(GRID.cells.values()))])
 CALIBRATION = f"{RESULTS}/calibration/{hashlib.sha256(SHAPES.encode()).hexdigest()[:12]}"
 # A measurement that failed leaves this file until one succeeds. As long as it is there, every call tries again.
 FAILED = f"{CALIBRATION}.failed"
