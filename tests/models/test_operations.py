@@ -2,6 +2,8 @@
 
 import logging
 import math
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -142,6 +144,16 @@ def test_an_operation_in_no_table_is_reported():
     with WorkCounter() as counter:
         torch.digamma(torch.ones(3, 4))
     assert counter.unknown == {"digamma"} and counter.elementwise == 12
+
+
+def test_counting_loads_no_compiler():
+    code = (
+        "import sys, torch\nfrom hornlib.models.operations import WorkCounter\n"
+        "with WorkCounter() as counter: torch.ones(3) + 1\n"
+        "print(counter.elementwise, *{'torch._dynamo', 'torch._inductor', 'sympy'} & set(sys.modules))"
+    )
+    output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert output.split() == ["3"]
 
 
 def test_no_operation_stands_in_two_tables():
