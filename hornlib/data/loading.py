@@ -76,25 +76,37 @@ def load_with_digest(data: DataParameters, device: torch.device | str) -> tuple[
     return _load(data, data.declaration, data.root_path().absolute(), torch.device(device))
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=2)  # two, since some experiments turn again and again from one presentation to another
 def _load(
     data: DataParameters, declaration: DatasetDeclaration, root: Path, device: torch.device
 ) -> tuple[Splits, str]:
+    parts, targets, digest = _read_parts(data, declaration, root)
+    inputs, scale = [], None
+    # Each part becomes floats in its turn, which then change in place: memory holds little more than the result.
+    while parts:
+        images = resize(_as_float(parts.pop(0)), data.image_size)
+        if data.input_scaling == "standardised":
+            scale = scale or moments(images)  # of the training part, which comes first
+            images.sub_(scale[0]).div_(scale[1])
+        inputs.append(present(images, data.presentation).to(device))
+    splits = (Split(part, target.to(device)) for part, target in zip(inputs, targets, strict=True))
+    return Splits(*splits), digest
+
+
+def _read_parts(
+    data: DataParameters, declaration: DatasetDeclaration, root: Path
+) -> tuple[list[Tensor], list[Tensor], str]:
+    """Return the inputs of the three parts as stored, with noise; their targets; the digest of both without noise."""
     raw = read(declaration, root)
     is_classification = declaration.loss == "cross_entropy"
     strata = raw.train_targets if is_classification else torch.zeros(len(raw.train_targets), dtype=torch.long)
     train, validation = split_training(data.name, strata, data.num_validation, data.train_subset)
     targets = [raw.train_targets[train], raw.train_targets[validation], raw.test_targets]
-    digest = digest_of([*_inputs(raw, train, validation), *targets])
+    parts = _inputs(raw, train, validation)
+    digest = digest_of([*parts, *targets])
     if data.noise:
-        raw = with_noise(raw, data.noise, data.name)
-    images = [resize(_as_float(part), data.image_size) for part in _inputs(raw, train, validation)]
-    if data.input_scaling == "standardised":
-        mean, std = moments(images[0])
-        images = [(part - mean) / std for part in images]
-    inputs = [present(part, data.presentation).to(device) for part in images]
-    splits = (Split(part, target.to(device)) for part, target in zip(inputs, targets, strict=True))
-    return Splits(*splits), digest
+        parts = _inputs(with_noise(raw, data.noise, data.name), train, validation)
+    return parts, targets, digest
 
 
 def _inputs(raw: Raw, train: Tensor, validation: Tensor) -> list[Tensor]:
@@ -115,4 +127,6 @@ def moments(examples: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _as_float(inputs: Tensor) -> Tensor:
-    return inputs.float() / 255 if inputs.dtype == torch.uint8 else inputs.float()
+    """Return a copy as float32, which the caller may change; bytes are divided by 255."""
+    floats = inputs.to(torch.float32, copy=True)
+    return floats.div_(255) if inputs.dtype == torch.uint8 else floats

@@ -1,6 +1,8 @@
 """Claims about the loaded tensors, on digits and on the real files where they are given."""
 
 import dataclasses
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -40,6 +42,14 @@ def mnist(real):
 def test_digits_splits_are_disjoint_and_together_scikit_learns_digits(digits):
     stored = torch.from_numpy(load_digits().images).to(torch.uint8)
     assert as_set(torch.cat([levels(part.inputs, 16) for part in digits])) == as_set(stored)
+
+
+def test_digits_without_scikit_learn_are_refused_with_what_to_install(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(
+        DataError, match=r"scikit-learn, .*, is not installed; run `pip install scikit-learn`"
+    ):
+        read(DATASETS["digits"], None)
 
 
 def test_digits_test_part_is_stratified(digits):
@@ -148,6 +158,49 @@ def test_real_files_load_at_their_declared_sizes(real, name):
     for channel in splits.train.inputs.unbind(1):
         assert channel.mean().abs() < 1e-5
         assert abs(channel.std(correction=0) - 1) < 1e-4
+
+
+LOADED_IN_A_NEW_PROCESS = """
+import dataclasses, torch
+from hornlib.data import DATASETS, FileLayout
+from hornlib.data.loaders import Raw
+from hornlib.data.loading import load
+from hornlib.data.parameters import DataParameters
+
+def stored(root, download):
+    images, classes = torch.randint(256, (50_000, 1, 28, 28), dtype=torch.uint8), torch.arange(50_000) % 10
+    return Raw(images[:40_000], classes[:40_000], images[40_000:], classes[40_000:])
+
+def resident(kind):
+    (line,) = (line for line in open("/proc/self/status") if line.startswith(kind))
+    return 1024 * int(line.split()[1])
+
+sizes = {"example_shape": (1, 28, 28), "num_train": 40_000, "num_test": 10_000}
+layouts = (FileLayout("__main__:stored"),)
+DATASETS["large"] = dataclasses.replace(DATASETS["digits"], name="large", layouts=layouts, **sizes)
+load(DataParameters(name="digits"), "cpu")
+before = resident("VmRSS")
+splits = load(DataParameters(name="large"), "cpu")
+num_bytes = sum(part.inputs.nbytes + part.targets.nbytes for part in splits)
+print((resident("VmHWM") - before) / num_bytes)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_bytes_are_loaded_in_little_more_memory_than_their_tensors_take():
+    command = [sys.executable, "-c", LOADED_IN_A_NEW_PROCESS]
+    output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert float(output) < 1.6
+
+
+def test_the_loaders_own_tensors_are_not_changed(monkeypatch):
+    raw = Raw(torch.rand(40, 2), torch.arange(40) % 2, torch.rand(10, 2), torch.arange(10) % 2)
+    before = [tensor.clone() for tensor in raw]
+    declaration = dataclasses.replace(DATASETS["spirals"], name="kept", num_train=40, num_test=10)
+    monkeypatch.setitem(DATASETS, "kept", declaration)
+    monkeypatch.setattr("hornlib.data.loading.read", lambda declaration, root: raw)
+    load(DataParameters(name="kept"), "cpu")
+    assert all(torch.equal(*pair) for pair in zip(raw, before, strict=True))
 
 
 def waves(root, download):
