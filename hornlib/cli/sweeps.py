@@ -3,7 +3,7 @@
 import json
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,8 +22,7 @@ from hornlib.config.messages import counted
 from hornlib.errors import ConfigError
 
 if TYPE_CHECKING:
-    from hornlib.grid import Grid
-    from hornlib.plan.choosing_cells import Selected
+    from hornlib.plan.plan import Plan
     from hornlib.status.survey import Survey
 
 __all__ = ["cancel", "check", "looks", "plan", "schema", "status"]
@@ -46,7 +45,8 @@ def plan(
         bool, typer.Option("--paths", help="Print run files, which are targets, one a line.")
     ] = False,
     cells: Annotated[
-        bool, typer.Option("--cells", help="Print the label and the name of every cell, one a line.")
+        bool,
+        typer.Option("--cells", help="Print the label, the name and the route of every cell, one a line."),
     ] = False,
 ) -> None:
     """Print the grid as a table: cells, runs, jobs, what is done, sizes, matches, and what the rest costs."""
@@ -64,21 +64,24 @@ def plan(
     if paths:
         print("\n".join(map(str, chosen.paths())))
     elif cells:
-        for line in _cells(selected, grid):
+        for line in _cells(chosen):
             print(line)
     else:
         print_plan(chosen, Console())
 
 
-def _cells(selected: "Sequence[Selected]", grid: "Grid") -> Iterator[str]:
-    """Yield the sweep, the label and the name of every cell, in columns."""
+def _cells(chosen: "Plan") -> Iterator[str]:
+    """Yield the sweep, the label, the name and the route of every cell, in columns."""
     from hornlib.grid.labels import labels_of
 
-    labels = {sweep: labels_of(grid, sweep) for sweep in grid.sweeps}
-    rows = [(member.sweep, labels[member.sweep][member.cell.name], member.cell.name) for member in selected]
-    widths = [max((len(row[column]) for row in rows), default=0) for column in (0, 1)]
-    for sweep, label, name in rows:
-        yield f"{sweep:{widths[0]}}  {label:{widths[1]}}  {name}"
+    labels = {sweep: labels_of(chosen.grid, sweep) for sweep in chosen.grid.sweeps}
+    rows = [
+        (sweep, labels[sweep][cell.name], cell.name, str(chosen.route(cell)))
+        for sweep, _, cell in chosen.selected
+    ]
+    widths = [max((len(row[column]) for row in rows), default=0) for column in range(3)]
+    for sweep, label, name, route in rows:
+        yield f"{sweep:{widths[0]}}  {label:{widths[1]}}  {name:{widths[2]}}  {route}"
 
 
 def looks(

@@ -7,7 +7,7 @@ from hornlib.errors import ResourceError
 from hornlib.grid.cell import Cell
 from hornlib.kernels.library import why_not
 
-__all__ = ["Route", "required_route", "route_of", "routes_on", "uncovered"]
+__all__ = ["REMEDY", "Route", "device_type", "required_route", "route_of", "routes_on", "uncovered"]
 
 LIBRARIES = ("field", "recurrence")
 """The libraries of `hornlib.kernels`."""
@@ -28,6 +28,12 @@ class Route(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.kind}: {self.reason}" if self.reason else self.kind
+
+
+def device_type(device: str) -> str:
+    """Return cpu, cuda or mps of the setting `device`; `auto`, which only the job resolves, counts as a CPU."""
+    kind = device.partition(":")[0]
+    return "cpu" if kind == "auto" else kind
 
 
 def route_of(cell: Cell, kernel: Kernel, device: str) -> Route:

@@ -12,6 +12,7 @@ from hornlib.grid import Grid
 from hornlib.grid.cell import Cell, parse_specification
 from hornlib.grid.jobs import Job, Range
 from hornlib.grid.matching import forward_flops
+from hornlib.grid.routes import device_type, route_of
 
 __all__ = ["Estimates", "RunTime", "training_forward_flops"]
 
@@ -54,13 +55,14 @@ class RunTime(NamedTuple):
 
 @dataclass
 class Estimates:
-    """Costs that follow from run files.
+    """Costs that follow from run files; those whose recurrence took another route than it takes now tell no seconds.
 
     Attributes:
         seconds: cell name -> seconds of one run, where it was measured.
         rates: (model, dataset) and (model, "") -> seconds of a run over its `training_forward_flops`.
         bytes_per_file: mean size of the run files on disk, or None.
-        num_files: number of files that were read.
+        num_files: number of files whose seconds count.
+        num_of_other_routes: number of files whose seconds do not count.
         device: type of the device: cpu, cuda or mps.
     """
 
@@ -68,6 +70,7 @@ class Estimates:
     rates: dict[tuple[str, str], float] = field(default_factory=dict)
     bytes_per_file: float | None = None
     num_files: int = 0
+    num_of_other_routes: int = 0
     device: str = "cpu"
 
     @classmethod
@@ -80,22 +83,26 @@ class Estimates:
         """
         seconds: dict[str, list[float]] = {}
         rates: dict[tuple[str, str], list[float]] = {}
-        sizes = []
+        sizes, num_files, device = [], 0, device_type(grid.settings.device)
         for path in _sample(grid, present):
             measured = _read(path)
             if measured is None:
                 continue
-            cell, runs = measured
+            cell, runs, kind = measured
+            sizes.append(path.stat().st_size)
+            if kind != route_of(cell, grid.settings.kernel, device).kind:
+                continue
+            num_files += 1
             seconds.setdefault(cell.name, []).extend(runs)
             for key in ((cell.model.name, cell.data.name), (cell.model.name, "")):
                 rates.setdefault(key, []).extend(run / training_forward_flops(cell) for run in runs)
-            sizes.append(path.stat().st_size)
         return cls(
             {name: statistics.median(runs) for name, runs in seconds.items()},
             {key: statistics.median(values) for key, values in rates.items()},
             statistics.mean(sizes) if sizes else None,
-            len(sizes),
-            _device_type(grid.settings.device),
+            num_files,
+            len(sizes) - num_files,
+            device,
         )
 
     @property
@@ -138,12 +145,6 @@ class Estimates:
         return FILE_BYTES + EVALUATION_BYTES * evaluations * len(seeds.seeds())
 
 
-def _device_type(device: str) -> str:
-    """Return cpu, cuda or mps; `auto`, which only the job resolves, counts as a CPU."""
-    kind = device.partition(":")[0]
-    return kind if kind in USUAL_GFLOPS else "cpu"
-
-
 def _sample(grid: Grid, present: Mapping[str, Sequence[Range]]) -> list[Path]:
     """Return up to `MOST_FILES_READ` paths, evenly spread, one a cell: of the grid's cells, else of other cells."""
     cells = [cell for cell in present if cell in grid.cells] or list(present)
@@ -155,8 +156,8 @@ def _spread(paths: Sequence[Path]) -> list[Path]:
     return list(paths[::stride])
 
 
-def _read(path: Path) -> tuple[Cell, list[float]] | None:
-    """Return a run file's cell and the seconds of its runs; None where there is nothing to learn.
+def _read(path: Path) -> tuple[Cell, list[float], str] | None:
+    """Return a run file's cell, the seconds of its runs, and the kind of its route; None where nothing can be learned.
 
     A diverged run stopped early, so that its seconds say nothing. Gather reports damaged files.
     """
@@ -169,4 +170,10 @@ def _read(path: Path) -> tuple[Cell, list[float]] | None:
     except (ResultsError, ConfigError, KeyError, IndexError):
         return None
     runs = [float(seconds) for seconds in last if not math.isnan(seconds)]
-    return (cell, runs) if runs else None
+    kind = str(contents.attributes.get("kernel", _route_before_kernels(cell))).partition(":")[0]
+    return (cell, runs, kind) if runs else None
+
+
+def _route_before_kernels(cell: Cell) -> str:
+    """Return the kind of route of a run file that does not name it, since its hornlib had loops alone."""
+    return "none" if cell.model.recurrence_kernel() is None else "loop"

@@ -11,6 +11,7 @@ from hornlib.grid.cell import Cell
 from hornlib.grid.expansion import Caution
 from hornlib.grid.jobs import Job, Range, TuningJob
 from hornlib.grid.matching import Match, count, forward_flops, network_of
+from hornlib.grid.routes import Route, device_type, route_of
 from hornlib.parameters.tuning import Tuned
 from hornlib.plan.choosing_cells import Selected
 from hornlib.plan.estimates import Estimates, RunTime
@@ -31,6 +32,7 @@ class Row(NamedTuple):
         parameters, flops: smallest and largest count of its cells; FLOPs of one forward pass of one example.
         matches: how near its cells came to the arm they are matched to.
         left: device time of the runs that are still to be trained.
+        routes: how the recurrences of its cells are computed on this machine, each way once.
         tuned: how its tuned values are chosen; None where nothing is tuned.
     """
 
@@ -45,6 +47,7 @@ class Row(NamedTuple):
     flops: tuple[int, int]
     matches: tuple[Match, ...]
     left: RunTime
+    routes: tuple[Route, ...]
     tuned: Tuned | None = None
 
 
@@ -154,6 +157,11 @@ class Plan:
             matches.setdefault((match.sweep, match.dataset, match.arm), []).append(match)
         return [self._row(key, cells, matches.get(key, [])) for key, cells in groups.items()]
 
+    def route(self, cell: Cell) -> Route:
+        """Return how a cell's recurrence is computed on this machine; the device `auto` counts as a CPU."""
+        settings = self.grid.settings
+        return route_of(cell, settings.kernel, device_type(settings.device))
+
     def left(self) -> RunTime:
         """Return the device time of every job to train and every arm to tune."""
         jobs: list[Job] = [*self.to_train, *self.to_tune]
@@ -186,6 +194,7 @@ class Plan:
             parameters=(min(parameters), max(parameters)),
             flops=(min(flops), max(flops)),
             matches=tuple(match for match in matches if match.width in widths),
+            routes=tuple(dict.fromkeys(map(self.route, cells))),
             tuned=next((cell.tuned for cell in cells if cell.tuned is not None), None),
             left=_total((len(seeds) - done[cell.name], self.estimates.run_time(cell)) for cell in cells),
         )

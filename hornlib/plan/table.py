@@ -11,6 +11,7 @@ from rich.text import Text
 from hornlib.config.messages import counted
 from hornlib.grid.expansion import Caution
 from hornlib.grid.matching import QUANTITIES, TOLERANCE, Match, Quantity, largest_deviations
+from hornlib.grid.routes import REMEDY
 from hornlib.plan.plan import Plan, Row
 
 __all__ = ["compact", "hours_text", "plain_unless_terminal", "print_lines", "print_plan", "unsealed_files"]
@@ -44,7 +45,16 @@ def print_plan(plan: Plan, console: Console) -> None:
         print_lines(console, (_nearness(row) for row in group if row.matches))
         print_lines(console, _tuning(group))
     console.print()
-    print_lines(console, (*_totals(plan), *_faults(plan), *_far_matches(rows), *_cautions(plan.cautions())))
+    print_lines(
+        console,
+        (
+            *_totals(plan),
+            *_loops(plan, rows),
+            *_faults(plan),
+            *_far_matches(rows),
+            *_cautions(plan.cautions()),
+        ),
+    )
 
 
 def plain_unless_terminal(console: Console) -> Console:
@@ -95,12 +105,13 @@ def _seeds(seeds: Sequence[int]) -> str:
 def _table(rows: Sequence[Row]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
     table.add_column("arm", overflow="fold")
-    for heading in ("cells", "runs", "done", "jobs", "parameters", "FLOPs", "hours"):
+    for heading in ("cells", "runs", "done", "jobs", "parameters", "FLOPs", "route", "hours"):
         table.add_column(heading, justify="right", no_wrap=True)
     for row in rows:
         counts = (row.cells, row.runs, row.done, row.jobs)
         style = "dim" if row.done == row.runs else None
-        numbers = (*(f"{count:,}" for count in counts), _span(row.parameters), _span(row.flops))
+        kinds = " ".join(dict.fromkeys(route.kind for route in row.routes if route.kind != "none"))
+        numbers = (*(f"{count:,}" for count in counts), _span(row.parameters), _span(row.flops), kinds)
         table.add_row(Text(row.arm), *numbers, hours_text(*row.left), style=style)
     return table
 
@@ -183,11 +194,27 @@ def _totals(plan: Plan) -> Iterator[str]:
 def _source(plan: Plan, is_guess: bool) -> str:
     """Return where the hours come from: earlier run files, or FLOPs at a rate that is named."""
     estimates = plan.estimates
-    measured = counted(estimates.num_files, "earlier run file")
+    measured, unused = counted(estimates.num_files, "earlier run file"), ""
+    if estimates.num_of_other_routes:
+        unused = f"; not by {counted(estimates.num_of_other_routes, 'run file')} of another route"
     if not is_guess:
-        return f"by the rate of {measured}"
+        return f"by the rate of {measured}{unused}"
     origin = f"measured in {measured}" if estimates.measured_gflops else f"usual on {estimates.device}"
-    return f"~ is guessed: training FLOPs at {estimates.gflops:.2g} GFLOP/s, {origin}"
+    return f"~ is guessed: training FLOPs at {estimates.gflops:.2g} GFLOP/s, {origin}{unused}"
+
+
+def _loops(plan: Plan, rows: Sequence[Row]) -> Iterator[str]:
+    """Yield the arms whose recurrence a loop computes, a line for each reason; it is an error with `kernel: fused`."""
+    arms: dict[str, dict[str, None]] = {}
+    for row in rows:
+        for route in row.routes:
+            if route.kind == "loop":
+                arms.setdefault(route.reason, {})[row.arm] = None
+    for reason, labels in arms.items():
+        if plan.grid.settings.kernel == "fused":
+            yield f"warning: {', '.join(labels)}: kernel: fused, but {reason}. {REMEDY}"
+        else:
+            yield f"a loop computes the recurrence of {', '.join(labels)}: {reason}"
 
 
 def _faults(plan: Plan) -> Iterator[str]:

@@ -351,7 +351,7 @@ def test_plan_lists_cells_by_their_labels(hornlib):
     lines = hornlib("plan", "--cells").out.splitlines()
     assert len(lines) == 4
     assert lines[0].startswith("one  horn_cnn (timesteps 4)") and "digits-horn_cnn-" in lines[0]
-    assert lines[3].split()[:2] == ["one", "cnn"]
+    assert lines[3].split()[:2] == ["one", "cnn"] and lines[3].split()[-1] == "none"
 
 
 def test_status_that_watches_ends_when_nothing_runs_or_waits(hornlib):

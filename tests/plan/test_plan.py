@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from hornlib.grid import routes
 from hornlib.grid.jobs import Range, scan_runs
 from hornlib.plan.choosing_cells import parse_condition, select
 from hornlib.plan.estimates import Estimates, RunTime, training_forward_flops
@@ -35,6 +36,14 @@ CONFIG = """
         model: {{name: horn_cnn, num_nodes: 4, timesteps: 4}}
 """
 
+
+@pytest.fixture(autouse=True)
+def compiler(monkeypatch):
+    """Let fused kernels exist, whether or not this machine has a compiler; return what takes it away."""
+    monkeypatch.setattr(routes, "why_not", lambda library: "")
+    return lambda: monkeypatch.setattr(routes, "why_not", lambda library: "there is no C compiler")
+
+
 SEAL_LENGTH = len(b"\nhornlib sha256 \n") + 64
 
 
@@ -48,15 +57,16 @@ def plan_of(grid, *conditions, present=None, **options):
     return Plan(grid, selected, scan_runs(grid.settings.results) if present is None else present)
 
 
-def write_run(grid, cell, seeds, seconds=10.0):
-    """Write a run file whose every run took so many seconds."""
+def write_run(grid, cell, seeds, seconds=10.0, **attributes):
+    """Write a run file whose every run took so many seconds, by fused kernels unless `attributes` say otherwise."""
     steps = np.array(cell.training.evaluation_steps(cell.data.num_train))
     shape = (len(seeds), len(steps))
     curves = {name: np.zeros(shape) for name, variable in CURVES.items() if not variable.optional}
+    attributes = {"host": "here"} | (attributes or {"kernel": str(routes.route_of(cell, "auto", "cpu"))})
     curves["seconds"] = np.broadcast_to(np.linspace(0, seconds, len(steps)), shape)
     nothing = np.full(len(seeds), np.nan)
     record = RunRecord(
-        list(seeds), steps, curves, ["complete"] * len(seeds), nothing, np.ones(len(seeds)), {"host": "here"}
+        list(seeds), steps, curves, ["complete"] * len(seeds), nothing, np.ones(len(seeds)), attributes
     )
     path = grid.run_path(next(job for job in grid.jobs({}) if job.cell == cell.name))
     path = path.with_name(f"{cell.name}.seeds-{seeds[0]}-{seeds[-1]}.nc")
@@ -158,6 +168,52 @@ def test_hours_follow_from_the_measured_run_and_scale_with_work_within_a_model(g
     mnist = next(cell for cell in grid.cells.values() if cell.data.name == "mnist")
     ratio = training_forward_flops(mnist) / training_forward_flops(small)
     assert estimates.run_seconds(mnist) == pytest.approx(30.0 * ratio)
+
+
+@pytest.mark.parametrize("attributes", [{"kernel": "loop: there is no C compiler"}, {"host": "an old file"}])
+def test_seconds_of_another_route_are_not_taken_for_those_of_this_one(grid, attributes, compiler):
+    horn, cnn = (
+        next(grid.cells[name] for name, arm in grid.sweeps["one"].arms.items() if arm == label)
+        for label in ("horn_cnn", "cnn")
+    )
+    write_run(grid, horn, [0, 1], seconds=30.0, **attributes)
+    plan = plan_of(grid, sweep="one")
+    assert plan.estimates.run_seconds(horn) is None and plan.estimates.bytes_per_file > 0
+    assert "usual on cpu; not by 1 run file of another route)" in printed(plan)
+    write_run(grid, cnn, [0, 1], seconds=3.0, host="an old file, too")
+    assert plan_of(grid).estimates.run_seconds(cnn) == pytest.approx(3.0)
+    compiler()
+    assert plan_of(grid).estimates.run_seconds(horn) == pytest.approx(30.0)
+
+
+def test_the_route_of_every_arm_stands_in_its_row_and_a_loop_has_its_reason(grid, compiler):
+    text = printed(plan_of(grid, sweep="one"))
+    assert re.search(r"^horn_cnn .* fused +~", text, re.MULTILINE) and "loop" not in text
+    compiler()
+    text = printed(plan_of(grid, sweep="one"))
+    assert re.search(r"^horn_cnn .* loop +~", text, re.MULTILINE)
+    assert "\na loop computes the recurrence of horn_cnn: there is no C compiler\n" in text
+    assert not re.search(r"^cnn .*(loop|fused)", text, re.MULTILINE)
+
+
+def test_an_arm_may_have_two_routes(grid_from):
+    grid = grid_from("""
+        seeds: 1
+        sweeps:
+          one:
+            data: {name: digits}
+            model: {name: horn_cnn, num_nodes: 4, timesteps: 4, readout: [mean, rms]}
+    """)
+    text = printed(plan_of(grid, present={}))
+    assert re.search(r"^horn_cnn .* fused loop +~", text, re.MULTILINE)
+    assert "a loop computes the recurrence of horn_cnn: no fused kernel covers readout: rms" in text
+
+
+def test_fused_kernels_that_cannot_be_had_are_a_warning_of_the_plan(grid_from, tmp_path, compiler):
+    compiler()
+    grid = grid_from(CONFIG.format(results=tmp_path / "out") + "    kernel: fused\n")
+    text = printed(plan_of(grid))
+    assert "warning: horn_cnn: kernel: fused, but there is no C compiler. Mend this, or write" in text
 
 
 def test_a_finished_arm_costs_nothing_more(grid):
