@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
@@ -106,7 +106,8 @@ FREE: frozenset[str] = frozenset({
 class WorkCounter(TorchDispatchMode):
     """Context manager that sums the FLOPs of all operations within it, on any device.
 
-    Numbers that are not floating-point cost nothing.
+    Recurrences run as loops within it, since the work of a fused kernel, which is one call, cannot be seen. Numbers
+    that are not floating-point cost nothing.
 
     Attributes:
         products: FLOPs of matrix products and convolutions, without bias.
@@ -119,6 +120,18 @@ class WorkCounter(TorchDispatchMode):
         self.products = 0
         self.elementwise = 0
         self.unknown: set[str] = set()
+        self._route = loops()
+
+    def __enter__(self) -> Self:
+        """Start to count."""
+        self._route.__enter__()
+        super().__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        """Stop to count."""
+        super().__exit__(*error)
+        self._route.__exit__(*error)
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
@@ -227,7 +240,7 @@ def _measure(network: nn.Module, run: Callable[[nn.Module, int], None]) -> Work:
     """
     network = network.cpu()
     counters = [WorkCounter(), WorkCounter()]
-    with torch.random.fork_rng(devices=[]), loops():  # a fused kernel is one call, whose work cannot be seen
+    with torch.random.fork_rng(devices=[]):
         for counter, batch_size in zip(counters, (2, 3), strict=True):
             with counter:
                 run(network, batch_size)

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from hornlib.kernels.route import loops
 from hornlib.models.build import build_network
 from hornlib.models.cnn.parameters import CnnParameters
 from hornlib.models.horn.parameters import HornParameters
@@ -61,7 +62,7 @@ def test_forward_and_backward_know_every_operation(parameters, task):
 def test_forward_products_are_those_of_torchs_counter(parameters, task):
     network = build_network(parameters, task, 0)
     work = forward_work(network, task)
-    with FlopCounterMode(display=False, custom_mapping=IN_PLACE) as counter, torch.no_grad():
+    with loops(), FlopCounterMode(display=False, custom_mapping=IN_PLACE) as counter, torch.no_grad():
         network.eval()(torch.zeros(3, *task.input_shape))
     assert work.of_batch(3).products == counter.get_total_flops()
 
@@ -71,7 +72,7 @@ def test_forward_products_are_those_of_torchs_counter(parameters, task):
 )
 def test_training_products_are_those_of_torchs_counter(parameters, task):
     network = build_network(parameters, task, 0)
-    with FlopCounterMode(display=False, custom_mapping=IN_PLACE) as counter:
+    with loops(), FlopCounterMode(display=False, custom_mapping=IN_PLACE) as counter:
         network(torch.zeros(3, *task.input_shape)).sum().backward()
     assert training_work(network, task).of_batch(3).products == counter.get_total_flops()
 
@@ -85,7 +86,8 @@ def test_forward_products_are_twice_fvcores_multiply_accumulates(parameters):
     logging.getLogger("fvcore").setLevel(logging.ERROR)
     network = build_network(parameters, task, 0)
     analysis = fvcore.FlopCountAnalysis(network.eval(), torch.zeros(2, *task.input_shape))
-    by_operator = analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False).by_operator()
+    with loops():
+        by_operator = analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False).by_operator()
     macs = sum(count for name, count in by_operator.items() if name in ("conv", "linear", "matmul", "addmm"))
     assert forward_work(network, task).of_batch(2).products == 2 * macs
 
