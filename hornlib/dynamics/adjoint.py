@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from hornlib.dynamics.oscillator import Coefficients
 from hornlib.dynamics.parameters import Integrator
-from hornlib.kernels.recurrence import OscillatorStates, oscillator_backward, oscillator_forward
+from hornlib.kernels.recurrence import LayerOptions, LayerWeights, recurrent_layer
 from hornlib.kernels.route import is_fused
 
 __all__ = ["displacements"]
@@ -40,9 +40,10 @@ def displacements(
     (explicit Euler: x' = x + h y). The result equals a loop over `hornlib.dynamics.oscillator.step`;
     tests/dynamics/test_adjoint.py holds values and gradients to that.
 
-    The backward pass needs tanh(a_t) and the state that the weights read, together 2 T batch nodes numbers, as many as
-    autograd stores of a plain loop. The function works under `torch.vmap`, with the backward pass outside of it, and
-    is differentiable once.
+    On a CPU with a compiler, one call of `hornlib.kernels.recurrence` computes all steps. Elsewhere the backward pass
+    needs tanh(a_t) and the state that the weights read, together 2 T batch nodes numbers, as many as autograd stores of
+    a plain loop. The function works under `torch.vmap`, with the backward pass outside of it, and is differentiable
+    once.
 
     Args:
         sequence: s, (timesteps, batch, features); or (1, batch, features) for the same input at every step.
@@ -62,6 +63,9 @@ def displacements(
     # Under autocast the inputs may have half precision; the states have the precision of the weights.
     sequence = sequence.to(input_weight.dtype)
     explicit = integrator == "explicit_euler"
+    if is_fused("recurrence", sequence):
+        options = LayerOptions("oscillator", timesteps, every_step, recurrence_on == "position", explicit)
+        return _in_one_call(sequence, input_weight, bias, weight, coefficients, h, options)
     if explicit and timesteps == 1:  # x_1 = x_0 + h y_0
         rest = 0 * F.linear(sequence, input_weight, bias)
         return rest if every_step else rest[0]
@@ -83,6 +87,24 @@ def displacements(
     if explicit and every_step:
         return F.pad(displacement, (0, 0, 0, 0, 1, 0))
     return displacement
+
+
+def _in_one_call(
+    sequence: Tensor,
+    input_weight: Tensor,
+    bias: Tensor,
+    weight: Tensor | None,
+    coefficients: Coefficients,
+    h: float | Tensor,
+    options: LayerOptions,
+) -> Tensor:
+    """Return the displacements x = h g p of the states v = y / g and p of `hornlib.kernels.recurrence`."""
+    velocity, position, force = coefficients
+    displacement = h * force
+    if weight is not None:
+        weight = weight * (displacement if options.reads_position else force)
+    weights = LayerWeights(input_weight, bias, weight, torch.stack([velocity, h * position]))
+    return recurrent_layer(sequence, weights, options) * displacement
 
 
 _Reads = Literal["velocity", "sum", "earlier_sum"] | None
@@ -151,20 +173,6 @@ class _Sums(torch.autograd.Function):
             stiffness: K, (lanes, nodes).
             options: number of steps, which state W reads, and whether every step is returned.
         """
-        if is_fused("recurrence", sequence):
-            states = oscillator_forward(
-                sequence,
-                input_weight,
-                bias,
-                weight,
-                carry,
-                stiffness,
-                options.timesteps,
-                options.reads,
-                options.every_step,
-            )
-            result, sums = (states.sums, None) if options.every_step else (states.total, states.sums)
-            return result, states.forces, states.velocities, sums
         lanes, length, batch, _ = sequence.shape
         forces = sequence.new_empty(lanes, options.timesteps, batch, bias.shape[-1])
         velocities = torch.empty_like(forces)
@@ -228,12 +236,6 @@ class _Sums(torch.autograd.Function):
             return (None,) * 7
         sequence, input_weight, bias, weight, carry, stiffness, *results = ctx.saved_tensors
         forces, velocities, sums, result = results
-        if is_fused("recurrence", sequence):
-            total = result[:, -1] if result is not None and ctx.options.every_step else result
-            states = OscillatorStates(forces, velocities, sums, total)
-            asked = (ctx.needs_input_grad[0], ctx.needs_input_grad[3], result is not None)
-            fields = (sequence, input_weight, weight, carry, stiffness)
-            return *oscillator_backward(gradient, *fields, states, ctx.options.reads, asked), None
         options, read = ctx.options, sums if ctx.options.reads_sums else velocities
         of_sequence = torch.zeros_like(sequence) if ctx.needs_input_grad[0] else None
         of_input_weight, of_bias = torch.zeros_like(input_weight), torch.zeros_like(bias)

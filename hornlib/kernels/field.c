@@ -3,25 +3,6 @@
    Every channel and every block of SAMPLES examples is computed alone. A pixel is one vector with an example in each
    place. Neighbours are therefore whole vectors, maps of 2x2 pixels fill the vectors too, and the states of all steps
    stay in the cache. Lanes are further channels. */
-#include <math.h>
-#include <stdlib.h>
-#include <string.h>
-
-#ifndef REAL
-#define REAL float
-#endif
-#ifdef __AVX512F__ /* BYTES: of a register; wider vectors spill */
-#define BYTES 64
-#elif defined(__AVX__)
-#define BYTES 32
-#else
-#define BYTES 16
-#endif
-#define SAMPLES ((int)(BYTES / sizeof(REAL)))
-#define INLINE static inline __attribute__((always_inline))
-
-typedef REAL vector __attribute__((vector_size(BYTES)));
-
 enum { SUM, POSITION, VELOCITY }; /* what is read out: sum of the positions, last position, last velocity */
 
 typedef struct {
@@ -37,28 +18,6 @@ typedef struct {
 typedef struct {
     REAL *kernel, *carry, *spring, *scale;
 } Constants;
-
-/* In float32 a rational function of a, fitted with a relative error of 2e-8. */
-INLINE vector hyperbolic_tangent(vector a) {
-    if (sizeof(REAL) == sizeof(double)) {
-        for (int i = 0; i < SAMPLES; i++) a[i] = (REAL)tanh((double)a[i]);
-        return a;
-    }
-    for (int i = 0; i < SAMPLES; i++) { /* a NaN stays one, since every comparison with it is false */
-        REAL high = a[i] > 9 ? 9 : a[i];
-        a[i] = high < -9 ? -9 : high;
-    }
-    const vector t = a * a;
-    vector p = t * (REAL)1.3354640089591953e-08 + (REAL)2.060906606775728e-05;
-    p = p * t + (REAL)0.0034955870959366905;
-    p = p * t + (REAL)0.1338102475132613;
-    p = p * t + (REAL)0.9999999794532648;
-    vector q = t * (REAL)7.776549316538288e-07 + (REAL)0.00032856331649926677;
-    q = q * t + (REAL)0.02587697821767548;
-    q = q * t + (REAL)0.46714340342901417;
-    q = q * t + (REAL)1;
-    return a * p / q;
-}
 
 /* (samples, pixels) numbers, `stride` apart, become one vector a pixel; missing samples are 0. */
 INLINE void load(vector *to, const REAL *from, long stride, long pixels, long samples) {
@@ -223,12 +182,6 @@ INLINE void backward(const Field *field, const REAL *drives, Constants of, const
             couple_back(field, adjoint, read, of.kernel, position ? of_p : of_v, sums->kernel);
     }
     store(of_drives, of_drive, 1, plane.stride, pixels, samples);
-}
-
-INLINE REAL sum(vector values) {
-    REAL total = 0;
-    for (int i = 0; i < SAMPLES; i++) total += values[i];
-    return total;
 }
 
 INLINE Constants of_channel(Constants of, long channel) {

@@ -46,7 +46,7 @@ def load(name: str, real: str) -> ctypes.CDLL:
     Raises:
         KernelError: there is no compiler, it failed, or its library cannot be loaded.
     """
-    source = files(__package__).joinpath(f"{name}.c").read_bytes()
+    source = b"".join(files(__package__).joinpath(file).read_bytes() for file in ("vectors.h", f"{name}.c"))
     flags = (*FLAGS, f"-DREAL={real}")
     recipe = "\0".join([*flags, cpu_model(), _instructions()]).encode() + source
     stem = f"{name}-{hashlib.sha256(recipe).hexdigest()[:16]}"

@@ -1,390 +1,411 @@
-/* Recurrent layers: some steps of one lane forward, and their adjoint. recurrence.py has the equations.
+/* Recurrent layers: all steps forward, and the adjoint. recurrence.py has the equations.
 
-   Arrays are (steps, batch, numbers), row by row; a vector holds neighbouring nodes. A call computes the steps from
-   `start` to before `stop` for the examples from `first` to before `last`, which never meet, so that threads may share
-   them. Drives and deltas begin at `start`, all other arrays at step 0. Sums over examples and steps are products of
-   large matrices, which are left to the caller. */
-#include <math.h>
-#include <stdlib.h>
-#include <string.h>
+   BLOCK examples of a lane are computed together and alone: COLUMNS vectors for every node. No layer is too narrow or
+   odd for the vectors then. The forward pass keeps the states before every chunk of steps. The backward pass computes
+   the states of a chunk again, and uses them while they are in the cache. */
 
-#ifndef REAL
-#define REAL float
-#endif
-#ifdef __AVX512F__ /* BYTES: of a register. A product keeps ROWS x COLUMNS vectors in registers. */
-#define BYTES 64
-#define COLUMNS 4
-#elif defined(__AVX__)
-#define BYTES 32
-#define COLUMNS 2
-#else
-#define BYTES 16
-#define COLUMNS 2
-#endif
-#define ROWS 4
-#define WIDTH ((long)(BYTES / sizeof(REAL)))
-#define INLINE static inline __attribute__((always_inline))
+#define COLUMNS 2 /* a product keeps ROWS x COLUMNS sums in registers */
+#define ROWS 6
+#define BLOCK (COLUMNS * SAMPLES)
 
-typedef REAL vector __attribute__((vector_size(BYTES)));
-typedef REAL unaligned __attribute__((vector_size(BYTES), aligned(sizeof(REAL))));
+enum { OSCILLATOR, TANH, GRU, LSTM };
 
 typedef struct {
-    long steps, batch, nodes, start, stop;
+    long unit, lanes, steps, batch, features, nodes;
+    long driven;   /* whether every step has an input; else one input drives all steps */
+    long every;    /* whether every step has a result; else the last step alone */
+    long reads;    /* number of the state that the weights read */
+    long explicit; /* of oscillators: whether the integrator is explicit Euler */
+    long chunk;    /* steps of a chunk */
 } Layer;
 
-enum { NOTHING, VELOCITY, SUM, EARLIER_SUM }; /* what the recurrent weights of an oscillator read */
+/* Of all lanes, or of one. Constants are rows of nodes: carry and spring of oscillators, the inner bias of the GRU. */
+typedef struct {
+    REAL *inputs, *input_weight, *bias, *weight, *constants;
+} Arrays;
 
-/* In float32 a rational function, fitted with a relative error of 2e-8. */
-INLINE vector hyperbolic_tangent(vector a) {
-    if (sizeof(REAL) == sizeof(double)) {
-        for (int i = 0; i < WIDTH; i++) a[i] = (REAL)tanh((double)a[i]);
-        return a;
-    }
-    for (int i = 0; i < WIDTH; i++) { /* a NaN stays one, since every comparison with it is false */
-        REAL high = a[i] > 9 ? 9 : a[i];
-        a[i] = high < -9 ? -9 : high;
-    }
-    const vector t = a * a;
-    vector p = t * (REAL)1.3354640089591953e-08 + (REAL)2.060906606775728e-05;
-    p = p * t + (REAL)0.0034955870959366905;
-    p = p * t + (REAL)0.1338102475132613;
-    p = p * t + (REAL)0.9999999794532648;
-    vector q = t * (REAL)7.776549316538288e-07 + (REAL)0.00032856331649926677;
-    q = q * t + (REAL)0.02587697821767548;
-    q = q * t + (REAL)0.46714340342901417;
-    q = q * t + (REAL)1;
-    return a * p / q;
-}
+/* What one step leaves is a slot: arrays (nodes, COLUMNS), first the states. The result is one of the states.
+   OSCILLATOR: v, p, force. TANH: h. GRU: h, reset, keep, candidate, inner. LSTM: h, memory, write, keep, candidate,
+   read, tanh(memory). */
+INLINE long states_of(long unit) { return unit == OSCILLATOR || unit == LSTM ? 2 : 1; }
+INLINE long slot_of(long unit) { return unit == OSCILLATOR ? 3 : unit == TANH ? 1 : unit == GRU ? 5 : 7; }
+INLINE long gates_of(long unit) { return unit == GRU ? 3 : unit == LSTM ? 4 : 1; }
+INLINE long constants_of(long unit) { return unit == OSCILLATOR ? 2 : unit == GRU; }
+INLINE long result_of(long unit) { return unit == OSCILLATOR; }
 
 INLINE vector logistic(vector a) { return (REAL)0.5 + (REAL)0.5 * hyperbolic_tangent((REAL)0.5 * a); }
 
-/* At the end of a row `left` numbers are fewer than a vector has. */
-INLINE vector get(const REAL *from, long left) {
-    if (left >= WIDTH) return *(const unaligned *)from;
-    vector values = {0};
-    memcpy(&values, from, left * sizeof(REAL));
-    return values;
-}
+/* Loop over a block of sums whose sizes are literals, so that every sum has a register. */
+#define UNROLLED(INDEX, COUNT) _Pragma("GCC unroll 8") for (int INDEX = 0; INDEX < COUNT; INDEX++)
 
-INLINE void put(REAL *to, vector values, long left) {
-    if (left >= WIDTH)
-        *(unaligned *)to = values;
-    else
-        memcpy(to, &values, left * sizeof(REAL));
-}
-
-/* Numbers of a row, filled up with zeros to whole vectors. */
-static long padded(long numbers) { return (numbers + WIDTH - 1) / WIDTH * WIDTH; }
-
-/* Write a matrix as (inputs, outputs), with padded rows; `transposed`: it is stored the other way. */
-static void pack(REAL *matrix, const REAL *weight, long inputs, long outputs, int transposed) {
+INLINE void multiply_rows(vector *to, const REAL *matrix, long inputs, const vector *from, int rows) {
+    vector sums[ROWS][COLUMNS];
+    UNROLLED(row, rows) UNROLLED(column, COLUMNS) sums[row][column] = to[row * COLUMNS + column];
     for (long m = 0; m < inputs; m++)
-        for (long n = 0; n < outputs; n++)
-            matrix[m * padded(outputs) + n] = transposed ? weight[n * inputs + m] : weight[m * outputs + n];
+        UNROLLED(row, rows) UNROLLED(column, COLUMNS)
+            sums[row][column] += matrix[row * inputs + m] * from[m * COLUMNS + column];
+    UNROLLED(row, rows) UNROLLED(column, COLUMNS) to[row * COLUMNS + column] = sums[row][column];
 }
 
-/* A block of rows and vectors of `multiply`, whose sums stay in registers. */
-INLINE void multiply_block(REAL *to, const REAL *from, long from_stride, const REAL *matrix, long inputs, long stride,
-                           int rows, int columns) {
-    vector sums[ROWS][COLUMNS] = {{{0}}};
-    for (long m = 0; m < inputs; m++) {
-        const vector *weight = (const vector *)(matrix + m * stride);
-#pragma GCC unroll 8
-        for (int row = 0; row < rows; row++)
-#pragma GCC unroll 8
-            for (int column = 0; column < columns; column++)
-                sums[row][column] += from[row * from_stride + m] * weight[column];
-    }
-#pragma GCC unroll 8
-    for (int row = 0; row < rows; row++)
-#pragma GCC unroll 8
-        for (int column = 0; column < columns; column++)
-            *(vector *)(to + row * stride + column * WIDTH) = sums[row][column];
-}
-
-INLINE void multiply_rows(REAL *to, const REAL *from, long from_stride, const REAL *matrix, long inputs, long stride,
-                          int rows) {
-    long n = 0;
-    for (; n + COLUMNS * WIDTH <= stride; n += COLUMNS * WIDTH)
-        multiply_block(to + n, from, from_stride, matrix + n, inputs, stride, rows, COLUMNS);
-    for (; n < stride; n += WIDTH) multiply_block(to + n, from, from_stride, matrix + n, inputs, stride, rows, 1);
-}
-
-/* to = from matrix: (rows, inputs) times (inputs, stride). */
-static void multiply(REAL *to, const REAL *from, long from_stride, const REAL *matrix, long inputs, long stride,
-                     long rows) {
+/* to += matrix from, with a matrix (rows, inputs). */
+static void multiply_add(vector *to, const REAL *matrix, long rows, long inputs, const vector *from) {
     long row = 0;
-    for (; row + ROWS <= rows; row += ROWS)
-        multiply_rows(to + row * stride, from + row * from_stride, from_stride, matrix, inputs, stride, ROWS);
-    for (; row < rows; row++)
-        multiply_rows(to + row * stride, from + row * from_stride, from_stride, matrix, inputs, stride, 1);
+#define ROWS_OF(NUMBER)                                                                                               \
+    for (; row + NUMBER <= rows; row += NUMBER)                                                                       \
+        multiply_rows(to + row * COLUMNS, matrix + row * inputs, inputs, from, NUMBER);
+    ROWS_OF(ROWS)
+    ROWS_OF(4)
+    ROWS_OF(2)
+    ROWS_OF(1)
+#undef ROWS_OF
 }
 
-/* What a call works with: its weights, their product with what they read, and states of its examples, all padded. */
+INLINE void outer_block(REAL *to, long inputs, const vector *deltas, long delta_stride, const vector *reads,
+                        long read_stride, long steps, int rows, int columns) {
+    vector sums[4][3] = {{{0}}};
+    for (long t = 0; t < steps; t++)
+        for (int i = 0; i < COLUMNS; i++)
+            UNROLLED(row, rows) UNROLLED(column, columns)
+                sums[row][column] += deltas[t * delta_stride + row * COLUMNS + i] *
+                                     reads[t * read_stride + column * COLUMNS + i];
+    UNROLLED(row, rows) UNROLLED(column, columns) to[row * inputs + column] += sum(sums[row][column]);
+}
+
+/* to += the sum of deltas times reads over steps and examples, (rows, inputs). */
+static void add_outer(REAL *to, long rows, long inputs, const vector *deltas, long delta_stride, const vector *reads,
+                      long read_stride, long steps) {
+    for (long row = 0, some; row < rows; row += some) {
+        some = rows - row >= 4 ? 4 : 1;
+        for (long m = 0, few; m < inputs; m += few) {
+            few = inputs - m >= 3 ? 3 : 1;
+            REAL *place = to + row * inputs + m;
+            const vector *delta = deltas + row * COLUMNS, *read = reads + m * COLUMNS;
+#define OUTER(R, C) outer_block(place, inputs, delta, delta_stride, read, read_stride, steps, R, C)
+            if (some == 4 && few == 3) OUTER(4, 3);
+            else if (some == 4) OUTER(4, 1);
+            else if (few == 3) OUTER(1, 3);
+            else OUTER(1, 1);
+#undef OUTER
+        }
+    }
+}
+
+/* (samples, numbers) become one vector a number and column; missing samples repeat the last one. */
+static void load(vector *to, const REAL *from, long numbers, long samples) {
+    for (long i = 0; i < BLOCK; i++) {
+        const REAL *row = from + (i < samples ? i : samples - 1) * numbers;
+        for (long m = 0; m < numbers; m++) to[m * COLUMNS + i / SAMPLES][i % SAMPLES] = row[m];
+    }
+}
+
+static void store(REAL *to, const vector *from, long numbers, long samples) {
+    for (long i = 0; i < samples; i++)
+        for (long m = 0; m < numbers; m++) to[i * numbers + m] = from[m * COLUMNS + i / SAMPLES][i % SAMPLES];
+}
+
+static void spread(vector *to, const REAL *from, long numbers) {
+    for (long m = 0; m < numbers; m++)
+        for (int column = 0; column < COLUMNS; column++) to[m * COLUMNS + column] = from[m] + (vector){0};
+}
+
+static void add(vector *to, const vector *from, long count) {
+    for (long i = 0; i < count; i++) to[i] += from[i];
+}
+
+/* The slot of a step from the slot before it. `argument` is drive + W r; of the GRU's candidate W h + bias. */
+INLINE void advance(const Layer *layer, long unit, const vector *argument, const vector *drive, const REAL *constants,
+                    const vector *before, vector *after) {
+    const long size = layer->nodes * COLUMNS;
+    for (long i = 0; i < size; i++) {
+        if (unit == OSCILLATOR) {
+            const REAL carry = constants[i / COLUMNS], spring = constants[layer->nodes + i / COLUMNS];
+            const vector v = before[i], p = before[size + i], force = hyperbolic_tangent(argument[i]);
+            const vector new_v = force + carry * v - spring * p;
+            after[i] = new_v, after[size + i] = p + (layer->explicit ? v : new_v), after[2 * size + i] = force;
+        } else if (unit == TANH) {
+            after[i] = hyperbolic_tangent(argument[i]);
+        } else if (unit == GRU) {
+            const vector reset = logistic(argument[i]), keep = logistic(argument[size + i]);
+            const vector inner = argument[2 * size + i];
+            const vector candidate = hyperbolic_tangent(drive[2 * size + i] + reset * inner);
+            after[i] = candidate + keep * (before[i] - candidate);
+            after[size + i] = reset, after[2 * size + i] = keep, after[3 * size + i] = candidate;
+            after[4 * size + i] = inner;
+        } else {
+            const vector write = logistic(argument[i]), keep = logistic(argument[size + i]);
+            const vector candidate = hyperbolic_tangent(argument[2 * size + i]);
+            const vector read = logistic(argument[3 * size + i]);
+            const vector memory = keep * before[size + i] + write * candidate, squashed = hyperbolic_tangent(memory);
+            after[i] = read * squashed, after[size + i] = memory, after[2 * size + i] = write;
+            after[3 * size + i] = keep, after[4 * size + i] = candidate, after[5 * size + i] = read;
+            after[6 * size + i] = squashed;
+        }
+    }
+}
+
+/* `of_states`, the adjoints of the states after a step, become those before it, without what arrives through W.
+   `delta` is the adjoint of the argument, `of_drive` that of the drive; they differ in the GRU's candidate alone. */
+INLINE void retreat(const Layer *layer, long unit, const REAL *constants, const vector *before, const vector *after,
+                    vector *of_states, vector *delta, vector *of_drive, vector *of_constants) {
+    const long size = layer->nodes * COLUMNS;
+    for (long i = 0; i < size; i++) {
+        if (unit == OSCILLATOR) {
+            const REAL carry = constants[i / COLUMNS], spring = constants[layer->nodes + i / COLUMNS];
+            const vector force = after[2 * size + i], of_p = of_states[size + i];
+            const vector of_v = layer->explicit ? of_states[i] : of_states[i] + of_p;
+            delta[i] = of_v * ((REAL)1 - force * force);
+            of_states[i] = layer->explicit ? carry * of_v + of_p : carry * of_v;
+            of_states[size + i] = of_p - spring * of_v;
+            of_constants[i] += of_v * before[i], of_constants[size + i] -= of_v * before[size + i];
+        } else if (unit == TANH) {
+            delta[i] = of_states[i] * ((REAL)1 - after[i] * after[i]);
+            of_states[i] = (vector){0};
+        } else if (unit == GRU) {
+            const vector reset = after[size + i], keep = after[2 * size + i], candidate = after[3 * size + i];
+            const vector adjoint = of_states[i];
+            const vector of_candidate = adjoint * ((REAL)1 - keep) * ((REAL)1 - candidate * candidate);
+            const vector of_inner = of_candidate * reset;
+            delta[i] = of_drive[i] = of_inner * after[4 * size + i] * ((REAL)1 - reset);
+            delta[size + i] = of_drive[size + i] = adjoint * (before[i] - candidate) * keep * ((REAL)1 - keep);
+            delta[2 * size + i] = of_inner, of_drive[2 * size + i] = of_candidate;
+            of_states[i] = adjoint * keep, of_constants[i] += of_inner;
+        } else {
+            const vector write = after[2 * size + i], keep = after[3 * size + i], candidate = after[4 * size + i];
+            const vector read = after[5 * size + i], squashed = after[6 * size + i], of_h = of_states[i];
+            const vector adjoint = of_states[size + i] + of_h * read * ((REAL)1 - squashed * squashed);
+            delta[i] = adjoint * candidate * write * ((REAL)1 - write);
+            delta[size + i] = adjoint * before[size + i] * keep * ((REAL)1 - keep);
+            delta[2 * size + i] = adjoint * write * ((REAL)1 - candidate * candidate);
+            delta[3 * size + i] = of_h * squashed * read * ((REAL)1 - read);
+            of_states[i] = (vector){0}, of_states[size + i] = adjoint * keep;
+        }
+    }
+}
+
+/* Sizes of a block in vectors, and the memory that a call works in. */
 typedef struct {
-    long rows, inputs, stride, state_stride;
-    REAL *matrix, *product, *states;
+    long samples, size, states, slot, gates, constants;
+    vector *input, *drive, *argument, *slots; /* of the current step, except slots */
 } Work;
 
-/* `backward`: the weights are (gates nodes, nodes) and multiply the deltas; otherwise they multiply the states. Return
-   whether there is memory. */
-static int begin(Work *work, const Layer *layer, const REAL *weight, long gates, int backward, long states, long first,
-                 long last) {
-    const long rows = last - first, numbers = gates * layer->nodes;
-    const long inputs = backward ? numbers : layer->nodes, outputs = backward ? layer->nodes : numbers;
-    const long stride = padded(outputs), state_stride = padded(layer->nodes);
-    const long total = (inputs + rows) * stride + states * rows * state_stride;
-    REAL *memory = aligned_alloc(BYTES, total * sizeof(REAL));
-    if (!memory) return 0;
-    memset(memory, 0, total * sizeof(REAL));
-    if (weight) pack(memory, weight, inputs, outputs, !backward);
-    *work = (Work){rows, inputs, stride, state_stride, memory, memory + inputs * stride,
-                   memory + (inputs + rows) * stride};
-    return 1;
+INLINE void drive_by(const Layer *layer, const Arrays *of, const Work *work, const vector *input) {
+    const long numbers = work->gates / COLUMNS;
+    spread(work->drive, of->bias, numbers);
+    multiply_add(work->drive, of->input_weight, numbers, layer->features, input);
 }
 
-/* A state lies in rooms of the call during the call, and in arrays (batch, nodes) between calls. */
-static void enter(REAL *room, const REAL *state, const Layer *layer, long first, long last) {
-    for (long row = first; row < last; row++)
-        memcpy(room + (row - first) * padded(layer->nodes), state + row * layer->nodes, layer->nodes * sizeof(REAL));
+/* Whether W reads states that are not all 0. */
+INLINE int recurs(const Layer *layer, const Arrays *of, long t) {
+    return of->weight && t > (layer->explicit && layer->reads);
 }
 
-static void leave(REAL *state, const REAL *room, const Layer *layer, long first, long last) {
-    for (long row = first; row < last; row++)
-        memcpy(state + row * layer->nodes, room + (row - first) * padded(layer->nodes), layer->nodes * sizeof(REAL));
+INLINE void step(const Layer *layer, long unit, const Arrays *of, const Work *work, long t, const vector *before,
+                 vector *after) {
+    const long size = work->size;
+    memcpy(work->argument, work->drive, work->gates * sizeof(vector));
+    if (unit == GRU) spread(work->argument + 2 * size, of->constants, layer->nodes);
+    if (recurs(layer, of, t))
+        multiply_add(work->argument, of->weight, work->gates / COLUMNS, layer->nodes, before + layer->reads * size);
+    advance(layer, unit, work->argument, work->drive, of->constants, before, after);
 }
 
-/* Loop over the examples of a call and the vectors of their nodes: `left` nodes are left from node n. In the body, q is
-   their place in an array (batch, nodes) of a step, g in one of all gates, p in a room. */
-#define FOR_EVERY_VECTOR                                                                                              \
-    for (long row = 0; row < work.rows; row++)                                                                        \
-        for (long n = 0, left = nodes, q = (first + row) * nodes, p = row * work.state_stride; n < nodes;             \
-             n += WIDTH, left -= WIDTH, q += WIDTH, p += WIDTH)
-
-int tanh_forward(const Layer *layer, const REAL *drives, const REAL *weight, REAL *outputs, long first, long last) {
-    const long nodes = layer->nodes, size = layer->batch * nodes;
-    Work work;
-    if (!begin(&work, layer, weight, 1, 0, 0, first, last)) return 1;
-    for (long t = layer->start; t < layer->stop; t++) {
-        const REAL *drive = drives + (t - layer->start) * size;
-        REAL *output = outputs + t * size;
-        if (t > 0) multiply(work.product, output - size + first * nodes, nodes, work.matrix, nodes, work.stride, work.rows);
-        FOR_EVERY_VECTOR put(output + q, hyperbolic_tangent(get(drive + q, left) + get(work.product + p, WIDTH)), left);
-    }
-    free(work.matrix);
-    return 0;
+static Work sizes(const Layer *layer) {
+    const long size = layer->nodes * COLUMNS;
+    return (Work){.size = size,
+                  .states = states_of(layer->unit) * size,
+                  .slot = slot_of(layer->unit) * size,
+                  .gates = gates_of(layer->unit) * size,
+                  .constants = constants_of(layer->unit) * size};
 }
 
-int tanh_backward(const Layer *layer, const REAL *gradients, const REAL *weight, const REAL *outputs, REAL *deltas,
-                  REAL *reached, long first, long last) {
-    const long nodes = layer->nodes, size = layer->batch * nodes;
-    Work work;
-    if (!begin(&work, layer, weight, 1, 1, 0, first, last)) return 1;
-    enter(work.product, reached, layer, first, last);
-    for (long t = layer->stop - 1; t >= layer->start; t--) {
-        const REAL *gradient = gradients + t * size, *output = outputs + t * size;
-        REAL *delta = deltas + (t - layer->start) * size;
-        FOR_EVERY_VECTOR {
-            const vector h = get(output + q, left), adjoint = get(gradient + q, left) + get(work.product + p, WIDTH);
-            put(delta + q, adjoint * ((REAL)1 - h * h), left);
+/* Arrays of one lane, and of inputs and results those of the block that begins with an example. */
+static Arrays of_lane(const Layer *layer, const Arrays *of, long lane, long example) {
+    const long numbers = gates_of(layer->unit) * layer->nodes, features = layer->features;
+    const long input = (lane * (layer->driven ? layer->steps : 1) * layer->batch + example) * features;
+    return (Arrays){of->inputs ? of->inputs + input : NULL, of->input_weight + lane * numbers * features,
+                    of->bias + lane * numbers, of->weight ? of->weight + lane * numbers * layer->nodes : NULL,
+                    of->constants + lane * constants_of(layer->unit) * layer->nodes};
+}
+
+static long result_at(const Layer *layer, long lane, long example, long t) {
+    return ((lane * (layer->every ? layer->steps : 1) + (layer->every ? t : 0)) * layer->batch + example) * layer->nodes;
+}
+
+INLINE void forward(const Layer *layer, long unit, Arrays of, REAL *results, REAL *marks, Work work, long lane,
+                    long example) {
+    const long row = layer->batch * layer->features;
+    vector *before = work.slots, *after = before + work.slot;
+    memset(before, 0, work.slot * sizeof(vector));
+    for (long t = 0; t < layer->steps; t++) {
+        if (t % layer->chunk == 0)
+            memcpy(marks + t / layer->chunk * work.states * SAMPLES, before, work.states * sizeof(vector));
+        if (t == 0 || layer->driven) {
+            load(work.input, of.inputs + t * row, layer->features, work.samples);
+            drive_by(layer, &of, &work, work.input);
         }
-        multiply(work.product, delta + first * nodes, nodes, work.matrix, work.inputs, work.stride, work.rows);
+        step(layer, unit, &of, &work, t, before, after);
+        if (layer->every || t == layer->steps - 1)
+            store(results + result_at(layer, lane, example, t), after + result_of(unit) * work.size, layer->nodes,
+                  work.samples);
+        vector *free = before;
+        before = after, after = free;
     }
-    leave(reached, work.product, layer, first, last);
-    free(work.matrix);
-    return 0;
 }
 
-int gru_forward(const Layer *layer, const REAL *drives, const REAL *weight, const REAL *bias, REAL *outputs,
-                REAL *gates, REAL *inner, long first, long last) {
-    const long nodes = layer->nodes, size = layer->batch * nodes;
-    Work work;
-    if (!begin(&work, layer, weight, 3, 0, 0, first, last)) return 1;
-    for (long t = layer->start; t < layer->stop; t++) {
-        const REAL *drive = drives + 3 * (t - layer->start) * size;
-        REAL *output = outputs + t * size, *gate = gates + 3 * t * size, *within = inner + t * size;
-        if (t > 0) multiply(work.product, output - size + first * nodes, nodes, work.matrix, nodes, work.stride, work.rows);
-        FOR_EVERY_VECTOR {
-            const long g = 3 * (first + row) * nodes + n;
-            const REAL *product = work.product + row * work.stride + n;
-            const vector reset = logistic(get(drive + g, left) + get(product, left));
-            const vector keep = logistic(get(drive + g + nodes, left) + get(product + nodes, left));
-            const vector recurrent = get(product + 2 * nodes, left) + get(bias + n, left);
-            const vector candidate = hyperbolic_tangent(get(drive + g + 2 * nodes, left) + reset * recurrent);
-            const vector h = t > 0 ? get(output - size + q, left) : (vector){0};
-            put(gate + g, reset, left), put(gate + g + nodes, keep, left), put(gate + g + 2 * nodes, candidate, left);
-            put(within + q, recurrent, left);
-            put(output + q, candidate + keep * (h - candidate), left);
-        }
-    }
-    free(work.matrix);
-    return 0;
-}
+/* Memory of the backward pass: inputs, deltas and adjoints of the drives of a chunk, sums, and transposed weights. */
+typedef struct {
+    vector *inputs, *deltas, *of_drives, *of_states, *of_constants, *of_bias, *gradient, *of_input;
+    REAL *weight, *input_weight;
+} Tape;
 
-/* `deltas` are the gradients of W h + bias, `of_drives` those of the drives; they differ in the candidate. */
-int gru_backward(const Layer *layer, const REAL *gradients, const REAL *weight, const REAL *outputs, const REAL *gates,
-                 const REAL *inner, REAL *deltas, REAL *of_drives, REAL *reached, long first, long last) {
-    const long nodes = layer->nodes, size = layer->batch * nodes;
-    Work work;
-    if (!begin(&work, layer, weight, 3, 1, 1, first, last)) return 1;
-    enter(work.product, reached, layer, first, last);
-    for (long t = layer->stop - 1; t >= layer->start; t--) {
-        const REAL *gradient = gradients + t * size, *output = outputs + t * size, *gate = gates + 3 * t * size,
-                   *within = inner + t * size;
-        REAL *delta = deltas + 3 * (t - layer->start) * size, *of_drive = of_drives + 3 * (t - layer->start) * size;
-        FOR_EVERY_VECTOR {
-            const long g = 3 * (first + row) * nodes + n;
-            const vector reset = get(gate + g, left), keep = get(gate + g + nodes, left),
-                         candidate = get(gate + g + 2 * nodes, left);
-            const vector h = t > 0 ? get(output - size + q, left) : (vector){0};
-            const vector adjoint = get(gradient + q, left) + get(work.product + p, WIDTH);
-            const vector of_candidate = adjoint * ((REAL)1 - keep) * ((REAL)1 - candidate * candidate);
-            const vector of_recurrent = of_candidate * reset;
-            const vector of_reset = of_recurrent * get(within + q, left) * ((REAL)1 - reset);
-            const vector of_keep = adjoint * (h - candidate) * keep * ((REAL)1 - keep);
-            put(work.states + p, adjoint * keep, WIDTH);
-            put(delta + g, of_reset, left), put(of_drive + g, of_reset, left);
-            put(delta + g + nodes, of_keep, left), put(of_drive + g + nodes, of_keep, left);
-            put(delta + g + 2 * nodes, of_recurrent, left), put(of_drive + g + 2 * nodes, of_candidate, left);
-        }
-        multiply(work.product, delta + 3 * first * nodes, 3 * nodes, work.matrix, work.inputs, work.stride, work.rows);
-        FOR_EVERY_VECTOR put(work.product + p, get(work.product + p, WIDTH) + get(work.states + p, WIDTH), WIDTH);
+INLINE void backward(const Layer *layer, long unit, Arrays of, const REAL *gradients, const REAL *marks,
+                     Arrays result, Work work, Tape tape, long lane, long example) {
+    const long nodes = layer->nodes, features = layer->features, numbers = work.gates / COLUMNS, last = layer->steps - 1;
+    const long row = layer->batch * features, width = features * COLUMNS;
+    memset(tape.of_states, 0, work.states * sizeof(vector));
+    memset(tape.of_constants, 0, work.constants * sizeof(vector));
+    memset(tape.of_bias, 0, work.gates * sizeof(vector));
+    if (!layer->driven) {
+        load(tape.inputs, of.inputs, features, work.samples);
+        drive_by(layer, &of, &work, tape.inputs);
     }
-    leave(reached, work.product, layer, first, last);
-    free(work.matrix);
-    return 0;
-}
-
-int lstm_forward(const Layer *layer, const REAL *drives, const REAL *weight, REAL *outputs, REAL *gates,
-                 REAL *memories, REAL *squashed, long first, long last) {
-    const long nodes = layer->nodes, size = layer->batch * nodes;
-    Work work;
-    if (!begin(&work, layer, weight, 4, 0, 0, first, last)) return 1;
-    for (long t = layer->start; t < layer->stop; t++) {
-        const REAL *drive = drives + 4 * (t - layer->start) * size;
-        REAL *output = outputs + t * size, *gate = gates + 4 * t * size, *memory = memories + t * size,
-             *bounded = squashed + t * size;
-        if (t > 0) multiply(work.product, output - size + first * nodes, nodes, work.matrix, nodes, work.stride, work.rows);
-        FOR_EVERY_VECTOR {
-            const long g = 4 * (first + row) * nodes + n;
-            const REAL *product = work.product + row * work.stride + n;
-            const vector write = logistic(get(drive + g, left) + get(product, left));
-            const vector keep = logistic(get(drive + g + nodes, left) + get(product + nodes, left));
-            const vector candidate =
-                hyperbolic_tangent(get(drive + g + 2 * nodes, left) + get(product + 2 * nodes, left));
-            const vector read = logistic(get(drive + g + 3 * nodes, left) + get(product + 3 * nodes, left));
-            const vector old = t > 0 ? get(memory - size + q, left) : (vector){0};
-            const vector stored = keep * old + write * candidate, within = hyperbolic_tangent(stored);
-            put(gate + g, write, left), put(gate + g + nodes, keep, left);
-            put(gate + g + 2 * nodes, candidate, left), put(gate + g + 3 * nodes, read, left);
-            put(memory + q, stored, left), put(bounded + q, within, left), put(output + q, read * within, left);
-        }
-    }
-    free(work.matrix);
-    return 0;
-}
-
-int lstm_backward(const Layer *layer, const REAL *gradients, const REAL *weight, const REAL *outputs,
-                  const REAL *gates, const REAL *memories, const REAL *squashed, REAL *deltas, REAL *reached,
-                  REAL *of_memory, long first, long last) {
-    const long nodes = layer->nodes, size = layer->batch * nodes;
-    Work work;
-    if (!begin(&work, layer, weight, 4, 1, 1, first, last)) return 1;
-    enter(work.product, reached, layer, first, last);
-    enter(work.states, of_memory, layer, first, last);
-    for (long t = layer->stop - 1; t >= layer->start; t--) {
-        const REAL *gradient = gradients + t * size, *output = outputs + t * size, *gate = gates + 4 * t * size,
-                   *memory = memories + t * size, *bounded = squashed + t * size;
-        REAL *delta = deltas + 4 * (t - layer->start) * size;
-        FOR_EVERY_VECTOR {
-            const long g = 4 * (first + row) * nodes + n;
-            const vector write = get(gate + g, left), keep = get(gate + g + nodes, left),
-                         candidate = get(gate + g + 2 * nodes, left), read = get(gate + g + 3 * nodes, left);
-            const vector h = get(output + q, left), old = t > 0 ? get(memory - size + q, left) : (vector){0};
-            const vector of_h = get(gradient + q, left) + get(work.product + p, WIDTH);
-            /* o (1 - tanh^2) of h = o tanh */
-            const vector adjoint = get(work.states + p, WIDTH) + of_h * (read - h * get(bounded + q, left));
-            put(work.states + p, adjoint * keep, WIDTH);
-            put(delta + g, adjoint * candidate * write * ((REAL)1 - write), left);
-            put(delta + g + nodes, adjoint * old * keep * ((REAL)1 - keep), left);
-            put(delta + g + 2 * nodes, adjoint * write * ((REAL)1 - candidate * candidate), left);
-            put(delta + g + 3 * nodes, of_h * h * ((REAL)1 - read), left);
-        }
-        multiply(work.product, delta + 4 * first * nodes, 4 * nodes, work.matrix, work.inputs, work.stride, work.rows);
-    }
-    leave(reached, work.product, layer, first, last);
-    leave(of_memory, work.states, layer, first, last);
-    free(work.matrix);
-    return 0;
-}
-
-/* v_{t+1} = carry v_t - stiffness S_{t-1} + f_t with f = tanh(a / 2) / 2 and S_t = v_1 + ... + v_t. `forces` has the
-   drives at first, f at the end; `sums` may be NULL; `v` and `s`, (batch, nodes), are the states before and after. */
-int oscillator_forward(const Layer *layer, long reads, const REAL *weight, const REAL *carry, const REAL *stiffness,
-                       REAL *forces, REAL *velocities, REAL *sums, REAL *v, REAL *s, long first, long last) {
-    const long nodes = layer->nodes, size = layer->batch * nodes, delay = reads == EARLIER_SUM ? 2 : 1;
-    Work work;
-    if (!begin(&work, layer, weight, 1, 0, 2, first, last)) return 1;
-    REAL *velocity = work.states, *sum = velocity + work.rows * work.state_stride;
-    enter(velocity, v, layer, first, last), enter(sum, s, layer, first, last);
-    for (long t = layer->start; t < layer->stop; t++) {
-        REAL *force = forces + t * size;
-        if (reads && t >= delay)
-            multiply(work.product, (reads == VELOCITY ? velocities : sums) + (t - delay) * size + first * nodes, nodes,
-                     work.matrix, nodes, work.stride, work.rows);
-        FOR_EVERY_VECTOR {
-            const vector a = get(force + q, left) + get(work.product + p, WIDTH);
-            const vector f = (REAL)0.5 * hyperbolic_tangent((REAL)0.5 * a);
-            const vector old = get(velocity + p, WIDTH), total = get(sum + p, WIDTH);
-            const vector new = f + get(carry + n, left) * old - get(stiffness + n, left) * (total - old);
-            put(velocity + p, new, WIDTH), put(sum + p, total + new, WIDTH);
-            put(force + q, f, left), put(velocities + t * size + q, new, left);
-            if (sums) put(sums + t * size + q, total + new, left);
-        }
-    }
-    leave(v, velocity, layer, first, last), leave(s, sum, layer, first, last);
-    free(work.matrix);
-    return 0;
-}
-
-/* `gradients` are those of every S_t, (steps, batch, nodes), or NULL; `of_v`, `of_s` and `reached`, (batch, nodes), are
-   the adjoints of v_t and S_t without and from the recurrent weights. `of_carry` and `of_stiffness`, (batch, nodes),
-   may be NULL; they need `s`, which is S_t. */
-int oscillator_backward(const Layer *layer, long reads, const REAL *gradients, const REAL *weight, const REAL *carry,
-                        const REAL *stiffness, const REAL *forces, const REAL *velocities, REAL *deltas, REAL *reached,
-                        REAL *of_v, REAL *of_s, REAL *s, REAL *of_carry, REAL *of_stiffness, long first, long last) {
-    const long nodes = layer->nodes, size = layer->batch * nodes, delay = reads == EARLIER_SUM ? 2 : 1;
-    Work work;
-    if (!begin(&work, layer, weight, 1, 1, 0, first, last)) return 1;
-    enter(work.product, reached, layer, first, last);
-    for (long t = layer->stop - 1; t >= layer->start; t--) {
-        FOR_EVERY_VECTOR {
-            const vector coupled = get(work.product + p, WIDTH), k = get(stiffness + n, left);
-            vector from_v = get(of_v + q, left), from_s = get(of_s + q, left);
-            if (reads == VELOCITY)
-                from_v += coupled;
-            else
-                from_s += coupled;
-            if (gradients) from_s += get(gradients + t * size + q, left);
-            from_v += from_s; /* v_{t+1} is a part of S_{t+1} */
-            const vector f = get(forces + t * size + q, left);
-            put(deltas + (t - layer->start) * size + q, from_v * ((REAL)0.25 - f * f), left);
-            if (of_carry && t > 0) {
-                const vector old = get(velocities + (t - 1) * size + q, left);
-                const vector earlier = get(s + q, left) - get(velocities + t * size + q, left) - old;
-                put(s + q, earlier + old, left);
-                put(of_carry + q, get(of_carry + q, left) + from_v * old, left);
-                put(of_stiffness + q, get(of_stiffness + q, left) - from_v * earlier, left);
+    for (long start = last - last % layer->chunk; start >= 0; start -= layer->chunk) {
+        const long stop = start + layer->chunk < layer->steps ? start + layer->chunk : layer->steps;
+        memcpy(work.slots, marks + start / layer->chunk * work.states * SAMPLES, work.states * sizeof(vector));
+        for (long t = start; t < stop; t++) { /* the states of the chunk again */
+            vector *before = work.slots + (t - start) * work.slot;
+            if (layer->driven) {
+                load(tape.inputs + (t - start) * width, of.inputs + t * row, features, work.samples);
+                drive_by(layer, &of, &work, tape.inputs + (t - start) * width);
             }
-            put(of_v + q, (get(carry + n, left) + k) * from_v, left);
-            put(of_s + q, from_s - k * from_v, left);
+            step(layer, unit, &of, &work, t, before, before + work.slot);
         }
-        const long reader = t + delay - 1; /* the step whose argument has read v_t or S_t */
-        if (reads && t > 0 && reader < layer->steps)
-            multiply(work.product, deltas + (reader - layer->start) * size + first * nodes, nodes, work.matrix, nodes,
-                     work.stride, work.rows);
+        for (long t = stop - 1; t >= start; t--) {
+            const vector *before = work.slots + (t - start) * work.slot;
+            vector *delta = tape.deltas + (t - start) * work.gates, *of_drive = tape.of_drives + (t - start) * work.gates;
+            if (layer->every || t == last) {
+                load(tape.gradient, gradients + result_at(layer, lane, example, t), nodes, work.samples);
+                for (long i = work.samples; i < BLOCK; i++)
+                    for (long n = 0; n < nodes; n++) tape.gradient[n * COLUMNS + i / SAMPLES][i % SAMPLES] = 0;
+                add(tape.of_states + result_of(unit) * work.size, tape.gradient, work.size);
+            }
+            retreat(layer, unit, of.constants, before, before + work.slot, tape.of_states, delta, of_drive,
+                    tape.of_constants);
+            if (recurs(layer, &of, t))
+                multiply_add(tape.of_states + layer->reads * work.size, tape.weight, nodes, numbers, delta);
+            if (layer->driven && result.inputs) {
+                memset(tape.of_input, 0, width * sizeof(vector));
+                multiply_add(tape.of_input, tape.input_weight, features, numbers, of_drive);
+                store(result.inputs + t * row, tape.of_input, features, work.samples);
+            }
+        }
+        for (long i = 0; i < work.gates; i++) {
+            vector total = {0};
+            for (long t = 0; t < stop - start; t++) total += tape.of_drives[t * work.gates + i];
+            tape.of_bias[i] += total;
+        }
+        if (layer->driven)
+            add_outer(result.input_weight, numbers, features, tape.of_drives, work.gates, tape.inputs, width,
+                      stop - start);
+        const long late = start == 0; /* W reads nothing in the first step */
+        if (result.weight)
+            add_outer(result.weight, numbers, nodes, tape.deltas + late * work.gates, work.gates,
+                      work.slots + late * work.slot + layer->reads * work.size, work.slot, stop - start - late);
     }
-    leave(reached, work.product, layer, first, last);
-    free(work.matrix);
+    if (!layer->driven) {
+        add_outer(result.input_weight, numbers, features, tape.of_bias, 0, tape.inputs, 0, 1);
+        if (result.inputs) {
+            memset(tape.of_input, 0, width * sizeof(vector));
+            multiply_add(tape.of_input, tape.input_weight, features, numbers, tape.of_bias);
+            store(result.inputs, tape.of_input, features, work.samples);
+        }
+    }
+    for (long n = 0; n < numbers; n++)
+        for (int column = 0; column < COLUMNS; column++) result.bias[n] += sum(tape.of_bias[n * COLUMNS + column]);
+    for (long n = 0; n < work.constants / COLUMNS; n++)
+        for (int column = 0; column < COLUMNS; column++)
+            result.constants[n] += sum(tape.of_constants[n * COLUMNS + column]);
+}
+
+static void transpose(REAL *to, const REAL *from, long rows, long columns) {
+    for (long row = 0; row < rows; row++)
+        for (long column = 0; column < columns; column++) to[column * rows + row] = from[row * columns + column];
+}
+
+static long blocks_of(const Layer *layer) { return (layer->batch + BLOCK - 1) / BLOCK; }
+
+static long mark_numbers(const Layer *layer, const Work *work) {
+    return (layer->steps + layer->chunk - 1) / layer->chunk * work->states * SAMPLES;
+}
+
+/* Call a function with the unit as a literal, so that no choice of it is left in its loops. */
+#define FOR_EVERY_UNIT(CALL)                                                                                          \
+    switch (layer->unit) {                                                                                            \
+        case OSCILLATOR: CALL(OSCILLATOR); break;                                                                     \
+        case TANH: CALL(TANH); break;                                                                                 \
+        case GRU: CALL(GRU); break;                                                                                   \
+        case LSTM: CALL(LSTM); break;                                                                                 \
+    }
+
+long recurrence_block(void) { return BLOCK; }
+
+/* Compute the blocks from `first` to before `last`, counted over all lanes. Inputs and results are (lanes, steps or 1,
+   batch, numbers); marks are (lanes, blocks, chunks, states, nodes, BLOCK). Return whether there was no memory. */
+int recurrence_forward(const Layer *layer, const Arrays *arrays, REAL *results, REAL *marks, long first, long last) {
+    Work work = sizes(layer);
+    const long input = layer->features * COLUMNS;
+    vector *memory = aligned_alloc(sizeof(vector), (input + 2 * work.gates + 2 * work.slot) * sizeof(vector));
+    if (!memory) return 1;
+    work.input = memory, work.drive = work.input + input, work.argument = work.drive + work.gates;
+    work.slots = work.argument + work.gates;
+    for (long number = first; number < last; number++) {
+        const long lane = number / blocks_of(layer), example = number % blocks_of(layer) * BLOCK;
+        const Arrays of = of_lane(layer, arrays, lane, example);
+        REAL *mark = marks + number * mark_numbers(layer, &work);
+        work.samples = layer->batch - example < BLOCK ? layer->batch - example : BLOCK;
+#define CALL(UNIT) forward(layer, UNIT, of, results, mark, work, lane, example)
+        FOR_EVERY_UNIT(CALL)
+#undef CALL
+    }
+    free(memory);
+    return 0;
+}
+
+/* The same for the gradients. Those of the parameters are added to `gradients_of`, whose parameters have a row for every
+   block of every lane, since threads compute blocks; its inputs or weight are NULL if nobody asks for their gradients. */
+int recurrence_backward(const Layer *layer, const Arrays *arrays, const REAL *gradients, const REAL *marks,
+                        const Arrays *gradients_of, long first, long last) {
+    Work work = sizes(layer);
+    const long features = layer->features, nodes = layer->nodes, numbers = work.gates / COLUMNS, chunk = layer->chunk;
+    const long input = features * COLUMNS, weights = (numbers * (features + nodes) + SAMPLES - 1) / SAMPLES;
+    const long total = (chunk + 1) * (input + work.slot) + 2 * chunk * work.gates + work.states + work.constants +
+                       3 * work.gates + work.size + weights;
+    vector *memory = aligned_alloc(sizeof(vector), total * sizeof(vector));
+    if (!memory) return 1;
+    Tape tape;
+    work.drive = memory, work.argument = work.drive + work.gates, work.slots = work.argument + work.gates;
+    tape.inputs = work.slots + (chunk + 1) * work.slot, tape.of_input = tape.inputs + chunk * input;
+    tape.deltas = tape.of_input + input;
+    tape.of_drives = layer->unit == GRU ? tape.deltas + chunk * work.gates : tape.deltas;
+    tape.of_states = tape.deltas + 2 * chunk * work.gates, tape.of_constants = tape.of_states + work.states;
+    tape.of_bias = tape.of_constants + work.constants, tape.gradient = tape.of_bias + work.gates;
+    tape.weight = (REAL *)(tape.gradient + work.size), tape.input_weight = tape.weight + numbers * nodes;
+    for (long number = first, packed = -1; number < last; number++) {
+        const long lane = number / blocks_of(layer), example = number % blocks_of(layer) * BLOCK;
+        const Arrays of = of_lane(layer, arrays, lane, example);
+        Arrays result = of_lane(layer, gradients_of, number, 0);
+        if (gradients_of->inputs) result.inputs = of_lane(layer, gradients_of, lane, example).inputs;
+        if (lane != packed) {
+            transpose(tape.input_weight, of.input_weight, numbers, features);
+            if (of.weight) transpose(tape.weight, of.weight, numbers, nodes);
+            packed = lane;
+        }
+        work.samples = layer->batch - example < BLOCK ? layer->batch - example : BLOCK;
+        const REAL *mark = marks + number * mark_numbers(layer, &work);
+#define CALL(UNIT) backward(layer, UNIT, of, gradients, mark, result, work, tape, lane, example)
+        FOR_EVERY_UNIT(CALL)
+#undef CALL
+    }
+    free(memory);
     return 0;
 }

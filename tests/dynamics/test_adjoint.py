@@ -9,10 +9,17 @@ from torch import Tensor
 
 from hornlib.dynamics.adjoint import displacements
 from hornlib.dynamics.oscillator import Constants, OscillatorState, coefficients, step
+from hornlib.kernels.route import loops, taking
 
 INTEGRATORS = ("symplectic_euler", "explicit_euler", "implicit_damping")
 ARMS = list(itertools.product(INTEGRATORS, ("velocity", "position", "none"), (False, True)))
 H = 0.7
+
+
+@pytest.fixture(params=["auto", "loop"], autouse=True)
+def _route(request):
+    with taking(request.param):
+        yield
 
 
 class Arguments(NamedTuple):
@@ -192,7 +199,8 @@ def test_one_explicit_step_from_rest_moves_nothing(every_step, shape):
 @pytest.mark.parametrize(("recurrence_on", "numbers"), [("velocity", 2), ("position", 2), ("none", 1)])
 def test_no_more_is_kept_than_two_numbers_a_step_and_state(recurrence_on, numbers):
     arguments, sizes = make(recurrence_on, learned=False), []
-    with torch.autograd.graph.saved_tensors_hooks(lambda t: sizes.append(t.numel()) or t, lambda t: t):
+    hooks = torch.autograd.graph.saved_tensors_hooks(lambda t: sizes.append(t.numel()) or t, lambda t: t)
+    with hooks, loops():  # a fused kernel keeps less
         fast(arguments, "symplectic_euler", recurrence_on, 70, False)
     states = 70 * 4 * 5
     assert [size for size in sizes if size >= states] == [states] * numbers

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from hornlib.kernels.route import taking
 from hornlib.models.build import build_network
 from hornlib.models.rnn.adjoint import recurrence
 from hornlib.models.rnn.network import RecurrentLayer
@@ -11,6 +12,12 @@ from hornlib.parameters import Task
 
 TWINS = {"tanh": torch.nn.RNN, "gru": torch.nn.GRU, "lstm": torch.nn.LSTM}
 PIXELS = Task((784, 1), 10)
+
+
+@pytest.fixture(params=["auto", "loop"], autouse=True)
+def _route(request):
+    with taking(request.param):
+        yield
 
 
 def twin_of(unit, layers, dtype):

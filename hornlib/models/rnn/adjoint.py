@@ -11,9 +11,6 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from hornlib.kernels import recurrence as kernels
-from hornlib.kernels.recurrence import UnitGradients
-from hornlib.kernels.route import is_fused
 from hornlib.models.rnn.parameters import RnnUnit
 
 __all__ = ["recurrence"]
@@ -38,42 +35,37 @@ def recurrence(unit: RnnUnit, drives: Tensor, weight: Tensor, bias: Tensor) -> T
     """
     # Under autocast the drives have half precision; the loop has the precision of the weights.
     drives = drives.to(weight.dtype)
-    outputs, *_ = _Recurrence.apply(drives.unsqueeze(0), weight.unsqueeze(0), bias.unsqueeze(0), unit)
+    outputs, *_ = _Recurrence.apply(drives.unsqueeze(0), weight.unsqueeze(0), bias.unsqueeze(0), UNITS[unit])
     return outputs.squeeze(0)
 
 
 class _Unit(NamedTuple):
-    """The two halves of a unit, as loops over torch's calls and fused.
+    """The two halves of a unit.
 
     Attributes:
         forward: (drives, weight, bias) -> outputs, and intermediate values for the backward pass.
         backward: (gradient of the outputs, weight, outputs, *intermediate values) -> gradients of W h + bias, and of
             the drives.
-        fused_forward: the same as `forward`.
-        fused_backward: the arguments of `backward` -> gradients of drives, weight and bias.
     """
 
     forward: Callable[[Tensor, Tensor, Tensor], tuple[Tensor, ...]]
     backward: Callable[..., tuple[Tensor, Tensor]]
-    fused_forward: Callable[[Tensor, Tensor, Tensor], tuple[Tensor, ...]]
-    fused_backward: Callable[..., UnitGradients]
 
 
 class _Recurrence(torch.autograd.Function):
     """Any unit, over tensors with a leading lane axis: drives (lanes, timesteps, batch, gates nodes)."""
 
     @staticmethod
-    def forward(drives: Tensor, weight: Tensor, bias: Tensor, unit: RnnUnit) -> tuple[Tensor, ...]:
+    def forward(drives: Tensor, weight: Tensor, bias: Tensor, unit: _Unit) -> tuple[Tensor, ...]:
         """Return the outputs, (lanes, timesteps, batch, nodes), and intermediate values for the backward pass.
 
         Args:
             drives: (lanes, timesteps, batch, gates nodes).
             weight: W, (lanes, gates nodes, nodes).
             bias: (lanes, nodes); (lanes, 0) for tanh and lstm.
-            unit: tanh, gru or lstm.
+            unit: the two halves of the unit.
         """
-        fused = is_fused("recurrence", drives)
-        return (UNITS[unit].fused_forward if fused else UNITS[unit].forward)(drives, weight, bias)
+        return unit.forward(drives, weight, bias)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
@@ -88,9 +80,7 @@ class _Recurrence(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor, *_: Any) -> tuple[Tensor | None, ...]:
         """Return the gradients of drives, W and bias, in their shapes, from (lanes, timesteps, batch, nodes)."""
         weight, outputs, *intermediate = ctx.saved_tensors
-        if is_fused("recurrence", gradient):
-            return (*UNITS[ctx.unit].fused_backward(gradient, weight, outputs, *intermediate), None)
-        recurrent, drives = UNITS[ctx.unit].backward(gradient, weight, outputs, *intermediate)
+        recurrent, drives = ctx.unit.backward(gradient, weight, outputs, *intermediate)
         late, early = recurrent[:, 1:].flatten(1, 2), outputs[:, :-1].flatten(1, 2)
         of_bias = recurrent[..., recurrent.shape[-1] - ctx.num_bias :].sum((1, 2))
         return drives, late.mT @ early, of_bias, None
@@ -217,10 +207,10 @@ def _lstm_backward(
     return deltas.flatten(-2), deltas.flatten(-2)
 
 
-UNITS: dict[RnnUnit, _Unit] = {
-    "tanh": _Unit(_tanh_forward, _tanh_backward, kernels.tanh_forward, kernels.tanh_backward),
-    "gru": _Unit(_gru_forward, _gru_backward, kernels.gru_forward, kernels.gru_backward),
-    "lstm": _Unit(_lstm_forward, _lstm_backward, kernels.lstm_forward, kernels.lstm_backward),
+UNITS: dict[str, _Unit] = {
+    "tanh": _Unit(_tanh_forward, _tanh_backward),
+    "gru": _Unit(_gru_forward, _gru_backward),
+    "lstm": _Unit(_lstm_forward, _lstm_backward),
 }
 
 

@@ -5,6 +5,8 @@ import math
 import torch
 from torch import Tensor, nn
 
+from hornlib.kernels.recurrence import LayerOptions, LayerWeights, recurrent_layer
+from hornlib.kernels.route import is_fused
 from hornlib.models.readout import Readout
 from hornlib.models.rnn.adjoint import recurrence
 from hornlib.models.rnn.parameters import NUM_GATES, RnnParameters, RnnUnit
@@ -42,15 +44,29 @@ class RecurrentLayer(nn.Module):
         # Biases in the same sum as the projected input are added once for all steps.
         self.num_hoisted = 2 * num_nodes if unit == "gru" else gates
 
-    def forward(self, inputs: Tensor) -> Tensor:
-        """Return the outputs of every step, (timesteps, batch, n), of inputs (timesteps, batch, features)."""
-        return recurrence(self.unit, self.drives(inputs), self.weight_hh, self.bias_hh[self.num_hoisted :])
+    def forward(self, inputs: Tensor, every_step: bool = True) -> Tensor:
+        """Return the outputs, (timesteps, batch, n), or the last one, (batch, n).
+
+        Args:
+            inputs: (timesteps, batch, features).
+            every_step: whether all outputs are returned.
+        """
+        inner = self.bias_hh[self.num_hoisted :]
+        if is_fused("recurrence", inputs):
+            constants = inner.view(-1, self.weight_hh.shape[1])
+            weights = LayerWeights(self.weight_ih, self._hoisted(), self.weight_hh, constants)
+            return recurrent_layer(inputs, weights, LayerOptions(self.unit, len(inputs), every_step))
+        outputs = recurrence(self.unit, self.drives(inputs), self.weight_hh, inner)
+        return outputs if every_step else outputs[-1]
 
     def drives(self, inputs: Tensor) -> Tensor:
         """Return the projected inputs with all biases that are constant in time, (timesteps, batch, gates n)."""
+        return nn.functional.linear(inputs, self.weight_ih, self._hoisted())
+
+    def _hoisted(self) -> Tensor:
+        """Return the biases that are constant in time, (gates n,)."""
         hoisted = self.bias_hh[: self.num_hoisted]
-        constant = self.bias_ih + nn.functional.pad(hoisted, (0, len(self.bias_hh) - self.num_hoisted))
-        return nn.functional.linear(inputs, self.weight_ih, constant)
+        return self.bias_ih + nn.functional.pad(hoisted, (0, len(self.bias_hh) - self.num_hoisted))
 
 
 class Rnn(nn.Module):
@@ -75,6 +91,8 @@ class Rnn(nn.Module):
     def forward(self, inputs: Tensor) -> Tensor:
         """Return logits (batch, num_outputs) of sequences (batch, timesteps, features)."""
         outputs = inputs.transpose(0, 1)
-        for layer in self.layers:
+        *layers, last = self.layers
+        for layer in layers:
             outputs = layer(outputs)
-        return self.readout(outputs.mean(0) if self.reads_mean else outputs[-1])
+        outputs = last(outputs, every_step=self.reads_mean)
+        return self.readout(outputs.mean(0) if self.reads_mean else outputs)
