@@ -50,6 +50,11 @@ class SweepEvidence:
         """Return the arm that claims without a subject of their own are about, "" where there is none."""
         return str(self.statistics.attrs.get("subject", "")) if self.statistics is not None else ""
 
+    @property
+    def calibration_device(self) -> str:
+        """Return the device of the calibrated seconds, "" where none was measured."""
+        return str(self.statistics.attrs.get("calibration_device", "")) if self.statistics is not None else ""
+
 
 @dataclass(frozen=True)
 class ReportEvidence:

@@ -43,7 +43,8 @@ def contenders(ds: xr.Dataset, baseline: str | None = None) -> xr.Dataset:
         - The number of parameters over steps is `num_parameters_over_steps`.
         - `seconds` are calibrated: every step takes the step time of a lone lane on one device, which the attribute
           `calibration_device` names. They have a seed dimension if networks may change. NaN without a calibration. A
-          run's share of its job's clock is `job_seconds`.
+          run's share of its job's clock is `job_seconds`. `step_time_kernel` says how recurrences were computed in
+          the steps that were timed: fused, loop and why, or none; "" where that is not known.
         - A cell without a validation split has its test metric in `validation_metric`; `judged_on` records this.
     """
     ds = ds.load()
@@ -232,8 +233,10 @@ def _with_judged_metric(ds: xr.Dataset) -> xr.Dataset:
 
 def _with_calibrated_costs(ds: xr.Dataset, baseline: str | None) -> xr.Dataset:
     """Add the step times, memory and calibrated seconds of one device, and drop those of all others."""
-    nothing = xr.DataArray(np.full(ds.sizes["cell"], np.nan), dims="cell")
-    measured = {name: nothing for name in ("step_time", "peak_memory")}
+    nothing, unknown = (
+        xr.DataArray(np.full(ds.sizes["cell"], fill), dims="cell") for fill in (np.nan, np.array("", object))
+    )
+    measured = {"step_time": nothing, "peak_memory": nothing, "step_time_kernel": unknown}
     device, seconds = "", xr.full_like(ds["samples"], np.nan)
     best = best_device(ds, None if baseline is None else np.flatnonzero(ds["arm"].values == baseline))
     if best is not None:
@@ -244,7 +247,7 @@ def _with_calibrated_costs(ds: xr.Dataset, baseline: str | None) -> xr.Dataset:
         }
     of_devices = ["calibration_device", "calibrated_seconds", *measured]
     ds = ds.drop_vars(of_devices, errors="ignore").drop_dims("calibration_device", errors="ignore")
-    units = {"step_time": "s", "peak_memory": "byte"}
+    units = {"step_time": "s", "peak_memory": "byte", "step_time_kernel": "1"}
     for name, values in measured.items():
         ds[name] = ("cell", values.values, _attributes(name) | {"units": units[name]})
     seconds = seconds.transpose("cell", ..., "step")

@@ -232,6 +232,15 @@ def _seconds(ds: xr.Dataset) -> Iterator[str]:
     elif unmeasured.any():
         labels = ds["contender"].values[unmeasured].tolist()
         yield f"Seconds of {_some(labels)} were not measured on {ds.attrs['calibration_device']}."
+    kernels = ds["step_time_kernel"].values.astype(str)
+    loops = is_measured.values & np.char.startswith(kernels, "loop")
+    for kernel in dict.fromkeys(kernels[loops].tolist()):
+        labels = ds["contender"].values[loops & (kernels == kernel)].tolist()
+        yield (
+            f"Seconds of {_some(labels)} were measured with a loop over torch's calls as the recurrence, because "
+            f"{kernel.partition(': ')[2]}. A fused kernel takes several times less, so that ratios of these seconds to "
+            "those of other contenders are ratios of implementations, too."
+        )
 
 
 def _edges(ds: xr.Dataset) -> Iterator[str]:

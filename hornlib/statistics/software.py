@@ -1,4 +1,4 @@
-"""Software and hardware: limits where the compared runs were trained by different versions, devices or threads."""
+"""Software and hardware: limits where the compared runs were trained by different versions, devices or routes."""
 
 from collections.abc import Iterator
 
@@ -14,9 +14,14 @@ TRAINED_BY = {
     "hornlib_commit": "commits of hornlib",
     "torch_version": "versions of torch",
     "device": "devices",
+    "cpu_model": "models of the CPU",
     "threads": "numbers of CPU threads",
+    "kernel": "routes of their recurrences",
 }
 """Variable of results.nc (.., seed) -> what it counts in a sentence."""
+
+NOTHING = "none"
+"""The route of a model without recurrence, which differs from no other."""
 
 MOST_VALUES, MOST_ARMS = 5, 3
 """A sentence names so many values, and so many arms of each value."""
@@ -29,7 +34,7 @@ def differences_of_software(ds: xr.Dataset) -> Iterator[str]:
         ds: from `contenders` (contender, seed, step). A variable of `TRAINED_BY` that it lacks is not compared.
     """
     is_trained = ds["status"].isin(["complete", "diverged"])
-    arms = _of_runs(ds, "arm")[is_trained.values]
+    arms = _of_runs(ds, "arm")
     differing = set()
     for name, kinds in TRAINED_BY.items():
         if name not in ds or (name == "hornlib_commit" and "hornlib_version" in differing):
@@ -37,14 +42,15 @@ def differences_of_software(ds: xr.Dataset) -> Iterator[str]:
         words = np.array([_word(value) for value in _of_runs(ds, name).flat], object).reshape(
             is_trained.shape
         )
+        is_compared = is_trained.values & (words != NOTHING)
         arms_of_values: dict[str, list[str]] = {}
-        for word, arm in zip(words[is_trained.values], arms, strict=True):
+        for word, arm in zip(words[is_compared], arms[is_compared], strict=True):
             arms_of_values.setdefault(word, []).append(str(arm))
         if len(arms_of_values) > 1:
             differing.add(name)
             consequence = (
                 "A difference between arms may come from this difference."
-                if _differs_within_pairs(ds, words, is_trained.values)
+                if _differs_within_pairs(ds, words, is_compared)
                 else "Runs that are compared seed by seed were trained alike, so that no difference between arms comes "
                 "from this difference."
             )
@@ -56,17 +62,17 @@ def _of_runs(ds: xr.Dataset, name: str) -> np.ndarray:
     return ds[name].broadcast_like(ds["status"]).transpose(*ds["status"].dims).values
 
 
-def _differs_within_pairs(ds: xr.Dataset, words: np.ndarray, is_trained: np.ndarray) -> bool:
+def _differs_within_pairs(ds: xr.Dataset, words: np.ndarray, is_compared: np.ndarray) -> bool:
     """Return whether contenders that may be compared have different values at the same seed.
 
     Args:
         ds: from `contenders`.
         words: values in words, (contender, seed).
-        is_trained: whether there is a run, (contender, seed).
+        is_compared: whether there is a run, and it has such a value, (contender, seed).
     """
     conditions = (ds[name].values for name in ("dataset", "presentation", "selected_for"))
     return any(
-        len(set(words[group, seed][is_trained[group, seed]])) > 1
+        len(set(words[group, seed][is_compared[group, seed]])) > 1
         for group in groups_of(zip(*conditions, strict=True))
         for seed in range(words.shape[1])
     )

@@ -390,6 +390,46 @@ def test_probes_are_drawn_for_the_fastest_cell_of_each_arm(evidence, tmp_path):
     assert isinstance(nobody.blocks[0], Paragraph) and isinstance(dynamics(evidence).blocks[0], Missing)
 
 
+LOOP = "loop: no fused kernel covers readout: rms"
+
+
+def with_routes(evidence, kernels):
+    """Return the evidence as if its arms had been trained and timed by these routes, arm -> route."""
+    (sweep,) = evidence.sweeps
+    words = np.array([kernels[arm] for arm in sweep.results["arm"].values], object)
+    shape = sweep.results["status"].shape
+    results = sweep.results.assign(
+        kernel=(("cell", "seed"), np.broadcast_to(words[:, None], shape)),
+        cpu_model=(("cell", "seed"), np.full(shape, "EPYC", object)),
+        step_time=(("cell", "calibration_device"), np.ones((len(words), 1))),
+        step_time_kernel=(("cell", "calibration_device"), words[:, None]),
+    ).assign_coords(calibration_device=["cpu EPYC, fused field"])
+    statistics = sweep.statistics.assign_attrs(calibration_device="cpu EPYC, fused field")
+    return dataclasses.replace(
+        evidence, sweeps=[dataclasses.replace(sweep, results=results, statistics=statistics)]
+    )
+
+
+def test_the_page_names_the_route_of_every_arm_in_training_and_in_seconds(evidence):
+    (sweep,) = evidence.sweeps
+    kernels = dict.fromkeys(sweep.results["arm"].values.tolist(), "none") | {"horn": "fused", "leaky": LOOP}
+    routes = with_routes(evidence, kernels)
+    facts = dict(kinds(provenance(routes), Facts)[-1].facts)
+    assert "fused (horn); none (cnn" in facts["Recurrences"] and f"{LOOP} (leaky)" in facts["Recurrences"]
+    assert facts["CPUs"] == "EPYC"
+    assert facts["Calibrated seconds"].startswith(
+        "on cpu EPYC, fused field; recurrences: fused (horn); none (cnn"
+    )
+    (note,) = [block for block in kinds(efficiency(routes), Paragraph) if "Routes" in block.text]
+    assert "Seconds are those of cpu EPYC, fused field." in note.text and f"{LOOP} (leaky)" in note.text
+
+
+def test_a_page_of_runs_that_recorded_no_route_says_so(evidence):
+    facts = dict(kinds(provenance(evidence), Facts)[-1].facts)
+    assert facts["Recurrences"] == facts["CPUs"] == "not known" and "Calibrated seconds" not in facts
+    assert not [block for block in kinds(efficiency(evidence), Paragraph) if "Routes" in block.text]
+
+
 def test_the_cost_of_batch_norms_statistics_is_a_share_of_training(evidence):
     (sweep,) = evidence.sweeps
     results = sweep.results.assign(statistics_flops=0.032 * sweep.results["training_flops"])

@@ -1,6 +1,7 @@
 """The calibration file, verified when it is read, and its place in results.nc."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -121,6 +122,17 @@ def test_results_take_over_step_time_and_memory_by_device(gathered):
     opened = open_results(results / "results.nc", sweep="one", model="toy")
     time = opened["step_time"].sel(num_nodes=4, damping_ratio=0.5, calibration_device="cuda H200")
     assert time.item() == 0.35
+
+
+def test_results_say_how_recurrences_were_computed_in_the_measured_steps(gathered):
+    cells, made, results = gathered
+    write(results, "cpu x, fused field", {shape_name(cells[0]): replace(KNOWN, kernel="fused")})
+    write(results, "cpu x", {shape_name(cells[0]): KNOWN})  # as hornlib wrote it before it had kernels
+    with gather(made) as ds:
+        kernels = ds["step_time_kernel"].sel(cell=cells[0].name)
+        assert kernels.sel(calibration_device="cpu x, fused field") == "fused"
+        assert kernels.sel(calibration_device="cpu x") == ""
+        assert (ds["step_time_kernel"].sel(cell=cells[2].name) == "").all()
 
 
 def test_results_without_calibration_have_neither_variable_nor_dimension(gathered):

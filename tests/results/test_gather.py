@@ -86,7 +86,9 @@ def test_everything_has_units_and_a_long_name_and_no_object_or_boolean_parameter
 
 def test_every_run_says_which_software_trained_it_on_what(grid, cell, write_run, record):
     one, other = cell(), cell(steps=20)
-    write_run(one, 0, 0, record(one, range(1), torch_version="2.9.0", threads=1))
+    write_run(
+        one, 0, 0, record(one, range(1), torch_version="2.9.0", threads=1, kernel="fused", cpu_model="EPYC")
+    )
     resumed = {"hornlib_version": "1.1", "hornlib_versions_trained": "1.0 1.1", "torch_version": "2.10.0"}
     write_run(other, 0, 0, record(other, range(1), threads=8, device="cuda H200", **resumed))
     with gather(grid({"s": ({"a": [one], "b": [other]}, range(2))}), partial=True) as ds:
@@ -96,6 +98,8 @@ def test_every_run_says_which_software_trained_it_on_what(grid, cell, write_run,
             "hornlib_commit": [["abc", ""], ["abc", ""]],
             "device": [["cpu x86", ""], ["cuda H200", ""]],
             "threads": [[1, np.nan], [8, np.nan]],
+            "kernel": [["fused", ""], ["", ""]],  # an earlier hornlib recorded neither route nor CPU
+            "cpu_model": [["EPYC", ""], ["", ""]],
         }.items():
             np.testing.assert_array_equal(ds[name].values, values)
             assert ds[name].dims == ("cell", "seed") and ds[name].attrs["long_name"]

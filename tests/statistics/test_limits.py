@@ -152,6 +152,24 @@ def test_a_choice_at_the_edge_of_its_range_is_told_with_the_arms_it_concerns(res
     assert any(sentence.startswith("num_cycles of horn_cnn ") for sentence in told)
 
 
+def test_seconds_that_a_loop_took_are_told_with_the_reason(results, settings, arms):
+    def told_of(kernels, times=(0.1, 0.1, 0.1)):
+        ds = results(arms()).assign_coords(calibration_device=["cpu x"])
+        measured = ("cell", "calibration_device")
+        ds["step_time"] = (measured, np.array(times)[:, None])
+        ds["step_time_kernel"] = (measured, np.array(kernels, object)[:, None])
+        sentences = json.loads(summarise(ds, settings(**NAMED)).attrs["limits"])
+        return [sentence for sentence in sentences if "ratios of implementations" in sentence]
+
+    loop = "loop: there is no C compiler"
+    assert told_of(["fused", "none", "fused"]) == told_of(["", "", ""]) == []
+    (sentence,) = told_of([loop, "none", loop])
+    assert sentence.startswith("Seconds of horn_cnn, leaky_cnn were measured with a loop over torch's calls")
+    assert "because there is no C compiler. " in sentence
+    assert len(told_of([loop, "none", "loop: no fused kernel covers readout: rms"])) == 2
+    assert told_of([loop, "none", "fused"], times=(np.nan, 0.1, 0.1)) == []
+
+
 def test_batch_norm_statistics_that_lag_are_told_of_the_arms_that_claims_are_about(results, settings, arms):
     def lags(**coordinates):
         ds = results(arms()).assign_coords({name: ("cell", values) for name, values in coordinates.items()})

@@ -31,6 +31,19 @@ def test_a_run_without_a_record_differs_from_the_others(results):
     assert "2 (3 runs of horn_cnn, cnn), unknown (1 run of horn_cnn)" in sentence
 
 
+def test_a_model_without_recurrence_has_no_route_that_could_differ(results):
+    assert sentences(results, "kernel", [["fused", "fused"], ["none", "none"]]) == []
+    loop = "loop: there is no C compiler"
+    (sentence,) = sentences(results, "kernel", [["fused", loop], ["none", "none"]])
+    assert (
+        f"different routes of their recurrences: fused (1 run of horn_cnn), {loop} (1 run of horn_cnn)"
+        in sentence
+    )
+    assert sentence.endswith("no difference between arms comes from this difference.")
+    (sentence,) = sentences(results, "kernel", [["fused", "fused"], [loop, loop]])
+    assert sentence.endswith(MAY_DIFFER)
+
+
 def test_a_missing_run_is_not_compared(results):
     values = [["2.11.0", "2.11.0"], ["2.11.0", ""]]
     assert sentences(results, "torch_version", values, missing=[(1, 1)]) == []

@@ -6,6 +6,7 @@ import xarray as xr
 from hornlib.report.blocks import Block, Chart, Heading, Missing, Paragraph, Section, Swatch
 from hornlib.report.charts.pareto import Candidate, pareto_chart
 from hornlib.report.evidence import ReportEvidence, SweepEvidence
+from hornlib.report.routes import routes_of_seconds
 from hornlib.report.sections.by_sweep import by_headline
 from hornlib.report.sections.speed import pairs_blocks
 from hornlib.report.series import datasets, datasets_of, drawn, series_of, swatches
@@ -38,11 +39,8 @@ def efficiency(evidence: ReportEvidence) -> Section:
 
 def _blocks(ds: xr.Dataset, sweep: SweepEvidence) -> list[Block]:
     # The section on speed explains the kinds of ratios.
-    blocks = [
-        block
-        for axis in ("training_flops", "seconds")
-        for block in pairs_blocks(sweep, axis, is_explained=True)
-    ]
+    blocks = [*pairs_blocks(sweep, "training_flops", is_explained=True), *_routes(sweep)]
+    blocks += pairs_blocks(sweep, "seconds", is_explained=True)
     legend = swatches(series_of(ds))
     by_cost = {
         cost: [_pareto(ds, dataset, cost, legend, sweep.name) for dataset in datasets(ds)] for cost in COSTS
@@ -55,6 +53,15 @@ def _blocks(ds: xr.Dataset, sweep: SweepEvidence) -> list[Block]:
     for cost, charts in by_cost.items():
         blocks += [chart for chart in charts if chart is not None] or [_unknown(cost)]
     return blocks
+
+
+def _routes(sweep: SweepEvidence) -> list[Block]:
+    """Return a note on the routes of recurrences in the calibrated seconds; nothing where no device was measured."""
+    if sweep.results is None or not sweep.calibration_device:
+        return []
+    routes = routes_of_seconds(sweep.results, sweep.calibration_device)
+    words = f"Seconds are those of {sweep.calibration_device}. Routes of recurrences on it: {routes}."
+    return [Paragraph(words, "note")]
 
 
 def _unknown(cost: str) -> Missing:

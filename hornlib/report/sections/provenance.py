@@ -1,4 +1,4 @@
-"""Where the numbers come from: versions, commits, devices, seeds, hours, and missing runs."""
+"""Where the numbers come from: versions, commits, devices, routes of recurrences, seeds, hours, and missing runs."""
 
 import json
 from dataclasses import replace
@@ -10,12 +10,13 @@ from hornlib import __version__
 from hornlib.provenance import commit
 from hornlib.report.blocks import Block, Facts, Missing, Paragraph, Section
 from hornlib.report.evidence import ReportEvidence, SweepEvidence
+from hornlib.report.routes import routes_of_runs, routes_of_seconds
 from hornlib.report.sections.by_sweep import by_sweep, no_results
 from hornlib.report.wording import number
 
 __all__ = ["other_statistics", "provenance"]
 
-SUMMARY = "Versions, commits, devices, seeds and hours."
+SUMMARY = "Versions, commits, devices, routes of recurrences, seeds and hours."
 
 SECONDS_AN_HOUR = 3600
 
@@ -62,7 +63,6 @@ def _of_sweep(sweep: SweepEvidence) -> list[Block]:
     ds = sweep.results
     status = ds["status"].values
     counts = {word: int((status == word).sum()) for word in ("complete", "diverged", "missing")}
-    devices = sorted({str(name) for name in ds["device"].values.flat} - {""})
     seeds = ds["seed"].values
     return [
         Facts(
@@ -70,12 +70,31 @@ def _of_sweep(sweep: SweepEvidence) -> list[Block]:
                 ("Seeds", ", ".join(str(seed) for seed in seeds) if len(seeds) <= 20 else _span(seeds)),
                 ("Cells", f"{ds.sizes['cell']}"),
                 ("Runs", ", ".join(f"{count} {word}" for word, count in counts.items())),
-                ("Devices", ", ".join(devices) or "not known"),
+                ("Devices", _names(ds, "device")),
+                ("CPUs", _names(ds, "cpu_model")),
+                ("Recurrences", routes_of_runs(ds)),
+                *_calibrated_seconds(sweep, ds),
                 ("Device hours", _hours(ds)),
                 *_statistics_flops(ds),
             ]
         )
     ]
+
+
+def _names(ds: xr.Dataset, variable: str) -> str:
+    """Return the distinct words of a variable of runs, (cell, seed)."""
+    words = sorted({str(name) for name in ds[variable].values.flat} - {""}) if variable in ds else []
+    return ", ".join(words) or "not known"
+
+
+def _calibrated_seconds(sweep: SweepEvidence, ds: xr.Dataset) -> list[tuple[str, str]]:
+    """Return the device of the calibrated seconds and the routes on it; nothing where no device was measured."""
+    device = sweep.calibration_device
+    return (
+        [("Calibrated seconds", f"on {device}; recurrences: {routes_of_seconds(ds, device)}")]
+        if device
+        else []
+    )
 
 
 def _span(seeds: np.ndarray) -> str:
