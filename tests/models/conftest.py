@@ -5,6 +5,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
+from hornlib.kernels.route import loops
 from hornlib.parameters import Flops
 
 ONE_EACH = {"add", "add_", "sub", "rsub", "mul", "mul_", "div", "maximum", "tanh", "sigmoid", "sqrt", "relu"}
@@ -73,9 +74,9 @@ def work_of_one_example():
         counts = []
         for batch in (2, 3):
             inputs = torch.randn(batch, *task.input_shape)
-            with torch.no_grad(), FlopCounterMode(display=False) as products:
+            with loops(), torch.no_grad(), FlopCounterMode(display=False) as products:
                 network(inputs)
-            with torch.no_grad(), ElementwiseCounter() as elementwise:
+            with loops(), torch.no_grad(), ElementwiseCounter() as elementwise:
                 network(inputs)
             counts.append((products.get_total_flops(), elementwise.count))
         return Flops(counts[1][0] - counts[0][0], counts[1][1] - counts[0][1])

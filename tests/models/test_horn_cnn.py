@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from hornlib.dynamics.gain import constant_drive_gain
 from hornlib.dynamics.oscillator import Constants, OscillatorState, coefficients, step
+from hornlib.kernels.route import loops
 from hornlib.models.horn_cnn.network import HornCnn
 from hornlib.models.horn_cnn.parameters import HornCnnParameters
 from hornlib.parameters import Task
@@ -114,7 +115,8 @@ def test_the_recurrence_starts_at_the_size_of_the_drive(fields):
 
         stage.recur = record
         drive = stage.norm(stage.convolution(features))
-        features = F.avg_pool2d(stage(features), 2)
+        with loops():  # a fused kernel does not call `recur`
+            features = F.avg_pool2d(stage(features), 2)
         ratio = torch.stack(recurrences).std() / drive.std()
         assert 0.1 < ratio.item() < 1.5
 

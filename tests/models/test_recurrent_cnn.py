@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from hornlib.kernels.route import is_fused, loops
 from hornlib.models.horn_cnn.network import HornCnn
 from hornlib.models.horn_cnn.parameters import HornCnnParameters
 from hornlib.models.leaky_cnn.network import LeakyCnn
@@ -104,7 +105,8 @@ def test_a_sequence_of_one_stage_is_its_read_out(parameter_class, network_class,
     fields = {"num_stages": 1, "readout": readout}
     one, other = (build(parameter_class, network_class, between=b, **fields)[1] for b in ("mean", "sequence"))
     inputs = torch.randn(4, *TASK.input_shape)
-    torch.testing.assert_close(one(inputs), other(inputs), rtol=0, atol=0)
+    with loops():  # which a sequence always takes
+        torch.testing.assert_close(one(inputs), other(inputs), rtol=0, atol=0)
 
 
 @both
@@ -134,6 +136,42 @@ def test_read_outs_over_time_are_what_they_say(parameter_class, network_class, r
     x = torch.stack([state * scale for state in states])
     expected = {"mean": x.mean(0), "last": x[-1], "rms": x.square().mean(0).sqrt()}[readout]
     torch.testing.assert_close(stage(inputs), expected)
+
+
+OSCILLATING = [
+    {"integrator": integrator, "recurrence_on": on, "readout": readout, **learning}
+    for integrator in ("symplectic_euler", "explicit_euler", "implicit_damping")
+    for on in ("velocity", "position")
+    for readout in ("mean", "last")
+    for learning in (
+        {},
+        {"oscillator_training": "learned", "heterogeneity": 0.5, "heterogeneity_draw": "uniform"},
+    )
+]
+LEAKY = [{"readout": readout, "recurrence": k} for readout in ("mean", "last") for k in ("depthwise", "none")]
+
+
+@pytest.mark.parametrize(
+    ("classes", "fields"),
+    [*((BOTH[0], fields) for fields in OSCILLATING), *((BOTH[1], fields) for fields in LEAKY)],
+    ids=str,
+)
+def test_a_fused_stage_has_the_values_and_gradients_of_the_loop(classes, fields):
+    _, network = build(*classes, timesteps=6, **fields)
+    network = network.double()
+    inputs = torch.randn(7, *TASK.input_shape, dtype=torch.float64, requires_grad=True)
+    if not is_fused("field", inputs):
+        pytest.skip("no fused kernel on this machine")
+    assert all(stage.has_fused_kernel for stage in network.stages)
+
+    def outcomes():
+        logits = network(inputs)
+        return [logits, *torch.autograd.grad(logits.sin().sum(), [inputs, *network.parameters()])]
+
+    fused = outcomes()
+    with loops():
+        for one, other in zip(fused, outcomes(), strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-11, atol=1e-12)
 
 
 @both
