@@ -62,6 +62,7 @@ def run_experiment(name: str, grid: Grid, sweep: str | None = None, output: Path
         ResultsError: the experiment needs training results and there are none, or the file cannot be written.
     """
     # not above: the workflow reads the table at every start, and xarray takes longer than the grid
+    from hornlib.kernels.route import taking
     from hornlib.mechanism.contenders import Study, contenders
     from hornlib.mechanism.record import write
     from hornlib.report.mechanism_figures import plot_experiment
@@ -78,7 +79,8 @@ def run_experiment(name: str, grid: Grid, sweep: str | None = None, output: Path
             f"{grid.settings.results}; `snakemake --cores N {chosen}` trains it, `hornlib gather` writes the file"
         )
     measure: Callable[[Study], xr.Dataset] = importlib.import_module(experiment.module).measure
-    ds, folder = measure(study), Path(grid.settings.results)
+    with taking(grid.settings.kernel):
+        ds, folder = measure(study), Path(grid.settings.results)
     plot_experiment(ds, folder / "figures")
     return write(ds, output or folder / "mechanism" / f"{name}.nc")
 
