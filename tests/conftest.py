@@ -27,6 +27,7 @@ NEEDS_TORCH = (
     "data",
     "dynamics",
     "findings",
+    "kernels",
     "mechanism",
     "models",
     "stability",

@@ -68,8 +68,9 @@ class Settings(Parameters):
     """auto (CUDA, else MPS, else CPU), cpu, cuda, cuda:N or mps."""
     kernel: Kernel = "auto"
     """How recurrences are computed. auto: by a fused kernel, which the machine's C compiler makes at first use, and by
-    a loop over torch's calls where there is none. fused: an error where there is none. loop: always the loop. All give
-    the same numbers to rounding; their seconds are not comparable."""
+    a loop over torch's calls where there is none. fused: an error where there is none. loop: always the loop. Both give
+    the same numbers to rounding, and seconds that are not comparable. Results are bit-identical only on one route, and
+    those of fused kernels only on one model of the CPU."""
     checkpoints: Folder | None = None
     """Folder of checkpoints, e.g. a scratch disk that all nodes see; default: checkpoints in `results`."""
     checkpoint_minutes: float = Field(default=5.0, gt=0)
