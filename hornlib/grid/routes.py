@@ -5,7 +5,7 @@ from typing import Literal, NamedTuple
 from hornlib.config.settings import Kernel
 from hornlib.errors import ResourceError
 from hornlib.grid.cell import Cell
-from hornlib.kernels.library import why_not
+from hornlib.kernels.devices import obstacle
 
 __all__ = ["REMEDY", "Route", "device_type", "required_route", "route_of", "routes_on", "uncovered"]
 
@@ -50,7 +50,7 @@ def route_of(cell: Cell, kernel: Kernel, device: str) -> Route:
     if kernel == "loop":
         return Route("loop", "the setting is kernel: loop")
     lack = uncovered(cell)
-    reason = f"no fused kernel covers {lack}" if lack else _obstacle(asked.library, device)
+    reason = f"no fused kernel covers {lack}" if lack else obstacle(asked.library, device)
     return Route("loop", reason) if reason else Route("fused")
 
 
@@ -78,7 +78,7 @@ def routes_on(kernel: Kernel, device: str) -> str:
         kernel: the setting.
         device: cpu, cuda or mps.
     """
-    libraries = [library for library in LIBRARIES if kernel != "loop" and not _obstacle(library, device)]
+    libraries = [library for library in LIBRARIES if kernel != "loop" and not obstacle(library, device)]
     return f"fused {' and '.join(libraries)}" if libraries else "loops"
 
 
@@ -88,7 +88,3 @@ def uncovered(cell: Cell) -> str:
     if asked is None or asked.lacks:
         return asked.lacks if asked else ""
     return "training.precision: bf16" if cell.training.precision == "bf16" else ""
-
-
-def _obstacle(library: str, device: str) -> str:
-    return why_not(library) if device == "cpu" else f"no fused kernel runs on {device}"

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from hornlib.config.settings import Kernel
-from hornlib.kernels.library import why_not
+from hornlib.kernels.devices import obstacle
 
 __all__ = ["REALS", "is_fused", "loops", "taking"]
 
@@ -43,10 +43,10 @@ def is_fused(library: str, tensor: Tensor) -> bool:
         library: field or recurrence.
         tensor: what drives the recurrence, of any shape.
     """
+    device = tensor.device.type
     return (
         _choice != "loop"
-        and tensor.device.type == "cpu"
         and tensor.dtype in REALS
-        and not torch.is_autocast_enabled("cpu")
-        and not why_not(library, REALS[tensor.dtype])
+        and not torch.is_autocast_enabled(device)
+        and not obstacle(library, device, REALS[tensor.dtype])
     )

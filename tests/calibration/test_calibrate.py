@@ -165,16 +165,16 @@ def test_a_trial_makes_the_training_steps_of_the_cell_crops_and_flips_included()
 
 def test_a_cpus_name_holds_its_model_its_threads_and_the_routes_of_recurrences(monkeypatch):
     cpu = torch.device("cpu")
-    monkeypatch.setattr(routes, "why_not", lambda library: "")
+    monkeypatch.setattr(routes, "obstacle", lambda library, device: "")
     assert device_name(cpu, 1, "auto") == f"cpu {cpu_model()}, 1 thread, fused field and recurrence"
     assert device_name(cpu, 2, "loop") == f"cpu {cpu_model()}, 2 threads, loops"
-    monkeypatch.setattr(routes, "why_not", lambda library: "no compiler")
+    monkeypatch.setattr(routes, "obstacle", lambda library, device: "no compiler")
     assert device_name(cpu, 1, "auto") == f"cpu {cpu_model()}, 1 thread, loops"
 
 
 @pytest.mark.parametrize(("kernel", "number"), [("auto", 1), ("loop", 2)])
 def test_step_times_of_two_routes_are_never_of_one_device(grid, blocks, kernel, number, monkeypatch):
-    monkeypatch.setattr(routes, "why_not", lambda library: "")
+    monkeypatch.setattr(routes, "obstacle", lambda library, device: "")
     first = calibrate(grid(CONFIG), rounds=2)
     second = calibrate(grid(f"    kernel: {kernel}\n{CONFIG}"), rounds=2)
     assert len({first, second}) == number
@@ -183,7 +183,7 @@ def test_step_times_of_two_routes_are_never_of_one_device(grid, blocks, kernel, 
 
 
 def test_a_shape_that_was_measured_on_another_route_is_measured_anew(grid, blocks, monkeypatch):
-    monkeypatch.setattr(routes, "why_not", lambda library: "")
+    monkeypatch.setattr(routes, "obstacle", lambda library, device: "")
     path = calibrate(grid(CONFIG), rounds=2)
     before = read_calibration(path)
     shape = next(name for name, measured in before.shapes.items() if measured.kernel == "fused")

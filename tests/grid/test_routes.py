@@ -19,8 +19,8 @@ UNCOVERED = [
 @pytest.fixture(autouse=True)
 def compiler(monkeypatch):
     """Let fused kernels exist, whether or not this machine has a compiler; return what takes it away."""
-    monkeypatch.setattr(routes, "why_not", lambda library: "")
-    return lambda: monkeypatch.setattr(routes, "why_not", lambda library: NO_COMPILER)
+    monkeypatch.setattr(routes, "obstacle", lambda library, device: "")
+    return lambda: monkeypatch.setattr(routes, "obstacle", lambda library, device: NO_COMPILER)
 
 
 def cell_of(model, **training):
@@ -68,9 +68,9 @@ def test_a_kernel_asked_for_by_name_that_cannot_be_had_is_an_error_with_reason_a
 
 def test_the_routes_of_a_machine_name_what_it_fuses(monkeypatch):
     assert (routes_on("auto", "cpu"), routes_on("loop", "cpu")) == ("fused field and recurrence", "loops")
-    monkeypatch.setattr(routes, "why_not", lambda library: "it failed" if library == "field" else "")
+    monkeypatch.setattr(routes, "obstacle", lambda library, device: "it failed" if library == "field" else "")
     assert routes_on("auto", "cpu") == "fused recurrence"
-    monkeypatch.setattr(routes, "why_not", lambda library: NO_COMPILER)
+    monkeypatch.setattr(routes, "obstacle", lambda library, device: NO_COMPILER)
     assert routes_on("fused", "cpu") == "loops"
 
 

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from hornlib.dynamics.oscillator import Constants, coefficients
 from hornlib.kernels.field import FieldConstants, FieldOptions, field
-from hornlib.kernels.route import why_not
+from hornlib.kernels.library import why_not
 
 pytestmark = pytest.mark.skipif(bool(why_not("field")), reason=f"no fused kernel: {why_not('field')}")
 

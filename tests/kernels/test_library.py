@@ -18,10 +18,10 @@ needs_compiler = pytest.mark.skipif(not library.compiler(), reason="no C compile
 def _own_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     load.cache_clear()
-    route.why_not.cache_clear()
+    library.why_not.cache_clear()
     yield
     load.cache_clear()
-    route.why_not.cache_clear()
+    library.why_not.cache_clear()
 
 
 def cached(tmp_path):
@@ -121,7 +121,7 @@ def test_without_a_library_the_reason_is_said_and_the_loop_runs(tmp_path, monkey
     with pytest.raises(KernelError) as caught:
         load("field", "float")
     assert message in str(caught.value)
-    assert message in route.why_not("field")
+    assert message in library.why_not("field")
     assert not route.is_fused("field", torch.zeros(1))
     assert not list((tmp_path / "cache").rglob("*.so")) or "loaded" in message
 

@@ -40,8 +40,8 @@ CONFIG = """
 @pytest.fixture(autouse=True)
 def compiler(monkeypatch):
     """Let fused kernels exist, whether or not this machine has a compiler; return what takes it away."""
-    monkeypatch.setattr(routes, "why_not", lambda library: "")
-    return lambda: monkeypatch.setattr(routes, "why_not", lambda library: "there is no C compiler")
+    monkeypatch.setattr(routes, "obstacle", lambda library, device: "")
+    return lambda: monkeypatch.setattr(routes, "obstacle", lambda library, device: "there is no C compiler")
 
 
 SEAL_LENGTH = len(b"\nhornlib sha256 \n") + 64
