@@ -83,9 +83,9 @@ class Executor(RemoteExecutor):
         if self.dispatcher is None:
             self._start()
         requests = []
-        for job in sorted(
-            jobs, key=lambda job: job.jobid
-        ):  # an array in the workflow's order, not the scheduler's
+        # SLURM starts the tasks of an array in their order: by priority, then in the workflow's order. Snakemake's jobs
+        # have a priority, which the interface of executors does not declare.
+        for job in sorted(jobs, key=lambda job: (-getattr(job, "priority", 0), job.jobid)):
             self.run_job_pre(job)
             requests.append(self._request(job))
         with self.lock:

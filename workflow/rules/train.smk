@@ -1,3 +1,7 @@
+from snakemake.rules import Rule
+
+from hornlib.plan.estimates import training_forward_flops
+
 SETTINGS = GRID.settings
 # what probes saw is the job's second output; a run file that is there without it is not made again
 PROBED = {"dynamics": f"{RESULTS}/dynamics/{{cell}}.seeds-{{first}}-{{last}}.nc"} if SETTINGS.probes else {}
@@ -67,6 +71,17 @@ class CellParameters(typing.NamedTuple):
         return f" --selected {shlex.quote(str(GRID.selection_path(self.cell)))}" if self.cell in TUNED else ""
 
 
+# Long jobs start before short ones, so that none of them runs alone at the end. A priority is the forward GFLOPs of a
+# job, with which its seconds grow. In older versions of Snakemake it is no function, and jobs start in any order.
+def longest_first(num_gigaflops):
+    return num_gigaflops if hasattr(Rule, "expand_priority") else 0
+
+
+def train_gigaflops(wildcards):
+    num_runs = 1 + int(wildcards.last) - int(wildcards.first)
+    return num_runs * training_forward_flops(GRID.cells[wildcards.cell]) / 1e9
+
+
 # Snakemake removes a job's log before it starts the job. A second name of the same file keeps what earlier attempts
 # wrote; where the file system has no second names, only that is lost.
 OPEN_LOG = (
@@ -98,6 +113,7 @@ rule train:
         cell="[a-z0-9_]+(-[a-z0-9_]+)*-[0-9a-f]{12}",
         first="[0-9]+",
         last="[0-9]+",
+    priority: longest_first(train_gigaflops)
     threads: SETTINGS.threads
     params:
         cell=lambda wildcards: CellParameters(wildcards.cell),

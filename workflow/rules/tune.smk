@@ -2,6 +2,16 @@
 TUNED = {name: cell.tuned for name, cell in GRID.cells.items() if cell.tuned is not None}
 
 
+def tune_gigaflops(wildcards):
+    arm = GRID.tuned_arms[wildcards.arm]
+    return arm.trials * arm.seeds * training_forward_flops(arm.cell) / 1e9
+
+
+def finalists_gigaflops(wildcards):
+    stage = GRID.finalist_stages[wildcards.stage]
+    return stage.trials * stage.seeds * training_forward_flops(stage.cell) / 1e9
+
+
 rule tune:
     """Train every trial of one arm of a tuned sweep, side by side as lanes."""
     input:
@@ -22,6 +32,7 @@ rule tune:
         f"{RESULTS}/logs/tune/{{arm}}.log",
     wildcard_constraints:
         arm="[a-z0-9_]+(-[a-z0-9_]+)*-[0-9a-f]{12}",
+    priority: longest_first(tune_gigaflops)
     threads: SETTINGS.threads
     params:
         arm=lambda wildcards: json.dumps(GRID.tuned_arms[wildcards.arm].document(), separators=(",", ":")),
@@ -70,6 +81,7 @@ rule finalists:
         f"{RESULTS}/logs/tune/{{stage}}.log",
     wildcard_constraints:
         stage="[a-z0-9_]+(-[a-z0-9_]+)*-[0-9a-f]{12}[.]finalists",
+    priority: longest_first(finalists_gigaflops)
     threads: SETTINGS.threads
     params:
         stage=lambda wildcards: json.dumps(
