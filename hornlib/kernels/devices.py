@@ -24,9 +24,14 @@ def obstacle(library: str, device: str, real: str = "float") -> str:
         return why_not(library, real)
     if device != "cuda" or library != "field":
         return f"no fused kernel runs on {device}"
-    if find_spec("triton") is None:
+    if not _has_triton():
         return "Triton is not installed"
     return _failure_on_gpu() if "torch" in sys.modules else ""
+
+
+@cache
+def _has_triton() -> bool:
+    return find_spec("triton") is not None  # which reads folders, and this is asked in every forward pass
 
 
 @cache
