@@ -117,7 +117,7 @@ def _time_round(
         set_precision(cell.training.precision, device)
         try:
             seconds, steps = TimedLane(cell, random_examples(cell, device)).block()
-        except RuntimeError as error:
+        except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
             too_large.add(shape)

@@ -157,7 +157,7 @@ def run_assignment(
     try:
         with taking(options.kernel):
             _run(assignment, options, write, plan)
-    except RuntimeError as error:
+    except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
         cell = assignment.cell
@@ -335,9 +335,9 @@ def _resume(path: Path, assignment: Assignment, digest: str, reporter: Reporter)
     return _Saved(digest, state["width"], finished, state["current"], state["probes"], trained_by)
 
 
-def is_out_of_memory(error: RuntimeError) -> bool:
-    """Return whether torch ran out of memory; on a CPU it raises a plain RuntimeError."""
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+def is_out_of_memory(error: RuntimeError | MemoryError) -> bool:
+    """Return whether torch or a fused kernel ran out of memory; on a CPU torch raises a plain RuntimeError."""
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
 
 
 def warm_up(rows: Sequence[Run], splits: Splits) -> None:

@@ -20,6 +20,7 @@ from hornlib.kernels.library import cpu_model, load
 from hornlib.kernels.route import taking
 from hornlib.results.run_file import read_run_file
 from hornlib.training import job
+from hornlib.training.checkpoint import load_checkpoint, save_checkpoint
 from hornlib.training.interruption import Interrupted
 from hornlib.training.job import TrainOptions
 from hornlib.training.train import train_job
@@ -118,9 +119,10 @@ def test_log_and_run_file_name_the_route_and_the_cpu(model, kernel, tmp_path, ca
     assert lines == ([f"recurrence: {route}"] if route.kind != "none" else [])
 
 
-def test_a_job_that_goes_on_by_another_route_records_both(tmp_path, monkeypatch):
-    cell = cell_of(SMALL_HORN_CNN)
-    real = job._Keeper.after_step
+@pytest.fixture
+def stopped(tmp_path, monkeypatch):
+    """A cell whose job took the loop and was stopped, and its checkpoint."""
+    cell, real = cell_of(SMALL_HORN_CNN), job._Keeper.after_step
 
     def stopping(keeper, chunk):
         real(keeper, chunk)
@@ -131,10 +133,25 @@ def test_a_job_that_goes_on_by_another_route_records_both(tmp_path, monkeypatch)
         patch.setattr(job._Keeper, "after_step", stopping)
         with pytest.raises(Interrupted):
             train(cell, tmp_path, "loop", seconds=0.0)
-    output = train(cell, tmp_path, "auto")
+    (checkpoint,) = tmp_path.rglob("*.checkpoint")
+    return cell, checkpoint
+
+
+def test_a_job_that_goes_on_by_another_route_records_both(stopped, tmp_path):
+    cell, _ = stopped
+    attributes = read_run_file(train(cell, tmp_path, "auto"), cell).attributes
     first, last = route_of(cell, "loop", "cpu"), route_of(cell, "auto", "cpu")
-    attributes = read_run_file(output, cell).attributes
     assert attributes["kernel"] == f"{first}, then {last}" and attributes["cpu_model"] == cpu_model()
+
+
+def test_of_a_checkpoint_of_an_earlier_hornlib_the_route_is_unknown(stopped, tmp_path):
+    cell, checkpoint = stopped
+    state = load_checkpoint(checkpoint)
+    state["versions"] = state.pop("trained_by")["hornlib"]
+    save_checkpoint(checkpoint, state)
+    attributes = read_run_file(train(cell, tmp_path, "loop"), cell).attributes
+    assert attributes["kernel"] == "unknown, then loop: the setting is kernel: loop"
+    assert attributes["cpu_model"] == f"unknown, then {cpu_model()}"
 
 
 def test_a_kernel_asked_for_by_name_that_cannot_be_had_is_an_error_before_training(tmp_path):
@@ -144,6 +161,15 @@ def test_a_kernel_asked_for_by_name_that_cannot_be_had_is_an_error_before_traini
     ):
         train(cell, tmp_path, "fused")
     assert not list(tmp_path.rglob("*.nc")) and not list(tmp_path.rglob("*.checkpoint"))
+
+
+def test_a_kernel_that_gets_no_memory_ends_the_job_with_advice(tmp_path, monkeypatch):
+    def fail(*_):
+        raise MemoryError("no memory is left for the states of a recurrence")
+
+    monkeypatch.setattr(job, "train_chunk", fail)
+    with pytest.raises(ResourceError, match=r"out of memory with .* lower training\.batch_size"):
+        train(cell_of(SMALL_HORN_CNN), tmp_path, "auto")
 
 
 @pytest.fixture
