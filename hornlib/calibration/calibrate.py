@@ -64,8 +64,9 @@ def _calibrated(grid: Grid, rounds: int) -> Path:
     calibration = read_calibration(path) if path.exists() else Calibration(name)
     cells = distinct_shapes(grid.cells.values())
     for shape, cell in cells.items():
-        route, known = required_route(cell, grid.settings.kernel, device.type), calibration.shapes.get(shape)
-        if known is None or known.kernel.partition(":")[0] != route.kind:
+        route = required_route(cell, grid.settings.kernel, device.type)
+        measured = calibration.shapes.get(shape)
+        if measured is None or measured.kernel.partition(":")[0] != route.kind:
             text = json.dumps(describe_shape(cell), sort_keys=True)
             calibration.shapes[shape] = Measurement(text, _software(), kernel=str(route))
     num_blocks = {shape: len(calibration.shapes[shape].block_times) for shape in cells}
