@@ -181,7 +181,7 @@ class _Sums(torch.autograd.Function):
         now.both.zero_()
         total, half = (
             torch.zeros_like(now.first),
-            forces.new_tensor(0.5),
+            forces.new_full((), 0.5),
         )  # a tensor; a Python number takes twice the time
         add_product_, factor = _product(None if weight is None else weight.mT)
         unread: deque[Tensor | None] = deque([None] * options.delay)
@@ -249,7 +249,7 @@ class _Sums(torch.autograd.Function):
         now.both.copy_(arriving[-1])
         add_product_, factor = _product(weight)
         unused: deque[Tensor | None] = deque([None] * (options.delay - 1))
-        quarter = forces.new_tensor(0.25)
+        quarter = forces.new_full((), 0.25)
         with torch.inference_mode():
             for chunk in reversed(options.chunks):
                 deltas = torch.addcmul(quarter, forces[:, chunk], forces[:, chunk], value=-1)

@@ -64,17 +64,17 @@ class _SmallMapConvolution(torch.autograd.Function):
         inputs, kernel = ctx.saved_tensors
         pixels, adjoints = inputs.flatten(2).movedim(1, -1), gradient.flatten(2).movedim(1, -1)
         pairs = (pixels.unsqueeze(2) * adjoints.unsqueeze(1)).sum(0)  # (pixels, pixels, channels)
-        offsets = _offsets(inputs.shape[-2], inputs.shape[-1]).to(pairs)
+        offsets = _offsets(inputs.shape[-2], inputs.shape[-1], pairs.device, pairs.dtype)
         weights = (offsets @ pairs.flatten(0, 1)).movedim(0, -1).unflatten(-1, (1, 3, 3))
         return _convolve(gradient, kernel.flip((-2, -1))), weights
 
 
 @lru_cache(maxsize=16)
-def _offsets(height: int, width: int) -> Tensor:
+def _offsets(height: int, width: int, device: torch.device, dtype: torch.dtype) -> Tensor:
     """Return the 0/1 matrix (9, pixels^2) that sums the pairs (p + d, p) of each offset d."""
-    index = torch.arange(height * width)
+    index = torch.arange(height * width, device=device)
     rows, columns = index // width, index % width
     # Offset of the first pixel of a pair from the second.
     down, right = rows[:, None] - rows, columns[:, None] - columns
     masks = [(down == i) & (right == j) for i in (-1, 0, 1) for j in (-1, 0, 1)]
-    return torch.stack(masks).flatten(1).float()
+    return torch.stack(masks).flatten(1).to(dtype)

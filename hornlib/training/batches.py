@@ -73,9 +73,9 @@ class Batches:
         return inputs, targets
 
     def _on_device(self, rows: Sequence[int], device: torch.device) -> Tensor:
-        """Return the rows as an index on the device. It is cached, because each copy waits for the device."""
+        """Return the rows as an index on the device, which is cached."""
         if tuple(rows) not in self.places:
-            self.places[tuple(rows)] = torch.tensor(list(rows), device=device)
+            self.places[tuple(rows)] = torch.tensor(list(rows)).to(device, non_blocking=True)
         return self.places[tuple(rows)]
 
     def _draws(self, epoch: int) -> Draws | None:
@@ -83,10 +83,11 @@ class Batches:
             return None
         num_train, device = self.chunk.cell.data.num_train, self.train.targets.device
         draws = [augmentation_draws(seed, epoch, num_train) for seed in self.chunk.seeds]
-        return Draws(*(torch.stack(parts).to(device) for parts in zip(*draws, strict=True)))
+        return Draws(
+            *(torch.stack(parts).to(device, non_blocking=True) for parts in zip(*draws, strict=True))
+        )
 
     def _stacked(self, draw: Callable[[int, int, int], Tensor], epoch: int) -> Tensor:
         num_train = self.chunk.cell.data.num_train
-        return torch.stack([draw(seed, epoch, num_train) for seed in self.chunk.seeds]).to(
-            self.train.targets.device
-        )
+        orders = torch.stack([draw(seed, epoch, num_train) for seed in self.chunk.seeds])
+        return orders.to(self.train.targets.device, non_blocking=True)

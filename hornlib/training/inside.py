@@ -81,7 +81,7 @@ class Inside(nn.Module):
             "recurrence_abscissa_ratio": recurrence.abscissa_ratio,
             "recurrence_spectral_radius": recurrence.spectral_radius,
         }
-        direction = tuple(part.to(drive.device) for part in self.directions[name])
+        direction = tuple(part.to(drive.device, non_blocking=True) for part in self.directions[name])
         few = direction[0].shape[0]
         start = tuple(part[:few] for part in last)
         after = run_on(unit, drive[:few], start, direction, self.run_on_steps)

@@ -88,7 +88,8 @@ def train_step(chunk: Chunk, group: Group, inputs: Tensor, targets: Tensor, tota
     cell, lanes, training = chunk.cell, group.lanes, chunk.cell.training
     if has_dropout(lanes.buffers):
         keys = [derive_seed("dropout", seed, chunk.step) for seed in lanes.seeds]
-        set_dropout_keys_(lanes.buffers, torch.tensor(keys, device=inputs.device))
+        # Here and below: without waiting for the device.
+        set_dropout_keys_(lanes.buffers, torch.tensor(keys).to(inputs.device, non_blocking=True))
     lanes.set_momentum(training.running_momentum(chunk.step + 1))
     with torch.autocast(inputs.device.type, torch.bfloat16, enabled=training.precision == "bf16"):
         logits, penalty = lanes.forward(inputs, training=True)
@@ -100,7 +101,7 @@ def train_step(chunk: Chunk, group: Group, inputs: Tensor, targets: Tensor, tota
         if training.gradient_clip:
             clip_by_lane_(gradients, training.gradient_clip)
         rates = (chunk.learning_rates(group) * rate_factor(training, chunk.step, total_steps)).float()
-        rates = rates.to(inputs.device, non_blocking=True)  # the device need not be waited for at every step
+        rates = rates.to(inputs.device, non_blocking=True)
         group.optimizer.update_(tensors, gradients, rates, chunk.step + 1 - group.since)
         lanes.project_()
     group.evaluated = None  # its statistics are those of the old weights

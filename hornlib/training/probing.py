@@ -120,6 +120,15 @@ def probe_inputs(cell: Cell, splits: Splits, count: int) -> Split:
     return Split(part.inputs[chosen], part.targets[chosen])
 
 
+def _on_cpu(numbers: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return tensors of one type on the CPU; from a device by one copy, since each copy waits for the device."""
+    if all(values.device.type == "cpu" for values in numbers.values()):
+        return numbers
+    joint = torch.cat([values.flatten() for values in numbers.values()]).cpu()
+    parts = joint.split([values.numel() for values in numbers.values()])
+    return {name: part.view(numbers[name].shape) for name, part in zip(numbers, parts, strict=True)}
+
+
 class Probe:
     """Measures lanes. It holds no state that changes.
 
@@ -178,7 +187,7 @@ class Probe:
             if gradient is not None and part in _GRADIENTS:
                 norm = measures.gradient_norm(gradient.flatten(3))
                 numbers[f"{layer_name}/{_GRADIENTS[part]}"] = norm
-        return {name: values.detach().cpu() for name, values in numbers.items()}
+        return _on_cpu({name: values.detach() for name, values in numbers.items()})
 
     def _nudges(self, layer: LayerRecord, num_lanes: int) -> States:
         """Return zeros (lanes, T, batch, *units) for each part. Their memory layout is that of the states of lanes."""

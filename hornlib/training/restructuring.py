@@ -113,7 +113,7 @@ def _changed(chunk: Chunk, group: Group, change: Change, templates: _Templates) 
         ]
     ages = _ages(chunk.step - group.since, names, group, change)
     carried = chunk.cell.training.optimizer == "adamw" and not change.fresh_optimizer
-    if carried and any((age == 0).any() for age in ages.values()):
+    if carried and torch.stack([(age == 0).any() for age in ages.values()]).any():
         fresh.state["age"] = [ages[name].contiguous() for name in parameters]
     template_buffers = {
         name: tensor.expand(len(group.lanes), *tensor.shape)
