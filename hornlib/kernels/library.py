@@ -12,12 +12,15 @@ import os
 import platform
 import re
 import shutil
+import signal
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from importlib.resources import files
 from pathlib import Path
+from typing import IO
 
 from hornlib.errors import HornlibError
 
@@ -36,8 +39,8 @@ class KernelError(HornlibError):
 def load(name: str, real: str) -> ctypes.CDLL:
     """Return the library of `<name>.c`, compiled now if the cache does not have it.
 
-    Processes that need it at the same time wait for the first of them. Without a cache folder that can be written,
-    every process compiles for itself.
+    Processes that need it at the same time wait for the first of them. Where the cache cannot be written, every process
+    compiles for itself.
 
     Args:
         name: of the source file in this folder, without its suffix.
@@ -50,16 +53,15 @@ def load(name: str, real: str) -> ctypes.CDLL:
     flags = (*FLAGS, f"-DREAL={real}")
     recipe = "\0".join([*flags, cpu_model(), _instructions()]).encode() + source
     stem = f"{name}-{hashlib.sha256(recipe).hexdigest()[:16]}"
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = _writable_cache() or Path(scratch)
-        with _locked(folder / f"{stem}.lock"):
-            path = _sound(folder, stem)
-            if path is None:
-                path = _compiled(source, flags, folder, stem)
-            try:
-                return ctypes.CDLL(str(path))
-            except OSError as error:  # such as a folder that may hold no programs
-                raise KernelError(f"{path}: the compiled kernel cannot be loaded ({error})") from error
+    folder = _cache()
+    try:
+        with tempfile.TemporaryDirectory() as scratch, _locked(folder / f"{stem}.lock"):
+            path = _sound(folder, stem) or _stored(_compiled(source, flags, Path(scratch)), folder, stem)
+            return _loaded(path)
+    except OSError as error:  # such as a folder that may hold no programs
+        raise KernelError(
+            f"no kernel can be compiled or loaded here ({error}); XDG_CACHE_HOME names the folder of the cache"
+        ) from error
 
 
 @functools.cache
@@ -101,24 +103,42 @@ def _cpu_info(key: str) -> str:
     return ""
 
 
-def _writable_cache() -> Path | None:
-    """Return hornlib's folder of kernels in the user's cache, or None where no file can be made there."""
+def _cache() -> Path:
+    """Return hornlib's folder of kernels in the user's cache, made if that is possible."""
     try:
         folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hornlib" / "kernels"
+    except RuntimeError:  # a user without a home folder
+        return Path(os.devnull)
+    with suppress(OSError):
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            return folder
-    except (OSError, RuntimeError):  # RuntimeError: a user without a home folder
-        return None
+    return folder
 
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """Let one process compile while the others wait; a file system without locks lets all of them compile."""
-    with path.open("w") as file:
+    """Let one process compile while the others wait; all compile where no lock can be had.
+
+    Raises:
+        KernelError: another process has held the lock for longer than a compilation may take.
+    """
+    with ExitStack() as stack:
         with suppress(OSError):
-            fcntl.flock(file, fcntl.LOCK_EX)
+            file = stack.enter_context(path.open("w"))
+            deadline = time.monotonic() + SECONDS
+            while not _lock(file):
+                if time.monotonic() > deadline:
+                    raise KernelError(f"another process has been compiling for {SECONDS} s; it holds {path}")
+                time.sleep(0.05)
         yield
+
+
+def _lock(file: IO[str]) -> bool:
+    """Return whether the lock was free, and is now this process's own."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _sound(folder: Path, stem: str) -> Path | None:
@@ -131,31 +151,55 @@ def _sound(folder: Path, stem: str) -> Path | None:
     return None
 
 
+def _loaded(path: Path) -> ctypes.CDLL:
+    try:
+        return ctypes.CDLL(str(path))
+    except OSError:  # what a broken compiler made is not tried again
+        with suppress(OSError):
+            path.unlink()
+        raise
+
+
 def _library_name(stem: str, content: bytes) -> str:
     return f"{stem}-{hashlib.sha256(content).hexdigest()[:32]}.so"
 
 
-def _compiled(source: bytes, flags: tuple[str, ...], folder: Path, stem: str) -> Path:
+def _stored(library: Path, folder: Path, stem: str) -> Path:
+    """Return the path of a library in the cache; its own where the cache cannot be written."""
+    content = library.read_bytes()
+    path = folder / _library_name(stem, content)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        temporary.write_bytes(content)
+        os.replace(temporary, path)
+    except OSError:
+        with suppress(OSError):
+            temporary.unlink()
+        return library
+    return path
+
+
+def _compiled(source: bytes, flags: tuple[str, ...], folder: Path) -> Path:
     command = compiler()
     if not command:
         raise KernelError("there is no C compiler (cc, or the one that $CC names)")
-    with tempfile.TemporaryDirectory(dir=folder) as scratch:
-        library = Path(scratch, "kernel.so")
+    library = folder / "kernel.so"
+    # A session of its own, so that a compiler can be stopped with all programs that it has started.
+    with subprocess.Popen(
+        [command, *flags, "-x", "c", "-", "-o", str(library), "-lm"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    ) as process:
         try:
-            subprocess.run(
-                [command, *flags, "-x", "c", "-", "-o", str(library), "-lm"],
-                input=source,
-                capture_output=True,
-                timeout=SECONDS,
-                check=True,
-            )
-            path = folder / _library_name(stem, library.read_bytes())
-            os.replace(library, path)
+            _, said = process.communicate(source, timeout=SECONDS)
         except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
             raise KernelError(f"{command} was stopped after {SECONDS} s") from None
-        except subprocess.CalledProcessError as error:
-            words = error.stderr.decode(errors="replace").strip().splitlines() or ["it said nothing"]
-            raise KernelError(f"{command} failed ({error.returncode}): {words[0]}") from None
-        except OSError as error:
-            raise KernelError(f"{command}: {error.strerror or error}") from error
-    return path
+    if process.returncode:
+        words = said.decode(errors="replace").strip().splitlines() or ["it said nothing"]
+        raise KernelError(f"{command} failed ({process.returncode}): {words[0]}")
+    if not library.exists():
+        raise KernelError(f"{command} made no library")
+    return library
