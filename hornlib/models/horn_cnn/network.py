@@ -77,10 +77,15 @@ class OscillatorStage(RecurrentStage):
         Args:
             channels: C, of the drive.
         """
-        scaled, is_mean = self._scaled(), self.output == "mean"
-        kernel = self._scaled_kernel(scaled.source / 4)
-        scale = scaled.displacement / (2 * self.timesteps if is_mean else 2)
-        constants = FieldConstants(kernel, *(part.flatten() for part in (scaled.carry, scaled.spring, scale)))
+        omega, h = self.oscillators.constants().omega, self.oscillators.integration_step
+        carry, spring, force = self.oscillators.coefficients()
+        is_mean, displacement = self.output == "mean", h * force
+        source = force / omega if self.recurrence_on == "velocity" else displacement
+        scale = displacement / self.timesteps if is_mean else displacement
+        constants = FieldConstants(
+            self._scaled_kernel(self.recurrence_gain * source),
+            *(part.flatten() for part in (carry, h * spring, scale)),
+        )
         explicit = self.oscillators.integrator == "explicit_euler"
         return constants, FieldOptions(
             self.timesteps, "sum" if is_mean else "position", self.recurrence_on, explicit
