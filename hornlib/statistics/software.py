@@ -20,8 +20,11 @@ TRAINED_BY = {
 }
 """Variable of results.nc (.., seed) -> what it counts in a sentence."""
 
-NOTHING = "none"
+NO_ROUTE = "none"
 """The route of a model without recurrence, which differs from no other."""
+
+SAME = "Both give the same numbers to rounding. Only seconds by the clocks of the jobs are not comparable."
+"""What follows from a difference of routes."""
 
 MOST_VALUES, MOST_ARMS = 5, 3
 """A sentence names so many values, and so many arms of each value."""
@@ -39,21 +42,17 @@ def differences_of_software(ds: xr.Dataset) -> Iterator[str]:
     for name, kinds in TRAINED_BY.items():
         if name not in ds or (name == "hornlib_commit" and "hornlib_version" in differing):
             continue  # a version names its commit
-        words = np.array([_word(value) for value in _of_runs(ds, name).flat], object).reshape(
-            is_trained.shape
-        )
-        is_compared = is_trained.values & (words != NOTHING)
+        words = np.array([_word(value) for value in _of_runs(ds, name).flat], object)
+        if name == "kernel":  # the reason of a loop is no difference between two loops
+            words = np.array([word.partition(":")[0] for word in words], object)
+        words = words.reshape(is_trained.shape)
+        is_compared = is_trained.values & (words != NO_ROUTE)
         arms_of_values: dict[str, list[str]] = {}
         for word, arm in zip(words[is_compared], arms[is_compared], strict=True):
             arms_of_values.setdefault(word, []).append(str(arm))
         if len(arms_of_values) > 1:
             differing.add(name)
-            consequence = (
-                "A difference between arms may come from this difference."
-                if _differs_within_pairs(ds, words, is_compared)
-                else "Runs that are compared seed by seed were trained alike, so that no difference between arms comes "
-                "from this difference."
-            )
+            consequence = SAME if name == "kernel" else _consequence(ds, words, is_compared)
             yield f"The runs were trained with different {kinds}: {_counted(arms_of_values)}. {consequence}"
 
 
@@ -62,8 +61,8 @@ def _of_runs(ds: xr.Dataset, name: str) -> np.ndarray:
     return ds[name].broadcast_like(ds["status"]).transpose(*ds["status"].dims).values
 
 
-def _differs_within_pairs(ds: xr.Dataset, words: np.ndarray, is_compared: np.ndarray) -> bool:
-    """Return whether contenders that may be compared have different values at the same seed.
+def _consequence(ds: xr.Dataset, words: np.ndarray, is_compared: np.ndarray) -> str:
+    """Return whether contenders that may be compared have different values at the same seed, in a sentence.
 
     Args:
         ds: from `contenders`.
@@ -71,10 +70,15 @@ def _differs_within_pairs(ds: xr.Dataset, words: np.ndarray, is_compared: np.nda
         is_compared: whether there is a run, and it has such a value, (contender, seed).
     """
     conditions = (ds[name].values for name in ("dataset", "presentation", "selected_for"))
-    return any(
+    if any(
         len(set(words[group, seed][is_compared[group, seed]])) > 1
         for group in groups_of(zip(*conditions, strict=True))
         for seed in range(words.shape[1])
+    ):
+        return "A difference between arms may come from this difference."
+    return (
+        "Runs that are compared seed by seed were trained alike, so that no difference between arms comes from this "
+        "difference."
     )
 
 
