@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from hornlib.models.cnn.parameters import CnnParameters
 from hornlib.models.layered import NeutralLayer
 from hornlib.models.layers import ACTIVATIONS, normalisation_2d
+from hornlib.models.layout import channels_last, channelwise
 from hornlib.models.readout import Readout
 from hornlib.parameters import Task
 
@@ -39,13 +40,14 @@ class Cnn(nn.Module):
         self.readout = Readout(widths[-1], task.num_outputs, parameters.readout_norm)
         self.activation = ACTIVATIONS[parameters.activation]
         self.gain = parameters.activation_gain
+        self.pool = nn.AvgPool2d(2)
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Return logits (batch, num_outputs) of images (batch, channels, height, width)."""
-        maps = inputs
+        maps = channels_last(inputs)
         for layer, (convolution, norm) in enumerate(zip(self.convolutions, self.norms, strict=True)):
             if self.opens_stage(layer):
-                maps = nn.functional.avg_pool2d(maps, 2)
+                maps = channelwise(self.pool, maps)
             maps = self.activation(norm(convolution(maps)))
             if self.gain != 1:
                 maps = self.gain * maps
