@@ -55,7 +55,7 @@ class LeakyStage(RecurrentStage):
         scale, is_mean = self.leak_rate * self.dc_gain, self.output == "mean"
         kernel = None if self.kernel is None else self.kernel * (self.recurrence_gain * scale)
         numbers = (1 - self.leak_rate, torch.zeros_like(scale), scale / self.timesteps if is_mean else scale)
-        constants = FieldConstants(kernel, *(number.expand(channels) for number in numbers))
+        constants = FieldConstants(kernel, *torch.stack(numbers).unsqueeze(1).repeat(1, channels))
         return constants, FieldOptions(
             self.timesteps, "position" if is_mean else "velocity", "velocity", False
         )

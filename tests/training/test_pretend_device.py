@@ -1,0 +1,246 @@
+"""Training on a device that is not the CPU, without one: placement, kernels, and waits of every model."""
+
+import runpy
+from contextlib import ExitStack, nullcontext
+from pathlib import Path
+from unittest import mock
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+from pretend_device import fused_fields, pretend_device
+
+from hornlib.data.loading import load
+from hornlib.grid.cell import parse_specification
+from hornlib.grid.jobs import Range
+from hornlib.kernels.library import why_not
+from hornlib.kernels.route import loops
+from hornlib.models import MODELS
+from hornlib.parameters.probes import ProbeSettings
+from hornlib.training import job
+from hornlib.training.batches import Batches
+from hornlib.training.chunk import start_chunk
+from hornlib.training.interruption import Interrupted
+from hornlib.training.job import TrainOptions
+from hornlib.training.loop import train_chunk, train_step
+from hornlib.training.train import dynamics_path, train_job
+
+SMALL = runpy.run_path(str(Path(__file__).parents[1] / "models" / "test_contract.py"))["SMALL"]
+CPU = torch.device("cpu")
+QUICK = ("horn_cnn-0-image", "mlp-0-image", "rnn-1-rows", "cnn-0-image")
+STRUCTURES = {
+    "layer_insertion": {"name": "layer_insertion", "insert_at": 1},
+    "layer_pruning": {"name": "layer_pruning", "prune_at": 1},
+}
+needs_compiler = pytest.mark.skipif(bool(why_not("field")), reason=f"no fused kernel: {why_not('field')}")
+
+
+def _models():
+    """Return every small model of the table with a presentation of its data; all but a few are slow."""
+    for name, parameters in MODELS.items():
+        for number, values in enumerate(SMALL[name]):
+            presentation = "rows" if "rows" in parameters.presentations else "image"
+            case = f"{name}-{number}-{presentation}"
+            marks = [] if case in QUICK else [pytest.mark.slow]
+            yield pytest.param({"name": name, **values}, presentation, id=case, marks=marks)
+
+
+every_model = pytest.mark.parametrize(("model", "presentation"), list(_models()))
+
+
+def cell_of(model, presentation="image", structure=None, **training):
+    return parse_specification(
+        {
+            "data": {"name": "digits", "train_subset": 80, "validation": 0.2, "presentation": presentation},
+            "model": model,
+            "structure": structure or {"name": "static"},
+            "training": {"steps": 4, "batch_size": 16, "schedule": "constant", **training},
+        }
+    )
+
+
+def trained(cell, seeds, device):
+    chunk, splits = start_chunk(cell, seeds, device), load(cell.data, device)
+    train_chunk(chunk, splits)
+    return chunk, splits
+
+
+def one_step(device, chunk, splits):
+    """Make one more step and leave in the device's counters what that step did."""
+    (group,) = chunk.groups
+    inputs, targets = Batches(chunk, splits.train).at(chunk.step, group.lanes.rows)
+    device.reset()
+    train_step(chunk, group, inputs, targets, total_steps=10)
+
+
+def assert_close(one, other):
+    for curve in ("training_loss", "validation_loss", "validation_metric", "test_loss"):
+        torch.testing.assert_close(one.curves[curve], other.curves[curve], rtol=1e-3, atol=1e-4)
+
+
+@every_model
+@pytest.mark.parametrize("seeds", [[0], [0, 1, 2]], ids=["alone", "lanes"])
+def test_a_model_trains_as_on_the_cpu_and_no_step_waits_for_the_device(model, presentation, seeds):
+    cell = cell_of(model, presentation)
+    with loops():
+        expected, _ = trained(cell, seeds, CPU)
+        with pretend_device() as device:
+            chunk, splits = trained(cell, seeds, device.device)
+            one_step(device, chunk, splits)
+    assert_close(chunk, expected)
+    assert sum(device.kernels.values()) > 20
+    assert not device.blocking
+
+
+TRAININGS = {
+    "sgd": {"optimizer": "sgd", "gradient_clip": 1.0},
+    "smoothing": {"label_smoothing": 0.1, "warmup_steps": 2, "schedule": "cosine"},
+    "full batch": {"batch_size": 1000},
+    "diverging": {"learning_rate": 1e6, "optimizer": "sgd", "steps": 12},
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("training", TRAININGS.values(), ids=TRAININGS)
+def test_every_way_of_training_is_that_of_the_cpu(training):
+    cell = cell_of({"name": "cnn", "channels": "4-6"}, **training)
+    expected, _ = trained(cell, [0, 1], CPU)
+    with pretend_device() as device:
+        chunk, _ = trained(cell, [0, 1], device.device)
+    assert_close(chunk, expected)
+    assert torch.equal(chunk.diverged_at, expected.diverged_at)
+
+
+def run_job(cell, folder, kind, probes, stop_at=None):
+    """Train a job, which may be stopped once and resumed; return its run file."""
+    output = folder / "runs" / f"{cell.name}.seeds-0-1.nc"
+    options = TrainOptions(2, 1, kind, folder / "checkpoints", 1e6, probes, kernel="loop")
+    real = job._Keeper.after_step
+
+    def after_step(self, chunk):
+        if chunk.step == stop_at:
+            self.save(chunk)
+            raise Interrupted("stopped by the test")
+        real(self, chunk)
+
+    if stop_at is not None:
+        with mock.patch.object(job._Keeper, "after_step", after_step), pytest.raises(Interrupted):
+            train_job(cell, Range(0, 1), output, options)
+    train_job(cell, Range(0, 1), output, options)
+    return output
+
+
+def assert_same_files(one, other):
+    with xr.open_dataset(one) as first, xr.open_dataset(other) as second:
+        assert set(first.variables) == set(second.variables)
+        for name in set(first.variables) - {"seconds"}:
+            if first[name].dtype.kind == "f" and "lyapunov" not in name:  # which is chaotic
+                np.testing.assert_allclose(
+                    first[name].values, second[name].values, rtol=1e-2, atol=1e-3, err_msg=name
+                )
+
+
+def _jobs():
+    for parameter in _models():
+        model, presentation = parameter.values
+        quick = parameter.id == QUICK[0]
+        yield pytest.param(
+            model, presentation, None, id=f"{parameter.id}-static", marks=[] if quick else [pytest.mark.slow]
+        )
+    for name, structure in STRUCTURES.items():
+        yield pytest.param(
+            {"name": "mlp", "hidden_nodes": "7-5"}, "image", structure, id=name, marks=pytest.mark.slow
+        )
+
+
+@pytest.mark.parametrize(("model", "presentation", "structure"), list(_jobs()))
+def test_a_job_with_probes_that_is_stopped_and_resumed_writes_the_files_of_the_cpu(
+    tmp_path, model, presentation, structure
+):
+    cell = cell_of(model, presentation, structure, steps=10)
+    probes = ProbeSettings(inputs=16)
+    expected = run_job(cell, tmp_path / "cpu", "cpu", probes)
+    with pretend_device() as device, mock.patch.object(job, "resolve_device", lambda kind: device.device):
+        written = run_job(cell, tmp_path / "device", "pretend", probes, stop_at=5)
+    assert_same_files(written, expected)
+    assert_same_files(dynamics_path(written), dynamics_path(expected))
+
+
+HORN_CNN = {"name": "horn_cnn", "num_nodes": 8, "num_stages": 3, "timesteps": 8}
+KERNELS = [  # model, presentation, whether its fields are fused, lanes, and the kernels of a step that may only fall
+    (HORN_CNN, "image", True, 1, 111),
+    (HORN_CNN, "image", True, 7, 112),
+    ({**HORN_CNN, "timesteps": 32}, "image", True, 1, 111),
+    (HORN_CNN, "image", False, 1, 605),
+    ({"name": "leaky_cnn", "num_nodes": 8, "num_stages": 3, "timesteps": 8}, "image", True, 1, 99),
+    ({"name": "cnn", "channels": "8-17-33"}, "image", False, 1, 66),
+    ({"name": "mlp", "hidden_nodes": "64-64"}, "image", False, 1, 45),
+    ({"name": "horn", "num_nodes": 32}, "rows", False, 1, 146),
+    ({"name": "rnn", "unit": "gru", "num_nodes": 18}, "rows", False, 1, 147),
+]
+
+
+@needs_compiler
+@pytest.mark.parametrize(
+    ("model", "presentation", "fused", "lanes", "limit"),
+    KERNELS,
+    ids=[f"{row[0]['name']}-{number}" for number, row in enumerate(KERNELS)],
+)
+def test_a_step_takes_at_most_so_many_kernels(model, presentation, fused, lanes, limit):
+    """With fused fields, each field counts as one kernel forward and two backward; see `fused_fields`."""
+    cell = cell_of(model, presentation, steps=1, batch_size=64)
+    with ExitStack() as stack:
+        device = stack.enter_context(pretend_device())
+        stack.enter_context(fused_fields(device) if fused else nullcontext())
+        chunk, splits = trained(cell, range(lanes), device.device)
+        one_step(device, chunk, splits)
+    assert sum(device.kernels.values()) <= limit, device.kernels.most_common(20)
+    assert not device.blocking
+
+
+@needs_compiler
+@pytest.mark.parametrize("name", ["horn_cnn", "leaky_cnn"])
+def test_fused_fields_on_the_device_are_those_of_the_cpu(name):
+    cell = cell_of({"name": name, **SMALL[name][0]})
+    expected, _ = trained(cell, [0, 1], CPU)
+    with pretend_device() as device, fused_fields(device):
+        chunk, _ = trained(cell, [0, 1], device.device)
+    assert any(kernel == "field forward" for _, kernel in device.kernels)
+    assert_close(chunk, expected)
+
+
+def test_the_pretend_device_refuses_what_a_gpu_refuses():
+    with pretend_device() as device:
+        there, here = torch.ones(3, device=device.device), torch.ones(3)
+        for forbidden in (
+            lambda: there + here,
+            lambda: torch.where(there > 0, there, here),
+            lambda: here[there.long()],
+            lambda: torch.stack([there, here]),
+            lambda: here.mul_(there),
+        ):
+            with pytest.raises(RuntimeError):
+                forbidden()
+        assert (there + torch.tensor(1.0)).device.type == "pretend"
+
+
+def test_the_pretend_device_counts_kernels_copies_and_waits():
+    with pretend_device() as device:
+        there = torch.arange(3.0, device=device.device)
+        cases = {  # kernels, what blocks, what does not
+            (1, 0, 0): lambda: there * 2,
+            (0, 0, 0): lambda: there.view(3, 1).expand(3, 2),
+            (0, 1, 0): lambda: torch.tensor([1.0], device=device.device),
+            (0, 0, 1): lambda: torch.ones(2).to(device.device, non_blocking=True),
+            (0, 2, 0): lambda: (there.cpu(), there[0].item()),
+            (1, 1, 0): lambda: there[torch.tensor([0, 2])],
+            (3, 2, 0): lambda: (there[there > 1], there.sum().item())[0],
+        }
+        for expected, action in cases.items():
+            device.reset()
+            action()
+            counted = tuple(
+                sum(counter.values()) for counter in (device.kernels, device.blocking, device.copies)
+            )
+            assert counted == expected
