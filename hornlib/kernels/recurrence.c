@@ -77,14 +77,15 @@ static void add_outer(REAL *to, long rows, long inputs, const vector *deltas, lo
     for (long row = 0, some; row < rows; row += some) {
         some = rows - row >= 4 ? 4 : 1;
         for (long m = 0, few; m < inputs; m += few) {
-            few = inputs - m >= 3 ? 3 : 1;
+            few = inputs - m >= 3 ? 3 : inputs - m;
             REAL *place = to + row * inputs + m;
             const vector *delta = deltas + row * COLUMNS, *read = reads + m * COLUMNS;
-#define OUTER(R, C) outer_block(place, inputs, delta, delta_stride, read, read_stride, steps, R, C)
-            if (some == 4 && few == 3) OUTER(4, 3);
-            else if (some == 4) OUTER(4, 1);
-            else if (few == 3) OUTER(1, 3);
-            else OUTER(1, 1);
+#define OUTER(R, C)                                                                                                   \
+    case 4 * R + C: outer_block(place, inputs, delta, delta_stride, read, read_stride, steps, R, C); break;
+            switch (4 * some + few) {
+                OUTER(4, 3) OUTER(4, 2) OUTER(4, 1)
+                OUTER(1, 3) OUTER(1, 2) OUTER(1, 1)
+            }
 #undef OUTER
         }
     }

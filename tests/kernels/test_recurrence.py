@@ -236,7 +236,7 @@ def test_little_is_kept_for_the_backward_pass():
     tensors, sizes = make("oscillator", (784, 64, 1, 32), torch.float32), []
     with torch.autograd.graph.saved_tensors_hooks(lambda t: sizes.append(t.numel()) or t, lambda t: t):
         fused(tensors, LayerOptions("oscillator", 784, False))
-    assert sum(sizes) - tensors[0].numel() < 784 * 64 * 32 / 10
+    assert sum(sizes) - tensors[0].numel() < 784 * 64 * 32 / 5
 
 
 def test_small_numbers_keep_their_digits_in_single_precision():
