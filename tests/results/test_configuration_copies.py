@@ -90,7 +90,8 @@ def test_a_copy_that_exists_is_not_written_again(started):
     _, copies = started
     before = the_copy(copies).stat()
     copies.write()
-    assert the_copy(copies).stat() == before
+    after = the_copy(copies).stat()  # whose time of access a reading may have changed
+    assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
 
 
 def test_old_copies_are_removed_and_those_in_use_stay(configure):
