@@ -18,6 +18,7 @@ from hornlib.data.loading import load
 from hornlib.grid import Grid, read_grid
 from hornlib.grid.cell import Cell
 from hornlib.grid.shapes import distinct_shapes
+from hornlib.kernels.route import taking
 from hornlib.results.calibration_file import Calibration, median_bounds, read_calibration
 from hornlib.training.chunk import Run, start_chunk
 from hornlib.training.job import set_precision, warm_up
@@ -58,7 +59,8 @@ def main() -> None:
     loads, calibrations = [os.getloadavg()[0]], [calibrated(grid)]
     for _ in range(options.repeats):
         for shape, cell in cells.items():
-            loops[shape].append(trained(cell, options.steps))
+            with taking(grid.settings.kernel):
+                loops[shape].append(trained(cell, options.steps))
         loads.append(os.getloadavg()[0])
     calibrations.append(calibrated(grid))
     report(options, cells, loops, calibrations, loads)

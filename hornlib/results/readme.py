@@ -9,7 +9,7 @@ __all__ = ["readme"]
 
 FILES = {
     "`runs/<cell>.seeds-<a>-<b>.nc`": "one run file a job: learning curves of its seeds, the full specification, "
-    "versions, host",
+    "versions, host, CPU, route of the recurrence",
     "`results.nc`": "all runs in one dataset with the dimensions (cell, seed, step); the tables below list its "
     "variables",
     "`partial.nc`": "the same for an unfinished sweep; a missing run has the status `missing`",
@@ -62,7 +62,9 @@ describe` explains them. `final_<curve>`, over (cell, seed), is the last value o
 variables exist where some run has them.
 
 The variables `seconds` and `tuning_seconds` come from the jobs' own clocks: they depend on other work of the machine.
-Compare times by `step_time` x `step`, or by `calibrated_seconds` where a structure may change the network's shape.
+Compare times by `step_time` x `step`, or by `calibrated_seconds` where a structure may change the network's shape. A
+fused kernel is several times faster than a loop: `kernel` says which of them computed the recurrence of a run, and
+`step_time_kernel` which of them was timed.
 """
 
 

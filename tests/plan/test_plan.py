@@ -4,6 +4,8 @@ import io
 import math
 import re
 import shlex
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from rich.console import Console
 
 from hornlib.grid import routes
 from hornlib.grid.jobs import Range, scan_runs
+from hornlib.kernels.library import why_not
 from hornlib.plan.choosing_cells import parse_condition, select
 from hornlib.plan.estimates import Estimates, RunTime, training_forward_flops
 from hornlib.plan.plan import Plan
@@ -194,6 +197,20 @@ def test_the_route_of_every_arm_stands_in_its_row_and_a_loop_has_its_reason(grid
     assert re.search(r"^horn_cnn .* loop +~", text, re.MULTILINE)
     assert "\na loop computes the recurrence of horn_cnn: there is no C compiler\n" in text
     assert not re.search(r"^cnn .*(loop|fused)", text, re.MULTILINE)
+
+
+def test_the_route_is_known_without_torch(grid):
+    command = (
+        "import sys; from pathlib import Path; from hornlib.grid import read_grid; from hornlib.plan.plan import Plan; "
+        "from hornlib.plan.choosing_cells import select; grid = read_grid([Path(sys.argv[1])]); "
+        "rows = Plan(grid, select(grid, []), {}).rows(); "
+        "print({row.arm: row.routes[0].kind for row in rows}, 'torch' in sys.modules)"
+    )
+    answer = subprocess.run(
+        [sys.executable, "-c", command, grid.files[0]], capture_output=True, text=True, check=True
+    )
+    kind = "loop" if why_not("field") else "fused"
+    assert answer.stdout.strip() == f"{{'horn_cnn': '{kind}', 'cnn': 'none'}} False"
 
 
 def test_an_arm_may_have_two_routes(grid_from):
