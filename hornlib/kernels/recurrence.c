@@ -183,9 +183,11 @@ INLINE void retreat(const Layer *layer, long unit, const REAL *constants, const 
     }
 }
 
-/* Sizes of a block in vectors, and the memory that a call works in. */
+/* Sizes of a block in vectors, and the memory that a call works in. `slot` and `stride`, from one step to the next of
+   slots and deltas, are a group more than their numbers: powers of two would meet in a few places of the cache. The
+   argument lies on the drive where nobody needs the drive any more. */
 typedef struct {
-    long samples, size, states, slot, gates, constants;
+    long samples, size, states, slot, gates, stride, constants;
     vector *input, *drive, *argument, *slots; /* of the current step, except slots */
 } Work;
 
@@ -203,7 +205,7 @@ INLINE int recurs(const Layer *layer, const Arrays *of, long t) {
 INLINE void step(const Layer *layer, long unit, const Arrays *of, const Work *work, long t, const vector *before,
                  vector *after) {
     const long size = work->size;
-    memcpy(work->argument, work->drive, work->gates * sizeof(vector));
+    if (work->argument != work->drive) memcpy(work->argument, work->drive, work->gates * sizeof(vector));
     if (unit == GRU) spread(work->argument + 2 * size, of->constants, layer->nodes);
     if (recurs(layer, of, t))
         multiply_add(work->argument, of->weight, work->gates / COLUMNS, layer->nodes, before + layer->reads * size);
@@ -214,9 +216,17 @@ static Work sizes(const Layer *layer) {
     const long size = layer->nodes * COLUMNS;
     return (Work){.size = size,
                   .states = states_of(layer->unit) * size,
-                  .slot = slot_of(layer->unit) * size,
+                  .slot = slot_of(layer->unit) * size + COLUMNS,
                   .gates = gates_of(layer->unit) * size,
+                  .stride = gates_of(layer->unit) * size + COLUMNS,
                   .constants = constants_of(layer->unit) * size};
+}
+
+/* Place drive and argument, and return the memory behind them. */
+static vector *place_drive(const Layer *layer, Work *work, vector *memory) {
+    work->drive = work->argument = memory;
+    if (layer->unit == GRU || !layer->driven) work->argument += work->gates;
+    return memory + 2 * work->gates;
 }
 
 /* Arrays of one lane, and of inputs and results those of the block that begins with an example. */
@@ -283,7 +293,7 @@ INLINE void backward(const Layer *layer, long unit, Arrays of, const REAL *gradi
         }
         for (long t = stop - 1; t >= start; t--) {
             const vector *before = work.slots + (t - start) * work.slot;
-            vector *delta = tape.deltas + (t - start) * work.gates, *of_drive = tape.of_drives + (t - start) * work.gates;
+            vector *delta = tape.deltas + (t - start) * work.stride, *of_drive = tape.of_drives + (t - start) * work.stride;
             if (layer->every || t == last) {
                 load(tape.gradient, gradients + result_at(layer, lane, example, t), nodes, work.samples);
                 for (long i = work.samples; i < BLOCK; i++)
@@ -302,15 +312,15 @@ INLINE void backward(const Layer *layer, long unit, Arrays of, const REAL *gradi
         }
         for (long i = 0; i < work.gates; i++) {
             vector total = {0};
-            for (long t = 0; t < stop - start; t++) total += tape.of_drives[t * work.gates + i];
+            for (long t = 0; t < stop - start; t++) total += tape.of_drives[t * work.stride + i];
             tape.of_bias[i] += total;
         }
         if (layer->driven)
-            add_outer(result.input_weight, numbers, features, tape.of_drives, work.gates, tape.inputs, width,
+            add_outer(result.input_weight, numbers, features, tape.of_drives, work.stride, tape.inputs, width,
                       stop - start);
         const long late = start == 0; /* W reads nothing in the first step */
         if (result.weight)
-            add_outer(result.weight, numbers, nodes, tape.deltas + late * work.gates, work.gates,
+            add_outer(result.weight, numbers, nodes, tape.deltas + late * work.stride, work.stride,
                       work.slots + late * work.slot + layer->reads * work.size, work.slot, stop - start - late);
     }
     if (!layer->driven) {
@@ -357,8 +367,7 @@ int recurrence_forward(const Layer *layer, const Arrays *arrays, REAL *results, 
     const long input = layer->features * COLUMNS;
     vector *memory = aligned_alloc(sizeof(vector), (input + 2 * work.gates + 2 * work.slot) * sizeof(vector));
     if (!memory) return 1;
-    work.input = memory, work.drive = work.input + input, work.argument = work.drive + work.gates;
-    work.slots = work.argument + work.gates;
+    work.input = memory, work.slots = place_drive(layer, &work, work.input + input);
     for (long number = first; number < last; number++) {
         const long lane = number / blocks_of(layer), example = number % blocks_of(layer) * BLOCK;
         const Arrays of = of_lane(layer, arrays, lane, example);
@@ -379,16 +388,16 @@ int recurrence_backward(const Layer *layer, const Arrays *arrays, const REAL *gr
     Work work = sizes(layer);
     const long features = layer->features, nodes = layer->nodes, numbers = work.gates / COLUMNS, chunk = layer->chunk;
     const long input = features * COLUMNS, weights = (numbers * (features + nodes) + SAMPLES - 1) / SAMPLES;
-    const long total = (chunk + 1) * (input + work.slot) + 2 * chunk * work.gates + work.states + work.constants +
+    const long total = (chunk + 1) * (input + work.slot) + 2 * chunk * work.stride + work.states + work.constants +
                        3 * work.gates + work.size + weights;
     vector *memory = aligned_alloc(sizeof(vector), total * sizeof(vector));
     if (!memory) return 1;
     Tape tape;
-    work.drive = memory, work.argument = work.drive + work.gates, work.slots = work.argument + work.gates;
+    work.slots = place_drive(layer, &work, memory);
     tape.inputs = work.slots + (chunk + 1) * work.slot, tape.of_input = tape.inputs + chunk * input;
     tape.deltas = tape.of_input + input;
-    tape.of_drives = layer->unit == GRU ? tape.deltas + chunk * work.gates : tape.deltas;
-    tape.of_states = tape.deltas + 2 * chunk * work.gates, tape.of_constants = tape.of_states + work.states;
+    tape.of_drives = layer->unit == GRU ? tape.deltas + chunk * work.stride : tape.deltas;
+    tape.of_states = tape.deltas + 2 * chunk * work.stride, tape.of_constants = tape.of_states + work.states;
     tape.of_bias = tape.of_constants + work.constants, tape.gradient = tape.of_bias + work.gates;
     tape.weight = (REAL *)(tape.gradient + work.size), tape.input_weight = tape.weight + numbers * nodes;
     for (long number = first, packed = -1; number < last; number++) {
