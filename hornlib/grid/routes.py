@@ -85,6 +85,6 @@ def routes_on(kernel: Kernel, device: str) -> str:
 def uncovered(cell: Cell) -> str:
     """Return the parameter that no fused kernel covers, such as "readout: rms"; "" if there is none."""
     asked = cell.model.recurrence_kernel()
-    if asked is None or asked.lacks:
-        return asked.lacks if asked else ""
-    return "training.precision: bf16" if cell.training.precision == "bf16" else ""
+    if asked is None:
+        return ""
+    return asked.lacks or ("training.precision: bf16" if cell.training.precision == "bf16" else "")

@@ -83,26 +83,29 @@ class Estimates:
         """
         seconds: dict[str, list[float]] = {}
         rates: dict[tuple[str, str], list[float]] = {}
-        sizes, num_files, device = [], 0, device_type(grid.settings.device)
+        sizes, num_files, settings = [], 0, grid.settings
         for path in _sample(grid, present):
             measured = _read(path)
             if measured is None:
                 continue
-            cell, runs, kind = measured
+            cell = measured.cell
             sizes.append(path.stat().st_size)
-            if kind != route_of(cell, grid.settings.kernel, device).kind:
+            device = measured.device if settings.device == "auto" else device_type(settings.device)
+            if measured.route != route_of(cell, settings.kernel, device).kind:
                 continue
             num_files += 1
-            seconds.setdefault(cell.name, []).extend(runs)
+            seconds.setdefault(cell.name, []).extend(measured.seconds)
             for key in ((cell.model.name, cell.data.name), (cell.model.name, "")):
-                rates.setdefault(key, []).extend(run / training_forward_flops(cell) for run in runs)
+                rates.setdefault(key, []).extend(
+                    run / training_forward_flops(cell) for run in measured.seconds
+                )
         return cls(
             {name: statistics.median(runs) for name, runs in seconds.items()},
             {key: statistics.median(values) for key, values in rates.items()},
             statistics.mean(sizes) if sizes else None,
             num_files,
             len(sizes) - num_files,
-            device,
+            device_type(settings.device),
         )
 
     @property
@@ -156,8 +159,17 @@ def _spread(paths: Sequence[Path]) -> list[Path]:
     return list(paths[::stride])
 
 
-def _read(path: Path) -> tuple[Cell, list[float], str] | None:
-    """Return a run file's cell, the seconds of its runs, and the kind of its route; None where nothing can be learned.
+class _Measured(NamedTuple):
+    """What a run file says: its cell, the seconds of its runs, the kind of its route, and the type of its device."""
+
+    cell: Cell
+    seconds: list[float]
+    route: str
+    device: str
+
+
+def _read(path: Path) -> _Measured | None:
+    """Return what a run file says; None where there is nothing to learn.
 
     A diverged run stopped early, so that its seconds say nothing. Gather reports damaged files.
     """
@@ -170,8 +182,9 @@ def _read(path: Path) -> tuple[Cell, list[float], str] | None:
     except (ResultsError, ConfigError, KeyError, IndexError):
         return None
     runs = [float(seconds) for seconds in last if not math.isnan(seconds)]
-    kind = str(contents.attributes.get("kernel", _route_before_kernels(cell))).partition(":")[0]
-    return (cell, runs, kind) if runs else None
+    route = str(contents.attributes.get("kernel", _route_before_kernels(cell))).partition(":")[0]
+    device = str(contents.attributes.get("device", "")).partition(" ")[0]
+    return _Measured(cell, runs, route, device if device in USUAL_GFLOPS else "cpu") if runs else None
 
 
 def _route_before_kernels(cell: Cell) -> str:

@@ -189,6 +189,17 @@ def test_seconds_of_another_route_are_not_taken_for_those_of_this_one(grid, attr
     assert plan_of(grid).estimates.run_seconds(horn) == pytest.approx(30.0)
 
 
+def test_where_the_job_chooses_the_device_seconds_on_a_gpu_are_those_of_its_route(
+    grid, monkeypatch, compiler
+):
+    horn = next(grid.cells[name] for name, arm in grid.sweeps["one"].arms.items() if arm == "horn_cnn")
+    write_run(grid, horn, [0, 1], seconds=30.0, kernel="loop: Triton is not installed", device="cuda H200")
+    assert plan_of(grid).estimates.run_seconds(horn) is None
+    on_gpu = {"cuda": "Triton is not installed"}
+    monkeypatch.setattr(routes, "obstacle", lambda library, device: on_gpu.get(device, ""))
+    assert plan_of(grid).estimates.run_seconds(horn) == pytest.approx(30.0)
+
+
 def test_the_route_of_every_arm_stands_in_its_row_and_a_loop_has_its_reason(grid, compiler):
     text = printed(plan_of(grid, sweep="one"))
     assert re.search(r"^horn_cnn .* fused +~", text, re.MULTILINE) and "loop" not in text
