@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Callable
 
 import torch
 
@@ -13,7 +14,7 @@ from hornlib.randomness import generator
 from hornlib.training.chunk import start_chunk
 from hornlib.training.loop import train_step
 
-__all__ = ["BLOCK_SECONDS", "TimedLane", "random_examples"]
+__all__ = ["BLOCK_SECONDS", "TimedLane", "clock_of", "random_examples"]
 
 NUM_EXAMPLES = 4096
 """Number of random examples, or the batch size if that is larger; the time of a step does not depend on values."""
@@ -44,6 +45,16 @@ def random_examples(cell: Cell, device: torch.device) -> Split:
     return Split(inputs.to(device), targets.to(device))
 
 
+def clock_of(device: torch.device) -> Callable[[], float]:
+    """Return the clock that times steps, s: processor time where one CPU thread computes, else the wall clock.
+
+    Other programs on the machine take wall time, and no processor time of this process. The processor time of several
+    threads is their sum, which is no duration; and while a GPU computes, the CPU waits.
+    """
+    alone = device.type == "cpu" and torch.get_num_threads() == 1
+    return time.process_time if alone else time.perf_counter
+
+
 class TimedLane:
     """A lone lane, seed 0, whose training steps are timed: those of the training loop, with the choice of a batch.
 
@@ -66,11 +77,12 @@ class TimedLane:
 
     def steps(self, number: int) -> float:
         """Make this number of training steps, and return the time until the device has finished them, s."""
-        started = time.perf_counter()
+        clock = clock_of(self.examples.targets.device)
+        started = clock()
         for _ in range(number):
             self._step()
         self.group.window[-1].cpu()  # waits for the device
-        elapsed = time.perf_counter() - started
+        elapsed = clock() - started
         self.group.window.clear()
         return elapsed
 
