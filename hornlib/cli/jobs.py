@@ -1,6 +1,7 @@
 """Commands that the rules of the workflow call: data, trials, choices, training, calibration."""
 
 import contextlib
+import gc
 import json
 import sys
 from collections.abc import Iterator
@@ -231,8 +232,11 @@ def _options(
         checkpoint_minutes=checkpoint_minutes,
         probes=probes,
     )
+    gc.disable()  # torch's import leaves nothing to collect, and searching its objects again and again takes 0.3 s
     from hornlib.training.job import TrainOptions
 
+    gc.freeze()
+    gc.enable()
     return TrainOptions(
         lanes=settings.lanes,
         threads=settings.threads,
