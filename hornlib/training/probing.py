@@ -121,12 +121,14 @@ def probe_inputs(cell: Cell, splits: Splits, count: int) -> Split:
 
 
 def _on_cpu(numbers: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return tensors of one type on the CPU; from a device by one copy, since each copy waits for the device."""
-    if all(values.device.type == "cpu" for values in numbers.values()):
+    """Return tensors of one type on the CPU; all that are on a device by one copy, since each copy waits for it."""
+    elsewhere = {name: values for name, values in numbers.items() if values.device.type != "cpu"}
+    if not elsewhere:
         return numbers
-    joint = torch.cat([values.flatten() for values in numbers.values()]).cpu()
-    parts = joint.split([values.numel() for values in numbers.values()])
-    return {name: part.view(numbers[name].shape) for name, part in zip(numbers, parts, strict=True)}
+    joint = torch.cat([values.flatten() for values in elsewhere.values()]).cpu()
+    parts = joint.split([values.numel() for values in elsewhere.values()])
+    copied = (part.view(values.shape) for part, values in zip(parts, elsewhere.values(), strict=True))
+    return numbers | dict(zip(elsewhere, copied, strict=True))
 
 
 class Probe:
