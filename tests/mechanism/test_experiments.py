@@ -1,11 +1,16 @@
 """The table of experiments, the files that they leave, and config/mechanism.yaml that they look at."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from hornlib.errors import ConfigError, ResultsError
 from hornlib.grid import read_grid
+from hornlib.kernels.library import why_not
+from hornlib.kernels.route import is_fused
+from hornlib.mechanism import scale
 from hornlib.mechanism.contenders import contenders
 from hornlib.mechanism.experiments import EXPERIMENTS, experiments_of, run_experiment
 from hornlib.mechanism.record import open_experiment
@@ -43,6 +48,19 @@ def test_an_experiment_leaves_one_file_that_says_what_it_found(make_grid):
     assert ds.attrs["sentence"] and ds.attrs["question"]
     figures = sorted(file.name for file in (path.parent.parent / "figures").iterdir())
     assert figures == ["mechanism-scale.png", "mechanism-scale.svg"]
+
+
+@pytest.mark.parametrize("kernel", ["auto", "loop"])
+def test_an_experiment_takes_the_route_of_the_setting(make_grid, monkeypatch, kernel):
+    grid, measure, fused = make_grid(SWEEPS, seeds=2), scale.measure, []
+
+    def noted(study):
+        fused.append(is_fused("field", torch.zeros(1)))
+        return measure(study)
+
+    monkeypatch.setattr(scale, "measure", noted)
+    run_experiment("scale", replace(grid, settings=grid.settings.model_copy(update={"kernel": kernel})))
+    assert fused == [kernel == "auto" and not why_not("field")]
 
 
 def test_partial_results_serve_until_the_sweep_is_whole(trained):
