@@ -31,6 +31,8 @@ class RecurrentStage(nn.Module, ABC):
     A sequence of T feature maps is stored as one batch of T times the batch size, time first, so that convolution,
     normalisation and pooling treat it like images.
 
+    Where `hornlib.kernels.field` can compute the steps, it does; tests/models/test_recurrent_cnn.py holds both equal.
+
     Args:
         shape: the stage's shape.
         parameters: the model's parameters.
