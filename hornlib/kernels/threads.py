@@ -23,7 +23,7 @@ def share_out(call: Callable[[int, int], int], count: int) -> None:
     Raises:
         MemoryError: no memory was left.
     """
-    threads = min(torch.get_num_threads(), count)
+    threads = max(1, min(torch.get_num_threads(), count))
     edges = [count * thread // threads for thread in range(threads + 1)]
     if any(map(call, edges, edges[1:]) if threads == 1 else _pool(threads).map(call, edges, edges[1:])):
         raise MemoryError("no memory is left for the states of a recurrence")
