@@ -23,6 +23,8 @@ from hornlib.kernels.field import FieldConstants, FieldOptions
 
 __all__ = ["backward", "backward_kernel", "forward", "forward_kernel", "launch_options"]
 
+NUMBERS = ["batch", "channels", "steps"]
+"""Arguments for whose values no code of its own is compiled: Triton would do so for 1 and for multiples of 16."""
 SUMS = 12
 """Gradients that a program sums: of the 9 numbers of K, of carry, spring and scale."""
 
@@ -38,7 +40,8 @@ def forward(drive: Tensor, constants: FieldConstants, options: FieldOptions) -> 
     batch, channels, height, width = drive.shape
     result, launch = torch.empty_like(drive), launch_options(height, width, constants, options)
     tensors = (drive, _kernel(constants), *constants[1:], result)
-    forward_kernel[_grid(drive, launch)](*tensors, batch, channels, options.steps, **launch)
+    with torch.cuda.device_of(drive):  # Triton starts kernels on the present device
+        forward_kernel[_grid(drive, launch)](*tensors, batch, channels, options.steps, **launch)
     return result
 
 
@@ -52,7 +55,7 @@ def backward(
         drive: as in `forward`.
         constants: as in `forward`.
         options: as in `forward`.
-        learned: whether the gradients of carry, spring and scale are computed; otherwise they are 0.
+        learned: whether the gradients of carry, spring and scale are computed; otherwise they hold no numbers.
     """
     batch, channels, height, width = drive.shape
     coupled, of_drive = constants.kernel is not None, torch.empty_like(drive)
@@ -61,7 +64,8 @@ def backward(
     sums = drive.new_empty(programs // channels, channels, SUMS)
     states = drive.new_empty(3 if learned else 1 + coupled, options.steps, *drive.shape)
     tensors = (gradient, drive, _kernel(constants), *constants[1:], of_drive, sums, states)
-    backward_kernel[(programs,)](*tensors, batch, channels, options.steps, LEARNED=learned, **launch)
+    with torch.cuda.device_of(drive):
+        backward_kernel[(programs,)](*tensors, batch, channels, options.steps, LEARNED=learned, **launch)
     of_kernel, *rest = sums.sum(0).split((9, 1, 1, 1), 1)
     return of_drive, FieldConstants(
         of_kernel.reshape(channels, 1, 3, 3) if coupled else None, *(part.flatten() for part in rest)
@@ -177,7 +181,7 @@ def _read_out(total, v, p, OUTPUT: tl.constexpr):
     return result
 
 
-@triton.jit
+@triton.jit(do_not_specialize=NUMBERS)
 def forward_kernel(
     drives,
     kernel,
@@ -214,7 +218,7 @@ def forward_kernel(
     tl.store(results + offsets, scale * _read_out(total, v, p, OUTPUT), mask=inside)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=NUMBERS)
 def backward_kernel(
     gradients,
     drives,

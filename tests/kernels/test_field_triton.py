@@ -46,8 +46,13 @@ def compiled(kernel, launch, capability, real):
     types = {name: f"*{real}" for name in kernel.arg_names}
     types |= dict.fromkeys(("batch", "channels", "steps"), "i32") | dict.fromkeys(literals, "constexpr")
     options = {name: value for name, value in launch.items() if name not in literals}
+    aligned = {
+        (place,): [["tt.divisibility", 16]]  # as torch allocates tensors
+        for place, name in enumerate(kernel.arg_names)
+        if types[name].startswith("*")
+    }
     target = GPUTarget("cuda", capability, 32)
-    return triton.compile(ASTSource(kernel, types, literals), target=target, options=options)
+    return triton.compile(ASTSource(kernel, types, literals, aligned), target=target, options=options)
 
 def check(pixels, capability, real="fp32", choice=("sum", "velocity", False), coupled=True, learned=True):
     ones = torch.ones(1)
