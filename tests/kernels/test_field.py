@@ -64,9 +64,9 @@ def outcomes(function, tensors, options, coupled=True):
     return result.detach(), *torch.autograd.grad((result * weights).sum(), asked, allow_unused=True)
 
 
-def errors(found, expected):
+def errors(actual, expected):
     """Return the largest error of each tensor, in units of its largest number; autograd's None is 0."""
-    for one, other in zip(found, expected, strict=True):
+    for one, other in zip(actual, expected, strict=True):
         other = torch.zeros(()) if other is None else other
         yield 0.0 if one is None else float((one - other).abs().max() / max(1, float(other.abs().max())))
 
@@ -115,10 +115,10 @@ def test_constants_that_all_lanes_share_get_the_sum_of_their_gradients():
     drive, *_ = make((4, 2, 3, 3, 3), torch.float64, (5,))
     _, kernel, *rest = make((4, 2, 3, 3, 3), torch.float64)
     shared = torch.vmap(lambda drive: field(drive, FieldConstants(kernel, *rest), options))(drive)
-    each = torch.stack([loop(lane, (kernel, *rest), options) for lane in drive])
+    of_lanes = torch.stack([loop(lane, (kernel, *rest), options) for lane in drive])
     for one, other in zip(
         torch.autograd.grad(shared.sin().sum(), (kernel, *rest)),
-        torch.autograd.grad(each.sin().sum(), (kernel, *rest)),
+        torch.autograd.grad(of_lanes.sin().sum(), (kernel, *rest)),
         strict=True,
     ):
         torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-12)

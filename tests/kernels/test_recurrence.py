@@ -187,10 +187,10 @@ def test_weights_that_all_lanes_share_get_the_sum_of_their_gradients():
     inputs, *_ = make("gru", (6, 4, 2, 3), lanes=(5,))
     _, *weights = make("gru", (6, 4, 2, 3))
     shared = torch.vmap(lambda lane: fused([lane, *weights], options))(inputs)
-    each = torch.stack([loop([lane, *weights], options) for lane in inputs])
+    of_lanes = torch.stack([loop([lane, *weights], options) for lane in inputs])
     for one, other in zip(
         torch.autograd.grad(shared.sin().sum(), weights),
-        torch.autograd.grad(each.sin().sum(), weights),
+        torch.autograd.grad(of_lanes.sin().sum(), weights),
         strict=True,
     ):
         torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-12)
