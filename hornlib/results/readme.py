@@ -19,12 +19,12 @@ FILES = {
     "marks that all shapes of a configuration are measured, `<digest>.failed` that the last attempt failed",
     "`dynamics/<cell>.seeds-<a>-<b>.nc`": "what probes measured inside the networks at some moments of training",
     "`statistics.nc`": "one group a sweep: ratios, intervals, tests, verdicts and their sentences",
-    "`stability.nc`": "predictions for every oscillator, outcomes of its runs, maps, orders of the integrators",
+    "`stability.nc`": "predictions for every oscillator, outcomes of its runs, maps, orders of the integrators; "
+    "`hornlib stability --figures <folder>` draws the maps",
     "`mechanism/<experiment>.nc`": "experiments that could refute an explanation, of configurations with their sweeps",
     "`report.html`": "the answer and the evidence on one page",
     "`figures/report/<name>.svg`, `.png`": "every chart of the report; learning curves end in `-curves-<axis>`",
-    "`figures/stability_maps-<part>.svg`, `figures/mechanism-<experiment>.svg`, `.png`": "the charts of the stability "
-    "analysis and of the experiments",
+    "`figures/mechanism-<experiment>.svg`, `.png`": "the charts of the experiments",
     "`logs/<rule>/<job>.log`, `logs/<rule>.log`": "one log a job; a job that is trained has a second name in "
     "`logs/<rule>/history/`, which keeps what earlier attempts wrote",
     "`checkpoints/`": "checkpoints of jobs in training, which are removed after the run file is written; with "
