@@ -37,32 +37,41 @@ def check(shape, choice, coupled=True):
 COMPILED = """
 import triton
 from triton.backends.compiler import GPUTarget
-from triton.compiler import ASTSource
 
-from hornlib.kernels.field_triton import backward_kernel, forward_kernel, launch_options
+from hornlib.kernels import field_triton
 
-def compiled(kernel, launch, capability, real):
-    literals = {name: value for name, value in launch.items() if name in kernel.arg_names}
-    types = {name: f"*{real}" for name in kernel.arg_names}
-    types |= dict.fromkeys(("batch", "channels", "steps"), "i32") | dict.fromkeys(literals, "constexpr")
-    options = {name: value for name, value in launch.items() if name not in literals}
-    aligned = {
-        (place,): [["tt.divisibility", 16]]  # as torch allocates tensors
-        for place, name in enumerate(kernel.arg_names)
-        if types[name].startswith("*")
-    }
-    target = GPUTarget("cuda", capability, 32)
-    return triton.compile(ASTSource(kernel, types, literals, aligned), target=target, options=options)
+class Driver:
+    # of one GPU for each capability, none of which exists
+    capability = 90
+    get_active_torch_device = staticmethod(lambda: torch.device("cpu"))
+    get_current_device = staticmethod(lambda: Driver.capability)
+    get_current_stream = staticmethod(lambda device: 0)
+    get_current_target = staticmethod(lambda: GPUTarget("cuda", Driver.capability, 32))
 
-def check(pixels, capability, real="fp32", choice=("sum", "velocity", False), coupled=True, learned=True):
-    ones = torch.ones(1)
-    constants = FieldConstants(ones if coupled else None, ones, ones, ones)
-    launch = launch_options(*pixels, constants, FieldOptions(8, *choice))
-    for kernel, literals in ((forward_kernel, launch), (backward_kernel, {**launch, "LEARNED": learned})):
-        result = compiled(kernel, literals, capability, real)
-        assert result.asm["cubin"], "no machine code"
-        assert ".local" not in result.asm["ptx"], "states are not in registers"
-        assert result.metadata.shared <= 48 * 1024
+class Compiled:
+    # a kernel that is compiled for its arguments, but not started
+    def __init__(self, kernel):
+        self.kernel = kernel
+
+    def __getitem__(self, grid):
+        def compile(*arguments, **options):
+            result = self.kernel.warmup(*arguments, grid=grid, **options)
+            assert result.asm["cubin"], "no machine code"
+            assert ".local" not in result.asm["ptx"], "states are not in registers"
+            assert result.metadata.shared <= 48 * 1024
+        return compile
+
+triton.runtime.driver.set_active(Driver())
+field_triton.forward_kernel = Compiled(field_triton.forward_kernel)
+field_triton.backward_kernel = Compiled(field_triton.backward_kernel)
+
+def check(pixels, capability, dtype=torch.float32, choice=("sum", "velocity", False), coupled=True, learned=True):
+    Driver.capability = capability
+    drive, numbers = torch.ones(1, 2, *pixels, dtype=dtype), torch.ones(2, dtype=dtype)
+    kernel = torch.ones(2, 1, 3, 3, dtype=dtype) if coupled else None
+    arguments = (drive, FieldConstants(kernel, numbers, numbers, numbers), FieldOptions(1, *choice))
+    field_triton.forward(*arguments)
+    field_triton.backward(drive, *arguments, learned)
 """
 
 
@@ -159,6 +168,7 @@ def test_kernels_of_every_option_compile_to_machine_code(tmp_path):
             ("sum", "position", "velocity"), ("velocity", "position"), (False, True), (False, True), (False, True)
         )
         for number, (*choice, coupled, learned) in enumerate(switches):
-            check((2, 2), (80, 90)[number % 2], ("fp32", "fp64")[number // 2 % 2], choice, coupled, learned)
+            dtype = (torch.float32, torch.float64)[number // 2 % 2]
+            check((2, 2), (80, 90)[number % 2], dtype, choice, coupled, learned)
         """,
     )
