@@ -21,7 +21,8 @@ from hornlib.grid.shapes import distinct_shapes
 from hornlib.kernels.route import taking
 from hornlib.results.calibration_file import Calibration, median_bounds, read_calibration
 from hornlib.training.chunk import Run, start_chunk
-from hornlib.training.job import set_precision, warm_up
+from hornlib.training.devices import set_precision
+from hornlib.training.job import warm_up
 from hornlib.training.loop import train_chunk
 
 

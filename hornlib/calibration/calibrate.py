@@ -28,7 +28,7 @@ from hornlib.results.calibration_file import (
     read_calibration,
     write_calibration,
 )
-from hornlib.training.job import is_out_of_memory, resolve_device, set_precision
+from hornlib.training.devices import is_out_of_memory, resolve_device, set_precision
 
 __all__ = ["ROUNDS", "calibrate", "device_name"]
 

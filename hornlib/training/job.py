@@ -11,7 +11,7 @@ import torch
 
 from hornlib.config.settings import Kernel
 from hornlib.data.loading import Splits, load_with_digest
-from hornlib.errors import CheckpointError, ConfigError, ResourceError
+from hornlib.errors import CheckpointError, ResourceError
 from hornlib.grid.cell import Cell
 from hornlib.grid.routes import required_route
 from hornlib.kernels.library import cpu_model
@@ -23,6 +23,7 @@ from hornlib.training.checkpoint import load_checkpoint, remove_checkpoint, save
 from hornlib.training.chunk import Chunk, Run, start_lanes
 from hornlib.training.curve_log import CurveLog, make_curve_log
 from hornlib.training.curves import Evaluation
+from hornlib.training.devices import is_out_of_memory, resolve_device, set_precision
 from hornlib.training.interruption import Interrupted, StopRequest
 from hornlib.training.loop import train_chunk, train_step
 from hornlib.training.probing import Probe, ProbePlan
@@ -31,16 +32,7 @@ from hornlib.training.recording import Numbers, Recorder
 from hornlib.training.rows import ChunkRows
 from hornlib.training.width import chunk_width
 
-__all__ = [
-    "Assignment",
-    "Attributes",
-    "TrainOptions",
-    "is_out_of_memory",
-    "resolve_device",
-    "run_assignment",
-    "set_precision",
-    "warm_up",
-]
+__all__ = ["Assignment", "Attributes", "TrainOptions", "run_assignment", "warm_up"]
 
 THEN = ", then "
 """Stands between the routes, and between the CPUs, of the processes that trained a job."""
@@ -335,11 +327,6 @@ def _resume(path: Path, assignment: Assignment, digest: str, reporter: Reporter)
     return _Saved(digest, state["width"], finished, state["current"], state["probes"], trained_by)
 
 
-def is_out_of_memory(error: RuntimeError | MemoryError) -> bool:
-    """Return whether torch or a fused kernel ran out of memory; on a CPU torch raises a plain RuntimeError."""
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
-
-
 def warm_up(rows: Sequence[Run], splits: Splits) -> None:
     """Make one step on lanes that are discarded, so that first calls and caches are not timed.
 
@@ -354,41 +341,6 @@ def warm_up(rows: Sequence[Run], splits: Splits) -> None:
     (group,) = chunk.groups
     train_step(chunk, group, splits.train.inputs[index], splits.train.targets[index], total_steps=1_000_000)
     group.window.pop().cpu()  # waits for the device
-
-
-def resolve_device(device: str) -> torch.device:
-    """Return the device. `auto` takes CUDA, else MPS, else the CPU.
-
-    Raises:
-        ConfigError: this machine has no such device.
-    """
-    available: dict[str, Callable[[], bool]] = {
-        "cuda": torch.cuda.is_available,
-        "mps": torch.backends.mps.is_available,
-        "cpu": lambda: True,
-    }
-    if device == "auto":
-        return torch.device(next(kind for kind, is_available in available.items() if is_available()))
-    kind = device.split(":")[0]
-    if kind not in available or not available[kind]():
-        kinds = ", ".join(name for name, is_available in available.items() if is_available())
-        raise ConfigError(f"device: {device!r} is not available on this machine; it has {kinds}")
-    return torch.device(device)
-
-
-def set_precision(precision: str, device: torch.device) -> None:
-    """Set torch's precision of products, and kernels that always give the same numbers.
-
-    A resumed run is then the same run.
-
-    Args:
-        precision: `tf32` for products in TF32; anything else for full fp32.
-        device: where products are computed.
-    """
-    torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
-    torch.backends.cudnn.allow_tf32 = precision == "tf32"
-    torch.backends.cudnn.deterministic = True
-    torch.backends.cudnn.benchmark = False
 
 
 def _attributes(

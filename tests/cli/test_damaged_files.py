@@ -154,7 +154,7 @@ def test_calibrate_names_a_damaged_calibration(folder):
     pytest.importorskip("torch")
     from hornlib.calibration.calibrate import calibrate, device_name
     from hornlib.results.calibration_file import calibration_path
-    from hornlib.training.job import resolve_device
+    from hornlib.training.devices import resolve_device
 
     grid = read_grid(["config.yaml"])
     path = calibration_path(

@@ -6,7 +6,7 @@ import torch
 from hornlib.data.loading import load
 from hornlib.grid.cell import parse_specification
 from hornlib.training.chunk import start_chunk
-from hornlib.training.job import resolve_device
+from hornlib.training.devices import resolve_device
 from hornlib.training.loop import train_chunk
 
 THERE = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available}

@@ -21,8 +21,9 @@ from hornlib.grid.jobs import Range
 from hornlib.parameters.probes import ProbeSettings
 from hornlib.results.run_file import read_run_file
 from hornlib.training.checkpoint import load_checkpoint, save_checkpoint
+from hornlib.training.devices import resolve_device
 from hornlib.training.interruption import EXIT_INTERRUPTED
-from hornlib.training.job import TrainOptions, resolve_device
+from hornlib.training.job import TrainOptions
 from hornlib.training.train import train_job
 
 STEPS = 120

@@ -1,0 +1,49 @@
+"""The device of a job: which one it is, how precisely it computes, and whether its memory was full."""
+
+from collections.abc import Callable
+
+import torch
+
+from hornlib.errors import ConfigError
+
+__all__ = ["is_out_of_memory", "resolve_device", "set_precision"]
+
+
+def resolve_device(device: str) -> torch.device:
+    """Return the device. `auto` takes CUDA, else MPS, else the CPU.
+
+    Raises:
+        ConfigError: this machine has no such device.
+    """
+    available: dict[str, Callable[[], bool]] = {
+        "cuda": torch.cuda.is_available,
+        "mps": torch.backends.mps.is_available,
+        "cpu": lambda: True,
+    }
+    if device == "auto":
+        return torch.device(next(kind for kind, is_available in available.items() if is_available()))
+    kind = device.split(":")[0]
+    if kind not in available or not available[kind]():
+        kinds = ", ".join(name for name, is_available in available.items() if is_available())
+        raise ConfigError(f"device: {device!r} is not available on this machine; it has {kinds}")
+    return torch.device(device)
+
+
+def set_precision(precision: str, device: torch.device) -> None:
+    """Set torch's precision of products, and kernels that always give the same numbers.
+
+    A resumed run is then the same run.
+
+    Args:
+        precision: `tf32` for products in TF32; anything else for full fp32.
+        device: where products are computed.
+    """
+    torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
+    torch.backends.cudnn.allow_tf32 = precision == "tf32"
+    torch.backends.cudnn.deterministic = True
+    torch.backends.cudnn.benchmark = False
+
+
+def is_out_of_memory(error: RuntimeError | MemoryError) -> bool:
+    """Return whether torch or a fused kernel ran out of memory; on a CPU torch raises a plain RuntimeError."""
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
