@@ -2,8 +2,8 @@
 
 python benchmarks/fair_cnn.py --before FOLDER [--rounds N]   writes benchmarks/fair_cnn.md
 
-FOLDER is a checkout of an earlier commit (`git worktree add FOLDER COMMIT`). Each case is trained by two processes,
-one for each commit, which take turns step by step; every step is timed by the processor time of its thread.
+FOLDER is a checkout of an earlier commit (`git worktree add FOLDER COMMIT`). Two processes, one for each commit, train
+each case and take turns step by step. A step is timed by the processor time of its thread.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-REPOSITORY = Path(__file__).resolve().parents[1]
+from checkouts import REPOSITORY, commit_of, environment_of
 
 CNN = {"name": "cnn", "channels": "8-16-32"}
 ODD_CNN = {"name": "cnn", "channels": "8-17-33"}
@@ -62,10 +62,13 @@ class Worker:
     """
 
     def __init__(self, repository: Path, words: list[str]) -> None:
-        environment = {**os.environ, "PYTHONPATH": str(repository), "OMP_NUM_THREADS": "1"}
         command = [sys.executable, __file__, "--work", *words]
         self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=environment_of(repository),
         )
 
     def step(self) -> float:
@@ -111,22 +114,17 @@ def main() -> None:
         model, size, lanes = options.work
         work(model, int(size), int(lanes))
         return
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"],
-        cwd=options.before,
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout.strip()
+    if options.before is None:
+        parser.error("--before FOLDER is needed")
     heads = [
         head for lanes in WIDTHS for head in (f"{lanes} lanes, ms" if lanes > 1 else "alone, ms", "ratio")
     ]
     lines = [
         "# Convolutional rivals: a training step now over one before",
         "",
-        f"`python benchmarks/fair_cnn.py --before FOLDER`, with {commit} in FOLDER; torch {version('torch')}, CPU, one "
-        "thread, batch 64, digits of 8x8 pixels or resized. Milliseconds a lane of a step before; ratio: now / before, "
-        f"median of {options.rounds} pairs of steps in turn, by processor time. Load of the machine "
+        f"`python benchmarks/fair_cnn.py --before FOLDER`, with {commit_of(options.before)} in FOLDER; "
+        f"torch {version('torch')}, CPU, one thread, batch 64, digits of 8x8 pixels or resized. Milliseconds a lane of a step before; "
+        f"ratio: now / before, median of {options.rounds} pairs of steps in turn, by processor time. Load of the machine "
         f"{os.getloadavg()[2]:.0f}.",
         "",
         f"| network | pixels | {' | '.join(heads)} |",

@@ -3,8 +3,8 @@
 python benchmarks/job_start.py --before FOLDER [--rounds N]   writes benchmarks/job_start.md
 
 FOLDER is a checkout of an earlier commit (`git worktree add FOLDER COMMIT`). Both commits take turns in fresh
-processes. Seconds are processor times. A process' memory is its resident set; libraries that all
-jobs share count in each.
+processes. Seconds are processor times. Memory is the resident set of a process. Libraries that all jobs share count in
+every process.
 """
 
 import argparse
@@ -18,7 +18,9 @@ import tempfile
 from importlib.metadata import version
 from pathlib import Path
 
-REPOSITORY = Path(__file__).resolve().parents[1]
+from checkouts import REPOSITORY, commit_of, environment_of
+
+from hornlib.grid.cell import parse_specification
 
 CELL = {"data": {"name": "digits"}, "model": {"name": "mlp"}, "training": {"steps": 2}}
 
@@ -60,37 +62,26 @@ print(json.dumps([(resident("VmHWM") - before) / tensors, tensors]))
 """
 
 
-def numbers(code: str, repository: Path, *words: str) -> list[float]:
-    """Return what a program prints that runs with the library of a checkout."""
-    environment = {**os.environ, "PYTHONPATH": str(repository), "OMP_NUM_THREADS": "1"}
-    command = [
-        sys.executable,
-        "-P",
-        "-c",
-        code,
-        *words,
-    ]  # -P: the library of the checkout, not of this folder
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+def numbers(code: str, checkout: Path, *words: str) -> list[float]:
+    """Return the numbers that a program prints.
+
+    Args:
+        code: the program.
+        checkout: whose library it imports; -P keeps this folder out of its way.
+        words: its arguments.
+    """
+    command = [sys.executable, "-P", "-c", code, *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment_of(checkout))
     if done.returncode:
         sys.exit(done.stderr)
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def job(repository: Path) -> list[float]:
+def job(checkout: Path) -> list[float]:
     """Return processor seconds and peak memory, MB, of a job of two steps with 7 seeds."""
-    name = subprocess.run(
-        [sys.executable, "-c", NAME, json.dumps(CELL)], capture_output=True, text=True, check=True
-    ).stdout.strip()
     with tempfile.TemporaryDirectory() as folder:
-        output = Path(folder, "runs", f"{name}.seeds-0-6.nc")
-        return numbers(JOB, repository, str(output), "--cell", json.dumps(CELL), "--device", "cpu")
-
-
-NAME = """
-import json, sys
-from hornlib.grid.cell import parse_specification
-print(parse_specification(json.loads(sys.argv[1])).name)
-"""
+        output = Path(folder, "runs", f"{parse_specification(CELL).name}.seeds-0-6.nc")
+        return numbers(JOB, checkout, str(output), "--cell", json.dumps(CELL), "--device", "cpu")
 
 
 def main() -> None:
@@ -99,28 +90,20 @@ def main() -> None:
     parser.add_argument("--before", type=Path, required=True, help="a checkout of an earlier commit")
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
-    commits = (options.before, REPOSITORY)
     rounds = [
         [
-            [*job(repository), *numbers(MNIST, repository), *numbers(TORCH, repository)]
-            for repository in commits
+            [*job(checkout), *numbers(MNIST, checkout), *numbers(TORCH, checkout)]
+            for checkout in (options.before, REPOSITORY)
         ]
         for _ in range(options.rounds)
     ]
     before, now = (
         [statistics.median(values) for values in zip(*arm, strict=True)] for arm in zip(*rounds, strict=True)
     )
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"],
-        cwd=options.before,
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout.strip()
     lines = [
         "# The start of a job",
         "",
-        f"`python benchmarks/job_start.py --before FOLDER`, with {commit} in FOLDER; Python "
+        f"`python benchmarks/job_start.py --before FOLDER`, with {commit_of(options.before)} in FOLDER; Python "
         f"{platform.python_version()}, torch {version('torch')}, CPU, one thread. Medians of {options.rounds} fresh "
         f"processes each, in turn; load of the machine {os.getloadavg()[2]:.0f}. The job trains an MLP on digits for "
         "two steps, 7 seeds.",

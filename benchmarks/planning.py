@@ -23,7 +23,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-REPOSITORY = Path(__file__).resolve().parents[1]
+from checkouts import REPOSITORY, commit_of
+
 SCRIPTS = Path(sys.executable).parent
 PHASES = ("import", "read", "expand", "list run files", "cut jobs")
 
@@ -199,7 +200,7 @@ def report(measured: dict[str, dict[str, Any]], options: argparse.Namespace) -> 
     rest = [duration - share for duration, share in zip(whole, hornlib_seconds, strict=True)]
     rows.append(("of it Snakemake's share", [f"{duration:.1f}" for duration in rest]))
     if options.before:
-        commit = run(["git", "rev-parse", "--short", "HEAD"], options.before).strip()
+        commit = commit_of(options.before)
         before = [one["before"] for one in measured.values()]
         rows.append((f"`snakemake -n -q` of {commit}, in turn", [f"{duration:.1f}" for duration in before]))
         ratios = [now / then for now, then in zip(whole, before, strict=True)]
