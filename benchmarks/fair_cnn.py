@@ -123,9 +123,9 @@ def main() -> None:
         "# Convolutional rivals: a training step now over one before",
         "",
         f"`python benchmarks/fair_cnn.py --before FOLDER`, with {commit_of(options.before)} in FOLDER; "
-        f"torch {version('torch')}, CPU, one thread, batch 64, digits of 8x8 pixels or resized. Milliseconds a lane of a step before; "
-        f"ratio: now / before, median of {options.rounds} pairs of steps in turn, by processor time. Load of the machine "
-        f"{os.getloadavg()[2]:.0f}.",
+        f"torch {version('torch')}, CPU, one thread, batch 64, digits of 8x8 pixels or resized. Milliseconds a lane of "
+        f"a step before; ratio: now / before, median of {options.rounds} pairs of steps in turn, by processor time. "
+        f"Load of the machine {os.getloadavg()[2]:.0f}.",
         "",
         f"| network | pixels | {' | '.join(heads)} |",
         "|---|---|" + "---:|" * len(heads),
