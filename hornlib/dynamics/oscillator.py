@@ -74,13 +74,14 @@ def step(
 ) -> OscillatorState:
     """Return the state after one step of length h under `force` = tanh(drive + recurrence).
 
-    This is the readable form. Two faster equivalents run in its place while networks are trained:
+    This is the readable form. While networks are trained, fused kernels run in its place, or loops where there is none:
 
-    - `hornlib.dynamics.adjoint.displacements` in `horn` and `cnn_horn`; tests/dynamics/test_adjoint.py holds it equal
-      to a loop over this step, gradients included;
-    - `hornlib.models.horn_cnn.network.OscillatorStage` in `horn_cnn`; tests/models/test_horn_cnn.py holds it equal.
+    - `hornlib.dynamics.adjoint.displacements` in `horn` and `cnn_horn`, with `hornlib.kernels.recurrence`;
+      tests/dynamics/test_adjoint.py holds both equal to a loop over this step, gradients included;
+    - `hornlib.models.horn_cnn.network.OscillatorStage` in `horn_cnn`; tests/models/test_horn_cnn.py holds its loop
+      equal, and tests/models/test_recurrent_cnn.py holds `hornlib.kernels.field` equal to that loop.
 
-    Both compute tanh(a) / 2 as sigma(2 a) - 1/2, which takes a third of the time of tanh on a CPU. In float32 this
+    Both loops compute tanh(a) / 2 as sigma(2 a) - 1/2, which takes a third of the time of tanh on a CPU. In float32 the
     difference has an absolute error of up to 8e-8, so that a force has a relative error of about 1e-7 / |a|. With
     inputs near 1e-3, states and the gradient of the recurrence have a relative error of 1e-4; with tanh it would be
     1e-6.

@@ -44,8 +44,8 @@ class HornParameters(ModelParameters, OscillatorParameters):
     preset: Literal["public", "unit_gain"] = "public"
     """Source of the constants that are not given; see `OscillatorParameters`."""
     fast_path: Literal["adjoint", "autograd"] = Field(default="adjoint", json_schema_extra={"in_name": False})
-    """How the same numbers are computed. adjoint: with the gradient derived by hand. autograd: by a plain loop, about
-    five times slower, and differentiable more than once."""
+    """How the same numbers are computed. adjoint: by a fused kernel or, where there is none, with a gradient derived by
+    hand. autograd: by a plain loop, many times slower, and differentiable more than once."""
 
     @model_validator(mode="after")
     def _something_to_freeze(self) -> Self:
