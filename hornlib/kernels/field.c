@@ -129,18 +129,18 @@ INLINE void backward(const Field *field, const REAL *drives, Constants of, const
                      Sums *sums, long samples, vector *room, int position, int explicit, int coupled) {
     const Plane plane = plane_of(field);
     const long pixels = plane.pixels, padded = plane.padded, row = field->width + 2, steps = field->steps;
-    const long kept = field->learned ? steps + 1 : 1; /* of the state that K does not read */
+    const long num_others = field->learned ? steps + 1 : 1; /* of the state that K does not read */
     vector *drive = room, *gradient = drive + pixels, *of_drive = gradient + pixels, *of_v = of_drive + pixels,
-           *of_p = of_v + pixels, *total = of_p + pixels, *others = total + pixels, *forces = others + kept * pixels,
+           *of_p = of_v + pixels, *total = of_p + pixels, *others = total + pixels, *forces = others + num_others * pixels,
            *adjoint = forces + steps * pixels, *reads = adjoint + padded;
     load(drive, drives, plane.stride, pixels, samples);
     load(gradient, gradients, plane.stride, pixels, samples);
-    memset(of_drive, 0, (4 + kept) * pixels * sizeof(vector));
+    memset(of_drive, 0, (4 + num_others) * pixels * sizeof(vector));
     memset(adjoint, 0, (steps + 2) * padded * sizeof(vector));
     /* The states are computed again, since this takes less time than writing and reading them. */
     for (long t = 0; t < steps; t++) {
-        const vector *other = others + (kept > 1 ? t : 0) * pixels;
-        vector *next_other = others + (kept > 1 ? t + 1 : 0) * pixels;
+        const vector *other = others + (field->learned ? t : 0) * pixels;
+        vector *next_other = others + (field->learned ? t + 1 : 0) * pixels;
         step(field, drive, reads + t * padded, reads + (t + 1) * padded, other, next_other, forces + t * pixels, NULL,
              of.kernel, *of.carry, *of.spring, position, explicit, coupled);
         if (field->learned && field->output == SUM)
@@ -160,7 +160,7 @@ INLINE void backward(const Field *field, const REAL *drives, Constants of, const
             vector *reached = field->output == VELOCITY ? of_v : of_p;
             for (long q = 0; q < pixels; q++) reached[q] += gradient[q];
         }
-        const vector *read = reads + t * padded, *other = others + (kept > 1 ? t : 0) * pixels,
+        const vector *read = reads + t * padded, *other = others + (field->learned ? t : 0) * pixels,
                      *force = forces + t * pixels;
         vector of_carry = {0}, of_spring = {0};
         for (long y = 0; y < field->height; y++)

@@ -74,15 +74,15 @@ INLINE void outer_block(REAL *to, long inputs, const vector *deltas, long delta_
 /* to += the sum of deltas times reads over steps and examples, (rows, inputs). */
 static void add_outer(REAL *to, long rows, long inputs, const vector *deltas, long delta_stride, const vector *reads,
                       long read_stride, long steps) {
-    for (long row = 0, some; row < rows; row += some) {
-        some = rows - row >= 4 ? 4 : 1;
-        for (long m = 0, few; m < inputs; m += few) {
-            few = inputs - m >= 3 ? 3 : inputs - m;
-            REAL *place = to + row * inputs + m;
-            const vector *delta = deltas + row * COLUMNS, *read = reads + m * COLUMNS;
+    for (long row = 0, num_rows; row < rows; row += num_rows) {
+        num_rows = rows - row >= 4 ? 4 : 1;
+        for (long column = 0, num_columns; column < inputs; column += num_columns) {
+            num_columns = inputs - column >= 3 ? 3 : inputs - column;
+            REAL *place = to + row * inputs + column;
+            const vector *delta = deltas + row * COLUMNS, *read = reads + column * COLUMNS;
 #define OUTER(R, C)                                                                                                   \
     case 4 * R + C: outer_block(place, inputs, delta, delta_stride, read, read_stride, steps, R, C); break;
-            switch (4 * some + few) {
+            switch (4 * num_rows + num_columns) {
                 OUTER(4, 3) OUTER(4, 2) OUTER(4, 1)
                 OUTER(1, 3) OUTER(1, 2) OUTER(1, 1)
             }
@@ -197,17 +197,18 @@ INLINE void drive_by(const Layer *layer, const Arrays *of, const Work *work, con
     multiply_add(work->drive, of->input_weight, numbers, layer->features, input);
 }
 
-/* Whether W reads states that are not all 0. */
-INLINE int recurs(const Layer *layer, const Arrays *of, long t) {
-    return of->weight && t > (layer->explicit && layer->reads);
-}
+/* The first step in which W reads states that are not all 0. */
+INLINE long first_read(const Layer *layer) { return layer->explicit && layer->reads ? 2 : 1; }
+
+/* The steps whose forces move a result: with explicit Euler all but the last one. */
+INLINE long moving_steps(const Layer *layer) { return layer->steps - (layer->explicit ? 1 : 0); }
 
 INLINE void step(const Layer *layer, long unit, const Arrays *of, const Work *work, long t, const vector *before,
                  vector *after) {
     const long size = work->size;
     if (work->argument != work->drive) memcpy(work->argument, work->drive, work->gates * sizeof(vector));
     if (unit == GRU) spread(work->argument + 2 * size, of->constants, layer->nodes);
-    if (recurs(layer, of, t))
+    if (of->weight && t >= first_read(layer))
         multiply_add(work->argument, of->weight, work->gates / COLUMNS, layer->nodes, before + layer->reads * size);
     advance(layer, unit, work->argument, work->drive, of->constants, before, after);
 }
@@ -300,9 +301,15 @@ INLINE void backward(const Layer *layer, long unit, Arrays of, const REAL *gradi
                     for (long n = 0; n < nodes; n++) tape.gradient[n * COLUMNS + i / SAMPLES][i % SAMPLES] = 0;
                 add(tape.of_states + result_of(unit) * work.size, tape.gradient, work.size);
             }
+            if (t >= moving_steps(layer)) { /* p moves by v alone */
+                add(tape.of_states, tape.of_states + work.size, work.size);
+                if (layer->driven && result.inputs)
+                    memset(result.inputs + t * row, 0, work.samples * features * sizeof(REAL));
+                continue;
+            }
             retreat(layer, unit, of.constants, before, before + work.slot, tape.of_states, delta, of_drive,
                     tape.of_constants);
-            if (recurs(layer, &of, t))
+            if (of.weight && t >= first_read(layer))
                 multiply_add(tape.of_states + layer->reads * work.size, tape.weight, nodes, numbers, delta);
             if (layer->driven && result.inputs) {
                 memset(tape.of_input, 0, width * sizeof(vector));
@@ -310,18 +317,20 @@ INLINE void backward(const Layer *layer, long unit, Arrays of, const REAL *gradi
                 store(result.inputs + t * row, tape.of_input, features, work.samples);
             }
         }
+        const long moving = stop < moving_steps(layer) ? stop : moving_steps(layer);
+        const long reading = start > 0 ? start : first_read(layer); /* the first step of the chunk in which W reads */
         for (long i = 0; i < work.gates; i++) {
             vector total = {0};
-            for (long t = 0; t < stop - start; t++) total += tape.of_drives[t * work.stride + i];
+            for (long t = 0; t < moving - start; t++) total += tape.of_drives[t * work.stride + i];
             tape.of_bias[i] += total;
         }
         if (layer->driven)
             add_outer(result.input_weight, numbers, features, tape.of_drives, work.stride, tape.inputs, width,
-                      stop - start);
-        const long late = start == 0; /* W reads nothing in the first step */
-        if (result.weight)
-            add_outer(result.weight, numbers, nodes, tape.deltas + late * work.stride, work.stride,
-                      work.slots + late * work.slot + layer->reads * work.size, work.slot, stop - start - late);
+                      moving - start);
+        if (result.weight && moving > reading)
+            add_outer(result.weight, numbers, nodes, tape.deltas + (reading - start) * work.stride, work.stride,
+                      work.slots + (reading - start) * work.slot + layer->reads * work.size, work.slot,
+                      moving - reading);
     }
     if (!layer->driven) {
         add_outer(result.input_weight, numbers, features, tape.of_bias, 0, tape.inputs, 0, 1);
