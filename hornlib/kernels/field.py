@@ -24,6 +24,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from hornlib.kernels.calls import contiguous
+
 __all__ = ["BACKENDS", "FieldConstants", "FieldOptions", "field"]
 
 BACKENDS = {"cpu": "hornlib.kernels.field_c", "cuda": "hornlib.kernels.field_triton"}
@@ -74,6 +76,7 @@ def field(drive: Tensor, constants: FieldConstants, options: FieldOptions) -> Te
 
     Raises:
         KernelError: there is no compiled kernel on this machine; see `hornlib.kernels.route.is_fused`.
+        ValueError: the constants have other shapes, or another type or device than the drive.
     """
     result: Tensor = _Field.apply(drive, *constants, options)
     return result
@@ -92,8 +95,8 @@ class _Field(torch.autograd.Function):
         options: FieldOptions,
     ) -> Tensor:
         """Return the read-out, (batch, channels, height, width); arguments as in `field`."""
-        constants = FieldConstants(*_contiguous(kernel, carry, spring, scale))
-        result: Tensor = _backend(drive).forward(drive.contiguous(), constants, options)
+        drive, constants = _checked(drive, kernel, carry, spring, scale)
+        result: Tensor = _backend(drive).forward(drive, constants, options)
         return result
 
     @staticmethod
@@ -106,14 +109,10 @@ class _Field(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         """Return the gradients of the inputs in their shapes from that of the result, (batch, channels, H, W)."""
-        drive, *constants = ctx.saved_tensors
+        drive, constants = _checked(*ctx.saved_tensors)
         learned = any(ctx.needs_input_grad[2:5])
         of_drive, of_constants = _backend(drive).backward(
-            gradient.contiguous(),
-            drive.contiguous(),
-            FieldConstants(*_contiguous(*constants)),
-            ctx.options,
-            learned,
+            gradient.contiguous(), drive, constants, ctx.options, learned
         )
         return of_drive, of_constants.kernel, *(of_constants[1:] if learned else (None,) * 3), None
 
@@ -138,8 +137,12 @@ def _lanes_at(tensor: Tensor, dim: int | None, lanes: int, axis: int) -> Tensor:
     return moved.flatten(axis, axis + 1)
 
 
-def _contiguous(*tensors: Tensor | None) -> list[Any]:
-    return [None if part is None else part.contiguous() for part in tensors]
+def _checked(drive: Tensor, *constants: Tensor | None) -> tuple[Tensor, FieldConstants]:
+    """Return drive and constants as a kernel needs them."""
+    _, channels, _, _ = drive.shape
+    shapes = (drive.shape, (channels, 1, 3, 3), (channels,), (channels,), (channels,))
+    drive, *rest = contiguous((drive, *constants), shapes)
+    return drive, FieldConstants(*rest)
 
 
 def _backend(drive: Tensor) -> Any:

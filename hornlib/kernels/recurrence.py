@@ -17,20 +17,31 @@ tests/kernels/test_recurrence.py holds them equal.
 
 import ctypes
 import math
+from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from hornlib.kernels.calls import call, contiguous
 from hornlib.kernels.library import load
 from hornlib.kernels.route import REALS
-from hornlib.kernels.threads import share_out
 
 __all__ = ["LayerOptions", "LayerWeights", "recurrent_layer"]
 
-UNITS = ("oscillator", "tanh", "gru", "lstm")
-NUM_STATES = {"oscillator": 2, "tanh": 1, "gru": 1, "lstm": 2}
+
+class _Unit(NamedTuple):
+    """Numbers of a kind of unit: of its gates, its states, and its rows of constants."""
+
+    gates: int
+    states: int
+    constants: int
+
+
+UNITS = {"oscillator": _Unit(1, 2, 2), "tanh": _Unit(1, 1, 0), "gru": _Unit(3, 1, 1), "lstm": _Unit(4, 2, 0)}
+"""In the order of recurrence.c."""
+
 CHUNK = 16
 """The states before every chunk of so many steps are kept for the backward pass, which computes the others again. Its
 memory should stay in the processor's cache; 8 to 64 steps take equal times within a tenth."""
@@ -84,6 +95,7 @@ def recurrent_layer(inputs: Tensor, weights: LayerWeights, options: LayerOptions
 
     Raises:
         KernelError: there is no compiled kernel on this machine; see `hornlib.kernels.route.is_fused`.
+        ValueError: tensors do not fit together in shape or type, or there are neither 1 nor T inputs.
     """
     lanes = (None if tensor is None else tensor.unsqueeze(0) for tensor in (inputs, *weights))
     results, _ = _RecurrentLayer.apply(*lanes, options)
@@ -92,6 +104,8 @@ def recurrent_layer(inputs: Tensor, weights: LayerWeights, options: LayerOptions
 
 
 class _Layer(ctypes.Structure):
+    """The structure `Layer` of recurrence.c."""
+
     _fields_ = [
         (name, ctypes.c_long)
         for name in (
@@ -108,10 +122,6 @@ class _Layer(ctypes.Structure):
             "chunk",
         )
     ]
-
-
-class _Arrays(ctypes.Structure):
-    _fields_ = [(name, ctypes.c_void_p) for name in ("inputs", "input_weight", "bias", "weight", "constants")]
 
 
 class _RecurrentLayer(torch.autograd.Function):
@@ -136,17 +146,16 @@ class _RecurrentLayer(torch.autograd.Function):
             constants: (lanes, rows, nodes).
             options: what is computed.
         """
-        arrays = _contiguous(inputs, input_weight, bias, weight, constants)
-        layer = _layer(inputs, constants, options)
+        arrays, layer = _checked((inputs, input_weight, bias, weight, constants), options)
         results = inputs.new_empty(
             layer.lanes, layer.steps if options.every_step else 1, layer.batch, layer.nodes
         )
-        block, blocks = _blocks(inputs)
-        num_chunks = math.ceil(layer.steps / layer.chunk)
-        marks = inputs.new_empty(
-            layer.lanes, blocks, num_chunks, NUM_STATES[options.unit], layer.nodes, block
-        )
-        _run("recurrence_forward", results, layer.lanes * blocks, layer, _pointers(arrays), results, marks)
+        library = load("recurrence", REALS[inputs.dtype])
+        block: int = library.recurrence_block()
+        blocks, chunks = math.ceil(layer.batch / block), math.ceil(layer.steps / layer.chunk)
+        num_states = UNITS[options.unit].states
+        marks = inputs.new_empty(layer.lanes, blocks, chunks, num_states, layer.nodes, block)
+        call(library.recurrence_forward, layer.lanes * blocks, layer, arrays, results, marks)
         return results, marks
 
     @staticmethod
@@ -165,17 +174,19 @@ class _RecurrentLayer(torch.autograd.Function):
         if gradient is None:
             return (None,) * 6
         *tensors, marks = ctx.saved_tensors
-        inputs, *parameters = arrays = _contiguous(*tensors)
-        layer = _layer(inputs, parameters[-1], ctx.options)
-        blocks = _blocks(inputs)[1]
+        arrays, layer = _checked(tensors, ctx.options)
+        inputs, *parameters = arrays
+        blocks = marks.shape[1]
         # Blocks are computed by threads. Each has gradients of its own, whose sum does not depend on the threads.
         of_inputs = torch.empty_like(inputs) if ctx.needs_input_grad[0] else None
+        needed = (True, True, ctx.needs_input_grad[3], True)
         partial = [
-            part.new_zeros(layer.lanes, blocks, *part.shape[1:]) if part is not None and asked else None
-            for part, asked in zip(parameters, (True, True, ctx.needs_input_grad[3], True), strict=True)
+            part.new_zeros(layer.lanes, blocks, *part.shape[1:]) if part is not None and is_needed else None
+            for part, is_needed in zip(parameters, needed, strict=True)
         ]
-        passed = (gradient.contiguous(), marks, _pointers([of_inputs, *partial]))
-        _run("recurrence_backward", inputs, layer.lanes * blocks, layer, _pointers(arrays), *passed)
+        function = load("recurrence", REALS[inputs.dtype]).recurrence_backward
+        gradients = (of_inputs, *partial)
+        call(function, layer.lanes * blocks, layer, arrays, gradient.contiguous(), marks, gradients)
         return of_inputs, *(None if part is None else part.sum(1) for part in partial), None
 
     @staticmethod
@@ -198,47 +209,28 @@ def _into_lanes(tensor: Tensor, dim: int | None, size: int) -> Tensor:
     return moved.flatten(0, 1)
 
 
-def _layer(inputs: Tensor, constants: Tensor, options: LayerOptions) -> _Layer:
+def _checked(tensors: Sequence[Tensor | None], options: LayerOptions) -> tuple[list[Any], _Layer]:
+    """Return the tensors of `_RecurrentLayer.forward` as a kernel needs them, and their sizes."""
+    inputs, *_, constants = tensors
+    assert inputs is not None and constants is not None
     lanes, length, batch, features = inputs.shape
-    return _Layer(
-        UNITS.index(options.unit),
+    if options.steps < 1 or length not in (1, options.steps):
+        raise ValueError(f"a layer of {options.steps} steps got {length} inputs")
+    unit, nodes = UNITS[options.unit], constants.shape[-1]
+    rows = unit.gates * nodes
+    shapes = (inputs.shape, (lanes, rows, features), (lanes, rows), (lanes, rows, nodes))
+    arrays = contiguous(tensors, (*shapes, (lanes, unit.constants, nodes)))
+    layer = _Layer(
+        list(UNITS).index(options.unit),
         lanes,
         options.steps,
         batch,
         features,
-        constants.shape[-1],
+        nodes,
         length > 1,
         options.every_step,
-        options.reads_position,
-        options.explicit,
+        options.unit == "oscillator" and options.reads_position,
+        options.unit == "oscillator" and options.explicit,
         CHUNK,
     )
-
-
-def _blocks(inputs: Tensor) -> tuple[int, int]:
-    """Return the number of examples in a block, and of blocks, of (lanes, timesteps or 1, batch, features)."""
-    block: int = load("recurrence", REALS[inputs.dtype]).recurrence_block()
-    return block, math.ceil(inputs.shape[2] / block)
-
-
-def _contiguous(*tensors: Tensor | None) -> list[Any]:  # of tensors, and None where there is none
-    return [None if part is None else part.contiguous() for part in tensors]
-
-
-def _pointers(tensors: list[Any]) -> Any:
-    return ctypes.byref(_Arrays(*(None if part is None else part.data_ptr() for part in tensors)))
-
-
-def _run(name: str, example: Tensor, count: int, layer: _Layer, *arguments: Any) -> None:
-    """Call a function of recurrence.c for all blocks of all lanes; `example` has the type of all numbers."""
-    function = getattr(load("recurrence", REALS[example.dtype]), name)
-    pointers = [
-        ctypes.c_void_p(argument.data_ptr()) if isinstance(argument, Tensor) else argument
-        for argument in arguments
-    ]
-
-    def call(first: int, last: int) -> int:
-        status: int = function(ctypes.byref(layer), *pointers, ctypes.c_long(first), ctypes.c_long(last))
-        return status
-
-    share_out(call, count)
+    return arrays, layer

@@ -1,4 +1,4 @@
-"""Fused fields against a loop over torch's calls: values, every gradient, lanes, threads, NaN and infinities."""
+"""Fused fields against a loop over torch's calls: values, gradients, lanes, threads, NaN, and what is refused."""
 
 import itertools
 
@@ -7,10 +7,11 @@ import torch
 from torch.nn import functional as F
 
 from hornlib.dynamics.oscillator import Constants, coefficients
+from hornlib.kernels import field_c
 from hornlib.kernels.field import FieldConstants, FieldOptions, field
-from hornlib.kernels.library import why_not
+from hornlib.kernels.library import compiler
 
-pytestmark = pytest.mark.skipif(bool(why_not("field")), reason=f"no fused kernel: {why_not('field')}")
+pytestmark = pytest.mark.skipif(not compiler(), reason="there is no C compiler on this machine")
 
 CHOICES = list(itertools.product(("sum", "position", "velocity"), ("velocity", "position"), (False, True)))
 SHAPES = [  # batch, channels, height, width, steps
@@ -152,14 +153,59 @@ def test_a_number_that_is_not_finite_goes_where_it_goes_in_the_loop(value, dtype
             torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4, equal_nan=True)
 
 
-def test_gradients_that_nobody_asks_for_are_not_computed():
+def test_gradients_of_constants_that_nobody_asks_for_are_not_computed(monkeypatch):
+    real, learned = field_c.backward, []
+    monkeypatch.setattr(field_c, "backward", lambda *parts: learned.append(parts[-1]) or real(*parts))
     drive, kernel, *rest = make((3, 2, 2, 2, 3), torch.float32)
-    fixed = FieldConstants(kernel, *(part.detach() for part in rest))
-    result = field(drive, fixed, FieldOptions(3, "sum", "velocity", False))
-    assert all(part.grad is None for part in rest)
-    of_kernel, of_drive = torch.autograd.grad(result.sum(), (kernel, drive))
-    learned = field(drive, FieldConstants(kernel, *rest), FieldOptions(3, "sum", "velocity", False))
-    for one, other in zip(
-        (of_kernel, of_drive), torch.autograd.grad(learned.sum(), (kernel, drive)), strict=True
-    ):
-        torch.testing.assert_close(one, other)
+    of_fixed, of_learned = (
+        torch.autograd.grad(
+            field(drive, FieldConstants(kernel, *parts), FieldOptions(3, "sum", "velocity", False)).sum(),
+            (kernel, drive),
+        )
+        for parts in ([part.detach() for part in rest], rest)
+    )
+    torch.testing.assert_close(of_fixed, of_learned)
+    assert learned == [False, True]
+
+
+def test_a_second_derivative_is_refused():
+    drive, kernel, *rest = make((3, 2, 2, 2, 3), torch.float64)
+    result = field(drive, FieldConstants(kernel, *rest), FieldOptions(3, "sum", "velocity", False))
+    (gradient,) = torch.autograd.grad(result.sin().sum(), drive, create_graph=True)
+    with pytest.raises(RuntimeError, match="differentiate twice"):
+        gradient.sum().backward()
+
+
+@pytest.mark.parametrize("place", range(1, 5))
+def test_constants_that_do_not_fit_the_drive_are_refused(place):
+    for wrong in (lambda part: part[:1], torch.Tensor.float, lambda part: part.unsqueeze(0)):
+        tensors = make((3, 2, 2, 2, 3), torch.float64)
+        tensors[place] = wrong(tensors[place])
+        with pytest.raises(ValueError, match="a kernel got"):
+            field(tensors[0], FieldConstants(*tensors[1:]), FieldOptions(3, "sum", "velocity", False))
+
+
+def test_an_empty_batch_has_an_empty_result_and_no_gradients():
+    tensors = make((0, 2, 3, 3, 4), torch.float32)
+    result, *gradients = outcomes(field, tensors, FieldOptions(4, "sum", "velocity", False))
+    assert result.shape == (0, 2, 3, 3) and not any(gradient.any() for gradient in gradients)
+
+
+@pytest.mark.parametrize(
+    "axes", [(1, 0, 0, 0, 0), (4, 4, 1, 1, 1), (0, None, 0, None, None), (None, 2, None, 1, 0)]
+)
+def test_lanes_may_lie_along_any_axis_of_any_tensor(axes):
+    options = FieldOptions(4, "position", "position", True)
+    alone = make((3, 2, 4, 5, 4), torch.float64)
+    lanes = make((3, 2, 4, 5, 4), torch.float64, (6,))
+    tensors = [
+        one if axis is None else many.detach().movedim(0, axis).requires_grad_()
+        for one, many, axis in zip(alone, lanes, axes, strict=True)
+    ]
+    together = lambda function: torch.vmap(  # noqa: E731
+        lambda drive, *parts: function(drive, FieldConstants(*parts), options), axes
+    )
+    results = [together(function)(*tensors) for function in (field, loop)]
+    torch.testing.assert_close(*results, rtol=1e-12, atol=1e-12)
+    gradients = (torch.autograd.grad(result.sin().sum(), tensors) for result in results)
+    torch.testing.assert_close(*gradients, rtol=1e-12, atol=1e-12)

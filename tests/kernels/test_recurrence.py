@@ -1,4 +1,4 @@
-"""Fused recurrent layers against the loops and torch.nn: values, gradients, lanes, threads, NaN and infinities."""
+"""Fused recurrent layers against the loops and torch.nn: values, gradients, lanes, threads, NaN, what is refused."""
 
 import itertools
 
@@ -7,14 +7,12 @@ import torch
 
 from hornlib.dynamics.adjoint import displacements
 from hornlib.dynamics.oscillator import Constants, coefficients
-from hornlib.kernels.library import why_not
+from hornlib.kernels.library import compiler
 from hornlib.kernels.recurrence import LayerOptions, LayerWeights, recurrent_layer
 from hornlib.kernels.route import loops
 from hornlib.models.rnn.adjoint import recurrence
 
-pytestmark = pytest.mark.skipif(
-    bool(why_not("recurrence")), reason=f"no fused kernel: {why_not('recurrence')}"
-)
+pytestmark = pytest.mark.skipif(not compiler(), reason="there is no C compiler on this machine")
 
 H = 0.7
 GATES = {"oscillator": 1, "tanh": 1, "gru": 3, "lstm": 4}
@@ -227,9 +225,7 @@ def test_a_number_that_is_not_finite_goes_where_it_goes_in_the_loop(choice, valu
                 for function in (fused, loop)
             )
             for actual, expected in zip(of_one[:4], of_other[:4], strict=True):
-                # The last step of explicit Euler changes no displacement. The loop leaves it out, so that 0 times NaN
-                # does not occur there.
-                assert options.explicit or torch.equal(actual.isfinite(), expected.isfinite())
+                assert torch.equal(actual.isfinite(), expected.isfinite())
 
 
 def test_little_is_kept_for_the_backward_pass():
@@ -266,3 +262,54 @@ def test_displacements_of_real_oscillators_take_the_kernel_for_every_integrator(
             by_loop = displacements(*arguments)
         torch.testing.assert_close(by_kernel, by_loop, rtol=1e-12, atol=1e-12)
     assert len(calls) == 3
+
+
+def test_a_second_derivative_is_refused():
+    tensors = make("tanh", (3, 2, 2, 3))
+    result = fused(tensors, LayerOptions("tanh", 3, True))
+    (gradient,) = torch.autograd.grad(result.sin().sum(), tensors[0], create_graph=True)
+    with pytest.raises(RuntimeError, match="differentiate twice"):
+        gradient.sum().backward()
+
+
+@pytest.mark.parametrize("place", range(1, 5))
+def test_weights_that_do_not_fit_the_inputs_are_refused(place):
+    for wrong in (
+        lambda part: part.repeat_interleave(2, 0),
+        torch.Tensor.float,
+        lambda part: part.unsqueeze(0),
+    ):
+        tensors = make("gru", (3, 2, 2, 3))
+        tensors[place] = wrong(tensors[place])
+        with pytest.raises(ValueError, match="a kernel got"):
+            fused(tensors, LayerOptions("gru", 3, True))
+
+
+def test_inputs_of_another_number_of_steps_are_refused():
+    for steps in (0, 2, 4):
+        with pytest.raises(ValueError, match=f"a layer of {steps} steps got 3 inputs"):
+            fused(make("lstm", (3, 2, 2, 3)), LayerOptions("lstm", steps, True))
+
+
+@choices
+def test_an_empty_batch_has_an_empty_result_and_no_gradients(choice):
+    tensors = make(choice[0], (5, 0, 2, 3))
+    result, *gradients = outcomes(fused, tensors, LayerOptions(choice[0], 5, False, *choice[1:]))
+    assert result.shape == (0, 3) and not any(gradient.any() for gradient in gradients)
+
+
+@pytest.mark.parametrize("axes", [(2, 1, 1, 2, 1), (0, None, 0, None, 2), (None, 2, None, 1, None)])
+def test_lanes_may_lie_along_any_axis_of_any_tensor(axes):
+    options = LayerOptions("gru", 20, True)
+    alone, lanes = make("gru", (20, 3, 2, 4)), make("gru", (20, 3, 2, 4), lanes=(6,))
+    tensors = [
+        one if axis is None else many.detach().movedim(0, axis).requires_grad_()
+        for one, many, axis in zip(alone, lanes, axes, strict=True)
+    ]
+    results = [
+        torch.vmap(lambda *parts, function=function: function(parts, options), axes)(*tensors)
+        for function in (fused, loop)
+    ]
+    torch.testing.assert_close(*results, rtol=1e-12, atol=1e-12)
+    gradients = (torch.autograd.grad(result.sin().sum(), tensors) for result in results)
+    torch.testing.assert_close(*gradients, rtol=1e-12, atol=1e-12)
