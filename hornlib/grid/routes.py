@@ -1,11 +1,12 @@
 """The route of a cell's recurrence: a fused kernel, or a loop over torch's calls, and why; free of torch."""
 
+import math
 from typing import Literal, NamedTuple
 
 from hornlib.config.settings import Kernel
 from hornlib.errors import ResourceError
 from hornlib.grid.cell import Cell
-from hornlib.kernels.devices import obstacle
+from hornlib.kernels.devices import obstacle, too_large
 
 __all__ = ["REMEDY", "Route", "device_type", "required_route", "route_of", "routes_on", "uncovered"]
 
@@ -44,13 +45,16 @@ def route_of(cell: Cell, kernel: Kernel, device: str) -> Route:
         kernel: the setting.
         device: cpu, cuda or mps.
     """
-    asked = cell.model.recurrence_kernel()
-    if asked is None:
+    recurrence = cell.model.recurrence_kernel()
+    if recurrence is None:
         return Route("none")
     if kernel == "loop":
         return Route("loop", "the setting is kernel: loop")
-    lack = uncovered(cell)
-    reason = f"no fused kernel covers {lack}" if lack else obstacle(asked.library, device)
+    if parameter := uncovered(cell):
+        return Route("loop", f"no fused kernel covers {parameter}")
+    reason = obstacle(recurrence.library, device)
+    if recurrence.library == "field":
+        reason = reason or too_large(math.prod(cell.task().input_shape[-2:]), device)
     return Route("loop", reason) if reason else Route("fused")
 
 
@@ -84,7 +88,7 @@ def routes_on(kernel: Kernel, device: str) -> str:
 
 def uncovered(cell: Cell) -> str:
     """Return the parameter that no fused kernel covers, such as "readout: rms"; "" if there is none."""
-    asked = cell.model.recurrence_kernel()
-    if asked is None:
+    recurrence = cell.model.recurrence_kernel()
+    if recurrence is None:
         return ""
-    return asked.lacks or ("training.precision: bf16" if cell.training.precision == "bf16" else "")
+    return recurrence.lacks or ("training.precision: bf16" if cell.training.precision == "bf16" else "")

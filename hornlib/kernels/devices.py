@@ -6,7 +6,11 @@ from importlib.util import find_spec
 
 from hornlib.kernels.library import why_not
 
-__all__ = ["obstacle"]
+__all__ = ["MOST_PIXELS", "obstacle", "too_large"]
+
+MOST_PIXELS = {"cuda": 32 * 32}
+"""Device -> pixels of the largest map that its field computes. A GPU keeps the states of a map in registers; up to this
+size all of them are known to find room (tests/kernels/test_field_triton.py)."""
 
 
 def obstacle(library: str, device: str, real: str = "float") -> str:
@@ -27,6 +31,17 @@ def obstacle(library: str, device: str, real: str = "float") -> str:
     if not _has_triton():
         return "Triton is not installed"
     return _failure_on_gpu() if "torch" in sys.modules else ""
+
+
+def too_large(pixels: int, device: str) -> str:
+    """Return why maps are too large for the field of a device, "" if they are not.
+
+    Args:
+        pixels: of the largest map.
+        device: cpu, cuda or mps.
+    """
+    most = MOST_PIXELS.get(device, pixels)
+    return f"the field on {device} covers maps of up to {most} pixels, not {pixels}" if pixels > most else ""
 
 
 @cache

@@ -87,7 +87,7 @@ def launch_options(
     planes = max(1, 64 // padded)
     # Up to 64 numbers are exchanged within a warp by few shuffles. More would take many, but several warps use the
     # shared memory.
-    warps = 1 if padded <= 64 else min(32, max(2, padded // 128))
+    warps = 1 if padded <= 64 else max(2, padded // 128)
     return {
         "HEIGHT": height,
         "WIDTH": width,

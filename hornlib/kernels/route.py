@@ -4,6 +4,7 @@ Both compute the same numbers to rounding. Seconds of different routes must not 
 calibrations name the route.
 """
 
+import math
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor
 
 from hornlib.config.settings import Kernel
-from hornlib.kernels.devices import obstacle
+from hornlib.kernels.devices import obstacle, too_large
 
 __all__ = ["REALS", "is_fused", "loops", "taking"]
 
@@ -41,7 +42,7 @@ def is_fused(library: str, tensor: Tensor) -> bool:
 
     Args:
         library: field or recurrence.
-        tensor: what drives the recurrence, of any shape.
+        tensor: what drives the recurrence; of a field maps, (..., height, width).
     """
     device = tensor.device.type
     return (
@@ -49,4 +50,5 @@ def is_fused(library: str, tensor: Tensor) -> bool:
         and tensor.dtype in REALS
         and not torch.is_autocast_enabled(device)
         and not obstacle(library, device, REALS[tensor.dtype])
+        and not too_large(math.prod(tensor.shape[-2:]), device)
     )

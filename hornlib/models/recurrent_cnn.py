@@ -4,6 +4,7 @@ import math
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from functools import reduce
 
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hornlib.kernels.field import FieldConstants, FieldOptions, field
-from hornlib.kernels.route import is_fused
+from hornlib.kernels.route import is_fused, loops
 from hornlib.models.depthwise import depthwise_convolution
 from hornlib.models.layers import freeze_, normalisation_2d
 from hornlib.models.layout import channels_last
@@ -107,6 +108,7 @@ class RecurrentCnn(nn.Module):
     ) -> None:
         super().__init__()
         self.stages = nn.ModuleList(stages)
+        self.has_fused_kernel = stages[0].has_fused_kernel
         self.pool = nn.AvgPool2d(2) if parameters.pooling == "average" else nn.MaxPool2d(2)
         num_features = parameters.stages(task)[-1].channels
         self.readout = Readout(num_features, task.num_outputs, parameters.readout_norm)
@@ -114,9 +116,11 @@ class RecurrentCnn(nn.Module):
     def forward(self, inputs: Tensor) -> Tensor:
         """Return logits (batch, num_outputs) of images (batch, channels, height, width)."""
         first, *others = self.stages
-        features = first(inputs)
-        for stage in others:
-            features = stage(self.pool(features))
+        # All stages take the route of the first, whose maps are the largest.
+        with nullcontext() if self.has_fused_kernel and is_fused("field", inputs) else loops():
+            features = first(inputs)
+            for stage in others:
+                features = stage(self.pool(features))
         return self.readout(features.mean((-2, -1)))
 
 

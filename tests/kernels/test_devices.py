@@ -8,7 +8,7 @@ import pytest
 from hornlib.grid.cell import parse_specification
 from hornlib.grid.routes import route_of
 from hornlib.kernels import devices
-from hornlib.kernels.devices import obstacle
+from hornlib.kernels.devices import obstacle, too_large
 
 
 @pytest.fixture(autouse=True)
@@ -30,6 +30,15 @@ def test_on_a_gpu_fields_are_fused_and_dense_recurrences_are_not(monkeypatch):
     assert route_of(cell_of({"name": "horn_cnn"}), "auto", "cuda").kind == "fused"
     assert route_of(cell_of({"name": "horn"}), "auto", "cuda").reason == "no fused kernel runs on cuda"
     assert obstacle("field", "mps") == "no fused kernel runs on mps"
+
+
+def test_maps_that_are_too_large_for_a_gpu_take_the_loop(monkeypatch):
+    monkeypatch.setattr(devices, "find_spec", lambda name: name)
+    image = {"name": "digits", "image_size": 33}
+    model = {"name": "horn_cnn", "timesteps": 4}
+    route = route_of(parse_specification({"data": image, "model": model}), "auto", "cuda")
+    assert str(route) == "loop: the field on cuda covers maps of up to 1024 pixels, not 1089"
+    assert not too_large(1024, "cuda") and not too_large(10**6, "cpu")
 
 
 def test_without_triton_the_loop_runs_on_a_gpu_and_the_reason_is_said(monkeypatch):

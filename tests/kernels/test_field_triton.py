@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from hornlib.kernels.devices import MOST_PIXELS
+
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="Triton is not installed")
 
 START = """
@@ -115,7 +117,7 @@ def test_values_and_gradients_of_any_shape_are_those_of_the_loop(tmp_path):
     )
 
 
-def test_lanes_are_channels_and_gradients_that_nobody_asks_for_are_not_computed(tmp_path):
+def test_lanes_with_fixed_constants_are_lone_fields(tmp_path):
     interpret(
         tmp_path,
         """
@@ -155,6 +157,7 @@ def test_a_number_that_is_not_finite_goes_where_it_goes_in_the_loop(tmp_path):
 def test_kernels_of_every_size_of_maps_compile_to_machine_code_with_all_states_in_registers(
     tmp_path, capability
 ):
+    assert MOST_PIXELS["cuda"] == 32 * 32
     run(tmp_path, COMPILED, f"for side in (2, 4, 8, 14, 28, 32): check((side, side), {capability})")
 
 

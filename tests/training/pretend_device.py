@@ -262,8 +262,8 @@ def _line():
     """Return the line of hornlib that makes the present call, such as training/loop.py:91."""
     frame = sys._getframe(1)
     while frame is not None:
-        _, found, path = frame.f_code.co_filename.rpartition("/hornlib/")
-        if found and "/tests/" not in frame.f_code.co_filename:
+        _, folder, path = frame.f_code.co_filename.rpartition("/hornlib/")
+        if folder and "/tests/" not in frame.f_code.co_filename:
             return f"{path}:{frame.f_lineno}"
         frame = frame.f_back
     return "outside of hornlib"

@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
-from pretend_device import fused_fields, pretend_device
+from pretend_device import TYPE, fused_fields, pretend_device
 
 from hornlib.data.loading import load
 from hornlib.grid.cell import parse_specification
 from hornlib.grid.jobs import Range
-from hornlib.kernels.library import why_not
+from hornlib.kernels import devices
+from hornlib.kernels.library import compiler
 from hornlib.kernels.route import loops
 from hornlib.models import MODELS
 from hornlib.parameters.probes import ProbeSettings
@@ -34,7 +35,7 @@ STRUCTURED = {  # a model and a structure that changes it
     "layer_insertion": ({"name": "mlp", "hidden_nodes": "7-5"}, {"insert_at": 1}),
     "layer_pruning": ({"name": "time_resnet", "num_nodes": 5, "num_layers": 6}, {"threshold": 0.3}),
 }
-needs_compiler = pytest.mark.skipif(bool(why_not("field")), reason=f"no fused kernel: {why_not('field')}")
+needs_compiler = pytest.mark.skipif(not compiler(), reason="there is no C compiler on this machine")
 
 
 def _models(quick=QUICK):
@@ -211,32 +212,39 @@ def test_fused_fields_on_the_device_are_those_of_the_cpu(name):
     assert_close(chunk, expected)
 
 
+def test_no_stage_is_fused_where_the_maps_of_the_first_are_too_large(monkeypatch):
+    monkeypatch.setitem(devices.MOST_PIXELS, TYPE, 63)  # of 64, 16 and 4 pixels
+    with pretend_device() as device, fused_fields(device):
+        trained(cell_of({"name": "horn_cnn", "num_nodes": 3, "num_stages": 3}), [0], device.device)
+    assert not any(kernel == "field forward" for _, kernel in device.kernels)
+
+
 def test_the_pretend_device_refuses_what_a_gpu_refuses():
     with pretend_device() as device:
-        there, here = torch.ones(3, device=device.device), torch.ones(3)
+        far, near = torch.ones(3, device=device.device), torch.ones(3)
         for forbidden in (
-            lambda: there + here,
-            lambda: torch.where(there > 0, there, here),
-            lambda: here[there.long()],
-            lambda: torch.stack([there, here]),
-            lambda: here.mul_(there),
+            lambda: far + near,
+            lambda: torch.where(far > 0, far, near),
+            lambda: near[far.long()],
+            lambda: torch.stack([far, near]),
+            lambda: near.mul_(far),
         ):
             with pytest.raises(RuntimeError):
                 forbidden()
-        assert (there + torch.tensor(1.0)).device.type == "pretend"
+        assert (far + torch.tensor(1.0)).device.type == TYPE
 
 
 def test_the_pretend_device_counts_kernels_copies_and_waits():
     with pretend_device() as device:
-        there = torch.arange(3.0, device=device.device)
+        far = torch.arange(3.0, device=device.device)
         cases = {  # kernels, what blocks, what does not
-            (1, 0, 0): lambda: there * 2,
-            (0, 0, 0): lambda: there.view(3, 1).expand(3, 2),
+            (1, 0, 0): lambda: far * 2,
+            (0, 0, 0): lambda: far.view(3, 1).expand(3, 2),
             (0, 1, 0): lambda: torch.tensor([1.0], device=device.device),
             (0, 0, 1): lambda: torch.ones(2).to(device.device, non_blocking=True),
-            (0, 2, 0): lambda: (there.cpu(), there[0].item()),
-            (1, 1, 0): lambda: there[torch.tensor([0, 2])],
-            (3, 2, 0): lambda: (there[there > 1], there.sum().item())[0],
+            (0, 2, 0): lambda: (far.cpu(), far[0].item()),
+            (1, 1, 0): lambda: far[torch.tensor([0, 2])],
+            (3, 2, 0): lambda: (far[far > 1], far.sum().item())[0],
         }
         for expected, action in cases.items():
             device.reset()
