@@ -162,7 +162,7 @@ def measured(row: Ratio, quick: bool) -> str:
 
 
 def route() -> str:
-    reasons = {why_not(name) for name in ("field", "recurrence")} - {""}
+    reasons = {why_not(name, "float") for name in ("field", "recurrence")} - {""}
     return f"loop ({'; '.join(reasons)})" if reasons else "fused"
 
 

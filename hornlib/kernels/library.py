@@ -39,8 +39,8 @@ class KernelError(HornlibError):
 def load(name: str, real: str) -> ctypes.CDLL:
     """Return the library of `<name>.c`, compiled now if the cache does not have it.
 
-    Processes that need it at the same time wait for the first of them. Where the cache cannot be written, every process
-    compiles for itself.
+    Processes that need it before it is there wait for the first of them. Where the cache cannot be written, every
+    process compiles for itself.
 
     Args:
         name: of the source file in this folder, without its suffix.
@@ -55,6 +55,8 @@ def load(name: str, real: str) -> ctypes.CDLL:
     stem = f"{name}-{hashlib.sha256(recipe).hexdigest()[:16]}"
     folder = _cache()
     try:
+        if path := _sound(folder, stem):
+            return _loaded(path)
         with tempfile.TemporaryDirectory() as scratch, _locked(folder / f"{stem}.lock"):
             path = _sound(folder, stem) or _stored(_compiled(source, flags, Path(scratch)), folder, stem)
             return _loaded(path)
@@ -65,12 +67,12 @@ def load(name: str, real: str) -> ctypes.CDLL:
 
 
 @functools.cache
-def why_not(name: str, real: str = "float") -> str:
+def why_not(name: str, real: str) -> str:
     """Return why a library cannot be used on this machine, "" if it can; the first call compiles it.
 
     Args:
-        name: as in `load`, like the other.
-        real: the type of its numbers.
+        name: as in `load`.
+        real: as in `load`.
     """
     try:
         load(name, real)
@@ -133,7 +135,7 @@ def _locked(path: Path) -> Iterator[None]:
 
 
 def _lock(file: IO[str]) -> bool:
-    """Return whether the lock was free, and is now this process's own."""
+    """Return whether the lock was free; this process has it then."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -193,13 +195,13 @@ def _compiled(source: bytes, flags: tuple[str, ...], folder: Path) -> Path:
         start_new_session=True,
     ) as process:
         try:
-            _, said = process.communicate(source, timeout=SECONDS)
+            _, complaint = process.communicate(source, timeout=SECONDS)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             raise KernelError(f"{command} was stopped after {SECONDS} s") from None
     if process.returncode:
-        words = said.decode(errors="replace").strip().splitlines() or ["it said nothing"]
-        raise KernelError(f"{command} failed ({process.returncode}): {words[0]}")
+        lines = complaint.decode(errors="replace").strip().splitlines() or ["it said nothing"]
+        raise KernelError(f"{command} failed ({process.returncode}): {lines[0]}")
     if not library.exists():
         raise KernelError(f"{command} made no library")
     return library

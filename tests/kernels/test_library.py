@@ -107,6 +107,17 @@ def test_a_cache_that_cannot_be_written_is_done_without(tmp_path, monkeypatch):
 
 
 @needs_compiler
+def test_a_library_in_the_cache_is_used_although_another_process_has_the_lock(tmp_path, monkeypatch):
+    load("field", "float")
+    load.cache_clear()
+    monkeypatch.setattr(library, "SECONDS", 0.2)
+    (lock,) = (tmp_path / "cache/hornlib/kernels").glob("*.lock")
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        assert isinstance(load("field", "float"), ctypes.CDLL)
+
+
+@needs_compiler
 def test_a_library_in_a_cache_that_cannot_be_written_is_used(monkeypatch):
     load("field", "float")
     load.cache_clear()
@@ -151,7 +162,7 @@ def test_a_cache_that_may_hold_no_programs_is_named(monkeypatch):
         raise OSError(f"{path}: failed to map segment from shared object: Operation not permitted")
 
     monkeypatch.setattr(library.ctypes, "CDLL", refuse)
-    assert "Operation not permitted); XDG_CACHE_HOME names" in library.why_not("field")
+    assert "Operation not permitted); XDG_CACHE_HOME names" in library.why_not("field", "float")
 
 
 def test_nobody_waits_for_ever_for_another_process(tmp_path, monkeypatch):
@@ -163,7 +174,7 @@ def test_nobody_waits_for_ever_for_another_process(tmp_path, monkeypatch):
     )
     with (folder / f"field-{'0' * 16}.lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        assert "another process has been compiling" in library.why_not("field")
+        assert "another process has been compiling" in library.why_not("field", "float")
 
 
 @needs_compiler
@@ -171,7 +182,7 @@ def test_kernels_are_compiled_from_a_zip(tmp_path):
     archive = snapshot("hornlib", tmp_path)
     code = (
         "from hornlib.kernels import library; assert '.zip' in library.__file__, library.__file__; "
-        "print(*(library.why_not(name) or 'compiled' for name in ('field', 'recurrence')))"
+        "print(*(library.why_not(name, 'float') or 'compiled' for name in ('field', 'recurrence')))"
     )
     environment = os.environ | {"PYTHONPATH": str(archive)}
     run = subprocess.run(
@@ -213,7 +224,7 @@ def test_without_a_library_the_reason_is_said_and_the_loop_runs(tmp_path, monkey
     with pytest.raises(KernelError) as caught:
         load("field", "float")
     assert message in str(caught.value)
-    assert message in library.why_not("field")
+    assert message in library.why_not("field", "float")
     assert not route.is_fused("field", torch.zeros(1))
     assert not cached(tmp_path)
 

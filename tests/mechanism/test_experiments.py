@@ -60,7 +60,7 @@ def test_an_experiment_takes_the_route_of_the_setting(make_grid, monkeypatch, ke
 
     monkeypatch.setattr(scale, "measure", noted)
     run_experiment("scale", replace(grid, settings=grid.settings.model_copy(update={"kernel": kernel})))
-    assert fused == [kernel == "auto" and not why_not("field")]
+    assert fused == [kernel == "auto" and not why_not("field", "float")]
 
 
 def test_partial_results_serve_until_the_sweep_is_whole(trained):

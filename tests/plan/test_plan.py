@@ -220,7 +220,7 @@ def test_the_route_is_known_without_torch(grid):
     answer = subprocess.run(
         [sys.executable, "-c", command, grid.files[0]], capture_output=True, text=True, check=True
     )
-    kind = "loop" if why_not("field") else "fused"
+    kind = "loop" if why_not("field", "float") else "fused"
     assert answer.stdout.strip() == f"{{'horn_cnn': '{kind}', 'cnn': 'none'}} False"
 
 
