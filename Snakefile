@@ -3,6 +3,7 @@
 import atexit
 import hashlib
 import json
+import math
 import os
 import pathlib
 import shlex
@@ -58,6 +59,9 @@ CONFIGFILES = " ".join(f"--configfile {shlex.quote(file)}" for file in FILES)
 # The terminal gets the end of a failed job's log. Snakemake's own show-failed-logs prints logs whole, of any size.
 SHOW_END = "{{ echo The end of {log:q}:; tail -n 20 {log:q} | tail -c 8000; }} >&2 || true; "
 TO_LOG = " > {log:q} 2>&1 || {{ code=$?; " + SHOW_END + "exit $code; }}"
+
+# The priority of jobs that take seconds and that long jobs wait for: above the logarithm of any number of FLOPs.
+FIRST = 100
 
 
 def current_marker(path, holds):

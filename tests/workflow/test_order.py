@@ -15,19 +15,19 @@ per_job: 1
 probes: off
 sweeps:
   steps:
-    data: {name: digits}
+    data: {name: [digits, mnist]}
     model: {name: mlp, hidden_nodes: 4}
-    training: {steps: [20, 40, 10, 30]}
+    training: {steps: [20, 40, 10]}
 """
 
-FAKE = """#!/bin/sh
-echo "$@" | grep -o '"steps":[0-9]*' >> started
+FAKE = r"""#!/bin/sh
+echo "$@" | sed -n 's/.*"data":{"name":"\([a-z]*\)".*"steps":\([0-9]*\).*/\1 \2/p' >> started
 touch "$2"
 """
 
 
 @pytest.mark.skipif(not hasattr(Rule, "expand_priority"), reason="this Snakemake takes no function")
-def test_the_longest_job_starts_first(project, monkeypatch):
+def test_the_longest_job_starts_first_although_its_data_must_be_prepared_before(project, monkeypatch):
     project.configure(SWEEP)
     programs = project.folder / "programs"
     programs.mkdir()
@@ -37,8 +37,9 @@ def test_the_longest_job_starts_first(project, monkeypatch):
     monkeypatch.setattr(type(project), "environment", environment)
     run = project.snakemake("--cores", "1", "--until", "train")
     assert run.returncode == 0, run.stderr
-    steps = [int(line.split(":")[1]) for line in (project.folder / "started").read_text().split()]
-    assert steps == [40, 40, 30, 30, 20, 20, 10, 10]
+    assert (project.folder / "started").read_text().splitlines() == [
+        f"{dataset} {steps}" for dataset in ("mnist", "digits") for steps in (40, 20, 10) for _ in range(2)
+    ]
 
 
 def test_tasks_of_an_array_are_in_the_order_of_their_priorities():

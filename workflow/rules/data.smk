@@ -25,6 +25,7 @@ rule data:
     wildcard_constraints:
         key="|".join(DATA) or "$^",
         marker="ready|ready_again",
+    priority: FIRST
     localrule: True
     params:
         name=lambda wildcards: DATA[wildcards.key].name,

@@ -71,15 +71,21 @@ class CellParameters(typing.NamedTuple):
         return f" --selected {shlex.quote(str(GRID.selection_path(self.cell)))}" if self.cell in TUNED else ""
 
 
-# Long jobs start before short ones, so that none of them runs alone at the end. A priority is the forward GFLOPs of a
-# job, with which its seconds grow. In older versions of Snakemake it is no function, and jobs start in any order.
-def longest_first(num_gigaflops):
-    return num_gigaflops if hasattr(Rule, "expand_priority") else 0
+def longest_first(num_flops):
+    """Return the priority of jobs that train: long ones start before short ones, so that none runs alone at the end.
+
+    Snakemake's exact scheduler adds priorities up, so that FLOPs themselves would drown those of short jobs. In older
+    versions a priority is no function, and jobs start in any order.
+
+    Args:
+        num_flops: returns the forward FLOPs of a job of given wildcards; the job's seconds grow with them.
+    """
+    return (lambda wildcards: math.log(num_flops(wildcards))) if hasattr(Rule, "expand_priority") else 0
 
 
-def train_gigaflops(wildcards):
+def train_flops(wildcards):
     num_runs = 1 + int(wildcards.last) - int(wildcards.first)
-    return num_runs * training_forward_flops(GRID.cells[wildcards.cell]) / 1e9
+    return num_runs * training_forward_flops(GRID.cells[wildcards.cell])
 
 
 # Snakemake removes a job's log before it starts the job. A second name of the same file keeps what earlier attempts
@@ -113,7 +119,7 @@ rule train:
         cell="[a-z0-9_]+(-[a-z0-9_]+)*-[0-9a-f]{12}",
         first="[0-9]+",
         last="[0-9]+",
-    priority: longest_first(train_gigaflops)
+    priority: longest_first(train_flops)
     threads: SETTINGS.threads
     params:
         cell=lambda wildcards: CellParameters(wildcards.cell),

@@ -2,14 +2,14 @@
 TUNED = {name: cell.tuned for name, cell in GRID.cells.items() if cell.tuned is not None}
 
 
-def tune_gigaflops(wildcards):
+def tune_flops(wildcards):
     arm = GRID.tuned_arms[wildcards.arm]
-    return arm.trials * arm.seeds * training_forward_flops(arm.cell) / 1e9
+    return arm.trials * arm.seeds * training_forward_flops(arm.cell)
 
 
-def finalists_gigaflops(wildcards):
+def finalists_flops(wildcards):
     stage = GRID.finalist_stages[wildcards.stage]
-    return stage.trials * stage.seeds * training_forward_flops(stage.cell) / 1e9
+    return stage.most_trials * stage.seeds * training_forward_flops(stage.cell)
 
 
 rule tune:
@@ -32,7 +32,7 @@ rule tune:
         f"{RESULTS}/logs/tune/{{arm}}.log",
     wildcard_constraints:
         arm="[a-z0-9_]+(-[a-z0-9_]+)*-[0-9a-f]{12}",
-    priority: longest_first(tune_gigaflops)
+    priority: longest_first(tune_flops)
     threads: SETTINGS.threads
     params:
         arm=lambda wildcards: json.dumps(GRID.tuned_arms[wildcards.arm].document(), separators=(",", ":")),
@@ -81,7 +81,7 @@ rule finalists:
         f"{RESULTS}/logs/tune/{{stage}}.log",
     wildcard_constraints:
         stage="[a-z0-9_]+(-[a-z0-9_]+)*-[0-9a-f]{12}[.]finalists",
-    priority: longest_first(finalists_gigaflops)
+    priority: longest_first(finalists_flops)
     threads: SETTINGS.threads
     params:
         stage=lambda wildcards: json.dumps(
@@ -129,6 +129,7 @@ rule select:
         f"{RESULTS}/logs/select/{{cell}}.log",
     wildcard_constraints:
         cell="[a-z0-9_]+(-[a-z0-9_]+)*-[0-9a-f]{12}",
+    priority: FIRST
     localrule: True
     params:
         cell=lambda wildcards: json.dumps(
