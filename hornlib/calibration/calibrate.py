@@ -15,7 +15,7 @@ from hornlib.calibration.timing import TimedLane, random_examples
 from hornlib.config.settings import Kernel
 from hornlib.grid import Grid
 from hornlib.grid.cell import Cell
-from hornlib.grid.routes import required_route, routes_on
+from hornlib.grid.routes import kinds_of, required_route, routes_on
 from hornlib.grid.shapes import describe_shape, distinct_shapes
 from hornlib.kernels.library import cpu_model
 from hornlib.kernels.route import taking
@@ -66,7 +66,7 @@ def _calibrated(grid: Grid, rounds: int) -> Path:
     for shape, cell in cells.items():
         route = required_route(cell, grid.settings.kernel, device.type)
         measured = calibration.shapes.get(shape)
-        if measured is None or measured.kernel.partition(":")[0] != route.kind:
+        if measured is None or kinds_of(measured.kernel) != route.kind:
             text = json.dumps(describe_shape(cell), sort_keys=True)
             calibration.shapes[shape] = Measurement(text, _software(), kernel=str(route))
     num_blocks = {shape: len(calibration.shapes[shape].block_times) for shape in cells}

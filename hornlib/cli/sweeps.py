@@ -46,7 +46,9 @@ def plan(
     ] = False,
     cells: Annotated[
         bool,
-        typer.Option("--cells", help="Print the label, the name and the route of every cell, one a line."),
+        typer.Option(
+            "--cells", help="Print label, name and route on this machine of every cell, one a line."
+        ),
     ] = False,
 ) -> None:
     """Print the grid as a table: cells, runs, jobs, what is done, sizes, matches, and what the rest costs."""
@@ -71,7 +73,7 @@ def plan(
 
 
 def _cells(chosen: "Plan") -> Iterator[str]:
-    """Yield the sweep, the label, the name and the route of every cell, in columns."""
+    """Yield the sweep, the label, the name and the route on this machine of every cell, in columns."""
     from hornlib.grid.labels import labels_of
 
     labels = {sweep: labels_of(chosen.grid, sweep) for sweep in chosen.grid.sweeps}

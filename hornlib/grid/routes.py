@@ -1,6 +1,7 @@
 """The route of a cell's recurrence: a fused kernel, or a loop over torch's calls, and why; free of torch."""
 
 import math
+import re
 from typing import Literal, NamedTuple
 
 from hornlib.config.settings import Kernel
@@ -8,10 +9,23 @@ from hornlib.errors import ResourceError
 from hornlib.grid.cell import Cell
 from hornlib.kernels.devices import obstacle, too_large
 
-__all__ = ["REMEDY", "Route", "device_type", "required_route", "route_of", "routes_on", "uncovered"]
+__all__ = [
+    "REMEDY",
+    "THEN",
+    "Route",
+    "device_type",
+    "kinds_of",
+    "required_route",
+    "route_of",
+    "routes_on",
+    "uncovered",
+]
 
 LIBRARIES = ("field", "recurrence")
 """The libraries of `hornlib.kernels`."""
+
+THEN = ", then "
+"""Stands between the routes of the processes that trained a job one after the other."""
 
 REMEDY = "Mend this, or write `kernel: auto`, which takes a loop where there is no fused kernel"
 
@@ -29,6 +43,11 @@ class Route(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.kind}: {self.reason}" if self.reason else self.kind
+
+
+def kinds_of(words: str) -> str:
+    """Return the routes of a run file or of a calibration without the reasons of loops, e.g. "loop, then fused"."""
+    return THEN.join(re.findall(rf"(?:^|{THEN})(fused|loop|none|unknown)\b", words)) or words
 
 
 def device_type(device: str) -> str:

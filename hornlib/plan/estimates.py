@@ -12,7 +12,7 @@ from hornlib.grid import Grid
 from hornlib.grid.cell import Cell, parse_specification
 from hornlib.grid.jobs import Job, Range
 from hornlib.grid.matching import forward_flops
-from hornlib.grid.routes import device_type, route_of
+from hornlib.grid.routes import device_type, kinds_of, route_of
 
 __all__ = ["Estimates", "RunTime", "training_forward_flops"]
 
@@ -55,7 +55,7 @@ class RunTime(NamedTuple):
 
 @dataclass
 class Estimates:
-    """Costs that follow from run files; those whose recurrence took another route than it takes now tell no seconds.
+    """Costs that follow from run files. Seconds follow from files of the route that a recurrence takes here and now.
 
     Attributes:
         seconds: cell name -> seconds of one run, where it was measured.
@@ -160,7 +160,7 @@ def _spread(paths: Sequence[Path]) -> list[Path]:
 
 
 class _Measured(NamedTuple):
-    """What a run file says: its cell, the seconds of its runs, the kind of its route, and the type of its device."""
+    """What a run file says: its cell, the seconds of its runs, the kinds of its routes, and the type of its device."""
 
     cell: Cell
     seconds: list[float]
@@ -182,7 +182,7 @@ def _read(path: Path) -> _Measured | None:
     except (ResultsError, ConfigError, KeyError, IndexError):
         return None
     runs = [float(seconds) for seconds in last if not math.isnan(seconds)]
-    route = str(contents.attributes.get("kernel", _route_before_kernels(cell))).partition(":")[0]
+    route = kinds_of(str(contents.attributes.get("kernel", _route_before_kernels(cell))))
     device = str(contents.attributes.get("device", "")).partition(" ")[0]
     return _Measured(cell, runs, route, device if device in USUAL_GFLOPS else "cpu") if runs else None
 

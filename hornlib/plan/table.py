@@ -49,7 +49,7 @@ def print_plan(plan: Plan, console: Console) -> None:
         console,
         (
             *_totals(plan),
-            *_loops(plan, rows),
+            *_routes(plan, rows),
             *_faults(plan),
             *_far_matches(rows),
             *_cautions(plan.cautions()),
@@ -196,15 +196,18 @@ def _source(plan: Plan, is_guess: bool) -> str:
     estimates = plan.estimates
     measured, unused = counted(estimates.num_files, "earlier run file"), ""
     if estimates.num_of_other_routes:
-        unused = f"; not by {counted(estimates.num_of_other_routes, 'run file')} of another route"
+        unused = f"; not by {counted(estimates.num_of_other_routes, 'run file')} of another route than here"
     if not is_guess:
         return f"by the rate of {measured}{unused}"
     origin = f"measured in {measured}" if estimates.measured_gflops else f"usual on {estimates.device}"
     return f"~ is guessed: training FLOPs at {estimates.gflops:.2g} GFLOP/s, {origin}{unused}"
 
 
-def _loops(plan: Plan, rows: Sequence[Row]) -> Iterator[str]:
-    """Yield the arms whose recurrence a loop computes, a line for each reason; it is an error with `kernel: fused`."""
+def _routes(plan: Plan, rows: Sequence[Row]) -> Iterator[str]:
+    """Yield the arms whose recurrence a loop computes here, a line for each reason, and of which machine this is said.
+
+    With `kernel: fused` a loop is an error.
+    """
     arms: dict[str, dict[str, None]] = {}
     for row in rows:
         for route in row.routes:
@@ -215,6 +218,8 @@ def _loops(plan: Plan, rows: Sequence[Row]) -> Iterator[str]:
             yield f"warning: {', '.join(labels)}: kernel: fused, but {reason}. {REMEDY}"
         else:
             yield f"a loop computes the recurrence of {', '.join(labels)}: {reason}"
+    if any(route.kind != "none" for row in rows for route in row.routes):
+        yield "routes are those of this machine; on another one a job may take another route, which its log names"
 
 
 def _faults(plan: Plan) -> Iterator[str]:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 import xarray as xr
 
+from hornlib.grid.routes import kinds_of
 from hornlib.statistics.contenders import groups_of
 
 __all__ = ["differences_of_software"]
@@ -23,7 +24,9 @@ TRAINED_BY = {
 NO_ROUTE = "none"
 """The route of a model without recurrence, which differs from no other."""
 
-SAME = "Both give the same numbers to rounding. Only seconds by the clocks of the jobs are not comparable."
+SAME = (
+    "All routes give the same numbers to rounding. Only seconds by the clocks of the jobs are not comparable."
+)
 """What follows from a difference of routes."""
 
 MOST_VALUES, MOST_ARMS = 5, 3
@@ -44,7 +47,7 @@ def differences_of_software(ds: xr.Dataset) -> Iterator[str]:
             continue  # a version names its commit
         words = np.array([_word(value) for value in _of_runs(ds, name).flat], object)
         if name == "kernel":  # the reason of a loop is no difference between two loops
-            words = np.array([word.partition(":")[0] for word in words], object)
+            words = np.array([kinds_of(word) for word in words], object)
         words = words.reshape(is_trained.shape)
         is_compared = is_trained.values & (words != NO_ROUTE)
         arms_of_values: dict[str, list[str]] = {}

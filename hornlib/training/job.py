@@ -13,7 +13,7 @@ from hornlib.config.settings import Kernel
 from hornlib.data.loading import Splits, load_with_digest
 from hornlib.errors import CheckpointError, ResourceError
 from hornlib.grid.cell import Cell
-from hornlib.grid.routes import required_route
+from hornlib.grid.routes import THEN, required_route
 from hornlib.kernels.library import cpu_model
 from hornlib.kernels.route import taking
 from hornlib.parameters.probes import ProbeSettings
@@ -33,9 +33,6 @@ from hornlib.training.rows import ChunkRows
 from hornlib.training.width import chunk_width
 
 __all__ = ["Assignment", "Attributes", "TrainOptions", "run_assignment", "warm_up"]
-
-THEN = ", then "
-"""Stands between the routes, and between the CPUs, of the processes that trained a job."""
 
 Attributes = dict[str, str | int | float]
 """Provenance of a file: versions, commit, device, route of recurrences, host, threads, times."""

@@ -5,7 +5,7 @@ import pytest
 from hornlib.errors import ConfigError, ResourceError
 from hornlib.grid import routes
 from hornlib.grid.cell import parse_specification
-from hornlib.grid.routes import Route, required_route, route_of, routes_on
+from hornlib.grid.routes import Route, kinds_of, required_route, route_of, routes_on
 
 NO_COMPILER = "there is no C compiler"
 UNCOVERED = [
@@ -72,6 +72,20 @@ def test_the_routes_of_a_machine_name_what_it_fuses(monkeypatch):
     assert routes_on("auto", "cpu") == "fused recurrence"
     monkeypatch.setattr(routes, "obstacle", lambda library, device: NO_COMPILER)
     assert routes_on("fused", "cpu") == "loops"
+
+
+@pytest.mark.parametrize(
+    ("words", "kinds"),
+    [
+        ("none", "none"),
+        ("loop: cc failed (1): error, then nothing", "loop"),
+        ("loop: there is no C compiler, then fused", "loop, then fused"),
+        ("unknown, then loop: there is no C compiler", "unknown, then loop"),
+        ("", ""),
+    ],
+)
+def test_kinds_of_routes_are_told_without_reasons(words, kinds):
+    assert kinds_of(words) == kinds
 
 
 CONFIG = """

@@ -182,11 +182,19 @@ def test_seconds_of_another_route_are_not_taken_for_those_of_this_one(grid, attr
     write_run(grid, horn, [0, 1], seconds=30.0, **attributes)
     plan = plan_of(grid, sweep="one")
     assert plan.estimates.run_seconds(horn) is None and plan.estimates.bytes_per_file > 0
-    assert "usual on cpu; not by 1 run file of another route)" in printed(plan)
+    assert "usual on cpu; not by 1 run file of another route than here)" in printed(plan)
     write_run(grid, cnn, [0, 1], seconds=3.0, host="an old file, too")
     assert plan_of(grid).estimates.run_seconds(cnn) == pytest.approx(3.0)
     compiler()
     assert plan_of(grid).estimates.run_seconds(horn) == pytest.approx(30.0)
+
+
+def test_seconds_of_a_job_that_took_two_routes_are_those_of_neither(grid, compiler):
+    horn = next(grid.cells[name] for name, arm in grid.sweeps["one"].arms.items() if arm == "horn_cnn")
+    write_run(grid, horn, [0, 1], seconds=30.0, kernel="loop: there is no C compiler, then fused")
+    assert plan_of(grid).estimates.run_seconds(horn) is None
+    compiler()
+    assert plan_of(grid).estimates.run_seconds(horn) is None
 
 
 def test_where_the_job_chooses_the_device_seconds_on_a_gpu_are_those_of_its_route(
@@ -203,6 +211,7 @@ def test_where_the_job_chooses_the_device_seconds_on_a_gpu_are_those_of_its_rout
 def test_the_route_of_every_arm_stands_in_its_row_and_a_loop_has_its_reason(grid, compiler):
     text = printed(plan_of(grid, sweep="one"))
     assert re.search(r"^horn_cnn .* fused +~", text, re.MULTILINE) and "loop" not in text
+    assert "\nroutes are those of this machine; on another one a job may take another route" in text
     compiler()
     text = printed(plan_of(grid, sweep="one"))
     assert re.search(r"^horn_cnn .* loop +~", text, re.MULTILINE)

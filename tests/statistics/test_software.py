@@ -41,6 +41,8 @@ def test_routes_differ_in_seconds_alone_and_neither_reasons_nor_models_without_r
         in sentence
     )
     assert "same numbers to rounding" in sentence and MAY_DIFFER not in sentence
+    (sentence,) = sentences(results, "kernel", [["fused", f"{loop}, then fused"], ["none", "none"]])
+    assert "fused (1 run of horn_cnn), loop, then fused (1 run of horn_cnn)" in sentence
 
 
 def test_a_missing_run_is_not_compared(results):
