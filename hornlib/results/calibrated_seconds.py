@@ -50,6 +50,8 @@ def best_device(
 ) -> tuple[int, "xarray.DataArray"] | None:
     """Return the calibration device that knows the seconds of most cells, and those seconds; None without a device.
 
+    Of several the first by name is taken, which has fused kernels where another has none.
+
     Args:
         ds: from `open_results`.
         cells: positions of the cells that count; None counts all, and so do cells that no device knows.

@@ -271,7 +271,10 @@ CALIBRATED: dict[str, Variable] = {
         "s",
         "calibrated time of one training step of a lone lane",
         source="hornlib.calibration.timing.TimedLane.block",
-        attributes={"estimator": "median over blocks of steps, the blocks of all shapes in random order"},
+        attributes={
+            "estimator": "median over blocks of steps, the blocks of all shapes in random order; of one CPU thread its "
+            "processor time, else the wall clock"
+        },
     ),
     "step_time_kernel": Variable(
         _MEASURED,

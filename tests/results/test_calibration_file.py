@@ -13,6 +13,7 @@ from hornlib.errors import ResultsError
 from hornlib.grid.cell import parse_specification
 from hornlib.grid.shapes import shape_name
 from hornlib.results import open_results
+from hornlib.results.calibrated_seconds import best_device
 from hornlib.results.calibration_file import (
     Calibration,
     Measurement,
@@ -133,6 +134,16 @@ def test_results_say_how_recurrences_were_computed_in_the_measured_steps(gathere
         assert kernels.sel(calibration_device="cpu x, fused field") == "fused"
         assert kernels.sel(calibration_device="cpu x") == ""
         assert (ds["step_time_kernel"].sel(cell=cells[2].name) == "").all()
+
+
+@pytest.mark.parametrize("other", ["cpu x", "cpu x, loops"], ids=["as before kernels", "loops"])
+def test_of_devices_that_know_as_many_cells_the_one_with_fused_kernels_gives_the_seconds(gathered, other):
+    cells, made, results = gathered
+    for device in ("cpu x, fused field", other):
+        write(results, device, {shape_name(cells[0]): KNOWN})
+    with gather(made) as ds:
+        device, _ = best_device(ds)
+        assert ds["calibration_device"].values[device] == "cpu x, fused field"
 
 
 def test_results_without_calibration_have_neither_variable_nor_dimension(gathered):
