@@ -85,8 +85,9 @@ class _Channelwise(torch.autograd.Function):
         assert of_maps is not None, "channelwise calls it for maps in lanes alone"
         lanes = info.batch_size
         folded = maps.movedim(of_maps, 1).flatten(1, 2)
+        # Views, since a change of a copy in place would be lost.
         joined = [
-            (vector.expand(lanes, -1) if axis is None else vector.movedim(axis, 0)).flatten()
+            vector.repeat(lanes) if axis is None else vector.movedim(axis, 0).view(-1)
             for vector, axis in zip(vectors, of_vectors, strict=True)
         ]
         return channelwise(function, folded, *joined).unflatten(1, (lanes, -1)), 1

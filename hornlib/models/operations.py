@@ -120,10 +120,10 @@ class WorkCounter(TorchDispatchMode):
         self.products = 0
         self.elementwise = 0
         self.unknown: set[str] = set()
-        self._route = loops()
 
     def __enter__(self) -> Self:
         """Start to count."""
+        self._route = loops()
         self._route.__enter__()
         super().__enter__()
         return self
