@@ -79,8 +79,9 @@ def run_experiment(name: str, grid: Grid, sweep: str | None = None, output: Path
             f"{grid.settings.results}; `snakemake --cores N {chosen}` trains it, `hornlib gather` writes the file"
         )
     measure: Callable[[Study], xr.Dataset] = importlib.import_module(experiment.module).measure
+    folder = Path(grid.settings.results)
     with taking(grid.settings.kernel):
-        ds, folder = measure(study), Path(grid.settings.results)
+        ds = measure(study)
     plot_experiment(ds, folder / "figures")
     return write(ds, output or folder / "mechanism" / f"{name}.nc")
 
