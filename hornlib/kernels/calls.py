@@ -81,9 +81,16 @@ def share_out(compute: Callable[[int, int], int], count: int) -> None:
 
 def _pointer(tensors: Tensor | Sequence[Tensor | None]) -> Any:
     if isinstance(tensors, Tensor):
-        return ctypes.c_void_p(tensors.data_ptr())
-    addresses = [None if tensor is None else tensor.data_ptr() for tensor in tensors]
+        return ctypes.c_void_p(_address(tensors))
+    addresses = [None if tensor is None else _address(tensor) for tensor in tensors]
     return (ctypes.c_void_p * len(addresses))(*addresses)
+
+
+def _address(tensor: Tensor) -> int:
+    address = tensor.data_ptr()
+    if not address and tensor.numel():
+        raise ValueError("a kernel got a tensor without numbers, such as a fake one; `kernel: loop` takes it")
+    return address
 
 
 @cache

@@ -48,7 +48,7 @@ def is_fused(library: str, tensor: Tensor) -> bool:
     return (
         _choice != "loop"
         and tensor.dtype in REALS
-        and not torch.is_autocast_enabled(device)
         and not obstacle(library, device, REALS[tensor.dtype])
+        and not torch.is_autocast_enabled(device)
         and not too_large(math.prod(tensor.shape[-2:]), device)
     )

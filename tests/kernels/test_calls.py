@@ -1,12 +1,14 @@
 """Calls of kernels: shared out to threads, also in a fork; finished before an error; refused for wrong tensors."""
 
+import ctypes
 import multiprocessing
 import time
 
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 
-from hornlib.kernels.calls import contiguous, share_out
+from hornlib.kernels.calls import call, contiguous, share_out
 
 
 @pytest.fixture
@@ -65,6 +67,19 @@ def test_tensors_of_another_shape_type_or_device_are_refused():
     for tensor in (torch.zeros(5), torch.zeros(1, 4), torch.zeros(4).double(), torch.zeros(4, device="meta")):
         with pytest.raises(ValueError, match=r"a kernel got .* and needs \(4,\) of torch.float32 on cpu"):
             contiguous((first, tensor), shapes)
+
+
+class Sizes(ctypes.Structure):
+    _fields_ = ()
+
+
+@pytest.mark.filterwarnings("ignore:Accessing the data pointer of FakeTensor")
+def test_a_tensor_without_numbers_is_refused():
+    with FakeTensorMode():
+        fake = torch.zeros(3)
+    for tensors in (fake, (torch.zeros(3), None, fake)):
+        with pytest.raises(ValueError, match="without numbers"):
+            call(lambda *pointers: 0, 1, Sizes(), tensors)
 
 
 def test_tensors_are_made_contiguous():
