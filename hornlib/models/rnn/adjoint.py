@@ -123,7 +123,7 @@ def _gru_forward(drives: Tensor, weight: Tensor, bias: Tensor) -> tuple[Tensor, 
     nodes = weight.shape[-1]
     gates = drives.clone(memory_format=torch.contiguous_format)
     outputs = torch.empty_like(gates[..., :nodes])
-    inner = bias[:, None, None].expand_as(outputs).contiguous()
+    inner = bias[:, None, None].expand_as(outputs).clone(memory_format=torch.contiguous_format)
     doors, candidates = (_steps(part) for part in gates.split((2 * nodes, nodes), -1))
     resets, keeps, _ = (_steps(part) for part in gates.chunk(3, -1))
     multiply, transposed = _multiplication(weight.mT)
