@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from hornlib.statistics.contenders import contenders
+from hornlib.statistics.limits import limits
 from hornlib.statistics.summary import summarise
 
 NAMED = {
@@ -25,6 +27,14 @@ def verdict(summary, claim="faster"):
 def told(summary):
     """Return all limits as one text."""
     return " ".join(json.loads(summary.attrs["limits"]))
+
+
+@pytest.fixture(scope="module")
+def limits_of(results, settings, arms):
+    """A function that gives the limits of results which differ from those of `arms` in what no statistic reads."""
+    chosen = settings(**NAMED)
+    summary = summarise(results(arms()), chosen)
+    return lambda ds: limits(contenders(ds, "cnn"), summary, "horn_cnn", False, chosen)
 
 
 def nothing_reaches(results, arms):
@@ -152,14 +162,13 @@ def test_a_choice_at_the_edge_of_its_range_is_told_with_the_arms_it_concerns(res
     assert any(sentence.startswith("num_cycles of horn_cnn ") for sentence in told)
 
 
-def test_seconds_that_a_loop_took_are_told_with_the_reason(results, settings, arms):
+def test_seconds_that_a_loop_took_are_told_with_the_reason(results, limits_of, arms):
     def told_of(kernels, times=(0.1, 0.1, 0.1)):
         ds = results(arms()).assign_coords(calibration_device=["cpu x"])
         measured = ("cell", "calibration_device")
         ds["step_time"] = (measured, np.array(times)[:, None])
         ds["step_time_kernel"] = (measured, np.array(kernels, object)[:, None])
-        sentences = json.loads(summarise(ds, settings(**NAMED)).attrs["limits"])
-        return [sentence for sentence in sentences if "ratios of implementations" in sentence]
+        return [sentence for sentence in limits_of(ds) if "ratios of implementations" in sentence]
 
     loop = "loop: there is no C compiler"
     assert told_of(["fused", "none", "fused"]) == told_of(["", "", ""]) == []
@@ -170,11 +179,10 @@ def test_seconds_that_a_loop_took_are_told_with_the_reason(results, settings, ar
     assert told_of([loop, "none", "fused"], times=(np.nan, 0.1, 0.1)) == []
 
 
-def test_batch_norm_statistics_that_lag_are_told_of_the_arms_that_claims_are_about(results, settings, arms):
+def test_batch_norm_statistics_that_lag_are_told_of_the_arms_that_claims_are_about(results, limits_of, arms):
     def lags(**coordinates):
         ds = results(arms()).assign_coords({name: ("cell", values) for name, values in coordinates.items()})
-        sentences = json.loads(summarise(ds, settings(**NAMED)).attrs["limits"])
-        return [sentence for sentence in sentences if "lag behind the weights" in sentence]
+        return [sentence for sentence in limits_of(ds) if "lag behind the weights" in sentence]
 
     kinds = ["recent", "recent", "precise"]
     (sentence,) = lags(batch_norm_statistics=kinds)
