@@ -4,11 +4,13 @@ import subprocess
 import sys
 
 import pytest
+import torch
 
 from hornlib.grid.cell import parse_specification
 from hornlib.grid.routes import route_of
 from hornlib.kernels import devices
 from hornlib.kernels.devices import obstacle, too_large
+from hornlib.kernels.route import is_fused
 
 
 @pytest.fixture(autouse=True)
@@ -41,14 +43,16 @@ def test_maps_that_are_too_large_for_a_gpu_take_the_loop(monkeypatch):
     assert not too_large(1024, "cuda") and not too_large(10**6, "cpu")
 
 
+def test_on_a_device_of_another_type_the_loop_runs():
+    assert not is_fused("field", torch.zeros(1, 1, 2, 2, device="meta"))
+
+
 def test_without_triton_the_loop_runs_on_a_gpu_and_the_reason_is_said(monkeypatch):
     monkeypatch.setattr(devices, "find_spec", lambda name: None)
     assert str(route_of(cell_of({"name": "horn_cnn"}), "auto", "cuda")) == "loop: Triton is not installed"
 
 
 def test_a_gpu_that_triton_cannot_use_takes_the_loop(monkeypatch):
-    import torch
-
     def no_driver(*arguments, **keywords):
         raise AssertionError("no NVIDIA driver\nsecond line")
 
