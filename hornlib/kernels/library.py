@@ -170,7 +170,7 @@ def _stored(library: Path, folder: Path, stem: str) -> Path:
     """Return the path of a library in the cache; its own where the cache cannot be written."""
     content = library.read_bytes()
     path = folder / _library_name(stem, content)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = path.with_name(f".{path.name}.{platform.node()}.{os.getpid()}")  # nodes may share a home
     try:
         temporary.write_bytes(content)
         os.replace(temporary, path)
