@@ -8,6 +8,7 @@ from hornlib.config.settings import Kernel
 from hornlib.errors import ResourceError
 from hornlib.grid.cell import Cell
 from hornlib.kernels.devices import obstacle, too_large
+from hornlib.kernels.library import SOURCES
 
 __all__ = [
     "REMEDY",
@@ -20,9 +21,6 @@ __all__ = [
     "routes_on",
     "uncovered",
 ]
-
-LIBRARIES = ("field", "recurrence")
-"""The libraries of `hornlib.kernels`."""
 
 THEN = ", then "
 """Stands between the routes of the processes that trained a job one after the other."""
@@ -101,7 +99,7 @@ def routes_on(kernel: Kernel, device: str) -> str:
         kernel: the setting.
         device: cpu, cuda or mps.
     """
-    libraries = [library for library in LIBRARIES if kernel != "loop" and not obstacle(library, device)]
+    libraries = [library for library in SOURCES if kernel != "loop" and not obstacle(library, device)]
     return f"fused {' and '.join(libraries)}" if libraries else "loops"
 
 

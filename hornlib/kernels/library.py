@@ -24,7 +24,10 @@ from typing import IO
 
 from hornlib.errors import HornlibError
 
-__all__ = ["KernelError", "compiler", "cpu_model", "load", "why_not"]
+__all__ = ["SOURCES", "KernelError", "compiler", "cpu_model", "load", "why_not"]
+
+SOURCES = {"field": ("vectors.h", "field.c"), "recurrence": ("vectors.h", "products.h", "recurrence.c")}
+"""Library -> its files, which are compiled as one text."""
 
 FLAGS = ("-O2", "-march=native", "-std=c11", "-fPIC", "-shared", "-ffp-contract=fast", "-fno-math-errno")
 SECONDS = 120
@@ -37,19 +40,19 @@ class KernelError(HornlibError):
 
 @functools.cache
 def load(name: str, real: str) -> ctypes.CDLL:
-    """Return the library of `<name>.c`, compiled now if the cache does not have it.
+    """Return a library, compiled now if the cache does not have it.
 
     Processes that need it before it is there wait for the first of them. Where the cache cannot be written, every
     process compiles for itself.
 
     Args:
-        name: of the source file in this folder, without its suffix.
+        name: field or recurrence.
         real: the type of its numbers, "float" or "double".
 
     Raises:
         KernelError: there is no compiler, it failed, or its library cannot be loaded.
     """
-    source = b"".join(files(__package__).joinpath(file).read_bytes() for file in ("vectors.h", f"{name}.c"))
+    source = b"".join(files(__package__).joinpath(file).read_bytes() for file in SOURCES[name])
     flags = (*FLAGS, f"-DREAL={real}")
     recipe = "\0".join([*flags, cpu_model(), _instructions()]).encode() + source
     stem = f"{name}-{hashlib.sha256(recipe).hexdigest()[:16]}"

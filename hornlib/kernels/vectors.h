@@ -1,4 +1,4 @@
-/* Vectors of numbers, one number for each example. library.py puts this text in front of every source. */
+/* Vectors of numbers, one number for each example. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
