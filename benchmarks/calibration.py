@@ -21,7 +21,7 @@ from hornlib.grid.shapes import distinct_shapes
 from hornlib.kernels.route import taking
 from hornlib.results.calibration_file import Calibration, median_bounds, read_calibration
 from hornlib.training.chunk import Run, start_chunk
-from hornlib.training.devices import set_precision
+from hornlib.training.devices import keep_freed_memory, set_precision
 from hornlib.training.job import warm_up
 from hornlib.training.loop import train_chunk
 
@@ -56,6 +56,7 @@ def main() -> None:
     grid = read_grid([options.configfile])
     cells = distinct_shapes(grid.cells.values())
     torch.set_num_threads(grid.settings.threads)
+    keep_freed_memory()
     loops: dict[str, list[float]] = {shape: [] for shape in cells}
     loads, calibrations = [os.getloadavg()[0]], [calibrated(grid)]
     for _ in range(options.repeats):

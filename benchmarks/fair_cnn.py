@@ -13,6 +13,7 @@ import statistics
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,10 @@ def work(model: str, image_size: int, lanes: int) -> None:
     from hornlib.training.loop import train_step
 
     torch.set_num_threads(1)
+    with suppress(ImportError):  # which an earlier commit may lack
+        from hornlib.training.devices import keep_freed_memory
+
+        keep_freed_memory()
     cell = parse_specification(
         {"data": {"name": "digits", "image_size": image_size}, "model": json.loads(model)}
     )

@@ -28,7 +28,7 @@ from hornlib.results.calibration_file import (
     read_calibration,
     write_calibration,
 )
-from hornlib.training.devices import is_out_of_memory, resolve_device, set_precision
+from hornlib.training.devices import is_out_of_memory, keep_freed_memory, resolve_device, set_precision
 
 __all__ = ["ROUNDS", "calibrate", "device_name"]
 
@@ -59,6 +59,7 @@ def calibrate(grid: Grid, rounds: int = ROUNDS) -> Path:
 def _calibrated(grid: Grid, rounds: int) -> Path:
     device, threads = resolve_device(grid.settings.device), grid.settings.threads
     torch.set_num_threads(threads)
+    keep_freed_memory()  # as in a job
     name = device_name(device, threads, grid.settings.kernel)
     path = calibration_path(grid.settings.results, name)
     calibration = read_calibration(path) if path.exists() else Calibration(name)

@@ -1,12 +1,17 @@
-"""The device of a job: which one it is, how precisely it computes, and whether its memory was full."""
+"""The device of a job: which one it is, how precisely it computes, and what becomes of its memory."""
 
+import ctypes
 from collections.abc import Callable
+from contextlib import suppress
 
 import torch
 
 from hornlib.errors import ConfigError
 
-__all__ = ["is_out_of_memory", "resolve_device", "set_precision"]
+__all__ = ["is_out_of_memory", "keep_freed_memory", "resolve_device", "set_precision"]
+
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
+"""Options of glibc's mallopt; the numbers are those of its malloc.h."""
 
 
 def resolve_device(device: str) -> torch.device:
@@ -42,6 +47,18 @@ def set_precision(precision: str, device: torch.device) -> None:
     torch.backends.cudnn.allow_tf32 = precision == "tf32"
     torch.backends.cudnn.deterministic = True
     torch.backends.cudnn.benchmark = False
+
+
+def keep_freed_memory() -> None:
+    """Let this process keep memory that a training step frees for the next step. Results do not depend on it.
+
+    glibc gives large blocks back to the system, and the next step waits until the system has cleared them again. At
+    28x28 pixels this took a third of a CNN's step. Other C libraries are left as they are.
+    """
+    with suppress(OSError, AttributeError):
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
+        mallopt(M_MMAP_MAX, 0)
 
 
 def is_out_of_memory(error: RuntimeError | MemoryError) -> bool:

@@ -23,7 +23,7 @@ from hornlib.training.checkpoint import load_checkpoint, remove_checkpoint, save
 from hornlib.training.chunk import Chunk, Run, start_lanes
 from hornlib.training.curve_log import CurveLog, make_curve_log
 from hornlib.training.curves import Evaluation
-from hornlib.training.devices import is_out_of_memory, resolve_device, set_precision
+from hornlib.training.devices import is_out_of_memory, keep_freed_memory, resolve_device, set_precision
 from hornlib.training.interruption import Interrupted, StopRequest
 from hornlib.training.loop import train_chunk, train_step
 from hornlib.training.probing import Probe, ProbePlan
@@ -170,6 +170,7 @@ def _run(
     route = required_route(cell, options.kernel, device.type)
     set_precision(cell.training.precision, device)
     splits, digest = load_with_digest(cell.data, device)
+    keep_freed_memory()  # from here on: what loading has freed goes back
     checkpoint = options.checkpoints / f"{assignment.name}.checkpoint"
     with StopRequest() as stop, Reporter(cell.data.metric) as reporter:
         reporter.say(f"{assignment.name} on {device}, {options.threads} thread(s)")

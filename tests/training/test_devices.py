@@ -1,4 +1,8 @@
-"""Training on an accelerator against the CPU; skipped, with its reason printed, where there is none."""
+"""Devices: an accelerator against the CPU, skipped where there is none; and memory between the steps of a CPU."""
+
+import platform
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -50,3 +54,26 @@ def test_the_first_steps_are_those_of_the_cpu(kind, model, presentation):
 def test_auto_takes_an_accelerator_before_the_cpu():
     expected = next((kind for kind, there in THERE.items() if there()), "cpu")
     assert resolve_device("auto").type == expected
+
+
+PAGES_OF_FIVE_BLOCKS = """
+import resource, sys, torch
+from hornlib.training.devices import keep_freed_memory
+if sys.argv[1] == "keep":
+    keep_freed_memory()
+for _ in range(2):
+    torch.ones(25_000_000)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(5):
+    torch.ones(25_000_000)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc is told to keep memory")
+def test_blocks_that_a_step_frees_serve_the_next_step():
+    def pages(word):
+        command = [sys.executable, "-c", PAGES_OF_FIVE_BLOCKS, word]
+        return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+    assert pages("keep") < 100 < pages("give back")
