@@ -42,6 +42,7 @@ def test_a_change_makes_anew_what_reads_it_and_no_run(copied, change):
     assert ("digest" in planned) == bool(stages)
 
 
+@pytest.mark.slow  # everything behind the runs is made anew, the page too
 def test_a_new_label_and_a_second_sweep_reach_the_report_and_going_back_is_noticed(copied):
     original, runs = copied.configuration, copied.runs()
     copied.configure(with_baseline(original.replace("{name: cnn,", "{name: cnn, arm: rival,")))
@@ -58,6 +59,7 @@ def test_a_new_label_and_a_second_sweep_reach_the_report_and_going_back_is_notic
     assert set(copied.planned()) - {"digest"} == EVIDENCE
 
 
+@pytest.mark.slow  # a part of a sweep is trained and judged, then the whole
 def test_the_statistics_of_a_part_of_another_configuration_give_way_to_those_of_the_whole_sweep(copied):
     """Every chosen run is trained, so that the part is only judged."""
     statistics, results = (copied.folder / "results" / name for name in ("statistics.nc", "results.nc"))
