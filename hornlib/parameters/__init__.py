@@ -8,7 +8,20 @@ from hornlib.parameters.base import (
     RecurrenceKernel,
     Task,
     Value,
+    Weight,
+    WeightRole,
     Widths,
 )
 
-__all__ = ["Cost", "Flops", "ModelParameters", "Parameters", "RecurrenceKernel", "Task", "Value", "Widths"]
+__all__ = [
+    "Cost",
+    "Flops",
+    "ModelParameters",
+    "Parameters",
+    "RecurrenceKernel",
+    "Task",
+    "Value",
+    "Weight",
+    "WeightRole",
+    "Widths",
+]

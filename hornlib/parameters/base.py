@@ -4,13 +4,15 @@ import math
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import Annotated, Any, ClassVar, NamedTuple, Self
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
 
-__all__ = ["Cost", "Flops", "ModelParameters", "Parameters", "Task", "Widths"]
+__all__ = ["Cost", "Flops", "ModelParameters", "Parameters", "Task", "Weight", "WeightRole", "Widths"]
 
 Value = str | int | float | None
+
+WeightRole = Literal["input", "hidden", "recurrent", "output"]
 
 
 class Task(NamedTuple):
@@ -55,6 +57,33 @@ class Flops(NamedTuple):
 
     def __add__(self, other: "Flops") -> "Flops":  # type: ignore[override]
         return Flops(self.products + other.products, self.elementwise + other.elementwise)
+
+
+class Weight(NamedTuple):
+    """A weight that may be pruned: a matrix or a convolution kernel, no bias and no scale of a norm.
+
+    Attributes:
+        name: of the tensor in the network.
+        shape: of the tensor, outputs first.
+        layer: position of its layer, 0 at the input. Several weights may belong to one layer.
+        role: input, hidden, recurrent or output. input reads the example alone, output is the last layer.
+        uses: products of one example with each of its numbers in a forward pass: 1 in a fully connected layer, the
+            number of positions in a convolution, the number of steps in a recurrence.
+        backward_uses: products of one example with each of its numbers in the backward pass to its input; 0 where the
+            input needs no gradient.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    layer: int
+    role: WeightRole
+    uses: int
+    backward_uses: int
+
+    @property
+    def size(self) -> int:
+        """Number of its entries."""
+        return math.prod(self.shape)
 
 
 class Cost(NamedTuple):
@@ -236,6 +265,14 @@ class ModelParameters(Parameters, ABC):
     def forward_flops(self, task: Task) -> Flops:
         """Return the work of one forward pass of one example in evaluation mode."""
         return self.cost(task).flops
+
+    def weights(self, task: Task) -> list[Weight]:
+        """Return every weight that may be pruned, from the input to the output; empty where there is none.
+
+        Each number of a weight takes 2 `uses` FLOPs of an example forward, 2 `backward_uses` to the input and 2 `uses`
+        for its own gradient; tests/models/test_weights.py holds every model to that.
+        """
+        return []
 
     @abstractmethod
     def width(self) -> int:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import ClassVar, NamedTuple
 
-from hornlib.parameters.base import ModelParameters, Parameters, Task
+from hornlib.parameters.base import Cost, ModelParameters, Parameters, Task
 
 __all__ = ["Course", "StructureParameters"]
 
@@ -33,6 +33,38 @@ class StructureParameters(Parameters):
     code: ClassVar[str]
 
     name: str
+
+    @property
+    def has_dense_moments(self) -> bool:
+        """Whether the optimiser sees dense gradients, so that masked weights have moments; weights are masked then."""
+        return False
+
+    @property
+    def has_dense_gradients(self) -> bool:
+        """Whether every step computes the gradients of masked weights too; the FLOPs count them."""
+        return False
+
+    def connections(self, model: ModelParameters, task: Task) -> dict[str, int]:
+        """Return weight -> number of its connections at the end of the training; weights that stay dense are absent.
+
+        Args:
+            model: the model before the first step.
+            task: shapes of inputs and outputs.
+        """
+        return {}
+
+    def cost(self, model: ModelParameters, task: Task) -> Cost:
+        """Return size and work of one forward pass at the end of the training; each product counts its connections.
+
+        Args:
+            model: the model before the first step.
+            task: shapes of inputs and outputs.
+        """
+        total, connections = model.cost(task), self.connections(model, task)
+        for weight in model.weights(task):
+            removed = weight.size - connections.get(weight.name, weight.size)
+            total += Cost(-removed, -2 * weight.uses * removed)
+        return total
 
     def problems(self, model: ModelParameters, task: Task, course: Course) -> list[str]:
         """Return reasons why the structure does not fit, each one sentence in the configuration's words.

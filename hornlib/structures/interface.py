@@ -1,7 +1,9 @@
 """The one interface between structures and the training loop."""
 
 import importlib
-from collections.abc import Callable, Iterator, Sequence
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
 from torch import Tensor
@@ -10,10 +12,35 @@ from hornlib.models.lanes import LaneGroup
 from hornlib.parameters import ModelParameters, Task
 from hornlib.parameters.structure import StructureParameters
 
-__all__ = ["Change", "Decision", "LaneView", "Structure", "Tensors", "make_structure"]
+__all__ = [
+    "Change",
+    "ChangedLayer",
+    "Decision",
+    "LaneView",
+    "Moment",
+    "Structure",
+    "Tensors",
+    "make_structure",
+]
 
 Tensors = dict[str, Tensor]
 """Name within the network -> tensor."""
+
+
+class Moment(NamedTuple):
+    """A place between two training steps.
+
+    Attributes:
+        step: number of training steps done.
+        total_steps: training steps of the whole training.
+        steps_per_epoch: training steps of one epoch.
+        evaluated: whether an evaluation has just taken place.
+    """
+
+    step: int
+    total_steps: int
+    steps_per_epoch: int
+    evaluated: bool
 
 
 class LaneView(NamedTuple):
@@ -21,6 +48,8 @@ class LaneView(NamedTuple):
 
     Attributes:
         step: number of training steps done.
+        total_steps: training steps of the whole training.
+        steps_per_epoch: training steps of one epoch.
         epochs: number of passes over the training set done; a fraction within a pass.
         lanes: the networks. A structure must not change them.
         model: parameters of these networks.
@@ -32,9 +61,18 @@ class LaneView(NamedTuple):
         gradient_flops: maps a model to the FLOPs of one lane's forward and backward pass over one such batch.
         evaluated: the evaluation steps so far.
         validation_loss: (lanes, len(evaluated)); NaN without a validation split.
+        masks: weight -> (lanes, ...) bool, True where a connection exists; a weight without a mask is dense. Where a
+            mask is False, the weight and its moments are 0.
+        memory: what earlier changes of the structure left for later ones, name -> (lanes, ...).
+        moments: moment of the optimiser -> parameter -> (lanes, ...).
+        coming_gradients: returns the gradients of the mean loss, penalty included, over the batch of the coming
+            training step, parameter -> (lanes, ...). They are dense: masks do not touch them. The networks stay as
+            they are. A decision with `used_step` makes this look the training step.
     """
 
     step: int
+    total_steps: int
+    steps_per_epoch: int
     epochs: float
     lanes: LaneGroup
     model: ModelParameters
@@ -45,32 +83,57 @@ class LaneView(NamedTuple):
     gradient_flops: Callable[[ModelParameters], int]
     evaluated: Sequence[int]
     validation_loss: Tensor
+    masks: Tensors
+    memory: Tensors
+    moments: Mapping[str, Tensors]
+    coming_gradients: Callable[[], Tensors]
+
+
+class ChangedLayer(NamedTuple):
+    """What a change did to one layer of one lane. Each becomes one event of the run file.
+
+    Attributes:
+        position: of the layer, from 0 at the input; -1 where no layer is concerned.
+        score: the number that decided; NaN where no number did.
+        number: how many parts changed, such as connections or units; NaN where the kind of the change says it.
+    """
+
+    position: int
+    score: float = math.nan
+    number: float = math.nan
 
 
 class Change(NamedTuple):
     """The same change of some lanes: they all become the same model in the same way.
 
+    A change that keeps the model takes a short path: the networks, and all tensors that it does not name, stay.
+
     Attributes:
         lanes: indices in the view, ascending.
-        kind: one word for what is done (inserted, pruned, ...), stored in the run file.
-        layers: for every lane, position (from 0 at the input) and score of every layer that is concerned. The position
-            is -1 where no layer is concerned; the score is NaN where no score decided.
+        kind: a key of `hornlib.structures.events.EVENT_KINDS`, stored in the run file.
+        layers: for every lane, the layers that are concerned.
         model: parameters of the networks from now on.
-        parameters: their trained tensors, (lanes, ...).
-        buffers: their fixed and running tensors, (lanes, ...). Missing ones start as in a new network.
+        parameters: their trained tensors, (lanes, ...). Missing ones keep their values if the model stays.
+        buffers: their fixed and running tensors, (lanes, ...). Missing ones start as in a new network, or keep their
+            values if the model stays.
         inherit: maps tensors (lanes, ...) named as in the old networks to tensors named as in the new ones. It is
-            applied to each moment of the optimiser: tensors that survive keep theirs, new ones get zeros.
+            applied to each moment of the optimiser, and to the ages of the parameters: tensors that survive keep
+            theirs, new ones get zeros.
+        masks: weight -> (lanes, ...) bool, all masks from now on.
+        memory: name -> (lanes, ...), all that the structure wants to see again from now on.
         rate_factor: factor on the learning rate from now on.
         fresh_optimizer: whether the optimiser's state starts anew.
     """
 
     lanes: Sequence[int]
     kind: str
-    layers: Sequence[Sequence[tuple[int, float]]]
+    layers: Sequence[Sequence[ChangedLayer]]
     model: ModelParameters
     parameters: Tensors
     buffers: Tensors
     inherit: Callable[[Tensors], Tensors]
+    masks: Mapping[str, Tensor] = MappingProxyType({})
+    memory: Mapping[str, Tensor] = MappingProxyType({})
     rate_factor: float = 1.0
     fresh_optimizer: bool = False
 
@@ -81,23 +144,20 @@ class Decision(NamedTuple):
     Attributes:
         changes: disjoint in their lanes.
         flops: for each lane of the view, the FLOPs that computing the decision took.
+        used_step: whether the look at the coming batch replaces the training step of these lanes: its loss and its
+            batch norm statistics count, and no update follows.
     """
 
     changes: Sequence[Change]
     flops: Sequence[int]
+    used_step: bool = False
 
 
 class Structure(Protocol):
     """Changes networks between the steps of the training loop. It stores nothing that a resumed process would lack."""
 
-    def is_due(self, step: int, steps_per_epoch: int, evaluated: bool) -> bool:
-        """Return whether `decide` is called now.
-
-        Args:
-            step: number of training steps done.
-            steps_per_epoch: training steps of one epoch.
-            evaluated: whether an evaluation has just taken place.
-        """
+    def is_due(self, moment: Moment) -> bool:
+        """Return whether `decide` is called now."""
 
     def decide(self, view: LaneView) -> Decision:
         """Return the changes: a pure function of the view, so that a resumed run decides the same."""

@@ -1,0 +1,13 @@
+"""The kinds of events: what a structure can do to a network while it trains; free of torch."""
+
+__all__ = ["EVENT_KINDS"]
+
+EVENT_KINDS: dict[str, str] = {
+    "inserted": "a layer was inserted",
+    "pruned": "layers, or connections of a layer, were removed",
+    "reset": "nothing but learning rate and optimiser changed",
+    "masked": "connections of a layer were chosen before the first step",
+    "rewired": "connections of a layer were dropped, and as many or others were grown",
+    "rewound": "weights went back to their first values",
+}
+"""Kind -> what happened. `event_kind` of a run file is one of these."""
