@@ -58,16 +58,20 @@ class LaneView(NamedTuple):
         batches: called with a number of batches (None: an epoch), it yields pairs of inputs (lanes, batch, ...) and
             targets (lanes, batch) or (lanes, batch, num_outputs). No training step uses these batches.
         loss: maps outputs (lanes, batch, num_outputs) and targets to the mean loss of every lane, (lanes,).
-        gradient_flops: maps a model to the FLOPs of one lane's forward and backward pass over one such batch.
+        gradient_flops: maps a model to the FLOPs of one lane's forward and backward pass over one such batch, without
+            masks. A structure that computes gradients over `batches` reports them in `Decision.flops`.
         evaluated: the evaluation steps so far.
         validation_loss: (lanes, len(evaluated)); NaN without a validation split.
         masks: weight -> (lanes, ...) bool, True where a connection exists; a weight without a mask is dense. Where a
             mask is False, the weight and its moments are 0.
-        memory: what earlier changes of the structure left for later ones, name -> (lanes, ...).
+        memory: what earlier changes of the structure left for later ones, name -> (lanes, ...). The loop adds
+            `ever/<weight>` for every mask, (lanes, ...) bool: the positions where a connection has ever existed.
         moments: moment of the optimiser -> parameter -> (lanes, ...).
         coming_gradients: returns the gradients of the mean loss, penalty included, over the batch of the coming
             training step, parameter -> (lanes, ...). They are dense: masks do not touch them. The networks stay as
-            they are. A decision with `used_step` makes this look the training step.
+            they are. They are computed once, however often they are asked for, in fp32: bf16 would grow other
+            connections. A decision with `used_step` makes this look the training step. The loop counts the FLOPs of
+            the look itself: the passes over the connections that exist, and the gradients of all weights.
     """
 
     step: int
@@ -117,10 +121,14 @@ class Change(NamedTuple):
         buffers: their fixed and running tensors, (lanes, ...). Missing ones start as in a new network, or keep their
             values if the model stays.
         inherit: maps tensors (lanes, ...) named as in the old networks to tensors named as in the new ones. It is
-            applied to each moment of the optimiser, and to the ages of the parameters: tensors that survive keep
-            theirs, new ones get zeros.
-        masks: weight -> (lanes, ...) bool, all masks from now on.
-        memory: name -> (lanes, ...), all that the structure wants to see again from now on.
+            applied to each moment of the optimiser, and to the ages of the parameters (the number of their updates, by
+            which Adam corrects its bias): tensors that survive keep theirs, new ones get zeros. If the model stays,
+            missing ones keep theirs.
+        masks: weight -> (lanes, ...) bool, all masks from now on. The loop sets weights and moments to 0 where a mask
+            is False, and keeps the moments where the structure `has_dense_moments`.
+        memory: name -> (lanes, ...), all that the structure wants to see again from now on. The loop takes over
+            `ever/<weight>` of every mask and joins the new connections to it. A network that stores its connections
+            alone has no masks: there the structure itself hands `ever/<weight>` on.
         rate_factor: factor on the learning rate from now on.
         fresh_optimizer: whether the optimiser's state starts anew.
     """
@@ -143,9 +151,10 @@ class Decision(NamedTuple):
 
     Attributes:
         changes: disjoint in their lanes.
-        flops: for each lane of the view, the FLOPs that computing the decision took.
-        used_step: whether the look at the coming batch replaces the training step of these lanes: its loss and its
-            batch norm statistics count, and no update follows.
+        flops: for each lane of the view, the FLOPs that computing the decision took, without those of
+            `coming_gradients`, which the loop counts.
+        used_step: whether the look at the coming batch replaces the training step of all lanes of the view: its loss
+            and its batch norm statistics count, and no update follows.
     """
 
     changes: Sequence[Change]
