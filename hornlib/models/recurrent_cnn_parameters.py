@@ -9,8 +9,9 @@ from pydantic import Field, model_validator
 from hornlib.dynamics.gain import TimeReadout
 from hornlib.models import layer_cost
 from hornlib.models.layer_cost import ReadoutNorm
+from hornlib.models.layer_weights import convolution_weight, readout_weight
 from hornlib.models.recurrence_training import RecurrenceTraining, refuse_nothing_frozen
-from hornlib.parameters import Cost, ModelParameters, RecurrenceKernel, Task
+from hornlib.parameters import Cost, ModelParameters, RecurrenceKernel, Task, Weight
 
 __all__ = ["RecurrentCnnParameters", "StageShape"]
 
@@ -145,6 +146,25 @@ class RecurrentCnnParameters(ModelParameters):
         for stage, following in pairwise(stages):
             total += layer_cost.elementwise(stage.num_units * following.drives)
         return sum(map(self._stage_cost, stages), total)
+
+    def weights(self, task: Task) -> list[Weight]:
+        """Return the kernels from stage to stage and the matrix of the read-out.
+
+        The recurrent kernels stay dense: a depthwise one has nine numbers for a whole channel.
+        """
+        stages = self.stages(task)
+        kernels = [
+            convolution_weight(
+                f"stages.{number}.convolution.weight",
+                stage.in_channels,
+                stage.channels,
+                3,
+                stage.height * stage.width * stage.drives,
+                number,
+            )
+            for number, stage in enumerate(stages)
+        ]
+        return [*kernels, readout_weight(stages[-1].channels, task.num_outputs, len(stages))]
 
     def _stage_cost(self, stage: StageShape) -> Cost:
         channels, pixels, steps = stage.channels, stage.height * stage.width, self.timesteps

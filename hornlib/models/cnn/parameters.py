@@ -1,13 +1,16 @@
 """Parameters of the feed-forward convolutional rival, with its counts in closed form; free of torch."""
 
+import math
+from itertools import pairwise
 from typing import ClassVar, Literal, Self
 
 from pydantic import Field
 
 from hornlib.models import layer_cost
 from hornlib.models.layer_cost import ReadoutNorm
+from hornlib.models.layer_weights import convolution_weight, readout_weight
 from hornlib.models.layered_parameters import LayeredParameters
-from hornlib.parameters import Cost, Task, Widths
+from hornlib.parameters import Cost, Task, Weight, Widths
 
 __all__ = ["CnnParameters"]
 
@@ -115,3 +118,14 @@ class CnnParameters(LayeredParameters):
             num_inputs = channels
         total += layer_cost.elementwise(num_inputs * height * width)
         return total + layer_cost.readout(num_inputs, task.num_outputs, self.readout_norm)
+
+    def weights(self, task: Task) -> list[Weight]:
+        """Return the kernels of the convolutions and the matrix of the read-out."""
+        channels = (task.input_shape[0], *self.layer_widths())
+        kernels = [
+            convolution_weight(
+                f"convolutions.{layer}.weight", before, after, 3, math.prod(self.map_size(layer, task)), layer
+            )
+            for layer, (before, after) in enumerate(pairwise(channels))
+        ]
+        return [*kernels, readout_weight(channels[-1], task.num_outputs, len(kernels))]

@@ -1,5 +1,6 @@
 """Parameters of a CNN stem whose feature map is the input sequence of a HORN or a rival; free of torch."""
 
+from itertools import pairwise
 from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
@@ -10,9 +11,10 @@ from hornlib.dynamics.parameters import OSCILLATOR_CONSTANTS, OscillatorParamete
 from hornlib.models import layer_cost
 from hornlib.models.horn.parameters import HornParameters
 from hornlib.models.layer_cost import ReadoutNorm
+from hornlib.models.layer_weights import as_part, convolution_weight
 from hornlib.models.mlp.parameters import MlpParameters
 from hornlib.models.rnn.parameters import RnnParameters
-from hornlib.parameters import Cost, ModelParameters, RecurrenceKernel, Task, Value, Widths
+from hornlib.parameters import Cost, ModelParameters, RecurrenceKernel, Task, Value, Weight, Widths
 
 __all__ = ["CnnHornParameters"]
 
@@ -140,6 +142,18 @@ class CnnHornParameters(ModelParameters, OscillatorParameters):
         """Return predictions of unstable oscillators."""
         timesteps, _ = self.sequence_shape(task)
         return stability.warnings(self, timesteps) if self.unit == "horn" else []
+
+    def weights(self, task: Task) -> list[Weight]:
+        """Return the kernels of the stem and the weights of the unit."""
+        _, height, width = task.input_shape
+        kernels = [
+            convolution_weight(
+                f"convolutions.{stage}.weight", before, after, 3, (height >> stage) * (width >> stage), stage
+            )
+            for stage, (before, after) in enumerate(pairwise((task.input_shape[0], *self.channels)))
+        ]
+        head, head_task = self.head(task)
+        return [*kernels, *as_part(head.weights(head_task), "unit", len(kernels))]
 
     def _stem_cost(self, task: Task) -> Cost:
         num_inputs, height, width = task.input_shape

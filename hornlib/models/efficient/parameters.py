@@ -24,7 +24,7 @@ class EfficientParameters(ModelParameters):
     (not to multiples of 8, so that `match` comes close). Only the last of the published halvings of the image remain,
     as many as leave about 4 pixels a side: three at 28 or 32 pixels, where the stem has full resolution. There is no
     stochastic depth. The counts have no closed form: the network is built and counted once, and the result is stored in
-    the user's cache folder.
+    the user's cache folder. `weights` is therefore empty too: no structure prunes these networks.
     """
 
     presentations: ClassVar[tuple[str, ...]] = ("image",)

@@ -9,8 +9,9 @@ from hornlib.dynamics.gain import TimeReadout
 from hornlib.dynamics.parameters import OSCILLATOR_CONSTANTS, OscillatorParameters
 from hornlib.models import layer_cost
 from hornlib.models.layer_cost import ReadoutNorm
+from hornlib.models.layer_weights import linear_weight, readout_weight
 from hornlib.models.recurrence_training import RecurrenceTraining, refuse_nothing_frozen
-from hornlib.parameters import Cost, ModelParameters, RecurrenceKernel, Task, Value
+from hornlib.parameters import Cost, ModelParameters, RecurrenceKernel, Task, Value, Weight
 
 __all__ = ["HornParameters"]
 
@@ -107,7 +108,7 @@ class HornParameters(ModelParameters, OscillatorParameters):
         constant input once, and nothing recurs while all oscillators are at rest.
         """
         n, timesteps = self.num_nodes, self.num_steps(task)
-        num_drives = timesteps - (self.integrator == "explicit_euler") if task.is_sequence else 1
+        num_drives = self._num_drives(task)
         total = Cost(n * (task.num_features + 1), 2 * n * task.num_features * num_drives, n * num_drives)
         if self.recurrence == "full" and self.recurrence_training == "learned":
             total += Cost(num_parameters=n * (n + 1))
@@ -122,11 +123,37 @@ class HornParameters(ModelParameters, OscillatorParameters):
         explicit, on_position = self.integrator == "explicit_euler", self.recurrence_on == "position"
         recurrent = self.recurrence == "full"
         steps = timesteps - explicit
-        reads = max(steps - (2 if explicit and on_position else 1), 0) if recurrent else 0
+        reads = self._num_reads(timesteps) if recurrent else 0
         sums = steps * (every_step or (recurrent and on_position))
         read_out = {"last": 2, "mean": steps + timesteps, "rms": steps + 2 * timesteps + 2}[self.readout]
         # a step: half a tanh (2), the velocity (1), the linear part (4)
         return Cost(0, 2 * reads * n * n, n * (7 * steps + reads + sums + read_out))
+
+    def weights(self, task: Task) -> list[Weight]:
+        """Return W_ih, W_hh if it is learned, and the matrix of the read-out.
+
+        For an image of more than 64 steps the gradient of W_ih takes more products than counted here:
+        `hornlib.dynamics.adjoint` adds it up 64 steps at a time.
+        """
+        n, timesteps = self.num_nodes, self.num_steps(task)
+        weights = [
+            linear_weight("projection.weight", task.num_features, n, 0, "input", self._num_drives(task))
+        ]
+        if self.recurrence == "full" and self.recurrence_training == "learned":
+            reads = self._num_reads(timesteps)
+            recurrent = linear_weight("recurrence.weight", n, n, 0, "recurrent", reads)
+            # The adjoint goes back one step more, to the state at rest.
+            weights.append(recurrent._replace(backward_uses=reads + 1))
+        return [*weights, readout_weight(n, task.num_outputs, 1)]
+
+    def _num_drives(self, task: Task) -> int:
+        """Return how often an example is projected: once if it is constant."""
+        return task.input_shape[0] - (self.integrator == "explicit_euler") if task.is_sequence else 1
+
+    def _num_reads(self, timesteps: int) -> int:
+        """Return how often W_hh multiplies a state: never while all oscillators are at rest."""
+        explicit, on_position = self.integrator == "explicit_euler", self.recurrence_on == "position"
+        return max(timesteps - explicit - (2 if explicit and on_position else 1), 0)
 
 
 _NEEDS_TIMESTEPS = "timesteps: an image is a constant input and needs their number, for example 8"

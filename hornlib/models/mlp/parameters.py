@@ -8,8 +8,9 @@ from pydantic import Field
 
 from hornlib.models import layer_cost
 from hornlib.models.layer_cost import ReadoutNorm
+from hornlib.models.layer_weights import linear_weight, readout_weight
 from hornlib.models.layered_parameters import LayeredParameters
-from hornlib.parameters import Cost, Task, Widths
+from hornlib.parameters import Cost, Task, Weight, Widths
 
 __all__ = ["MlpParameters"]
 
@@ -74,3 +75,12 @@ class MlpParameters(LayeredParameters):
                 self.activation, after
             )
         return total
+
+    def weights(self, task: Task) -> list[Weight]:
+        """Return the matrices of the hidden layers and the read-out."""
+        widths = (math.prod(task.input_shape), *self.hidden_nodes)
+        hidden = [
+            linear_weight(f"linears.{layer}.weight", before, after, layer, "hidden" if layer else "input")
+            for layer, (before, after) in enumerate(pairwise(widths))
+        ]
+        return [*hidden, readout_weight(widths[-1], task.num_outputs, len(hidden))]

@@ -6,7 +6,8 @@ from pydantic import Field
 
 from hornlib.models import layer_cost
 from hornlib.models.layer_cost import ReadoutNorm
-from hornlib.parameters import Cost, ModelParameters, Task, Widths
+from hornlib.models.layer_weights import convolution_weight, readout_weight
+from hornlib.parameters import Cost, ModelParameters, Task, Weight, Widths
 
 __all__ = ["BlockShape", "ResnetParameters"]
 
@@ -90,6 +91,26 @@ class ResnetParameters(ModelParameters):
             total += layer_cost.activation(self.activation, 2 * channels * positions)
         total += layer_cost.elementwise(channels * positions)
         return total + layer_cost.readout(channels, task.num_outputs, self.readout_norm)
+
+    def weights(self, task: Task) -> list[Weight]:
+        """Return the kernels of stem and blocks and the matrix of the read-out.
+
+        The kernel of a shortcut is in the layer of the block's second convolution, whose units it feeds too.
+        """
+        num_inputs, height, width = task.input_shape
+        kernels = [convolution_weight("stem.0.weight", num_inputs, self.channels[0], 3, height * width, 0)]
+        for number, block in enumerate(self.blocks()):
+            height, width = -(-height // block.stride), -(-width // block.stride)
+            name, positions, layer = f"blocks.{number}", height * width, 2 * number + 1
+            before, after = block.num_inputs, block.num_outputs
+            kernels += [
+                convolution_weight(f"{name}.first.0.weight", before, after, 3, positions, layer),
+                convolution_weight(f"{name}.second.0.weight", after, after, 3, positions, layer + 1),
+            ]
+            if block.is_projected:
+                shortcut = f"{name}.shortcut.0.weight"
+                kernels.append(convolution_weight(shortcut, before, after, 1, positions, layer + 1))
+        return [*kernels, readout_weight(after, task.num_outputs, layer + 2)]
 
     def _layer_cost(self, num_inputs: int, num_outputs: int, kernel: int, positions: int) -> Cost:
         bias = self.normalisation == "none"

@@ -1,12 +1,13 @@
 """Parameters of the recurrent rivals (tanh, LSTM, GRU), with their counts in closed form; free of torch."""
 
-from typing import ClassVar, Literal, Self
+from typing import ClassVar, Literal, Self, cast
 
 from pydantic import Field
 
 from hornlib.models import layer_cost
 from hornlib.models.layer_cost import ReadoutNorm
-from hornlib.parameters import Cost, ModelParameters, RecurrenceKernel, Task, Value
+from hornlib.models.layer_weights import linear_weight, readout_weight
+from hornlib.parameters import Cost, ModelParameters, RecurrenceKernel, Task, Value, Weight, WeightRole
 
 __all__ = ["NUM_GATES", "RnnParameters", "RnnUnit", "recurrent_cost"]
 
@@ -83,3 +84,16 @@ class RnnParameters(ModelParameters):
         if self.readout == "mean":
             total += layer_cost.elementwise(timesteps * self.num_nodes)
         return total
+
+    def weights(self, task: Task) -> list[Weight]:
+        """Return the matrices of all layers, those of all gates in one tensor, and of the read-out."""
+        timesteps, num_inputs = task.input_shape
+        gates, weights = NUM_GATES[self.unit] * self.num_nodes, []
+        for layer in range(self.num_layers):
+            name, role = f"layers.{layer}.weight", cast(WeightRole, "hidden" if layer else "input")
+            weights += [
+                linear_weight(f"{name}_ih", num_inputs, gates, layer, role, timesteps),
+                linear_weight(f"{name}_hh", self.num_nodes, gates, layer, "recurrent", timesteps - 1),
+            ]
+            num_inputs = self.num_nodes
+        return [*weights, readout_weight(self.num_nodes, task.num_outputs, self.num_layers)]

@@ -7,9 +7,10 @@ from pydantic import Field
 
 from hornlib.models import layer_cost
 from hornlib.models.layer_cost import ReadoutBias, ReadoutNorm
+from hornlib.models.layer_weights import convolution_weight, linear_weight, readout_weight
 from hornlib.models.layered_parameters import LayeredParameters
 from hornlib.models.time_variable.steps_parameters import LayerStepsParameters
-from hornlib.parameters import Cost, Task
+from hornlib.parameters import Cost, Task, Weight
 
 __all__ = [
     "FractionalDnnParameters",
@@ -98,6 +99,31 @@ class TimeVariableParameters(LayerStepsParameters):
             self.num_features(), task.num_outputs, self.readout_norm, self.readout_bias
         )
 
+    def weights(self, task: Task) -> list[Weight]:
+        """Return the matrices, or kernels, of all layers and of the read-out; biases and time steps stay dense."""
+        convolutional, pool = self.layer_type == "convolutional", self.opening_pool
+        num_inputs = task.input_shape[0] if convolutional else math.prod(task.input_shape)
+        height, width = task.input_shape[1:] if convolutional else (1, 1)
+        weights = [self._layer_weight("layers.0.weight", num_inputs, height * width, 0)]
+        for block in range(1, self.num_layers):
+            positions = (height // pool) * (width // pool)
+            for name in self._block_weights():
+                weights.append(
+                    self._layer_weight(
+                        f"layers.{block}.{name}", self.num_inputs(block), positions, len(weights)
+                    )
+                )
+        return [*weights, readout_weight(self.num_features(), task.num_outputs, len(weights))]
+
+    def _block_weights(self) -> tuple[str, ...]:
+        """Return the names of the weights of a layer behind the opening one."""
+        return ("weight",)
+
+    def _layer_weight(self, name: str, num_inputs: int, positions: int, layer: int) -> Weight:
+        if self.layer_type == "convolutional":
+            return convolution_weight(name, num_inputs, self.num_nodes, 3, positions, layer)
+        return linear_weight(name, num_inputs, self.num_nodes, layer, "hidden" if layer else "input")
+
 
 class TimeResnetParameters(TimeVariableParameters, LayeredParameters):
     """ResNet with a time step in each layer: y_{l+1} = y_l + tau_l f(K_l y_l + b_l), and y_1 = tau_0 f(K_0 u + b_0).
@@ -165,6 +191,9 @@ class TimeResnetParameters(TimeVariableParameters, LayeredParameters):
         if self.block == "two_weight":
             total += self._layer_cost(self.num_nodes, positions, bias=False)
         return total
+
+    def _block_weights(self) -> tuple[str, ...]:
+        return ("inner.weight", "outer.weight") if self.block == "two_weight" else ("weight",)
 
 
 class TimeDensenetParameters(TimeVariableParameters):
