@@ -1,0 +1,98 @@
+"""Sparse products beside dense ones: values, gradients, lanes, repeatability."""
+
+import warnings
+
+import pytest
+import torch
+
+from hornlib.models.sparse_product import Places, make_places, sparse_product
+
+OUTPUTS, INPUTS, BATCH = 7, 5, 4
+
+
+def random_places(connections: int, seed: int, shape: tuple[int, int] = (OUTPUTS, INPUTS)) -> Places:
+    order = torch.randperm(shape[0] * shape[1], generator=torch.Generator().manual_seed(seed))
+    return make_places(order[:connections].sort().values, shape)
+
+
+def dense(values: torch.Tensor, places: Places) -> torch.Tensor:
+    num_outputs, num_inputs = places.shape
+    weight = values.new_zeros(num_outputs * num_inputs)
+    return weight.index_put((places.positions(),), values).view(places.shape)
+
+
+def problem(connections: int, seed: int = 0, dtype: torch.dtype = torch.float64):
+    generator = torch.Generator().manual_seed(seed)
+    inputs = torch.randn(BATCH, INPUTS, dtype=dtype, generator=generator, requires_grad=True)
+    values = torch.randn(connections, dtype=dtype, generator=generator, requires_grad=True)
+    return inputs, values, random_places(connections, seed)
+
+
+@pytest.mark.parametrize("connections", [1, 12, OUTPUTS * INPUTS])
+def test_the_product_and_its_gradients_are_those_of_the_dense_matrix(connections):
+    inputs, values, places = problem(connections)
+    outputs = sparse_product(inputs, values, places)
+    expected = inputs @ dense(values, places).mT
+    torch.testing.assert_close(outputs, expected, atol=1e-12, rtol=0)
+    weights = torch.randn(BATCH, OUTPUTS, dtype=torch.float64)
+    for gradient, reference in zip(
+        torch.autograd.grad((outputs * weights).sum(), (inputs, values)),
+        torch.autograd.grad((expected * weights).sum(), (inputs, values)),
+        strict=True,
+    ):
+        torch.testing.assert_close(gradient, reference, atol=1e-12, rtol=0)
+
+
+def test_the_gradients_are_those_of_finite_differences():
+    inputs, values, places = problem(12)
+    assert torch.autograd.gradcheck(lambda x, w: sparse_product(x, w, places), (inputs, values))
+
+
+def test_rows_and_columns_without_connections_give_zeros():
+    places = make_places(torch.tensor([6, 8]), (OUTPUTS, INPUTS))
+    inputs = torch.ones(BATCH, INPUTS, requires_grad=True)
+    outputs = sparse_product(inputs, torch.tensor([2.0, 3.0]), places)
+    assert outputs.tolist() == [[0, 5, 0, 0, 0, 0, 0]] * BATCH
+    outputs.sum().backward()
+    assert inputs.grad.tolist() == [[0, 2, 0, 3, 0]] * BATCH
+
+
+def test_positions_are_those_that_the_places_were_made_from():
+    positions = torch.tensor([[0, 3, 4, 11, 34], [5, 6, 7, 8, 9]])
+    assert torch.equal(make_places(positions, (OUTPUTS, INPUTS)).positions(), positions)
+
+
+@pytest.mark.parametrize("shared_inputs", [False, True])
+def test_a_lane_is_its_product_alone_bit_for_bit(shared_inputs):
+    problems = [problem(12, seed, torch.float32) for seed in range(5)]
+    inputs = problems[0][0] if shared_inputs else torch.stack([inputs for inputs, _, _ in problems])
+    values = torch.stack([values for _, values, _ in problems])
+    places = Places(*map(torch.stack, zip(*(places for _, _, places in problems), strict=True)))
+    outputs = torch.vmap(sparse_product, in_dims=(None if shared_inputs else 0, 0, 0))(inputs, values, places)
+    gradients = torch.autograd.grad(outputs.square().sum(), values)[0]
+    for lane, (own_inputs, own_values, own_places) in enumerate(problems):
+        alone = sparse_product(inputs if shared_inputs else own_inputs, own_values, own_places)
+        assert torch.equal(outputs[lane], alone)
+        (gradient,) = torch.autograd.grad(alone.square().sum(), own_values)
+        assert torch.equal(gradients[lane], gradient)
+
+
+def test_the_product_is_the_same_bit_for_bit_at_every_call():
+    shape, batch = (300, 784), 128
+    places = random_places(5000, 1, shape)
+    inputs, values = torch.randn(batch, 784, requires_grad=True), torch.randn(5000, requires_grad=True)
+
+    def results() -> list[torch.Tensor]:
+        outputs = sparse_product(inputs, values, places)
+        return [outputs, *torch.autograd.grad(outputs.square().sum(), (inputs, values))]
+
+    first = results()
+    for _ in range(3):
+        assert all(map(torch.equal, first, results()))
+
+
+def test_torch_does_not_warn_of_its_matrices():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        inputs, values, places = problem(12)
+        sparse_product(inputs, values, places).sum().backward()
