@@ -3,7 +3,9 @@
 from hornlib.parameters.structure import StructureParameters
 from hornlib.structures.layers.insertion_parameters import LayerInsertionParameters
 from hornlib.structures.layers.pruning_parameters import LayerPruningParameters
+from hornlib.structures.sparse_training.parameters import SparseTrainingParameters
 from hornlib.structures.static import StaticParameters
+from hornlib.structures.weight_pruning.parameters import WeightPruningParameters
 
 __all__ = ["STRUCTURES"]
 
@@ -11,4 +13,6 @@ STRUCTURES: dict[str, type[StructureParameters]] = {
     "static": StaticParameters,
     "layer_insertion": LayerInsertionParameters,
     "layer_pruning": LayerPruningParameters,
+    "sparse_training": SparseTrainingParameters,
+    "weight_pruning": WeightPruningParameters,
 }

@@ -1,0 +1,257 @@
+"""Parameters of sparse training; free of torch."""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field, model_validator
+
+from hornlib.parameters import ModelParameters, Task, Value, Weight
+from hornlib.parameters.structure import Course, StructureParameters
+from hornlib.structures.rule_fields import with_rule_values
+from hornlib.structures.schedules import cosine_share, last_pruning
+from hornlib.structures.sparse_training.distribution import (
+    SparseLayers,
+    cut_off_problems,
+    num_connections,
+    sparse_weights,
+)
+
+__all__ = ["RULE_VALUES", "SparseTrainingParameters"]
+
+RULE_VALUES: Mapping[str, Mapping[str, Value]] = {
+    "static": {},
+    "set": {"update_every_epochs": 1, "drop_share": 0.3, "drop_schedule": "constant", "update_end": 1.0},
+    "rigl": {"update_every": 100, "drop_share": 0.3, "drop_schedule": "cosine", "update_end": 0.75},
+    "snfs": {"update_every_epochs": 1, "drop_share": 0.5, "drop_schedule": "cosine", "update_end": 1.0},
+    "dsr": {
+        "update_every": 100,
+        "drop_share": 0.02,
+        "drop_schedule": "constant",
+        "update_end": 1.0,
+        "threshold": 1e-3,
+        "threshold_tolerance": 0.1,
+    },
+    "granet": {
+        "update_every": 1000,
+        "drop_share": 0.5,
+        "drop_schedule": "cosine",
+        "update_end": 1.0,
+        "initial_density": 0.5,
+        "prune_start": 0.0,
+        "prune_end": 0.5,
+    },
+}
+"""Rule -> its fields and their published values. A field that a rule's row lacks means nothing to the rule.
+
+set: Mocanu et al. 2018, with the released settings. rigl: Evci et al. 2020, section 4 and figure 5. snfs: Dettmers and
+Zettlemoyer 2019. dsr: Mostafa and Wang 2019; they drop 600 connections, which is 2 % of LeNet-300-100's at density .1.
+granet: Liu et al. 2021, with the settings of their CIFAR trainings from density .5.
+"""
+
+_COMPRESSED_RULES = ("static", "set", "rigl")
+"""Rules that keep the number of connections of each layer, equal in all lanes."""
+
+
+class SparseTrainingParameters(StructureParameters):
+    """Train with few connections: masks are drawn before the first step, and a rule may rewire them later.
+
+    A weight is 0 where its mask is False. Each update drops connections and grows others, at most as many, so that the
+    total stays exactly as asked (granet: falls as asked). Biases, and scales of norms, are never masked.
+
+    Sources: SET (Mocanu et al. 2018, arXiv 1707.04780), RigL (Evci et al. 2020, 1911.11134), SNFS (Dettmers and
+    Zettlemoyer 2019, 1907.04840), DSR (Mostafa and Wang 2019, 1902.05967), GraNet (Liu et al. 2021, 2106.10404).
+    """
+
+    code: ClassVar[str] = "hornlib.structures.sparse_training.structure:SparseTraining"
+
+    name: Literal["sparse_training"] = "sparse_training"
+    """Which structure this is."""
+    density: float = Field(default=0.1, gt=0, le=1)
+    """Share of the entries of all sparse weights together that are connections, at the end of the training."""
+    distribution: Literal["uniform", "er", "erk"] = "erk"
+    """How the connections are distributed over the sparse weights. uniform: each has the same density. er: the density
+    is proportional to (n_in + n_out) / (n_in n_out), so that small layers are denser. erk: the same with the size of a
+    convolution's kernel, (n_in + n_out + w + h) / (n_in n_out w h). A density that would exceed 1 is 1, and the others
+    share the rest."""
+    sparse_layers: SparseLayers = "all"
+    """Which weights are sparse. all_but_first: weights that read the example are dense. all_but_last: those of the last
+    layer are dense. inner: both are dense. recurrent: only recurrent weights are sparse."""
+    initial_scale: Literal["dense", "fan_in"] = "dense"
+    """Scale of the first weights. dense: they are those of the dense network, as in SET and RigL, which shrinks signals
+    at low density. fan_in: the weights of each unit are multiplied by sqrt(dense fan-in / its number of inputs)."""
+    storage: Literal["masked", "compressed"] = "masked"
+    """masked: weights are dense tensors with zeros, which saves no time. compressed: only connections are stored and
+    multiplied. It takes fully connected layers and the rules static, set and rigl."""
+    rule: Literal["static", "set", "rigl", "snfs", "dsr", "granet"] = "static"
+    """static: the first masks stay. set: drops the smallest positive and the largest negative weights of each layer,
+    and grows at random. rigl: drops the smallest weights of each layer, and grows where the dense gradient is largest.
+    snfs: as rigl by the dense momentum, and layers with larger momentum get more connections. dsr: drops weights below
+    a threshold of all layers, and layers with more surviving weights get more, at random. granet: prunes gradually from
+    `initial_density`, and rewires as rigl."""
+    update_every: int | None = Field(default=None, ge=1)
+    """Training steps between two updates. null: the rule's value (rigl 100, dsr 100, granet 1000), or
+    `update_every_epochs`."""
+    update_every_epochs: int | None = Field(default=None, ge=1)
+    """Epochs between two updates. null: the rule's value (set 1, snfs 1), or `update_every`."""
+    drop_share: float | None = Field(default=None, gt=0, lt=1)
+    """Share of the connections of a layer that the first update drops. null: the rule's value (set .3, rigl .3, snfs
+    .5, granet .5). dsr: share of all connections that its threshold is adapted to drop (.02)."""
+    drop_schedule: Literal["constant", "cosine"] | None = None
+    """How the share changes over the training. cosine: it falls from `drop_share` to 0 at `update_end`, along half a
+    cosine. null: the rule's value (cosine for rigl, snfs and granet)."""
+    update_end: float | None = Field(default=None, gt=0, le=1)
+    """Share of the training after which no update takes place. null: the rule's value (rigl .75, else 1)."""
+    threshold: float | None = Field(default=None, gt=0)
+    """The first threshold of dsr: weights of a smaller magnitude are dropped. null: .001."""
+    threshold_tolerance: float | None = Field(default=None, gt=0, lt=1)
+    """dsr doubles its threshold where it dropped fewer than 1 - this share of what it should drop, and halves it above
+    1 + this share. null: .1."""
+    initial_density: float | None = Field(default=None, gt=0, le=1)
+    """The density before the first step; `density` is that at the end. null: the rule's value (granet .5)."""
+    prune_start: float | None = Field(default=None, ge=0, lt=1)
+    """Share of the training at which gradual pruning starts. null: the rule's value (granet 0)."""
+    prune_end: float | None = Field(default=None, gt=0, le=1)
+    """Share of the training at which gradual pruning reaches `density`. null: the rule's value (granet .5)."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _rule_values(cls, values: Any) -> Any:
+        return with_rule_values(values, RULE_VALUES, default="static")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "SparseTrainingParameters":
+        if self.storage == "compressed" and self.rule not in _COMPRESSED_RULES:
+            raise ValueError(
+                f"storage: compressed needs as many connections of each layer in every run, and rule: {self.rule} does "
+                f"not keep them; valid: {', '.join(_COMPRESSED_RULES)}"
+            )
+        if self.initial_density is not None and self.initial_density < self.density:
+            raise ValueError(f"initial_density: {self.initial_density:g} is below density: {self.density:g}")
+        if self.prune_start is not None and self.prune_end is not None and self.prune_start >= self.prune_end:
+            raise ValueError(f"prune_start: {self.prune_start:g} is not before prune_end: {self.prune_end:g}")
+        return self
+
+    @property
+    def has_dense_moments(self) -> bool:
+        """Whether masked weights have moments: snfs grows where they are largest."""
+        return self.rule == "snfs"
+
+    @property
+    def has_dense_gradients(self) -> bool:
+        """Whether every step computes dense gradients; rigl and granet need them at updates only."""
+        return self.rule == "snfs"
+
+    def update_interval(self, steps_per_epoch: int) -> int | None:
+        """Return the training steps between two updates; None for a rule without updates."""
+        if self.update_every_epochs is not None:
+            return self.update_every_epochs * steps_per_epoch
+        return self.update_every
+
+    def end_of_updates(self, total_steps: int) -> float:
+        """Return the step at which updates end; none takes place there or later."""
+        return 0.0 if self.update_end is None else self.update_end * total_steps
+
+    def share_at(self, step: int, total_steps: int) -> float:
+        """Return the share of a layer's connections that an update drops.
+
+        Args:
+            step: training steps done.
+            total_steps: training steps of the whole training.
+        """
+        if self.drop_share is None or step >= self.end_of_updates(total_steps):
+            return 0.0
+        if self.drop_schedule == "constant":
+            return self.drop_share
+        return cosine_share(step, self.drop_share, self.end_of_updates(total_steps))
+
+    def sparse_weights(self, model: ModelParameters, task: Task) -> list[Weight]:
+        """Return the weights that are sparse.
+
+        Args:
+            model: the model before the first step.
+            task: shapes of inputs and outputs.
+        """
+        return sparse_weights(model.weights(task), self.sparse_layers)
+
+    def connections(self, model: ModelParameters, task: Task) -> dict[str, int]:
+        """Return weight -> number of its connections at the end of the training; weights that stay dense are absent.
+
+        snfs, dsr and granet move connections between layers. For them each number is that of the distribution; their
+        total is exact.
+
+        Args:
+            model: the model before the first step.
+            task: shapes of inputs and outputs.
+        """
+        return num_connections(self.sparse_weights(model, task), self.density, self.distribution)
+
+    def initial_connections(self, model: ModelParameters, task: Task) -> dict[str, int]:
+        """Return weight -> number of its connections before the first step.
+
+        Args:
+            model: the model before the first step.
+            task: shapes of inputs and outputs.
+        """
+        density = self.density if self.initial_density is None else self.initial_density
+        return num_connections(self.sparse_weights(model, task), density, self.distribution)
+
+    def problems(self, model: ModelParameters, task: Task, course: Course) -> list[str]:
+        """Return why the networks cannot be trained sparsely: no such weights, too few connections, or no update.
+
+        Args:
+            model: the model before the first step.
+            task: shapes of inputs and outputs.
+            course: length of the training.
+        """
+        if not model.weights(task):
+            return [
+                f"sparse_training: {model.name} has no weights that can be masked; biases and norms never are"
+            ]
+        weights = self.sparse_weights(model, task)
+        if not weights:
+            return [
+                f"sparse_training: sparse_layers: {self.sparse_layers} chooses no weight of {model.name}; its weights "
+                f"are {', '.join(f'{weight.name} ({weight.role})' for weight in model.weights(task))}"
+            ]
+        counts = self.connections(model, task)
+        return [
+            *cut_off_problems("sparse_training", self.density, weights, counts),
+            *self._update_problems(course),
+            *self._storage_problems(model, weights),
+        ]
+
+    def _update_problems(self, course: Course) -> list[str]:
+        interval = self.update_interval(course.steps_per_epoch)
+        if interval is None:
+            return []
+        total = round(course.epochs * course.steps_per_epoch)
+        if interval >= self.end_of_updates(total):
+            field = "update_every" if self.update_every_epochs is None else "update_every_epochs"
+            return [
+                f"sparse_training: {field}: {getattr(self, field)} puts the first update at step {interval}, and "
+                f"update_end: {self.update_end:g} of {total} steps ends updates at step "
+                f"{self.end_of_updates(total):g}; update more often, or train longer"
+            ]
+        if self.prune_end is None:
+            return []
+        last = last_pruning(self.prune_end * total, interval)
+        if last < self.end_of_updates(total):
+            return []
+        return [
+            f"sparse_training: prune_end: {self.prune_end:g} puts the last pruning at step {last}, and update_end: "
+            f"{self.update_end:g} of {total} steps ends updates at step {self.end_of_updates(total):g}; density: "
+            f"{self.density:g} would not be reached"
+        ]
+
+    def _storage_problems(self, model: ModelParameters, weights: list[Weight]) -> list[str]:
+        """Return why connections alone cannot be stored."""
+        return []
+
+    def remarks(self, events: int, runs: int) -> list[str]:
+        """Return a remark if no connection was ever exchanged.
+
+        Args:
+            events: number of changes of all runs.
+            runs: number of runs.
+        """
+        return []
