@@ -6,7 +6,9 @@ from typing import Literal
 from hornlib.parameters import Cost
 
 __all__ = [
+    "ACTIVATION_COSTS",
     "Activation",
+    "LayerActivation",
     "Normalisation",
     "ReadoutBias",
     "ReadoutNorm",
@@ -19,7 +21,9 @@ __all__ = [
     "scaled_widths",
 ]
 
-Activation = Literal["relu", "tanh", "gelu", "softplus"]
+Activation = Literal["relu", "tanh", "gelu", "softplus", "leaky_relu", "sigmoid", "silu", "selu"]
+LayerActivation = Literal[Activation, "srelu", "all_relu"]
+"""Also those that have parameters of their own or depend on their layer: `hornlib.models.layers.LAYER_ACTIVATIONS`."""
 Normalisation = Literal["batch", "group", "none"]
 ReadoutNorm = Literal["batch", "none"]
 ReadoutBias = Literal["with", "without"]
@@ -57,8 +61,8 @@ def convolution(
     return Cost(weights + bias * num_outputs, 2 * weights * positions, bias * num_outputs * positions)
 
 
-def normalisation(kind: Normalisation, channels: int, positions: int) -> Cost:
-    """Return the cost of an affine normalisation: 2 a number for batch norm in evaluation mode, 5 for group norm.
+def normalisation(kind: Normalisation | Literal["layer"], channels: int, positions: int) -> Cost:
+    """Return the cost of an affine normalisation: 2 a number for batch norm in evaluation mode, 5 for the others.
 
     Args:
         kind: which one.
@@ -67,19 +71,34 @@ def normalisation(kind: Normalisation, channels: int, positions: int) -> Cost:
     """
     if kind == "none":
         return Cost()
-    return Cost(2 * channels, 0, {"batch": 2, "group": 5}[kind] * channels * positions)
+    return Cost(2 * channels, 0, {"batch": 2, "group": 5, "layer": 5}[kind] * channels * positions)
 
 
-def activation(kind: Activation, count: int) -> Cost:
-    """Return the cost of a nonlinearity.
+ACTIVATION_COSTS: dict[LayerActivation, tuple[int, int]] = {
+    "relu": (0, 1),
+    "tanh": (0, 1),
+    "sigmoid": (0, 1),
+    "softplus": (0, 2),  # log1p(exp x)
+    "leaky_relu": (0, 2),  # max(x, a x)
+    "silu": (0, 2),  # x sigma(x)
+    "selu": (0, 3),  # scale, alpha, expm1
+    "gelu": (0, 5),  # x (1 + erf(x / sqrt 2)) / 2
+    "all_relu": (0, 2),  # as leaky_relu
+    "srelu": (4, 6),  # difference, product and sum, in both outer parts
+}
+"""Activation -> parameters of one unit, and operations on one number."""
 
-    relu and tanh take 1 operation a number; softplus, log1p(exp x), takes 2; gelu, x (1 + erf(x / sqrt 2)) / 2, 5.
+
+def activation(kind: LayerActivation, num_units: int, positions: int = 1) -> Cost:
+    """Return the cost of a nonlinearity, from `ACTIVATION_COSTS`.
 
     Args:
         kind: which one.
-        count: numbers that it is applied to.
+        num_units: numbers that it is applied to; channels where each has several positions.
+        positions: numbers of one unit.
     """
-    return elementwise({"relu": 1, "tanh": 1, "softplus": 2, "gelu": 5}[kind] * count)
+    parameters, operations = ACTIVATION_COSTS[kind]
+    return Cost(parameters * num_units, 0, operations * num_units * positions)
 
 
 def readout(

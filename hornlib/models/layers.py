@@ -6,17 +6,124 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from hornlib.models.layer_cost import Normalisation
+from hornlib.models.layer_cost import LayerActivation, Normalisation
 from hornlib.models.layout import channelwise, is_in_lanes
 
-__all__ = ["ACTIVATIONS", "BatchNorm", "freeze_", "normalisation_2d"]
+__all__ = [
+    "ACTIVATIONS",
+    "LAYER_ACTIVATIONS",
+    "AllRelu",
+    "BatchNorm",
+    "Pointwise",
+    "SRelu",
+    "freeze_",
+    "layer_activation",
+    "normalisation_2d",
+]
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": torch.relu,
     "tanh": torch.tanh,
     "gelu": nn.functional.gelu,
     "softplus": nn.functional.softplus,
+    "leaky_relu": nn.functional.leaky_relu,
+    "sigmoid": torch.sigmoid,
+    "silu": nn.functional.silu,
+    "selu": torch.selu,
 }
+"""Pure functions of one number. leaky_relu has torch's slope of 0.01 below 0."""
+
+
+class Pointwise(nn.Module):
+    """A pure function of one number as a module, so that a list of modules may hold it.
+
+    Args:
+        function: one of `ACTIVATIONS`.
+    """
+
+    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Return the activations, of the shape of the inputs."""
+        return self.function(inputs)
+
+
+class SRelu(nn.Module):
+    """The S-shaped rectified linear unit: linear in three parts, with four learned numbers per unit.
+
+    y = t_r + a_r (x - t_r) above t_r;  y = x between;  y = t_l + a_l (x - t_l) below t_l.
+
+    The distance t_r - t_l is the absolute value of a learned number, so that the parts keep their order. At first
+    t_l = 0 and a_r = 1, while a_l and the distance are uniform in +-sqrt(3 / sqrt(units)), Glorot's draw for a vector:
+    the values of the network that SET was published with. The distance has no gradient as long as a_r = 1.
+
+    Args:
+        num_units: size of the last axis of the inputs.
+        layer: not used.
+        slope: not used.
+
+    Reference:
+        Jin et al. (2016), Deep learning with S-shaped rectified linear activation units, equation 1.
+    """
+
+    def __init__(self, num_units: int, layer: int, slope: float) -> None:
+        super().__init__()
+        bound = math.sqrt(3 / math.sqrt(num_units))
+        self.left = nn.Parameter(torch.zeros(num_units))
+        self.left_slope = nn.Parameter(torch.empty(num_units).uniform_(-bound, bound))
+        self.distance = nn.Parameter(torch.empty(num_units).uniform_(-bound, bound))
+        self.right_slope = nn.Parameter(torch.ones(num_units))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Return the activations, (..., units) as the inputs."""
+        left = self.left
+        right = left + self.distance.abs()
+        above = torch.addcmul(right, self.right_slope, inputs - right)
+        below = torch.addcmul(left, self.left_slope, inputs - left)
+        return torch.where(inputs > right, above, torch.where(inputs < left, below, inputs))
+
+
+class AllRelu(nn.Module):
+    """The alternated left rectified linear unit: the slope below 0 changes its sign from layer to layer.
+
+    y = x above 0; below 0, y = -slope x in even hidden layers and y = slope x in odd ones, counted from 1.
+
+    Args:
+        num_units: not used.
+        layer: position of the hidden layer, from 0 at the input.
+        slope: alpha.
+
+    Reference:
+        Curci, Mocanu, Pechenizkiy (2021), Truly sparse neural networks at scale, arXiv 2102.01732.
+    """
+
+    def __init__(self, num_units: int, layer: int, slope: float) -> None:
+        super().__init__()
+        self.slope = slope if layer % 2 == 0 else -slope
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Return the activations, of the shape of the inputs."""
+        return nn.functional.leaky_relu(inputs, self.slope)
+
+
+LAYER_ACTIVATIONS: dict[str, type[SRelu] | type[AllRelu]] = {"srelu": SRelu, "all_relu": AllRelu}
+"""Activations with parameters of their own, or that depend on their layer."""
+
+
+def layer_activation(kind: LayerActivation, num_units: int, layer: int, slope: float) -> nn.Module:
+    """Return the activation of one layer: of `LAYER_ACTIVATIONS`, else of `ACTIVATIONS`.
+
+    Args:
+        kind: which one.
+        num_units: of the layer.
+        layer: its position, from 0 at the input.
+        slope: alpha of all_relu.
+    """
+    if kind in LAYER_ACTIVATIONS:
+        return LAYER_ACTIVATIONS[kind](num_units, layer, slope)
+    return Pointwise(ACTIVATIONS[kind])
 
 
 class BatchNorm(nn.BatchNorm2d):

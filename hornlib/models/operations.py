@@ -52,6 +52,8 @@ PER_OUTPUT: dict[str, int] = {
     "addcmul": 2,
     "addcdiv": 2,
     "lerp": 3,
+    "leaky_relu": 2,  # max(x, a x)
+    "elu": 3,  # scale, alpha, expm1
     "silu": 2,  # x sigma(x)
     "softplus": 2,  # log1p(exp(x))
     "hardtanh": 2,  # maximum and minimum
@@ -60,10 +62,12 @@ PER_OUTPUT: dict[str, int] = {
     "gelu": 5,  # x (1 + erf(x / sqrt 2)) / 2
     # Derivatives: each is a product of the gradient with the given expression.
     "threshold_backward": 1,
+    "leaky_relu_backward": 1,
     "hardtanh_backward": 1,
     "hardsigmoid_backward": 1,
     "tanh_backward": 3,  # 1 - y^2
     "sigmoid_backward": 3,  # y (1 - y)
+    "elu_backward": 3,  # a constant times exp(x)
     "hardswish_backward": 3,  # x / 3 + 1/2
     "softplus_backward": 4,  # sigma(x) = e^x / (1 + e^x)
     "silu_backward": 6,  # s (1 + x (1 - s)), s = sigma(x)

@@ -129,9 +129,10 @@ def _unit_of_layer(layer: RecurrentLayer) -> Unit:
 
 def _mlp(network: Mlp, inputs: Tensor, nudges: Nudges) -> tuple[Tensor, LayerTraces]:
     features, traces = inputs.flatten(1), {}
-    for number, (linear, norm) in enumerate(zip(network.linears, network.norms, strict=True), start=1):
+    layers = zip(network.linears, network.norms, network.activations, strict=True)
+    for number, (linear, norm, activation) in enumerate(layers, start=1):
         name, argument = f"hidden_{number}", norm(linear(features))
-        traces[name] = feed_forward(argument, network.activation(argument), nudges.get(name))
+        traces[name] = feed_forward(argument, activation(argument), nudges.get(name))
         (features,) = traces[name].outputs
     return network.readout(features), traces
 

@@ -20,7 +20,11 @@ SMALL = {
     "leaky_cnn": [{"num_nodes": 3, "num_stages": 2, "timesteps": 3}],
     "cnn_horn": [{"channels": (4, 6), "num_nodes": 5}, {"channels": (4,), "num_nodes": 5, "unit": "gru"}],
     "cnn": [{"channels": (4, 6)}, {"channels": (4, 6), "normalisation": "group"}],
-    "mlp": [{"hidden_nodes": (8, 6), "dropout": 0.3, "normalisation": "batch"}, {"hidden_nodes": (8,)}],
+    "mlp": [
+        {"hidden_nodes": (8, 6), "dropout": 0.3, "normalisation": "batch"},
+        {"hidden_nodes": (8,)},
+        {"hidden_nodes": (8, 6), "normalisation": "layer", "activation": "srelu"},
+    ],
     "rnn": [{"num_nodes": 5, "unit": unit} for unit in ("tanh", "gru", "lstm")],
     "resnet": [{"channels": (4, 6)}],
     "time_resnet": [
@@ -110,7 +114,8 @@ def test_finite_gradients_reach_every_parameter(model, task):
     (network(inputs_of(task, 8)) * weights).sum().backward()
     for name, parameter in network.named_parameters():
         assert torch.isfinite(parameter.grad).all(), name
-        assert (parameter.grad != 0).any(), name
+        if name.rpartition(".")[2] != "distance":  # 0 as long as the slope behind an SReLU's border is 1
+            assert (parameter.grad != 0).any(), name
 
 
 @every_model

@@ -8,7 +8,7 @@ from hornlib.dynamics.parameters import OscillatorParameters
 from hornlib.models import MODELS, layer_cost
 from hornlib.models.build import build_network
 from hornlib.models.layered_parameters import LayeredParameters
-from hornlib.models.layers import ACTIVATIONS
+from hornlib.models.layers import ACTIVATIONS, LAYER_ACTIVATIONS, layer_activation
 from hornlib.models.oscillator_constants import OscillatorConstants
 from hornlib.models.tracing import UNTRACED, is_traced, trace
 from hornlib.parameters import Task
@@ -55,12 +55,13 @@ def test_the_refusal_of_an_insertion_lists_every_model_with_layers():
     assert problem.endswith(f"valid: {', '.join(layered)}") and len(layered) == 3
 
 
-@pytest.mark.parametrize("name", layer_cost.Activation.__args__)
+@pytest.mark.parametrize("name", layer_cost.LayerActivation.__args__)
 def test_every_activation_has_a_function_and_a_cost(name):
-    assert isinstance(ACTIVATIONS[name](torch.ones(3)), torch.Tensor)
-    assert layer_cost.activation(name, 3).elementwise >= 3
+    assert layer_activation(name, 3, 0, 0.5)(torch.ones(2, 3)).shape == (2, 3)
+    assert layer_cost.activation(name, 3, 2).elementwise >= 6
 
 
 def test_every_activation_that_a_function_stands_for_may_be_chosen():
     assert set(ACTIVATIONS) == set(layer_cost.Activation.__args__)
+    assert set(LAYER_ACTIVATIONS) == set(layer_cost.LayerActivation.__args__) - set(ACTIVATIONS)
     assert not any(isinstance(function, nn.Module) for function in ACTIVATIONS.values())

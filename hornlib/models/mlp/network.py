@@ -1,6 +1,7 @@
 """The multilayer perceptron: fully connected layers over the flattened example."""
 
 import math
+from collections.abc import Callable
 from itertools import pairwise
 from typing import ClassVar
 
@@ -9,12 +10,19 @@ from torch import Tensor, nn
 
 from hornlib.models.dropout import CounterDropout
 from hornlib.models.layered import NeutralLayer
-from hornlib.models.layers import ACTIVATIONS
+from hornlib.models.layers import layer_activation
 from hornlib.models.mlp.parameters import MlpParameters
 from hornlib.models.readout import Readout
 from hornlib.parameters import Task
 
 __all__ = ["Mlp"]
+
+NORMS: dict[str, Callable[[int], nn.Module]] = {
+    "batch": nn.BatchNorm1d,
+    "layer": nn.LayerNorm,
+    "none": nn.Identity,
+}
+"""Normalisation -> module for so many features."""
 
 
 class Mlp(nn.Module):
@@ -26,28 +34,29 @@ class Mlp(nn.Module):
         generator: not used, since nothing but the weights is drawn.
     """
 
-    layer_lists: ClassVar[tuple[str, ...]] = ("linears", "norms", "dropouts")
+    layer_lists: ClassVar[tuple[str, ...]] = ("linears", "norms", "activations", "dropouts")
     layer_vectors: ClassVar[dict[str, int]] = {}
 
     def __init__(self, parameters: MlpParameters, task: Task, generator: torch.Generator) -> None:
         super().__init__()
         self.widths = widths = (math.prod(task.input_shape), *parameters.hidden_nodes)
         self.linears = nn.ModuleList(nn.Linear(before, after) for before, after in pairwise(widths))
-        batch_norm = parameters.normalisation == "batch"
-        self.norms = nn.ModuleList(
-            nn.BatchNorm1d(width) if batch_norm else nn.Identity() for width in widths[1:]
+        self.norms = nn.ModuleList(NORMS[parameters.normalisation](width) for width in widths[1:])
+        self.activations = nn.ModuleList(
+            layer_activation(parameters.activation, width, layer, parameters.all_relu_slope)
+            for layer, width in enumerate(widths[1:])
         )
         self.dropouts = nn.ModuleList(
             CounterDropout(parameters.dropout, layer) for layer in range(len(self.linears))
         )
         self.readout = Readout(widths[-1], task.num_outputs, parameters.readout_norm)
-        self.activation = ACTIVATIONS[parameters.activation]
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Return logits (batch, num_outputs) of examples (batch, ...)."""
         features = inputs.flatten(1)
-        for linear, norm, dropout in zip(self.linears, self.norms, self.dropouts, strict=True):
-            features = dropout(self.activation(norm(linear(features))))
+        layers = zip(self.linears, self.norms, self.activations, self.dropouts, strict=True)
+        for linear, norm, activation, dropout in layers:
+            features = dropout(activation(norm(linear(features))))
         return self.readout(features)
 
     def neutral_layer(self, position: int, scale: float) -> NeutralLayer:

@@ -4,7 +4,7 @@ import math
 from itertools import pairwise
 from typing import ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from hornlib.models import layer_cost
 from hornlib.models.layer_cost import ReadoutNorm
@@ -24,14 +24,23 @@ class MlpParameters(LayeredParameters):
     name: Literal["mlp"] = "mlp"
     hidden_nodes: Widths = Field(default=(128, 128), min_length=1)
     """Nodes of each hidden layer."""
-    activation: layer_cost.Activation = "relu"
-    """The nonlinearity of the hidden layers."""
-    normalisation: Literal["batch", "none"] = "none"
+    activation: layer_cost.LayerActivation = "relu"
+    """The nonlinearity of the hidden layers. srelu has four learned numbers per node. all_relu changes the sign of its
+    slope below 0 from layer to layer."""
+    all_relu_slope: float = Field(default=0.6, gt=0)
+    """The slope of all_relu below 0 in every odd hidden layer; minus the slope in every even one."""
+    normalisation: Literal["batch", "layer", "none"] = "none"
     """Affine normalisation before each activation."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
     """Probability of dropping a hidden node in training."""
     readout_norm: ReadoutNorm = "batch"
     """Normalisation of the features before the last layer."""
+
+    @model_validator(mode="after")
+    def _slope_has_a_use(self) -> Self:
+        if "all_relu_slope" in self.model_fields_set and self.activation != "all_relu":
+            raise ValueError(f"all_relu_slope means nothing to activation: {self.activation}; leave it out")
+        return self
 
     def width(self) -> int:
         """Nodes of the last hidden layer."""
@@ -60,7 +69,9 @@ class MlpParameters(LayeredParameters):
                 f"activation: {self.activation} changes what an inserted identity passes on; give relu"
             )
         if self.normalisation != "none":
-            problems.append("normalisation: batch would change what an inserted layer passes on; give none")
+            problems.append(
+                f"normalisation: {self.normalisation} would change what an inserted layer passes on; give none"
+            )
         if self.dropout:
             problems.append("dropout would act on the inserted layer too; leave it out")
         return problems
