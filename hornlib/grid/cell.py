@@ -15,11 +15,12 @@ from hornlib.data import DATASETS
 from hornlib.data.parameters import DataParameters
 from hornlib.errors import ConfigError, nearest
 from hornlib.models import MODELS
-from hornlib.parameters import ModelParameters, Parameters, Task
+from hornlib.parameters import Cost, ModelParameters, Parameters, Task
 from hornlib.parameters.structure import StructureParameters
 from hornlib.parameters.training import TrainingParameters
 from hornlib.parameters.tuning import Tuned
 from hornlib.structures import STRUCTURES
+from hornlib.structures.static import StaticParameters
 
 __all__ = [
     "Cell",
@@ -29,6 +30,7 @@ __all__ = [
     "changed_json",
     "make_cell",
     "make_tuned",
+    "masked_cost",
     "named",
     "parameters_class",
     "parse_specification",
@@ -100,6 +102,39 @@ class Cell:
     def task(self) -> Task:
         """Return the shapes that the data asks of the model."""
         return self.data.task()
+
+    def cost(self) -> Cost:
+        """Return size and work of the network by its masks: each product counts its connections."""
+        return masked_cost(self.structure, self.model, self.task())
+
+    def trained_model(self) -> ModelParameters:
+        """Return the model of the first training step, which the structure may make of `model`."""
+        return self.structure.trained_model(self.model, self.task())
+
+    def computed_cost(self) -> Cost:
+        """Return size and work of the network that really runs: products with masked weights count in full."""
+        return masked_cost(_STATIC, self.trained_model(), self.task())
+
+    def is_masked(self) -> bool:
+        """Return whether the cell multiplies zeros: it has masks, and stores more than connections."""
+        return self.trained_model() == self.model and bool(
+            self.structure.connections(self.model, self.task())
+        )
+
+
+_STATIC = StaticParameters()
+
+
+@lru_cache(maxsize=65536)
+def masked_cost(structure: StructureParameters, model: ModelParameters, task: Task) -> Cost:
+    """Return what `structure.cost` returns; many cells share structure, model and task, and differ in training.
+
+    Args:
+        structure: gives the number of connections.
+        model: the model before the first step.
+        task: shapes of inputs and outputs.
+    """
+    return structure.cost(model, task)
 
 
 def make_cell(

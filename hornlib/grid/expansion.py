@@ -235,17 +235,20 @@ class Expansion:
         if arm.match is None:
             yield from arm.cells
             return
-        sizes: Sizes = target_sizes(settled[arm.match.to], arm.match.by)
+        path, targets = (*arm.path, "match"), settled[arm.match.to]
+        for target in targets:
+            for problem in target.structure.match_problems():
+                raise self._error(path, f"to: {arm.match.to}: {problem}")
+        sizes: Sizes = target_sizes(targets, arm.match.by)
         for cell in arm.cells:
-            path = (*arm.path, "match")
             if where(cell) not in sizes:
                 data = (
                     cell.data.name if cell.data.image_size is None else f"{cell.data.name} at that image_size"
                 )
                 raise self._error(path, f"the arm {arm.match.to!r} has no cell on {data}")
-            for target in sizes[where(cell)].values():
+            for network in sizes[where(cell)].values():
                 try:
-                    match = self._nearest(label, arm.match, cell, target)
+                    match = self._nearest(label, arm.match, cell, network)
                 except ValueError as error:
                     raise self._error(path, str(error)) from None
                 self.matches[match] = None

@@ -11,9 +11,12 @@ from typing import Literal, NamedTuple
 
 from hornlib.config.messages import spelled
 from hornlib.errors import nearest
-from hornlib.grid.cell import Cell
+from hornlib.grid.cell import Cell, masked_cost
+from hornlib.grid.refusals import course_of
 from hornlib.models.training_counts import training_flops_per_example
 from hornlib.parameters import ModelParameters, Task
+from hornlib.parameters.structure import Course, StructureParameters
+from hornlib.structures.static import StaticParameters
 
 __all__ = [
     "QUANTITIES",
@@ -25,7 +28,6 @@ __all__ = [
     "Quantity",
     "Sizes",
     "count",
-    "forward_flops",
     "largest_deviations",
     "nearest_width",
     "network_of",
@@ -50,8 +52,9 @@ QUANTITIES: dict[Quantity, str] = {
 }
 """What `by` may say -> how plans call it.
 
-Forward FLOPs are those of one forward pass of one example in evaluation mode. Training FLOPs are those of one training
-step (forward, loss, backward, update), over the examples of its batch.
+All count by masks: a missing connection is no parameter and takes no product. Forward FLOPs are those of one forward
+pass of one example in evaluation mode. Training FLOPs are those of one training step (forward, loss, backward, update),
+over the examples of its batch, with the mean number of connections; the work of a structure between steps is left out.
 """
 
 SPELLINGS: dict[str, Quantity] = {**{name: name for name in QUANTITIES}, "flops": "forward_flops"}
@@ -71,12 +74,14 @@ class MatchRequest(NamedTuple):
 
 
 class Network(NamedTuple):
-    """All that a count depends on: training FLOPs also on the batch and on the optimiser's update."""
+    """All that a count depends on. Training FLOPs depend on the batch, the optimiser and the course, too."""
 
     model: ModelParameters
     task: Task
     batch_size: int
     update_rule: str
+    structure: StructureParameters = StaticParameters()
+    course: Course = Course(1.0, 1, 0)
 
     def with_width(self, width: int) -> "Network":
         """Return the same network at another width."""
@@ -162,7 +167,10 @@ def request_order(
 def network_of(cell: Cell) -> Network:
     """Return the network of a cell as it is before the first step, with what its training step depends on."""
     batch_size = min(cell.training.batch_size, cell.data.num_train)
-    return Network(cell.model, cell.task(), batch_size, cell.training.update_rule)
+    network = Network(cell.model, cell.task(), batch_size, cell.training.update_rule)
+    if not cell.structure.connections(cell.model, cell.task()):
+        return network  # equal for equal networks, however long they train
+    return network._replace(structure=cell.structure, course=course_of(cell))
 
 
 def target_sizes(targets: Sequence[Cell], by: Quantity) -> Sizes:
@@ -191,27 +199,15 @@ def count(network: Network, by: Quantity) -> int:
         network: what is counted.
         by: the quantity.
     """
+    model, task, batch_size, update_rule, structure, course = network
     if by == "parameters":
-        return _num_parameters(network.model, network.task)
+        return masked_cost(structure, model, task).num_parameters
     if by == "forward_flops":
-        return forward_flops(network.model, network.task)
-    return training_flops_per_example(*network)
-
-
-@lru_cache(maxsize=65536)
-def _num_parameters(model: ModelParameters, task: Task) -> int:
-    return model.num_parameters(task)
-
-
-@lru_cache(maxsize=65536)
-def forward_flops(model: ModelParameters, task: Task) -> int:
-    """Return the FLOPs of one forward pass of one example in evaluation mode.
-
-    Args:
-        model: parameters of the model.
-        task: shapes of inputs and outputs.
-    """
-    return model.forward_flops(task).total
+        return masked_cost(structure, model, task).flops.total
+    connections = structure.mean_connections(model, task, course)
+    counts = tuple((name, round(number)) for name, number in connections.items())
+    dense = structure.has_dense_gradients, structure.has_dense_moments
+    return training_flops_per_example(model, task, batch_size, update_rule, counts, *dense)
 
 
 @lru_cache(maxsize=65536)

@@ -10,7 +10,7 @@ from hornlib.parameters import ModelParameters, Task
 from hornlib.parameters.structure import Course
 from hornlib.parameters.training import TrainingParameters
 
-__all__ = ["presentation_refusal", "refusals", "warnings"]
+__all__ = ["course_of", "presentation_refusal", "refusals", "warnings"]
 
 
 def refusals(cell: Cell) -> list[str]:
@@ -21,7 +21,7 @@ def refusals(cell: Cell) -> list[str]:
     problems, _ = _judged(cell.model, cell.task())
     if problems:
         return problems
-    structure = cell.structure.problems(cell.model, cell.task(), _course(cell))
+    structure = cell.structure.problems(cell.model, cell.task(), course_of(cell))
     return [*structure, *_schedule_refusals(cell), *_batch_refusals(cell)]
 
 
@@ -58,7 +58,8 @@ def _judged(model: ModelParameters, task: Task) -> tuple[list[str], list[str]]:
         return [f"{model.name}: the values leave what a float can hold ({error}); give milder ones"], []
 
 
-def _course(cell: Cell) -> Course:
+def course_of(cell: Cell) -> Course:
+    """Return the part of a cell's training that its structure depends on."""
     training, num_train = cell.training, cell.data.num_train
     per_epoch = training.steps_per_epoch(num_train)
     return Course(training.total_steps(num_train) / per_epoch, per_epoch, cell.data.num_validation)

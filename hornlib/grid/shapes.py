@@ -20,15 +20,18 @@ Shape = dict[str, dict[str, Any]]
 
 STATIC = StaticParameters().canonical()
 
+MASKED = {"name": "masked"}
+"""The structure of a shape with masks: neither density nor rule changes what a step with masks multiplies."""
+
 
 def describe_shape(cell: Cell) -> Shape:
     """Return a cell's shape, section by section.
 
     Two cells of one shape run the same kernels on tensors of the same sizes. A field that is not known to be
-    without influence counts, so that at worst a shape is measured twice.
+    without influence counts, so that at worst a shape is measured twice. The model is that of the first training step.
     """
-    data, training, task = cell.data, cell.training, cell.task()
-    without = {*WAYS, *cell.model.per_lane}
+    data, training, task, model = cell.data, cell.training, cell.task(), cell.trained_model()
+    without = {*WAYS, *model.per_lane}
     return {
         "data": {
             "input_shape": list(task.input_shape),
@@ -36,8 +39,9 @@ def describe_shape(cell: Cell) -> Shape:
             "loss": data.loss,
             "augmentation": data.augmentation,
         },
-        "model": {key: value for key, value in cell.model.canonical().items() if key not in without},
-        "structure": STATIC,  # what changes a network between steps has no part in a step
+        "model": {key: value for key, value in model.canonical().items() if key not in without},
+        # What changes a network between steps has no part in a step; masks have.
+        "structure": MASKED if cell.is_masked() else STATIC,
         "training": {
             "batch_size": min(training.batch_size, data.num_train),
             "optimizer": training.optimizer,
@@ -57,11 +61,14 @@ def shape_name(cell: Cell) -> str:
 
 
 def distinct_shapes(cells: Iterable[Cell]) -> dict[str, Cell]:
-    """Return shape name -> the first cell of that shape, for shapes that structures may make, too."""
+    """Return shape name -> the first cell of that shape, for shapes that structures may make, too.
+
+    The first shape of a cell is that of its first training step, under the cell's own structure.
+    """
     shapes: dict[str, Cell] = {}
     for cell in cells:
-        for model in [cell.model, *cell.structure.reachable(cell.model)]:
-            changed_cell = as_model(cell, model)
+        changed = (as_model(cell, model) for model in cell.structure.reachable(cell.model))
+        for changed_cell in (cell, *changed):
             shapes.setdefault(shape_name(changed_cell), changed_cell)
     return shapes
 
@@ -73,7 +80,7 @@ def as_model(cell: Cell, model: ModelParameters) -> Cell:
         cell: the cell before the structure changed its network.
         model: the model after the change.
     """
-    return cell if model == cell.model else replace(cell, model=model, structure=StaticParameters())
+    return cell if model == cell.trained_model() else replace(cell, model=model, structure=StaticParameters())
 
 
 def _used(value: float) -> str:

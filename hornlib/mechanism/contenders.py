@@ -105,9 +105,7 @@ def contender_coordinates(compared: Iterable[Contender]) -> dict[str, Any]:
         "model": ("model", [contender.cell.model.name for contender in compared]),
     }
     numbers = {
-        "num_parameters": [
-            float(contender.cell.model.num_parameters(contender.cell.task())) for contender in compared
-        ],
+        "num_parameters": [float(contender.cell.cost().num_parameters) for contender in compared],
         "constant_drive_gain": [_number(values.get("constant_drive_gain")) for values in derived],
         "learning_rate": [contender.cell.training.learning_rate for contender in compared],
     }

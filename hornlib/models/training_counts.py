@@ -28,7 +28,15 @@ def training_cache_file() -> Path | None:
 
 
 @lru_cache(maxsize=4096)
-def training_flops_per_example(model: ModelParameters, task: Task, batch_size: int, update_rule: str) -> int:
+def training_flops_per_example(
+    model: ModelParameters,
+    task: Task,
+    batch_size: int,
+    update_rule: str,
+    connections: tuple[tuple[str, int], ...] = (),
+    has_dense_gradients: bool = False,
+    has_dense_moments: bool = False,
+) -> int:
     """Return the FLOPs of one training step (forward, loss, backward, update), divided by its examples and rounded.
 
     Args:
@@ -36,16 +44,20 @@ def training_flops_per_example(model: ModelParameters, task: Task, batch_size: i
         task: shapes of inputs and outputs.
         batch_size: examples of the step.
         update_rule: of the optimiser, a key of `hornlib.models.flops.UPDATE_FLOPS`.
+        connections: masked weights, each with the number of its connections; other weights are dense.
+        has_dense_gradients: whether masked weights have gradients.
+        has_dense_moments: whether the optimiser updates masked weights too.
     """
-    key = json.dumps(
-        [model.canonical(), task.input_shape, task.num_outputs, batch_size, update_rule], sort_keys=True
-    )
+    dense = [model.canonical(), task.input_shape, task.num_outputs, batch_size, update_rule]
+    masked = [connections, has_dense_gradients, has_dense_moments] if connections else []
+    key = json.dumps([*dense, *masked], sort_keys=True)
     remembered = read_counts(training_cache_file(), _code(), 1).get(key)
     if remembered is not None:
         return remembered[0]
     from hornlib.models.flops import training_step_flops  # loads torch
 
-    counted = round(training_step_flops(model, task, batch_size, update_rule).total / batch_size)
+    masks = (dict(connections), has_dense_gradients, has_dense_moments) if connections else ()
+    counted = round(training_step_flops(model, task, batch_size, update_rule, *masks).total / batch_size)
     remember_counts(training_cache_file(), _code(), key, [counted])
     return counted
 

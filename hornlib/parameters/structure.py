@@ -21,6 +21,11 @@ class Course(NamedTuple):
     steps_per_epoch: int
     num_validation: int
 
+    @property
+    def total_steps(self) -> int:
+        """Training steps of the whole training."""
+        return round(self.epochs * self.steps_per_epoch)
+
 
 class StructureParameters(Parameters):
     """Parameters of a structure, which changes a network while it trains.
@@ -53,6 +58,29 @@ class StructureParameters(Parameters):
         """
         return {}
 
+    def mean_connections(self, model: ModelParameters, task: Task, course: Course) -> dict[str, float]:
+        """Return weight -> mean number of its connections over all training steps, as `connections` lists them.
+
+        A structure whose number of connections changes while it trains overrides it. Training FLOPs follow from it.
+
+        Args:
+            model: the model before the first step.
+            task: shapes of inputs and outputs.
+            course: length of the training.
+        """
+        return {name: float(number) for name, number in self.connections(model, task).items()}
+
+    def trained_model(self, model: ModelParameters, task: Task) -> ModelParameters:
+        """Return the model of the first training step, which the structure makes before that step.
+
+        Masks keep the model. A structure that stores connections alone makes another one.
+
+        Args:
+            model: the model before the first step.
+            task: shapes of inputs and outputs.
+        """
+        return model
+
     def cost(self, model: ModelParameters, task: Task) -> Cost:
         """Return size and work of one forward pass at the end of the training; each product counts its connections.
 
@@ -61,7 +89,7 @@ class StructureParameters(Parameters):
             task: shapes of inputs and outputs.
         """
         total, connections = model.cost(task), self.connections(model, task)
-        for weight in model.weights(task):
+        for weight in model.weights(task) if connections else []:
             removed = weight.size - connections.get(weight.name, weight.size)
             total += Cost(-removed, -2 * weight.uses * removed)
         return total
@@ -74,6 +102,10 @@ class StructureParameters(Parameters):
             task: shapes of inputs and outputs.
             course: epochs, steps and validation examples of the training.
         """
+        return []
+
+    def match_problems(self) -> list[str]:
+        """Return reasons why no arm can be matched to an arm with this structure, each one sentence."""
         return []
 
     def deepest(self, model: ModelParameters) -> ModelParameters:

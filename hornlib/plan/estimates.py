@@ -11,10 +11,9 @@ from hornlib.errors import ConfigError, ResultsError
 from hornlib.grid import Grid
 from hornlib.grid.cell import Cell, parse_specification
 from hornlib.grid.jobs import Job, Range
-from hornlib.grid.matching import forward_flops
 from hornlib.grid.routes import device_type, kinds_of, route_of
 
-__all__ = ["Estimates", "RunTime", "training_forward_flops"]
+__all__ = ["Estimates", "RunTime", "rate_keys", "training_forward_flops"]
 
 MOST_FILES_READ = 64
 """Opening a run file takes milliseconds; so many give every group of cells a few."""
@@ -35,10 +34,24 @@ for CUDA and MPS are orders of magnitude only: small networks are limited by the
 
 
 def training_forward_flops(cell: Cell) -> float:
-    """Return examples times forward FLOPs of a whole training; seconds grow with it within one model."""
+    """Return examples times forward FLOPs of a whole training; seconds grow with it within one kind of network.
+
+    The FLOPs are those that are really computed: masks save none.
+    """
     steps = cell.training.total_steps(cell.data.num_train)
     examples = min(cell.training.batch_size, cell.data.num_train)
-    return steps * examples * forward_flops(cell.model, cell.task())
+    return steps * examples * cell.computed_cost().flops.total
+
+
+def rate_keys(cell: Cell) -> tuple[tuple[str, str], tuple[str, str]]:
+    """Return under which keys the rate of a cell's runs is kept: for its dataset, and for any dataset.
+
+    Networks of one model have one rate. A network that stores connections alone has another one than the dense model.
+    """
+    kind = cell.model.name
+    if cell.trained_model() != cell.model:
+        kind = f"{kind}, {cell.structure.name}"
+    return (kind, cell.data.name), (kind, "")
 
 
 class RunTime(NamedTuple):
@@ -59,7 +72,7 @@ class Estimates:
 
     Attributes:
         seconds: cell name -> seconds of one run, where it was measured.
-        rates: (model, dataset) and (model, "") -> seconds of a run over its `training_forward_flops`.
+        rates: `rate_keys` -> seconds of a run over its `training_forward_flops`.
         bytes_per_file: mean size of the run files on disk, or None.
         num_files: number of files whose seconds count.
         num_of_other_routes: number of files whose seconds do not count.
@@ -95,7 +108,7 @@ class Estimates:
                 continue
             num_files += 1
             seconds.setdefault(cell.name, []).extend(measured.seconds)
-            for key in ((cell.model.name, cell.data.name), (cell.model.name, "")):
+            for key in rate_keys(cell):
                 rates.setdefault(key, []).extend(
                     run / training_forward_flops(cell) for run in measured.seconds
                 )
@@ -131,8 +144,7 @@ class Estimates:
         """Return the device seconds of one run: as measured, else by the rate of its model, else None."""
         if cell.name in self.seconds:
             return self.seconds[cell.name]
-        by_dataset = self.rates.get((cell.model.name, cell.data.name))
-        rate = by_dataset if by_dataset is not None else self.rates.get((cell.model.name, ""))
+        rate = next((self.rates[key] for key in rate_keys(cell) if key in self.rates), None)
         return None if rate is None else rate * training_forward_flops(cell)
 
     def job_bytes(self, cell: Cell, seeds: Range) -> float:

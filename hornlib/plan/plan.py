@@ -10,7 +10,7 @@ from hornlib.grid import Grid
 from hornlib.grid.cell import Cell
 from hornlib.grid.expansion import Caution
 from hornlib.grid.jobs import Job, Range, TuningJob
-from hornlib.grid.matching import Match, count, forward_flops, network_of
+from hornlib.grid.matching import Match
 from hornlib.grid.routes import Route, device_type, route_of
 from hornlib.parameters.tuning import Tuned
 from hornlib.plan.choosing_cells import Selected
@@ -29,7 +29,8 @@ class Row(NamedTuple):
 
     Attributes:
         cells, runs, done, jobs: numbers of each; `done` counts runs on disk, `jobs` counts run files, on disk or not.
-        parameters, flops: smallest and largest count of its cells; FLOPs of one forward pass of one example.
+        parameters, flops: smallest and largest count of its cells by masks; FLOPs of one forward pass of one example.
+        computed_flops: the same FLOPs as they are really computed, with the zeros of masked weights.
         matches: how near its cells came to the arm they are matched to.
         left: device time of the runs that are still to be trained.
         routes: how the recurrences of its cells are computed on this machine, each way once.
@@ -45,6 +46,7 @@ class Row(NamedTuple):
     jobs: int
     parameters: tuple[int, int]
     flops: tuple[int, int]
+    computed_flops: tuple[int, int]
     matches: tuple[Match, ...]
     left: RunTime
     routes: tuple[Route, ...]
@@ -180,8 +182,9 @@ class Plan:
         sweep, dataset, arm = key
         seeds = self.grid.sweeps[sweep].seeds
         done = {cell.name: self._done(cell.name, seeds) for cell in cells}
-        parameters = [count(network_of(cell), "parameters") for cell in cells]
-        flops = [forward_flops(cell.model, cell.task()) for cell in cells]
+        parameters = [cell.cost().num_parameters for cell in cells]
+        flops = [cell.cost().flops.total for cell in cells]
+        computed_flops = [cell.computed_cost().flops.total for cell in cells]
         widths = {cell.model.width() for cell in cells}
         return Row(
             sweep,
@@ -193,6 +196,7 @@ class Plan:
             jobs=len(self._jobs({cell.name: set(seeds) for cell in cells})),
             parameters=(min(parameters), max(parameters)),
             flops=(min(flops), max(flops)),
+            computed_flops=(min(computed_flops), max(computed_flops)),
             matches=tuple(match for match in matches if match.width in widths),
             routes=tuple(dict.fromkeys(map(self.route, cells))),
             tuned=next((cell.tuned for cell in cells if cell.tuned is not None), None),

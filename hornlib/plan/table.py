@@ -43,6 +43,7 @@ def print_plan(plan: Plan, console: Console) -> None:
         console.print(heading, soft_wrap=True)
         console.print(_table(group))
         print_lines(console, (_nearness(row) for row in group if row.matches))
+        print_lines(console, (_simulation(row) for row in group if row.computed_flops != row.flops))
         print_lines(console, _tuning(group))
     console.print()
     print_lines(
@@ -131,6 +132,14 @@ def _nearness(row: Row) -> str:
         return words
     other = _percentages([match.deviation_in(beside) for match in row.matches])
     return f"{words}; {QUANTITIES[beside]} {other}"
+
+
+def _simulation(row: Row) -> str:
+    """Return how many FLOPs an arm really computes, because masks are simulated: the hours follow from them."""
+    return (
+        f"{row.arm} multiplies the zeros of masked weights too: {_span(row.computed_flops)} FLOPs, of which "
+        f"{_span(row.flops)} count"
+    )
 
 
 def _beside(matches: Sequence[Match]) -> Quantity | None:

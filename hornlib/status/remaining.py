@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from hornlib.grid.jobs import Job, TuningJob
-from hornlib.plan.estimates import Estimates, training_forward_flops
+from hornlib.plan.estimates import Estimates, rate_keys, training_forward_flops
 from hornlib.status.standing import JobState
 from hornlib.status.survey import Survey
 
@@ -75,7 +75,7 @@ def _with_running_jobs(survey: Survey, running: Iterable[Job]) -> Estimates:
         share_left = 1 - progress.step / progress.total_steps
         cell = survey.grid.cell_of(job)
         rate = progress.seconds_left / share_left / num_lanes / training_forward_flops(cell)
-        for key in ((cell.model.name, cell.data.name), (cell.model.name, "")):
+        for key in rate_keys(cell):
             rates.setdefault(key, []).append(rate)
     estimates = survey.plan.estimates
     medians = {key: statistics.median(values) for key, values in rates.items()}

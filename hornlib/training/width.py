@@ -40,9 +40,9 @@ def numbers_a_step(cell: Cell) -> float:
     """Return about how many numbers one lane's kernels handle in a training step: N = B (E + P / 16) + 100 p.
 
     B: examples of a batch. E, P: elementwise operations and operations of products for one example, forward. p:
-    trained parameters. The weights 1/16 and 100 are fitted to the times of benchmarks/lanes.md.
+    trained parameters. The weights 1/16 and 100 are fitted to the times of benchmarks/lanes.md. Masks make no number
+    fewer; a network that stores connections alone has few.
     """
-    task = cell.task()
-    forward = cell.model.forward_flops(task)
+    cost = cell.computed_cost()
     batch_size = min(cell.training.batch_size, cell.data.num_train)
-    return batch_size * (forward.elementwise + forward.products / 16) + 100 * cell.model.num_parameters(task)
+    return batch_size * (cost.elementwise + cost.products / 16) + 100 * cost.num_parameters
