@@ -38,9 +38,17 @@ class TrainingParameters(Parameters):
     """Momentum coefficient. Only sgd uses it."""
     acceleration: Literal["none", "nesterov"] = "nesterov"
     """Kind of momentum: Nesterov's, or plain momentum with none. Only sgd uses it."""
-    schedule: Literal["constant", "cosine", "step"] = "cosine"
+    schedule: Literal["constant", "cosine", "step", "linear", "milestones"] = "cosine"
     """Schedule of the learning rate after the warm-up. constant keeps the peak. cosine falls to 0 along half a cosine.
-    step multiplies the rate by 0.1 at 50 % of the steps that follow the warm-up, and again at 75 %."""
+    step multiplies the rate by 0.1 at 50 % of the steps that follow the warm-up, and again at 75 %. linear falls along
+    a line to `end_factor` times the peak. milestones multiplies the rate by `milestone_factor` after each epoch of
+    `milestones`."""
+    end_factor: float = Field(default=0.0, ge=0, le=1)
+    """Learning rate at the end of the training, as a factor of the peak. Only schedule: linear uses it."""
+    milestones: Widths | None = None
+    """Epochs after which the learning rate falls, written 77-154-230. Only schedule: milestones uses them."""
+    milestone_factor: float = Field(default=0.1, gt=0, le=1)
+    """Factor on the learning rate after each of the `milestones`."""
     warmup_steps: int = Field(default=0, ge=0)
     """Number of first steps over which the learning rate rises linearly. The schedule starts after them."""
     gradient_clip: float = Field(default=0.0, ge=0)
@@ -88,6 +96,8 @@ class TrainingParameters(Parameters):
                 raise ValueError(
                     f"{key} means nothing to optimizer: {self.optimizer}; leave it out (its default is {default})"
                 )
+        for problem in self._schedule_problems():
+            raise ValueError(problem)
         if self.batch_norm_statistics != "precise" and self.precise_examples != 512:
             raise ValueError(
                 f"precise_examples means nothing to batch_norm_statistics: {self.batch_norm_statistics}; leave it out"
@@ -95,6 +105,28 @@ class TrainingParameters(Parameters):
         if self.acceleration == "nesterov" and self.optimizer == "sgd" and self.momentum == 0:
             raise ValueError("acceleration: nesterov needs a momentum above 0")
         return self
+
+    def _schedule_problems(self) -> list[str]:
+        """Return why the fields of the schedule do not fit, each one sentence."""
+        uses = {"end_factor": "linear", "milestones": "milestones", "milestone_factor": "milestones"}
+        problems = [
+            f"{key} means nothing to schedule: {self.schedule}; leave it out (its default is {default})"
+            for key, schedule in uses.items()
+            if self.schedule != schedule
+            and getattr(self, key) != (default := type(self).model_fields[key].default)
+        ]
+        if self.schedule != "milestones" or problems:
+            return problems
+        epochs = self.milestones or ()
+        if not epochs:
+            problems.append("schedule: milestones needs `milestones:`, the epochs after which the rate falls")
+        elif list(epochs) != sorted(set(epochs)):
+            problems.append(f"milestones: {'-'.join(map(str, epochs))} are not ascending")
+        elif self.steps is not None:
+            problems.append("milestones are epochs; give `epochs:` instead of `steps:`")
+        elif epochs[-1] >= self.epochs:
+            problems.append(f"milestones: {epochs[-1]} is not before the last of {self.epochs} epochs")
+        return problems
 
     @property
     def update_rule(self) -> str:
