@@ -34,6 +34,9 @@ PRODUCTS: dict[str, Callable[..., int]] = {
     "addmm": lambda out, bias, a, b: 2 * a.numel() * b.shape[-1],
     "baddbmm": lambda out, bias, a, b: 2 * a.numel() * b.shape[-1],
     "convolution": lambda out, inputs, weight, *rest: _convolution(inputs, weight, out, rest[4]),
+    # Sums of rows, weighted by the connections of a sparse matrix; and a product at its connections alone.
+    "_embedding_bag_forward_only": lambda out, rows, indices, *rest: 2 * indices.numel() * rows.shape[1],
+    "sparse_sampled_addmm": lambda out, sparse, a, b: 2 * sparse.values().numel() * a.shape[1],
     # As many for the input and for the weight as forward. torch.utils.flop_counter ignores groups here.
     "convolution_backward": lambda out, gradient, inputs, weight, *rest: (
         sum(rest[-1][:2]) * _convolution(inputs, weight, gradient, rest[4])
@@ -102,7 +105,7 @@ FREE: frozenset[str] = frozenset({
     "full_like", "new_full", "scalar_tensor", "lift_fresh", "fill", "zero", "cat", "stack", "gather", "index",
     "index_select", "index_put", "scatter", "slice_backward", "select_backward", "unfold_backward",
     "constant_pad_nd", "flip", "roll", "repeat", "where", "masked_fill", "tril", "triu", "channel_shuffle",
-    "native_channel_shuffle", "nll_loss_forward", "nll_loss_backward",
+    "native_channel_shuffle", "nll_loss_forward", "nll_loss_backward", "sparse_compressed_tensor",
 })  # fmt: skip
 """Operations that move, create or select numbers without arithmetic. Views are recognised in another way."""
 

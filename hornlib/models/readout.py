@@ -18,6 +18,7 @@ class Readout(nn.Module):
         num_outputs: classes, or regressed components.
         readout_norm: "batch" normalises every feature over the batch; "none" does not.
         readout_bias: "without" omits b.
+        linear: the map W . + b; None: a dense one.
     """
 
     def __init__(
@@ -26,12 +27,14 @@ class Readout(nn.Module):
         num_outputs: int,
         readout_norm: ReadoutNorm,
         readout_bias: ReadoutBias = "with",
+        linear: nn.Module | None = None,
     ) -> None:
         super().__init__()
         batch_norm = readout_norm == "batch"
         self.norm = nn.BatchNorm1d(num_features, affine=False) if batch_norm else nn.Identity()
-        self.linear = nn.Linear(num_features, num_outputs, bias=readout_bias == "with")
+        self.linear = linear or nn.Linear(num_features, num_outputs, bias=readout_bias == "with")
 
     def forward(self, features: Tensor) -> Tensor:
         """Return logits (batch, num_outputs) of features (batch, num_features)."""
-        return self.linear(self.norm(features))
+        logits: Tensor = self.linear(self.norm(features))
+        return logits

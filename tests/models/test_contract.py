@@ -24,6 +24,7 @@ SMALL = {
         {"hidden_nodes": (8, 6), "dropout": 0.3, "normalisation": "batch"},
         {"hidden_nodes": (8,)},
         {"hidden_nodes": (8, 6), "normalisation": "layer", "activation": "srelu"},
+        {"hidden_nodes": (8, 6), "connections": (20, 9, 24)},
     ],
     "rnn": [{"num_nodes": 5, "unit": unit} for unit in ("tanh", "gru", "lstm")],
     "resnet": [{"channels": (4, 6)}],

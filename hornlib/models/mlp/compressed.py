@@ -21,7 +21,8 @@ Tensors = Mapping[str, Tensor]
 def compressed(parameters: Tensors, masks: Tensors) -> NetworkTensors:
     """Return the parameters of the compressed form, and the buffers that say where its connections stand.
 
-    Moments of an optimiser and ages, named as the parameters, are converted alike.
+    Moments of an optimiser and ages, named as the parameters, are converted alike. A weight whose mask is True
+    everywhere stays dense, as in `MlpParameters.with_connections`.
 
     Args:
         parameters: of the dense form, name -> (lanes, ...).
@@ -30,6 +31,7 @@ def compressed(parameters: Tensors, masks: Tensors) -> NetworkTensors:
     Raises:
         ValueError: lanes differ in the number of connections of a weight.
     """
+    masks = {name: mask for name, mask in masks.items() if not mask.all()}
     positions = {name: _positions(name, mask) for name, mask in masks.items()}
     values: dict[str, Tensor] = {}
     for name, tensor in parameters.items():

@@ -13,6 +13,7 @@ from hornlib.models.layered import NeutralLayer
 from hornlib.models.layers import layer_activation
 from hornlib.models.mlp.parameters import MlpParameters
 from hornlib.models.readout import Readout
+from hornlib.models.sparse_linear import linear_layer
 from hornlib.parameters import Task
 
 __all__ = ["Mlp"]
@@ -31,7 +32,7 @@ class Mlp(nn.Module):
     Args:
         parameters: hidden nodes, activation, normalisation, dropout, read-out.
         task: shape of an example and number of outputs.
-        generator: not used, since nothing but the weights is drawn.
+        generator: draws the places of connections.
     """
 
     layer_lists: ClassVar[tuple[str, ...]] = ("linears", "norms", "activations", "dropouts")
@@ -40,7 +41,11 @@ class Mlp(nn.Module):
     def __init__(self, parameters: MlpParameters, task: Task, generator: torch.Generator) -> None:
         super().__init__()
         self.widths = widths = (math.prod(task.input_shape), *parameters.hidden_nodes)
-        self.linears = nn.ModuleList(nn.Linear(before, after) for before, after in pairwise(widths))
+        *hidden, last = parameters.connections or (None,) * len(widths)
+        self.linears = nn.ModuleList(
+            linear_layer(before, after, connections, generator)
+            for (before, after), connections in zip(pairwise(widths), hidden, strict=True)
+        )
         self.norms = nn.ModuleList(NORMS[parameters.normalisation](width) for width in widths[1:])
         self.activations = nn.ModuleList(
             layer_activation(parameters.activation, width, layer, parameters.all_relu_slope)
@@ -49,7 +54,12 @@ class Mlp(nn.Module):
         self.dropouts = nn.ModuleList(
             CounterDropout(parameters.dropout, layer) for layer in range(len(self.linears))
         )
-        self.readout = Readout(widths[-1], task.num_outputs, parameters.readout_norm)
+        self.readout = Readout(
+            widths[-1],
+            task.num_outputs,
+            parameters.readout_norm,
+            linear=linear_layer(widths[-1], task.num_outputs, last, generator),
+        )
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Return logits (batch, num_outputs) of examples (batch, ...)."""

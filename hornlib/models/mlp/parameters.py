@@ -1,6 +1,7 @@
 """Parameters of the multilayer perceptron, with its counts in closed form; free of torch."""
 
 import math
+from collections.abc import Mapping
 from itertools import pairwise
 from typing import ClassVar, Literal, Self
 
@@ -35,10 +36,14 @@ class MlpParameters(LayeredParameters):
     """Probability of dropping a hidden node in training."""
     readout_norm: ReadoutNorm = "batch"
     """Normalisation of the features before the last layer."""
+    connections: Widths | None = None
+    """Connections of the weights of the hidden layers and of the last layer; null: all. Connections are at random
+    places that stay. Weights without all connections are stored and multiplied at their connections alone."""
 
     @model_validator(mode="after")
     def _slope_has_a_use(self) -> Self:
-        if "all_relu_slope" in self.model_fields_set and self.activation != "all_relu":
+        default = type(self).model_fields["all_relu_slope"].default
+        if self.all_relu_slope != default and self.activation != "all_relu":
             raise ValueError(f"all_relu_slope means nothing to activation: {self.activation}; leave it out")
         return self
 
@@ -47,8 +52,25 @@ class MlpParameters(LayeredParameters):
         return self.hidden_nodes[-1]
 
     def with_width(self, width: int) -> Self:
-        """Return the same layers in the same proportions, the last one `width` nodes wide."""
-        return self.model_copy(update={"hidden_nodes": layer_cost.scaled_widths(self.hidden_nodes, width)})
+        """Return the same layers in the same proportions and densities, the last one `width` nodes wide."""
+        nodes, connections = layer_cost.scaled_widths(self.hidden_nodes, width), self.connections
+        if connections is not None:
+            sizes = zip(pairwise((1, *self.hidden_nodes, 1)), pairwise((1, *nodes, 1)), strict=True)
+            connections = tuple(
+                max(1, count * math.prod(after) // math.prod(before))
+                for count, (before, after) in zip(connections, sizes, strict=True)
+            )
+        return self.model_copy(update={"hidden_nodes": nodes, "connections": connections})
+
+    def with_connections(self, connections: Mapping[str, int], task: Task) -> Self:
+        """Return the network that stores only so many connections of its weights.
+
+        Args:
+            connections: weight -> number of its connections; other weights stay dense.
+            task: shapes of inputs and outputs.
+        """
+        counts = tuple(connections.get(weight.name, weight.size) for weight in self.weights(task))
+        return self.model_copy(update={"connections": counts})
 
     def layer_widths(self) -> list[int]:
         """Return the nodes of every hidden layer."""
@@ -74,10 +96,28 @@ class MlpParameters(LayeredParameters):
             )
         if self.dropout:
             problems.append("dropout would act on the inserted layer too; leave it out")
+        if self.connections is not None:
+            problems.append("connections: an inserted identity is a dense layer; leave connections out")
         return problems
 
+    def problems(self, task: Task) -> list[str]:
+        """Return why the connections do not fit the weights: their number, or more than a weight has entries."""
+        if self.connections is None:
+            return []
+        sizes = self._sizes(task)
+        if len(self.connections) != len(sizes):
+            return [
+                f"connections: {len(self.connections)} numbers for {len(self.hidden_nodes)} hidden layers and the last "
+                f"layer; give {len(sizes)}"
+            ]
+        return [
+            f"connections: {count} in layer {layer}, whose weight has {size} entries; give at most as many"
+            for layer, (count, size) in enumerate(zip(self.connections, sizes, strict=True))
+            if count > size
+        ]
+
     def cost(self, task: Task) -> Cost:
-        """Return the cost of the hidden layers and the read-out."""
+        """Return the cost of the hidden layers and the read-out; a product counts its connections."""
         widths = (math.prod(task.input_shape), *self.hidden_nodes)
         total = layer_cost.readout(widths[-1], task.num_outputs, self.readout_norm)
         for before, after in pairwise(widths):
@@ -85,13 +125,21 @@ class MlpParameters(LayeredParameters):
             total += layer_cost.normalisation(self.normalisation, after, 1) + layer_cost.activation(
                 self.activation, after
             )
-        return total
+        removed = sum(self._sizes(task)) - sum(self.connections) if self.connections else 0
+        return total + Cost(-removed, -2 * removed)
 
     def weights(self, task: Task) -> list[Weight]:
-        """Return the matrices of the hidden layers and the read-out."""
+        """Return the matrices of the hidden layers and the read-out; without those that have connections only."""
         widths = (math.prod(task.input_shape), *self.hidden_nodes)
         hidden = [
             linear_weight(f"linears.{layer}.weight", before, after, layer, "hidden" if layer else "input")
             for layer, (before, after) in enumerate(pairwise(widths))
         ]
-        return [*hidden, readout_weight(widths[-1], task.num_outputs, len(hidden))]
+        weights = [*hidden, readout_weight(widths[-1], task.num_outputs, len(hidden))]
+        counts = self.connections or self._sizes(task)
+        return [weight for weight, count in zip(weights, counts, strict=True) if count == weight.size]
+
+    def _sizes(self, task: Task) -> list[int]:
+        """Return the number of entries of each weight."""
+        widths = (math.prod(task.input_shape), *self.hidden_nodes, task.num_outputs)
+        return [before * after for before, after in pairwise(widths)]

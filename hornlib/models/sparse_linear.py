@@ -1,0 +1,59 @@
+"""A fully connected layer that stores its connections only."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from hornlib.models.sparse_product import Places, make_places, sparse_product
+
+__all__ = ["SparseLinear", "linear_layer"]
+
+
+class SparseLinear(nn.Module):
+    """y = W x + b, where W has a given number of connections at random places.
+
+    The values start as those of a dense layer: uniform in [-1 / sqrt(inputs), 1 / sqrt(inputs)]. The places are
+    buffers, which are named as the fields of `Places`.
+
+    Args:
+        num_inputs: entries of x.
+        num_outputs: entries of y.
+        connections: 1 to num_inputs x num_outputs.
+        generator: draws the places.
+    """
+
+    values: nn.Parameter
+
+    def __init__(
+        self, num_inputs: int, num_outputs: int, connections: int, generator: torch.Generator
+    ) -> None:
+        super().__init__()
+        size = num_inputs * num_outputs
+        positions = torch.randperm(size, generator=generator, dtype=torch.int32)[:connections].sort().values
+        for field, part in make_places(positions.long(), (num_outputs, num_inputs))._asdict().items():
+            self.register_buffer(field, part)
+        bound = 1 / math.sqrt(num_inputs)
+        self.values = nn.Parameter(torch.empty(connections).uniform_(-bound, bound))
+        self.bias = nn.Parameter(torch.empty(num_outputs).uniform_(-bound, bound))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Return y, (batch, outputs), of x, (batch, inputs), in the type of the values whatever `autocast` asks for."""
+        places = Places(*(self.get_buffer(field) for field in Places._fields))
+        return sparse_product(inputs.to(self.values.dtype), self.values, places) + self.bias
+
+
+def linear_layer(
+    num_inputs: int, num_outputs: int, connections: int | None, generator: torch.Generator
+) -> nn.Module:
+    """Return a dense layer, or a sparse one where not every connection exists.
+
+    Args:
+        num_inputs: entries of x.
+        num_outputs: entries of y.
+        connections: number of connections; None: all.
+        generator: draws the places of a sparse layer.
+    """
+    if connections in (None, num_inputs * num_outputs):
+        return nn.Linear(num_inputs, num_outputs)
+    return SparseLinear(num_inputs, num_outputs, connections, generator)
