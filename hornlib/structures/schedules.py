@@ -1,8 +1,9 @@
 """How a density or a share changes over training steps; free of torch."""
 
 import math
+from collections.abc import Mapping
 
-__all__ = ["cosine_share", "cubic_density", "last_pruning"]
+__all__ = ["cosine_share", "cubic_density", "last_pruning", "mean_counts"]
 
 
 def cosine_share(step: int, first: float, end: float) -> float:
@@ -44,3 +45,19 @@ def last_pruning(end: float, interval: int) -> int:
         interval: training steps between two updates.
     """
     return math.ceil(end / interval) * interval
+
+
+def mean_counts(counts: Mapping[int, Mapping[str, int]], total_steps: int) -> dict[str, float]:
+    """Return the means over all training steps of numbers that change from time to time.
+
+    Args:
+        counts: training steps done, ascending from 0 -> weight -> number of its connections from then on.
+        total_steps: training steps of the whole training.
+    """
+    starts = [step for step in counts if step < total_steps]
+    ends = [*starts[1:], total_steps]
+    return {
+        name: sum((end - start) * counts[start][name] for start, end in zip(starts, ends, strict=True))
+        / total_steps
+        for name in counts[0]
+    }

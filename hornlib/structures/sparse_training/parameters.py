@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 from hornlib.parameters import ModelParameters, Task, Value, Weight
 from hornlib.parameters.structure import Course, StructureParameters
 from hornlib.structures.rule_fields import with_rule_values
-from hornlib.structures.schedules import cosine_share, last_pruning
+from hornlib.structures.schedules import cosine_share, cubic_density, last_pruning, mean_counts
 from hornlib.structures.sparse_training.distribution import (
     SparseLayers,
     cut_off_problems,
@@ -184,6 +184,31 @@ class SparseTrainingParameters(StructureParameters):
             task: shapes of inputs and outputs.
         """
         return num_connections(self.sparse_weights(model, task), self.density, self.distribution)
+
+    def mean_connections(self, model: ModelParameters, task: Task, course: Course) -> dict[str, float]:
+        """Return weight -> mean number of its connections over all training steps; granet's fall from update to update.
+
+        Args:
+            model: the model before the first step.
+            task: shapes of inputs and outputs.
+            course: length of the training.
+        """
+        interval, total = self.update_interval(course.steps_per_epoch), course.total_steps
+        if self.initial_density is None or self.prune_start is None or self.prune_end is None or not interval:
+            return super().mean_connections(model, task, course)
+        start, end, weights = (
+            self.prune_start * total,
+            self.prune_end * total,
+            self.sparse_weights(model, task),
+        )
+        densities = {
+            step: cubic_density(step, self.initial_density, self.density, start, end)
+            for step in range(0, total, interval)
+        }
+        counts = {
+            step: num_connections(weights, density, self.distribution) for step, density in densities.items()
+        }
+        return mean_counts(counts, total)
 
     def initial_connections(self, model: ModelParameters, task: Task) -> dict[str, int]:
         """Return weight -> number of its connections before the first step.

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 from hornlib.parameters import ModelParameters, Task, Value, Weight
 from hornlib.parameters.structure import Course, StructureParameters
 from hornlib.structures.rule_fields import with_rule_values
-from hornlib.structures.schedules import last_pruning
+from hornlib.structures.schedules import cubic_density, last_pruning, mean_counts
 from hornlib.structures.sparse_training.distribution import (
     SparseLayers,
     cut_off_problems,
@@ -138,6 +138,36 @@ class WeightPruningParameters(StructureParameters):
             task: shapes of inputs and outputs.
         """
         return self.connections_at(self.final_density(), model, task)
+
+    def mean_connections(self, model: ModelParameters, task: Task, course: Course) -> dict[str, float]:
+        """Return weight -> mean number of its connections over all training steps, all rounds of lottery included.
+
+        Args:
+            model: the model before the first step.
+            task: shapes of inputs and outputs.
+            course: length of the training.
+        """
+        total, densities = course.total_steps, {0: self.final_density()}
+        if self.rounds is not None and self.epochs_per_round is not None and self.drop_share is not None:
+            steps = self.epochs_per_round * course.steps_per_epoch
+            densities = {number * steps: (1 - self.drop_share) ** number for number in range(self.rounds + 1)}
+        elif self.prune_start is not None and self.prune_end is not None and self.update_every is not None:
+            start, end = self.prune_start * total, self.prune_end * total
+            densities = {
+                step: cubic_density(step, 1.0, self.final_density(), start, end)
+                for step in range(0, total, self.update_every)
+            }
+        counts = {step: self.connections_at(density, model, task) for step, density in densities.items()}
+        return mean_counts(counts, total)
+
+    def match_problems(self) -> list[str]:
+        """Return why no arm can be matched to a lottery ticket: it has another size in each round."""
+        if self.rounds is None:
+            return []
+        return [
+            "structure: weight_pruning with rule: lottery trains a network of another size in each of its rounds, so "
+            "that it has no one size to be matched to; match to the dense arm, or give the widths"
+        ]
 
     def problems(self, model: ModelParameters, task: Task, course: Course) -> list[str]:
         """Return why weights cannot be pruned: there are none, too few would remain, or training is too short.
