@@ -1,10 +1,12 @@
 """Floating-point operations of a training step: forward, loss, backward and update."""
 
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
+from types import MappingProxyType
 
 from hornlib.models.build import build_network
 from hornlib.models.operations import Work, training_work
-from hornlib.parameters import Flops, ModelParameters, Task
+from hornlib.parameters import Flops, ModelParameters, Task, Weight
 
 __all__ = ["UPDATE_FLOPS", "gradient_flops", "training_step_flops"]
 
@@ -16,31 +18,77 @@ difference 2. sgd_nesterov: buffer 2, look-ahead 2, rate and difference 2. sgd: 
 look-ahead.
 """
 
+DENSE: Mapping[str, int] = MappingProxyType({})
+"""The connections of a network without masks."""
 
-def training_step_flops(model: ModelParameters, task: Task, batch_size: int, update_rule: str) -> Flops:
+
+def training_step_flops(
+    model: ModelParameters,
+    task: Task,
+    batch_size: int,
+    update_rule: str,
+    connections: Mapping[str, int] = DENSE,
+    has_dense_gradients: bool = False,
+    has_dense_moments: bool = False,
+) -> Flops:
     """Return the FLOPs of one training step of one lane: `training_work` of the batch, and the update.
 
-    Gradient clipping, weight decay and evaluations are not counted.
+    Gradient clipping, weight decay and evaluations are not counted. A connection that a mask removes has no update.
 
     Args:
         model: the network.
         task: shapes of inputs and outputs.
         batch_size: examples of the step.
         update_rule: of the optimiser, a key of `UPDATE_FLOPS`.
+        connections: masked weight -> number of its connections; other weights are dense.
+        has_dense_gradients: whether masked weights have gradients.
+        has_dense_moments: whether the optimiser updates masked weights too.
     """
-    work, num_parameters = _training_work(model, task)
-    return work.of_batch(batch_size) + Flops(0, UPDATE_FLOPS[update_rule] * num_parameters)
+    num_updates = _training_work(model, task)[1]
+    if not has_dense_moments:
+        num_updates -= sum(missing for _, missing in _missing(model, task, connections))
+    passes = gradient_flops(model, task, batch_size, connections, has_dense_gradients)
+    return passes + Flops(0, UPDATE_FLOPS[update_rule] * num_updates)
 
 
-def gradient_flops(model: ModelParameters, task: Task, batch_size: int) -> Flops:
+def gradient_flops(
+    model: ModelParameters,
+    task: Task,
+    batch_size: int,
+    connections: Mapping[str, int] = DENSE,
+    has_dense_gradients: bool = False,
+) -> Flops:
     """Return the FLOPs of forward pass, loss and backward pass of one lane over a batch, without an update.
+
+    A missing connection saves 2 `uses` FLOPs of an example forward, 2 `backward_uses` in the gradient of its input, and
+    2 `uses` in its own gradient unless gradients are dense; see `ModelParameters.weights`. A kernel that skips zeros
+    saves them; multiplication by a mask does not.
 
     Args:
         model: the network.
         task: shapes of inputs and outputs.
         batch_size: examples of the batch.
+        connections: masked weight -> number of its connections; other weights are dense.
+        has_dense_gradients: whether masked weights have gradients.
+
+    Reference:
+        Evci et al., Rigging the lottery, ICML 2020, appendix H.
     """
-    return _training_work(model, task)[0].of_batch(batch_size)
+    saved = sum(
+        2 * missing * (weight.backward_uses + weight.uses * (1 if has_dense_gradients else 2))
+        for weight, missing in _missing(model, task, connections)
+    )
+    return _training_work(model, task)[0].of_batch(batch_size) + Flops(-batch_size * saved, 0)
+
+
+def _missing(
+    model: ModelParameters, task: Task, connections: Mapping[str, int]
+) -> Iterator[tuple[Weight, int]]:
+    """Yield every masked weight with the number of connections that it lacks."""
+    if connections:
+        for weight in model.weights(task):
+            if weight.name in connections:
+                yield weight, weight.size - connections[weight.name]
 
 
 @lru_cache(maxsize=256)

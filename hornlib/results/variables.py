@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from hornlib.results.declaration import Variable
+from hornlib.structures.events import EVENT_KINDS
 
 __all__ = [
     "CALIBRATED",
@@ -97,7 +98,7 @@ EVENTS: dict[str, Variable] = {
         source=_CHANGED_BY,
     ),
     "event_kind": Variable(
-        ("event",), "1", "kind of change: inserted, pruned or reset", optional=True, source=_CHANGED_BY
+        ("event",), "1", f"kind of change: {', '.join(EVENT_KINDS)}", optional=True, source=_CHANGED_BY
     ),
     "event_position": Variable(
         ("event",),
@@ -107,7 +108,19 @@ EVENTS: dict[str, Variable] = {
         source=_CHANGED_BY,
     ),
     "event_score": Variable(
-        ("event",), "1", "score that decided on the change", optional=True, source=_CHANGED_BY
+        ("event",),
+        "1",
+        "score that decided on the change; of rewired: share of the connections grown at the change before that this "
+        "one drops",
+        optional=True,
+        source=_CHANGED_BY,
+    ),
+    "event_number": Variable(
+        ("event",),
+        "1",
+        "number of connections or units that the change concerns; NaN where the kind says it",
+        optional=True,
+        source=_CHANGED_BY,
     ),
 }
 """What a structure changed, in the order of the changes."""
@@ -227,15 +240,22 @@ CELL_PROPERTIES: dict[str, Variable] = {
     "forward_flops": Variable(
         ("cell",),
         "FLOP",
-        "FLOPs of one forward pass of one example",
-        source="hornlib.parameters.ModelParameters.forward_flops",
+        "FLOPs of one forward pass of one example; products count the connections of masked weights",
+        source="hornlib.grid.cell.Cell.cost",
         attributes={"kind": "integer"},
     ),
     "forward_products": Variable(
         ("cell",),
         "FLOP",
         "part of forward_flops in matrix products and convolutions",
-        source="hornlib.parameters.ModelParameters.forward_flops",
+        source="hornlib.grid.cell.Cell.cost",
+        attributes={"kind": "integer"},
+    ),
+    "computed_forward_flops": Variable(
+        ("cell",),
+        "FLOP",
+        "FLOPs that one forward pass of one example computes, the zeros of masked weights included",
+        source="hornlib.grid.cell.Cell.computed_cost",
         attributes={"kind": "integer"},
     ),
 }
@@ -305,7 +325,8 @@ CALIBRATED: dict[str, Variable] = {
 CALIBRATED_SECONDS = Variable(
     ("cell", "seed", "step", "calibration_device"),
     "s",
-    "calibrated training time of a lone lane so far: every step at the calibrated time of its network's shape",
+    "calibrated training time of a lone lane so far: every step at the calibrated time of its network's shape, without "
+    "the time of a structure's decisions between steps",
     optional=True,
     source="hornlib.results.calibrated_seconds.calibrated_seconds",
 )
@@ -415,7 +436,7 @@ RESULTS_VARIABLES: dict[str, Variable] = {
 
 
 def check_run_variables(variables: Mapping[str, np.ndarray]) -> None:
-    """Check names, shapes and the words of `status` against `RUN_VARIABLES`.
+    """Check names, shapes and the words of `status` and `event_kind` against `RUN_VARIABLES`.
 
     Args:
         variables: name -> array with the dimensions that `RUN_VARIABLES` declares, e.g. (seed, step).
@@ -439,5 +460,8 @@ def check_run_variables(variables: Mapping[str, np.ndarray]) -> None:
         shape = tuple(sizes[dimension] for dimension in dims)
         if values.shape != shape:
             raise ValueError(f"{name} has the shape {values.shape} instead of {shape} {dims}")
+    kinds = set(variables.get("event_kind", ()))
+    if not kinds <= EVENT_KINDS.keys():
+        raise ValueError(f"a kind of event is one of {', '.join(EVENT_KINDS)}, got {sorted(kinds)}")
     if not set(variables["status"]) <= {"complete", "diverged"}:
         raise ValueError(f"a status is complete or diverged, got {sorted(set(variables['status']))}")

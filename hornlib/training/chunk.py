@@ -1,7 +1,9 @@
 """A chunk: the runs that a job trains at once, in groups of equal shape, and everything that a checkpoint holds."""
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import torch
@@ -42,9 +44,10 @@ class EventRecord(NamedTuple):
     Attributes:
         row: index of the run in the chunk.
         step: number of training steps before the change.
-        kind: inserted, pruned, ...
+        kind: a key of `hornlib.structures.events.EVENT_KINDS`.
         position: index of the layer, 0 at the input; -1 where no layer changed.
         score: the number that decided the change; NaN where no number did.
+        number: how many parts of the layer changed; NaN where the kind says it.
     """
 
     row: int
@@ -52,6 +55,7 @@ class EventRecord(NamedTuple):
     kind: str
     position: int
     score: float
+    number: float = math.nan
 
 
 @dataclass
@@ -62,12 +66,16 @@ class Group:
         model: model parameters of the networks. Lanes may differ in its `per_lane` parameters.
         lanes: the networks.
         optimizer: its state has the shapes of the lanes' parameters, (lanes, ...).
-        since: training steps done when the optimiser's state began. Its bias corrections count from there.
+        since: training steps that the optimiser's state has not seen: those before it began, and those that a look
+            of the structure replaced. Its bias corrections count from there.
         rate_factors: (lanes,), product of the factors by which structures changed each learning rate; on the CPU.
         first_loss: (lanes,), loss of each lane at its first step.
         sums: (3, lanes), sums since the last evaluation: losses without penalty, total losses, steps.
         window: losses that have not been read back from the device, each (2, lanes): without penalty, and total.
         evaluated: the networks that were evaluated after the last step; None where that step had no evaluation.
+        masks: weight -> (lanes, ...) bool, True where a connection exists; weights without a mask are dense.
+        memory: what a structure keeps between its decisions, name -> (lanes, ...).
+        step_flops: number of examples -> FLOPs of a training step with them, (lanes,) int64; a cache.
     """
 
     model: ModelParameters
@@ -79,18 +87,25 @@ class Group:
     sums: Tensor
     window: list[Tensor] = field(default_factory=list)
     evaluated: LaneGroup | None = None
+    masks: dict[str, Tensor] = field(default_factory=dict)
+    memory: dict[str, Tensor] = field(default_factory=dict)
+    step_flops: dict[int, Tensor] = field(default_factory=dict)
 
     def map(self, function: Callable[..., Tensor], *others: "Group") -> "Group":
         """Return the group whose every tensor is `function` of this group's tensor and of those of the others.
 
         Args:
             function: maps one tensor of each group, (lanes, ...), to a tensor (new lanes, ...).
-            others: groups of the same model and with the same state of the optimiser.
+            others: groups of the same model, with the same masked weights, names in the memory and state of the
+                optimiser.
         """
         groups = (self, *others)
 
         def mapped(tensors: Iterable[Tensor]) -> Tensor:
             return function(*tensors)
+
+        def named(tensors: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
+            return {name: mapped(group[name] for group in tensors) for name in tensors[0]}
 
         def lanes_last(tensors: Iterable[Tensor]) -> Tensor:
             return function(*(tensor.mT for tensor in tensors)).mT.contiguous()
@@ -112,6 +127,8 @@ class Group:
             first_loss=mapped(group.first_loss for group in groups),
             sums=lanes_last(group.sums for group in groups),
             window=[lanes_last(parts) for parts in zip(*(group.window for group in groups), strict=True)],
+            masks=named([group.masks for group in groups]),
+            memory=named([group.memory for group in groups]),
         )
 
     def keep(self, lanes: Sequence[int]) -> "Group":
@@ -122,6 +139,26 @@ class Group:
         """Return one group of the lanes of all groups, in the order of their rows."""
         rows = [row for group in (self, *others) for row in group.lanes.rows]
         return self.map(chosen_lanes(sorted(range(len(rows)), key=rows.__getitem__)), *others)
+
+    def named(self, tensors: Sequence[Tensor]) -> dict[str, Tensor]:
+        """Return tensors in the order of the parameters, such as a moment of the optimiser, by their names."""
+        return dict(zip(self.lanes.parameters, tensors, strict=True))
+
+    @cached_property
+    def connections(self) -> list[dict[str, int]]:
+        """For each lane, masked weight -> number of its connections. They are counted once, as masks never change."""
+        counts = {name: mask.flatten(1).sum(1).tolist() for name, mask in self.masks.items()}
+        return [
+            {name: of_lanes[lane] for name, of_lanes in counts.items()} for lane in range(len(self.lanes))
+        ]
+
+    @property
+    def num_parameters(self) -> list[int]:
+        """For each lane, the trained numbers without those that a mask removes."""
+        masked = sum(mask[0].numel() for mask in self.masks.values()) if len(self.lanes) else 0
+        return [
+            self.lanes.num_parameters - masked + sum(connections.values()) for connections in self.connections
+        ]
 
     def to(self, device: torch.device) -> "Group":
         """Return the group on a device; `rate_factors` stay on the CPU."""
@@ -143,6 +180,8 @@ class Group:
             "first_loss": self.first_loss,
             "sums": self.sums,
             "window": self.window,
+            "masks": self.masks,
+            "memory": self.memory,
         }
 
 
@@ -213,6 +252,8 @@ class Chunk:
             first_loss=saved["first_loss"],
             sums=saved["sums"],
             window=saved["window"],
+            masks=saved.get("masks", {}),  # checkpoints of hornlib 0.2 have none
+            memory=saved.get("memory", {}),
         ).to(device)
 
     @property

@@ -60,7 +60,7 @@ def _write_curves(chunk: Chunk, group: Group, splits: Splits, column: int) -> Te
         "training_loss": means[0],
         "training_total_loss": means[1],
         "training_flops": chunk.flops[rows],
-        "num_parameters": float(group.lanes.num_parameters),
+        "num_parameters": torch.tensor(group.num_parameters),
         "seconds": chunk.seconds / len(chunk.seeds),
     }
     diverged = torch.zeros(len(rows), dtype=torch.bool)

@@ -7,14 +7,14 @@ import torch
 from torch import Tensor
 
 from hornlib.data.loading import Splits
-from hornlib.models.dropout import has_dropout, set_dropout_keys_
 from hornlib.models.flops import training_step_flops
-from hornlib.randomness import derive_seed
+from hornlib.structures.interface import Moment
 from hornlib.training.batches import Batches
 from hornlib.training.chunk import Chunk, Group
 from hornlib.training.curves import Evaluation, evaluate_chunk, summary
 from hornlib.training.divergence import read_losses
-from hornlib.training.evaluation import LOSSES, thinned
+from hornlib.training.evaluation import thinned
+from hornlib.training.looks import look_at, record_look_
 from hornlib.training.optimizers import clip_by_lane_
 from hornlib.training.restructuring import restructure, structure_of
 from hornlib.training.schedules import rate_factor
@@ -50,15 +50,17 @@ def train_chunk(
     batches, structure = Batches(chunk, splits.train), structure_of(chunk.cell)
     _count_flops(chunk)
     while chunk.step < total_steps and chunk.training_rows:
-        if structure is not None and structure.is_due(chunk.step, per_epoch, chunk.step in evaluation_steps):
+        moment = Moment(chunk.step, total_steps, per_epoch, chunk.step in evaluation_steps)
+        done: set[int] = set()
+        if structure is not None and structure.is_due(moment):
             started = time.perf_counter()
             read_losses(chunk)
             if chunk.training_rows:
-                restructure(chunk, structure, batches)
+                done = restructure(chunk, structure, batches)
             chunk.seconds += time.perf_counter() - started
             _count_flops(chunk)
         started = time.perf_counter()
-        for group in (group for group in chunk.groups if len(group.lanes)):
+        for group in (group for group in chunk.groups if not done.issuperset(group.lanes.rows)):
             inputs, targets = batches.at(chunk.step, group.lanes.rows)
             train_step(chunk, group, inputs, targets, total_steps)
             chunk.flops[group.lanes.rows] += _step_flops(chunk, group, targets.shape[1])
@@ -85,39 +87,47 @@ def train_step(chunk: Chunk, group: Group, inputs: Tensor, targets: Tensor, tota
         targets: (lanes, batch) classes, or (lanes, batch, outputs) numbers.
         total_steps: updates of the whole training, for the schedule of the learning rate.
     """
-    cell, lanes, training = chunk.cell, group.lanes, chunk.cell.training
-    if has_dropout(lanes.buffers):
-        keys = [derive_seed("dropout", seed, chunk.step) for seed in lanes.seeds]
-        # Here and below: without waiting for the device.
-        set_dropout_keys_(lanes.buffers, torch.tensor(keys).to(inputs.device, non_blocking=True))
-    lanes.set_momentum(training.running_momentum(chunk.step + 1))
-    with torch.autocast(inputs.device.type, torch.bfloat16, enabled=training.precision == "bf16"):
-        logits, penalty = lanes.forward(inputs, training=True)
-    clean = LOSSES[cell.data.loss](logits.float(), targets, training.label_smoothing).mean(1)
-    total = clean + penalty
-    tensors = list(lanes.parameters.values())
-    gradients = list(torch.autograd.grad(total.sum(), tensors))
+    training, lanes = chunk.cell.training, group.lanes
+    look = look_at(chunk, lanes, inputs, targets, training.precision)
+    has_dense_moments = chunk.cell.structure.has_dense_moments
     with torch.no_grad():
+        if not has_dense_moments:
+            for name, mask in group.masks.items():
+                look.gradients[name].mul_(mask)
+        tensors, gradients = list(lanes.parameters.values()), list(look.gradients.values())
         if training.gradient_clip:
             clip_by_lane_(gradients, training.gradient_clip)
         rates = (chunk.learning_rates(group) * rate_factor(training, chunk.step, total_steps)).float()
-        rates = rates.to(inputs.device, non_blocking=True)
+        rates = rates.to(inputs.device, non_blocking=True)  # without waiting for the device
         group.optimizer.update_(tensors, gradients, rates, chunk.step + 1 - group.since)
+        if has_dense_moments:
+            for name, mask in group.masks.items():
+                lanes.parameters[name].mul_(mask)
         lanes.project_()
-    group.evaluated = None  # its statistics are those of the old weights
-    if chunk.step == 0:
-        group.first_loss = total.detach()
-    group.window.append(torch.stack([clean, total]).detach())
+    record_look_(chunk, group, look)
 
 
-def _step_flops(chunk: Chunk, group: Group, batch_size: int) -> int:
-    """Return the FLOPs of one training step of one lane."""
-    return training_step_flops(
-        group.model, chunk.cell.task(), batch_size, chunk.cell.training.update_rule
-    ).total
+def _step_flops(chunk: Chunk, group: Group, batch_size: int) -> Tensor:
+    """Return the FLOPs of one training step of each lane, (lanes,) int64. They are counted once for each group."""
+    if batch_size not in group.step_flops:
+        cell = chunk.cell
+        flops = [
+            training_step_flops(
+                group.model,
+                cell.task(),
+                batch_size,
+                cell.training.update_rule,
+                connections,
+                cell.structure.has_dense_gradients,
+                cell.structure.has_dense_moments,
+            ).total
+            for connections in group.connections
+        ]
+        group.step_flops[batch_size] = torch.tensor(flops, dtype=torch.int64)
+    return group.step_flops[batch_size]
 
 
 def _count_flops(chunk: Chunk) -> None:
     """Count the FLOPs of every group before the steps are timed. The counts are cached."""
     for group in chunk.groups:
-        _step_flops(chunk, group, chunk.cell.training.batch_size)
+        _step_flops(chunk, group, min(chunk.cell.training.batch_size, chunk.cell.data.num_train))

@@ -1,5 +1,6 @@
 """Optimisers over lanes: the update rules of torch.optim, with one learning rate for each lane."""
 
+import math
 from typing import Protocol
 
 import torch
@@ -56,11 +57,11 @@ class AdamW:
         denominator = torch._foreach_sqrt(second)
         if "age" in self.state:  # parameters that a structure added have had fewer updates than the others
             torch._foreach_add_(self.state["age"], 1)
-            roots = [(1 - beta2**age).sqrt() for age in self.state["age"]]
+            roots = [_correction(beta2, age).sqrt_() for age in self.state["age"]]
             torch._foreach_div_(denominator, roots)
             torch._foreach_add_(denominator, EPSILON)
             updates = torch._foreach_div(first, denominator)
-            torch._foreach_div_(updates, [1 - beta1**age for age in self.state["age"]])
+            torch._foreach_div_(updates, [_correction(beta1, age) for age in self.state["age"]])
         else:
             torch._foreach_div_(denominator, (1 - beta2**step) ** 0.5)
             torch._foreach_add_(denominator, EPSILON)
@@ -127,6 +128,18 @@ def clip_by_lane_(gradients: list[Tensor], largest: float) -> None:
     squares = torch.stack([gradient.flatten(1).square().sum(1) for gradient in gradients])
     factors = (largest / (squares.sum(0).sqrt() + 1e-6)).clamp(max=1.0)
     torch._foreach_mul_(gradients, _by_lane(factors, gradients))
+
+
+def _correction(beta: float, age: Tensor) -> Tensor:
+    """Return 1 - beta^age, the share of the weights of a moving average that its `age` values have.
+
+    Args:
+        beta: decay rate.
+        age: number of values, at least 1.
+    """
+    if beta == 0:
+        return torch.ones_like(age)
+    return (age * math.log(beta)).expm1_().neg_()  # twice as fast as a power, and exact for beta near 1
 
 
 def _zeros(tensors: list[Tensor]) -> list[Tensor]:

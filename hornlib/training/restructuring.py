@@ -1,6 +1,7 @@
 """Applies the changes that a structure decides, and groups the lanes by shape again."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +15,8 @@ from hornlib.structures.interface import Change, LaneView, Structure, make_struc
 from hornlib.training.batches import Batches
 from hornlib.training.chunk import Chunk, EventRecord, Group
 from hornlib.training.evaluation import LOSSES
-from hornlib.training.optimizers import make_optimizer
+from hornlib.training.looks import ComingLook
+from hornlib.training.optimizers import AdamW, Sgd, make_optimizer
 
 __all__ = ["restructure", "structure_of", "view_of"]
 
@@ -24,48 +26,58 @@ def structure_of(cell: Cell) -> Structure | None:
     return make_structure(cell.structure)
 
 
-def restructure(chunk: Chunk, structure: Structure, batches: Batches) -> None:
+def restructure(chunk: Chunk, structure: Structure, batches: Batches) -> set[int]:
     """Show every group to the structure, and apply the changes that it returns.
 
     Args:
         chunk: changed in place. Its windows must have been read.
         structure: decides the changes.
-        batches: further batches, for structures that look at gradients.
+        batches: batches of the coming step, and further batches.
+
+    Returns:
+        The rows whose training step was replaced by the structure's look at its batch.
     """
     groups: list[Group] = []
     events: list[EventRecord] = []
+    done: set[int] = set()
     templates = _Templates(chunk)
     for group in chunk.groups:
-        decision = structure.decide(view_of(chunk, group, batches))
-        chunk.flops[group.lanes.rows] += torch.tensor(decision.flops, dtype=torch.int64)
+        rows, look = group.lanes.rows, ComingLook(chunk, group, batches)
+        decision = structure.decide(view_of(chunk, group, batches, look))
+        if decision.used_step:
+            look.replace_step_()
+            done.update(rows)
+        chunk.flops[rows] += torch.tensor(decision.flops, dtype=torch.int64) + torch.tensor(look.flops())
         changed = {lane for change in decision.changes for lane in change.lanes}
         unchanged = [lane for lane in range(len(group.lanes)) if lane not in changed]
         if unchanged:
             groups.append(group.keep(unchanged) if changed else group)
         for change in decision.changes:
             for lane, layers in zip(change.lanes, change.layers, strict=True):
-                row = group.lanes.rows[lane]
-                events += [
-                    EventRecord(row, chunk.step, change.kind, position, score) for position, score in layers
-                ]
-            groups.append(_changed(chunk, group.keep(change.lanes), change, templates))
+                events += [EventRecord(rows[lane], chunk.step, change.kind, *layer) for layer in layers]
+            part = group if len(change.lanes) == len(rows) else group.keep(change.lanes)
+            groups.append(_changed(chunk, part, change, templates))
     chunk.events += sorted(events, key=lambda event: event.row)
     chunk.groups = _merged(groups)
+    return done
 
 
-def view_of(chunk: Chunk, group: Group, batches: Batches) -> LaneView:
+def view_of(chunk: Chunk, group: Group, batches: Batches, look: ComingLook | None = None) -> LaneView:
     """Return what a structure may look at.
 
     Args:
         chunk: the runs in training.
         group: the group that the structure looks at.
-        batches: further batches of the chunk.
+        batches: batches of the chunk.
+        look: of the group at the batch of the coming step; None: a new one.
     """
     cell, rows = chunk.cell, group.lanes.rows
     training, num_train = cell.training, cell.data.num_train
     evaluated = [step for step in training.evaluation_steps(num_train) if step <= chunk.step]
     return LaneView(
         step=chunk.step,
+        total_steps=training.total_steps(num_train),
+        steps_per_epoch=training.steps_per_epoch(num_train),
         epochs=chunk.step / training.steps_per_epoch(num_train),
         lanes=group.lanes,
         model=group.model,
@@ -80,6 +92,12 @@ def view_of(chunk: Chunk, group: Group, batches: Batches) -> LaneView:
         ),
         evaluated=evaluated,
         validation_loss=chunk.curves["validation_loss"][rows, : len(evaluated)],
+        masks=group.masks,
+        memory=group.memory,
+        moments={
+            name: group.named(tensors) for name, tensors in group.optimizer.state.items() if name != "age"
+        },
+        coming_gradients=(look or ComingLook(chunk, group, batches)).gradients,
     )
 
 
@@ -98,51 +116,119 @@ class _Templates:
 
 
 def _changed(chunk: Chunk, group: Group, change: Change, templates: _Templates) -> Group:
-    """Return the group with a change applied to all its lanes."""
+    """Return the group with a change applied to all its lanes. Tensors that stay are those of the old group."""
+    lanes = (
+        _kept_lanes(group, change) if change.model == group.model else _new_lanes(group, change, templates)
+    )
+    masks = {name: mask.contiguous() for name, mask in change.masks.items()}
+    changed = replace(
+        group,
+        model=change.model,
+        lanes=lanes,
+        optimizer=_inherited(chunk, group, change, list(lanes.parameters)),
+        since=chunk.step if change.fresh_optimizer else group.since,
+        rate_factors=group.rate_factors * change.rate_factor,
+        evaluated=None,
+        masks=masks,
+        memory={**change.memory, **_explored(group, masks)},
+        step_flops={},
+    )
+    _mask_(changed, chunk.cell.structure.has_dense_moments)
+    return changed
+
+
+@torch.no_grad()
+def _kept_lanes(group: Group, change: Change) -> LaneGroup:
+    """Return the lanes of the group, with the tensors that the change names written into their memory."""
+    for mine, new in (
+        (group.lanes.parameters, change.parameters),
+        (group.lanes.buffers, change.buffers),
+    ):
+        for name, tensor in new.items():
+            mine[name].copy_(tensor)
+    return group.lanes
+
+
+def _new_lanes(group: Group, change: Change, templates: _Templates) -> LaneGroup:
+    """Return lanes of the new model. No two of them share memory, because training writes into it."""
     template = templates.of(change.model)
-    parameters = {
-        name: change.parameters[name] for name, _ in template.named_parameters() if name in change.parameters
-    }
-    fresh = make_optimizer([], chunk.cell.training)
-    names = list(group.lanes.parameters)
-    for moment in group.optimizer.state.keys() - {"age"}:
-        inherited = change.inherit(dict(zip(names, group.optimizer.state[moment], strict=True)))
-        fresh.state[moment] = [
-            torch.zeros_like(tensor) if change.fresh_optimizer else inherited[name].contiguous()
-            for name, tensor in parameters.items()
-        ]
-    ages = _ages(chunk.step - group.since, names, group, change)
-    carried = chunk.cell.training.optimizer == "adamw" and not change.fresh_optimizer
-    if carried and torch.stack([(age == 0).any() for age in ages.values()]).any():
-        fresh.state["age"] = [ages[name].contiguous() for name in parameters]
-    template_buffers = {
+    names = [name for name, _ in template.named_parameters() if name in change.parameters]
+    buffers = {
         name: tensor.expand(len(group.lanes), *tensor.shape)
         for name, tensor in network_tensors(template).buffers.items()
     }
-    lanes = LaneGroup(
+    return LaneGroup(
         template,
         group.lanes.seeds,
-        _copied(parameters),
-        _copied({**template_buffers, **change.buffers}),
+        _copied({name: change.parameters[name] for name in names}),
+        _copied({**buffers, **change.buffers}),
         group.lanes.rows,
     )
-    return Group(
-        model=change.model,
-        lanes=lanes,
-        optimizer=fresh,
-        since=chunk.step if change.fresh_optimizer else group.since,
-        rate_factors=group.rate_factors * change.rate_factor,
-        first_loss=group.first_loss,
-        sums=group.sums,
-    )
 
 
-def _ages(updates: int, names: Sequence[str], group: Group, change: Change) -> dict[str, Tensor]:
-    """Return the number of updates of every scalar parameter (0 for new ones). Adam's bias correction uses it."""
-    ages = group.optimizer.state.get(
-        "age", [torch.full_like(tensor, updates) for tensor in group.lanes.parameters.values()]
-    )
-    return change.inherit({name: age.detach() for name, age in zip(names, ages, strict=True)})
+def _inherited(chunk: Chunk, group: Group, change: Change, names: Sequence[str]) -> AdamW | Sgd:
+    """Return the optimiser of the changed group.
+
+    Args:
+        chunk: chunk of the group.
+        group: before the change.
+        change: what becomes of the moments.
+        names: parameters after the change.
+    """
+    optimizer = make_optimizer([], chunk.cell.training)
+    state = {name: group.named(tensors) for name, tensors in group.optimizer.state.items()}
+    updates = chunk.step - group.since
+    if chunk.cell.training.optimizer == "adamw" and updates and "age" not in state:
+        state["age"] = {
+            name: torch.full_like(tensor, updates, requires_grad=False)
+            for name, tensor in group.lanes.parameters.items()
+        }
+    for moment, tensors in state.items():
+        inherited = change.inherit(tensors)
+        if change.model == group.model:
+            inherited = tensors | inherited
+        optimizer.state[moment] = [inherited[name].contiguous() for name in names]
+    ages = optimizer.state.get("age", [])
+    if change.fresh_optimizer:
+        optimizer.state = {
+            name: [torch.zeros_like(tensor) for tensor in tensors]
+            for name, tensors in optimizer.state.items()
+            if name != "age"
+        }
+    elif ages and torch.stack([(age == updates).all() for age in ages]).all():
+        del optimizer.state["age"]  # the count of all updates serves every parameter
+    return optimizer
+
+
+def _explored(group: Group, masks: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the positions where a connection has ever existed, by `ever/<weight>`, with those of new masks.
+
+    Args:
+        group: before the change.
+        masks: after the change.
+    """
+    names = {name: f"ever/{name}" for name in masks}
+    return {
+        ever: group.memory[ever] | masks[name] if ever in group.memory else masks[name]
+        for name, ever in names.items()
+    }
+
+
+@torch.no_grad()
+def _mask_(group: Group, has_dense_moments: bool) -> None:
+    """Set weights, and moments that are not dense, to 0 where a connection is missing.
+
+    Args:
+        group: changed in place.
+        has_dense_moments: whether the moments of missing connections stay.
+    """
+    for name, mask in group.masks.items():
+        group.lanes.parameters[name].mul_(mask)
+    if not has_dense_moments:
+        for moment in group.optimizer.state.keys() - {"age"}:
+            tensors = group.named(group.optimizer.state[moment])
+            for name, mask in group.masks.items():
+                tensors[name].mul_(mask)
 
 
 def _copied(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -151,8 +237,10 @@ def _copied(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _merged(groups: Sequence[Group]) -> list[Group]:
-    """Return one group for each model and kind of optimiser state, with lanes in the order of their rows."""
-    alike: dict[tuple[object, int, bool], list[Group]] = {}
+    """Return one group for all lanes of the same form, with lanes in the order of their rows."""
+    alike: dict[Hashable, list[Group]] = {}
     for group in groups:
-        alike.setdefault((group.model, group.since, "age" in group.optimizer.state), []).append(group)
+        names = (group.optimizer.state, group.masks, group.memory)
+        form = (group.model, group.since, len(group.window), *(frozenset(part) for part in names))
+        alike.setdefault(form, []).append(group)
     return [first.joined(others) if others else first for first, *others in alike.values()]

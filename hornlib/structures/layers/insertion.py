@@ -9,7 +9,7 @@ import torch
 from hornlib.models.layered import LayeredNetwork, with_layer
 from hornlib.models.layered_parameters import LayeredParameters
 from hornlib.randomness import generator
-from hornlib.structures.interface import Change, Decision, LaneView, Tensors
+from hornlib.structures.interface import Change, ChangedLayer, Decision, LaneView, Moment, Tensors
 from hornlib.structures.layers.insertion_parameters import LayerInsertionParameters
 from hornlib.structures.layers.sensitivity import Sensitivity, neutral_tensors, sensitivity
 
@@ -26,17 +26,12 @@ class LayerInsertion:
     def __init__(self, parameters: LayerInsertionParameters) -> None:
         self.parameters = parameters
 
-    def is_due(self, step: int, steps_per_epoch: int, evaluated: bool) -> bool:
-        """Return whether an epoch of `insert_at` has just ended; with a plateau, whether there is a new evaluation.
-
-        Args:
-            step: number of training steps done.
-            steps_per_epoch: training steps of one epoch.
-            evaluated: whether an evaluation has just taken place.
-        """
+    def is_due(self, moment: Moment) -> bool:
+        """Return whether an epoch of `insert_at` has just ended; with a plateau, whether there is a new evaluation."""
         if self.parameters.insert_at is None:
-            return evaluated
-        return step % steps_per_epoch == 0 and step // steps_per_epoch in self.parameters.insert_at
+            return moment.evaluated
+        epoch, rest = divmod(moment.step, moment.steps_per_epoch)
+        return rest == 0 and epoch in self.parameters.insert_at
 
     def decide(self, view: LaneView) -> Decision:
         """Return where each lane gets a layer."""
@@ -97,20 +92,20 @@ class LayerInsertion:
         return position, float(candidates[position])
 
     def _change(self, view: LaneView, position: int, lanes: Sequence[int], scores: Sequence[float]) -> Change:
-        network, tensors = cast(LayeredNetwork, view.lanes.network), view.lanes.stacked(lanes)
         fresh = self.parameters.optimizer_state == "fresh"
         if position < 0:
             return Change(
                 lanes,
                 kind="reset",
-                layers=[[(-1, score)] for score in scores],
+                layers=[[ChangedLayer(-1, score)] for score in scores],
                 model=view.model,
-                parameters=tensors.parameters,
-                buffers=tensors.buffers,
+                parameters={},
+                buffers={},
                 inherit=lambda moments: moments,
                 rate_factor=self.parameters.rate_factor,
                 fresh_optimizer=fresh,
             )
+        network, tensors = cast(LayeredNetwork, view.lanes.network), view.lanes.stacked(lanes)
         neutral = neutral_tensors(view.lanes, position, self.parameters.inner_scale, len(lanes))
 
         def inherit(moments: Tensors) -> Tensors:
@@ -120,7 +115,7 @@ class LayerInsertion:
         return Change(
             lanes,
             kind="inserted",
-            layers=[[(position + 1, score)] for score in scores],
+            layers=[[ChangedLayer(position + 1, score)] for score in scores],
             model=cast(LayeredParameters, view.model).with_layer(position),
             parameters=with_layer(tensors.parameters, network, position, neutral),
             buffers=with_layer(tensors.buffers, network, position, {}),

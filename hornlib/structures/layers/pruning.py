@@ -7,7 +7,7 @@ from torch import Tensor
 
 from hornlib.models.layered import LayeredNetwork, without_layer
 from hornlib.models.layered_parameters import LayeredParameters
-from hornlib.structures.interface import Change, Decision, LaneView, Tensors
+from hornlib.structures.interface import Change, ChangedLayer, Decision, LaneView, Moment, Tensors
 from hornlib.structures.layers.pruning_parameters import LayerPruningParameters
 
 __all__ = ["LayerPruning"]
@@ -23,15 +23,9 @@ class LayerPruning:
     def __init__(self, parameters: LayerPruningParameters) -> None:
         self.parameters = parameters
 
-    def is_due(self, step: int, steps_per_epoch: int, evaluated: bool) -> bool:
-        """Return whether `prune_every` epochs, or a multiple of them, have just ended.
-
-        Args:
-            step: number of training steps done.
-            steps_per_epoch: training steps of one epoch.
-            evaluated: not used.
-        """
-        return step > 0 and step % (self.parameters.prune_every * steps_per_epoch) == 0
+    def is_due(self, moment: Moment) -> bool:
+        """Return whether `prune_every` epochs, or a multiple of them, have just ended."""
+        return moment.step > 0 and moment.step % (self.parameters.prune_every * moment.steps_per_epoch) == 0
 
     def decide(self, view: LaneView) -> Decision:
         """Return which layers leave each lane; shares are those of the time steps in force.
@@ -46,7 +40,7 @@ class LayerPruning:
         lanes_by_layers: dict[tuple[int, ...], list[int]] = {}
         for lane, removed in enumerate(removals):
             if removed:
-                layers = tuple(sorted(layer for layer, _ in removed))
+                layers = tuple(sorted(layer.position for layer in removed))
                 lanes_by_layers.setdefault(layers, []).append(lane)
         changes = [
             self._change(view, lanes, layers, [removals[lane] for lane in lanes])
@@ -54,7 +48,7 @@ class LayerPruning:
         ]
         return Decision(changes, [0] * len(removals))
 
-    def _removals(self, view: LaneView, magnitudes: Tensor) -> list[tuple[int, float]]:
+    def _removals(self, view: LaneView, magnitudes: Tensor) -> list[ChangedLayer]:
         """Return the layers that leave a lane with their shares, the smallest first.
 
         Args:
@@ -64,14 +58,15 @@ class LayerPruning:
         model = cast(LayeredParameters, view.model)
         first = len(model.layer_widths()) - len(magnitudes)
         shares = magnitudes / magnitudes.sum()
-        removed: list[tuple[int, float]] = []
+        removed: list[ChangedLayer] = []
         while len(removed) < self.parameters.layers_at_once and model.removable():
-            remaining = [layer for layer in range(len(shares) + first) if layer not in dict(removed)]
+            gone = {layer.position for layer in removed}
+            remaining = [layer for layer in range(len(shares) + first) if layer not in gone]
             candidates = [(float(shares[remaining[place] - first]), place) for place in model.removable()]
             share, place = min(candidates)
             if not share < self.parameters.threshold:
                 break
-            removed.append((remaining[place], share))
+            removed.append(ChangedLayer(remaining[place], share))
             model = model.without_layer(place)
         return removed
 
@@ -80,7 +75,7 @@ class LayerPruning:
         view: LaneView,
         lanes: Sequence[int],
         layers: Sequence[int],
-        removals: Sequence[Sequence[tuple[int, float]]],
+        removals: Sequence[Sequence[ChangedLayer]],
     ) -> Change:
         """Return the removal of some layers from some lanes.
 

@@ -1,0 +1,84 @@
+"""A structure for tests of the training loop: it masks every weight at random, and rewires it at random."""
+
+from typing import ClassVar, Literal
+
+import torch
+
+from hornlib.parameters.structure import StructureParameters
+from hornlib.randomness import generator
+from hornlib.structures.interface import Change, ChangedLayer, Decision
+
+
+class RandomRewiringParameters(StructureParameters):
+    """Half of the connections of every weight exist, and every few steps other ones."""
+
+    code: ClassVar[str] = "random_rewiring:RandomRewiring"
+
+    name: Literal["random_rewiring"] = "random_rewiring"
+    every: int = 5
+    """Steps between two changes."""
+    look: Literal["none", "for_nothing", "as_step"] = "none"
+    """Whether the structure looks at the coming batch, and whether the look replaces the step."""
+    first_lanes: int = 1000
+    """Number of lanes that are rewired; all are masked."""
+    dense_moments: bool = False
+    """Whether the optimiser sees dense gradients."""
+    dense_gradients: bool = False
+    """Whether the FLOPs count the gradients of masked weights."""
+
+    @property
+    def has_dense_moments(self):
+        return self.dense_moments
+
+    @property
+    def has_dense_gradients(self):
+        return self.dense_gradients
+
+
+class RandomRewiring:
+    """Rewires at random, by seed, weight and step."""
+
+    def __init__(self, parameters):
+        self.parameters = parameters
+
+    def is_due(self, moment):
+        return moment.step % self.parameters.every == 0
+
+    def decide(self, view):
+        names = [weight.name for weight in view.model.weights(view.task)]
+        masks = {name: self._drawn(view, name) for name in names}
+        flops = [0] * len(view.lanes)
+        if view.step == 0:
+            lanes = list(range(len(view.lanes)))
+            memory = {f"first/{name}": view.lanes.parameters[name].detach().clone() for name in names}
+            change = Change(
+                lanes, "masked", [[ChangedLayer(0)] for _ in lanes], view.model, {}, {}, dict, masks, memory
+            )
+            return Decision([change], flops)
+        gradients = view.coming_gradients() if self.parameters.look != "none" else {}
+        lanes = [lane for lane, row in enumerate(view.lanes.rows) if row < self.parameters.first_lanes]
+        grown = {name: masks[name][lanes] & ~view.masks[name][lanes] for name in names}
+        change = Change(
+            lanes,
+            "rewired",
+            [[ChangedLayer(0, 0.5, float(grown[names[0]][place].sum()))] for place in range(len(lanes))],
+            view.model,
+            {
+                name: view.lanes.parameters[name].detach()[lanes] - gradients[name][lanes]
+                for name in gradients
+            },
+            {},
+            lambda tensors: {name: tensors[name] * ~grown[name] for name in names},
+            {name: mask[lanes] for name, mask in masks.items()},
+            {name: tensor[lanes] for name, tensor in view.memory.items()},
+        )
+        used_step = self.parameters.look == "as_step"
+        return Decision([change] if lanes else [], flops, used_step)
+
+    def _drawn(self, view, name):
+        tensor = view.lanes.parameters[name]
+        draws = [
+            torch.rand(tensor.shape[1:], generator=generator("test mask", seed, name, view.step))
+            for seed in view.lanes.seeds
+        ]
+        return torch.stack(draws).to(tensor.device) < 0.5
