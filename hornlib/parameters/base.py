@@ -3,7 +3,7 @@
 import math
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
@@ -273,6 +273,15 @@ class ModelParameters(Parameters, ABC):
         for its own gradient; tests/models/test_weights.py holds every model to that.
         """
         return []
+
+    def with_connections(self, connections: Mapping[str, int], task: Task) -> Self | None:
+        """Return the network that stores only so many connections of its weights; None if there is no such network.
+
+        Args:
+            connections: weight -> number of its connections; other weights stay dense.
+            task: shapes of inputs and outputs.
+        """
+        return None
 
     @abstractmethod
     def width(self) -> int:

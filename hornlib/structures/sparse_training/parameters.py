@@ -164,6 +164,20 @@ class SparseTrainingParameters(StructureParameters):
             return self.drop_share
         return cosine_share(step, self.drop_share, self.end_of_updates(total_steps))
 
+    def total_at(self, step: int, total_steps: int, weights: list[Weight]) -> int:
+        """Return the number of connections of all sparse weights after an update.
+
+        Args:
+            step: training steps done.
+            total_steps: training steps of the whole training.
+            weights: the sparse weights.
+        """
+        density = self.density
+        if self.initial_density is not None and self.prune_start is not None and self.prune_end is not None:
+            start, end = self.prune_start * total_steps, self.prune_end * total_steps
+            density = cubic_density(step, self.initial_density, self.density, start, end)
+        return round(density * sum(weight.size for weight in weights))
+
     def sparse_weights(self, model: ModelParameters, task: Task) -> list[Weight]:
         """Return the weights that are sparse.
 
@@ -184,6 +198,17 @@ class SparseTrainingParameters(StructureParameters):
             task: shapes of inputs and outputs.
         """
         return num_connections(self.sparse_weights(model, task), self.density, self.distribution)
+
+    def trained_model(self, model: ModelParameters, task: Task) -> ModelParameters:
+        """Return the model of the first training step: storage: compressed makes one that stores connections alone.
+
+        Args:
+            model: the model before the first step.
+            task: shapes of inputs and outputs.
+        """
+        if self.storage == "masked":
+            return model
+        return model.with_connections(self.connections(model, task), task) or model
 
     def mean_connections(self, model: ModelParameters, task: Task, course: Course) -> dict[str, float]:
         """Return weight -> mean number of its connections over all training steps; granet's fall from update to update.
