@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import torch
 
-from hornlib.data.augmentation import augmentation_draws, crop_flip
+from hornlib.data.augmentation import AUGMENTATIONS
 from hornlib.data.loading import Split
 from hornlib.data.order import epoch_order
 from hornlib.grid.cell import Cell
@@ -70,10 +70,10 @@ class TimedLane:
         self.chunk = start_chunk(cell, [0], device)
         (self.group,) = self.chunk.groups
         self.order = epoch_order(0, 0, len(examples.targets)).to(device)
-        self.draws = None
-        if cell.data.augmentation == "crop_flip":
-            drawn = augmentation_draws(0, 0, len(examples.targets))
-            self.draws = drawn.offsets.to(device), drawn.flips.to(device)
+        self.augmentation = AUGMENTATIONS.get(cell.data.augmentation)
+        if self.augmentation is not None:
+            draws = self.augmentation.draws(0, 0, len(examples.targets))
+            self.draws = [part.to(device) for part in draws]
 
     def steps(self, number: int) -> float:
         """Make this number of training steps, and return the time until the device has finished them, s."""
@@ -98,8 +98,7 @@ class TimedLane:
         start = self.chunk.step % last * self.batch_size
         index = self.order[None, start : start + self.batch_size]
         inputs = self.examples.inputs[index]
-        if self.draws is not None:
-            offsets, flips = self.draws
-            inputs = crop_flip(inputs, offsets[index], flips[index])
+        if self.augmentation is not None:
+            inputs = self.augmentation.augmented(inputs, *(part[index] for part in self.draws))
         train_step(self.chunk, self.group, inputs, self.examples.targets[index], total_steps=1_000_000)
         self.chunk.step += 1

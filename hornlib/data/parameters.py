@@ -51,9 +51,10 @@ class DataParameters(Parameters):
     noise: float = Field(default=0.0, ge=0, le=1)
     """Measurement noise on the inputs of all parts: its standard deviation, relative to the root mean square of an
     example's inputs. Each level has one fixed draw. Only for datasets of measurements."""
-    augmentation: Literal["none", "crop_flip"] = "none"
-    """crop_flip: in every epoch a new random crop of each training image, padded by 4 zero pixels, mirrored with
-    probability 1/2."""
+    augmentation: Literal["none", "crop_flip", "rotate_shift_flip"] = "none"
+    """Random changes of each training image, new in every epoch; both mirror it with probability 1/2. crop_flip: a
+    crop of the image, padded by 4 zero pixels. rotate_shift_flip: a rotation by up to 10 degrees and a shift by up to
+    10 % of the sides, as in SET's training on CIFAR-10."""
     root: Folder | None = Field(default=None, json_schema_extra={"in_name": False})
     """Folder that holds the files (~, $NAME and ${NAME} are expanded); null: the environment's HORNLIB_DATA, else
     `data`. Not part of a name."""
@@ -104,11 +105,11 @@ class DataParameters(Parameters):
                 f"train_subset: {self.train_subset} is more than the {available} training examples that "
                 f"{self.name} has with validation: {self.validation}"
             )
-        if self.augmentation == "crop_flip" and (
+        if self.augmentation != "none" and (
             self.presentation != "image" or self.declaration.example_shape[0] != 3
         ):
             raise ValueError(
-                "augmentation: crop_flip is for colour images in presentation: image, "
+                f"augmentation: {self.augmentation} is for colour images in presentation: image, "
                 f"got {self.name} in presentation: {self.presentation}; valid here: none"
             )
         if self.noise and not self.declaration.takes_noise:

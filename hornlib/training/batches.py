@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from torch import Tensor
 
-from hornlib.data.augmentation import Draws, augmentation_draws, crop_flip
+from hornlib.data.augmentation import AUGMENTATIONS, AugmentationDraws
 from hornlib.data.loading import Split
 from hornlib.data.order import epoch_order
 from hornlib.training.chunk import Chunk
@@ -64,12 +64,15 @@ class Batches:
         for batch in range(whole if number is None else min(number, whole)):
             yield self._taken(orders[:, batch * size : (batch + 1) * size], draws, rows)
 
-    def _taken(self, index: Tensor, draws: Draws | None, rows: Sequence[int]) -> tuple[Tensor, Tensor]:
+    def _taken(
+        self, index: Tensor, draws: AugmentationDraws | None, rows: Sequence[int]
+    ) -> tuple[Tensor, Tensor]:
         lane = self._on_device(rows, index.device).unsqueeze(1)
         index = index if len(rows) == len(index) else index[lane[:, 0]]
         inputs, targets = self.train.inputs[index], self.train.targets[index]
         if draws is not None:
-            inputs = crop_flip(inputs, draws.offsets[lane, index], draws.flips[lane, index])
+            augmentation = AUGMENTATIONS[self.chunk.cell.data.augmentation]
+            inputs = augmentation.augmented(inputs, *(part[lane, index] for part in draws))
         return inputs, targets
 
     def _on_device(self, rows: Sequence[int], device: torch.device) -> Tensor:
@@ -78,14 +81,13 @@ class Batches:
             self.places[tuple(rows)] = torch.tensor(list(rows)).to(device, non_blocking=True)
         return self.places[tuple(rows)]
 
-    def _draws(self, epoch: int) -> Draws | None:
-        if self.chunk.cell.data.augmentation != "crop_flip":
+    def _draws(self, epoch: int) -> AugmentationDraws | None:
+        data, device = self.chunk.cell.data, self.train.targets.device
+        if data.augmentation == "none":
             return None
-        num_train, device = self.chunk.cell.data.num_train, self.train.targets.device
-        draws = [augmentation_draws(seed, epoch, num_train) for seed in self.chunk.seeds]
-        return Draws(
-            *(torch.stack(parts).to(device, non_blocking=True) for parts in zip(*draws, strict=True))
-        )
+        draw = AUGMENTATIONS[data.augmentation].draws
+        draws = [draw(seed, epoch, data.num_train) for seed in self.chunk.seeds]
+        return tuple(torch.stack(parts).to(device, non_blocking=True) for parts in zip(*draws, strict=True))
 
     def _stacked(self, draw: Callable[[int, int, int], Tensor], epoch: int) -> Tensor:
         num_train = self.chunk.cell.data.num_train

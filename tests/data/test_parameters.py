@@ -80,6 +80,7 @@ def test_unknown_dataset_is_refused_with_the_nearest_right_name():
         ({"name": "digits", "train_subset": 1294}, "more than the 1293 training examples"),
         ({"name": "mnist", "augmentation": "crop_flip"}, "crop_flip is for colour images"),
         ({"name": "cifar10", "augmentation": "crop_flip", "presentation": "rows"}, "presentation: rows"),
+        ({"name": "mnist", "augmentation": "rotate_shift_flip"}, "rotate_shift_flip is for colour images"),
         ({"name": "mnist", "validation": 0.6}, "less than or equal to 0.5"),
         ({"name": "mnist", "image_size": 0}, "greater than or equal to 1"),
         ({"name": "mnist", "colour": "red"}, "Extra inputs are not permitted"),

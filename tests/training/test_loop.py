@@ -134,13 +134,14 @@ def test_a_lane_is_what_its_seed_is_alone(model):
     ("data", "training"),
     [
         (PHOTO, {}),
+        ({**PHOTO, "augmentation": "rotate_shift_flip"}, {}),
         ({}, {"gradient_clip": 0.5}),
         ({}, {"label_smoothing": 0.2}),
         ({}, {"evaluation_examples": 20}),
         ({}, {"optimizer": "sgd", "weight_decay": 0.01}),
         (PHOTO, {"gradient_clip": 0.5, "label_smoothing": 0.2, "evaluation_examples": 5}),
     ],
-    ids=["crop_flip", "gradient_clip", "label_smoothing", "evaluation_examples", "sgd", "all"],
+    ids=["crop_flip", "rotate", "gradient_clip", "label_smoothing", "evaluation_examples", "sgd", "all"],
 )
 def test_a_lane_is_what_its_seed_is_alone_in_every_way_of_training(data, training):
     assert_lanes_are_alone(cell_of(MODELS[0], data, **training), [3, 11, 5])
