@@ -75,7 +75,7 @@ def _starts(rows: Tensor, num_rows: int) -> Tensor:
     return torch.searchsorted(rows.contiguous(), edges.contiguous())
 
 
-def sparse_product(inputs: Tensor, values: Tensor, places: Places) -> Tensor:
+def sparse_product(inputs: Tensor, values: Tensor, places: Places, zeros: Tensor | None = None) -> Tensor:
     """Return y = W x of every example, (batch, outputs), for a sparse W.
 
     The function works under `torch.vmap`, where all lanes are one block-diagonal matrix. It is differentiable once.
@@ -84,8 +84,9 @@ def sparse_product(inputs: Tensor, values: Tensor, places: Places) -> Tensor:
         inputs: x, (batch, inputs).
         values: of the connections of W, (connections,), of the same type.
         places: of the connections.
+        zeros: stands for W, (outputs, inputs): its gradient is that of the dense W. It is not read.
     """
-    result: Tensor = _SparseProduct.apply(inputs.mT, values, *places)
+    result: Tensor = _SparseProduct.apply(inputs.mT, values, zeros, *places)
     return result.mT
 
 
@@ -98,23 +99,27 @@ class _SparseProduct(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(inputs: Tensor, values: Tensor, *places: Tensor) -> Tensor:
-        """Return Y, (outputs, batch), of X, (inputs, batch), and values and places as in `sparse_product`."""
+    def forward(inputs: Tensor, values: Tensor, zeros: Tensor | None, *places: Tensor) -> Tensor:
+        """Return Y, (outputs, batch), of X, (inputs, batch); the other arguments as in `sparse_product`."""
         row_starts, columns, *_ = places
         return _weighted_sums(inputs.contiguous(), values, row_starts, columns)
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
         """Store the inputs; the output, (outputs, batch), is not needed."""
-        ctx.save_for_backward(*inputs)
+        read, values, zeros, *places = inputs
+        ctx.in_lanes = zeros is not None and zeros.dim() == 3
+        ctx.lanes = len(zeros) if ctx.in_lanes else 1
+        ctx.save_for_backward(read, values, *places)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        """Return the gradients of X, (inputs, batch), and of the values, from that of Y, (outputs, batch)."""
+        """Return the gradients of X, (inputs, batch), values and W from that of Y, (outputs, batch)."""
         inputs, values, *tensors = ctx.saved_tensors
         places = Places(*tensors)
-        gradient, of_inputs, of_values = gradient.contiguous(), None, None
+        gradient = gradient.contiguous()
+        of_inputs, of_values, of_weight = None, None, None
         if ctx.needs_input_grad[0]:
             transposed = values.index_select(0, places.order)
             of_inputs = _weighted_sums(
@@ -129,19 +134,29 @@ class _SparseProduct(torch.autograd.Function):
                 check_invariants=False,
             )
             of_values = torch.sparse.sampled_addmm(zeros, gradient, inputs.contiguous().mT).values()
-        return of_inputs, of_values, *(None,) * len(tensors)
+        if ctx.needs_input_grad[2]:
+            rows, columns = (part.unflatten(0, (ctx.lanes, -1)) for part in (gradient, inputs))
+            products = torch.bmm(rows, columns.mT)
+            of_weight = products if ctx.in_lanes else products.squeeze(0)
+        return of_inputs, of_values, of_weight, *(None,) * len(tensors)
 
     @staticmethod
-    def vmap(info: Any, in_dims: tuple[int | None, ...], *arguments: Tensor) -> tuple[Tensor, int]:
+    def vmap(info: Any, in_dims: tuple[int | None, ...], *arguments: Any) -> tuple[Tensor, int]:
         """Lay the matrices of the lanes block-diagonally: rows of lane k are k x outputs, ... of (lanes x outputs)."""
         lanes = info.batch_size
-        inputs, values, *places = (
-            argument.expand(lanes, *argument.shape) if axis is None else argument.movedim(axis, 0)
+        parts: list[Any] = [
+            None if argument is None else _with_lanes(argument, axis, lanes)
             for argument, axis in zip(arguments, in_dims, strict=True)
-        )
+        ]
+        inputs, values, zeros, *places = parts
         blocks = _block_diagonal(Places(*places))
-        result = _SparseProduct.apply(inputs.flatten(0, 1), values.flatten(), *blocks)
+        result = _SparseProduct.apply(inputs.flatten(0, 1), values.flatten(), zeros, *blocks)
         return result.unflatten(0, (lanes, -1)), 0
+
+
+def _with_lanes(tensor: Tensor, axis: int | None, lanes: int) -> Tensor:
+    """Return a tensor with the axis of vmap in front, (lanes, ...)."""
+    return tensor.expand(lanes, *tensor.shape) if axis is None else tensor.movedim(axis, 0)
 
 
 def _weighted_sums(rows: Tensor, values: Tensor, starts: Tensor, columns: Tensor) -> Tensor:

@@ -283,6 +283,14 @@ class ModelParameters(Parameters, ABC):
         """
         return None
 
+    def masked_form(self, task: Task) -> tuple[Self, dict[str, int]]:
+        """Return the model whose weights are all dense, and weight -> number of its connections, as if under a mask.
+
+        Args:
+            task: shapes of inputs and outputs.
+        """
+        return self, {}
+
     @abstractmethod
     def width(self) -> int:
         """The integer that `with_width` changes: what `match` searches over."""

@@ -72,6 +72,17 @@ class MlpParameters(LayeredParameters):
         counts = tuple(connections.get(weight.name, weight.size) for weight in self.weights(task))
         return self.model_copy(update={"connections": counts})
 
+    def masked_form(self, task: Task) -> tuple[Self, dict[str, int]]:
+        """Return the network with dense weights, and weight -> number of its connections.
+
+        Args:
+            task: shapes of inputs and outputs.
+        """
+        dense = self.model_copy(update={"connections": None})
+        counts = self.connections or self._sizes(task)
+        weights = zip(dense.weights(task), counts, strict=True)
+        return dense, {weight.name: count for weight, count in weights if count < weight.size}
+
     def layer_widths(self) -> list[int]:
         """Return the nodes of every hidden layer."""
         return list(self.hidden_nodes)
