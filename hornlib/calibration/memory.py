@@ -36,7 +36,8 @@ def peak_memory(cells: Sequence[Cell], device: torch.device, threads: int, kerne
     """Return the peak memory of each cell's training step beside its data, byte; NaN where it cannot be measured.
 
     It includes parameters, gradients, the optimiser's state, the activations for the backward pass and the kernels'
-    workspace, but not examples, torch itself and evaluations. A CPU's memory is counted in pages: differences below
+    workspace, but not examples, torch itself and evaluations. A network that stores connections alone begins as a dense
+    one: the peak holds the dense weights. A CPU's memory is counted in pages: differences below
     some 0.1 MB mean nothing. MPS reports no peak.
 
     Args:

@@ -2,17 +2,20 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
+from torch import Tensor
 
 from hornlib.data.augmentation import AUGMENTATIONS
 from hornlib.data.loading import Split
 from hornlib.data.order import epoch_order
 from hornlib.grid.cell import Cell
 from hornlib.randomness import generator
+from hornlib.training.batches import Batches
 from hornlib.training.chunk import start_chunk
 from hornlib.training.loop import train_step
+from hornlib.training.restructuring import restructure, structure_of
 
 __all__ = ["BLOCK_SECONDS", "TimedLane", "clock_of", "random_examples"]
 
@@ -55,8 +58,25 @@ def clock_of(device: torch.device) -> Callable[[], float]:
     return time.process_time if alone else time.perf_counter
 
 
+class FirstBatch(Batches):
+    """The first random examples, whatever batch a structure asks for before the first step."""
+
+    def at(self, step: int, rows: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """Return inputs (lanes, batch, ...) and targets (lanes, batch, ...); see `Batches.at`."""
+        size = min(self.chunk.cell.training.batch_size, self.chunk.cell.data.num_train)
+        inputs, targets = (part[:size] for part in self.train)
+        return inputs.expand(len(rows), *inputs.shape), targets.expand(len(rows), *targets.shape)
+
+    def further(self, step: int, rows: Sequence[int], number: int | None) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield the same examples once; see `Batches.further`."""
+        yield self.at(step, rows)
+
+
 class TimedLane:
     """A lone lane, seed 0, whose training steps are timed: those of the training loop, with the choice of a batch.
+
+    Masks, or a network that stores connections alone, come from the structure's own decision before the first step.
+    The time of later decisions is not measured.
 
     Args:
         cell: the cell to train.
@@ -68,6 +88,9 @@ class TimedLane:
         self.cell, self.examples = cell, examples
         self.batch_size = min(cell.training.batch_size, cell.data.num_train)
         self.chunk = start_chunk(cell, [0], device)
+        structure = structure_of(cell)
+        if structure is not None and (cell.is_masked() or cell.trained_model() != cell.model):
+            restructure(self.chunk, structure, FirstBatch(self.chunk, examples))
         (self.group,) = self.chunk.groups
         self.order = epoch_order(0, 0, len(examples.targets)).to(device)
         self.augmentation = AUGMENTATIONS.get(cell.data.augmentation)

@@ -87,6 +87,8 @@ def _seconds_on(ds: "xarray.Dataset", device: int) -> "xarray.DataArray":
 def models_over_time(run: RunFile, cell: Cell, seed: int) -> Iterator[tuple[int, ModelParameters]]:
     """Yield the successive networks of a seed, each with the number of training steps before it, from 0 on.
 
+    The first is the network of the first training step; events that keep the network are skipped.
+
     Args:
         run: a run file with its events.
         cell: the cell of the run.
@@ -97,8 +99,9 @@ def models_over_time(run: RunFile, cell: Cell, seed: int) -> Iterator[tuple[int,
     for event_seed, step, kind, position in zip(*columns, strict=True):
         if event_seed == seed:
             events_at_step.setdefault(int(step), []).append((str(kind), int(position)))
-    model = cell.model
+    model = cell.trained_model()
     yield 0, model
     for step, events in events_at_step.items():
-        model = cell.structure.replayed(model, events)
-        yield step, model
+        before, model = model, cell.structure.replayed(model, events)
+        if model != before:
+            yield step, model

@@ -209,7 +209,7 @@ def coordinate_values(cell: Cell) -> CellValues:
         for name, value in parameters.canonical().items()
     }
     task = cell.task()
-    derived, flops = cell.model.derived(task), cell.model.forward_flops(task)
+    derived, flops = cell.model.derived(task), cell.cost().flops
     follows = {name for name in derived if values.get(name) is None}
     values.update((name, derived[name]) for name in follows)
     if cell.tuned is not None and cell.selection is None:  # the present values are an end of the range
@@ -223,5 +223,6 @@ def coordinate_values(cell: Cell) -> CellValues:
         "chance_level": cell.data.chance,
         "forward_flops": flops.total,
         "forward_products": flops.products,
+        "computed_forward_flops": cell.computed_cost().flops.total,
     }
     return CellValues(values, derived, follows | set(CELL_PROPERTIES))

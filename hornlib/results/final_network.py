@@ -12,13 +12,15 @@ __all__ = ["final_forward_flops", "may_change"]
 def final_forward_flops(run: RunFile, cell: Cell) -> np.ndarray:
     """Return the FLOPs of one forward pass of one example by the last evaluated network of every seed, (seed,).
 
-    The networks follow from the events of the run file. An evaluation precedes changes after the same step. For a
-    diverged run, this is the network that diverged.
+    The networks follow from the events of the run file, and their connections from the recorded densities. An
+    evaluation precedes changes after the same step. For a diverged run, this is the network that diverged.
 
     Args:
         run: a run file with its events.
         cell: the cell of the run.
     """
+    if cell.is_masked():
+        return _flops_by_masks(run, cell)
     task, last_step = cell.task(), run.variables["step"][-1]
     flops = []
     for seed in run.variables["seed"].tolist():
@@ -30,5 +32,33 @@ def final_forward_flops(run: RunFile, cell: Cell) -> np.ndarray:
 
 
 def may_change(cell: Cell) -> bool:
-    """Return whether the cell's structure can make another network of its model."""
-    return bool(cell.structure.reachable(cell.model))
+    """Return whether the cell's structure can make another network of its model, or move connections elsewhere."""
+    return cell.is_masked() or bool(cell.structure.reachable(cell.model))
+
+
+def _flops_by_masks(run: RunFile, cell: Cell) -> np.ndarray:
+    """Return the FLOPs by the last recorded density of every layer, (seed,).
+
+    They are exact where each layer has as many connections as planned. Elsewhere the connections that a layer gained or
+    lost count as the mean of its weights.
+    """
+    planned, task = cell.structure.connections(cell.model, cell.task()), cell.task()
+    flops = np.full(len(run.variables["seed"]), float(cell.cost().flops.total))
+    density = run.variables.get("density")
+    if density is None:
+        return flops
+    weights = cell.model.weights(task)
+    for layer in range(density.shape[2]):
+        members = [weight for weight in weights if weight.layer == layer]
+        share = sum(planned.get(weight.name, weight.size) for weight in members) / sum(
+            weight.size for weight in members
+        )
+        gained = _last_known(density[:, :, layer]) - share
+        flops += gained * sum(2 * weight.uses * weight.size for weight in members)
+    return flops
+
+
+def _last_known(values: np.ndarray) -> np.ndarray:
+    """Return the last number before NaN of every row (seed, step), (seed,). The first is always known."""
+    last = np.isfinite(values).sum(1) - 1
+    return values[np.arange(len(values)), last]

@@ -10,7 +10,7 @@ from hornlib.report.routes import routes_of_seconds
 from hornlib.report.sections.by_sweep import by_headline
 from hornlib.report.sections.speed import pairs_blocks
 from hornlib.report.series import datasets, datasets_of, drawn, series_of, swatches
-from hornlib.report.wording import counted_range, sentence, slug
+from hornlib.report.wording import counted_range, number, sentence, slug
 
 __all__ = ["efficiency"]
 
@@ -40,7 +40,7 @@ def efficiency(evidence: ReportEvidence) -> Section:
 def _blocks(ds: xr.Dataset, sweep: SweepEvidence) -> list[Block]:
     # The section on speed explains the kinds of ratios.
     blocks = [*pairs_blocks(sweep, "training_flops", is_explained=True), *_routes(sweep)]
-    blocks += pairs_blocks(sweep, "seconds", is_explained=True)
+    blocks += [*pairs_blocks(sweep, "seconds", is_explained=True), *_simulation(sweep)]
     legend = swatches(series_of(ds))
     by_cost = {
         cost: [_pareto(ds, dataset, cost, legend, sweep.name) for dataset in datasets(ds)] for cost in COSTS
@@ -61,6 +61,29 @@ def _routes(sweep: SweepEvidence) -> list[Block]:
         return []
     routes = routes_of_seconds(sweep.results, sweep.calibration_device)
     words = f"Seconds are those of {sweep.calibration_device}. Routes of recurrences on it: {routes}."
+    return [Paragraph(words, "note")]
+
+
+def _simulation(sweep: SweepEvidence) -> list[Block]:
+    """Return a note on what masks that are simulated by zeros waste; nothing where all computed FLOPs count."""
+    ds = sweep.results
+    if ds is None or "computed_forward_flops" not in ds:
+        return []
+    ratios = (ds["computed_forward_flops"] / ds["forward_flops"]).values
+    arms = ds["arm"].values.astype(str)
+    wasteful = {arm: ratios[(arms == arm) & (ratios > 1)] for arm in dict.fromkeys(arms[ratios > 1])}
+    if not wasteful:
+        return []
+    factors = [
+        f"{arm} {' to '.join(dict.fromkeys(number(end) for end in (values.min(), values.max())))}"
+        for arm, values in wasteful.items()
+    ]
+    words = (
+        "FLOPs count the connections of masked weights alone, as a kernel that skips zeros would compute them. The "
+        "masks of these arms are simulated by zeros, so that their seconds are those of all products. FLOPs of a "
+        f"forward pass as it is computed, over those that count: {', '.join(factors)}. Seconds leave out the updates "
+        "of masks."
+    )
     return [Paragraph(words, "note")]
 
 
