@@ -8,6 +8,7 @@ from torch import Tensor
 from hornlib.models.dropout import has_dropout, set_dropout_keys_
 from hornlib.models.flops import gradient_flops
 from hornlib.models.lanes import LaneGroup
+from hornlib.models.sparse_linear import with_dense_gradients
 from hornlib.randomness import derive_seed
 from hornlib.structures.interface import Tensors
 from hornlib.training.batches import Batches
@@ -92,12 +93,13 @@ class ComingLook:
             chunk, lanes = self._chunk, self._group.lanes
             inputs, targets = self._batches.at(chunk.step, lanes.rows)
             self._batch_size = targets.shape[1]
-            self._lanes = lanes.with_buffers({name: tensor.clone() for name, tensor in lanes.buffers.items()})
+            copied = lanes.with_buffers({name: tensor.clone() for name, tensor in lanes.buffers.items()})
+            self._lanes = with_dense_gradients(copied)
             self._look = look_at(chunk, self._lanes, inputs, targets, "fp32")
         return self._look
 
     def gradients(self) -> Tensors:
-        """Return the dense gradients, parameter -> (lanes, ...)."""
+        """Return the dense gradients, parameter -> (lanes, ...); see `with_dense_gradients` for sparse layers."""
         return dict(self.take().gradients)
 
     def flops(self) -> list[int]:
@@ -105,9 +107,11 @@ class ComingLook:
         group = self._group
         if self._look is None:
             return [0] * len(group.lanes)
+        task = self._chunk.cell.task()
+        model, stored = group.model.masked_form(task)
         return [
             gradient_flops(
-                group.model, self._chunk.cell.task(), self._batch_size, connections, has_dense_gradients=True
+                model, task, self._batch_size, {**stored, **connections}, has_dense_gradients=True
             ).total
             for connections in group.connections
         ]
@@ -115,5 +119,5 @@ class ComingLook:
     def replace_step_(self) -> None:
         """Make the look the training step of the group: its loss and its running statistics count."""
         record_look_(self._chunk, self._group, self.take())
-        self._group.lanes = self._lanes
+        self._group.lanes = self._group.lanes.with_buffers(self._lanes.buffers)
         self._group.since += 1  # the optimiser makes no update
