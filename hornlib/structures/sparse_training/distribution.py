@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from fractions import Fraction
 from typing import Literal
 
 from hornlib.parameters import Weight
@@ -9,9 +10,9 @@ from hornlib.parameters import Weight
 __all__ = [
     "DISTRIBUTIONS",
     "SparseLayers",
+    "apportioned",
     "cut_off_problems",
     "cut_off_units",
-    "densities",
     "num_connections",
     "sparse_weights",
 ]
@@ -64,11 +65,10 @@ erk: Evci et al. 2020, Rigging the Lottery, section 3 (1).
 """
 
 
-def densities(weights: Sequence[Weight], density: float, distribution: str) -> dict[str, float]:
-    """Return weight -> density, so that all weights together have the given density.
+def num_connections(weights: Sequence[Weight], density: float, distribution: str) -> dict[str, int]:
+    """Return weight -> number of its connections; the total is the density times the size, rounded.
 
-    d_l = min(1, e s_l) with s_l from `DISTRIBUTIONS`. Weights whose e s_l would exceed 1 are dense, and e is computed
-    again from the others, until none exceeds 1.
+    The density of a weight is min(1, e s) with s from `DISTRIBUTIONS` and the e that gives the total.
 
     Args:
         weights: the sparse weights.
@@ -78,39 +78,44 @@ def densities(weights: Sequence[Weight], density: float, distribution: str) -> d
     Reference:
         Evci et al. 2020, Rigging the Lottery, section 3 (1).
     """
-    scores = {weight.name: DISTRIBUTIONS[distribution](weight) for weight in weights}
-    connections = density * sum(weight.size for weight in weights)
-    dense: set[str] = set()
-    while len(dense) < len(weights):
-        divided = [weight for weight in weights if weight.name not in dense]
-        rest = connections - sum(weight.size for weight in weights if weight.name in dense)
-        factor = rest / sum(scores[weight.name] * weight.size for weight in divided)
-        exceeding = {weight.name for weight in divided if factor * scores[weight.name] > 1}
-        if not exceeding:
-            break
-        dense |= exceeding
-    return {weight.name: 1.0 if weight.name in dense else factor * scores[weight.name] for weight in weights}
+    sizes = [weight.size for weight in weights]
+    proportions = [DISTRIBUTIONS[distribution](weight) * weight.size for weight in weights]
+    counts = apportioned(round(density * sum(sizes)), proportions, sizes)
+    return {weight.name: count for weight, count in zip(weights, counts, strict=True)}
 
 
-def num_connections(weights: Sequence[Weight], density: float, distribution: str) -> dict[str, int]:
-    """Return weight -> number of its connections; the total is the density times the size, rounded.
+def apportioned(total: int, proportions: Sequence[float], capacities: Sequence[int]) -> list[int]:
+    """Return whole numbers in the given proportions that sum to the total, none above its capacity.
 
-    Each number is rounded down, and the connections that are then missing go to the weights with the largest
-    remainders.
+    Members whose part would exceed their capacity get it, and the others share the rest, until none exceeds. Parts are
+    then rounded down, and what is missing goes to the largest remainders.
 
     Args:
-        weights: the sparse weights.
-        density: share of all their entries, above 0 and at most 1.
-        distribution: a key of `DISTRIBUTIONS`.
+        total: at most the sum of all capacities.
+        proportions: of the members. Where they are not finite, or all 0, the capacities take their place.
+        capacities: largest number of each member.
     """
-    shares = densities(weights, density, distribution)
-    exact = {weight.name: shares[weight.name] * weight.size for weight in weights}
-    counts = {name: math.floor(number) for name, number in exact.items()}
-    missing = round(density * sum(weight.size for weight in weights)) - sum(counts.values())
-    sizes = {weight.name: weight.size for weight in weights}
-    candidates = [name for name in counts if counts[name] < sizes[name]]
-    for name in sorted(candidates, key=lambda name: counts[name] - exact[name])[:missing]:
-        counts[name] += 1
+    if not 0 < sum(proportions) < math.inf:
+        proportions = capacities
+    full: set[int] = set()
+    parts = [Fraction(0)] * len(capacities)  # exact, so that rounding down never gives more than the total
+    while len(full) < len(capacities):
+        rest = total - sum(capacities[member] for member in full)
+        members = [member for member in range(len(capacities)) if member not in full]
+        shares = [Fraction(proportions[member]) for member in members]
+        if not any(shares):
+            shares = [Fraction(capacities[member]) for member in members]
+        for member, share in zip(members, shares, strict=True):
+            parts[member] = rest * share / (sum(shares) or 1)
+        exceeding = {member for member in members if parts[member] > capacities[member]}
+        full |= exceeding
+        if not exceeding:
+            break
+    parts = [Fraction(capacities[member]) if member in full else part for member, part in enumerate(parts)]
+    counts = [math.floor(part) for part in parts]
+    by_remainder = sorted(range(len(counts)), key=lambda member: counts[member] - parts[member])
+    for member in by_remainder[: total - sum(counts)]:
+        counts[member] += 1
     return counts
 
 

@@ -1,0 +1,25 @@
+"""GraNet: gradual pruning of all layers together, and each layer regenerates as many connections as it gives up."""
+
+from hornlib.structures.masks import connections_of, lowest_of_all
+from hornlib.structures.sparse_training.rules.look import Look, Rewiring
+from hornlib.structures.sparse_training.rules.rigl import exchanged
+
+__all__ = ["granet"]
+
+
+def granet(look: Look) -> Rewiring:
+    """Remove the smallest weights of all layers together, then exchange a share of each layer by its dense gradient.
+
+    Reference:
+        Liu et al. 2021, Sparse training via boosting pruning plasticity with neuroregeneration, algorithm 1.
+    """
+    magnitudes = {name: weight.abs() for name, weight in look.weights.items()}
+    surplus = (connections_of(look.masks) - look.total).clamp(min=0).tolist()
+    removed = lowest_of_all(magnitudes, look.masks, surplus, look.draws("all"))
+    masks = {
+        name: exchanged(
+            look.weights[name], mask & ~removed[name], look.growth[name], look.drop_share, look.draws(name)
+        )
+        for name, mask in look.masks.items()
+    }
+    return Rewiring(masks, look.threshold)
