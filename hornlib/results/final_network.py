@@ -44,7 +44,7 @@ def _flops_by_masks(run: RunFile, cell: Cell) -> np.ndarray:
     """
     planned, task = cell.structure.connections(cell.model, cell.task()), cell.task()
     flops = np.full(len(run.variables["seed"]), float(cell.cost().flops.total))
-    density = run.variables.get("density")
+    density = run.variables.get("layer_density")
     if density is None:
         return flops
     weights = cell.model.weights(task)
