@@ -43,7 +43,7 @@ def print_plan(plan: Plan, console: Console) -> None:
         console.print(heading, soft_wrap=True)
         console.print(_table(group))
         print_lines(console, (_nearness(row) for row in group if row.matches))
-        print_lines(console, (_simulation(row) for row in group if row.computed_flops != row.flops))
+        print_lines(console, _simulation(group))
         print_lines(console, _tuning(group))
     console.print()
     print_lines(
@@ -134,12 +134,17 @@ def _nearness(row: Row) -> str:
     return f"{words}; {QUANTITIES[beside]} {other}"
 
 
-def _simulation(row: Row) -> str:
-    """Return how many FLOPs an arm really computes, because masks are simulated: the hours follow from them."""
-    return (
-        f"{row.arm} multiplies the zeros of masked weights too: {_span(row.computed_flops)} FLOPs, of which "
-        f"{_span(row.flops)} count"
-    )
+def _simulation(rows: Sequence[Row]) -> Iterator[str]:
+    """Yield how many FLOPs arms with masks really compute, since zeros are multiplied too: hours follow from them."""
+    arms: dict[tuple[str, str], list[str]] = {}
+    for row in rows:
+        if row.computed_flops != row.flops:
+            arms.setdefault((_span(row.computed_flops), _span(row.flops)), []).append(row.arm)
+    for (computed, counted_flops), labels in arms.items():
+        yield (
+            f"the zeros of masked weights are multiplied too: {computed} FLOPs, of which {counted_flops} count "
+            f"({', '.join(labels)})"
+        )
 
 
 def _beside(matches: Sequence[Match]) -> Quantity | None:
