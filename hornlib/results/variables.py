@@ -30,6 +30,7 @@ MIN_COVERAGE = 0.95
 _CURVE = ("seed", "step")
 _WRITTEN_BY = "hornlib.training.curves.evaluate_chunk"
 _EVALUATED_BY = "hornlib.training.evaluation.evaluate"
+_CONNECTED_BY = "hornlib.training.connectivity.connectivity"
 
 CURVES: dict[str, Variable] = {
     "training_loss": Variable(
@@ -52,7 +53,10 @@ CURVES: dict[str, Variable] = {
         _CURVE, "FLOP", "training FLOPs so far", source="hornlib.models.flops.training_step_flops"
     ),
     "num_parameters": Variable(
-        _CURVE, "1", "number of trained parameters", source="hornlib.models.lanes.LaneGroup.num_parameters"
+        _CURVE,
+        "1",
+        "number of trained parameters; of a sparse weight, number of connections",
+        source="hornlib.training.chunk.Group.num_parameters",
     ),
     "seconds": Variable(
         _CURVE,
@@ -71,6 +75,13 @@ CURVES: dict[str, Variable] = {
     "horizon": Variable(
         _CURVE, "1", "sum of the time steps of all layers", optional=True, source=_WRITTEN_BY
     ),
+    "explored": Variable(
+        _CURVE,
+        "1",
+        "share of the positions of all sparse weights that have ever held a connection",
+        optional=True,
+        source=_CONNECTED_BY,
+    ),
 }
 """What a run file holds of every evaluation; NaN after a run diverged."""
 
@@ -80,6 +91,21 @@ PROFILES: dict[str, Variable] = {
     ),
     "width": Variable(
         (*_CURVE, "layer"), "1", "number of nodes or channels of the layer", optional=True, source=_WRITTEN_BY
+    ),
+    "layer_density": Variable(
+        (*_CURVE, "layer"),
+        "1",
+        "share of the positions of the layer's weights that hold a connection; the last layer is the read-out",
+        optional=True,
+        source=_CONNECTED_BY,
+    ),
+    "active_units": Variable(
+        (*_CURVE, "layer"),
+        "1",
+        "number of units of the layer with an incoming and an outgoing connection; of the last layer, with an incoming "
+        "one",
+        optional=True,
+        source=_CONNECTED_BY,
     ),
 }
 """Properties of every layer at every evaluation, from the input on; NaN beyond the network's depth."""

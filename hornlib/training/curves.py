@@ -9,6 +9,7 @@ from hornlib.data.loading import Splits
 from hornlib.models.layered_parameters import LayeredParameters
 from hornlib.models.time_variable.steps_parameters import LayerStepsParameters
 from hornlib.training.chunk import Chunk, Group
+from hornlib.training.connectivity import connectivity
 from hornlib.training.divergence import drop_empty_groups, take_out
 from hornlib.training.evaluation import evaluate, evaluated_lanes
 
@@ -88,7 +89,7 @@ def _statistics_flops(chunk: Chunk, group: Group, splits: Splits, column: int) -
 
 
 def _write_profiles(chunk: Chunk, group: Group, column: int) -> None:
-    """Write the time steps of the layers where they are learned, and the widths where a structure may change them."""
+    """Write time steps of layers where they are learned, widths where they may change, and the connectivity."""
     steps = group.lanes.layer_steps()
     if steps is not None and isinstance(group.model, LayerStepsParameters):
         steps = steps.double().cpu()
@@ -100,6 +101,11 @@ def _write_profiles(chunk: Chunk, group: Group, column: int) -> None:
         widths = torch.tensor(group.model.layer_widths(), dtype=torch.float64)
         _fill(chunk, "width", group, column, widths.expand(len(group.lanes), -1))
         _curve(chunk, "depth")[group.lanes.rows, column] = float(len(widths))
+    connections = connectivity(chunk, group)
+    if connections is not None:
+        _fill(chunk, "layer_density", group, column, connections.density)
+        _fill(chunk, "active_units", group, column, connections.active_units)
+        _curve(chunk, "explored")[group.lanes.rows, column] = connections.explored
 
 
 def _curve(chunk: Chunk, name: str) -> Tensor:

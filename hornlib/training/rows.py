@@ -33,10 +33,13 @@ class ChunkRows(NamedTuple):
 def stacked(finished: Sequence[ChunkRows]) -> ChunkRows:
     """Return the rows of all chunks as one, in the order of the assignment. `lanes` is that of the first chunk.
 
+    All profiles get the same number of layers.
+
     The result has no probes, because a job may have been resumed with other settings of its probes.
     """
     curves = dict.fromkeys(name for rows in finished for name in rows.curves)
     profiles = dict.fromkeys(name for rows in finished for name in rows.profiles)
+    layers = max((profile.shape[2] for rows in finished for profile in rows.profiles.values()), default=0)
     counts = [len(rows.diverged_at) for rows in finished]
     firsts = [sum(counts[:index]) for index in range(len(counts))]
     return ChunkRows(
@@ -44,7 +47,10 @@ def stacked(finished: Sequence[ChunkRows]) -> ChunkRows:
         torch.cat([rows.diverged_at for rows in finished]),
         finished[0].lanes,
         {},
-        {name: _joined([rows.profiles.get(name) for rows in finished], finished) for name in profiles},
+        {
+            name: _joined([rows.profiles.get(name) for rows in finished], finished, layers)
+            for name in profiles
+        },
         [
             [row + first, *event]
             for first, rows in zip(firsts, finished, strict=True)
@@ -53,9 +59,16 @@ def stacked(finished: Sequence[ChunkRows]) -> ChunkRows:
     )
 
 
-def _joined(parts: Sequence[torch.Tensor | None], finished: Sequence[ChunkRows]) -> torch.Tensor:
-    """Return the rows of all chunks as one, (rows, evaluations, ...), NaN where a chunk lacks the curve or a layer."""
-    layers = max((part.shape[2] for part in parts if part is not None and part.dim() == 3), default=None)
+def _joined(
+    parts: Sequence[torch.Tensor | None], finished: Sequence[ChunkRows], layers: int | None = None
+) -> torch.Tensor:
+    """Return the rows of all chunks as one, (rows, evaluations, ...), NaN where a chunk lacks the curve or a layer.
+
+    Args:
+        parts: of each chunk, a curve or a profile; None where the chunk lacks it.
+        finished: the chunks.
+        layers: number of layers of a profile; None for a curve.
+    """
     evaluations = next(iter(finished[0].curves.values())).shape[1]
     whole = []
     for part, rows in zip(parts, finished, strict=True):

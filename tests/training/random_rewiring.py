@@ -58,15 +58,18 @@ class RandomRewiring:
         gradients = view.coming_gradients() if self.parameters.look != "none" else {}
         lanes = [lane for lane, row in enumerate(view.lanes.rows) if row < self.parameters.first_lanes]
         grown = {name: masks[name][lanes] & ~view.masks[name][lanes] for name in names}
+        # a look as the step: new connections start one small step down the gradient
+        values = {
+            name: view.lanes.parameters[name].detach()[lanes] - 0.01 * gradients[name][lanes] * grown[name]
+            for name in names
+            if self.parameters.look == "as_step"
+        }
         change = Change(
             lanes,
             "rewired",
             [[ChangedLayer(0, 0.5, float(grown[names[0]][place].sum()))] for place in range(len(lanes))],
             view.model,
-            {
-                name: view.lanes.parameters[name].detach()[lanes] - gradients[name][lanes]
-                for name in gradients
-            },
+            values,
             {},
             lambda tensors: {name: tensors[name] * ~grown[name] for name in names},
             {name: mask[lanes] for name, mask in masks.items()},

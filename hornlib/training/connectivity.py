@@ -1,0 +1,130 @@
+"""Connections, active units and explored positions of sparse networks: what evaluations record of them."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from hornlib.models.sparse_linear import SparseLinear
+from hornlib.models.sparse_product import Places
+from hornlib.parameters import Weight
+from hornlib.training.chunk import Chunk, Group
+
+__all__ = ["Connectivity", "connectivity"]
+
+
+class Connectivity(NamedTuple):
+    """Connectivity of every lane, by layer from the input to the output. A layer is that of `Weight.layer`.
+
+    Attributes:
+        density: share of the positions of the layer's weights that hold a connection, (lanes, layers).
+        active_units: number of units with an incoming and an outgoing connection, (lanes, layers). A unit of the last
+            layer needs an incoming one alone. Sums around a layer, as in residual networks, are no connections here.
+            NaN where no weight of the next layer reads the units of this one alone.
+        explored: share of the positions of all sparse weights that have ever held a connection, (lanes,), which is R_s
+            of Liu et al., Do we actually need dense over-parameterization?, ICML 2021; NaN where it is not known.
+    """
+
+    density: Tensor
+    active_units: Tensor
+    explored: Tensor
+
+
+def connectivity(chunk: Chunk, group: Group) -> Connectivity | None:
+    """Return the connectivity of a group; None where no weight is sparse.
+
+    Args:
+        chunk: chunk of the group.
+        group: the lanes.
+    """
+    stored = _stored_masks(group)
+    masks = {**group.masks, **stored}
+    if not masks:
+        return None
+    # A network that stores connections alone lists its dense weights alone.
+    model = chunk.cell.model if stored else group.model
+    layers: dict[int, list[Weight]] = {}
+    for weight in model.weights(chunk.cell.task()):
+        layers.setdefault(weight.layer, []).append(weight)
+    full = {
+        weight.name: torch.ones((), dtype=torch.bool).expand(len(group.lanes), *weight.shape)
+        for weights in layers.values()
+        for weight in weights
+    }
+    masks = full | {name: mask.cpu() for name, mask in masks.items()}
+    in_order = [layers[layer] for layer in sorted(layers)]
+    following = [*in_order[1:], None]
+    return Connectivity(
+        torch.stack([_density(weights, masks) for weights in in_order], 1),
+        torch.stack(
+            [
+                _active_units(weights, after, masks)
+                for weights, after in zip(in_order, following, strict=True)
+            ],
+            1,
+        ),
+        _explored(group),
+    )
+
+
+def _stored_masks(group: Group) -> dict[str, Tensor]:
+    """Return weight -> (lanes, outputs, inputs) bool of the layers that store their connections alone."""
+    masks = {}
+    for name, module in group.lanes.network.named_modules():
+        if isinstance(module, SparseLinear):
+            places = Places(*(group.lanes.buffers[f"{name}.{field}"] for field in Places._fields))
+            mask = torch.zeros(len(group.lanes), *places.shape, dtype=torch.bool, device=group.lanes.device)
+            mask.flatten(1).scatter_(1, places.positions(), True)
+            masks[f"{name}.weight"] = mask
+    return masks
+
+
+def _density(weights: Sequence[Weight], masks: Mapping[str, Tensor]) -> Tensor:
+    """Return the share of the positions of a layer's weights that hold a connection, (lanes,) float64."""
+    connections = sum(masks[weight.name].flatten(1).sum(1) for weight in weights)
+    return torch.as_tensor(connections).double() / sum(weight.size for weight in weights)
+
+
+def _active_units(
+    weights: Sequence[Weight], after: Sequence[Weight] | None, masks: Mapping[str, Tensor]
+) -> Tensor:
+    """Return the number of units of a layer that have incoming and outgoing connections, (lanes,) float64.
+
+    Args:
+        weights: of the layer.
+        after: weights of the next layer; None for the last layer.
+        masks: weight -> (lanes, outputs, inputs, ...) bool.
+    """
+    recurrent = [weight for weight in weights if weight.role == "recurrent"]
+    units = recurrent[0].shape[1] if recurrent else weights[0].shape[0]
+    # The rows of a gated layer are those of its gates, one gate after the other.
+    incoming = [masks[weight.name].flatten(2).any(2).unflatten(1, (-1, units)).any(1) for weight in weights]
+    has_input = torch.stack(incoming).any(0)
+    if after is None:
+        return has_input.sum(1).double()
+    # Maps are flattened channel by channel before a fully connected layer.
+    of_maps = len(weights[0].shape) > 2
+    readers = recurrent + [
+        weight
+        for weight in after
+        if weight.role != "recurrent"
+        and weight.shape[1] % units == 0
+        and (of_maps or weight.shape[1] == units)
+    ]
+    if len(readers) == len(recurrent):
+        return torch.full((len(has_input),), torch.nan, dtype=torch.float64)
+    outgoing = [
+        masks[weight.name].transpose(1, 2).flatten(2).any(2).unflatten(1, (units, -1)).any(2)
+        for weight in readers
+    ]
+    return (has_input & torch.stack(outgoing).any(0)).sum(1).double()
+
+
+def _explored(group: Group) -> Tensor:
+    """Return the share of the positions of sparse weights that have ever held a connection, (lanes,) float64."""
+    ever = [tensor.flatten(1) for name, tensor in group.memory.items() if name.startswith("ever/")]
+    if not ever:
+        return torch.full((len(group.lanes),), torch.nan, dtype=torch.float64)
+    explored = torch.stack([tensor.sum(1) for tensor in ever]).sum(0).cpu()
+    return explored.double() / sum(tensor.shape[1] for tensor in ever)
