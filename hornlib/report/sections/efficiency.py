@@ -40,7 +40,11 @@ def efficiency(evidence: ReportEvidence) -> Section:
 def _blocks(ds: xr.Dataset, sweep: SweepEvidence) -> list[Block]:
     # The section on speed explains the kinds of ratios.
     blocks = [*pairs_blocks(sweep, "training_flops", is_explained=True), *_routes(sweep)]
-    blocks += [*pairs_blocks(sweep, "seconds", is_explained=True), *_simulation(sweep)]
+    blocks += [
+        *pairs_blocks(sweep, "seconds", is_explained=True),
+        *_between_steps(sweep),
+        *_simulation(sweep),
+    ]
     legend = swatches(series_of(ds))
     by_cost = {
         cost: [_pareto(ds, dataset, cost, legend, sweep.name) for dataset in datasets(ds)] for cost in COSTS
@@ -81,9 +85,17 @@ def _simulation(sweep: SweepEvidence) -> list[Block]:
     words = (
         "FLOPs count the connections of masked weights alone, as a kernel that skips zeros would compute them. The "
         "masks of these arms are simulated by zeros, so that their seconds are those of all products. FLOPs of a "
-        f"forward pass as it is computed, over those that count: {', '.join(factors)}. Seconds leave out the updates "
-        "of masks."
+        f"forward pass as it is computed, over those that count: {', '.join(factors)}."
     )
+    return [Paragraph(words, "note")]
+
+
+def _between_steps(sweep: SweepEvidence) -> list[Block]:
+    """Return what calibrated seconds leave out; nothing for a sweep whose networks all stay as they are."""
+    ds = sweep.results
+    if ds is None or "structure" not in ds or (ds["structure"] == "static").all():
+        return []
+    words = "Seconds leave out what structures do between training steps, such as updates of masks."
     return [Paragraph(words, "note")]
 
 
