@@ -42,10 +42,9 @@ def connectivity(chunk: Chunk, group: Group) -> Connectivity | None:
     masks = {**group.masks, **stored}
     if not masks:
         return None
-    # A network that stores connections alone lists its dense weights alone.
-    model = chunk.cell.model if stored else group.model
+    task = chunk.cell.task()
     layers: dict[int, list[Weight]] = {}
-    for weight in model.weights(chunk.cell.task()):
+    for weight in group.model.masked_form(task)[0].weights(task):
         layers.setdefault(weight.layer, []).append(weight)
     full = {
         weight.name: torch.ones((), dtype=torch.bool).expand(len(group.lanes), *weight.shape)

@@ -6,7 +6,7 @@ import torch
 from hornlib.grid.cell import parse_specification
 from hornlib.models.build import build_network
 from hornlib.models.cnn.parameters import CnnParameters
-from hornlib.models.flops import UPDATE_FLOPS, training_step_flops
+from hornlib.models.flops import UPDATE_FLOPS, gradient_flops, training_step_flops
 from hornlib.models.mlp.parameters import MlpParameters
 from hornlib.models.operations import WorkCounter, training_work
 from hornlib.parameters import Flops, Task
@@ -71,3 +71,59 @@ def test_a_step_of_the_loop_runs_what_is_counted(acceleration):
         train_step(chunk, chunk.groups[0], inputs, torch.tensor([[0, 1, 2]]), total_steps=10)
     flops = training_step_flops(cell.model, cell.task(), 3, cell.training.update_rule)
     assert Flops(counter.products, counter.elementwise) == Flops(flops.products, flops.elementwise + 4)
+
+
+MLP, TASK = MlpParameters(hidden_nodes=(30, 20), readout_norm="none"), Task((40,), 10)
+DENSE = {"linears.0.weight": 1200, "linears.1.weight": 600, "readout.linear.weight": 200}
+SPARSE = {"linears.0.weight": 120, "linears.1.weight": 150, "readout.linear.weight": 200}
+
+
+def products(**masks):
+    """Return the products of a training step with one example, with the first layer's gradient of its input.
+
+    Published counts take three times the forward products for a step. hornlib computes no gradient of the input.
+    """
+    connections = masks.get("connections", DENSE)
+    return training_step_flops(MLP, TASK, 1, "sgd", **masks).products + 2 * connections["linears.0.weight"]
+
+
+def test_products_of_masked_training_are_those_of_appendix_h():
+    """Evci et al., ICML 2020: 3 f_S of a fixed mask and SET; 2 f_S + f_D of SNFS; RigL's mean over an interval."""
+    dense, sparse = (2 * sum(connections.values()) for connections in (DENSE, SPARSE))
+    assert products() == 3 * dense
+    static = products(connections=SPARSE)
+    snfs = products(connections=SPARSE, has_dense_gradients=True, has_dense_moments=True)
+    assert (static, snfs) == (3 * sparse, 2 * sparse + dense)
+    look = gradient_flops(MLP, TASK, 1, SPARSE, has_dense_gradients=True).products + 2 * 120
+    interval = 100
+    assert (interval * static + look) / (interval + 1) == pytest.approx(
+        (3 * sparse * interval + 2 * sparse + dense) / (interval + 1)
+    )
+
+
+@pytest.mark.parametrize("own_gradients", [False, True], ids=["masked", "dense"])
+def test_gradual_pruning_costs_its_mean_density(own_gradients):
+    """E_t[3 f_D (1 - s_t)], or E_t[2 f_D (1 - s_t) + f_D] where masked weights have gradients."""
+    dense, total, formula = 2 * sum(DENSE.values()), 0, 0.0
+    for removed in range(0, 100, 10):
+        connections = {name: size * (100 - removed) // 100 for name, size in DENSE.items()}
+        total += products(connections=connections, has_dense_gradients=own_gradients)
+        kept = (100 - removed) / 100
+        formula += dense * (2 * kept + 1 if own_gradients else 3 * kept)
+    assert total == pytest.approx(formula)
+
+
+@pytest.mark.parametrize("flags", [(False, False), (True, False), (True, True)])
+def test_a_full_mask_costs_exactly_what_no_mask_costs(flags):
+    for batch in (1, 32):
+        dense = training_step_flops(MLP, TASK, batch, "adamw")
+        assert training_step_flops(MLP, TASK, batch, "adamw", DENSE, *flags) == dense
+
+
+def test_a_missing_connection_is_not_updated_unless_moments_are_dense():
+    missing = sum(DENSE.values()) - sum(SPARSE.values())
+    dense, masked, with_moments = (
+        training_step_flops(MLP, TASK, 8, "adamw", *masks).elementwise
+        for masks in ((), (SPARSE,), (SPARSE, True, True))
+    )
+    assert (dense - masked, dense - with_moments) == (14 * missing, 0)
