@@ -2,6 +2,7 @@
 
 import io
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -9,10 +10,16 @@ from random_rewiring import RandomRewiringParameters
 
 from hornlib.data.loading import load
 from hornlib.grid.cell import parse_specification
+from hornlib.models.flops import gradient_flops, training_step_flops
+from hornlib.parameters.training import TrainingParameters
+from hornlib.structures.interface import Decision
+from hornlib.structures.static import StaticParameters
 from hornlib.training.batches import Batches
 from hornlib.training.chunk import start_chunk
-from hornlib.training.looks import look_at
-from hornlib.training.loop import train_chunk
+from hornlib.training.looks import ComingLook, look_at
+from hornlib.training.loop import train_chunk, train_step
+from hornlib.training.optimizers import make_optimizer
+from hornlib.training.restructuring import restructure
 
 CPU = torch.device("cpu")
 SGD = {"optimizer": "sgd", "weight_decay": 0.01, "learning_rate": 0.1}
@@ -157,3 +164,152 @@ def test_a_look_that_replaces_a_step_records_its_loss_and_statistics_and_makes_n
     for name in ("readout.linear.bias", "linears.0.bias"):
         assert torch.equal(saved["parameters"][name], before["parameters"][name])
     assert torch.isfinite(chunk.curves["training_loss"]).all()
+
+
+def test_the_loop_counts_the_steps_and_the_looks_of_each_lane_by_its_masks():
+    """With 12 steps and a look at step 5 and 10 as step: 10 masked steps, and 2 looks with dense gradients."""
+    connections = {}
+
+    def note(chunk):
+        connections[chunk.step] = chunk.groups[0].connections
+
+    cell = cell_of({"look": "as_step"}, "plain", **SGD)
+    chunk = trained(cell, after_step=note)
+    task, rule = cell.task(), cell.training.update_rule
+    for lane in range(3):
+        expected = 0
+        for step in range(12):
+            if step in (5, 10):  # at the connections before the change
+                expected += gradient_flops(cell.model, task, 25, connections[step][lane], True).total
+            else:
+                expected += training_step_flops(cell.model, task, 25, rule, connections[step + 1][lane]).total
+        assert chunk.flops[lane] == expected
+    assert len(set(chunk.flops.tolist())) == 3  # the masks of the lanes differ in their counts
+
+
+def test_full_masks_train_exactly_as_no_masks():
+    def fill(chunk):
+        if chunk.step == 1:
+            (group,) = chunk.groups
+            group.masks = {
+                name: torch.ones_like(tensor, dtype=torch.bool)
+                for name, tensor in group.lanes.parameters.items()
+                if name.endswith("weight")
+            }
+
+    static = replace(cell_of(None, "plain", **SGD), structure=StaticParameters())
+    dense, full = trained(static), trained(static, after_step=fill)
+    assert torch.equal(dense.flops, full.flops)
+    for name, tensor in dense.lanes.parameters.items():
+        assert torch.equal(tensor, full.lanes.parameters[name])
+
+
+@pytest.mark.parametrize("training", [SGD, ADAMW], ids=["sgd", "adamw"])
+def test_with_dense_moments_masked_weights_are_zero_and_their_moments_are_not(training):
+    def check(chunk):
+        (group,) = chunk.groups
+        for name, mask in group.masks.items():
+            assert not group.lanes.parameters[name][~mask].any()
+            for moment, tensors in group.optimizer.state.items():
+                moments = group.named(tensors)[name]
+                assert moment == "age" or moments[~mask].count_nonzero() > 0.2 * (~mask).sum()
+
+    cell = cell_of({"dense_moments": True, "every": 40}, "plain", **{**training, "steps": 30})
+    trained(cell, after_step=check)
+    plain = cell_of({"every": 40}, "plain", **{**training, "steps": 30})
+    dense_gradients = replace(plain, structure=RandomRewiringParameters(every=40, dense_gradients=True))
+    costs = [trained(each, [0]).flops[0] for each in (plain, dense_gradients)]
+    assert costs[0] < costs[1]
+
+
+def test_a_regrown_weight_s_first_step_with_adamw_is_one_learning_rate():
+    """By the count of all updates it would be larger: Adam's correction of its second moment would be missing."""
+    states = {}
+    training = {"optimizer": "adamw", "learning_rate": 1e-3, "steps": 1000, "batch_size": 100}
+    cell = cell_of({"every": 999}, "plain", **training)
+    trained(
+        cell,
+        [0],
+        lambda chunk: states.update({chunk.step: copied(chunk.state())}) if chunk.step > 997 else None,
+    )
+    (before,), (after,) = states[999]["groups"], states[1000]["groups"]
+    for position, (name, mask) in enumerate(after["masks"].items()):
+        grown = mask & ~before["masks"][name]
+        moved = after["parameters"][name][grown].abs()
+        moved = moved[moved > 0]
+        assert len(moved) and (moved <= 1.01e-3).all() and moved.median() > 0.99e-3
+        age = after["optimizer"]["age"][list(after["parameters"]).index(name)]
+        assert (age[grown] == 1).all() and (age[mask & ~grown] == 1000).all(), position
+
+
+def test_the_global_count_would_move_a_regrown_weight_three_learning_rates():
+    weight, gradient = [torch.zeros(1, 1)], [torch.ones(1, 1)]
+    optimizer = make_optimizer(weight, TrainingParameters(optimizer="adamw"))
+    optimizer.update_(weight, gradient, torch.tensor([1.0]), 5000)
+    assert float(-weight[0]) == pytest.approx(3.15, abs=0.01)
+    optimizer = make_optimizer(weight := [torch.zeros(1, 1)], TrainingParameters(optimizer="adamw"))
+    optimizer.state["age"] = [torch.zeros(1, 1)]
+    optimizer.update_(weight, gradient, torch.tensor([1.0]), 5000)
+    assert float(-weight[0]) == pytest.approx(1.0, abs=0.01)
+
+
+def test_before_any_update_and_with_sgd_no_ages_are_kept():
+    for training, steps in ((ADAMW, 4), (SGD, 8)):
+        chunk = trained(cell_of(None, "plain", **{**training, "steps": steps}))
+        assert "age" not in chunk.groups[0].optimizer.state
+
+
+def test_a_change_that_keeps_the_model_copies_no_tensor_that_it_does_not_name():
+    places = {}
+
+    def note(chunk):
+        (group,) = chunk.groups
+        tensors = {**group.lanes.parameters, **group.lanes.buffers}
+        places[chunk.step] = {name: tensor.data_ptr() for name, tensor in tensors.items()}
+
+    trained(cell_of(None, "mlp", **SGD), after_step=note)
+    assert places[1] == places[12]
+
+
+def test_a_look_in_bf16_is_computed_in_fp32(monkeypatch):
+    looks = []
+    original = ComingLook.take
+
+    def take(self):
+        looks.append((copied(self._group.lanes.tensors(0).parameters), original(self)))
+        return looks[-1][1]
+
+    monkeypatch.setattr(ComingLook, "take", take)
+    cell = cell_of({"look": "for_nothing"}, "plain", **{**SGD, "precision": "bf16"})
+    trained(cell, [0])
+    assert looks
+    exact = start_chunk(cell, [0], CPU)
+    exact.step = 5
+    for name, tensor in looks[0][0].items():
+        exact.lanes.parameters[name].data[0] = tensor
+    inputs, targets = Batches(exact, load(cell.data, CPU).train).at(5, [0])
+    expected, rounded = (look_at(exact, exact.lanes, inputs, targets, kind) for kind in ("fp32", "bf16"))
+    for name, gradient in looks[0][1].gradients.items():
+        assert torch.equal(gradient, expected.gradients[name])
+    name = "linears.0.weight"
+    assert not torch.equal(expected.gradients[name], rounded.gradients[name])
+
+
+def test_a_look_at_step_0_as_the_step_sets_the_first_loss_and_counts_no_update():
+    def first(view):
+        view.coming_gradients()
+        return Decision([], [0] * len(view.lanes), used_step=True)
+
+    cell = replace(cell_of(None, "plain", **ADAMW), structure=StaticParameters())
+    splits, chunk = load(cell.data, CPU), start_chunk(cell, [0, 1], CPU)
+    before = copied(chunk.lanes.parameters)
+    rows = restructure(chunk, SimpleNamespace(decide=first), Batches(chunk, splits.train))
+    (group,) = chunk.groups
+    assert rows == {0, 1} and torch.isfinite(group.first_loss).all() and len(group.window) == 1
+    assert all(torch.equal(before[name], tensor) for name, tensor in chunk.lanes.parameters.items())
+    chunk.step = 1
+    inputs, targets = Batches(chunk, splits.train).at(1, [0, 1])
+    train_step(chunk, group, inputs, targets, 12)
+    moved = (chunk.lanes.parameters["linears.0.bias"] - before["linears.0.bias"]).abs()
+    # AdamW's first update is one learning rate, beside its decay of at most rate x decay x weight
+    assert moved.max() < 1.2 * ADAMW["learning_rate"] and moved.median() > 0.9 * ADAMW["learning_rate"]
