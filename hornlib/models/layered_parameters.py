@@ -1,7 +1,7 @@
 """Parameters of models whose hidden layers can be inserted and removed during training; free of torch."""
 
 from abc import abstractmethod
-from typing import Self
+from typing import ClassVar, Self
 
 from hornlib.parameters import ModelParameters, Task
 
@@ -15,6 +15,8 @@ class LayeredParameters(ModelParameters):
     becomes layer p + 1. The network is a `hornlib.models.layered.LayeredNetwork`.
     """
 
+    has_insertable_layers: ClassVar[bool] = True
+
     @abstractmethod
     def layer_widths(self) -> list[int]:
         """Return the nodes or channels of every hidden layer."""
@@ -26,6 +28,14 @@ class LayeredParameters(ModelParameters):
     @abstractmethod
     def insertion_problems(self) -> list[str]:
         """Return why every inserted layer would change the function, one sentence for each reason; empty if none."""
+
+    def num_comparable_layers(self) -> int:
+        """Return the number of layers that have such a weight as an inserted layer, whose scores are comparable."""
+        return len(self.layer_widths())
+
+    def removal_problems(self) -> list[str]:
+        """Return why no layer can be removed, one sentence for each reason; empty if one can."""
+        return [f"{self.name} names no layer that can be removed"]
 
     def map_size(self, layer: int, task: Task) -> tuple[int, int]:
         """Return height and width of a convolutional layer's maps, pixels; (1, 1) for dense layers.

@@ -246,6 +246,10 @@ class ModelParameters(Parameters, ABC):
     network: ClassVar[str]
     presentations: ClassVar[tuple[str, ...]]
     per_lane: ClassVar[tuple[str, ...]] = ()
+    has_insertable_layers: ClassVar[bool] = False
+    """Whether layers can be inserted; such a class is a `hornlib.models.layered_parameters.LayeredParameters`."""
+    has_removable_layers: ClassVar[bool] = False
+    """Whether layers with time steps can be removed; such a class is a `LayeredParameters` too."""
 
     name: str
 

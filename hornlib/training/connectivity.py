@@ -102,21 +102,12 @@ def _active_units(
     has_input = torch.stack(incoming).any(0)
     if after is None:
         return has_input.sum(1).double()
-    # Maps are flattened channel by channel before a fully connected layer.
-    of_maps = len(weights[0].shape) > 2
     readers = recurrent + [
-        weight
-        for weight in after
-        if weight.role != "recurrent"
-        and weight.shape[1] % units == 0
-        and (of_maps or weight.shape[1] == units)
+        weight for weight in after if weight.role != "recurrent" and weight.shape[1] == units
     ]
     if len(readers) == len(recurrent):
         return torch.full((len(has_input),), torch.nan, dtype=torch.float64)
-    outgoing = [
-        masks[weight.name].transpose(1, 2).flatten(2).any(2).unflatten(1, (units, -1)).any(2)
-        for weight in readers
-    ]
+    outgoing = [masks[weight.name].transpose(1, 2).flatten(2).any(2) for weight in readers]
     return (has_input & torch.stack(outgoing).any(0)).sum(1).double()
 
 

@@ -133,6 +133,7 @@ class TimeResnetParameters(TimeVariableParameters, LayeredParameters):
     """
 
     network: ClassVar[str] = "hornlib.models.time_variable.network:TimeResnet"
+    has_removable_layers: ClassVar[bool] = True
 
     name: Literal["time_resnet"] = "time_resnet"
     block: Literal["one_weight", "two_weight"] = "one_weight"
@@ -149,6 +150,20 @@ class TimeResnetParameters(TimeVariableParameters, LayeredParameters):
     def without_layer(self, layer: int) -> Self:
         """Return the network with one layer fewer; the other time steps stay the same."""
         return self.model_copy(update={"num_layers": self.num_layers - 1})
+
+    def num_comparable_layers(self) -> int:
+        """Return the number of layers; an opening layer has no second weight."""
+        return self.num_layers - (self.block == "two_weight")
+
+    def removal_problems(self) -> list[str]:
+        """Return why no layer can be removed: the other steps would change, or no network would remain."""
+        problems = []
+        if self.layer_steps == "simplex" or self.last_step == "dependent":
+            setting = "layer_steps: simplex" if self.layer_steps == "simplex" else "last_step: dependent"
+            problems.append(f"with {setting} a removed layer would change the steps of the others")
+        if not self.removable():
+            problems.append(f"num_layers: {self.num_layers} leaves no layer to remove; give more layers")
+        return problems
 
     def removable(self) -> list[int]:
         """Return the layers behind the opening one, which changes the width; none if no network would remain."""

@@ -8,7 +8,6 @@ from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema, mo
 
 from hornlib.models import MODELS
 from hornlib.models.layered_parameters import LayeredParameters
-from hornlib.models.time_variable.parameters import TimeResnetParameters
 from hornlib.parameters import ModelParameters, Task
 from hornlib.parameters.structure import Course, StructureParameters
 
@@ -120,11 +119,12 @@ class LayerInsertionParameters(StructureParameters):
             task: shapes of inputs and outputs.
             course: length of the training.
         """
-        if not isinstance(model, LayeredParameters):
-            valid = [name for name, parameters in MODELS.items() if issubclass(parameters, LayeredParameters)]
+        if not model.has_insertable_layers:
+            valid = [name for name, parameters in MODELS.items() if parameters.has_insertable_layers]
             return [
                 f"layer_insertion: {model.name} has no layers to insert between; valid: {', '.join(valid)}"
             ]
+        model = cast(LayeredParameters, model)
         problems = [f"layer_insertion: {problem}" for problem in model.insertion_problems()]
         depth = len(model.layer_widths())
         if self.position is not None and self.position >= depth:
@@ -149,8 +149,7 @@ class LayerInsertionParameters(StructureParameters):
                 f"layer_insertion: score_batches: {self.score_batches}, but an epoch has {course.steps_per_epoch}; "
                 "leave it out"
             )
-        has_no_block = isinstance(model, TimeResnetParameters) and model.block == "two_weight" and depth == 1
-        if self.trigger == "relative_threshold" and has_no_block:
+        if self.trigger == "relative_threshold" and not model.num_comparable_layers():
             problems.append(
                 "layer_insertion: trigger: relative_threshold needs a block to compare with; give num_layers: 2"
             )

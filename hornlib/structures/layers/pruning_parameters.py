@@ -5,8 +5,8 @@ from typing import ClassVar, Literal, cast
 
 from pydantic import Field
 
+from hornlib.models import MODELS
 from hornlib.models.layered_parameters import LayeredParameters
-from hornlib.models.time_variable.parameters import TimeResnetParameters
 from hornlib.parameters import ModelParameters, Task
 from hornlib.parameters.structure import Course, StructureParameters
 
@@ -42,20 +42,14 @@ class LayerPruningParameters(StructureParameters):
             task: shapes of inputs and outputs.
             course: length of the training.
         """
-        if not isinstance(model, TimeResnetParameters):
+        if not model.has_removable_layers:
+            valid = [name for name, parameters in MODELS.items() if parameters.has_removable_layers]
             return [
-                f"layer_pruning: {model.name} has no layers with time steps that can be removed; valid: time_resnet"
+                f"layer_pruning: {model.name} has no layers with time steps that can be removed; valid: "
+                f"{', '.join(valid)}"
             ]
-        problems = []
-        if model.layer_steps == "simplex" or model.last_step == "dependent":
-            setting = "layer_steps: simplex" if model.layer_steps == "simplex" else "last_step: dependent"
-            problems.append(
-                f"layer_pruning: with {setting} a removed layer would change the steps of the others"
-            )
-        if not model.removable():
-            problems.append(
-                f"layer_pruning: num_layers: {model.num_layers} leaves no layer to remove; give more layers"
-            )
+        removal_problems = cast(LayeredParameters, model).removal_problems()
+        problems = [f"layer_pruning: {problem}" for problem in removal_problems]
         if course.epochs <= self.prune_every:
             problems.append(
                 f"layer_pruning: prune_every: {self.prune_every}, but training ends after {course.epochs:g} epochs"
