@@ -117,7 +117,9 @@ class ComingLook:
         ]
 
     def replace_step_(self) -> None:
-        """Make the look the training step of the group: its loss and its running statistics count."""
+        """Make the look the training step of the group: its loss and its running statistics count.
+
+        The caller adds 1 to `since` of the group, and of those that come out of it, since no update follows.
+        """
         record_look_(self._chunk, self._group, self.take())
         self._group.lanes = self._group.lanes.with_buffers(self._lanes.buffers)
-        self._group.since += 1  # the optimiser makes no update

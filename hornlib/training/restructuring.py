@@ -50,13 +50,15 @@ def restructure(chunk: Chunk, structure: Structure, batches: Batches) -> set[int
         chunk.flops[rows] += torch.tensor(decision.flops, dtype=torch.int64) + torch.tensor(look.flops())
         changed = {lane for change in decision.changes for lane in change.lanes}
         unchanged = [lane for lane in range(len(group.lanes)) if lane not in changed]
-        if unchanged:
-            groups.append(group.keep(unchanged) if changed else group)
+        parts = [group.keep(unchanged) if changed else group] if unchanged else []
         for change in decision.changes:
             for lane, layers in zip(change.lanes, change.layers, strict=True):
                 events += [EventRecord(rows[lane], chunk.step, change.kind, *layer) for layer in layers]
             part = group if len(change.lanes) == len(rows) else group.keep(change.lanes)
-            groups.append(_changed(chunk, part, change, templates))
+            parts.append(_changed(chunk, part, change, templates))
+        for part in parts if decision.used_step else []:
+            part.since += 1  # the optimiser makes no update at this step
+        groups += parts
     chunk.events += sorted(events, key=lambda event: event.row)
     chunk.groups = _merged(groups)
     return done
