@@ -5,6 +5,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from hornlib.models import MODELS
 from hornlib.parameters import ModelParameters, Task, Value, Weight
 from hornlib.parameters.structure import Course, StructureParameters
 from hornlib.structures.rule_fields import with_rule_values
@@ -164,19 +165,17 @@ class SparseTrainingParameters(StructureParameters):
             return self.drop_share
         return cosine_share(step, self.drop_share, self.end_of_updates(total_steps))
 
-    def total_at(self, step: int, total_steps: int, weights: list[Weight]) -> int:
-        """Return the number of connections of all sparse weights after an update.
+    def density_at(self, step: int, total_steps: int) -> float:
+        """Return the share of the entries of all sparse weights that are connections after an update.
 
         Args:
             step: training steps done.
             total_steps: training steps of the whole training.
-            weights: the sparse weights.
         """
-        density = self.density
-        if self.initial_density is not None and self.prune_start is not None and self.prune_end is not None:
-            start, end = self.prune_start * total_steps, self.prune_end * total_steps
-            density = cubic_density(step, self.initial_density, self.density, start, end)
-        return round(density * sum(weight.size for weight in weights))
+        if self.initial_density is None or self.prune_start is None or self.prune_end is None:
+            return self.density
+        start, end = self.prune_start * total_steps, self.prune_end * total_steps
+        return cubic_density(step, self.initial_density, self.density, start, end)
 
     def sparse_weights(self, model: ModelParameters, task: Task) -> list[Weight]:
         """Return the weights that are sparse.
@@ -219,19 +218,12 @@ class SparseTrainingParameters(StructureParameters):
             course: length of the training.
         """
         interval, total = self.update_interval(course.steps_per_epoch), course.total_steps
-        if self.initial_density is None or self.prune_start is None or self.prune_end is None or not interval:
+        if self.initial_density is None or interval is None:
             return super().mean_connections(model, task, course)
-        start, end, weights = (
-            self.prune_start * total,
-            self.prune_end * total,
-            self.sparse_weights(model, task),
-        )
-        densities = {
-            step: cubic_density(step, self.initial_density, self.density, start, end)
-            for step in range(0, total, interval)
-        }
+        weights = self.sparse_weights(model, task)
         counts = {
-            step: num_connections(weights, density, self.distribution) for step, density in densities.items()
+            step: num_connections(weights, self.density_at(step, total), self.distribution)
+            for step in range(0, total, interval)
         }
         return mean_counts(counts, total)
 
@@ -253,6 +245,10 @@ class SparseTrainingParameters(StructureParameters):
             task: shapes of inputs and outputs.
             course: length of the training.
         """
+        if model.masked_form(task)[1]:
+            return [
+                f"sparse_training: the connections of model: {model.name} are chosen already; leave its connections out"
+            ]
         if not model.weights(task):
             return [
                 f"sparse_training: {model.name} has no weights that can be masked; biases and norms never are"
@@ -267,7 +263,7 @@ class SparseTrainingParameters(StructureParameters):
         return [
             *cut_off_problems("sparse_training", self.density, weights, counts),
             *self._update_problems(course),
-            *self._storage_problems(model, weights),
+            *self._storage_problems(model, task),
         ]
 
     def _update_problems(self, course: Course) -> list[str]:
@@ -293,8 +289,26 @@ class SparseTrainingParameters(StructureParameters):
             f"{self.density:g} would not be reached"
         ]
 
-    def _storage_problems(self, model: ModelParameters, weights: list[Weight]) -> list[str]:
+    def _storage_problems(self, model: ModelParameters, task: Task) -> list[str]:
         """Return why connections alone cannot be stored."""
+        if self.storage == "masked":
+            return []
+        compressed = model.with_connections(self.connections(model, task), task)
+        if compressed is None:
+            valid = [
+                name
+                for name, parameters in MODELS.items()
+                if parameters.with_connections is not ModelParameters.with_connections
+            ]
+            return [
+                "sparse_training: storage: compressed takes fully connected layers only, and "
+                f"{model.name} has others; valid: storage: masked, or the models {', '.join(valid)}"
+            ]
+        if not compressed.masked_form(task)[1]:
+            return [
+                f"sparse_training: storage: compressed at density: {self.density:g} would store every weight; give "
+                "storage: masked"
+            ]
         return []
 
     def remarks(self, events: int, runs: int) -> list[str]:

@@ -3,18 +3,18 @@
 import torch
 from torch import Tensor
 
-from hornlib.parameters import Weight
 from hornlib.structures.interface import Change, Decision, LaneView, Moment, Tensors
 from hornlib.structures.mask_changes import changed_layers, flat, shaped
 from hornlib.structures.masks import chosen_at_random, mask_draws
 from hornlib.structures.sparse_training.parameters import SparseTrainingParameters
 from hornlib.structures.sparse_training.rules import RULES, Look
+from hornlib.structures.sparse_training.storage import STORAGES, Choice
 
 __all__ = ["SparseTraining", "scaled_by_fan_in"]
 
 
 class SparseTraining:
-    """Masks connections and rewires them.
+    """Chooses connections and rewires them.
 
     Args:
         parameters: how many connections, where, and by which rule they are rewired.
@@ -22,6 +22,7 @@ class SparseTraining:
 
     def __init__(self, parameters: SparseTrainingParameters) -> None:
         self.parameters = parameters
+        self.storage = STORAGES[parameters.storage]
 
     def is_due(self, moment: Moment) -> bool:
         """Return whether connections are chosen (before the first step) or rewired (at every update) now."""
@@ -33,94 +34,67 @@ class SparseTraining:
 
     def decide(self, view: LaneView) -> Decision:
         """Return the first connections, or the rewired ones, of all lanes."""
-        weights = self.parameters.sparse_weights(view.model, view.task)
+        no_flops = [0] * len(view.lanes)
         if view.step == 0:
-            return Decision([self._first(view, weights)], [0] * len(view.lanes))
+            return Decision([self._first(view)], no_flops)
         looks = self.parameters.rule in ("rigl", "granet")
-        return Decision([self._rewired(view, weights)], [0] * len(view.lanes), used_step=looks)
+        return Decision([self._rewired(view)], no_flops, used_step=looks)
 
-    def _first(self, view: LaneView, weights: list[Weight]) -> Change:
-        counts = self.parameters.initial_connections(view.model, view.task)
-        draws, lanes = mask_draws(view.lanes.seeds, view.step), len(view.lanes)
-        masks, parameters = {}, {}
+    def _first(self, view: LaneView) -> Change:
+        parameters, draws, lanes = self.parameters, mask_draws(view.lanes.seeds, view.step), len(view.lanes)
+        weights = parameters.sparse_weights(view.model, view.task)
+        counts = parameters.initial_connections(view.model, view.task)
+        masks, values = {}, {}
         for weight in weights:
             places = torch.ones((lanes, weight.size), dtype=torch.bool, device=view.lanes.device)
             mask = chosen_at_random(places, [counts[weight.name]] * lanes, draws(weight.name))
-            masks[weight.name] = mask.view(lanes, *weight.shape)
-            values = view.lanes.parameters[weight.name].detach() * masks[weight.name]
-            if self.parameters.initial_scale == "fan_in":
-                values = scaled_by_fan_in(values, masks[weight.name])
-            parameters[weight.name] = values
-        return Change(
-            range(lanes),
-            kind="masked",
-            layers=changed_layers(weights, masks),
-            model=view.model,
-            parameters=parameters,
-            buffers={},
-            inherit=lambda moments: {},
-            masks=masks,
-            memory=self._first_threshold(view),
-        )
+            masks[weight.name] = mask = mask.view(lanes, *weight.shape)
+            values[weight.name] = view.lanes.parameters[weight.name].detach() * mask
+            if parameters.initial_scale == "fan_in":
+                values[weight.name] = scaled_by_fan_in(values[weight.name], mask)
+        memory = {}
+        if parameters.threshold is not None:
+            memory["threshold"] = torch.full((lanes,), parameters.threshold, device=view.lanes.device)
+        choice = Choice(masks, changed_layers(weights, masks), memory)
+        return self.storage.first(view, parameters.trained_model(view.model, view.task), values, choice)
 
-    def _first_threshold(self, view: LaneView) -> Tensors:
-        if self.parameters.threshold is None:
-            return {}
-        return {
-            "threshold": torch.full((len(view.lanes),), self.parameters.threshold, device=view.lanes.device)
-        }
-
-    def _rewired(self, view: LaneView, weights: list[Weight]) -> Change:
-        before = {weight.name: view.masks[weight.name] for weight in weights}
-        rewiring = RULES[self.parameters.rule](self._look(view, weights))
+    def _rewired(self, view: LaneView) -> Change:
+        model, _ = view.model.masked_form(view.task)
+        before = self.storage.masks(view)
+        weights = [weight for weight in model.weights(view.task) if weight.name in before]
+        rewiring = RULES[self.parameters.rule](self._look(view, before))
         masks = shaped(rewiring.masks, weights)
-        grown = {name: mask & ~before[name] for name, mask in masks.items()}
         dropped = {name: mask & ~masks[name] for name, mask in before.items()}
-        memory = {f"grown/{name}": mask for name, mask in grown.items()}
-        if "threshold" in view.memory:
-            memory["threshold"] = rewiring.threshold
         grown_before = {
             name: view.memory[f"grown/{name}"] for name in masks if f"grown/{name}" in view.memory
         }
+        memory = {f"grown/{name}": mask & ~before[name] for name, mask in masks.items()}
+        if "threshold" in view.memory:
+            memory["threshold"] = rewiring.threshold
+        choice = Choice(masks, changed_layers(weights, dropped, grown_before), memory)
+        return self.storage.rewired(view, choice, self.parameters.has_dense_moments)
 
-        def inherit(tensors: Tensors) -> Tensors:
-            return {name: tensors[name] * (before[name] & mask) for name, mask in masks.items()}
-
-        return Change(
-            range(len(view.lanes)),
-            kind="rewired",
-            layers=changed_layers(weights, dropped, grown_before),
-            model=view.model,
-            parameters={},
-            buffers={},
-            inherit=(lambda tensors: {}) if self.parameters.has_dense_moments else inherit,
-            masks=masks,
-            memory=memory,
-        )
-
-    def _look(self, view: LaneView, weights: list[Weight]) -> Look:
-        parameters, names = self.parameters, [weight.name for weight in weights]
-        lanes = len(view.lanes)
+    def _look(self, view: LaneView, masks: Tensors) -> Look:
+        parameters, weights, growth = self.parameters, self.storage.weights(view), self._growth(view)
+        size = sum(mask[0].numel() for mask in masks.values())
+        threshold = view.memory.get("threshold", torch.zeros(len(view.lanes), device=view.lanes.device))
         return Look(
-            weights=flat({name: view.lanes.parameters[name].detach() for name in names}),
-            masks=flat({name: view.masks[name] for name in names}),
-            growth={name: tensor.abs() for name, tensor in flat(self._growth(view, names)).items()},
+            weights=flat({name: weights[name] for name in masks}),
+            masks=flat(masks),
+            growth={name: tensor.flatten(1).abs() for name, tensor in growth.items() if name in masks},
             drop_share=parameters.share_at(view.step, view.total_steps),
-            total=parameters.total_at(view.step, view.total_steps, weights),
-            threshold=view.memory.get("threshold", torch.zeros(lanes, device=view.lanes.device)),
+            total=round(parameters.density_at(view.step, view.total_steps) * size),
+            threshold=threshold,
             threshold_tolerance=parameters.threshold_tolerance or 0.0,
             draws=mask_draws(view.lanes.seeds, view.step),
         )
 
-    def _growth(self, view: LaneView, names: list[str]) -> Tensors:
-        """Return weight -> what decides where connections grow, (lanes, ...); empty for rules that draw."""
+    def _growth(self, view: LaneView) -> Tensors:
+        """Return parameter -> what decides where connections grow, (lanes, ...); empty for rules that draw."""
         if self.parameters.rule in ("rigl", "granet"):
-            gradients = view.coming_gradients()
-            return {name: gradients[name] for name in names}
+            return view.coming_gradients()
         if self.parameters.rule == "snfs":
-            moments = view.moments.get("momentum", view.moments.get("first_moment"))
-            assert moments is not None, "both optimisers have a first moment"
-            return {name: moments[name] for name in names}
+            return view.moments["momentum" if "momentum" in view.moments else "first_moment"]
         return {}
 
 

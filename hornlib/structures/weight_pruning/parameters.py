@@ -177,6 +177,10 @@ class WeightPruningParameters(StructureParameters):
             task: shapes of inputs and outputs.
             course: length of the training.
         """
+        if model.masked_form(task)[1]:
+            return [
+                f"weight_pruning: the connections of model: {model.name} are chosen already; leave its connections out"
+            ]
         if not model.weights(task):
             return [
                 f"weight_pruning: {model.name} has no weights that can be pruned; biases and norms never are"
