@@ -25,6 +25,7 @@ from hornlib.results.variables import (
     CALIBRATED,
     CELL_PROPERTIES,
     CURVES,
+    GATHERED_PROFILES,
     PROVENANCE,
     RESULTS_VARIABLES,
     SWEEP_COORDINATES,
@@ -98,6 +99,7 @@ class ResultsWriter:
                 _write(file, dimension, values)
             on_cell = [*self._write_parameters(file), *self._write_sweeps(file)]
             self._write_curves(file)
+            self._write_profiles(file)
             self._write_runs(file)
             self._write_calibrations(file)
             self._write_choices(file)
@@ -156,6 +158,18 @@ class ResultsWriter:
         for name in self.curves:
             _write(file, f"final_{name}", self._filled(DIMENSIONS[:2], partial(_last, name)))
         _write(file, "samples", self._filled(("cell", "step"), partial(_variable, "samples")))
+
+    def _write_profiles(self, file: "netCDF4.Dataset") -> None:
+        """Write the densities and active units of layers; no variable and no dimension without sparse networks."""
+        recorded = [run.variables for cell_runs in self.runs.values() for run in cell_runs]
+        names = [name for name in GATHERED_PROFILES if any(name in variables for variables in recorded)]
+        depths = [variables[name].shape[2] for variables in recorded for name in names if name in variables]
+        layers = max(depths, default=0)
+        if names:
+            _write(file, "layer", np.arange(layers))
+        for name in names:
+            by_layer = [self._filled(DIMENSIONS, partial(_of_layer, name, layer)) for layer in range(layers)]
+            _write(file, name, np.stack(by_layer, -1))
 
     def _write_runs(self, file: "netCDF4.Dataset") -> None:
         """Write the outcome and the provenance of every run."""
@@ -259,6 +273,12 @@ def _parameters(values_of: Mapping[Cell, CellValues]) -> dict[str, Coordinate]:
 
 def _variable(name: str, run: RunFile) -> np.ndarray | None:
     return run.variables.get(name)
+
+
+def _of_layer(name: str, layer: int, run: RunFile) -> np.ndarray | None:
+    """Return the profile of a layer, (seed, step); None for a run without the profile or with fewer layers."""
+    profile = run.variables.get(name)
+    return None if profile is None or profile.shape[2] <= layer else profile[:, :, layer]
 
 
 def _last(name: str, run: RunFile) -> np.ndarray | None:

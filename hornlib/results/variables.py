@@ -13,6 +13,7 @@ __all__ = [
     "CHOICES",
     "CURVES",
     "EVENTS",
+    "GATHERED_PROFILES",
     "LABEL",
     "PROFILES",
     "PROVENANCE",
@@ -107,8 +108,18 @@ PROFILES: dict[str, Variable] = {
         optional=True,
         source=_CONNECTED_BY,
     ),
+    "gradient_reached": Variable(
+        (*_CURVE, "layer"),
+        "1",
+        "1 where a connection of the layer has had a gradient so far, else 0; NaN for dense layers",
+        optional=True,
+        source=_CONNECTED_BY,
+    ),
 }
 """Properties of every layer at every evaluation, from the input on; NaN beyond the network's depth."""
+
+GATHERED_PROFILES = ("layer_density", "active_units")
+"""Profiles that results.nc holds, too; the others stay in the run files."""
 
 _CHANGED_BY = "hornlib.training.restructuring.restructure"
 
@@ -422,12 +433,14 @@ RESULTS_SECTIONS: dict[str, dict[str, Variable]] = {
             source="hornlib.calibration.calibrate.device_name",
         ),
         "bound": Variable(("bound",), "1", "end of the interval: low or high"),
+        "layer": Variable(("layer",), "1", "index of the layer, 0 at the input", optional=True),
         "trial": Variable(
             ("trial",), "1", "number of the trial", source="hornlib.tuning.trials.trial_values"
         ),
     },
     "Coordinates of cells": {"label": LABEL, **CELL_PROPERTIES},
     "Learning curves": {**_of_results(CURVES), "samples": SAMPLES._replace(dims=("cell", "step"))},
+    "Layers of sparse networks": _of_results({name: PROFILES[name] for name in GATHERED_PROFILES}),
     "Last values": {
         f"final_{name}": curve._replace(
             dims=("cell", "seed"), long_name=f"{curve.long_name} at the last evaluation"

@@ -8,6 +8,7 @@ from hornlib.grid.cell import parse_specification
 from hornlib.results.calibrated_seconds import models_over_time
 from hornlib.results.coordinates import coordinate_values
 from hornlib.results.final_network import final_forward_flops, may_change
+from hornlib.results.gather import gather
 
 MLP = {"name": "mlp", "hidden_nodes": "8-6"}
 
@@ -105,3 +106,25 @@ def test_rewiring_makes_no_other_network_however_often_it_takes_place():
     for storage in ("masked", "compressed"):
         cell = cell_of(rule="set", storage=storage)
         assert list(models_over_time(run_of(cell, **events), cell, 0)) == [(0, cell.trained_model())]
+
+
+def test_layers_of_sparse_networks_stand_at_their_cell_seeds_and_steps(grid, record, write_run):
+    """Three cells: two layers, three layers, and none because nothing is sparse."""
+    cells = [cell_of({**MLP, "hidden_nodes": nodes}, rule="static") for nodes in ("8", "8-6")] + [cell_of()]
+    profiles = {}
+    for number, cell in enumerate(cells):
+        made, layers = record(cell, range(2)), number + 2
+        if number < 2:
+            shape = (2, len(made.steps), layers)
+            profiles[cell.name] = np.random.default_rng(number).random(shape)
+            made.layers.update(layer_density=profiles[cell.name], active_units=profiles[cell.name] * 8)
+        write_run(cell, 0, 1, made)
+    with gather(grid({"one": ({"sparse": cells}, range(2))})) as ds:
+        assert ds["layer_density"].dims == ("cell", "seed", "step", "layer") and ds.sizes["layer"] == 3
+        for number, cell in enumerate(cells[:2]):
+            recorded = ds["layer_density"].sel(cell=cell.name).dropna("step", how="all")
+            np.testing.assert_array_equal(recorded[:, :, : number + 2], profiles[cell.name])
+            assert recorded[:, :, number + 2 :].isnull().all()
+        assert ds["active_units"].sel(cell=cells[2].name).isnull().all()
+    with gather(grid({"one": ({"dense": cells[2:]}, range(2))})) as ds:
+        assert "layer" not in ds.dims and "layer_density" not in ds
