@@ -105,6 +105,7 @@ def _write_profiles(chunk: Chunk, group: Group, column: int) -> None:
     if connections is not None:
         _fill(chunk, "layer_density", group, column, connections.density)
         _fill(chunk, "active_units", group, column, connections.active_units)
+        _fill(chunk, "gradient_reached", group, column, connections.gradient_reached)
         _curve(chunk, "explored")[group.lanes.rows, column] = connections.explored
 
 

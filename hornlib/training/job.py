@@ -21,6 +21,7 @@ from hornlib.provenance import commit, version
 from hornlib.results.file_kind import SCHEMA_VERSION
 from hornlib.training.checkpoint import load_checkpoint, remove_checkpoint, save_checkpoint, set_aside
 from hornlib.training.chunk import Chunk, Run, start_lanes
+from hornlib.training.connectivity import connectivity_remarks
 from hornlib.training.curve_log import CurveLog, make_curve_log
 from hornlib.training.curves import Evaluation
 from hornlib.training.devices import is_out_of_memory, keep_freed_memory, resolve_device, set_precision
@@ -29,7 +30,7 @@ from hornlib.training.loop import train_chunk, train_step
 from hornlib.training.probing import Probe, ProbePlan
 from hornlib.training.progress import Reporter
 from hornlib.training.recording import Numbers, Recorder
-from hornlib.training.rows import ChunkRows
+from hornlib.training.rows import ChunkRows, stacked
 from hornlib.training.width import chunk_width
 
 __all__ = ["Assignment", "Attributes", "TrainOptions", "run_assignment", "warm_up"]
@@ -190,6 +191,8 @@ def _run(
         for remark in cell.structure.remarks(
             sum(len(rows.events) for rows in finished), sum(len(rows.diverged_at) for rows in finished)
         ):
+            reporter.say(remark)
+        for remark in connectivity_remarks(cell, stacked(finished).profiles):
             reporter.say(remark)
         path = write(finished, _attributes(device, options.threads, started, saved))
         remove_checkpoint(checkpoint)

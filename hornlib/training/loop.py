@@ -11,6 +11,7 @@ from hornlib.models.flops import training_step_flops
 from hornlib.structures.interface import Moment
 from hornlib.training.batches import Batches
 from hornlib.training.chunk import Chunk, Group
+from hornlib.training.connectivity import note_gradients_
 from hornlib.training.curves import Evaluation, evaluate_chunk, summary
 from hornlib.training.divergence import read_losses
 from hornlib.training.evaluation import thinned
@@ -104,6 +105,8 @@ def train_step(chunk: Chunk, group: Group, inputs: Tensor, targets: Tensor, tota
             for name, mask in group.masks.items():
                 lanes.parameters[name].mul_(mask)
         lanes.project_()
+        if not group.window:  # once for every reading of the losses
+            note_gradients_(group, look.gradients)
     record_look_(chunk, group, look)
 
 

@@ -132,7 +132,7 @@ def _changed(chunk: Chunk, group: Group, change: Change, templates: _Templates) 
         rate_factors=group.rate_factors * change.rate_factor,
         evaluated=None,
         masks=masks,
-        memory={**change.memory, **_explored(group, masks)},
+        memory={**change.memory, **_explored(group, masks), **_reached(group)},
         step_flops={},
     )
     _mask_(changed, chunk.cell.structure.has_dense_moments)
@@ -214,6 +214,11 @@ def _explored(group: Group, masks: Mapping[str, Tensor]) -> dict[str, Tensor]:
         ever: group.memory[ever] | masks[name] if ever in group.memory else masks[name]
         for name, ever in names.items()
     }
+
+
+def _reached(group: Group) -> dict[str, Tensor]:
+    """Return what the loop has noted of gradients; see `note_gradients_`."""
+    return {name: tensor for name, tensor in group.memory.items() if name.startswith("reached/")}
 
 
 @torch.no_grad()

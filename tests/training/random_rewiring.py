@@ -19,6 +19,8 @@ class RandomRewiringParameters(StructureParameters):
     """Steps between two changes."""
     look: Literal["none", "for_nothing", "as_step"] = "none"
     """Whether the structure looks at the coming batch, and whether the look replaces the step."""
+    cut: str = ""
+    """Name of a weight without any connection."""
     first_lanes: int = 1000
     """Number of lanes that are rewired; all are masked."""
     dense_moments: bool = False
@@ -84,4 +86,4 @@ class RandomRewiring:
             torch.rand(tensor.shape[1:], generator=generator("test mask", seed, name, view.step))
             for seed in view.lanes.seeds
         ]
-        return torch.stack(draws).to(tensor.device) < 0.5
+        return torch.stack(draws).to(tensor.device) < (0.0 if name == self.parameters.cut else 0.5)

@@ -7,7 +7,7 @@ from test_masks import SGD, cell_of, trained
 
 from hornlib.grid.cell import parse_specification
 from hornlib.training.chunk import start_chunk
-from hornlib.training.connectivity import connectivity
+from hornlib.training.connectivity import connectivity, connectivity_remarks
 
 CPU = torch.device("cpu")
 
@@ -113,3 +113,18 @@ def test_evaluations_record_the_masks_of_the_last_step_and_all_positions_explore
                 assert chunk.profiles["layer_density"][lane, column, 0] == pytest.approx(float(density))
     assert (chunk.curves["explored"].diff(dim=1) >= 0).all()
     assert (chunk.curves["explored"][:, -1] > 0.8).all()  # five independent halves
+
+
+def test_layers_that_no_gradient_reached_and_units_that_nothing_reads_are_said():
+    cell = cell_of({"cut": "linears.1.weight"}, "plain", **SGD)
+    chunk = trained(cell, [0, 1])
+    remarks = connectivity_remarks(cell, chunk.profiles)
+    unreached = [remark for remark in remarks if "no gradient" in remark]
+    assert unreached == [
+        f"random_rewiring: no gradient ever reached layer {layer} in 2 run(s)" for layer in (0, 1)
+    ]
+    assert any("layer 1 ends with units" in remark and "6 to 6 of 6" in remark for remark in remarks)
+    assert chunk.profiles["gradient_reached"][:, -1].tolist() == [[0, 0, 1]] * 2
+    whole = trained(cell_of(None, "plain", **SGD), [0, 1])
+    assert not any("no gradient" in remark for remark in connectivity_remarks(cell, whole.profiles))
+    assert connectivity_remarks(cell, {}) == []

@@ -313,3 +313,10 @@ def test_a_look_at_step_0_as_the_step_sets_the_first_loss_and_counts_no_update()
     moved = (chunk.lanes.parameters["linears.0.bias"] - before["linears.0.bias"]).abs()
     # AdamW's first update is one learning rate, beside its decay of at most rate x decay x weight
     assert moved.max() < 1.2 * ADAMW["learning_rate"] and moved.median() > 0.9 * ADAMW["learning_rate"]
+
+
+def test_ages_count_the_updates_without_the_steps_that_a_look_replaced():
+    (group,) = trained(cell_of({"look": "as_step"}, "plain", **ADAMW)).groups  # looks at steps 5 and 10
+    ages = group.named(group.optimizer.state["age"])
+    assert group.since == 2 and (ages["linears.0.bias"] == 10).all()
+    assert set(ages["linears.0.weight"].unique().tolist()) == {1, 5, 10}
