@@ -18,8 +18,8 @@ __all__ = [
     "grown_at_random",
     "highest",
     "lowest",
-    "lowest_of_all",
     "mask_draws",
+    "pruned_globally",
 ]
 
 Draws = Sequence[torch.Generator]
@@ -77,21 +77,22 @@ def highest(scores: Tensor, candidates: Tensor, counts: Sequence[int], draws: Dr
     return lowest(-scores, candidates, counts, draws)
 
 
-def lowest_of_all(
-    scores: dict[str, Tensor], candidates: dict[str, Tensor], counts: Sequence[int], draws: Draws
+def pruned_globally(
+    scores: Mapping[str, Tensor], masks: Mapping[str, Tensor], total: int, draws: Draws
 ) -> dict[str, Tensor]:
-    """Return the candidates with the lowest scores of all weights together, weight -> (lanes, size) bool.
+    """Return the connections without those of the lowest scores, compared across all weights, (lanes, size) bool.
 
     Args:
         scores: weight -> (lanes, size).
-        candidates: weight -> which entries may be chosen, (lanes, size) bool.
-        counts: for each lane, how many are chosen in all weights together.
+        masks: weight -> connections before, (lanes, size) bool.
+        total: number of connections that remain in all weights together, if there are more.
         draws: for each lane, decides between equal scores.
     """
-    sizes = [mask.shape[1] for mask in candidates.values()]
-    joint = torch.cat([scores[name] for name in candidates], 1)
-    chosen = lowest(joint, torch.cat(list(candidates.values()), 1), counts, draws)
-    return dict(zip(candidates, chosen.split(sizes, 1), strict=True))
+    candidates = torch.cat(list(masks.values()), 1)
+    surplus = (candidates.sum(1) - total).clamp(min=0).tolist()
+    removed = lowest(torch.cat([scores[name] for name in masks], 1), candidates, surplus, draws)
+    remaining = (candidates & ~removed).split([mask.shape[1] for mask in masks.values()], 1)
+    return dict(zip(masks, remaining, strict=True))
 
 
 def grown_at_random(before: Tensor, remaining: Tensor, counts: Sequence[int], draws: Draws) -> Tensor:

@@ -10,8 +10,8 @@ from hornlib.structures.masks import (
     grown_at_random,
     highest,
     lowest,
-    lowest_of_all,
     mask_draws,
+    pruned_globally,
 )
 
 
@@ -88,8 +88,10 @@ def test_connections_grow_where_none_was_as_long_as_there_is_room():
     assert crowded.sum() == 9 and crowded[0, 6:].all()
 
 
-def test_the_lowest_of_all_weights_are_those_of_their_union():
+def test_global_pruning_compares_scores_across_weights_and_never_adds():
     weights = {"a": torch.tensor([[0.1, 5.0, 0.3]]), "b": torch.tensor([[0.2, 4.0]])}
     everywhere = {name: torch.ones_like(weight, dtype=torch.bool) for name, weight in weights.items()}
-    chosen = lowest_of_all(weights, everywhere, [3], draws([0]))
-    assert chosen["a"].tolist() == [[True, False, True]] and chosen["b"].tolist() == [[True, False]]
+    remaining = pruned_globally(weights, everywhere, 2, draws([0]))
+    assert remaining["a"].tolist() == [[False, True, False]] and remaining["b"].tolist() == [[False, True]]
+    same = pruned_globally(weights, remaining, 4, draws([0]))
+    assert all(torch.equal(mask, remaining[name]) for name, mask in same.items())

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from typing import Literal
 
-from hornlib.parameters import Weight
+from hornlib.parameters import ModelParameters, Task, Weight
 
 __all__ = [
     "DISTRIBUTIONS",
@@ -15,6 +15,7 @@ __all__ = [
     "cut_off_units",
     "num_connections",
     "sparse_weights",
+    "weight_problems",
 ]
 
 SparseLayers = Literal["all", "all_but_first", "all_but_last", "inner", "recurrent"]
@@ -145,4 +146,30 @@ def cut_off_problems(
         f"{structure}: density: {density:g} leaves {counts[name]} connections to {name}, so that {number} of its units "
         "would be cut off; give a higher density, wider layers, or another distribution"
         for name, number in cut_off_units(weights, counts).items()
+    ]
+
+
+def weight_problems(
+    structure: str, sparse_layers: SparseLayers, model: ModelParameters, task: Task
+) -> list[str]:
+    """Return a sentence if no weight of a model can be sparse.
+
+    Args:
+        structure: name of the structure, which begins the sentence.
+        sparse_layers: which weights are to be sparse.
+        model: the model before the first step.
+        task: shapes of inputs and outputs.
+    """
+    if model.masked_form(task)[1]:
+        return [
+            f"{structure}: the connections of model: {model.name} are chosen already; leave its connections out"
+        ]
+    weights = model.weights(task)
+    if not weights:
+        return [f"{structure}: {model.name} has no weights that can be sparse; biases and norms never are"]
+    if sparse_weights(weights, sparse_layers):
+        return []
+    roles = ", ".join(f"{weight.name} ({weight.role})" for weight in weights)
+    return [
+        f"{structure}: sparse_layers: {sparse_layers} chooses no weight of {model.name}; its weights are {roles}"
     ]

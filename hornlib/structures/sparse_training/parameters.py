@@ -15,6 +15,7 @@ from hornlib.structures.sparse_training.distribution import (
     cut_off_problems,
     num_connections,
     sparse_weights,
+    weight_problems,
 )
 
 __all__ = ["RULE_VALUES", "SparseTrainingParameters"]
@@ -245,21 +246,10 @@ class SparseTrainingParameters(StructureParameters):
             task: shapes of inputs and outputs.
             course: length of the training.
         """
-        if model.masked_form(task)[1]:
-            return [
-                f"sparse_training: the connections of model: {model.name} are chosen already; leave its connections out"
-            ]
-        if not model.weights(task):
-            return [
-                f"sparse_training: {model.name} has no weights that can be masked; biases and norms never are"
-            ]
-        weights = self.sparse_weights(model, task)
-        if not weights:
-            return [
-                f"sparse_training: sparse_layers: {self.sparse_layers} chooses no weight of {model.name}; its weights "
-                f"are {', '.join(f'{weight.name} ({weight.role})' for weight in model.weights(task))}"
-            ]
-        counts = self.connections(model, task)
+        problems = weight_problems("sparse_training", self.sparse_layers, model, task)
+        if problems:
+            return problems
+        weights, counts = self.sparse_weights(model, task), self.connections(model, task)
         return [
             *cut_off_problems("sparse_training", self.density, weights, counts),
             *self._update_problems(course),
@@ -270,7 +260,7 @@ class SparseTrainingParameters(StructureParameters):
         interval = self.update_interval(course.steps_per_epoch)
         if interval is None:
             return []
-        total = round(course.epochs * course.steps_per_epoch)
+        total = course.total_steps
         if interval >= self.end_of_updates(total):
             field = "update_every" if self.update_every_epochs is None else "update_every_epochs"
             return [

@@ -14,6 +14,7 @@ from hornlib.structures.sparse_training.distribution import (
     cut_off_problems,
     num_connections,
     sparse_weights,
+    weight_problems,
 )
 
 __all__ = ["RULE_VALUES", "WeightPruningParameters"]
@@ -147,18 +148,29 @@ class WeightPruningParameters(StructureParameters):
             task: shapes of inputs and outputs.
             course: length of the training.
         """
-        total, densities = course.total_steps, {0: self.final_density()}
-        if self.rounds is not None and self.epochs_per_round is not None and self.drop_share is not None:
-            steps = self.epochs_per_round * course.steps_per_epoch
-            densities = {number * steps: (1 - self.drop_share) ** number for number in range(self.rounds + 1)}
-        elif self.prune_start is not None and self.prune_end is not None and self.update_every is not None:
-            start, end = self.prune_start * total, self.prune_end * total
-            densities = {
-                step: cubic_density(step, 1.0, self.final_density(), start, end)
-                for step in range(0, total, self.update_every)
-            }
+        densities = {0: 1.0} | self.prunings(course.total_steps, course.steps_per_epoch)
         counts = {step: self.connections_at(density, model, task) for step, density in densities.items()}
-        return mean_counts(counts, total)
+        return mean_counts(counts, course.total_steps)
+
+    def prunings(self, total_steps: int, steps_per_epoch: int) -> dict[int, float]:
+        """Return training steps done, ascending -> the density that the pruning after them leaves.
+
+        Args:
+            total_steps: training steps of the whole training.
+            steps_per_epoch: training steps of one epoch.
+        """
+        final = self.final_density()
+        if self.rounds is not None and self.epochs_per_round is not None and self.drop_share is not None:
+            steps = self.epochs_per_round * steps_per_epoch
+            return {number * steps: (1 - self.drop_share) ** number for number in range(self.rounds + 1)}
+        if self.prune_start is None or self.prune_end is None or self.update_every is None:
+            return {0: final}
+        start, end = self.prune_start * total_steps, self.prune_end * total_steps
+        return {
+            step: cubic_density(step, 1.0, final, start, end)
+            for step in range(0, last_pruning(end, self.update_every) + 1, self.update_every)
+            if step > start
+        }
 
     def match_problems(self) -> list[str]:
         """Return why no arm can be matched to a lottery ticket: it has another size in each round."""
@@ -177,31 +189,30 @@ class WeightPruningParameters(StructureParameters):
             task: shapes of inputs and outputs.
             course: length of the training.
         """
-        if model.masked_form(task)[1]:
-            return [
-                f"weight_pruning: the connections of model: {model.name} are chosen already; leave its connections out"
-            ]
-        if not model.weights(task):
-            return [
-                f"weight_pruning: {model.name} has no weights that can be pruned; biases and norms never are"
-            ]
-        weights = self.sparse_weights(model, task)
-        if not weights:
-            return [
-                f"weight_pruning: sparse_layers: {self.sparse_layers} chooses no weight of {model.name}; its weights "
-                f"are {', '.join(f'{weight.name} ({weight.role})' for weight in model.weights(task))}"
-            ]
-        counts = self.connections(model, task)
-        return [
-            *cut_off_problems("weight_pruning", self.final_density(), weights, counts),
+        problems = weight_problems("weight_pruning", self.sparse_layers, model, task)
+        return problems or [
+            *self._cut_off_problems(model, task),
             *self._gradual_problems(course),
             *self._round_problems(course),
+        ]
+
+    def _cut_off_problems(self, model: ModelParameters, task: Task) -> list[str]:
+        weights, density = self.sparse_weights(model, task), self.final_density()
+        if self.distribution != "global":
+            return cut_off_problems("weight_pruning", density, weights, self.connections(model, task))
+        connections = round(density * sum(weight.size for weight in weights))
+        units = sum(weight.shape[0] for weight in weights)
+        if connections >= units:
+            return []
+        return [
+            f"weight_pruning: density: {density:g} leaves {connections} connections to {units} units, so that at least "
+            f"{units - connections} of them would be cut off; give a higher density, or wider layers"
         ]
 
     def _gradual_problems(self, course: Course) -> list[str]:
         if self.rule != "gmp" or self.prune_end is None or self.update_every is None:
             return []
-        total = round(course.epochs * course.steps_per_epoch)
+        total = course.total_steps
         last = last_pruning(self.prune_end * total, self.update_every)
         if last < total:
             return []

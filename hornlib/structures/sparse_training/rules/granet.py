@@ -1,6 +1,6 @@
 """GraNet: gradual pruning of all layers together, and each layer regenerates as many connections as it gives up."""
 
-from hornlib.structures.masks import connections_of, lowest_of_all
+from hornlib.structures.masks import pruned_globally
 from hornlib.structures.sparse_training.rules.look import Look, Rewiring
 from hornlib.structures.sparse_training.rules.rigl import exchanged
 
@@ -14,12 +14,9 @@ def granet(look: Look) -> Rewiring:
         Liu et al. 2021, Sparse training via boosting pruning plasticity with neuroregeneration, algorithm 1.
     """
     magnitudes = {name: weight.abs() for name, weight in look.weights.items()}
-    surplus = (connections_of(look.masks) - look.total).clamp(min=0).tolist()
-    removed = lowest_of_all(magnitudes, look.masks, surplus, look.draws("all"))
+    remaining = pruned_globally(magnitudes, look.masks, look.total, look.draws("all"))
     masks = {
-        name: exchanged(
-            look.weights[name], mask & ~removed[name], look.growth[name], look.drop_share, look.draws(name)
-        )
-        for name, mask in look.masks.items()
+        name: exchanged(look.weights[name], mask, look.growth[name], look.drop_share, look.draws(name))
+        for name, mask in remaining.items()
     }
     return Rewiring(masks, look.threshold)
