@@ -59,6 +59,14 @@ def test_the_first_mask_of_snip_follows_from_random_examples():
     assert total == sum(cell.structure.connections(cell.model, cell.task()).values())
 
 
+def test_stored_connections_are_timed_as_the_network_that_the_structure_makes_of_the_dense_one():
+    structure = {"name": "sparse_training", "rule": "set", "density": 0.1, "storage": "compressed"}
+    cell, lane = timed_lane(structure)
+    assert lane.group.model == cell.trained_model() != cell.model
+    assert lane.group.masks == {} and lane.group.lanes.num_parameters == cell.cost().num_parameters
+    assert lane.steps(3) > 0
+
+
 def test_an_unmasked_cell_is_timed_without_masks():
     assert timed_lane({"name": "static"})[1].group.masks == {}
 
