@@ -43,7 +43,7 @@ class SparseLinear(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Return y, (batch, outputs), of x, (batch, inputs), in the type of the values whatever `autocast` asks for."""
-        places = Places(*(self.get_buffer(field) for field in Places._fields))
+        places = Places(*(getattr(self, field) for field in Places._fields))
         return sparse_product(inputs.to(self.values.dtype), self.values, places, self.weight) + self.bias
 
 

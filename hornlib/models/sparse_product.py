@@ -86,7 +86,7 @@ def sparse_product(inputs: Tensor, values: Tensor, places: Places, zeros: Tensor
         places: of the connections.
         zeros: stands for W, (outputs, inputs): its gradient is that of the dense W. It is not read.
     """
-    result: Tensor = _SparseProduct.apply(inputs.mT, values, zeros, *places)
+    result: Tensor = _SparseProduct.apply(inputs.mT.contiguous(), values, zeros, *places)
     return result.mT
 
 
@@ -95,21 +95,19 @@ class _SparseProduct(torch.autograd.Function):
 
     A row of Y is a weighted sum of rows of X, which is what `embedding_bag` computes; it takes half of the time that
     MKL's product of a CSR matrix takes. The gradient of X is the same product with W^T; that of the values is G X^T at
-    the connections alone.
+    the connections alone. All tensors may have a leading lane axis.
     """
 
     @staticmethod
     def forward(inputs: Tensor, values: Tensor, zeros: Tensor | None, *places: Tensor) -> Tensor:
         """Return Y, (outputs, batch), of X, (inputs, batch); the other arguments as in `sparse_product`."""
         row_starts, columns, *_ = places
-        return _weighted_sums(inputs.contiguous(), values, row_starts, columns)
+        return _weighted_sums(inputs, values, row_starts, columns)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
         """Store the inputs; the output, (outputs, batch), is not needed."""
-        read, values, zeros, *places = inputs
-        ctx.in_lanes = zeros is not None and zeros.dim() == 3
-        ctx.lanes = len(zeros) if ctx.in_lanes else 1
+        read, values, _, *places = inputs
         ctx.save_for_backward(read, values, *places)
 
     @staticmethod
@@ -117,74 +115,65 @@ class _SparseProduct(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         """Return the gradients of X, (inputs, batch), values and W from that of Y, (outputs, batch)."""
         inputs, values, *tensors = ctx.saved_tensors
-        places = Places(*tensors)
-        gradient = gradient.contiguous()
+        places, gradient = Places(*tensors), gradient.contiguous()
         of_inputs, of_values, of_weight = None, None, None
         if ctx.needs_input_grad[0]:
-            transposed = values.index_select(0, places.order)
+            order = _in_blocks(places.order, values.shape[-1])
+            transposed = values.flatten().index_select(0, order).view_as(values)
             of_inputs = _weighted_sums(
                 gradient, transposed, places.transposed_starts, places.transposed_columns
             )
         if ctx.needs_input_grad[1]:
-            zeros = torch.sparse_csr_tensor(
-                places.row_starts,
-                places.columns,
-                torch.zeros_like(values),
-                places.shape,
-                check_invariants=False,
-            )
-            of_values = torch.sparse.sampled_addmm(zeros, gradient, inputs.contiguous().mT).values()
+            of_values = _products_at_connections(gradient, inputs, places).view_as(values)
         if ctx.needs_input_grad[2]:
-            rows, columns = (part.unflatten(0, (ctx.lanes, -1)) for part in (gradient, inputs))
-            products = torch.bmm(rows, columns.mT)
-            of_weight = products if ctx.in_lanes else products.squeeze(0)
+            of_weight = gradient @ inputs.mT
         return of_inputs, of_values, of_weight, *(None,) * len(tensors)
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple[int | None, ...], *arguments: Any) -> tuple[Tensor, int]:
-        """Lay the matrices of the lanes block-diagonally: rows of lane k are k x outputs, ... of (lanes x outputs)."""
-        lanes = info.batch_size
-        parts: list[Any] = [
-            None if argument is None else _with_lanes(argument, axis, lanes)
+        """Move the axis of vmap to the front, where it is that of the lanes: (lanes, ...)."""
+        moved = (
+            argument
+            if argument is None
+            else argument.expand(info.batch_size, *argument.shape)
+            if axis is None
+            else argument.movedim(axis, 0)
             for argument, axis in zip(arguments, in_dims, strict=True)
-        ]
-        inputs, values, zeros, *places = parts
-        blocks = _block_diagonal(Places(*places))
-        result = _SparseProduct.apply(inputs.flatten(0, 1), values.flatten(), zeros, *blocks)
-        return result.unflatten(0, (lanes, -1)), 0
-
-
-def _with_lanes(tensor: Tensor, axis: int | None, lanes: int) -> Tensor:
-    """Return a tensor with the axis of vmap in front, (lanes, ...)."""
-    return tensor.expand(lanes, *tensor.shape) if axis is None else tensor.movedim(axis, 0)
+        )
+        return _SparseProduct.apply(*moved), 0
 
 
 def _weighted_sums(rows: Tensor, values: Tensor, starts: Tensor, columns: Tensor) -> Tensor:
-    """Return the product of a CSR matrix and dense rows, (rows of the matrix, batch)."""
-    return functional.embedding_bag(
-        columns,
-        rows.detach(),
-        starts,
+    """Return the product of CSR matrices and dense rows, ([lanes,] rows of the matrix, batch)."""
+    flat = rows.detach().reshape(-1, rows.shape[-1])
+    sums = functional.embedding_bag(
+        _in_blocks(columns, rows.shape[-2]),
+        flat,
+        _in_blocks(starts[..., :-1], columns.shape[-1]),
         mode="sum",
-        per_sample_weights=values.detach(),
-        include_last_offset=True,
+        per_sample_weights=values.detach().flatten(),
     )
+    return sums.view(*rows.shape[:-2], -1, rows.shape[-1])
 
 
-def _block_diagonal(places: Places) -> Places:
-    """Return the places of the block-diagonal matrix of all lanes, without a lane axis."""
-    num_outputs, num_inputs = places.shape
-    lanes, connections = places.columns.shape
-    lane = torch.arange(lanes, dtype=torch.int32, device=places.columns.device).unsqueeze(1)
-
-    def starts(of_lanes: Tensor) -> Tensor:
-        total = of_lanes.new_full((1,), lanes * connections)
-        return torch.cat([(of_lanes[:, :-1] + lane * connections).flatten(), total])
-
-    return Places(
-        starts(places.row_starts),
-        (places.columns + lane * num_inputs).flatten(),
-        starts(places.transposed_starts),
-        (places.transposed_columns + lane * num_outputs).flatten(),
-        (places.order + lane * connections).flatten(),
+def _products_at_connections(gradient: Tensor, inputs: Tensor, places: Places) -> Tensor:
+    """Return G X^T at the connections, lane after lane, of G, ([lanes,] outputs, batch), and X."""
+    columns = _in_blocks(places.columns, inputs.shape[-2])
+    starts = _in_blocks(places.row_starts[..., :-1], places.columns.shape[-1])
+    rows, flat = gradient.flatten(0, -2), inputs.flatten(0, -2)
+    zeros = torch.sparse_csr_tensor(
+        torch.cat([starts, starts.new_full((1,), len(columns))]),
+        columns,
+        flat.new_zeros(len(columns)),
+        (len(rows), len(flat)),
+        check_invariants=False,
     )
+    return torch.sparse.sampled_addmm(zeros, rows, flat.mT).values()
+
+
+def _in_blocks(index: Tensor, size: int) -> Tensor:
+    """Return indices ([lanes,] n) as those of the block-diagonal matrix of all lanes: `size` more for each lane."""
+    if index.dim() == 1:
+        return index
+    lanes = torch.arange(0, len(index) * size, size, dtype=index.dtype, device=index.device)
+    return (index + lanes.unsqueeze(1)).flatten()

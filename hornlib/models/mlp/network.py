@@ -67,7 +67,7 @@ class Mlp(nn.Module):
         layers = zip(self.linears, self.norms, self.activations, self.dropouts, strict=True)
         for linear, norm, activation, dropout in layers:
             features = dropout(activation(norm(linear(features))))
-        return self.readout(features)
+        return self.readout(features.contiguous())  # a sparse layer leaves the examples innermost
 
     def neutral_layer(self, position: int, scale: float) -> NeutralLayer:
         """Return W = I and b = 0: behind a relu this is the identity.
