@@ -23,6 +23,7 @@ from hornlib.report.sections.final import final
 from hornlib.report.sections.mechanism import mechanism
 from hornlib.report.sections.parameters import parameters
 from hornlib.report.sections.provenance import provenance
+from hornlib.report.sections.sparsity import sparsity
 from hornlib.report.sections.speed import speed
 from hornlib.report.sections.stability import stability
 from hornlib.report.sections.tuning import tuning
@@ -35,6 +36,7 @@ SECTIONS: tuple[Callable[[ReportEvidence], Section], ...] = (
     speed,
     efficiency,
     final,
+    sparsity,
     stability,
     dynamics,
     mechanism,
@@ -44,7 +46,7 @@ SECTIONS: tuple[Callable[[ReportEvidence], Section], ...] = (
     estimators,
     provenance,
 )
-"""In the order of the page."""
+"""In the order of the page. A section without blocks is left out."""
 
 TITLE = "Do networks with dynamics of their own learn faster?"
 
@@ -83,7 +85,8 @@ def render(evidence: ReportEvidence) -> tuple[str, list[Chart]]:
 
 def _render(evidence: ReportEvidence) -> tuple[str, dict[Chart, str]]:
     """Return the page as HTML, and the charts in it, each with its SVG."""
-    sections = [section(evidence) for section in SECTIONS]
+    made = [section(evidence) for section in SECTIONS]
+    sections = [section for section in made if section.blocks]
     charts = [block for section in sections for block in section.all_blocks() if isinstance(block, Chart)]
     pictures = {chart: embedded_svg(chart) for chart in charts}
     environment = jinja2.Environment(
