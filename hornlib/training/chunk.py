@@ -73,7 +73,8 @@ class Group:
         sums: (3, lanes), sums since the last evaluation: losses without penalty, total losses, steps.
         window: losses that have not been read back from the device, each (2, lanes): without penalty, and total.
         evaluated: the networks that were evaluated after the last step; None where that step had no evaluation.
-        masks: weight -> (lanes, ...) bool, True where a connection exists; weights without a mask are dense.
+        masks: weight -> (lanes, ...) bool, True where a connection exists; weights without a mask are dense. They never
+            change in place: other masks make another group.
         memory: what a structure keeps between its decisions, name -> (lanes, ...).
         step_flops: number of examples -> FLOPs of a training step with them, (lanes,) int64; a cache.
     """
@@ -145,8 +146,13 @@ class Group:
         return dict(zip(self.lanes.parameters, tensors, strict=True))
 
     @cached_property
+    def factors(self) -> dict[str, Tensor]:
+        """The masks as numbers of the weights' type: their product takes a third of the time of one with bools."""
+        return {name: mask.to(self.lanes.parameters[name].dtype) for name, mask in self.masks.items()}
+
+    @cached_property
     def connections(self) -> list[dict[str, int]]:
-        """For each lane, masked weight -> number of its connections. They are counted once, as masks never change."""
+        """For each lane, masked weight -> number of its connections. They are counted once."""
         counts = {name: mask.flatten(1).sum(1).tolist() for name, mask in self.masks.items()}
         return [
             {name: of_lanes[lane] for name, of_lanes in counts.items()} for lane in range(len(self.lanes))

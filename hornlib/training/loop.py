@@ -93,8 +93,8 @@ def train_step(chunk: Chunk, group: Group, inputs: Tensor, targets: Tensor, tota
     has_dense_moments = chunk.cell.structure.has_dense_moments
     with torch.no_grad():
         if not has_dense_moments:
-            for name, mask in group.masks.items():
-                look.gradients[name].mul_(mask)
+            for name, factor in group.factors.items():
+                look.gradients[name].mul_(factor)
         tensors, gradients = list(lanes.parameters.values()), list(look.gradients.values())
         if training.gradient_clip:
             clip_by_lane_(gradients, training.gradient_clip)
@@ -102,8 +102,8 @@ def train_step(chunk: Chunk, group: Group, inputs: Tensor, targets: Tensor, tota
         rates = rates.to(inputs.device, non_blocking=True)  # without waiting for the device
         group.optimizer.update_(tensors, gradients, rates, chunk.step + 1 - group.since)
         if has_dense_moments:
-            for name, mask in group.masks.items():
-                lanes.parameters[name].mul_(mask)
+            for name, factor in group.factors.items():
+                lanes.parameters[name].mul_(factor)
         lanes.project_()
         if not group.window:  # once for every reading of the losses
             note_gradients_(group, look.gradients)

@@ -191,11 +191,12 @@ def test_full_masks_train_exactly_as_no_masks():
     def fill(chunk):
         if chunk.step == 1:
             (group,) = chunk.groups
-            group.masks = {
+            masks = {
                 name: torch.ones_like(tensor, dtype=torch.bool)
                 for name, tensor in group.lanes.parameters.items()
                 if name.endswith("weight")
             }
+            chunk.groups = [replace(group, masks=masks)]
 
     static = replace(cell_of(None, "plain", **SGD), structure=StaticParameters())
     dense, full = trained(static), trained(static, after_step=fill)
