@@ -54,7 +54,7 @@ QUANTITIES: dict[Quantity, str] = {
 
 All count by masks: a missing connection is no parameter and takes no product. Forward FLOPs are those of one forward
 pass of one example in evaluation mode. Training FLOPs are those of one training step (forward, loss, backward, update),
-over the examples of its batch, with the mean number of connections; the work of a structure between steps is left out.
+over the examples of its batch, with the mean number of connections and the mean work of gradients over the training.
 """
 
 SPELLINGS: dict[str, Quantity] = {**{name: name for name in QUANTITIES}, "flops": "forward_flops"}
@@ -206,8 +206,12 @@ def count(network: Network, by: Quantity) -> int:
         return masked_cost(structure, model, task).flops.total
     connections = structure.mean_connections(model, task, course)
     counts = tuple((name, round(number)) for name, number in connections.items())
-    dense = structure.has_dense_gradients, structure.has_dense_moments
-    return training_flops_per_example(model, task, batch_size, update_rule, counts, *dense)
+    moments, share = structure.has_dense_moments, structure.dense_gradient_share(course)
+    by_gradients = [
+        training_flops_per_example(model, task, batch_size, update_rule, counts, is_dense, moments)
+        for is_dense in ((False, True) if share else (False,))
+    ]
+    return round(by_gradients[0] + share * (by_gradients[-1] - by_gradients[0]))
 
 
 @lru_cache(maxsize=65536)

@@ -70,6 +70,16 @@ class StructureParameters(Parameters):
         """
         return {name: float(number) for name, number in self.connections(model, task).items()}
 
+    def dense_gradient_share(self, course: Course) -> float:
+        """Return the share of the training steps that compute the gradients of masked weights too.
+
+        A structure whose updates look at dense gradients overrides it. Training FLOPs follow from it.
+
+        Args:
+            course: length of the training.
+        """
+        return float(self.has_dense_gradients)
+
     def trained_model(self, model: ModelParameters, task: Task) -> ModelParameters:
         """Return the model of the first training step, which the structure makes before that step.
 

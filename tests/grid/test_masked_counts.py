@@ -82,6 +82,18 @@ def test_dense_gradients_and_moments_cost_what_they_cost_in_a_dense_network():
     assert difference == pytest.approx(0.9 * (2 * first + 4 * others), abs=1)
 
 
+def test_updates_by_gradient_cost_their_dense_gradients():
+    """RigL: (3 f_S dT + 2 f_S + f_D) / (dT + 1) without the work on the first layer's input; Evci et al., appendix H.
+
+    1080 steps with updates after 100, 200, ... 800 (75 % are 810).
+    """
+    static, rigl = (cell_of({**STATIC, "rule": rule}) for rule in ("static", "rigl"))
+    weights = 784 * 300 + 300 * 100 + 100 * 10
+    difference = count(network_of(rigl), "training_flops") - count(network_of(static), "training_flops")
+    assert rigl.training.total_steps(rigl.data.num_train) == 1080
+    assert difference == pytest.approx(8 / 1080 * 2 * 0.9 * weights, abs=1)
+
+
 def test_training_flops_of_a_match_are_those_that_the_loop_records_of_a_static_mask():
     cell = cell_of(STATIC)
     connections = cell.structure.connections(cell.model, cell.task())

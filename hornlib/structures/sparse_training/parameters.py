@@ -1,5 +1,6 @@
 """Parameters of sparse training; free of torch."""
 
+import math
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
@@ -198,6 +199,19 @@ class SparseTrainingParameters(StructureParameters):
             task: shapes of inputs and outputs.
         """
         return num_connections(self.sparse_weights(model, task), self.density, self.distribution)
+
+    def dense_gradient_share(self, course: Course) -> float:
+        """Return the share of the training steps that compute dense gradients: the updates of rigl and granet.
+
+        Args:
+            course: length of the training.
+        """
+        interval = self.update_interval(course.steps_per_epoch)
+        if self.rule not in ("rigl", "granet") or interval is None:
+            return super().dense_gradient_share(course)
+        # The first masks, before step 0, are no update.
+        updates = math.ceil(self.end_of_updates(course.total_steps) / interval) - 1
+        return max(updates, 0) / course.total_steps
 
     def trained_model(self, model: ModelParameters, task: Task) -> ModelParameters:
         """Return the model of the first training step: storage: compressed makes one that stores connections alone.
