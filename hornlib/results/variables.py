@@ -277,7 +277,7 @@ CELL_PROPERTIES: dict[str, Variable] = {
     "forward_flops": Variable(
         ("cell",),
         "FLOP",
-        "FLOPs of one forward pass of one example; products count the connections of masked weights",
+        "FLOPs of one forward pass of one example; of masked weights the connections at the end of training count",
         source="hornlib.grid.cell.Cell.cost",
         attributes={"kind": "integer"},
     ),

@@ -38,7 +38,8 @@ def contenders(ds: xr.Dataset, baseline: str | None = None) -> xr.Dataset:
           that was not tuned) and every parameter.
         - `num_parameters` and `forward_flops` describe the network at the end of training. They are medians over the
           complete runs, or over the diverged runs if no run is complete. `largest_num_parameters` is the largest
-          number at any evaluation of any run. `first_forward_flops` describes the network before the first step.
+          number at any evaluation of any run. `first_forward_flops` describes the network before the first step,
+          with the masks that are planned for the end.
           They differ only if a structure changes the networks.
         - The number of parameters over steps is `num_parameters_over_steps`.
         - `seconds` are calibrated: every step takes the step time of a lone lane on one device, which the attribute
