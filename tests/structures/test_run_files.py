@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 
 from hornlib.grid.cell import parse_specification
-from hornlib.grid.jobs import Job, Range
-from hornlib.results.run_file import read_run_file
+from hornlib.grid.jobs import Job, Range, parse_run_name
+from hornlib.results.migrate import migrate
+from hornlib.results.run_file import read_contents, read_run_file, write_contents
+from hornlib.results.variables import check_run_variables
 from hornlib.training.job import TrainOptions
 from hornlib.training.train import train_job
 
@@ -73,6 +75,47 @@ def test_a_static_network_with_steps_has_no_depth_and_no_events(trained):
         actual["layer_step"].shape[2] == 3
         and (actual["training_total_loss"] == actual["training_loss"]).all()
     )
+
+
+def test_a_sparse_network_stands_in_the_run_file(trained):
+    structure = {"name": "sparse_training", "density": 0.3, "rule": "set"}
+    actual = trained({"name": "mlp", "hidden_nodes": "8-6"}, structure)
+    evaluations = len(actual["step"])
+    for name in ("layer_density", "active_units", "gradient_reached", "width"):
+        assert actual[name].shape == (3, evaluations, 3), name  # of two hidden layers and the read-out
+    assert np.isfinite(actual["layer_density"]).all() and (actual["gradient_reached"] == 1).all()
+    sizes, dense = np.array([64 * 8, 8 * 6, 6 * 10]), 8 + 6 + 10
+    connections = (actual["layer_density"] * sizes).sum(2)
+    np.testing.assert_allclose(actual["num_parameters"], connections + dense)
+    assert (actual["active_units"] <= [8, 6, 10]).all() and (np.diff(actual["explored"]) >= 0).all()
+    assert set(actual["event_kind"]) == {"masked", "rewired"}
+    rewired = actual["event_kind"] == "rewired"
+    assert (actual["event_number"] > 0).all() and np.isnan(actual["event_score"][~rewired]).all()
+    last = rewired & (actual["event_step"] == 8)
+    assert ((actual["event_score"][last] >= 0) & (actual["event_score"][last] <= 1)).all() and last.any()
+
+
+def test_units_without_connections_are_said_at_the_end(trained, capsys):
+    trained({"name": "mlp", "hidden_nodes": "30-20"}, {"name": "sparse_training", "density": 0.05})
+    assert "ends with units without inputs or without outputs in 3 run(s)" in capsys.readouterr().err
+
+
+def test_a_run_file_without_numbers_of_events_is_read(trained, tmp_path):
+    """hornlib 0.2 wrote no event_number."""
+    trained({"name": "mlp", "hidden_nodes": "7-5"}, {"name": "layer_insertion", "insert_at": 1})
+    (path,) = (tmp_path / "runs").iterdir()
+    contents = read_contents(path)
+    older = {name: values for name, values in contents.variables.items() if name != "event_number"}
+    write_contents(path, parse_run_name(path.name), contents._replace(variables=older))
+    assert "event_number" not in read_run_file(path).variables
+    assert [outcome.action for outcome in migrate(tmp_path, report=lambda line: None)] == ["unchanged"]
+
+
+def test_a_kind_of_event_that_the_table_lacks_is_refused(trained):
+    actual = trained({"name": "mlp", "hidden_nodes": "7-5"}, {"name": "layer_insertion", "insert_at": 1})
+    check_run_variables(actual)
+    with pytest.raises(ValueError, match="a kind of event is one of inserted, pruned"):
+        check_run_variables({**actual, "event_kind": np.array(["grown"] * 3, object)})
 
 
 def test_what_never_happened_is_said_at_the_end(trained, capsys):

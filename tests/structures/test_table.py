@@ -1,12 +1,17 @@
 """Claims about every structure of the table: its name, its code, and what it may not do to a model."""
 
 import pytest
+import torch
 
+from hornlib.data.loading import load
 from hornlib.models import MODELS
 from hornlib.parameters import Task
 from hornlib.parameters.structure import Course
 from hornlib.structures import STRUCTURES
+from hornlib.structures.events import EVENT_KINDS
 from hornlib.structures.interface import Moment, make_structure
+from hornlib.training.chunk import start_chunk
+from hornlib.training.loop import train_chunk
 
 SMALL = {
     "static": {},
@@ -50,6 +55,19 @@ def test_models_that_a_structure_reaches_are_other_models_of_the_same_kind(name)
 def test_without_an_event_every_structure_replays_to_the_same_model(name):
     model = MODELS["time_resnet"](num_layers=3)
     assert STRUCTURES[name](**SMALL[name]).replayed(model, []) == model
+
+
+@pytest.mark.parametrize("name", STRUCTURES)
+def test_every_event_of_a_structure_is_of_a_kind_of_the_table(short_cell, name):
+    model = {"name": "time_resnet", "num_layers": 3, "num_nodes": 6, "activation": "tanh"}
+    structure = {"name": name, **SMALL[name]}
+    structure |= {"threshold": 0.9} if name == "layer_pruning" else {}
+    structure |= {"update_every": 2} if "update_every" in structure else {}
+    cell, device = short_cell(model, structure), torch.device("cpu")
+    chunk = start_chunk(cell, [0, 1], device)
+    train_chunk(chunk, load(cell.data, device))
+    kinds = {event.kind for event in chunk.events}
+    assert kinds <= EVENT_KINDS.keys() and bool(kinds) == (name != "static")
 
 
 @pytest.mark.parametrize("name", OF_LAYERS)
