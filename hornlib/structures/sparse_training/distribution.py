@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
+from itertools import pairwise
 from typing import Literal
 
 from hornlib.parameters import ModelParameters, Task, Weight
@@ -13,6 +14,7 @@ __all__ = [
     "apportioned",
     "cut_off_problems",
     "cut_off_units",
+    "is_chain",
     "num_connections",
     "sparse_weights",
     "weight_problems",
@@ -147,6 +149,12 @@ def cut_off_problems(
         "would be cut off; give a higher density, wider layers, or another distribution"
         for name, number in cut_off_units(weights, counts).items()
     ]
+
+
+def is_chain(weights: Sequence[Weight]) -> bool:
+    """Return whether each weight is a matrix that reads the outputs of the one before it."""
+    matrices = all(len(weight.shape) == 2 and weight.role != "recurrent" for weight in weights)
+    return matrices and all(before.shape[0] == after.shape[1] for before, after in pairwise(weights))
 
 
 def weight_problems(

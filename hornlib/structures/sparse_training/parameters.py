@@ -14,6 +14,7 @@ from hornlib.structures.schedules import cosine_share, cubic_density, last_pruni
 from hornlib.structures.sparse_training.distribution import (
     SparseLayers,
     cut_off_problems,
+    is_chain,
     num_connections,
     sparse_weights,
     weight_problems,
@@ -24,7 +25,14 @@ __all__ = ["RULE_VALUES", "SparseTrainingParameters"]
 RULE_VALUES: Mapping[str, Mapping[str, Value]] = {
     "static": {},
     "set": {"update_every_epochs": 1, "drop_share": 0.3, "drop_schedule": "constant", "update_end": 1.0},
-    "rigl": {"update_every": 100, "drop_share": 0.3, "drop_schedule": "cosine", "update_end": 0.75},
+    "rigl": {
+        "update_every": 100,
+        "drop_share": 0.3,
+        "drop_schedule": "cosine",
+        "update_end": 0.75,
+        "restart_at_epoch": None,
+        "restart_density": None,
+    },
     "snfs": {"update_every_epochs": 1, "drop_share": 0.5, "drop_schedule": "cosine", "update_end": 1.0},
     "dsr": {
         "update_every": 100,
@@ -115,6 +123,13 @@ class SparseTrainingParameters(StructureParameters):
     """Share of the training at which gradual pruning starts. null: the rule's value (granet 0)."""
     prune_end: float | None = Field(default=None, gt=0, le=1)
     """Share of the training at which gradual pruning reaches `density`. null: the rule's value (granet .5)."""
+    restart_at_epoch: int | None = Field(default=None, ge=1)
+    """rigl: epoch after which the training starts a second time, which is RigL+. Units without inputs or outputs are
+    gone then. The others get fresh weights, new connections of the same distribution, and a new optimiser.
+    `update_end` is a share of each of the two trainings. The learning rate follows the schedule of both together.
+    null: one training."""
+    restart_density: float | None = Field(default=None, gt=0, le=1)
+    """Share of the places between the units that are left which the second start connects. null: `density`."""
 
     @model_validator(mode="before")
     @classmethod
@@ -128,6 +143,12 @@ class SparseTrainingParameters(StructureParameters):
                 f"storage: compressed needs as many connections of each layer in every run, and rule: {self.rule} does "
                 f"not keep them; valid: {', '.join(_COMPRESSED_RULES)}"
             )
+        if self.restart_at_epoch is not None and self.storage == "compressed":
+            raise ValueError(
+                "restart_at_epoch leaves another number of units in every run; give storage: masked"
+            )
+        if self.restart_density is not None and self.restart_at_epoch is None:
+            raise ValueError("restart_density means nothing without restart_at_epoch; leave it out")
         if self.initial_density is not None and self.initial_density < self.density:
             raise ValueError(f"initial_density: {self.initial_density:g} is below density: {self.density:g}")
         if self.prune_start is not None and self.prune_end is not None and self.prune_start >= self.prune_end:
@@ -192,7 +213,7 @@ class SparseTrainingParameters(StructureParameters):
         """Return weight -> number of its connections at the end of the training; weights that stay dense are absent.
 
         snfs, dsr and granet move connections between layers. For them each number is that of the distribution; their
-        total is exact.
+        total is exact. What a second start will leave is not known before the training; it counts as none.
 
         Args:
             model: the model before the first step.
@@ -268,6 +289,7 @@ class SparseTrainingParameters(StructureParameters):
             *cut_off_problems("sparse_training", self.density, weights, counts),
             *self._update_problems(course),
             *self._storage_problems(model, task),
+            *self._restart_problems(model, task, course),
         ]
 
     def _update_problems(self, course: Course) -> list[str]:
@@ -312,6 +334,22 @@ class SparseTrainingParameters(StructureParameters):
             return [
                 f"sparse_training: storage: compressed at density: {self.density:g} would store every weight; give "
                 "storage: masked"
+            ]
+        return []
+
+    def _restart_problems(self, model: ModelParameters, task: Task, course: Course) -> list[str]:
+        """Return why there is no second start: it comes too late, or units are not those of a chain of layers."""
+        if self.restart_at_epoch is None:
+            return []
+        if self.restart_at_epoch >= course.epochs:
+            return [
+                f"sparse_training: restart_at_epoch: {self.restart_at_epoch}, but training ends after "
+                f"{course.epochs:g} epochs"
+            ]
+        if not is_chain(model.weights(task)):
+            return [
+                "sparse_training: restart_at_epoch takes fully connected layers only, and "
+                f"{model.name} has others; valid: mlp"
             ]
         return []
 

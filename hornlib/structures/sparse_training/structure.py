@@ -7,6 +7,7 @@ from hornlib.structures.interface import Change, Decision, LaneView, Moment, Ten
 from hornlib.structures.mask_changes import changed_layers, flat, shaped
 from hornlib.structures.masks import chosen_at_random, mask_draws
 from hornlib.structures.sparse_training.parameters import SparseTrainingParameters
+from hornlib.structures.sparse_training.restart import allowed_places, fresh_tensors, masks_within
 from hornlib.structures.sparse_training.rules import RULES, Look
 from hornlib.structures.sparse_training.storage import STORAGES, Choice
 
@@ -26,17 +27,33 @@ class SparseTraining:
 
     def is_due(self, moment: Moment) -> bool:
         """Return whether connections are chosen (before the first step) or rewired (at every update) now."""
-        if moment.step == 0:
+        step, total_steps = self._phase(moment.step, moment.total_steps, moment.steps_per_epoch)
+        if step == 0:
             return True
         interval = self.parameters.update_interval(moment.steps_per_epoch)
-        is_update = interval is not None and moment.step % interval == 0
-        return is_update and moment.step < self.parameters.end_of_updates(moment.total_steps)
+        is_update = interval is not None and step % interval == 0
+        return is_update and step < self.parameters.end_of_updates(total_steps)
+
+    def _phase(self, step: int, total_steps: int, steps_per_epoch: int) -> tuple[int, int]:
+        """Return the steps done and all steps of the present training: of two, if it starts a second time.
+
+        Args:
+            step: training steps done.
+            total_steps: training steps of the whole training.
+            steps_per_epoch: training steps of one epoch.
+        """
+        if self.parameters.restart_at_epoch is None:
+            return step, total_steps
+        start = self.parameters.restart_at_epoch * steps_per_epoch
+        return (step, start) if step < start else (step - start, total_steps - start)
 
     def decide(self, view: LaneView) -> Decision:
         """Return the first connections, or the rewired ones, of all lanes."""
         no_flops = [0] * len(view.lanes)
         if view.step == 0:
             return Decision([self._first(view)], no_flops)
+        if self._phase(view.step, view.total_steps, view.steps_per_epoch)[0] == 0:
+            return Decision([self._restarted(view)], no_flops)
         looks = self.parameters.rule in ("rigl", "granet")
         return Decision([self._rewired(view)], no_flops, used_step=looks)
 
@@ -58,10 +75,43 @@ class SparseTraining:
         choice = Choice(masks, changed_layers(weights, masks), memory)
         return self.storage.first(view, parameters.trained_model(view.model, view.task), values, choice)
 
+    def _restarted(self, view: LaneView) -> Change:
+        parameters, (values, buffers) = self.parameters, fresh_tensors(view)
+        weights, sparse = view.model.weights(view.task), parameters.sparse_weights(view.model, view.task)
+        lanes, draws = len(view.lanes), mask_draws(view.lanes.seeds, view.step)
+        full = {
+            weight.name: torch.ones((lanes, *weight.shape), dtype=torch.bool, device=view.lanes.device)
+            for weight in weights
+        }
+        before = list((full | view.masks).values())
+        allowed = dict(zip(full, allowed_places(before), strict=True))
+        density = parameters.restart_density or parameters.density
+        by_weight = {weight.name: draws(weight.name) for weight in sparse}
+        masks = allowed | masks_within(sparse, allowed, density, parameters.distribution, by_weight)
+        for weight in weights:  # scaled as in a network of the units that are left
+            name = weight.name
+            inputs = allowed[name] if parameters.initial_scale == "dense" else masks[name]
+            values[name] = scaled_by_fan_in(values[name], inputs) * masks[name]
+        return Change(
+            range(lanes),
+            kind="restarted",
+            layers=changed_layers(weights, masks),
+            model=view.model,
+            parameters=values,
+            buffers=buffers,
+            inherit=lambda tensors: {},
+            masks=masks,
+            memory={f"allowed/{name}": places for name, places in allowed.items()},
+            fresh_optimizer=True,
+        )
+
     def _rewired(self, view: LaneView) -> Change:
         model, _ = view.model.masked_form(view.task)
-        before = self.storage.masks(view)
-        weights = [weight for weight in model.weights(view.task) if weight.name in before]
+        stored = self.storage.masks(view)
+        weights = [
+            weight for weight in self.parameters.sparse_weights(model, view.task) if weight.name in stored
+        ]
+        before = {weight.name: stored[weight.name] for weight in weights}
         rewiring = RULES[self.parameters.rule](self._look(view, before))
         masks = shaped(rewiring.masks, weights)
         dropped = {name: mask & ~masks[name] for name, mask in before.items()}
@@ -69,9 +119,10 @@ class SparseTraining:
             name: view.memory[f"grown/{name}"] for name in masks if f"grown/{name}" in view.memory
         }
         memory = {f"grown/{name}": mask & ~before[name] for name, mask in masks.items()}
+        memory |= {name: tensor for name, tensor in view.memory.items() if name.startswith("allowed/")}
         if "threshold" in view.memory:
             memory["threshold"] = rewiring.threshold
-        choice = Choice(masks, changed_layers(weights, dropped, grown_before), memory)
+        choice = Choice(stored | masks, changed_layers(weights, dropped, grown_before), memory)
         return self.storage.rewired(view, choice, self.parameters.has_dense_moments)
 
     def _look(self, view: LaneView, masks: Tensors) -> Look:
@@ -81,8 +132,8 @@ class SparseTraining:
         return Look(
             weights=flat({name: weights[name] for name in masks}),
             masks=flat(masks),
-            growth={name: tensor.flatten(1).abs() for name, tensor in growth.items() if name in masks},
-            drop_share=parameters.share_at(view.step, view.total_steps),
+            growth=flat({name: tensor for name, tensor in growth.items() if name in masks}),
+            drop_share=parameters.share_at(*self._phase(view.step, view.total_steps, view.steps_per_epoch)),
             total=round(parameters.density_at(view.step, view.total_steps) * size),
             threshold=threshold,
             threshold_tolerance=parameters.threshold_tolerance or 0.0,
@@ -90,12 +141,20 @@ class SparseTraining:
         )
 
     def _growth(self, view: LaneView) -> Tensors:
-        """Return parameter -> what decides where connections grow, (lanes, ...); empty for rules that draw."""
+        """Return parameter -> what decides where connections grow, (lanes, ...); empty for rules that draw.
+
+        Places between units that a second start has left out have the lowest score.
+        """
+        scores: Tensors = {}
         if self.parameters.rule in ("rigl", "granet"):
-            return view.coming_gradients()
-        if self.parameters.rule == "snfs":
-            return view.moments["momentum" if "momentum" in view.moments else "first_moment"]
-        return {}
+            scores = view.coming_gradients()
+        elif self.parameters.rule == "snfs":
+            scores = view.moments["momentum" if "momentum" in view.moments else "first_moment"]
+        magnitudes = {name: tensor.abs() for name, tensor in scores.items()}
+        for name in magnitudes:
+            if f"allowed/{name}" in view.memory:
+                magnitudes[name] = magnitudes[name].where(view.memory[f"allowed/{name}"], -torch.inf)
+        return magnitudes
 
 
 def scaled_by_fan_in(weights: Tensor, mask: Tensor) -> Tensor:
