@@ -21,8 +21,10 @@ class RandomRewiringParameters(StructureParameters):
     """Whether the structure looks at the coming batch, and whether the look replaces the step."""
     cut: str = ""
     """Name of a weight without any connection."""
+    masked_seeds: int = 1000
+    """Seeds below this one are masked; the others stay dense and never look."""
     first_lanes: int = 1000
-    """Number of lanes that are rewired; all are masked."""
+    """Number of masked lanes that are rewired."""
     dense_moments: bool = False
     """Whether the optimiser sees dense gradients."""
     dense_gradients: bool = False
@@ -51,12 +53,17 @@ class RandomRewiring:
         masks = {name: self._drawn(view, name) for name in names}
         flops = [0] * len(view.lanes)
         if view.step == 0:
-            lanes = list(range(len(view.lanes)))
-            memory = {f"first/{name}": view.lanes.parameters[name].detach().clone() for name in names}
+            lanes = [
+                lane for lane, seed in enumerate(view.lanes.seeds) if seed < self.parameters.masked_seeds
+            ]
+            masks = {name: mask[lanes] for name, mask in masks.items()}
+            memory = {f"first/{name}": view.lanes.parameters[name].detach()[lanes].clone() for name in names}
             change = Change(
                 lanes, "masked", [[ChangedLayer(0)] for _ in lanes], view.model, {}, {}, dict, masks, memory
             )
-            return Decision([change], flops)
+            return Decision([change] if lanes else [], flops)
+        if not view.masks:
+            return Decision([], flops)
         gradients = view.coming_gradients() if self.parameters.look != "none" else {}
         lanes = [lane for lane, row in enumerate(view.lanes.rows) if row < self.parameters.first_lanes]
         grown = {name: masks[name][lanes] & ~view.masks[name][lanes] for name in names}

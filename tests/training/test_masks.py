@@ -12,7 +12,7 @@ from hornlib.data.loading import load
 from hornlib.grid.cell import parse_specification
 from hornlib.models.flops import gradient_flops, training_step_flops
 from hornlib.parameters.training import TrainingParameters
-from hornlib.structures.interface import Decision
+from hornlib.structures.interface import Change, Decision
 from hornlib.structures.static import StaticParameters
 from hornlib.training.batches import Batches
 from hornlib.training.chunk import start_chunk
@@ -321,3 +321,58 @@ def test_ages_count_the_updates_without_the_steps_that_a_look_replaced():
     ages = group.named(group.optimizer.state["age"])
     assert group.since == 2 and (ages["linears.0.bias"] == 10).all()
     assert set(ages["linears.0.weight"].unique().tolist()) == {1, 5, 10}
+
+
+def test_lanes_with_masks_and_dense_lanes_train_apart_and_each_as_alone():
+    """Seeds 0 and 1 are masked and look, seed 2 is dense: some groups skip a step that others make."""
+    cell = cell_of({"look": "as_step", "masked_seeds": 2}, "plain", **{**SGD, "learning_rate": 0.01})
+    together = trained(cell, [0, 1, 2])
+    assert [group.lanes.seeds for group in together.groups] == [[2], [0, 1]]
+    assert [bool(group.masks) for group in together.groups] == [False, True]
+    for row, seed in enumerate([0, 1, 2]):
+        alone = trained(cell, [seed])
+        assert together.flops[row] == alone.flops[0]
+        for curve in ("training_loss", "test_loss", "num_parameters"):
+            torch.testing.assert_close(
+                together.curves[curve][row], alone.curves[curve][0], rtol=1e-3, atol=1e-5
+            )
+    dense = replace(cell, structure=StaticParameters())
+    assert torch.equal(trained(dense, [2]).curves["test_loss"], trained(cell, [2]).curves["test_loss"])
+
+
+def test_lanes_join_once_they_have_masks_and_a_memory_of_the_same_names():
+    cell = replace(cell_of(None, "plain", **SGD), structure=StaticParameters())
+    chunk = start_chunk(cell, [0, 1, 2], CPU)
+    batches = Batches(chunk, load(cell.data, CPU).train)
+
+    def masking(*seeds):
+        def decide(view):
+            lanes = [lane for lane, seed in enumerate(view.lanes.seeds) if seed in seeds]
+            weight = view.lanes.parameters["linears.0.weight"].detach()[lanes]
+            masks = {"linears.0.weight": weight > 0}
+            change = Change(lanes, "masked", [[] for _ in lanes], view.model, {}, {}, dict, masks)
+            return Decision([change] if lanes else [], [0] * len(view.lanes))
+
+        return SimpleNamespace(decide=decide)
+
+    first = chunk.lanes.parameters["linears.0.weight"].detach().clone()
+    for seeds, expected in (((0, 2), [[1], [0, 2]]), ((1,), [[0, 1, 2]])):
+        restructure(chunk, masking(*seeds), batches)
+        assert [group.lanes.rows for group in chunk.groups] == expected
+    assert torch.equal(chunk.groups[0].masks["linears.0.weight"], first > 0)
+    assert torch.equal(chunk.groups[0].memory["ever/linears.0.weight"], first > 0)
+
+
+def test_a_checkpoint_of_an_earlier_hornlib_without_masks_is_resumed():
+    cell = replace(cell_of(None, "plain", **ADAMW), structure=StaticParameters())
+    states = {}
+    undisturbed = trained(cell, after_step=lambda chunk: states.update({chunk.step: copied(chunk.state())}))
+    older = states[6]
+    older["events"] = [[0, 4, "reset", -1, 0.5]]
+    for group in older["groups"]:
+        del group["masks"], group["memory"]
+    resumed = start_chunk(cell, [0, 1, 2], CPU)
+    resumed.restore_(older, CPU)
+    train_chunk(resumed, load(cell.data, CPU))
+    for name, tensor in undisturbed.lanes.parameters.items():
+        assert torch.equal(tensor, resumed.lanes.parameters[name])
