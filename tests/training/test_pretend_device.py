@@ -34,6 +34,11 @@ QUICK = ("horn_cnn-0-image", "mlp-0-image", "rnn-1-rows", "cnn-0-image")
 STRUCTURED = {  # a model and a structure that changes it
     "layer_insertion": ({"name": "mlp", "hidden_nodes": "7-5"}, {"insert_at": 1}),
     "layer_pruning": ({"name": "time_resnet", "num_nodes": 5, "num_layers": 6}, {"threshold": 0.3}),
+    "sparse_training": (
+        {"name": "cnn", "channels": "4-6"},
+        {"rule": "rigl", "density": 0.5, "update_every": 3},
+    ),
+    "weight_pruning": ({"name": "mlp", "hidden_nodes": "7-5"}, {"density": 0.5, "update_every": 2}),
 }
 needs_compiler = pytest.mark.skipif(not compiler(), reason="there is no C compiler on this machine")
 
@@ -163,6 +168,16 @@ def test_a_structure_changes_networks_on_the_device_as_on_the_cpu(tmp_path, name
     cell = cell_of(model, structure={"name": name, **structure}, steps=12)
     path = assert_a_resumed_job_writes_the_files_of_the_cpu(cell, tmp_path, 6)
     assert xr.load_dataset(path).sizes["event"] > 0
+
+
+def test_no_step_under_masks_waits_for_the_device():
+    model, structure = STRUCTURED["sparse_training"]
+    cell = cell_of(model, structure={"name": "sparse_training", **structure}, gradient_clip=1.0)
+    with pretend_device() as device:
+        chunk, splits = trained(cell, [0, 1], device.device)
+        assert chunk.groups[0].masks
+        one_step(device, chunk, splits)
+    assert sum(device.kernels.values()) > 20 and not device.blocking
 
 
 def test_every_structure_has_an_entry_here():
