@@ -65,7 +65,8 @@ class LaneView(NamedTuple):
         masks: weight -> (lanes, ...) bool, True where a connection exists; a weight without a mask is dense. Where a
             mask is False, the weight and its moments are 0.
         memory: what earlier changes of the structure left for later ones, name -> (lanes, ...). The loop adds
-            `ever/<weight>` for every mask, (lanes, ...) bool: the positions where a connection has ever existed.
+            `ever/<weight>` for every mask, (lanes, ...) bool: the positions where a connection has ever existed; and
+            `reached/<weight>`, (lanes,) bool: whether one of its connections has had a gradient.
         moments: moment of the optimiser -> parameter -> (lanes, ...).
         coming_gradients: returns the gradients of the mean loss, penalty included, over the batch of the coming
             training step, parameter -> (lanes, ...). They are dense: masks do not touch them. The networks stay as
@@ -126,9 +127,10 @@ class Change(NamedTuple):
             missing ones keep theirs.
         masks: weight -> (lanes, ...) bool, all masks from now on. The loop sets weights and moments to 0 where a mask
             is False, and keeps the moments where the structure `has_dense_moments`.
-        memory: name -> (lanes, ...), all that the structure wants to see again from now on. The loop takes over
-            `ever/<weight>` of every mask and joins the new connections to it. A network that stores its connections
-            alone has no masks: there the structure itself hands `ever/<weight>` on.
+        memory: name -> (lanes, ...), all that the structure wants to see again from now on; copies of what training
+            changes in place, such as weights. The loop takes over `ever/<weight>` of every mask and joins the new
+            connections to it. A network that stores its connections alone has no masks: there the structure itself
+            hands `ever/<weight>` on.
         rate_factor: factor on the learning rate from now on.
         fresh_optimizer: whether the optimiser's state starts anew.
     """
