@@ -58,7 +58,8 @@ def _flops_by_masks(run: RunFile, cell: Cell) -> np.ndarray:
     return flops
 
 
-def _last_known(values: np.ndarray) -> np.ndarray:
-    """Return the last number before NaN of every row (seed, step), (seed,). The first is always known."""
-    last = np.isfinite(values).sum(1) - 1
-    return values[np.arange(len(values)), last]
+def _last_known(density: np.ndarray) -> np.ndarray:
+    """Return the last recorded density of every row of (seed, step), (seed,); 1 where no masks were ever recorded."""
+    is_known = np.isfinite(density)
+    last = density.shape[1] - 1 - is_known[:, ::-1].argmax(1)
+    return np.where(is_known.any(1), density[np.arange(len(density)), last], 1.0)

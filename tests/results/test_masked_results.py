@@ -91,6 +91,16 @@ def test_a_diverged_run_ends_with_its_last_recorded_masks():
     np.testing.assert_allclose(flops, [cell.model.forward_flops(cell.task()).total, cell.cost().flops.total])
 
 
+def test_gradual_pruning_begins_without_masks_and_a_run_that_never_had_any_is_dense():
+    cell = cell_of(rule="dsr")
+    planned, dense = layer_densities(cell), cell.model.forward_flops(cell.task()).total
+    nothing = np.full(3, np.nan)
+    flops = final_forward_flops(
+        run_of(cell, layer_density=np.array([[nothing, planned], [nothing, nothing]])), cell
+    )
+    np.testing.assert_allclose(flops, [cell.cost().flops.total, dense])
+
+
 def test_masked_networks_may_change_and_stored_connections_keep_their_number():
     assert may_change(cell_of(rule="static")) and not may_change(cell_of())
     assert not may_change(cell_of(rule="static", storage="compressed"))
