@@ -156,11 +156,26 @@ def test_a_sparse_rival_becomes_as_wide_as_its_dense_target_needs(grid_from, by)
     assert match.reached == count(network_of(wide), by)
 
 
-def test_a_match_to_a_lottery_ticket_is_refused_in_the_words_of_the_configuration(grid_from):
-    ticket = ", structure: {name: weight_pruning, rule: lottery, rounds: 3, epochs_per_round: 4}"
-    more = ", match: {to: ticket, by: parameters}"
-    with pytest.raises(ConfigError, match=r"match: to: ticket: structure: weight_pruning with rule: lottery"):
-        grid_from(SWEEP.format(first="ticket", first_more=ticket, second="small", second_more=more))
+@pytest.mark.parametrize(
+    ("structure", "words"),
+    [
+        (
+            "{name: weight_pruning, rule: lottery, rounds: 3, epochs_per_round: 4}",
+            "weight_pruning with rule: lottery",
+        ),
+        (
+            "{name: sparse_training, rule: rigl, density: 0.2, update_every: 20, restart_at_epoch: 10}",
+            "sparse_training with restart_at_epoch",
+        ),
+    ],
+    ids=["lottery", "restart"],
+)
+def test_a_match_to_a_network_without_one_size_is_refused_in_the_words_of_the_configuration(
+    grid_from, structure, words
+):
+    first, more = f", structure: {structure}", ", match: {to: ticket, by: parameters}"
+    with pytest.raises(ConfigError, match=f"match: to: ticket: structure: {words}"):
+        grid_from(SWEEP.format(first="ticket", first_more=first, second="small", second_more=more))
 
 
 def test_a_shape_says_that_there_are_masks_and_neither_density_nor_rule():

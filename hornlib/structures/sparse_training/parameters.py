@@ -234,6 +234,15 @@ class SparseTrainingParameters(StructureParameters):
         updates = math.ceil(self.end_of_updates(course.total_steps) / interval) - 1
         return max(updates, 0) / course.total_steps
 
+    def match_problems(self) -> list[str]:
+        """Return why no arm can be matched to a network that starts a second time among the units that are left."""
+        if self.restart_at_epoch is None:
+            return []
+        return [
+            "structure: sparse_training with restart_at_epoch leaves another number of connections in every run, so "
+            "that it has no one size to be matched to; match to the same arm without a second start"
+        ]
+
     def trained_model(self, model: ModelParameters, task: Task) -> ModelParameters:
         """Return the model of the first training step: storage: compressed makes one that stores connections alone.
 
