@@ -103,6 +103,27 @@ def test_time_variable_has_a_row_for_every_arm(swept, tmp_path):
     assert {"training steps", "validation accuracy", "learned, T = 1"} <= words(page.with_suffix(".svg"))
 
 
+@pytest.mark.slow
+def test_sparse_has_a_row_for_every_arm_and_names_what_is_missing(swept, tmp_path, capsys):
+    def shrink(sweep):
+        sweep["data"] = {"name": "digits"}
+        sweep["training"] = {"epochs": 4, "milestones": "2", "batch_size": 20}
+        for model in sweep["model"]:
+            if isinstance(model.get("structure", {}).get("update_every"), list):
+                model["structure"]["update_every"] = [30, 100]
+
+    results = swept("sparse", ["mnist_density_2", "itop"], shrink)
+    page = tmp_path / "sparse.md"
+    run("sparse.py", tmp_path / "nowhere.nc", results, "--out", page)
+    assert "nowhere.nc does not exist" in capsys.readouterr().out
+    text = page.read_text()
+    arms = {"dense", "small_dense", "static", "set", "rigl", "gmp", "snfs"}
+    assert arms | {"rigl update_every=30", "set update_every=100"} <= set(rows(text))
+    assert "98.69" in text and "no verdict, n = 2" in text
+    assert re.search(r"rewiring by gradient needs \d+\.\d\d times the FLOPs", text)
+    assert {"MNIST, density .02", "training GFLOP", "rigl", "small_dense"} <= words(page.with_suffix(".svg"))
+
+
 def script(name):
     """Return the functions of a script, which is not run."""
     before = list(sys.path)

@@ -1,0 +1,223 @@
+"""Sparse networks beside dense ones and published numbers: accuracies, FLOPs and seconds, as tables and a figure.
+
+python docs/findings/sparse.py results/sparse/results.nc results/ultra_sparse/results.nc --out docs/findings/sparse.md
+"""
+
+import argparse
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+from sparse_figure import draw
+from sparse_pairs import (
+    AXES,
+    Pair,
+    accuracies,
+    best,
+    costs_to,
+    labels_of,
+    mean,
+    median,
+    of_label,
+    pair_of,
+    total,
+)
+from sparse_published import CURVES, PUBLISHED, SOURCES
+from sparse_sentence import sentence
+from tables import write_below_mark
+
+from hornlib import open_results
+from hornlib.statistics.contenders import contenders
+
+TITLES = {
+    "mnist_density_10": "LeNet-300-100 on MNIST, density .1",
+    "mnist_density_2": "LeNet-300-100 on MNIST, density .02",
+    "mnist_other_rules": "LeNet-300-100 on MNIST, density .02, other rules",
+    "mnist_lottery": "The lottery ticket on MNIST",
+    "itop": "Explored connections and accuracy, density .05",
+    "cifar_set": "SET on CIFAR-10, 4000-1000-4000 nodes",
+    "cifar_set_dense": "The dense network of the same recipe",
+    "cifar_cnn": "A convolutional network on CIFAR-10, density .1",
+    "horn": "Sparse coupling of oscillators, digits by rows",
+    "fashion": "Ultra-sparse on Fashion-MNIST, 1568-1568-1568 nodes, density .01",
+    "fashion_dense": "The dense network on Fashion-MNIST",
+    "cifar10": "Ultra-sparse on CIFAR-10, 3072-3072-3072 nodes, density .01",
+    "cifar10_dense": "The dense network on CIFAR-10",
+    "wrn_22_2": "WRN-22-2 on CIFAR-10",
+}
+"""Sweep -> its heading."""
+
+PAIRS = (
+    *(
+        ("rigl", rival)
+        for rival in ("dense", "small_dense", "static", "set", "gmp", "snfs", "snip", "dsr", "granet")
+    ),
+    ("set", "static"),
+    ("rewired", "dense"),
+    ("rewired", "static"),
+    ("static", "dense"),
+    ("lottery", "dense"),
+)
+"""Arms that are compared, where a sweep has both."""
+
+CURVE_EPOCHS = (1, 5, 10, 20, 30)
+
+
+def sweeps_of(paths: Sequence[Path]) -> dict[str, xr.Dataset]:
+    """Return the known sweeps of all results that exist as contenders; name the files that do not."""
+    sweeps = {}
+    for path in paths:
+        if not path.exists():
+            print(f"{path} does not exist; its sweeps are left out")
+            continue
+        names = {
+            str(name).removeprefix("in_") for name in open_results(path).coords if str(name).startswith("in_")
+        }
+        for name in TITLES:
+            if name in names:
+                sweeps[name] = contenders(open_results(path, sweep=name))
+    return {name: sweeps[name] for name in TITLES if name in sweeps}
+
+
+def all_arms(ds: xr.Dataset, sweep: str) -> Iterator[str]:
+    """Yield the table of every cell of a sweep."""
+    labels = [label for arm in dict.fromkeys(ds["arm"].values.astype(str)) for label in labels_of(ds, arm)]
+    places = [int(np.flatnonzero(ds["contender"].values == label)[0]) for label in labels]
+    last = ds["validation_metric"].isel(contender=places).max("step").median("seed")
+    level, published = float(last.min()), PUBLISHED.get(sweep, {})
+    device = str(ds.attrs.get("calibration_device", "")) or "no device"
+    yield from (
+        f"Examples to: until {100 * level:.2f} % on the {ds['judged_on'].values[0]} part, which is the median of the "
+        f"weakest arm's best. Calibrated seconds are those of a lone run on {device}, without updates of masks; "
+        "measured seconds are a run's share of its job.",
+        "",
+        "| arm | parameters | n | last test accuracy, %, median | mean [95 %] | best, %, median | published, % | "
+        "training GFLOP | seconds, calibrated | measured | examples to |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
+    )
+    for label, place in zip(labels, places, strict=True):
+        values = accuracies(ds, label)
+        estimate = mean(values)
+        arm = str(ds["arm"].values[place])
+        told = published.get(label, published.get(arm, np.nan))
+        flops, calibrated, measured = (
+            median(total(ds, label, name)) for name in ("training_flops", "seconds", "job_seconds")
+        )
+        examples = median(costs_to(ds, label, level, "samples"))
+        shown = f"{told:.2f}" if np.isfinite(told) else "-"
+        yield (
+            f"| {label} | {ds['num_parameters'].values[place]:,.0f} | {estimate.number} | {median(values):.2f} | "
+            f"{estimate.words()} | {median(best(ds, label)):.2f} | {shown} | {flops / 1e9:,.3g} | "
+            f"{rounded(calibrated)} | {rounded(measured)} | {rounded(examples)} |"
+        )
+    yield ""
+    if sweep in SOURCES:
+        yield from (f"Published: {SOURCES[sweep]}", "")
+
+
+def rounded(value: float) -> str:
+    """Return a positive number with three digits; '-' for NaN."""
+    return f"{value:,.3g}" if value > 0 and value < 1000 else f"{value:,.0f}" if value >= 1000 else "-"
+
+
+def pairs_of(ds: xr.Dataset) -> list[Pair]:
+    """Return the comparisons of a sweep; cells of equal density are paired where an arm has several."""
+    pairs = []
+    for first, second in PAIRS:
+        one, other = labels_of(ds, first), labels_of(ds, second)
+        for label in one:
+            same = [rival for rival in other if rival.removeprefix(second) == label.removeprefix(first)]
+            rivals = same or (other if len(other) == 1 else [])
+            pairs += [pair_of(ds, label, rival) for rival in rivals]
+    return pairs
+
+
+def all_pairs(ds: xr.Dataset) -> Iterator[str]:
+    """Yield the table of comparisons."""
+    pairs = pairs_of(ds)
+    if not pairs:
+        return
+    yield from (
+        "Pairs over seeds. Ratios are geometric means of the costs until both arms have the same accuracy on the "
+        f"{ds['judged_on'].values[0]} part: the highest level that every run of both reached. Brackets: 95 %, each "
+        "alone.",
+        "",
+        "| first | second | n | difference, points | what it shows | level, % | examples, ratio | FLOPs, ratio | "
+        "seconds, ratio |",
+        "|---|---|---:|---:|---|---:|---:|---:|---:|",
+    )
+    for pair in pairs:
+        ratios = " | ".join(pair.ratios[axis].words() for axis in AXES)
+        yield (
+            f"| {pair.first} | {pair.second} | {pair.difference.number} | {pair.difference.words()} | "
+            f"{pair.verdict()} | {100 * pair.level:.2f} | {ratios} |"
+        )
+    yield ""
+
+
+def explored(ds: xr.Dataset) -> Iterator[str]:
+    """Yield the table of explored connections over the interval between updates."""
+    yield from (
+        "R_s: share of positions that ever held a connection.",
+        "",
+        "| arm | training steps between updates | n | R_s at the end, median | last test accuracy, %, mean [95 %] |",
+        "|---|---:|---:|---:|---:|",
+    )
+    for arm in ("set", "rigl"):
+        for label in labels_of(ds, arm):
+            own = of_label(ds, label)
+            estimate, share = mean(accuracies(ds, label)), median(own["explored"].max("step"))
+            interval = own["update_every"].item()
+            yield f"| {arm} | {interval:g} | {estimate.number} | {share:.3f} | {estimate.words()} |"
+    yield ""
+
+
+def curves(sweeps: Mapping[str, xr.Dataset]) -> Iterator[str]:
+    """Yield the table of the released curves of SET on CIFAR-10 and of these runs."""
+    yield from (
+        "Test accuracy, %, by epoch: median here, published (one run).",
+        "",
+        "| arm | n | " + " | ".join(f"epoch {epoch}" for epoch in CURVE_EPOCHS) + " |",
+        "|---|---:|" + "---:|" * len(CURVE_EPOCHS),
+    )
+    for name in ("cifar_set", "cifar_set_dense"):
+        ds = sweeps.get(name)
+        for label in [] if ds is None else [label for arm in CURVES for label in labels_of(ds, arm)]:
+            own = of_label(ds, label)
+            epoch = own["samples"].values / own["samples"].max().item() * own["epochs"].item()
+            entries = []
+            for published in CURVE_EPOCHS:
+                place = np.flatnonzero(np.isclose(epoch, published, atol=0.01))
+                here = f"{100 * median(own['test_metric'].values[:, place[0]]):.1f}" if len(place) else "-"
+                entries.append(f"{here}, {CURVES[label][published]:.1f}")
+            number = int((own["status"] == "complete").sum())
+            yield f"| {label} | {number} | {' | '.join(entries)} |"
+    yield ""
+
+
+def lines(sweeps: Mapping[str, xr.Dataset]) -> Iterator[str]:
+    """Yield the lines of the page."""
+    yield from ("## In one sentence", "", *sentence(sweeps))
+    for name, ds in sweeps.items():
+        yield from (f"## {TITLES[name]}", "", *all_arms(ds, name))
+        if name == "itop":
+            yield from explored(ds)
+        if name == "cifar_set":
+            yield from curves(sweeps)
+        yield from all_pairs(ds)
+
+
+def main() -> None:
+    """Read the results and write tables and figure; what stands above the mark in the page is kept."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("results", type=Path, nargs="+")
+    parser.add_argument("--out", type=Path, required=True)
+    arguments = parser.parse_args()
+    sweeps = sweeps_of(arguments.results)
+    write_below_mark(arguments.out, "Sparse training", "docs/findings/sparse.py", lines(sweeps))
+    draw(arguments.out.with_suffix(".svg"), sweeps)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,190 @@
+"""Arms of a sweep of sparse networks, one by one and in pairs over seeds: numbers and the words for them."""
+
+from typing import NamedTuple
+
+import numpy as np
+import xarray as xr
+
+from hornlib import time_to_target
+from hornlib.statistics.contenders import final_metric
+from hornlib.statistics.estimators.paired_t import paired_t
+from hornlib.statistics.estimators.power import detectable_log_ratio, log_ratio_sd
+from hornlib.statistics.estimators.student import student_interval
+
+__all__ = [
+    "AXES",
+    "LEAST",
+    "Estimate",
+    "Pair",
+    "accuracies",
+    "best",
+    "costs_to",
+    "labels_of",
+    "mean",
+    "median",
+    "of_label",
+    "pair_of",
+    "total",
+]
+
+AXES = ("samples", "training_flops", "seconds")
+"""Axes of cost. Seconds are calibrated where a device was measured, else a lane's share of its job's clock."""
+
+LEAST = 7
+"""Seeds below which there is no verdict."""
+
+
+class Estimate(NamedTuple):
+    """An estimate over n seeds with its 95 % interval, NaN where there are too few."""
+
+    value: float
+    low: float
+    high: float
+    number: int
+
+    def words(self, digits: int = 2) -> str:
+        """Return 'value [low, high]'; '-' without a value."""
+        if not np.isfinite(self.value):
+            return "-"
+        value, low, high = (
+            f"{end:.{digits}f}" if abs(end) < 1000 else f"{end:.2g}"
+            for end in (self.value, self.low, self.high)
+        )
+        return f"{value} [{low}, {high}]" if np.isfinite(self.low) else value
+
+
+class Pair(NamedTuple):
+    """Two arms over the seeds that both have.
+
+    Attributes:
+        first, second: labels.
+        difference: last test accuracy of the first less that of the second, points.
+        ratios: axis -> cost of the first over that of the second to `level`, geometric mean.
+        level: validation accuracy that every run of both arms reached.
+        detectable: difference in points that so many seeds show with a power of .8.
+    """
+
+    first: str
+    second: str
+    difference: Estimate
+    ratios: dict[str, Estimate]
+    level: float
+    detectable: float
+
+    def verdict(self) -> str:
+        """Return what the difference in accuracy shows."""
+        if self.difference.number < LEAST:
+            return f"no verdict, n = {self.difference.number}"
+        if self.difference.low > 0:
+            return f"{self.first} is better"
+        if self.difference.high < 0:
+            return f"{self.second} is better"
+        return f"not shown; {self.detectable:.2f} points would be, with a power of .8"
+
+
+def of_label(ds: xr.Dataset, label: str) -> xr.Dataset:
+    """Return one contender, (seed, step).
+
+    Args:
+        ds: from `hornlib.statistics.contenders.contenders`.
+        label: of the contender.
+    """
+    return ds.isel(contender=int(np.flatnonzero(ds["contender"].values == label)[0]))
+
+
+def labels_of(ds: xr.Dataset, arm: str) -> list[str]:
+    """Return the labels of an arm's cells that have a complete run.
+
+    Args:
+        ds: from `hornlib.statistics.contenders.contenders`.
+        arm: label of the arm.
+    """
+    complete = (ds["status"] == "complete").any("seed").values
+    return [str(label) for label in ds["contender"].values[(ds["arm"].values == arm) & complete]]
+
+
+def median(values: xr.DataArray | np.ndarray) -> float:
+    """Return the median of the values that are known; NaN without any."""
+    known = np.asarray(values, float)
+    known = known[np.isfinite(known)]
+    return float(np.median(known)) if len(known) else np.nan
+
+
+def mean(values: xr.DataArray) -> Estimate:
+    """Return the mean over seeds with its 95 % interval."""
+    student = student_interval(values)
+    low, high = student["interval"].values
+    return Estimate(float(student["estimate"]), float(low), float(high), int(student["num_seeds"]))
+
+
+def total(ds: xr.Dataset, label: str, variable: str) -> np.ndarray:
+    """Return a cost of the whole training of each complete run, (seeds,).
+
+    Args:
+        ds: from `hornlib.statistics.contenders.contenders`.
+        label: of the contender.
+        variable: training_flops, seconds or job_seconds.
+    """
+    own = of_label(ds, label)
+    values = own[variable].broadcast_like(own["training_flops"]).transpose("seed", "step").values
+    return np.where(own["status"].values == "complete", np.nanmax(np.nan_to_num(values, nan=-1), 1), np.nan)
+
+
+def accuracies(ds: xr.Dataset, label: str) -> xr.DataArray:
+    """Return the last test accuracy of each run, %, (seed,); a diverged run has chance.
+
+    Args:
+        ds: from `hornlib.statistics.contenders.contenders`.
+        label: of the contender.
+    """
+    return 100 * of_label(final_metric(ds).to_dataset(name="metric"), label)["metric"].reset_coords(drop=True)
+
+
+def best(ds: xr.Dataset, label: str) -> xr.DataArray:
+    """Return the best test accuracy of each run over its evaluations, %, (seed,).
+
+    Args:
+        ds: from `hornlib.statistics.contenders.contenders`.
+        label: of the contender.
+    """
+    return 100 * of_label(ds, label)["test_metric"].max("step").reset_coords(drop=True)
+
+
+def costs_to(ds: xr.Dataset, label: str, level: float, axis: str) -> np.ndarray:
+    """Return the cost of each run until its validation accuracy first reaches a level, (seeds,).
+
+    Args:
+        ds: from `hornlib.statistics.contenders.contenders`.
+        label: of the contender.
+        level: share of right answers.
+        axis: one of `AXES`.
+    """
+    own = ds.isel(contender=np.flatnonzero(ds["contender"].values == label))
+    if axis == "seconds" and not own["seconds"].notnull().any():
+        own = own.assign(seconds=own["job_seconds"])
+    own = own.assign(seconds=own["seconds"].broadcast_like(own["training_flops"]))
+    reached = time_to_target(own, level, axis, confirm=1)
+    return np.where(reached["event"].values[0], reached["time"].values[0], np.nan)
+
+
+def pair_of(ds: xr.Dataset, first: str, second: str) -> Pair:
+    """Return the comparison of two contenders.
+
+    Args:
+        ds: from `hornlib.statistics.contenders.contenders`.
+        first, second: labels.
+    """
+    difference = accuracies(ds, first) - accuracies(ds, second)
+    estimate = mean(difference)
+    reached = [of_label(ds, label)["validation_metric"].max("step") for label in (first, second)]
+    level = float(min(values.min() for values in reached))
+    ratios = {axis: _ratio(*(costs_to(ds, label, level, axis) for label in (first, second))) for axis in AXES}
+    detectable = detectable_log_ratio(log_ratio_sd(difference), xr.DataArray(float(estimate.number)), 0.05)
+    return Pair(first, second, estimate, ratios, level, float(detectable))
+
+
+def _ratio(first: np.ndarray, second: np.ndarray) -> Estimate:
+    """Return the geometric mean of paired ratios, with Student's interval of the mean log ratio."""
+    test = paired_t(np.log(first / second)[None])
+    value, low, high = (float(np.exp(values[0])) for values in (test.mean, *test.interval(0.05)))
+    return Estimate(value, low, high, int(test.number[0]))

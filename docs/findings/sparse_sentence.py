@@ -1,0 +1,131 @@
+"""The sentence on sparse networks that the numbers give, whichever way they fall."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import xarray as xr
+from sparse_pairs import LEAST, labels_of, median, of_label, pair_of
+from sparse_published import PUBLISHED
+
+__all__ = ["Beside", "beside_dense", "seconds_of_step", "sentence"]
+
+TWINS = {"fashion": "fashion_dense", "cifar_set": "cifar_set_dense", "cifar10": "cifar10_dense"}
+"""Sweep of stored connections -> sweep of the dense network."""
+
+
+ARMS = ("static", "set", "rigl")
+
+
+def seconds_of_step(own: xr.Dataset) -> float:
+    """Return the time of a training step, s: calibrated, else a run's share of its job's clock.
+
+    Args:
+        own: one contender, (seed, step).
+    """
+    if np.isfinite(step_time := float(own["step_time"])):
+        return step_time
+    return median(own["job_seconds"].max("step").values) / max(_evaluated(own))
+
+
+class Beside(NamedTuple):
+    """A sparse arm beside the dense network of its recipe.
+
+    Attributes:
+        label: sweep and arm.
+        seconds: seconds of a training step over those of the dense network; NaN where that was not trained.
+        points: test accuracy less that of the dense network, in medians.
+        where: at which step it was read, and n.
+    """
+
+    label: str
+    seconds: float
+    points: float
+    where: str
+
+
+def beside_dense(sweeps: Mapping[str, xr.Dataset]) -> Iterator[Beside]:
+    """Yield every sparse arm of `TWINS` beside its dense network, or beside the published one.
+
+    Args:
+        sweeps: name -> contenders.
+    """
+    for name, twin in TWINS.items():
+        ds, dense = sweeps.get(name), sweeps.get(twin)
+        labels = [] if ds is None else [label for arm in ARMS for label in labels_of(ds, arm)]
+        rivals = [] if dense is None else labels_of(dense, "dense")
+        for label in labels:
+            yield _beside(name, of_label(ds, label), of_label(dense, rivals[0]) if rivals else None)
+
+
+def _beside(sweep: str, own: xr.Dataset, dense: xr.Dataset | None) -> Beside:
+    label = f"{sweep}, {own['contender'].item()}"
+    number = int((own["status"] == "complete").sum())
+    if dense is None:
+        last = max(_evaluated(own))
+        points = _accuracy(own, last) - PUBLISHED[TWINS[sweep]]["dense"]
+        return Beside(
+            label, np.nan, points, f"step {last:,}, n = {number}; the dense network is the published one"
+        )
+    last = max(_evaluated(own) & _evaluated(dense))
+    counts = f"n = {number} and {int((dense['status'] == 'complete').sum())}"
+    ratio = seconds_of_step(own) / seconds_of_step(dense)
+    return Beside(label, ratio, _accuracy(own, last) - _accuracy(dense, last), f"step {last:,}, {counts}")
+
+
+def _accuracy(own: xr.Dataset, step: int) -> float:
+    return 100 * median(own["test_metric"].sel(step=step).values)
+
+
+def _evaluated(own: xr.Dataset) -> set[int]:
+    return set(own["step"].values[own["samples"].notnull()].tolist())
+
+
+def sentence(sweeps: Mapping[str, xr.Dataset]) -> Iterator[str]:
+    """Yield the sentence that the numbers give, and the rows that it stands on.
+
+    Args:
+        sweeps: name -> contenders.
+    """
+    rows = list(beside_dense(sweeps))
+    trained = [row for row in rows if np.isfinite(row.seconds)]
+    seconds, points = (
+        _range([row.seconds for row in trained]),
+        _range([row.points for row in trained], "+.2f"),
+    )
+    yield from (
+        f"*At 1 to 3 % of its connections a multilayer perceptron trains in {seconds} of the dense network's seconds "
+        f"on the same two cores and ends {points} points from it; rewiring by gradient needs {_factor(sweeps)}.*",
+        "",
+    )
+    if rows:
+        yield from (
+            "| sweep, arm | seconds of a step, ratio to dense | accuracy less that of dense, points | read at |",
+            "|---|---:|---:|---|",
+            *(
+                f"| {row.label} | {f'{row.seconds:.3f}' if np.isfinite(row.seconds) else '-'} | {row.points:+.2f} | "
+                f"{row.where} |"
+                for row in rows
+            ),
+            "",
+        )
+
+
+def _factor(sweeps: Mapping[str, xr.Dataset]) -> str:
+    """Return what gradients cost and save: FLOPs of RigL over those of a fixed mask to the same accuracy."""
+    ds = sweeps.get("mnist_density_2")
+    if ds is None or not (labels_of(ds, "rigl") and labels_of(ds, "static")):
+        return ".. times the FLOPs of a fixed random mask to the same accuracy (not measured)"
+    ratio = pair_of(ds, "rigl", "static").ratios["training_flops"]
+    words = f"{ratio.value:.2f} times the FLOPs of a fixed random mask to the same accuracy"
+    counts = f"n = {ratio.number}, 95 % interval {ratio.low:.2f} to {ratio.high:.2f}, LeNet-300-100 at a density of .02"
+    if ratio.number < LEAST:
+        return f"{words} ({counts}; no verdict below {LEAST} seeds)"
+    return f"{words} ({counts}{'; a difference is not shown' if ratio.low <= 1 <= ratio.high else ''})"
+
+
+def _range(values: Sequence[float], form: str = ".2f") -> str:
+    if not values:
+        return ".."
+    ends = [format(end, form) for end in (min(values), max(values))]
+    return ends[0] if ends[0] == ends[1] else " to ".join(ends)
