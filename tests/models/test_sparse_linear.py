@@ -2,11 +2,12 @@
 
 import pytest
 import torch
+from torch import nn
 
 from hornlib.models.lanes import LaneGroup, make_lanes
 from hornlib.models.mlp.compressed import masked
 from hornlib.models.mlp.parameters import MlpParameters
-from hornlib.models.sparse_linear import with_dense_gradients
+from hornlib.models.sparse_linear import SparseLinear, linear_layer, with_dense_gradients
 from hornlib.parameters import Task
 
 TASK = Task((4, 4), 3)
@@ -48,3 +49,25 @@ def test_gradients_of_missing_connections_are_those_of_the_masked_network(lanes)
 def test_a_network_of_dense_layers_gets_no_further_parameter():
     group = make_lanes([MlpParameters(hidden_nodes=(6,))], TASK, [0], torch.device("cpu"))
     assert with_dense_gradients(group).parameters.keys() == group.parameters.keys()
+
+
+def test_under_autocast_a_layer_computes_in_the_type_of_its_values():
+    layer = SparseLinear(16, 6, 30, torch.Generator().manual_seed(0))
+    inputs = torch.randn(8, 16).bfloat16()
+    with torch.autocast("cpu", torch.bfloat16):
+        outputs = layer(inputs)
+    assert outputs.dtype == torch.float32
+    torch.testing.assert_close(outputs, layer(inputs.float()))
+
+
+def test_connections_stand_at_distinct_places():
+    layer = SparseLinear(16, 6, 95, torch.Generator().manual_seed(0))
+    dense = torch.zeros(6, 16)
+    rows = torch.repeat_interleave(torch.arange(6), layer.row_starts.diff().long())
+    dense[rows, layer.columns.long()] = 1
+    assert dense.sum() == 95
+
+
+@pytest.mark.parametrize("connections", [None, 96])
+def test_a_layer_with_all_connections_is_dense(connections):
+    assert isinstance(linear_layer(16, 6, connections, torch.Generator()), nn.Linear)

@@ -77,6 +77,34 @@ def test_a_lane_is_its_product_alone_bit_for_bit(shared_inputs):
         assert torch.equal(gradients[lane], gradient)
 
 
+def test_a_lane_that_is_not_finite_leaves_the_others_alone():
+    problems = [problem(12, seed, torch.float32) for seed in range(3)]
+    inputs, values = (
+        torch.stack(parts) for parts in ([x for x, _, _ in problems], [w for _, w, _ in problems])
+    )
+    places = Places(*map(torch.stack, zip(*(places for _, _, places in problems), strict=True)))
+    with torch.no_grad():
+        inputs[1, 0] = torch.nan
+        values[1] = torch.inf
+    outputs = torch.vmap(sparse_product)(inputs, values, places)
+    gradients = torch.autograd.grad(outputs.square().sum(), (inputs, values))
+    for tensor in (outputs, *gradients):
+        assert tensor[[0, 2]].isfinite().all()
+        assert not tensor[1].isfinite().all()
+
+
+def test_the_number_of_threads_changes_no_bit():
+    places, threads = random_places(5000, 1, (300, 784)), torch.get_num_threads()
+    inputs, values = torch.randn(64, 784, requires_grad=True), torch.randn(5000, requires_grad=True)
+    results = []
+    for number in (1, 2):
+        torch.set_num_threads(number)
+        outputs = sparse_product(inputs, values, places)
+        results.append([outputs, *torch.autograd.grad(outputs.square().sum(), (inputs, values))])
+    torch.set_num_threads(threads)
+    assert all(map(torch.equal, *results))
+
+
 def test_the_product_is_the_same_bit_for_bit_at_every_call():
     shape, batch = (300, 784), 128
     places = random_places(5000, 1, shape)
