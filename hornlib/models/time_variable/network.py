@@ -3,7 +3,7 @@
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -189,7 +189,7 @@ class TimeResnet(TimeVariableNetwork):
             position: of the layer before the new one.
             scale: factor of the identity.
         """
-        name, nodes = f"layers.{position + 1}", self.readout.linear.in_features
+        name, nodes = f"layers.{position + 1}", cast(nn.Linear, self.readout.linear).in_features
         if self.is_convolutional:
             zero = torch.zeros(nodes, nodes, 3, 3)
             identity = nn.init.dirac_(torch.empty_like(zero))
