@@ -36,6 +36,8 @@ TITLES = {
     "mnist_other_rules": "LeNet-300-100 on MNIST, density .02, other rules",
     "mnist_lottery": "The lottery ticket on MNIST",
     "itop": "Explored connections and accuracy, density .05",
+    "mnist_tuned": "LeNet-300-100 on MNIST, density .1, tuned learning rates",
+    "mnist_long": "LeNet-300-100 on MNIST, 200 epochs",
     "cifar_set": "SET on CIFAR-10, 4000-1000-4000 nodes",
     "cifar_set_dense": "The dense network of the same recipe",
     "cifar_cnn": "A convolutional network on CIFAR-10, density .1",
@@ -173,6 +175,23 @@ def explored(ds: xr.Dataset) -> Iterator[str]:
     yield ""
 
 
+def units(ds: xr.Dataset) -> Iterator[str]:
+    """Yield the table of active units of every layer at the end."""
+    yield from (
+        "Active units at the end, median, from the first hidden layer to the read-out; RigL's appendix B ends with 408 "
+        "inputs, 100 and 69 hidden units.",
+        "",
+        "| arm | n | active units |",
+        "|---|---:|---|",
+    )
+    for label in labels_of(ds, "rigl"):
+        own = of_label(ds, label)
+        last = own["active_units"].isel(step=int(np.flatnonzero(own["samples"].notnull())[-1]))
+        numbers = "-".join(f"{median(last.isel(layer=layer)):.0f}" for layer in range(last.sizes["layer"]))
+        yield f"| {label} | {int((own['status'] == 'complete').sum())} | {numbers} |"
+    yield ""
+
+
 def curves(sweeps: Mapping[str, xr.Dataset]) -> Iterator[str]:
     """Yield the table of the released curves of SET on CIFAR-10 and of these runs."""
     yield from (
@@ -203,6 +222,8 @@ def lines(sweeps: Mapping[str, xr.Dataset]) -> Iterator[str]:
         yield from (f"## {TITLES[name]}", "", *all_arms(ds, name))
         if name == "itop":
             yield from explored(ds)
+        if name == "mnist_long":
+            yield from units(ds)
         if name == "cifar_set":
             yield from curves(sweeps)
         yield from all_pairs(ds)
