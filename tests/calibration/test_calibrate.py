@@ -11,6 +11,7 @@ from hornlib.calibration import calibrate as module
 from hornlib.calibration.calibrate import calibrate, device_name
 from hornlib.calibration.memory import peak_memory
 from hornlib.calibration.timing import TimedLane, random_examples
+from hornlib.data.augmentation import AUGMENTATIONS
 from hornlib.grid import routes
 from hornlib.grid.cell import parse_specification
 from hornlib.grid.shapes import distinct_shapes, shape_name
@@ -147,10 +148,11 @@ def test_no_peak_is_known_of_mps():
     assert all(map(math.isnan, peak_memory([None, None], torch.device("mps"), 1, "auto")))
 
 
-def test_a_trial_makes_the_training_steps_of_the_cell_crops_and_flips_included():
+@pytest.mark.parametrize("augmentation", AUGMENTATIONS)
+def test_a_trial_makes_the_training_steps_of_the_cell_augmentation_included(augmentation):
     cell = parse_specification(
         {
-            "data": {"name": "photo_patches", "augmentation": "crop_flip"},
+            "data": {"name": "photo_patches", "augmentation": augmentation},
             "model": {"name": "cnn", "channels": "2-4"},
             "training": {"batch_size": 8, "learning_rate": 0.01},
         }
