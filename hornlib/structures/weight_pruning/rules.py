@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from torch import Tensor
 
 from hornlib.structures.interface import LaneView, Tensors
-from hornlib.structures.masks import Draws, lowest
+from hornlib.structures.masks import Draws, lowest, num_true
 
 __all__ = ["SCORES", "magnitude", "pruned_in_layers", "saliency"]
 
@@ -59,7 +59,7 @@ def pruned_in_layers(
     """
 
     def removed(name: str, mask: Tensor) -> Tensor:
-        surplus = (mask.sum(1) - counts[name]).clamp(min=0).tolist()
+        surplus = [max(number - counts[name], 0) for number in num_true(mask)]
         return lowest(scores[name], mask, surplus, draws(name))
 
     return {name: mask & ~removed(name, mask) for name, mask in masks.items()}

@@ -2,7 +2,7 @@
 
 import torch
 
-from hornlib.structures.masks import connections_of, grown_at_random
+from hornlib.structures.masks import connections_of, grown_at_random, num_true
 from hornlib.structures.sparse_training.distribution import apportioned
 from hornlib.structures.sparse_training.rules.look import Look, Rewiring
 
@@ -23,8 +23,8 @@ def dsr(look: Look) -> Rewiring:
     remaining = {
         name: mask & ~(look.weights[name].abs() < look.threshold.unsqueeze(1)) for name, mask in masks.items()
     }
-    survivors = [mask.sum(1).tolist() for mask in remaining.values()]
-    rooms = [(~mask).sum(1).tolist() for mask in remaining.values()]
+    survivors = [num_true(mask) for mask in remaining.values()]
+    rooms = [num_true(~mask) for mask in remaining.values()]
     connections = connections_of(masks)
     dropped = connections - connections_of(remaining)
     grown = [

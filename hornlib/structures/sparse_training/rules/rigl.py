@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from hornlib.structures.masks import Draws, highest, lowest
+from hornlib.structures.masks import Draws, highest, lowest, num_true
 from hornlib.structures.sparse_training.rules.look import Look, Rewiring
 
 __all__ = ["exchanged", "rigl"]
@@ -34,6 +34,6 @@ def exchanged(weights: Tensor, mask: Tensor, growth: Tensor, share: float, draws
         share: of the connections that are exchanged.
         draws: for each lane, decides between equal numbers.
     """
-    counts = [round(share * count) for count in mask.sum(1).tolist()]
+    counts = [round(share * count) for count in num_true(mask)]
     remaining = mask & ~lowest(weights.abs(), mask, counts, draws)
     return remaining | highest(growth, ~remaining, counts, draws)

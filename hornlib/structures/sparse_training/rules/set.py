@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from hornlib.structures.masks import Draws, grown_at_random, highest, lowest
+from hornlib.structures.masks import Draws, grown_at_random, highest, lowest, num_true
 from hornlib.structures.sparse_training.rules.look import Look, Rewiring
 
 __all__ = ["sparse_evolution"]
@@ -22,7 +22,7 @@ def sparse_evolution(look: Look) -> Rewiring:
     for name, mask in look.masks.items():
         draws = look.draws(name)
         dropped = closest_to_zero_by_sign(look.weights[name], mask, look.drop_share, draws)
-        masks[name] = grown_at_random(mask, mask & ~dropped, dropped.sum(1).tolist(), draws)
+        masks[name] = grown_at_random(mask, mask & ~dropped, num_true(dropped), draws)
     return Rewiring(masks, look.threshold)
 
 
@@ -38,7 +38,7 @@ def closest_to_zero_by_sign(weights: Tensor, mask: Tensor, share: float, draws: 
     negative = mask & (weights < 0)
     positive = mask & ~negative
     positive_counts, negative_counts = (
-        [round(share * count) for count in part.sum(1).tolist()] for part in (positive, negative)
+        [round(share * count) for count in num_true(part)] for part in (positive, negative)
     )
     return lowest(weights, positive, positive_counts, draws) | highest(
         weights, negative, negative_counts, draws

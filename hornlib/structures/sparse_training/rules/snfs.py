@@ -1,6 +1,6 @@
 """SNFS: dense momentum decides where connections grow, and how many each layer gets."""
 
-from hornlib.structures.masks import connections_of, highest, lowest
+from hornlib.structures.masks import connections_of, highest, lowest, num_true
 from hornlib.structures.sparse_training.distribution import apportioned
 from hornlib.structures.sparse_training.rules.look import Look, Rewiring
 
@@ -20,7 +20,7 @@ def snfs(look: Look) -> Rewiring:
     draws = {name: look.draws(name) for name in look.masks}
     dropped = {}
     for name, mask in look.masks.items():
-        counts = [round(look.drop_share * count) for count in mask.sum(1).tolist()]
+        counts = [round(look.drop_share * count) for count in num_true(mask)]
         dropped[name] = lowest(look.weights[name].abs(), mask, counts, draws[name])
     remaining = {name: mask & ~dropped[name] for name, mask in look.masks.items()}
     means = [
@@ -28,7 +28,7 @@ def snfs(look: Look) -> Rewiring:
         for name, mask in look.masks.items()
     ]
     removed = connections_of(dropped).tolist()
-    rooms = [(~mask).sum(1).tolist() for mask in remaining.values()]
+    rooms = [num_true(~mask) for mask in remaining.values()]
     grown = [
         apportioned(total, proportions, room)
         for total, proportions, room in zip(
