@@ -50,6 +50,11 @@ class _Call(nn.Module):
         super().__init__()
         self.network = network
         self.function = function
+        # torch would look for tensors with several names at every call, a tenth of the step of a small network.
+        self.has_tied_tensors = any(
+            len(list(named(remove_duplicate=False))) > len(list(named()))
+            for named in (network.named_parameters, network.named_buffers)
+        )
 
     def forward(self, *inputs: Tensor) -> Any:
         return self.function(self.network, *inputs)
@@ -63,7 +68,7 @@ class _Call(nn.Module):
             inputs: arguments of the function after the network, (batch, ...).
         """
         tensors = {f"network.{name}": tensor for name, tensor in {**parameters, **buffers}.items()}
-        return torch.func.functional_call(self, tensors, inputs)
+        return torch.func.functional_call(self, tensors, inputs, tie_weights=self.has_tied_tensors)
 
 
 def _logits_and_penalty(network: nn.Module, inputs: Tensor) -> tuple[Tensor, Tensor]:
@@ -215,7 +220,8 @@ class LaneGroup:
                 the same for all lanes.
             training: training mode (batch statistics, dropout), or evaluation mode.
         """
-        self.network.train(training)
+        if self.network.training != training:
+            self.network.train(training)
         return self._run(inputs, shared=not training)
 
     def _run(self, inputs: Tensor, shared: bool) -> NetworkOutput:
