@@ -1,9 +1,11 @@
 """The network that training ended with: its forward FLOPs follow from the events, as its parameters were recorded."""
 
 import numpy as np
+import pytest
 
 from hornlib.grid.cell import parse_specification
 from hornlib.grid.jobs import Job, Range
+from hornlib.grid.matching import count, network_of
 from hornlib.results.final_network import final_forward_flops, may_change
 from hornlib.results.run_file import read_run_file
 from hornlib.training.job import TrainOptions
@@ -52,3 +54,27 @@ def test_a_change_after_the_last_evaluation_does_not_count(tmp_path, short_cell)
 def test_only_a_structure_that_makes_other_networks_may_change_them(short_cell):
     assert may_change(short_cell(MLP, INSERTION))
     assert not may_change(short_cell(MLP, {"name": "static"}))
+
+
+MASKED = [
+    ({"name": "sparse_training", "rule": "static"}, 1e-3),
+    ({"name": "sparse_training", "rule": "set", "storage": "compressed"}, 1e-3),
+    ({"name": "sparse_training", "rule": "rigl", "update_every": 3}, 0.01),  # a look updates nothing
+    ({"name": "weight_pruning", "rule": "gmp", "update_every": 2}, 5e-3),  # connections are rounded
+    # These move connections to or from the first layer, whose input needs no gradient.
+    ({"name": "sparse_training", "rule": "snfs"}, 0.05),
+    ({"name": "sparse_training", "rule": "granet", "update_every": 2}, 0.05),
+]
+
+
+@pytest.mark.parametrize(
+    ("structure", "tolerance"), MASKED, ids=lambda value: value["rule"] if isinstance(value, dict) else ""
+)
+def test_counts_before_the_training_are_those_that_it_records(tmp_path, short_cell, structure, tolerance):
+    cell = short_cell(MLP, {"density": 0.3, **structure})
+    run = trained(cell, tmp_path)
+    assert (run.variables["num_parameters"][:, -1] == cell.cost().num_parameters).all()
+    np.testing.assert_allclose(final_forward_flops(run, cell), cell.cost().flops.total)
+    examples = run.variables["samples"][-1]
+    planned = count(network_of(cell), "training_flops") * examples
+    np.testing.assert_allclose(run.variables["training_flops"][:, -1], planned, rtol=tolerance)
