@@ -62,7 +62,9 @@ def course_of(cell: Cell) -> Course:
     """Return the part of a cell's training that its structure depends on."""
     training, num_train = cell.training, cell.data.num_train
     per_epoch = training.steps_per_epoch(num_train)
-    return Course(training.total_steps(num_train) / per_epoch, per_epoch, cell.data.num_validation)
+    has_constant_rate = training.schedule == "constant" and not training.warmup_steps
+    epochs = training.total_steps(num_train) / per_epoch
+    return Course(epochs, per_epoch, cell.data.num_validation, has_constant_rate)
 
 
 def _schedule_refusals(cell: Cell) -> Iterator[str]:

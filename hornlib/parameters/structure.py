@@ -15,11 +15,13 @@ class Course(NamedTuple):
         epochs: passes over the training set in the whole training.
         steps_per_epoch: training steps of one epoch.
         num_validation: examples of the validation split.
+        has_constant_rate: whether the learning rate is the same at every step.
     """
 
     epochs: float
     steps_per_epoch: int
     num_validation: int
+    has_constant_rate: bool = True
 
     @property
     def total_steps(self) -> int:

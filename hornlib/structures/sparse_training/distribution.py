@@ -68,22 +68,26 @@ erk: Evci et al. 2020, Rigging the Lottery, section 3 (1).
 """
 
 
-def num_connections(weights: Sequence[Weight], density: float, distribution: str) -> dict[str, int]:
+def num_connections(
+    weights: Sequence[Weight], density: float, distribution: str, proportions: Sequence[int] = ()
+) -> dict[str, int]:
     """Return weight -> number of its connections; the total is the density times the size, rounded.
 
-    The density of a weight is min(1, e s) with s from `DISTRIBUTIONS` and the e that gives the total.
+    The density of a weight is min(1, e s) with s from `DISTRIBUTIONS`, or as given, and the e that gives the total.
 
     Args:
         weights: the sparse weights.
         density: share of all their entries, above 0 and at most 1.
-        distribution: a key of `DISTRIBUTIONS`.
+        distribution: a key of `DISTRIBUTIONS`, or "given".
+        proportions: the s of each weight, if the distribution is given.
 
     Reference:
         Evci et al. 2020, Rigging the Lottery, section 3 (1).
     """
     sizes = [weight.size for weight in weights]
-    proportions = [DISTRIBUTIONS[distribution](weight) * weight.size for weight in weights]
-    counts = apportioned(round(density * sum(sizes)), proportions, sizes)
+    scores: Sequence[float] = proportions or [DISTRIBUTIONS[distribution](weight) for weight in weights]
+    parts = [score * size for score, size in zip(scores, sizes, strict=True)]
+    counts = apportioned(round(density * sum(sizes)), parts, sizes)
     return {weight.name: count for weight, count in zip(weights, counts, strict=True)}
 
 

@@ -1,13 +1,13 @@
 """Parameters of sparse training; free of torch."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
 from hornlib.models import MODELS
-from hornlib.parameters import ModelParameters, Task, Value, Weight
+from hornlib.parameters import ModelParameters, Task, Value, Weight, Widths
 from hornlib.parameters.structure import Course, StructureParameters
 from hornlib.structures.rule_fields import with_rule_values
 from hornlib.structures.schedules import cosine_share, cubic_density, last_pruning, mean_counts
@@ -79,11 +79,14 @@ class SparseTrainingParameters(StructureParameters):
     """Which structure this is."""
     density: float = Field(default=0.1, gt=0, le=1)
     """Share of the entries of all sparse weights together that are connections, at the end of the training."""
-    distribution: Literal["uniform", "er", "erk"] = "erk"
+    distribution: Literal["uniform", "er", "erk", "given"] = "erk"
     """How the connections are distributed over the sparse weights. uniform: each has the same density. er: the density
     is proportional to (n_in + n_out) / (n_in n_out), so that small layers are denser. erk: the same with the size of a
-    convolution's kernel, (n_in + n_out + w + h) / (n_in n_out w h). A density that would exceed 1 is 1, and the others
-    share the rest."""
+    convolution's kernel, (n_in + n_out + w + h) / (n_in n_out w h). given: it is
+    proportional to `proportions`. A density that would exceed 1 is 1, and the others share the rest."""
+    proportions: Widths | None = None
+    """With distribution: given, numbers to which the densities of the sparse weights are proportional, from the input
+    to the output, written 1-11."""
     sparse_layers: SparseLayers = "all"
     """Which weights are sparse. all_but_first: weights that read the example are dense. all_but_last: those of the last
     layer are dense. inner: both are dense. recurrent: only recurrent weights are sparse."""
@@ -138,6 +141,8 @@ class SparseTrainingParameters(StructureParameters):
 
     @model_validator(mode="after")
     def _consistent(self) -> "SparseTrainingParameters":
+        if (self.proportions is not None) != (self.distribution == "given"):
+            raise ValueError("distribution: given needs `proportions:`, and no other distribution takes them")
         if self.storage == "compressed" and self.rule not in _COMPRESSED_RULES:
             raise ValueError(
                 f"storage: compressed needs as many connections of each layer in every run, and rule: {self.rule} does "
@@ -219,7 +224,16 @@ class SparseTrainingParameters(StructureParameters):
             model: the model before the first step.
             task: shapes of inputs and outputs.
         """
-        return num_connections(self.sparse_weights(model, task), self.density, self.distribution)
+        return self.num_connections(self.sparse_weights(model, task), self.density)
+
+    def num_connections(self, weights: Sequence[Weight], density: float) -> dict[str, int]:
+        """Return weight -> number of its connections.
+
+        Args:
+            weights: the sparse weights.
+            density: share of all their entries.
+        """
+        return num_connections(weights, density, self.distribution, self.proportions or ())
 
     def dense_gradient_share(self, course: Course) -> float:
         """Return the share of the training steps that compute dense gradients: the updates of rigl and granet.
@@ -267,7 +281,7 @@ class SparseTrainingParameters(StructureParameters):
             return super().mean_connections(model, task, course)
         weights = self.sparse_weights(model, task)
         counts = {
-            step: num_connections(weights, self.density_at(step, total), self.distribution)
+            step: self.num_connections(weights, self.density_at(step, total))
             for step in range(0, total, interval)
         }
         return mean_counts(counts, total)
@@ -280,7 +294,7 @@ class SparseTrainingParameters(StructureParameters):
             task: shapes of inputs and outputs.
         """
         density = self.density if self.initial_density is None else self.initial_density
-        return num_connections(self.sparse_weights(model, task), density, self.distribution)
+        return self.num_connections(self.sparse_weights(model, task), density)
 
     def problems(self, model: ModelParameters, task: Task, course: Course) -> list[str]:
         """Return why the networks cannot be trained sparsely: no such weights, too few connections, or no update.
@@ -293,7 +307,13 @@ class SparseTrainingParameters(StructureParameters):
         problems = weight_problems("sparse_training", self.sparse_layers, model, task)
         if problems:
             return problems
-        weights, counts = self.sparse_weights(model, task), self.connections(model, task)
+        weights = self.sparse_weights(model, task)
+        if self.proportions is not None and len(self.proportions) != len(weights):
+            names = ", ".join(weight.name for weight in weights)
+            return [
+                f"sparse_training: proportions: got {len(self.proportions)} numbers for {len(weights)} weights: {names}"
+            ]
+        counts = self.connections(model, task)
         return [
             *cut_off_problems("sparse_training", self.density, weights, counts),
             *self._update_problems(course),

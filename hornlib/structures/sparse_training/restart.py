@@ -1,6 +1,6 @@
 """RigL+: a second start with fresh weights, among the units that the first training has left connected."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 
 import torch
@@ -12,7 +12,6 @@ from hornlib.parameters import Weight
 from hornlib.randomness import derive_seed
 from hornlib.structures.interface import LaneView, Tensors
 from hornlib.structures.masks import Draws, chosen_at_random
-from hornlib.structures.sparse_training.distribution import num_connections
 
 __all__ = ["allowed_places", "connected_units", "fresh_tensors", "masks_within"]
 
@@ -49,15 +48,17 @@ def allowed_places(masks: Sequence[Tensor]) -> list[Tensor]:
 
 
 def masks_within(
-    weights: Sequence[Weight], allowed: Tensors, density: float, distribution: str, draws: dict[str, Draws]
+    weights: Sequence[Weight],
+    allowed: Tensors,
+    num_connections: Callable[[Sequence[Weight]], Mapping[str, int]],
+    draws: Mapping[str, Draws],
 ) -> Tensors:
     """Return random masks among the allowed places, (lanes, outputs, inputs), as if no other units existed.
 
     Args:
         weights: the sparse weights.
         allowed: weight -> (lanes, outputs, inputs) bool, all places between some of its units.
-        density: share of the allowed places of all weights together.
-        distribution: how the connections are distributed over the weights.
+        num_connections: maps the weights, in the shapes of the units that are left, to numbers of connections.
         draws: weight -> one generator for each lane.
     """
     counts: dict[str, list[int]] = {weight.name: [] for weight in weights}
@@ -67,7 +68,7 @@ def masks_within(
             places = allowed[weight.name][lane]
             shape = (int(places.any(1).sum()), int(places.any(0).sum()))
             shrunken.append(weight._replace(shape=shape))
-        for name, count in num_connections(shrunken, density, distribution).items():
+        for name, count in num_connections(shrunken).items():
             counts[name].append(count)
     return {
         name: chosen_at_random(allowed[name].flatten(1), numbers, draws[name]).view_as(allowed[name])

@@ -86,8 +86,12 @@ class SparseTraining:
         before = list((full | view.masks).values())
         allowed = dict(zip(full, allowed_places(before), strict=True))
         density = parameters.restart_density or parameters.density
-        by_weight = {weight.name: draws(weight.name) for weight in sparse}
-        masks = allowed | masks_within(sparse, allowed, density, parameters.distribution, by_weight)
+        masks = allowed | masks_within(
+            sparse,
+            allowed,
+            lambda weights: parameters.num_connections(weights, density),
+            {weight.name: draws(weight.name) for weight in sparse},
+        )
         for weight in weights:  # scaled as in a network of the units that are left
             name = weight.name
             inputs = allowed[name] if parameters.initial_scale == "dense" else masks[name]

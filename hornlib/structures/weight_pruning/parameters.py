@@ -55,8 +55,7 @@ class WeightPruningParameters(StructureParameters):
     """snip: before the first step, removes the weights with the smallest |g w|, g the gradient over the first batch.
     gmp: removes the smallest weights little by little while the network trains; the density falls along a cubic curve.
     lottery: trains for `epochs_per_round`, removes the smallest weights, sets the others back to their first values,
-    and starts again; the epochs of all rounds count. The learning rate follows the schedule of the whole training, so
-    that only schedule: constant gives every round the same."""
+    and starts again; the epochs of all rounds count. It needs schedule: constant, since a schedule spans all rounds."""
     density: float | None = Field(default=None, gt=0, le=1)
     """Share of the entries of all sparse weights together that remain. null: the rule's value (snip and gmp .1); that
     of lottery follows from its rounds."""
@@ -224,11 +223,16 @@ class WeightPruningParameters(StructureParameters):
     def _round_problems(self, course: Course) -> list[str]:
         if self.rounds is None or self.epochs_per_round is None:
             return []
-        last = self.rounds * self.epochs_per_round
-        if last < course.epochs:
-            return []
-        return [
-            f"weight_pruning: rounds: {self.rounds} of {self.epochs_per_round} epochs end after epoch {last}, and "
-            f"training ends after {course.epochs:g} epochs, so that the ticket would not be trained; give "
-            f"epochs: {last + self.epochs_per_round}"
-        ]
+        problems, last = [], self.rounds * self.epochs_per_round
+        if last >= course.epochs:
+            problems.append(
+                f"weight_pruning: rounds: {self.rounds} of {self.epochs_per_round} epochs end after epoch {last}, and "
+                f"training ends after {course.epochs:g} epochs, so that the ticket would not be trained; give "
+                f"epochs: {last + self.epochs_per_round}"
+            )
+        if not course.has_constant_rate:
+            problems.append(
+                "weight_pruning: rule: lottery needs the same learning rates in every round, and a schedule spans all "
+                "rounds; give training: {schedule: constant, warmup_steps: 0}"
+            )
+        return problems

@@ -56,6 +56,8 @@ def test_a_network_that_is_never_rewired_is_named_by_what_differs_from_the_class
             {"rule": "rigl", "restart_at_epoch": 3, "storage": "compressed"},
             "another number of units in every run; give storage: masked",
         ),
+        ({"distribution": "given"}, "distribution: given needs `proportions:`"),
+        ({"proportions": (1, 2)}, "no other distribution takes them"),
         ({"density": 0.0}, "greater than 0"),
         ({"density": 1.1}, "less than or equal to 1"),
         ({"rule": "rigel"}, "'static', 'set', 'rigl'"),
@@ -72,6 +74,11 @@ def test_values_that_do_not_fit_together_are_refused(values, words):
             LENET,
             {"density": 1e-3, "distribution": "uniform"},
             "235 connections to linears.0.weight, so that 65 of",
+        ),
+        (
+            LENET,
+            {"distribution": "given", "proportions": (1, 2)},
+            "got 2 numbers for 3 weights: linears.0.weight",
         ),
         (LENET, {"sparse_layers": "recurrent"}, "sparse_layers: recurrent chooses no weight of mlp"),
         (
@@ -139,6 +146,15 @@ def test_the_density_of_granet_falls_along_its_cubic():
     densities = [parameters.density_at(step, 1000) for step in (0, 100, 225, 350, 600, 999)]
     assert densities == pytest.approx([0.5, 0.5, 0.1 + 0.4 * 0.75**3, 0.1 + 0.4 * 0.5**3, 0.1, 0.1])
     assert SparseTrainingParameters(rule="rigl").density_at(5, 1000) == 0.1
+
+
+def test_given_proportions_set_the_density_of_each_layer():
+    # appendix B of the RigL paper: 1 % and 11 % of the first two weights of LeNet-300-100
+    parameters = SparseTrainingParameters(
+        density=5652 / 265200, distribution="given", proportions=(1, 11), sparse_layers="all_but_last"
+    )
+    assert parameters.connections(LENET, TASK) == {"linears.0.weight": 2352, "linears.1.weight": 3300}
+    assert SparseTrainingParameters(**parameters.canonical()) == parameters
 
 
 def test_compressed_storage_trains_a_network_of_connections():

@@ -45,6 +45,14 @@ def test_gradual_pruning_ends_with_the_first_pruning_behind_its_end():
     assert prunings[2400] > 0.1 and prunings[2700] == 0.1
 
 
+def test_rounds_need_the_same_learning_rates():
+    (problem,) = WeightPruningParameters(rule="lottery").problems(
+        LENET, TASK, COURSE._replace(has_constant_rate=False)
+    )
+    assert "schedule: constant" in problem
+    assert WeightPruningParameters().problems(LENET, TASK, COURSE._replace(has_constant_rate=False)) == []
+
+
 @pytest.mark.parametrize(
     ("model", "values", "words"),
     [
