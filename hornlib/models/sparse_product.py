@@ -1,5 +1,6 @@
 """Products of a sparse matrix with a batch that read and write nothing but its connections."""
 
+import inspect
 import warnings
 from typing import Any, NamedTuple
 
@@ -141,6 +142,10 @@ class _SparseProduct(torch.autograd.Function):
             for argument, axis in zip(arguments, in_dims, strict=True)
         )
         return _SparseProduct.apply(*moved), 0
+
+
+# torch asks for the signature at every call, which takes a twentieth of the step of a small network.
+_SparseProduct.forward.__dict__["__signature__"] = inspect.signature(_SparseProduct.forward)
 
 
 def _weighted_sums(rows: Tensor, values: Tensor, starts: Tensor, columns: Tensor) -> Tensor:
