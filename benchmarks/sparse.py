@@ -310,9 +310,9 @@ def main() -> None:
     sections = [
         (
             "Connections stored alone, over the dense step, by density",
-            "Batch 64; the last layer is dense; masks at density .1. Reach: .15 at density .01 and .35 at .03 for widths "
-            "of 1000 and more. From a width of 2000 on, dense lanes side by side take longer than one after another, so "
-            "that a row with 5 lanes flatters; `lanes: auto` trains them one after another.",
+            "Batch 64; the last layer is dense; masks at density .1. Reach: .15 at density .01 and .35 at .03 for "
+            "widths of 1000 and more. From a width of 2000 on, dense lanes side by side take longer than one after "
+            "another, so that a row with 5 lanes flatters; `lanes: auto` trains them one after another.",
             [
                 "network",
                 "dense, ms",
