@@ -160,7 +160,7 @@ def test_a_sparse_rival_becomes_as_wide_as_its_dense_target_needs(grid_from, by)
     ("structure", "words"),
     [
         (
-            "{name: weight_pruning, rule: lottery, rounds: 3, epochs_per_round: 4}",
+            "{name: weight_pruning, rule: lottery, rounds: 3, epochs_per_round: 4}, training: {schedule: constant}",
             "weight_pruning with rule: lottery",
         ),
         (
