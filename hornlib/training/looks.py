@@ -52,7 +52,11 @@ def look_at(chunk: Chunk, lanes: LaneGroup, inputs: Tensor, targets: Tensor, pre
         logits, penalty = lanes.forward(inputs, training=True)
     clean = LOSSES[chunk.cell.data.loss](logits.float(), targets, training.label_smoothing).mean(1)
     total = clean + penalty
-    gradients = torch.autograd.grad(total.sum(), list(lanes.parameters.values()))
+    gradients = list(torch.autograd.grad(total.sum(), list(lanes.parameters.values())))
+    if inputs.device.type == "cpu":
+        # Those of matrices in lanes come transposed. Masks and updates would read them against the order of memory,
+        # which takes three times as long.
+        gradients = [gradient.contiguous() for gradient in gradients]
     return Look(clean.detach(), total.detach(), dict(zip(lanes.parameters, gradients, strict=True)))
 
 
