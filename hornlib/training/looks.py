@@ -15,10 +15,10 @@ from hornlib.training.batches import Batches
 from hornlib.training.chunk import Chunk, Group
 from hornlib.training.evaluation import LOSSES
 
-__all__ = ["ComingLook", "Look", "look_at", "record_look_"]
+__all__ = ["BatchLook", "ComingLook", "look_at", "record_look_"]
 
 
-class Look(NamedTuple):
+class BatchLook(NamedTuple):
     """Losses and gradients of every lane over its batch.
 
     Attributes:
@@ -32,7 +32,7 @@ class Look(NamedTuple):
     gradients: Tensors
 
 
-def look_at(chunk: Chunk, lanes: LaneGroup, inputs: Tensor, targets: Tensor, precision: str) -> Look:
+def look_at(chunk: Chunk, lanes: LaneGroup, inputs: Tensor, targets: Tensor, precision: str) -> BatchLook:
     """Return losses and gradients in training mode, as the coming step of the chunk computes them.
 
     Args:
@@ -57,10 +57,10 @@ def look_at(chunk: Chunk, lanes: LaneGroup, inputs: Tensor, targets: Tensor, pre
         # Those of matrices in lanes come transposed. Masks and updates would read them against the order of memory,
         # which takes three times as long.
         gradients = [gradient.contiguous() for gradient in gradients]
-    return Look(clean.detach(), total.detach(), dict(zip(lanes.parameters, gradients, strict=True)))
+    return BatchLook(clean.detach(), total.detach(), dict(zip(lanes.parameters, gradients, strict=True)))
 
 
-def record_look_(chunk: Chunk, group: Group, look: Look) -> None:
+def record_look_(chunk: Chunk, group: Group, look: BatchLook) -> None:
     """Record a look as the training step of a group. The losses stay on the device, in `group.window`.
 
     Args:
@@ -87,11 +87,11 @@ class ComingLook:
 
     def __init__(self, chunk: Chunk, group: Group, batches: Batches) -> None:
         self._chunk, self._group, self._batches = chunk, group, batches
-        self._look: Look | None = None
+        self._look: BatchLook | None = None
         self._lanes = group.lanes
         self._batch_size = 0
 
-    def take(self) -> Look:
+    def take(self) -> BatchLook:
         """Return the look."""
         if self._look is None:
             chunk, lanes = self._chunk, self._group.lanes

@@ -7,10 +7,10 @@ from hornlib.models.mlp.compressed import compressed, masked, masks_of, relaid, 
 from hornlib.parameters import ModelParameters
 from hornlib.structures.interface import Change, ChangedLayer, LaneView, Tensors
 
-__all__ = ["STORAGES", "Choice", "Storage"]
+__all__ = ["STORAGES", "Connections", "Storage"]
 
 
-class Choice(NamedTuple):
+class Connections(NamedTuple):
     """The connections of all lanes from now on.
 
     Attributes:
@@ -33,7 +33,7 @@ class Storage(Protocol):
     def masks(self, view: LaneView) -> Tensors:
         """Return weight -> where its connections are, (lanes, ...) bool; weights that are dense are absent."""
 
-    def first(self, view: LaneView, model: ModelParameters, weights: Tensors, choice: Choice) -> Change:
+    def first(self, view: LaneView, model: ModelParameters, weights: Tensors, choice: Connections) -> Change:
         """Return the choice of the first connections.
 
         Args:
@@ -43,7 +43,7 @@ class Storage(Protocol):
             choice: the connections.
         """
 
-    def rewired(self, view: LaneView, choice: Choice, moments_stay: bool) -> Change:
+    def rewired(self, view: LaneView, choice: Connections, moments_stay: bool) -> Change:
         """Return the rewiring: new connections start at 0 and at age 0.
 
         Args:
@@ -64,12 +64,12 @@ class MaskedStorage:
         """Return weight -> where its connections are, (lanes, ...) bool."""
         return view.masks
 
-    def first(self, view: LaneView, model: ModelParameters, weights: Tensors, choice: Choice) -> Change:
+    def first(self, view: LaneView, model: ModelParameters, weights: Tensors, choice: Connections) -> Change:
         """Return the change that keeps the networks and sets masks, (lanes, ...); see `Storage.first`."""
         change = _kept("masked", view, choice)
         return change._replace(parameters=weights, masks=choice.masks, memory=choice.memory)
 
-    def rewired(self, view: LaneView, choice: Choice, moments_stay: bool) -> Change:
+    def rewired(self, view: LaneView, choice: Connections, moments_stay: bool) -> Change:
         """Return the change of masks, (lanes, ...); see `Storage.rewired`. Masked weights are 0 already."""
 
         def inherit(tensors: Tensors) -> Tensors:
@@ -93,7 +93,7 @@ class CompressedStorage:
         """Return weight -> where its connections are, (lanes, outputs, inputs) bool."""
         return masks_of(view.lanes.buffers)
 
-    def first(self, view: LaneView, model: ModelParameters, weights: Tensors, choice: Choice) -> Change:
+    def first(self, view: LaneView, model: ModelParameters, weights: Tensors, choice: Connections) -> Change:
         """Return the change to networks that store connections alone; see `Storage.first`."""
         dense = {name: tensor.detach() for name, tensor in view.lanes.parameters.items()}
         values, places = compressed({**dense, **weights}, choice.masks)
@@ -105,7 +105,7 @@ class CompressedStorage:
             memory={**choice.memory, **{f"ever/{name}": mask for name, mask in masks_of(places).items()}},
         )
 
-    def rewired(self, view: LaneView, choice: Choice, moments_stay: bool) -> Change:
+    def rewired(self, view: LaneView, choice: Connections, moments_stay: bool) -> Change:
         """Return the change of values and places, which stay in CSR order; see `Storage.rewired`."""
         before = {
             name: tensor.clone() for name, tensor in view.lanes.buffers.items()
@@ -127,7 +127,7 @@ class CompressedStorage:
 STORAGES: dict[str, Storage] = {"masked": MaskedStorage(), "compressed": CompressedStorage()}
 
 
-def _kept(kind: str, view: LaneView, choice: Choice) -> Change:
+def _kept(kind: str, view: LaneView, choice: Connections) -> Change:
     """Return the change that keeps model and tensors of all lanes."""
     return Change(
         range(len(view.lanes)),

@@ -9,7 +9,7 @@ from hornlib.structures.masks import chosen_at_random, mask_draws
 from hornlib.structures.sparse_training.parameters import SparseTrainingParameters
 from hornlib.structures.sparse_training.restart import allowed_places, fresh_tensors, masks_within
 from hornlib.structures.sparse_training.rules import RULES, Look
-from hornlib.structures.sparse_training.storage import STORAGES, Choice
+from hornlib.structures.sparse_training.storage import STORAGES, Connections
 
 __all__ = ["SparseTraining", "scaled_by_fan_in"]
 
@@ -72,7 +72,7 @@ class SparseTraining:
         memory = {}
         if parameters.threshold is not None:
             memory["threshold"] = torch.full((lanes,), parameters.threshold, device=view.lanes.device)
-        choice = Choice(masks, changed_layers(weights, masks), memory)
+        choice = Connections(masks, changed_layers(weights, masks), memory)
         return self.storage.first(view, parameters.trained_model(view.model, view.task), values, choice)
 
     def _restarted(self, view: LaneView) -> Change:
@@ -126,7 +126,7 @@ class SparseTraining:
         memory |= {name: tensor for name, tensor in view.memory.items() if name.startswith("allowed/")}
         if "threshold" in view.memory:
             memory["threshold"] = rewiring.threshold
-        choice = Choice(stored | masks, changed_layers(weights, dropped, grown_before), memory)
+        choice = Connections(stored | masks, changed_layers(weights, dropped, grown_before), memory)
         return self.storage.rewired(view, choice, self.parameters.has_dense_moments)
 
     def _look(self, view: LaneView, masks: Tensors) -> Look:
