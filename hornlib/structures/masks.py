@@ -4,6 +4,7 @@ Equal scores are told apart by a draw, never by the order in which a kernel happ
 tensor (lanes, size).
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
@@ -16,12 +17,17 @@ __all__ = [
     "Draws",
     "chosen_at_random",
     "connections_of",
+    "drawn_places",
     "grown_at_random",
     "highest",
+    "highest_places",
     "lowest",
+    "lowest_places",
     "mask_draws",
     "num_true",
     "pruned_globally",
+    "random_ranks",
+    "true_places",
 ]
 
 Draws = Sequence[torch.Generator]
@@ -65,18 +71,7 @@ def lowest(scores: Tensor, candidates: Tensor, counts: Sequence[int], draws: Dra
         counts: for each lane, how many are chosen.
         draws: for each lane, decides between equal scores.
     """
-    chosen = torch.zeros_like(candidates)
-    for lane, count in enumerate(counts):
-        row, among = scores[lane], candidates[lane]
-        if 2 * num_true(among.unsqueeze(0))[0] > len(row):
-            chosen[lane, _lowest_places(row, among, count, draws[lane])] = True
-        else:  # with few candidates, look at them alone
-            places = _places(among)
-            picked = _lowest_places(
-                row[places], torch.ones_like(places, dtype=torch.bool), count, draws[lane]
-            )
-            chosen[lane, places[picked]] = True
-    return chosen
+    return highest(-scores, candidates, counts, draws)
 
 
 def highest(scores: Tensor, candidates: Tensor, counts: Sequence[int], draws: Draws) -> Tensor:
@@ -88,7 +83,50 @@ def highest(scores: Tensor, candidates: Tensor, counts: Sequence[int], draws: Dr
         counts: for each lane, how many are chosen.
         draws: for each lane, decides between equal scores.
     """
-    return lowest(-scores, candidates, counts, draws)
+    chosen = torch.zeros_like(candidates)
+    for lane, count in enumerate(counts):
+        row, among = scores[lane], candidates[lane]
+        if 2 * num_true(among.unsqueeze(0))[0] > len(row):
+            chosen[lane, highest_places(row, count, draws[lane], among)] = True
+        else:  # with few candidates, look at them alone
+            places = true_places(among)
+            chosen[lane, places[highest_places(row[places], count, draws[lane])]] = True
+    return chosen
+
+
+def lowest_places(scores: Tensor, count: int, draw: torch.Generator) -> Tensor:
+    """Return the indices of the lowest scores, (count,) int64; those that are not finite count as the largest.
+
+    Args:
+        scores: (size,).
+        count: how many are chosen.
+        draw: decides between equal scores.
+    """
+    return highest_places(-scores, count, draw)
+
+
+def highest_places(scores: Tensor, count: int, draw: torch.Generator, among: Tensor | None = None) -> Tensor:
+    """Return the indices of the highest scores, (count,) int64; those that are not finite count as the lowest.
+
+    Args:
+        scores: (size,).
+        count: how many are chosen.
+        draw: decides between equal scores.
+        among: which entries may be chosen, (size,) bool; None: all.
+    """
+    if not count:
+        return torch.empty(0, dtype=torch.long, device=scores.device)
+    near = _near_the_top(scores, count, among)
+    if near is not None:
+        return near[highest_places(scores[near], count, draw)]
+    may_be_chosen = (
+        scores < torch.inf if among is None else among & (scores < torch.inf)
+    )  # a NaN is not below
+    ranked = torch.where(may_be_chosen, scores, -torch.inf)
+    limit = _order_statistic(ranked, count)
+    equal = ranked == limit if among is None else among & (ranked == limit)
+    above, ties = true_places(ranked > limit), true_places(equal)
+    return torch.cat([above, ties[random_ranks(len(ties), count - len(above), draw).to(ties.device)]])
 
 
 def pruned_globally(
@@ -120,11 +158,34 @@ def grown_at_random(before: Tensor, remaining: Tensor, counts: Sequence[int], dr
         counts: for each lane, how many grow; at most the places that are not `remaining`.
         draws: for each lane.
     """
-    rooms = num_true(~before)
-    fresh = [min(count, room) for count, room in zip(counts, rooms, strict=True)]
-    returning = [count - first for count, first in zip(counts, fresh, strict=True)]
-    grown = remaining | chosen_at_random(~before, fresh, draws)
-    return grown | chosen_at_random(before & ~remaining, returning, draws) if any(returning) else grown
+    grown = remaining.clone()
+    for lane, count in enumerate(counts):
+        taken, dropped = true_places(before[lane]), true_places(before[lane] & ~remaining[lane])
+        grown[lane, drawn_places(taken, dropped, before.shape[1], count, draws[lane])] = True
+    return grown
+
+
+def drawn_places(taken: Tensor, dropped: Tensor, size: int, count: int, draw: torch.Generator) -> Tensor:
+    """Return random places without repetition, (count,) int64: free ones, and dropped ones if too few are free.
+
+    Every set of as many free places is equally likely. The memory that this takes grows with `taken` and `count` alone.
+
+    Args:
+        taken: places that are not free, ascending.
+        dropped: those of them that may be chosen again.
+        size: number of all places.
+        count: how many are chosen.
+        draw: where the random numbers come from.
+    """
+    num_free = size - len(taken)
+    fresh = min(count, num_free)
+    ranks = random_ranks(num_free, fresh, draw).to(taken.device)
+    # The free place of rank r stands behind as many taken ones as have at most r free places before them.
+    free_before = taken - torch.arange(len(taken), device=taken.device)
+    places = ranks + torch.searchsorted(free_before, ranks, right=True)
+    if fresh == count:
+        return places
+    return torch.cat([places, dropped[random_ranks(len(dropped), count - fresh, draw).to(taken.device)]])
 
 
 def chosen_at_random(candidates: Tensor, counts: Sequence[int], draws: Draws) -> Tensor:
@@ -137,46 +198,68 @@ def chosen_at_random(candidates: Tensor, counts: Sequence[int], draws: Draws) ->
     """
     chosen = torch.zeros_like(candidates)
     for lane, count in enumerate(counts):
-        chosen[lane, _drawn(candidates[lane], count, draws[lane])] = True
+        places = true_places(candidates[lane])
+        chosen[lane, places[random_ranks(len(places), count, draws[lane]).to(places.device)]] = True
     return chosen
 
 
-def _lowest_places(scores: Tensor, candidates: Tensor, count: int, draw: torch.Generator) -> Tensor:
-    """Return indices of the `count` lowest of the candidates, (count,); all are (size,)."""
-    if not count:
-        return torch.empty(0, dtype=torch.long, device=scores.device)
-    scores = torch.where(candidates & (scores > -torch.inf), scores, torch.inf)
-    limit = _order_statistic(scores, count)
-    below = _places(scores < limit)
-    return torch.cat([below, _drawn(candidates & (scores == limit), count - len(below), draw)])
+def random_ranks(available: int, count: int, draw: torch.Generator) -> Tensor:
+    """Return distinct random whole numbers below `available`, (count,) int64 on the CPU.
 
+    Few out of many are drawn one by one; those that came before are drawn again. A permutation of all would take tenths
+    of a second for millions.
 
-def _drawn(candidates: Tensor, count: int, draw: torch.Generator) -> Tensor:
-    """Return random indices of candidates (size,), (count,) int64 on their device.
-
-    Few out of many are drawn one by one; those that are no candidates, or came before, are drawn again. A permutation
-    of all would take tenths of a second for millions.
+    Args:
+        available: how many numbers there are.
+        count: how many are drawn; at most as many.
+        draw: where the random numbers come from.
     """
-    available, size = num_true(candidates.unsqueeze(0))[0], len(candidates)
-    if 8 * count > available or 2 * available < size:
-        places = _places(candidates)
-        return places[torch.randperm(available, generator=draw)[:count].to(places.device)]
-    drawn = torch.empty(0, dtype=torch.long, device=candidates.device)
+    if 8 * count > available:
+        return torch.randperm(available, generator=draw)[:count]
+    drawn = torch.empty(0, dtype=torch.long)
     while len(drawn) < count:
-        more = torch.randint(size, (count - len(drawn),), generator=draw).to(candidates.device)
-        drawn = torch.cat([drawn, more[candidates[more]]]).unique()
+        more = torch.randint(available, (count - len(drawn),), generator=draw)
+        drawn = torch.cat([drawn, more]).unique()
     return drawn
 
 
-def _places(mask: Tensor) -> Tensor:
+def true_places(mask: Tensor) -> Tensor:
     """Return the indices of the True entries of a mask (size,); on the CPU by numpy, which is six times faster."""
     if mask.device.type != "cpu":
         return mask.nonzero().squeeze(1)
     return torch.from_numpy(np.flatnonzero(mask.numpy()))
 
 
-def _order_statistic(scores: Tensor, count: int) -> Tensor:
-    """Return the `count`-th lowest of the scores (size,); on the CPU by numpy, which is ten times faster."""
+def _near_the_top(scores: Tensor, count: int, among: Tensor | None) -> Tensor | None:
+    """Return the places of few scores that hold the highest ones and all equal to the last of them.
+
+    A score that a sample shows to be a little below the limit divides the scores; None where that would not pay or
+    fewer than `count` finite ones are above it. The arguments are those of `highest_places`.
+    """
+    stride = len(scores) >> 14
+    expected = count / max(stride, 1)  # of the sample, above the limit
+    rank = math.ceil(expected + 5 * math.sqrt(expected) + 5)
+    sample = scores[:: max(stride, 1)]
+    if stride < 4 or 4 * rank > len(sample):
+        return None
+    if among is not None:
+        sample = torch.where(among[::stride], sample, -torch.inf)
+    bound = _order_statistic(torch.where(sample < torch.inf, sample, -torch.inf), rank)
+    above = _at_least(scores, bound)
+    near = true_places(above if among is None else above.logical_and_(among))
+    return near if int((scores[near] < torch.inf).sum()) >= count else None
+
+
+def _at_least(scores: Tensor, bound: Tensor) -> Tensor:
+    """Return whether scores reach a bound, (size,) bool; on the CPU by numpy, which is five times faster."""
     if scores.device.type != "cpu":
-        return scores.kthvalue(count).values
-    return torch.from_numpy(np.partition(scores.numpy(), count - 1)[count - 1 : count]).squeeze(0)
+        return scores >= bound
+    return torch.from_numpy(scores.numpy() >= bound.numpy())
+
+
+def _order_statistic(scores: Tensor, count: int) -> Tensor:
+    """Return the `count`-th highest of the scores (size,); on the CPU by numpy, which is ten times faster."""
+    place = len(scores) - count
+    if scores.device.type != "cpu":
+        return scores.kthvalue(place + 1).values
+    return torch.from_numpy(np.partition(scores.numpy(), place)[place : place + 1]).squeeze(0)
