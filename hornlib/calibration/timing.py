@@ -12,6 +12,7 @@ from hornlib.data.loading import Split
 from hornlib.data.order import epoch_order
 from hornlib.grid.cell import Cell
 from hornlib.randomness import generator
+from hornlib.structures.interface import Moment
 from hornlib.training.batches import Batches
 from hornlib.training.chunk import start_chunk
 from hornlib.training.loop import train_step
@@ -76,7 +77,8 @@ class TimedLane:
     """A lone lane, seed 0, whose training steps are timed: those of the training loop, with the choice of a batch.
 
     Masks, or a network that stores connections alone, come from the structure's own decision before the first step.
-    The time of later decisions is not measured.
+    A structure that decides later, such as gradual pruning, begins with full masks: they take the same time. The time
+    of later decisions is not measured.
 
     Args:
         cell: the cell to train.
@@ -88,15 +90,29 @@ class TimedLane:
         self.cell, self.examples = cell, examples
         self.batch_size = min(cell.training.batch_size, cell.data.num_train)
         self.chunk = start_chunk(cell, [0], device)
-        structure = structure_of(cell)
-        if structure is not None and (cell.is_masked() or cell.trained_model() != cell.model):
-            restructure(self.chunk, structure, FirstBatch(self.chunk, examples))
+        self._choose_connections()
         (self.group,) = self.chunk.groups
         self.order = epoch_order(0, 0, len(examples.targets)).to(device)
         self.augmentation = AUGMENTATIONS.get(cell.data.augmentation)
         if self.augmentation is not None:
             draws = self.augmentation.draws(0, 0, len(examples.targets))
             self.draws = [part.to(device) for part in draws]
+
+    def _choose_connections(self) -> None:
+        cell, training, num_train = self.cell, self.cell.training, self.cell.data.num_train
+        if not cell.is_masked() and cell.trained_model() == cell.model:
+            return
+        structure = structure_of(cell)
+        assert structure is not None, "only a structure chooses connections"
+        start = Moment(0, training.total_steps(num_train), training.steps_per_epoch(num_train), False)
+        if structure.is_due(start):
+            restructure(self.chunk, structure, FirstBatch(self.chunk, self.examples))
+            return
+        (group,) = self.chunk.groups
+        names = cell.structure.connections(cell.model, cell.task())
+        group.masks = {
+            name: torch.ones_like(group.lanes.parameters[name], dtype=torch.bool) for name in names
+        }
 
     def steps(self, number: int) -> float:
         """Make this number of training steps, and return the time until the device has finished them, s."""

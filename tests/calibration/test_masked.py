@@ -53,6 +53,13 @@ def test_timed_steps_train_the_connections_that_the_structure_chose(rule):
         assert (values != before[name])[mask].any()
 
 
+def test_masks_that_come_later_are_timed_as_full_ones():
+    cell, lane = timed_lane({"name": "weight_pruning", "rule": "gmp", "density": 0.1})
+    assert lane.steps(3) > 0
+    assert set(lane.group.masks) == set(cell.structure.connections(cell.model, cell.task()))
+    assert all(mask.all() for mask in lane.group.masks.values())
+
+
 def test_the_first_mask_of_snip_follows_from_random_examples():
     cell, lane = timed_lane({"name": "weight_pruning", "rule": "snip", "density": 0.1})
     total = sum(mask.sum() for mask in lane.group.masks.values())
