@@ -1,66 +1,26 @@
 """Parameters of sparse training; free of torch."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from hornlib.models import MODELS
-from hornlib.parameters import ModelParameters, Task, Value, Weight, Widths
+from hornlib.parameters import ModelParameters, Task, Weight, Widths
 from hornlib.parameters.structure import Course, StructureParameters
 from hornlib.structures.rule_fields import with_rule_values
-from hornlib.structures.schedules import cosine_share, cubic_density, last_pruning, mean_counts
+from hornlib.structures.schedules import cosine_share, cubic_density, mean_counts
 from hornlib.structures.sparse_training.distribution import (
     SparseLayers,
     cut_off_problems,
-    is_chain,
     num_connections,
     sparse_weights,
     weight_problems,
 )
+from hornlib.structures.sparse_training.problems import restart_problems, storage_problems, update_problems
+from hornlib.structures.sparse_training.rule_values import COMPRESSED_RULES, RULE_VALUES
 
-__all__ = ["RULE_VALUES", "SparseTrainingParameters"]
-
-RULE_VALUES: Mapping[str, Mapping[str, Value]] = {
-    "static": {},
-    "set": {"update_every_epochs": 1, "drop_share": 0.3, "drop_schedule": "constant", "update_end": 1.0},
-    "rigl": {
-        "update_every": 100,
-        "drop_share": 0.3,
-        "drop_schedule": "cosine",
-        "update_end": 0.75,
-        "restart_at_epoch": None,
-        "restart_density": None,
-    },
-    "snfs": {"update_every_epochs": 1, "drop_share": 0.5, "drop_schedule": "cosine", "update_end": 1.0},
-    "dsr": {
-        "update_every": 100,
-        "drop_share": 0.02,
-        "drop_schedule": "constant",
-        "update_end": 1.0,
-        "threshold": 1e-3,
-        "threshold_tolerance": 0.1,
-    },
-    "granet": {
-        "update_every": 1000,
-        "drop_share": 0.5,
-        "drop_schedule": "cosine",
-        "update_end": 1.0,
-        "initial_density": 0.5,
-        "prune_start": 0.0,
-        "prune_end": 0.5,
-    },
-}
-"""Rule -> its fields and their published values. A field that a rule's row lacks means nothing to the rule.
-
-set: Mocanu et al. 2018, with the released settings. rigl: Evci et al. 2020, section 4 and figure 5. snfs: Dettmers and
-Zettlemoyer 2019. dsr: Mostafa and Wang 2019; they drop 600 connections, which is 2 % of LeNet-300-100's at density .1.
-granet: Liu et al. 2021, with the settings of their CIFAR trainings from density .5.
-"""
-
-_COMPRESSED_RULES = ("static", "set", "rigl")
-"""Rules that keep the number of connections of each layer, equal in all lanes."""
+__all__ = ["SparseTrainingParameters"]
 
 
 class SparseTrainingParameters(StructureParameters):
@@ -70,7 +30,8 @@ class SparseTrainingParameters(StructureParameters):
     total stays exactly as asked (granet: falls as asked). Biases, and scales of norms, are never masked.
 
     Sources: SET (Mocanu et al. 2018, arXiv 1707.04780), RigL (Evci et al. 2020, 1911.11134), SNFS (Dettmers and
-    Zettlemoyer 2019, 1907.04840), DSR (Mostafa and Wang 2019, 1902.05967), GraNet (Liu et al. 2021, 2106.10404).
+    Zettlemoyer 2019, 1907.04840), DSR (Mostafa and Wang 2019, 1902.05967), GraNet (Liu et al. 2021, 2106.10404), SRigL
+    (Lasby et al. 2024, 2305.02299).
     """
 
     code: ClassVar[str] = "hornlib.structures.sparse_training.structure:SparseTraining"
@@ -95,26 +56,32 @@ class SparseTrainingParameters(StructureParameters):
     at low density. fan_in: the weights of each unit are multiplied by sqrt(dense fan-in / its number of inputs)."""
     storage: Literal["masked", "compressed"] = "masked"
     """masked: weights are dense tensors with zeros, which saves no time. compressed: only connections are stored and
-    multiplied. It takes fully connected layers and the rules static, set and rigl."""
-    rule: Literal["static", "set", "rigl", "snfs", "dsr", "granet"] = "static"
+    multiplied. It takes fully connected layers and the rules static, set, rigl and srigl."""
+    start: Literal["random", "constant_fan_in"] | None = None
+    """Which places the first connections take. random: any. constant_fan_in: all units of a layer have as many inputs,
+    chosen at random; their numbers differ by 1 where the layer's number of connections needs it. null: constant_fan_in
+    for srigl, else random."""
+    rule: Literal["static", "set", "rigl", "snfs", "dsr", "granet", "srigl"] = "static"
     """static: the first masks stay. set: drops the smallest positive and the largest negative weights of each layer,
     and grows at random. rigl: drops the smallest weights of each layer, and grows where the dense gradient is largest.
     snfs: as rigl by the dense momentum, and layers with larger momentum get more connections. dsr: drops weights below
     a threshold of all layers, and layers with more surviving weights get more, at random. granet: prunes gradually from
-    `initial_density`, and rewires as rigl."""
+    `initial_density`, and rewires as rigl. srigl: as rigl, but all units of a layer keep as many inputs, and units with
+    few salient inputs lose them all."""
     update_every: int | None = Field(default=None, ge=1)
-    """Training steps between two updates. null: the rule's value (rigl 100, dsr 100, granet 1000), or
+    """Training steps between two updates. null: the rule's value (rigl 100, dsr 100, srigl 100, granet 1000), or
     `update_every_epochs`."""
     update_every_epochs: int | None = Field(default=None, ge=1)
     """Epochs between two updates. null: the rule's value (set 1, snfs 1), or `update_every`."""
     drop_share: float | None = Field(default=None, gt=0, lt=1)
-    """Share of the connections of a layer that the first update drops. null: the rule's value (set .3, rigl .3, snfs
-    .5, granet .5). dsr: share of all connections that its threshold is adapted to drop (.02)."""
+    """Share of the connections of a layer that the first update drops. null: the rule's value (set .3, rigl .3, srigl
+    .3, snfs .5, granet .5). dsr: share of all connections that its threshold is adapted to drop (.02)."""
     drop_schedule: Literal["constant", "cosine"] | None = None
     """How the share changes over the training. cosine: it falls from `drop_share` to 0 at `update_end`, along half a
-    cosine. null: the rule's value (cosine for rigl, snfs and granet)."""
+    cosine. null: the rule's value (cosine for rigl, srigl, snfs and granet)."""
     update_end: float | None = Field(default=None, gt=0, le=1)
-    """Share of the training after which no update takes place. null: the rule's value (rigl .75, else 1)."""
+    """Share of the training after which no update takes place. null: the rule's value (rigl and srigl .75, else
+    1)."""
     threshold: float | None = Field(default=None, gt=0)
     """The first threshold of dsr: weights of a smaller magnitude are dropped. null: .001."""
     threshold_tolerance: float | None = Field(default=None, gt=0, lt=1)
@@ -126,6 +93,10 @@ class SparseTrainingParameters(StructureParameters):
     """Share of the training at which gradual pruning starts. null: the rule's value (granet 0)."""
     prune_end: float | None = Field(default=None, gt=0, le=1)
     """Share of the training at which gradual pruning reaches `density`. null: the rule's value (granet .5)."""
+    min_salient: float | None = Field(default=None, ge=0, le=1)
+    """srigl: share of a unit's inputs that must be salient. Salient connections are those that rigl would have after
+    the update. A unit with a smaller share loses all inputs, and the other units of its layer share them. Units of the
+    last layer never lose theirs. 0: no unit does. null: .3."""
     restart_at_epoch: int | None = Field(default=None, ge=1)
     """rigl: epoch after which the training starts a second time, which is RigL+. Units without inputs or outputs are
     gone then. The others get fresh weights, new connections of the same distribution, and a new optimiser.
@@ -143,10 +114,10 @@ class SparseTrainingParameters(StructureParameters):
     def _consistent(self) -> "SparseTrainingParameters":
         if (self.proportions is not None) != (self.distribution == "given"):
             raise ValueError("distribution: given needs `proportions:`, and no other distribution takes them")
-        if self.storage == "compressed" and self.rule not in _COMPRESSED_RULES:
+        if self.storage == "compressed" and self.rule not in COMPRESSED_RULES:
             raise ValueError(
                 f"storage: compressed needs as many connections of each layer in every run, and rule: {self.rule} does "
-                f"not keep them; valid: {', '.join(_COMPRESSED_RULES)}"
+                f"not keep them; valid: {', '.join(COMPRESSED_RULES)}"
             )
         if self.restart_at_epoch is not None and self.storage == "compressed":
             raise ValueError(
@@ -167,8 +138,13 @@ class SparseTrainingParameters(StructureParameters):
 
     @property
     def has_dense_gradients(self) -> bool:
-        """Whether every step computes dense gradients; rigl and granet need them at updates only."""
+        """Whether every step computes dense gradients; other rules need them at updates only, if at all."""
         return self.rule == "snfs"
+
+    @property
+    def grows_by_gradient(self) -> bool:
+        """Whether an update looks at the dense gradient of the coming batch, and replaces its training step."""
+        return self.rule in ("rigl", "granet", "srigl")
 
     def update_interval(self, steps_per_epoch: int) -> int | None:
         """Return the training steps between two updates; None for a rule without updates."""
@@ -236,13 +212,13 @@ class SparseTrainingParameters(StructureParameters):
         return num_connections(weights, density, self.distribution, self.proportions or ())
 
     def dense_gradient_share(self, course: Course) -> float:
-        """Return the share of the training steps that compute dense gradients: the updates of rigl and granet.
+        """Return the share of the training steps that compute dense gradients: the updates that grow by them.
 
         Args:
             course: length of the training.
         """
         interval = self.update_interval(course.steps_per_epoch)
-        if self.rule not in ("rigl", "granet") or interval is None:
+        if not self.grows_by_gradient or interval is None:
             return super().dense_gradient_share(course)
         # The first masks, before step 0, are no update.
         updates = math.ceil(self.end_of_updates(course.total_steps) / interval) - 1
@@ -316,71 +292,10 @@ class SparseTrainingParameters(StructureParameters):
         counts = self.connections(model, task)
         return [
             *cut_off_problems("sparse_training", self.density, weights, counts),
-            *self._update_problems(course),
-            *self._storage_problems(model, task),
-            *self._restart_problems(model, task, course),
+            *update_problems(self, course),
+            *storage_problems(self, model, task),
+            *restart_problems(self, model, task, course),
         ]
-
-    def _update_problems(self, course: Course) -> list[str]:
-        interval = self.update_interval(course.steps_per_epoch)
-        if interval is None:
-            return []
-        total = course.total_steps
-        if interval >= self.end_of_updates(total):
-            field = "update_every" if self.update_every_epochs is None else "update_every_epochs"
-            return [
-                f"sparse_training: {field}: {getattr(self, field)} puts the first update at step {interval}, and "
-                f"update_end: {self.update_end:g} of {total} steps ends updates at step "
-                f"{self.end_of_updates(total):g}; update more often, or train longer"
-            ]
-        if self.prune_end is None:
-            return []
-        last = last_pruning(self.prune_end * total, interval)
-        if last < self.end_of_updates(total):
-            return []
-        return [
-            f"sparse_training: prune_end: {self.prune_end:g} puts the last pruning at step {last}, and update_end: "
-            f"{self.update_end:g} of {total} steps ends updates at step {self.end_of_updates(total):g}; density: "
-            f"{self.density:g} would not be reached"
-        ]
-
-    def _storage_problems(self, model: ModelParameters, task: Task) -> list[str]:
-        """Return why connections alone cannot be stored."""
-        if self.storage == "masked":
-            return []
-        compressed = model.with_connections(self.connections(model, task), task)
-        if compressed is None:
-            valid = [
-                name
-                for name, parameters in MODELS.items()
-                if parameters.with_connections is not ModelParameters.with_connections
-            ]
-            return [
-                "sparse_training: storage: compressed takes fully connected layers only, and "
-                f"{model.name} has others; valid: storage: masked, or the models {', '.join(valid)}"
-            ]
-        if not compressed.masked_form(task)[1]:
-            return [
-                f"sparse_training: storage: compressed at density: {self.density:g} would store every weight; give "
-                "storage: masked"
-            ]
-        return []
-
-    def _restart_problems(self, model: ModelParameters, task: Task, course: Course) -> list[str]:
-        """Return why there is no second start: it comes too late, or units are not those of a chain of layers."""
-        if self.restart_at_epoch is None:
-            return []
-        if self.restart_at_epoch >= course.epochs:
-            return [
-                f"sparse_training: restart_at_epoch: {self.restart_at_epoch}, but training ends after "
-                f"{course.epochs:g} epochs"
-            ]
-        if not is_chain(model.weights(task)):
-            return [
-                "sparse_training: restart_at_epoch takes fully connected layers only, and "
-                f"{model.name} has others; valid: mlp"
-            ]
-        return []
 
     def remarks(self, events: int, runs: int) -> list[str]:
         """Return a remark if no connection was ever exchanged.

@@ -5,11 +5,18 @@ from torch import Tensor
 
 from hornlib.structures.interface import Change, Decision, LaneView, Moment, Tensors
 from hornlib.structures.mask_changes import changed_layers, flat, shaped
-from hornlib.structures.masks import chosen_at_random, mask_draws
+from hornlib.structures.masks import mask_draws
 from hornlib.structures.sparse_training.parameters import SparseTrainingParameters
 from hornlib.structures.sparse_training.restart import allowed_places, fresh_tensors, masks_within
-from hornlib.structures.sparse_training.rules import RULES, Look
-from hornlib.structures.sparse_training.storage import STORAGES, Connections
+from hornlib.structures.sparse_training.rules import EXCHANGES, RULES, Look
+from hornlib.structures.sparse_training.rules.exchange import StoredConnections
+from hornlib.structures.sparse_training.starts import STARTS
+from hornlib.structures.sparse_training.storage import (
+    STORAGES,
+    Connections,
+    exchanged_connections,
+    stored_values,
+)
 
 __all__ = ["SparseTraining", "scaled_by_fan_in"]
 
@@ -54,8 +61,7 @@ class SparseTraining:
             return Decision([self._first(view)], no_flops)
         if self._phase(view.step, view.total_steps, view.steps_per_epoch)[0] == 0:
             return Decision([self._restarted(view)], no_flops)
-        looks = self.parameters.rule in ("rigl", "granet")
-        return Decision([self._rewired(view)], no_flops, used_step=looks)
+        return Decision([self._rewired(view)], no_flops, used_step=self.parameters.grows_by_gradient)
 
     def _first(self, view: LaneView) -> Change:
         parameters, draws, lanes = self.parameters, mask_draws(view.lanes.seeds, view.step), len(view.lanes)
@@ -63,9 +69,9 @@ class SparseTraining:
         counts = parameters.initial_connections(view.model, view.task)
         masks, values = {}, {}
         for weight in weights:
-            places = torch.ones((lanes, weight.size), dtype=torch.bool, device=view.lanes.device)
-            mask = chosen_at_random(places, [counts[weight.name]] * lanes, draws(weight.name))
-            masks[weight.name] = mask = mask.view(lanes, *weight.shape)
+            mask = STARTS[parameters.start or "random"](weight, counts[weight.name], draws(weight.name))
+            mask = mask.to(view.lanes.device).view(lanes, *weight.shape)
+            masks[weight.name] = mask
             values[weight.name] = view.lanes.parameters[weight.name].detach() * mask
             if parameters.initial_scale == "fan_in":
                 values[weight.name] = scaled_by_fan_in(values[weight.name], mask)
@@ -110,6 +116,8 @@ class SparseTraining:
         )
 
     def _rewired(self, view: LaneView) -> Change:
+        if self.parameters.storage == "compressed" and self.parameters.rule in EXCHANGES:
+            return self._exchanged(view)
         model, _ = view.model.masked_form(view.task)
         stored = self.storage.masks(view)
         weights = [
@@ -129,18 +137,48 @@ class SparseTraining:
         choice = Connections(stored | masks, changed_layers(weights, dropped, grown_before), memory)
         return self.storage.rewired(view, choice, self.parameters.has_dense_moments)
 
+    def _exchanged(self, view: LaneView) -> Change:
+        """Return the rewiring of stored connections by a rule that looks at connections alone."""
+        rule, growth = EXCHANGES[self.parameters.rule], flat(self._growth(view))
+        share = self.parameters.share_at(*self._phase(view.step, view.total_steps, view.steps_per_epoch))
+        draws, values = mask_draws(view.lanes.seeds, view.step), stored_values(view)
+        model, _ = view.model.masked_form(view.task)
+        weights = [
+            weight for weight in self.parameters.sparse_weights(model, view.task) if weight.name in values
+        ]
+        exchanges = {}
+        for weight in weights:
+            name = weight.name
+            scores = growth.get(name, [None] * len(view.lanes))
+            exchanges[name] = [
+                rule(StoredConnections(*of_lane, weight.size, score), share, draw)
+                for of_lane, score, draw in zip(
+                    zip(*values[name], strict=True), scores, draws(name), strict=True
+                )
+            ]
+        dropped = {
+            name: torch.stack([exchange.dropped for exchange in of_lanes])
+            for name, of_lanes in exchanges.items()
+        }
+        grown_before = {
+            name: view.memory[f"grown/{name}"] for name in exchanges if f"grown/{name}" in view.memory
+        }
+        layers = changed_layers(weights, dropped, grown_before)
+        return exchanged_connections(view, exchanges)._replace(layers=layers)
+
     def _look(self, view: LaneView, masks: Tensors) -> Look:
         parameters, weights, growth = self.parameters, self.storage.weights(view), self._growth(view)
         size = sum(mask[0].numel() for mask in masks.values())
         threshold = view.memory.get("threshold", torch.zeros(len(view.lanes), device=view.lanes.device))
         return Look(
+            parameters=parameters,
+            network=view.model.masked_form(view.task)[0].weights(view.task),
             weights=flat({name: weights[name] for name in masks}),
             masks=flat(masks),
             growth=flat({name: tensor for name, tensor in growth.items() if name in masks}),
             drop_share=parameters.share_at(*self._phase(view.step, view.total_steps, view.steps_per_epoch)),
             total=round(parameters.density_at(view.step, view.total_steps) * size),
             threshold=threshold,
-            threshold_tolerance=parameters.threshold_tolerance or 0.0,
             draws=mask_draws(view.lanes.seeds, view.step),
         )
 
@@ -150,7 +188,7 @@ class SparseTraining:
         Places between units that a second start has left out have the lowest score.
         """
         scores: Tensors = {}
-        if self.parameters.rule in ("rigl", "granet"):
+        if self.parameters.grows_by_gradient:
             scores = view.coming_gradients()
         elif self.parameters.rule == "snfs":
             scores = view.moments["momentum" if "momentum" in view.moments else "first_moment"]

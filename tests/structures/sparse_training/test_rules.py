@@ -5,14 +5,23 @@ import math
 import pytest
 import torch
 
+from hornlib.parameters import Weight
 from hornlib.structures.masks import chosen_at_random, mask_draws
-from hornlib.structures.sparse_training.parameters import RULE_VALUES, SparseTrainingParameters
+from hornlib.structures.sparse_training.parameters import SparseTrainingParameters
+from hornlib.structures.sparse_training.rule_values import RULE_VALUES
 from hornlib.structures.sparse_training.rules import RULES, Look
 from hornlib.structures.sparse_training.rules.set import closest_to_zero_by_sign
 
 LANES = 3
 SIZES = {"small": (40, 30), "large": (400, 60), "crowded": (50, 45)}
 """Weight -> number of its entries, and of its connections."""
+SHAPES = {"small": (8, 5), "large": (20, 20), "crowded": (10, 5)}
+NETWORK = [
+    Weight(name, shape, layer, role, 1, 1)
+    for layer, (role, (name, shape)) in enumerate(
+        zip(("input", "hidden", "output"), SHAPES.items(), strict=True)
+    )
+]
 
 
 def look(rule="rigl", share=0.3, seeds=(0, 1, 2), threshold=0.5, **changed):
@@ -25,13 +34,14 @@ def look(rule="rigl", share=0.3, seeds=(0, 1, 2), threshold=0.5, **changed):
         weights[name] = torch.randn(LANES, size, generator=draw) * masks[name]
         growth[name] = torch.randn(LANES, size, generator=draw).abs()
     fields = {
+        "parameters": SparseTrainingParameters(rule=rule),
+        "network": NETWORK,
         "weights": weights,
         "masks": masks,
         "growth": growth,
         "drop_share": share,
         "total": sum(connections for _, connections in SIZES.values()),
         "threshold": torch.full((LANES,), threshold),
-        "threshold_tolerance": 0.1,
         "draws": draws,
     }
     return Look(**(fields | changed))
@@ -51,17 +61,17 @@ def test_every_rule_but_static_has_a_function():
 def test_the_number_of_connections_of_every_lane_is_kept_and_within_a_layer_too_unless_the_rule_moves_them(
     rule, share
 ):
-    before = look(share=share)
+    before = look(rule, share=share)
     after = RULES[rule](before)
     assert totals(after.masks) == totals(before.masks)
-    if rule in ("set", "rigl", "granet"):
+    if rule in ("set", "rigl", "srigl", "granet"):
         for name, (_, connections) in SIZES.items():
             assert (after.masks[name].sum(1) == connections).all()
 
 
 @pytest.mark.parametrize("rule", RULES)
 def test_many_equal_numbers_keep_the_counts_and_depend_on_the_seed_alone(rule):
-    equal = look()
+    equal = look(rule)
     flat = {name: mask.float() for name, mask in equal.masks.items()}
     even = {name: torch.ones_like(score) for name, score in equal.growth.items()}
     first = RULES[rule](equal._replace(weights=flat, growth=even, threshold=torch.full((LANES,), 2.0)))
@@ -81,7 +91,7 @@ def test_many_equal_numbers_keep_the_counts_and_depend_on_the_seed_alone(rule):
 
 @pytest.mark.parametrize("rule", RULES)
 def test_a_lane_decides_as_it_would_alone(rule):
-    every = look()
+    every = look(rule)
     alone = every._replace(
         **{
             field: {name: tensor[1:2] for name, tensor in getattr(every, field).items()}
@@ -97,7 +107,7 @@ def test_a_lane_decides_as_it_would_alone(rule):
 
 @pytest.mark.parametrize("rule", RULES)
 def test_a_diverged_lane_keeps_its_number(rule):
-    broken = look()
+    broken = look(rule)
     for tensors in (broken.weights, broken.growth):
         for tensor in tensors.values():
             tensor[1] = math.nan
@@ -178,7 +188,7 @@ def test_snfs_gives_what_a_full_layer_cannot_take_to_the_others():
 
 
 def test_dsr_drops_below_its_threshold_and_adapts_it():
-    before = look(share=0.3, threshold=0.5)
+    before = look("dsr", share=0.3, threshold=0.5)
     after = RULES["dsr"](before)
     for name, mask in before.masks.items():
         strong = mask & (before.weights[name].abs() >= 0.5)
@@ -190,8 +200,8 @@ def test_dsr_drops_below_its_threshold_and_adapts_it():
         for number in dropped.tolist()
     ]
     assert after.threshold.tolist() == expected
-    assert RULES["dsr"](look(threshold=1e-9)).threshold.tolist() == pytest.approx([2e-9] * LANES)
-    assert RULES["dsr"](look(threshold=8.0)).threshold.tolist() == [4.0] * LANES
+    assert RULES["dsr"](look("dsr", threshold=1e-9)).threshold.tolist() == pytest.approx([2e-9] * LANES)
+    assert RULES["dsr"](look("dsr", threshold=8.0)).threshold.tolist() == [4.0] * LANES
 
 
 def test_dsr_gives_layers_with_more_survivors_more_connections():

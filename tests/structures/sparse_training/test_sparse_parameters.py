@@ -10,7 +10,8 @@ from hornlib.grid.refusals import refusals
 from hornlib.models import MODELS
 from hornlib.parameters import Task
 from hornlib.parameters.structure import Course
-from hornlib.structures.sparse_training.parameters import RULE_VALUES, SparseTrainingParameters
+from hornlib.structures.sparse_training.parameters import SparseTrainingParameters
+from hornlib.structures.sparse_training.rule_values import RULE_VALUES
 
 TASK, COURSE = Task((1, 28, 28), 10), Course(epochs=15, steps_per_epoch=600, num_validation=0)
 LENET = MODELS["mlp"](hidden_nodes=(300, 100))

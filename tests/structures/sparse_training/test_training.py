@@ -22,8 +22,11 @@ RULES = {
     "snfs": {"update_every": 2, "update_every_epochs": None},
     "dsr": {"update_every": 2, "threshold": 0.02},
     "granet": {"update_every": 2, "prune_end": 0.6},
+    "srigl": {"update_every": 2, "update_end": 0.9},
 }
-WAYS = [(rule, "masked") for rule in RULES] + [(rule, "compressed") for rule in ("static", "set", "rigl")]
+WAYS = [(rule, "masked") for rule in RULES] + [
+    (rule, "compressed") for rule in ("static", "set", "rigl", "srigl")
+]
 OPTIMIZERS = {"sgd": 0.05, "adamw": 0.01}
 
 
@@ -83,7 +86,7 @@ def test_counts_are_exact_and_missing_connections_are_zero_after_every_step(spar
         (group,) = chunk.groups
         for name, mask in group.masks.items():
             assert not group.lanes.parameters[name][~mask].any()
-            if rule in ("static", "set", "rigl"):
+            if rule in ("static", "set", "rigl", "srigl"):
                 assert (mask.flatten(1).sum(1) == expected[name]).all()
             if rule != "snfs":
                 for moment in ("momentum", "first_moment", "second_moment"):
@@ -126,7 +129,7 @@ def test_dense_layers_are_those_of_the_dense_network(sparse_cell, short_cell, sp
         assert (after != 0).all() and (after - before).abs().max() < 0.1
 
 
-@pytest.mark.parametrize("rule", ["static", "set", "rigl"])
+@pytest.mark.parametrize("rule", ["static", "set", "rigl", "srigl"])
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_compressed_networks_train_as_masked_ones(sparse_cell, rule, optimizer):
     # Pixels that are equal in all examples have equal gradients, which rounding would tell apart. Behind a batch norm,
@@ -136,7 +139,7 @@ def test_compressed_networks_train_as_masked_ones(sparse_cell, rule, optimizer):
     splits = load(sparse_cell().data, CPU)
     noise = torch.randn(splits.train.inputs.shape, generator=torch.Generator().manual_seed(0))
     splits = splits._replace(train=splits.train._replace(inputs=splits.train.inputs + 0.1 * noise))
-    interval = {"update_every": 5} if rule == "rigl" else {}
+    interval = {"update_every": 5} if rule in ("rigl", "srigl") else {}
     two = [
         trained(sparse_cell(rule, model, optimizer, storage=storage, **interval), splits=splits)
         for storage in ("masked", "compressed")
@@ -285,7 +288,7 @@ MODELS = {
 ROWS = ("rnn", "lstm", "gru", "horn")
 
 
-@pytest.mark.parametrize("rule", ["set", "rigl", "snfs"])
+@pytest.mark.parametrize("rule", ["set", "rigl", "snfs", "srigl"])
 @pytest.mark.parametrize("model", MODELS)
 def test_every_kind_of_model_trains_sparsely(sparse_cell, model, rule):
     structure = {"sparse_layers": "recurrent", "density": 0.4} if model in ROWS else {}

@@ -2,12 +2,14 @@
 
 from hornlib.structures.sparse_training.rules.dsr import dsr
 from hornlib.structures.sparse_training.rules.granet import granet
+from hornlib.structures.sparse_training.rules.exchange import ExchangeRule
 from hornlib.structures.sparse_training.rules.look import Look, Rewiring, Rule
-from hornlib.structures.sparse_training.rules.rigl import rigl
-from hornlib.structures.sparse_training.rules.set import sparse_evolution
+from hornlib.structures.sparse_training.rules.rigl import grown_by_score, rigl
+from hornlib.structures.sparse_training.rules.set import evolved, sparse_evolution
 from hornlib.structures.sparse_training.rules.snfs import snfs
+from hornlib.structures.sparse_training.rules.srigl import srigl
 
-__all__ = ["RULES", "Look", "Rewiring", "Rule"]
+__all__ = ["EXCHANGES", "RULES", "Look", "Rewiring", "Rule"]
 
 RULES: dict[str, Rule] = {
     "set": sparse_evolution,
@@ -15,5 +17,9 @@ RULES: dict[str, Rule] = {
     "snfs": snfs,
     "dsr": dsr,
     "granet": granet,
+    "srigl": srigl,
 }
 """Rule -> its function. static has none, since it never rewires."""
+
+EXCHANGES: dict[str, ExchangeRule] = {"set": evolved, "rigl": grown_by_score}
+"""Rules that need no dense masks -> their exchange in one weight of one lane."""

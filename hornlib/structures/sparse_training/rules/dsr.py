@@ -33,10 +33,11 @@ def dsr(look: Look) -> Rewiring:
             dropped.tolist(), zip(*survivors, strict=True), zip(*rooms, strict=True), strict=True
         )
     ]
+    tolerance = look.parameters.threshold_tolerance or 0.0
     wanted = look.drop_share * connections
     factor = torch.ones_like(look.threshold)
-    factor[dropped < (1 - look.threshold_tolerance) * wanted] = 2.0
-    factor[dropped > (1 + look.threshold_tolerance) * wanted] = 0.5
+    factor[dropped < (1 - tolerance) * wanted] = 2.0
+    factor[dropped > (1 + tolerance) * wanted] = 0.5
     new = {
         name: grown_at_random(masks[name], mask, list(counts), look.draws(name))
         for (name, mask), counts in zip(remaining.items(), zip(*grown, strict=True), strict=True)

@@ -1,0 +1,99 @@
+"""Why a network cannot be trained sparsely as asked, in the configuration's words; free of torch."""
+
+from typing import TYPE_CHECKING
+
+from hornlib.models import MODELS
+from hornlib.parameters import ModelParameters, Task
+from hornlib.parameters.structure import Course
+from hornlib.structures.schedules import last_pruning
+from hornlib.structures.sparse_training.distribution import is_chain
+
+if TYPE_CHECKING:
+    from hornlib.structures.sparse_training.parameters import SparseTrainingParameters
+
+__all__ = ["restart_problems", "storage_problems", "update_problems"]
+
+
+def update_problems(parameters: "SparseTrainingParameters", course: Course) -> list[str]:
+    """Return why no update takes place, or why gradual pruning would not end.
+
+    Args:
+        parameters: how the network is to be trained.
+        course: length of the training.
+    """
+    interval = parameters.update_interval(course.steps_per_epoch)
+    if interval is None:
+        return []
+    total = course.total_steps
+    if interval >= parameters.end_of_updates(total):
+        field = "update_every" if parameters.update_every_epochs is None else "update_every_epochs"
+        return [
+            f"sparse_training: {field}: {getattr(parameters, field)} puts the first update at step {interval}, and "
+            f"update_end: {parameters.update_end:g} of {total} steps ends updates at step "
+            f"{parameters.end_of_updates(total):g}; update more often, or train longer"
+        ]
+    if parameters.prune_end is None:
+        return []
+    last = last_pruning(parameters.prune_end * total, interval)
+    if last < parameters.end_of_updates(total):
+        return []
+    return [
+        f"sparse_training: prune_end: {parameters.prune_end:g} puts the last pruning at step {last}, and update_end: "
+        f"{parameters.update_end:g} of {total} steps ends updates at step {parameters.end_of_updates(total):g}; "
+        f"density: {parameters.density:g} would not be reached"
+    ]
+
+
+def storage_problems(parameters: "SparseTrainingParameters", model: ModelParameters, task: Task) -> list[str]:
+    """Return why connections alone cannot be stored.
+
+    Args:
+        parameters: how the network is to be trained.
+        model: the model before the first step.
+        task: shapes of inputs and outputs.
+    """
+    if parameters.storage == "masked":
+        return []
+    compressed = model.with_connections(parameters.connections(model, task), task)
+    if compressed is None:
+        valid = [
+            name
+            for name, member in MODELS.items()
+            if member.with_connections is not ModelParameters.with_connections
+        ]
+        return [
+            "sparse_training: storage: compressed takes fully connected layers only, and "
+            f"{model.name} has others; valid: storage: masked, or the models {', '.join(valid)}"
+        ]
+    if not compressed.masked_form(task)[1]:
+        return [
+            f"sparse_training: storage: compressed at density: {parameters.density:g} would store every weight; give "
+            "storage: masked"
+        ]
+    return []
+
+
+def restart_problems(
+    parameters: "SparseTrainingParameters", model: ModelParameters, task: Task, course: Course
+) -> list[str]:
+    """Return why there is no second start: it comes too late, or units are not those of a chain of layers.
+
+    Args:
+        parameters: how the network is to be trained.
+        model: the model before the first step.
+        task: shapes of inputs and outputs.
+        course: length of the training.
+    """
+    if parameters.restart_at_epoch is None:
+        return []
+    if parameters.restart_at_epoch >= course.epochs:
+        return [
+            f"sparse_training: restart_at_epoch: {parameters.restart_at_epoch}, but training ends after "
+            f"{course.epochs:g} epochs"
+        ]
+    if not is_chain(model.weights(task)):
+        return [
+            "sparse_training: restart_at_epoch takes fully connected layers only, and "
+            f"{model.name} has others; valid: mlp"
+        ]
+    return []
