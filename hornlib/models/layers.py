@@ -17,6 +17,7 @@ __all__ = [
     "Pointwise",
     "SRelu",
     "freeze_",
+    "he_normal_",
     "layer_activation",
     "normalisation_2d",
 ]
@@ -162,6 +163,23 @@ def normalisation_2d(kind: Normalisation, channels: int) -> nn.Module:
     if kind == "group":
         return nn.GroupNorm(math.gcd(8, channels), channels)
     return nn.Identity()
+
+
+def he_normal_(layer: nn.Module, num_inputs: int) -> None:
+    """Draw the weights of a layer from N(0, 2 / num_inputs), and set its biases to 0.
+
+    Args:
+        layer: fully connected, dense or of connections; it has no other parameters.
+        num_inputs: n, its inputs, whether they are connected or not.
+
+    Reference:
+        He et al. 2015, Delving deep into rectifiers, equation 10.
+    """
+    for name, parameter in layer.named_parameters():
+        if name == "bias":
+            nn.init.zeros_(parameter)
+        else:
+            nn.init.normal_(parameter, 0.0, math.sqrt(2 / num_inputs))
 
 
 def freeze_(module: nn.Module) -> None:

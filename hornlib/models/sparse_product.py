@@ -4,12 +4,13 @@ import inspect
 import warnings
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-__all__ = ["Places", "make_places", "sparse_product"]
+__all__ = ["Places", "in_order", "make_places", "sparse_product"]
 
 with warnings.catch_warnings():  # torch says once in each process that its CSR matrices are new
     warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
@@ -43,11 +44,14 @@ class Places(NamedTuple):
 
     def positions(self) -> Tensor:
         """Return row x inputs + column of each connection, (..., connections) int64, in ascending order."""
-        _, num_inputs = self.shape
-        index = torch.arange(self.columns.shape[-1], dtype=torch.int32, device=self.columns.device)
-        index = index.expand(self.columns.shape).contiguous()
-        rows = torch.searchsorted(self.row_starts[..., 1:].contiguous(), index, right=True)
-        return rows * num_inputs + self.columns
+        num_outputs, num_inputs = self.shape
+        numbers = self.row_starts.diff().flatten().long()
+        rows = torch.arange(0, num_outputs * num_inputs, num_inputs, device=numbers.device)
+        first = rows.repeat(len(numbers) // num_outputs)
+        return (
+            first.repeat_interleave(numbers, output_size=self.columns.numel()).view_as(self.columns)
+            + self.columns
+        )
 
 
 def make_places(positions: Tensor, shape: tuple[int, int]) -> Places:
@@ -58,16 +62,27 @@ def make_places(positions: Tensor, shape: tuple[int, int]) -> Places:
         shape: outputs and inputs.
     """
     num_outputs, num_inputs = shape
-    rows, columns = positions // num_inputs, positions % num_inputs
-    order = (columns * num_outputs + rows).argsort(-1)
+    number = positions.shape[-1]
+    rows = positions // num_inputs
+    columns = positions - rows * num_inputs
+    by_column = in_order(columns * number + torch.arange(number, device=positions.device))
+    transposed_rows = by_column // number
+    order = by_column - transposed_rows * number
     places = (
         _starts(rows, num_outputs),
         columns,
-        _starts(columns.gather(-1, order), num_inputs),
+        _starts(transposed_rows, num_inputs),
         rows.gather(-1, order),
         order,
     )
     return Places(*(part.int() for part in places))
+
+
+def in_order(keys: Tensor) -> Tensor:
+    """Return keys in ascending order, (..., number) int64; on the CPU by numpy, which is five times faster."""
+    if keys.device.type != "cpu":
+        return keys.sort(-1).values
+    return torch.from_numpy(np.sort(keys.numpy(), -1))
 
 
 def _starts(rows: Tensor, num_rows: int) -> Tensor:

@@ -103,3 +103,20 @@ def test_connections_that_do_not_fit_are_refused():
     assert MlpParameters(connections=(1, 1, 1)).insertion_problems() == [
         "connections: an inserted identity is a dense layer; leave connections out"
     ]
+
+
+def test_he_normal_draws_weights_of_variance_two_over_the_inputs_and_no_biases():
+    task = Task((400,), 300)
+    parameters = MlpParameters(
+        hidden_nodes=(300, 200), initialisation="he_normal", connections=(120_000, 20_000, 60_000)
+    )
+    network = build_network(parameters, task, seed=0)
+    tensors = dict(network.named_parameters())
+    for name, num_inputs in (
+        ("linears.0.weight", 400),
+        ("linears.1.values", 300),
+        ("readout.linear.weight", 200),
+    ):
+        assert tensors[name].var().item() == pytest.approx(2 / num_inputs, rel=0.04)
+        assert abs(tensors[name].mean().item()) < 4 * (2 / num_inputs / tensors[name].numel()) ** 0.5
+    assert not any(tensor.any() for name, tensor in tensors.items() if name.endswith("bias"))

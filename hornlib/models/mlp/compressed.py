@@ -6,14 +6,25 @@ without a mask and all other tensors are the same in both forms. Nothing here ch
 """
 
 from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from hornlib.models.lanes import NetworkTensors
-from hornlib.models.sparse_product import Places, make_places
+from hornlib.models.sparse_product import Places, in_order, make_places
 
-__all__ = ["compressed", "masked", "masks_of", "places_of", "positions_of", "relaid", "rewired"]
+__all__ = [
+    "Move",
+    "compressed",
+    "masked",
+    "masks_of",
+    "move",
+    "places_of",
+    "positions_of",
+    "relaid",
+    "rewired",
+]
 
 Tensors = Mapping[str, Tensor]
 
@@ -85,39 +96,61 @@ def positions_of(buffers: Tensors) -> dict[str, Tensor]:
     return {f"{layer}.weight": places.positions() for layer, places in places_of(buffers)}
 
 
-def rewired(buffers: Tensors, positions: Tensors) -> dict[str, Tensor]:
-    """Return the buffers of the places with connections at other positions.
+class Move(NamedTuple):
+    """Connections of one weight that took other places.
+
+    Attributes:
+        positions: row x inputs + column of each connection from now on, (lanes, connections) int64, ascending.
+        origin: index of each connection before the move, (lanes, connections) int64.
+        is_new: whether it took another place, (lanes, connections) bool.
+    """
+
+    positions: Tensor
+    origin: Tensor
+    is_new: Tensor
+
+
+def move(positions: Tensor, dropped: Tensor, grown: Tensor) -> Move:
+    """Return the move of some connections to other places.
+
+    Args:
+        positions: before, (lanes, connections) int64, in ascending order.
+        dropped: which connections give up their place, (lanes, connections) bool.
+        grown: the places that they take, those of one lane after those of the other, int64, in any order.
+    """
+    number = positions.shape[1]
+    after = positions.masked_scatter(dropped, grown)
+    keys = in_order(after * number + torch.arange(number, device=after.device))
+    origin = keys % max(number, 1)
+    return Move(keys // max(number, 1), origin, dropped.gather(1, origin))
+
+
+def rewired(buffers: Tensors, moves: Mapping[str, Move]) -> dict[str, Tensor]:
+    """Return the buffers of the places of connections that moved.
 
     Args:
         buffers: of the compressed form, (lanes, ...).
-        positions: weight -> row x inputs + column, (lanes, connections) int64, in ascending order. The places of
-            weights that are absent stay.
+        moves: weight -> its move. The buffers of weights that are absent are absent from the result.
     """
     moved: dict[str, Tensor] = {}
     for layer, places in places_of(buffers):
-        name = f"{layer}.weight"
-        moved |= _named(layer, make_places(positions[name], places.shape) if name in positions else places)
+        if f"{layer}.weight" in moves:
+            moved |= _named(layer, make_places(moves[f"{layer}.weight"].positions, places.shape))
     return moved
 
 
-def relaid(tensors: Tensors, before: Tensors, after: Tensors) -> dict[str, Tensor]:
-    """Return parameters, moments or ages for other places: connections that stay keep theirs, new ones have 0.
+def relaid(tensors: Tensors, moves: Mapping[str, Move]) -> dict[str, Tensor]:
+    """Return parameters, moments or ages after moves: connections that stay keep theirs, new ones have 0.
 
     Args:
         tensors: named as the parameters of the compressed form, (lanes, ...).
-        before: buffers that the tensors belong to.
-        after: buffers of the result, as `rewired` returns them.
+        moves: weight -> its move. The tensors of weights that are absent are absent from the result.
     """
-    laid = dict(tensors)
-    new_places = dict(places_of(after))
-    for layer, places in places_of(before):
-        name = f"{layer}.values"
-        if name in tensors:
-            old, new = places.positions(), new_places[layer].positions()
-            index = torch.searchsorted(old, new).clamp_(max=old.shape[1] - 1)
-            stays = old.gather(1, index) == new
-            laid[name] = torch.where(stays, tensors[name].gather(1, index), 0)
-    return laid
+    return {
+        name: tensors[name].gather(1, moved.origin).masked_fill(moved.is_new, 0)
+        for name, moved in ((f"{_layer(weight)}.values", moved) for weight, moved in moves.items())
+        if name in tensors
+    }
 
 
 def places_of(buffers: Tensors) -> Iterator[tuple[str, Places]]:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from hornlib.models.dropout import CounterDropout
 from hornlib.models.layered import NeutralLayer
-from hornlib.models.layers import layer_activation
+from hornlib.models.layers import he_normal_, layer_activation
 from hornlib.models.mlp.parameters import MlpParameters
 from hornlib.models.readout import Readout
 from hornlib.models.sparse_linear import linear_layer
@@ -30,7 +30,7 @@ class Mlp(nn.Module):
     """u <- dropout(f(norm(W u + b))) for every layer, then the read-out.
 
     Args:
-        parameters: hidden nodes, activation, normalisation, dropout, read-out.
+        parameters: hidden nodes, activation, first weights, normalisation, dropout, read-out.
         task: shape of an example and number of outputs.
         generator: draws the places of connections.
     """
@@ -60,6 +60,9 @@ class Mlp(nn.Module):
             parameters.readout_norm,
             linear=linear_layer(widths[-1], task.num_outputs, last, generator),
         )
+        if parameters.initialisation == "he_normal":
+            for num_inputs, layer in zip(widths, (*self.linears, self.readout.linear), strict=True):
+                he_normal_(layer, num_inputs)
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Return logits (batch, num_outputs) of examples (batch, ...)."""

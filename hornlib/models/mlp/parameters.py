@@ -30,6 +30,10 @@ class MlpParameters(LayeredParameters):
     slope below 0 from layer to layer."""
     all_relu_slope: float = Field(default=0.6, gt=0)
     """The slope of all_relu below 0 in every odd hidden layer; minus the slope in every even one."""
+    initialisation: Literal["uniform", "he_normal"] = "uniform"
+    """First weights and biases of a layer of n inputs. uniform: both within 1 / sqrt(n), the default of torch.
+    he_normal: weights of variance 2 / n, which keeps the size of signals behind relus (He et al. 2015, Delving deep
+    into rectifiers, equation 10); biases are 0."""
     normalisation: Literal["batch", "layer", "none"] = "none"
     """Affine normalisation before each activation."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
