@@ -1,7 +1,7 @@
 """Parameters of sparse training; free of torch."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
@@ -17,7 +17,12 @@ from hornlib.structures.sparse_training.distribution import (
     sparse_weights,
     weight_problems,
 )
-from hornlib.structures.sparse_training.problems import restart_problems, storage_problems, update_problems
+from hornlib.structures.sparse_training.problems import (
+    chain_problems,
+    restart_problems,
+    storage_problems,
+    update_problems,
+)
 from hornlib.structures.sparse_training.rule_values import COMPRESSED_RULES, RULE_VALUES
 
 __all__ = ["SparseTrainingParameters"]
@@ -31,7 +36,7 @@ class SparseTrainingParameters(StructureParameters):
 
     Sources: SET (Mocanu et al. 2018, arXiv 1707.04780), RigL (Evci et al. 2020, 1911.11134), SNFS (Dettmers and
     Zettlemoyer 2019, 1907.04840), DSR (Mostafa and Wang 2019, 1902.05967), GraNet (Liu et al. 2021, 2106.10404), SRigL
-    (Lasby et al. 2024, 2305.02299).
+    (Lasby et al. 2024, 2305.02299), CHTs (Zhang et al. 2025, 2501.19107).
     """
 
     code: ClassVar[str] = "hornlib.structures.sparse_training.structure:SparseTraining"
@@ -56,26 +61,27 @@ class SparseTrainingParameters(StructureParameters):
     at low density. fan_in: the weights of each unit are multiplied by sqrt(dense fan-in / its number of inputs)."""
     storage: Literal["masked", "compressed"] = "masked"
     """masked: weights are dense tensors with zeros, which saves no time. compressed: only connections are stored and
-    multiplied. It takes fully connected layers and the rules static, set, rigl and srigl."""
-    start: Literal["random", "constant_fan_in"] | None = None
+    multiplied. It takes fully connected layers and the rules static, set, rigl, srigl and chts."""
+    start: Literal["random", "constant_fan_in", "correlated"] | None = None
     """Which places the first connections take. random: any. constant_fan_in: all units of a layer have as many inputs,
-    chosen at random; their numbers differ by 1 where the layer's number of connections needs it. null: constant_fan_in
-    for srigl, else random."""
-    rule: Literal["static", "set", "rigl", "snfs", "dsr", "granet", "srigl"] = "static"
+    chosen at random; their numbers differ by 1 where the layer's number of connections needs it. correlated: places
+    between numbers of the examples with the largest correlations; unit u of every layer of an mlp stands for number u
+    mod d of d. null: constant_fan_in for srigl, correlated for chts, else random."""
+    rule: Literal["static", "set", "rigl", "snfs", "dsr", "granet", "srigl", "chts"] = "static"
     """static: the first masks stay. set: drops the smallest positive and the largest negative weights of each layer,
     and grows at random. rigl: drops the smallest weights of each layer, and grows where the dense gradient is largest.
     snfs: as rigl by the dense momentum, and layers with larger momentum get more connections. dsr: drops weights below
     a threshold of all layers, and layers with more surviving weights get more, at random. granet: prunes gradually from
     `initial_density`, and rewires as rigl. srigl: as rigl, but all units of a layer keep as many inputs, and units with
-    few salient inputs lose them all."""
+    few salient inputs lose them all. chts: drops by `drop` and `cut_off`, and grows by `grow`, in an mlp."""
     update_every: int | None = Field(default=None, ge=1)
     """Training steps between two updates. null: the rule's value (rigl 100, dsr 100, srigl 100, granet 1000), or
     `update_every_epochs`."""
     update_every_epochs: int | None = Field(default=None, ge=1)
-    """Epochs between two updates. null: the rule's value (set 1, snfs 1), or `update_every`."""
+    """Epochs between two updates. null: the rule's value (set 1, snfs 1, chts 1), or `update_every`."""
     drop_share: float | None = Field(default=None, gt=0, lt=1)
     """Share of the connections of a layer that the first update drops. null: the rule's value (set .3, rigl .3, srigl
-    .3, snfs .5, granet .5). dsr: share of all connections that its threshold is adapted to drop (.02)."""
+    .3, chts .3, snfs .5, granet .5). dsr: share of all connections that its threshold is adapted to drop (.02)."""
     drop_schedule: Literal["constant", "cosine"] | None = None
     """How the share changes over the training. cosine: it falls from `drop_share` to 0 at `update_end`, along half a
     cosine. null: the rule's value (cosine for rigl, srigl, snfs and granet)."""
@@ -97,6 +103,21 @@ class SparseTrainingParameters(StructureParameters):
     """srigl: share of a unit's inputs that must be salient. Salient connections are those that rigl would have after
     the update. A unit with a smaller share loses all inputs, and the other units of its layer share them. Units of the
     last layer never lose theirs. 0: no unit does. null: .3."""
+    drop: Literal["magnitude", "soft_magnitude", "importance", "soft_importance"] | None = None
+    """chts: by which score of its connections a layer drops the lowest. magnitude: |w|. importance: |w_ij| / sum over i
+    of |w_ij| + |w_ij| / sum over j of |w_ij|. soft: connections that stay are drawn, with probabilities proportional to
+    score^e. null: soft_magnitude."""
+    first_exponent: float | None = Field(default=None, gt=0)
+    """chts: e at the start of the training, for a soft drop. null: 1, or nothing if the drop is not soft."""
+    last_exponent: float | None = Field(default=None, gt=0)
+    """chts: e at `update_end`; between, it changes linearly. null: 3, or nothing if the drop is not soft."""
+    cut_off: Literal["dropped", "kept"] | None = None
+    """chts: whether connections that are on no path from an input to an output after the drop are dropped too, so that
+    their layer grows as many more. null: dropped."""
+    grow: Literal["random", "gradient", "soft_gradient", "paths", "soft_paths"] | None = None
+    """chts: where connections grow. random: anywhere. gradient: where the dense gradient is largest. paths: between
+    units that are joined by many paths of three connections within the layer. soft: places are drawn, with
+    probabilities proportional to the score. null: soft_paths."""
     restart_at_epoch: int | None = Field(default=None, ge=1)
     """rigl: epoch after which the training starts a second time, which is RigL+. Units without inputs or outputs are
     gone then. The others get fresh weights, new connections of the same distribution, and a new optimiser.
@@ -108,7 +129,13 @@ class SparseTrainingParameters(StructureParameters):
     @model_validator(mode="before")
     @classmethod
     def _rule_values(cls, values: Any) -> Any:
-        return with_rule_values(values, RULE_VALUES, default="static")
+        filled = with_rule_values(values, RULE_VALUES, default="static")
+        if not isinstance(filled, Mapping) or str(filled.get("drop", "soft")).startswith("soft"):
+            return filled
+        for name in ("first_exponent", "last_exponent"):
+            if values.get(name) is not None:
+                raise ValueError(f"{name} means nothing to drop: {filled['drop']}; leave it out")
+        return {**filled, "first_exponent": None, "last_exponent": None}
 
     @model_validator(mode="after")
     def _consistent(self) -> "SparseTrainingParameters":
@@ -144,7 +171,7 @@ class SparseTrainingParameters(StructureParameters):
     @property
     def grows_by_gradient(self) -> bool:
         """Whether an update looks at the dense gradient of the coming batch, and replaces its training step."""
-        return self.rule in ("rigl", "granet", "srigl")
+        return self.rule in ("rigl", "granet", "srigl") or (self.grow or "").endswith("gradient")
 
     def update_interval(self, steps_per_epoch: int) -> int | None:
         """Return the training steps between two updates; None for a rule without updates."""
@@ -168,6 +195,18 @@ class SparseTrainingParameters(StructureParameters):
         if self.drop_schedule == "constant":
             return self.drop_share
         return cosine_share(step, self.drop_share, self.end_of_updates(total_steps))
+
+    def exponent_at(self, step: int, total_steps: int) -> float:
+        """Return the power of the scores by which connections stay in a soft drop; 1 where there is none.
+
+        Args:
+            step: training steps done.
+            total_steps: training steps of the whole training.
+        """
+        if self.first_exponent is None or self.last_exponent is None:
+            return 1.0
+        progress = min(step / self.end_of_updates(total_steps), 1.0)
+        return self.first_exponent + progress * (self.last_exponent - self.first_exponent)
 
     def density_at(self, step: int, total_steps: int) -> float:
         """Return the share of the entries of all sparse weights that are connections after an update.
@@ -294,7 +333,8 @@ class SparseTrainingParameters(StructureParameters):
             *cut_off_problems("sparse_training", self.density, weights, counts),
             *update_problems(self, course),
             *storage_problems(self, model, task),
-            *restart_problems(self, model, task, course),
+            *restart_problems(self, course),
+            *chain_problems(self, model, task),
         ]
 
     def remarks(self, events: int, runs: int) -> list[str]:

@@ -11,7 +11,7 @@ from hornlib.structures.sparse_training.distribution import is_chain
 if TYPE_CHECKING:
     from hornlib.structures.sparse_training.parameters import SparseTrainingParameters
 
-__all__ = ["restart_problems", "storage_problems", "update_problems"]
+__all__ = ["chain_problems", "restart_problems", "storage_problems", "update_problems"]
 
 
 def update_problems(parameters: "SparseTrainingParameters", course: Course) -> list[str]:
@@ -73,15 +73,11 @@ def storage_problems(parameters: "SparseTrainingParameters", model: ModelParamet
     return []
 
 
-def restart_problems(
-    parameters: "SparseTrainingParameters", model: ModelParameters, task: Task, course: Course
-) -> list[str]:
-    """Return why there is no second start: it comes too late, or units are not those of a chain of layers.
+def restart_problems(parameters: "SparseTrainingParameters", course: Course) -> list[str]:
+    """Return why there is no second start: it comes too late.
 
     Args:
         parameters: how the network is to be trained.
-        model: the model before the first step.
-        task: shapes of inputs and outputs.
         course: length of the training.
     """
     if parameters.restart_at_epoch is None:
@@ -91,9 +87,26 @@ def restart_problems(
             f"sparse_training: restart_at_epoch: {parameters.restart_at_epoch}, but training ends after "
             f"{course.epochs:g} epochs"
         ]
-    if not is_chain(model.weights(task)):
-        return [
-            "sparse_training: restart_at_epoch takes fully connected layers only, and "
-            f"{model.name} has others; valid: mlp"
-        ]
     return []
+
+
+def chain_problems(parameters: "SparseTrainingParameters", model: ModelParameters, task: Task) -> list[str]:
+    """Return a sentence for each choice that takes fully connected layers only, where a model has others.
+
+    Args:
+        parameters: how the network is to be trained.
+        model: the model before the first step.
+        task: shapes of inputs and outputs.
+    """
+    if is_chain(model.weights(task)):
+        return []
+    choices = {
+        "restart_at_epoch": parameters.restart_at_epoch is not None,
+        "rule: chts": parameters.rule == "chts",
+        "start: correlated": parameters.start == "correlated",
+    }
+    return [
+        f"sparse_training: {choice} takes fully connected layers only, and {model.name} has others; valid: mlp"
+        for choice, is_made in choices.items()
+        if is_made
+    ]

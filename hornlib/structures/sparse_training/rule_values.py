@@ -48,6 +48,18 @@ RULE_VALUES: Mapping[str, Mapping[str, Value]] = {
         "min_salient": 0.3,
         "start": "constant_fan_in",
     },
+    "chts": {
+        "update_every_epochs": 1,
+        "drop_share": 0.3,
+        "drop_schedule": "constant",
+        "update_end": 1.0,
+        "start": "correlated",
+        "drop": "soft_magnitude",
+        "cut_off": "dropped",
+        "grow": "soft_paths",
+        "first_exponent": 1.0,
+        "last_exponent": 3.0,
+    },
     "granet": {
         "update_every": 1000,
         "drop_share": 0.5,
@@ -64,8 +76,9 @@ RULE_VALUES: Mapping[str, Mapping[str, Value]] = {
 set: Mocanu et al. 2018, with the released settings. rigl: Evci et al. 2020, section 4 and figure 5. snfs: Dettmers and
 Zettlemoyer 2019. dsr: Mostafa and Wang 2019; they drop 600 connections, which is 2 % of LeNet-300-100's at density .1.
 granet: Liu et al. 2021, with the settings of their CIFAR trainings from density .5. srigl: Lasby et al. 2024, section
-4, with the settings of their convolutional networks.
+4, with the settings of their convolutional networks. chts: Zhang et al. 2025 (arXiv 2501.19107), table 4 and section
+3.1, with the released settings of multilayer perceptrons; their delta, .5 to .75, is the exponent delta / (1 - delta).
 """
 
-COMPRESSED_RULES = ("static", "set", "rigl", "srigl")
+COMPRESSED_RULES = ("static", "set", "rigl", "srigl", "chts")
 """Rules that keep the number of connections of each layer, equal in all lanes."""

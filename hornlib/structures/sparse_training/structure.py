@@ -1,5 +1,7 @@
 """Sparse training: chooses connections before the first step, and rewires them by a rule while the network trains."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -10,7 +12,7 @@ from hornlib.structures.sparse_training.parameters import SparseTrainingParamete
 from hornlib.structures.sparse_training.restart import allowed_places, fresh_tensors, masks_within
 from hornlib.structures.sparse_training.rules import EXCHANGES, RULES, Look
 from hornlib.structures.sparse_training.rules.exchange import StoredConnections
-from hornlib.structures.sparse_training.starts import STARTS
+from hornlib.structures.sparse_training.starts import first_masks
 from hornlib.structures.sparse_training.storage import (
     STORAGES,
     Connections,
@@ -58,28 +60,26 @@ class SparseTraining:
         """Return the first connections, or the rewired ones, of all lanes."""
         no_flops = [0] * len(view.lanes)
         if view.step == 0:
-            return Decision([self._first(view)], no_flops)
+            return self._first(view)
         if self._phase(view.step, view.total_steps, view.steps_per_epoch)[0] == 0:
             return Decision([self._restarted(view)], no_flops)
-        return Decision([self._rewired(view)], no_flops, used_step=self.parameters.grows_by_gradient)
+        change, flops = self._rewired(view)
+        return Decision([change], flops or no_flops, used_step=self.parameters.grows_by_gradient)
 
-    def _first(self, view: LaneView) -> Change:
-        parameters, draws, lanes = self.parameters, mask_draws(view.lanes.seeds, view.step), len(view.lanes)
+    def _first(self, view: LaneView) -> Decision:
+        parameters, lanes = self.parameters, len(view.lanes)
         weights = parameters.sparse_weights(view.model, view.task)
         counts = parameters.initial_connections(view.model, view.task)
-        masks, values = {}, {}
-        for weight in weights:
-            mask = STARTS[parameters.start or "random"](weight, counts[weight.name], draws(weight.name))
-            mask = mask.to(view.lanes.device).view(lanes, *weight.shape)
-            masks[weight.name] = mask
-            values[weight.name] = view.lanes.parameters[weight.name].detach() * mask
-            if parameters.initial_scale == "fan_in":
-                values[weight.name] = scaled_by_fan_in(values[weight.name], mask)
+        masks, flops = first_masks(parameters.start or "random", view, weights, counts)
+        values = {name: view.lanes.parameters[name].detach() * mask for name, mask in masks.items()}
+        if parameters.initial_scale == "fan_in":
+            values = {name: scaled_by_fan_in(value, masks[name]) for name, value in values.items()}
         memory = {}
         if parameters.threshold is not None:
             memory["threshold"] = torch.full((lanes,), parameters.threshold, device=view.lanes.device)
         choice = Connections(masks, changed_layers(weights, masks), memory)
-        return self.storage.first(view, parameters.trained_model(view.model, view.task), values, choice)
+        model = parameters.trained_model(view.model, view.task)
+        return Decision([self.storage.first(view, model, values, choice)], [flops] * lanes)
 
     def _restarted(self, view: LaneView) -> Change:
         parameters, (values, buffers) = self.parameters, fresh_tensors(view)
@@ -115,9 +115,10 @@ class SparseTraining:
             fresh_optimizer=True,
         )
 
-    def _rewired(self, view: LaneView) -> Change:
+    def _rewired(self, view: LaneView) -> tuple[Change, Sequence[int]]:
+        """Return the rewiring, and the FLOPs of each lane; none if the rule multiplies nothing."""
         if self.parameters.storage == "compressed" and self.parameters.rule in EXCHANGES:
-            return self._exchanged(view)
+            return self._exchanged(view), []
         model, _ = view.model.masked_form(view.task)
         stored = self.storage.masks(view)
         weights = [
@@ -135,7 +136,7 @@ class SparseTraining:
         if "threshold" in view.memory:
             memory["threshold"] = rewiring.threshold
         choice = Connections(stored | masks, changed_layers(weights, dropped, grown_before), memory)
-        return self.storage.rewired(view, choice, self.parameters.has_dense_moments)
+        return self.storage.rewired(view, choice, self.parameters.has_dense_moments), rewiring.flops
 
     def _exchanged(self, view: LaneView) -> Change:
         """Return the rewiring of stored connections by a rule that looks at connections alone."""
@@ -179,6 +180,7 @@ class SparseTraining:
             drop_share=parameters.share_at(*self._phase(view.step, view.total_steps, view.steps_per_epoch)),
             total=round(parameters.density_at(view.step, view.total_steps) * size),
             threshold=threshold,
+            exponent=parameters.exponent_at(view.step, view.total_steps),
             draws=mask_draws(view.lanes.seeds, view.step),
         )
 

@@ -33,6 +33,7 @@ def look(connections=36, share=0.3, min_salient=0.3, role="hidden", growth=None)
         drop_share=share,
         total=connections,
         threshold=torch.zeros(LANES),
+        exponent=1.0,
         draws=draws,
     )
 

@@ -23,6 +23,7 @@ RULES = {
     "dsr": {"update_every": 2, "threshold": 0.02},
     "granet": {"update_every": 2, "prune_end": 0.6},
     "srigl": {"update_every": 2, "update_end": 0.9},
+    "chts": {"update_every": 2, "update_every_epochs": None},
 }
 WAYS = [(rule, "masked") for rule in RULES] + [
     (rule, "compressed") for rule in ("static", "set", "rigl", "srigl")
@@ -86,7 +87,7 @@ def test_counts_are_exact_and_missing_connections_are_zero_after_every_step(spar
         (group,) = chunk.groups
         for name, mask in group.masks.items():
             assert not group.lanes.parameters[name][~mask].any()
-            if rule in ("static", "set", "rigl", "srigl"):
+            if rule in ("static", "set", "rigl", "srigl", "chts"):
                 assert (mask.flatten(1).sum(1) == expected[name]).all()
             if rule != "snfs":
                 for moment in ("momentum", "first_moment", "second_moment"):
@@ -152,7 +153,7 @@ def test_compressed_networks_train_as_masked_ones(sparse_cell, rule, optimizer):
     others = weights(two[1])
     for name, weight in weights(two[0]).items():
         torch.testing.assert_close(others[name], weight, rtol=1e-5, atol=1e-5)
-    for name in ("training_loss", "test_loss"):
+    for name in ("training_loss", "test_loss", "explored"):
         torch.testing.assert_close(two[1].curves[name], two[0].curves[name], rtol=1e-5, atol=1e-5)
     events = [[event for event in chunk.events if event.number] for chunk in two]
     assert str(events[0][-1]) == str(events[1][-1])

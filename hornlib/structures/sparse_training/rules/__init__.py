@@ -1,8 +1,9 @@
 """The rules of rewiring: which connections an update drops, and where it grows others."""
 
+from hornlib.structures.sparse_training.rules.chts import chts
 from hornlib.structures.sparse_training.rules.dsr import dsr
-from hornlib.structures.sparse_training.rules.granet import granet
 from hornlib.structures.sparse_training.rules.exchange import ExchangeRule
+from hornlib.structures.sparse_training.rules.granet import granet
 from hornlib.structures.sparse_training.rules.look import Look, Rewiring, Rule
 from hornlib.structures.sparse_training.rules.rigl import grown_by_score, rigl
 from hornlib.structures.sparse_training.rules.set import evolved, sparse_evolution
@@ -18,6 +19,7 @@ RULES: dict[str, Rule] = {
     "dsr": dsr,
     "granet": granet,
     "srigl": srigl,
+    "chts": chts,
 }
 """Rule -> its function. static has none, since it never rewires."""
 

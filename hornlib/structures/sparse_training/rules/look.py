@@ -25,6 +25,7 @@ class Look(NamedTuple):
         drop_share: share of the connections that this update drops.
         total: number of connections of all weights after this update, the same for every lane.
         threshold: of dsr, (lanes,).
+        exponent: of chts: connections stay with probabilities proportional to their scores to this power.
         draws: maps a weight to one generator for each lane. Every call returns the same draws.
     """
 
@@ -36,6 +37,7 @@ class Look(NamedTuple):
     drop_share: float
     total: int
     threshold: Tensor
+    exponent: float
     draws: Callable[[str], Draws]
 
 
@@ -45,10 +47,12 @@ class Rewiring(NamedTuple):
     Attributes:
         masks: weight -> where its connections are, (lanes, size) bool.
         threshold: of dsr at the next update, (lanes,).
+        flops: for each lane, those of products that decided; empty where there were none.
     """
 
     masks: dict[str, Tensor]
     threshold: Tensor
+    flops: Sequence[int] = ()
 
 
 Rule = Callable[[Look], Rewiring]
