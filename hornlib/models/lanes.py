@@ -1,6 +1,7 @@
 """Lanes: several seeds of one network, their parameters stacked along a leading axis and run as one."""
 
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import torch
@@ -50,10 +51,13 @@ class _Call(nn.Module):
         super().__init__()
         self.network = network
         self.function = function
-        # torch would look for tensors with several names at every call, a tenth of the step of a small network.
-        self.has_tied_tensors = any(
+
+    @cached_property
+    def has_tied_tensors(self) -> bool:
+        """Whether a tensor has several names. torch would look at every call, a tenth of a small network's step."""
+        return any(
             len(list(named(remove_duplicate=False))) > len(list(named()))
-            for named in (network.named_parameters, network.named_buffers)
+            for named in (self.network.named_parameters, self.network.named_buffers)
         )
 
     def forward(self, *inputs: Tensor) -> Any:
@@ -135,7 +139,9 @@ class LaneGroup:
 
     def with_buffers(self, buffers: dict[str, Tensor]) -> "LaneGroup":
         """Return the group with the same parameters, in the same memory, and other buffers, (lanes, ...)."""
-        return LaneGroup(self.network, self.seeds, self.parameters, buffers, self.rows)
+        group = LaneGroup(self.network, self.seeds, self.parameters, buffers, self.rows)
+        group._forward = self._forward
+        return group
 
     @torch.no_grad()
     def with_statistics_of(self, inputs: Tensor) -> "LaneGroup":
@@ -230,7 +236,7 @@ class LaneGroup:
         if len(self) == 1:
             # A lone lane does without vmap and its overhead, so that lanes are never slower than one by one.
             logits, penalty = call(
-                _nth(self.parameters, 0), _nth(self.buffers, 0), inputs if shared else inputs[0]
+                _lone(self.parameters), _lone(self.buffers), inputs if shared else inputs[0]
             )
             return NetworkOutput(logits.unsqueeze(0), penalty.unsqueeze(0))
         axes = (0, 0, None if shared else 0)
@@ -323,3 +329,8 @@ def _moved(tensors: dict[str, Tensor], device: torch.device) -> dict[str, Tensor
 
 def _nth(tensors: dict[str, Tensor], lane: int) -> dict[str, Tensor]:
     return {name: tensor[lane] for name, tensor in tensors.items()}
+
+
+def _lone(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tensors of the only lane; unlike that of an index, the gradient of `squeeze` is no copy."""
+    return {name: tensor.squeeze(0) for name, tensor in tensors.items()}

@@ -1,6 +1,7 @@
 """Products of a sparse matrix with a batch that read and write nothing but its connections."""
 
 import inspect
+import math
 import warnings
 from typing import Any, NamedTuple
 
@@ -10,7 +11,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-__all__ = ["Places", "in_order", "make_places", "sparse_product"]
+__all__ = ["Places", "make_places", "ordered", "sparse_product"]
 
 with warnings.catch_warnings():  # torch says once in each process that its CSR matrices are new
     warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
@@ -44,14 +45,8 @@ class Places(NamedTuple):
 
     def positions(self) -> Tensor:
         """Return row x inputs + column of each connection, (..., connections) int64, in ascending order."""
-        num_outputs, num_inputs = self.shape
-        numbers = self.row_starts.diff().flatten().long()
-        rows = torch.arange(0, num_outputs * num_inputs, num_inputs, device=numbers.device)
-        first = rows.repeat(len(numbers) // num_outputs)
-        return (
-            first.repeat_interleave(numbers, output_size=self.columns.numel()).view_as(self.columns)
-            + self.columns
-        )
+        _, num_inputs = self.shape
+        return _repeated(self.row_starts) * num_inputs + self.columns
 
 
 def make_places(positions: Tensor, shape: tuple[int, int]) -> Places:
@@ -62,33 +57,40 @@ def make_places(positions: Tensor, shape: tuple[int, int]) -> Places:
         shape: outputs and inputs.
     """
     num_outputs, num_inputs = shape
-    number = positions.shape[-1]
-    rows = positions // num_inputs
+    row_starts = _starts(positions, num_outputs, num_inputs)
+    rows = _repeated(row_starts)
     columns = positions - rows * num_inputs
-    by_column = in_order(columns * number + torch.arange(number, device=positions.device))
-    transposed_rows = by_column // number
-    order = by_column - transposed_rows * number
-    places = (
-        _starts(rows, num_outputs),
-        columns,
-        _starts(transposed_rows, num_inputs),
-        rows.gather(-1, order),
-        order,
-    )
+    transposed_rows, order = ordered(columns)
+    places = (row_starts, columns, _starts(transposed_rows, num_inputs, 1), rows.gather(-1, order), order)
     return Places(*(part.int() for part in places))
 
 
-def in_order(keys: Tensor) -> Tensor:
-    """Return keys in ascending order, (..., number) int64; on the CPU by numpy, which is five times faster."""
+def ordered(keys: Tensor) -> tuple[Tensor, Tensor]:
+    """Return keys in ascending order, and the index of each before, both (..., number) int64; equal ones stay in order.
+
+    On the CPU numpy sorts keys with their indices in the lowest bits, which takes a third of the time of torch's sort.
+
+    Args:
+        keys: (..., number) int64, from 0; their product with the number is below 2^62.
+    """
     if keys.device.type != "cpu":
-        return keys.sort(-1).values
-    return torch.from_numpy(np.sort(keys.numpy(), -1))
+        return tuple(keys.sort(dim=-1, stable=True))
+    bits = keys.shape[-1].bit_length()
+    packed = torch.from_numpy(np.sort((keys << bits | torch.arange(keys.shape[-1])).numpy(), -1))
+    return packed >> bits, packed & ((1 << bits) - 1)
 
 
-def _starts(rows: Tensor, num_rows: int) -> Tensor:
-    """Return the number of connections before each row, and their total, of ascending rows (..., connections)."""
-    edges = torch.arange(num_rows + 1, device=rows.device).expand(*rows.shape[:-1], -1)
-    return torch.searchsorted(rows.contiguous(), edges.contiguous())
+def _starts(keys: Tensor, number: int, step: int) -> Tensor:
+    """Return how many of the ascending keys (..., connections) are below 0, step, 2 step, ..., (..., number + 1)."""
+    edges = torch.arange(0, (number + 1) * step, step, device=keys.device).expand(*keys.shape[:-1], -1)
+    return torch.searchsorted(keys.contiguous(), edges.contiguous())
+
+
+def _repeated(starts: Tensor) -> Tensor:
+    """Return the row of each connection, (..., connections) int64, of the number before each row, (..., rows + 1)."""
+    *lanes, last = starts.shape
+    rows = torch.arange(last - 1, device=starts.device).repeat(math.prod(lanes))
+    return rows.repeat_interleave(starts.diff().flatten().long()).view(*lanes, -1)
 
 
 def sparse_product(inputs: Tensor, values: Tensor, places: Places, zeros: Tensor | None = None) -> Tensor:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hornlib.models.sparse_product import ordered
 from hornlib.randomness import generator
 
 __all__ = [
@@ -219,7 +220,8 @@ def random_ranks(available: int, count: int, draw: torch.Generator) -> Tensor:
     drawn = torch.empty(0, dtype=torch.long)
     while len(drawn) < count:
         more = torch.randint(available, (count - len(drawn),), generator=draw)
-        drawn = torch.cat([drawn, more]).unique()
+        drawn, _ = ordered(torch.cat([drawn, more]))
+        drawn = drawn[true_places(drawn.diff(prepend=drawn.new_full((1,), -1)) > 0)]
     return drawn
 
 
@@ -233,8 +235,8 @@ def true_places(mask: Tensor) -> Tensor:
 def _near_the_top(scores: Tensor, count: int, among: Tensor | None) -> Tensor | None:
     """Return the places of few scores that hold the highest ones and all equal to the last of them.
 
-    A score that a sample shows to be a little below the limit divides the scores; None where that would not pay or
-    fewer than `count` finite ones are above it. The arguments are those of `highest_places`.
+    A score that a sample shows to be a little below the limit divides the scores; None where that would not pay, or
+    where fewer than `count` finite ones, or half of all, are above it. The arguments are those of `highest_places`.
     """
     stride = len(scores) >> 14
     expected = count / max(stride, 1)  # of the sample, above the limit
@@ -245,9 +247,10 @@ def _near_the_top(scores: Tensor, count: int, among: Tensor | None) -> Tensor | 
     if among is not None:
         sample = torch.where(among[::stride], sample, -torch.inf)
     bound = _order_statistic(torch.where(sample < torch.inf, sample, -torch.inf), rank)
-    above = _at_least(scores, bound)
-    near = true_places(above if among is None else above.logical_and_(among))
-    return near if int((scores[near] < torch.inf).sum()) >= count else None
+    near = true_places(_at_least(scores, bound))
+    near = near if among is None else near[among[near]]
+    is_enough = int((scores[near] < torch.inf).sum()) >= count
+    return near if is_enough and 2 * len(near) < len(scores) else None
 
 
 def _at_least(scores: Tensor, bound: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from hornlib.grid.cell import Cell
 from hornlib.models.sparse_linear import SparseLinear
 from hornlib.models.sparse_product import Places
 from hornlib.parameters import Weight
+from hornlib.structures.position_sets import num_positions
 from hornlib.training.chunk import Chunk, Group
 
 __all__ = ["Connectivity", "connectivity", "connectivity_remarks", "note_gradients_"]
@@ -68,7 +69,7 @@ def connectivity(chunk: Chunk, group: Group) -> Connectivity | None:
             1,
         ),
         torch.stack([_gradient_reached(weights, group) for weights in in_order], 1),
-        _explored(group),
+        _explored(group, {weight.name: weight.size for weights in in_order for weight in weights}),
     )
 
 
@@ -178,10 +179,22 @@ def _active_units(
     return (has_input & torch.stack(outgoing).any(0)).sum(1).double()
 
 
-def _explored(group: Group) -> Tensor:
-    """Return the share of the positions of sparse weights that have ever held a connection, (lanes,) float64."""
-    ever = [tensor.flatten(1) for name, tensor in group.memory.items() if name.startswith("ever/")]
+def _explored(group: Group, sizes: Mapping[str, int]) -> Tensor:
+    """Return the share of the positions of sparse weights that have ever held a connection, (lanes,) float64.
+
+    Args:
+        group: its memory has them as masks, or as sets of positions.
+        sizes: weight -> number of its positions.
+    """
+    ever = {
+        name.removeprefix("ever/"): tensor
+        for name, tensor in group.memory.items()
+        if name.startswith("ever/")
+    }
     if not ever:
         return torch.full((len(group.lanes),), torch.nan, dtype=torch.float64)
-    explored = torch.stack([tensor.sum(1) for tensor in ever]).sum(0).cpu()
-    return explored.double() / sum(tensor.shape[1] for tensor in ever)
+    numbers = [
+        tensor.flatten(1).sum(1) if tensor.dtype == torch.bool else num_positions(tensor)
+        for tensor in ever.values()
+    ]
+    return torch.stack(numbers).sum(0).cpu().double() / sum(sizes[name] for name in ever)

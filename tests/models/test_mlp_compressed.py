@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from hornlib.models.mlp.compressed import compressed, masked, masks_of, positions_of, relaid, rewired
+from hornlib.models.mlp.compressed import compressed, masked, masks_of, move, positions_of, relaid, rewired
 
 LANES, SHAPE = 3, (6, 4)
 WEIGHT, VALUES = "linears.0.weight", "linears.0.values"
@@ -39,23 +39,24 @@ def test_the_way_there_and_back_gives_the_masked_tensors_and_the_masks(parameter
 
 
 def test_tensors_laid_for_other_places_are_those_of_the_masked_form(parameters):
-    before, after = random_mask(9, 0), random_mask(11, 1)
+    before, after = random_mask(9, 0), random_mask(9, 1)
     values, buffers = compressed(parameters, {WEIGHT: before})
-    positions = {WEIGHT: torch.stack([mask.flatten().nonzero()[:, 0] for mask in after])}
-    new_buffers = rewired(buffers, positions)
-    assert torch.equal(positions_of(new_buffers)[WEIGHT], positions[WEIGHT])
-    laid = relaid(values, buffers, new_buffers)
+    positions = positions_of(buffers)[WEIGHT]
+    dropped = ~after.flatten(1).gather(1, positions)
+    grown = torch.cat([mask.flatten().nonzero()[:, 0].flip(0) for mask in after & ~before])
+    moves = {WEIGHT: move(positions, dropped, grown)}
+    new_buffers, laid = rewired(buffers, moves), relaid(values, moves)
     expected = compressed({**parameters, WEIGHT: parameters[WEIGHT] * (before & after)}, {WEIGHT: after})
-    assert torch.equal(laid[VALUES], expected.parameters[VALUES])
-    assert laid["linears.0.bias"] is parameters["linears.0.bias"]
+    assert laid.keys() == {VALUES} and torch.equal(laid[VALUES], expected.parameters[VALUES])
+    assert new_buffers.keys() == expected.buffers.keys()
     assert all(torch.equal(new_buffers[name], expected.buffers[name]) for name in new_buffers)
+    was_there = before.flatten(1).gather(1, moves[WEIGHT].positions)
+    assert torch.equal(moves[WEIGHT].is_new, ~was_there)
 
 
-def test_places_that_are_not_named_stay(parameters):
-    _, buffers = compressed(parameters, {WEIGHT: random_mask(9, 0)})
-    same = rewired(buffers, {})
-    assert same.keys() == buffers.keys()
-    assert all(torch.equal(same[name], buffers[name]) for name in buffers)
+def test_weights_that_do_not_move_are_absent(parameters):
+    values, buffers = compressed(parameters, {WEIGHT: random_mask(9, 0)})
+    assert rewired(buffers, {}) == {} == relaid(values, {})
 
 
 def test_lanes_with_different_counts_are_refused(parameters):

@@ -2,10 +2,12 @@
 
 import warnings
 
+import numpy as np
 import pytest
+import scipy.sparse
 import torch
 
-from hornlib.models.sparse_product import Places, make_places, sparse_product
+from hornlib.models.sparse_product import Places, make_places, ordered, sparse_product
 
 OUTPUTS, INPUTS, BATCH = 7, 5, 4
 
@@ -60,6 +62,31 @@ def test_rows_and_columns_without_connections_give_zeros():
 def test_positions_are_those_that_the_places_were_made_from():
     positions = torch.tensor([[0, 3, 4, 11, 34], [5, 6, 7, 8, 9]])
     assert torch.equal(make_places(positions, (OUTPUTS, INPUTS)).positions(), positions)
+
+
+def test_places_and_those_of_the_transpose_are_those_of_scipy():
+    weight = scipy.sparse.random_array((40, 30), density=0.2, format="csr", rng=np.random.default_rng(0))
+    rows, columns = weight.nonzero()
+    places = make_places(torch.from_numpy(rows * 30 + columns).long().sort().values, (40, 30))
+    weight.data = np.arange(weight.nnz)
+    transposed = weight.T.tocsr()
+    transposed.sort_indices()
+    for mine, expected in (
+        (places.row_starts, weight.indptr),
+        (places.columns, weight.indices),
+        (places.transposed_starts, transposed.indptr),
+        (places.transposed_columns, transposed.indices),
+        (places.order, transposed.data),
+    ):
+        assert mine.tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize("shape", [(1,), (100,), (3, 257), (2, 3, 64), (2, 0)])
+def test_keys_are_ordered_as_by_a_stable_sort(shape):
+    keys = torch.randint(40, shape, generator=torch.Generator().manual_seed(0)) << 40
+    values, index = ordered(keys)
+    expected = keys.sort(dim=-1, stable=True)
+    assert torch.equal(values, expected.values) and torch.equal(index, expected.indices)
 
 
 @pytest.mark.parametrize("shared_inputs", [False, True])

@@ -1,14 +1,18 @@
 """Exact choices: as many as asked, the lowest ones, and equal scores told apart by draws alone."""
 
 import math
+from collections import Counter
+from itertools import combinations
 
 import pytest
 import torch
 
 from hornlib.structures.masks import (
     chosen_at_random,
+    drawn_places,
     grown_at_random,
     highest,
+    highest_places,
     lowest,
     mask_draws,
     pruned_globally,
@@ -86,6 +90,71 @@ def test_connections_grow_where_none_was_as_long_as_there_is_room():
     assert grown.sum() == 5 and grown[0, :2].all() and not grown[0, 2:6].any()
     crowded = grown_at_random(before, remaining, [7], draws([0]))
     assert crowded.sum() == 9 and crowded[0, 6:].all()
+
+
+@pytest.mark.parametrize("taken", [[], [0, 1, 2], [1, 4, 5, 9], [0, 2, 4, 6, 8, 9]])
+def test_every_set_of_free_places_is_drawn_equally_often(taken):
+    places, trials = torch.tensor(taken, dtype=torch.long), 4000
+    free = sorted({*range(10)} - set(taken))
+    draw, drawn = torch.Generator().manual_seed(0), Counter()
+    for _ in range(trials):
+        chosen = drawn_places(places, places, 10, 2, draw).tolist()
+        assert len(set(chosen)) == 2
+        drawn[tuple(sorted(chosen))] += 1
+    sets = list(combinations(free, 2))
+    assert drawn.keys() <= set(sets)
+    share = 1 / len(sets)
+    deviation = max(abs(drawn[pair] / trials - share) for pair in sets)
+    assert deviation < 5 * math.sqrt(share * (1 - share) / trials)
+
+
+@pytest.mark.parametrize("count", [40, 200])
+def test_few_of_many_free_places_are_drawn_evenly_exactly_and_only_once(count):
+    size, trials = 4000, 400
+    taken = torch.arange(0, size, 4)
+    hits = torch.zeros(size)
+    for seed in range(trials):
+        places = drawn_places(taken, taken, size, count, torch.Generator().manual_seed(seed))
+        assert len(places.unique()) == count
+        hits[places] += 1
+    assert not hits[taken].any()
+    share = count / (size - len(taken))
+    others = hits.view(-1, 4)[:, 1:].sum(0) / (
+        trials * size / 4
+    )  # of the places behind a taken one, and so on
+    assert (others - share).abs().max() < 5 * math.sqrt(share * (1 - share) / (trials * size / 4))
+
+
+def test_without_room_all_free_places_and_dropped_ones_are_drawn():
+    taken, dropped = torch.arange(7), torch.tensor([2, 5, 6])
+    places = drawn_places(taken, dropped, 10, 5, torch.Generator().manual_seed(0)).tolist()
+    assert len(set(places)) == 5 and {7, 8, 9} < set(places) <= {2, 5, 6, 7, 8, 9}
+
+
+@pytest.mark.parametrize("kind", ["normal", "ties", "constant", "few_large", "broken"])
+@pytest.mark.parametrize("some", [True, False], ids=["some", "all"])
+def test_the_highest_of_many_are_those_of_a_sort(kind, some):
+    size, count = 300_000, 2000
+    draw = torch.Generator().manual_seed(1)
+    scores = torch.randn(size, generator=draw)
+    if kind == "ties":
+        scores = (scores * 4).round()
+    elif kind == "constant":
+        scores.zero_()
+    elif kind == "few_large":  # a sample with a stride of 18 sees none of them
+        scores.clamp_(max=0)[1 : 18 * 3000 : 18] = 5.0
+    elif kind == "broken":
+        scores[::2] = math.nan
+        scores[1::4] = math.inf
+    among = torch.rand(size, generator=draw) < 0.7 if some else None
+    places = highest_places(scores, count, draw, among)
+    assert len(places.unique()) == count
+    assert among is None or among[places].all()
+    rest = torch.ones(size, dtype=torch.bool) if among is None else among.clone()
+    rest[places] = False
+    assert scores[places].isfinite().all()
+    others = scores[rest]
+    assert scores[places].min() >= others[others.isfinite()].max()
 
 
 def test_global_pruning_compares_scores_across_weights_and_never_adds():

@@ -4,7 +4,7 @@ from typing import ClassVar, Literal
 
 import torch
 
-from hornlib.models.mlp.compressed import compressed, positions_of, relaid, rewired
+from hornlib.models.mlp.compressed import compressed, move, positions_of, relaid, rewired
 from hornlib.parameters.structure import StructureParameters
 from hornlib.randomness import generator
 from hornlib.structures.interface import Change, ChangedLayer, Decision
@@ -61,15 +61,14 @@ class ExactRewiring:
             for name, shape in shapes.items()
         }
         if compresses:
-            old = {name: tensor.clone() for name, tensor in view.lanes.buffers.items()}
-            new = rewired(old, positions)
+            moves = {name: self._move(places, positions[name]) for name, places in before.items()}
             return self._decision(
                 view,
                 "rewired",
                 view.model,
-                relaid(view.lanes.parameters, old, new),
-                new,
-                lambda moments: relaid(moments, old, new),
+                relaid(view.lanes.parameters, moves),
+                rewired(view.lanes.buffers, moves),
+                lambda moments: relaid(moments, moves),
             )
         masks = {
             name: torch.zeros_like(mask).flatten(1).scatter_(1, positions[name], True).view_as(mask)
@@ -91,6 +90,11 @@ class ExactRewiring:
         layers = [[ChangedLayer(0)] for _ in lanes]
         change = Change(lanes, kind, layers, model, parameters, buffers, inherit, masks or {})
         return Decision([change], [0] * len(view.lanes))
+
+    def _move(self, before, after):
+        dropped = torch.stack([~torch.isin(*lane) for lane in zip(before, after, strict=True)])
+        grown = [new[~torch.isin(new, old)] for old, new in zip(before, after, strict=True)]
+        return move(before, dropped, torch.cat(grown))
 
     def _first(self, name, shape, seed):
         mask = torch.zeros(shape, dtype=torch.bool).flatten()

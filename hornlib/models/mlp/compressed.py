@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from hornlib.models.lanes import NetworkTensors
-from hornlib.models.sparse_product import Places, in_order, make_places
+from hornlib.models.sparse_product import Places, make_places, ordered
 
 __all__ = [
     "Move",
@@ -118,11 +118,8 @@ def move(positions: Tensor, dropped: Tensor, grown: Tensor) -> Move:
         dropped: which connections give up their place, (lanes, connections) bool.
         grown: the places that they take, those of one lane after those of the other, int64, in any order.
     """
-    number = positions.shape[1]
-    after = positions.masked_scatter(dropped, grown)
-    keys = in_order(after * number + torch.arange(number, device=after.device))
-    origin = keys % max(number, 1)
-    return Move(keys // max(number, 1), origin, dropped.gather(1, origin))
+    after, origin = ordered(positions.masked_scatter(dropped, grown))
+    return Move(after, origin, dropped.gather(1, origin))
 
 
 def rewired(buffers: Tensors, moves: Mapping[str, Move]) -> dict[str, Tensor]:

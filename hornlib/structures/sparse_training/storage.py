@@ -1,13 +1,18 @@
 """The two ways to store connections: dense weights under masks, and the values of connections alone."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 
-from hornlib.models.mlp.compressed import compressed, masked, masks_of, relaid, rewired
+import torch
+
+from hornlib.models.mlp.compressed import compressed, masked, masks_of, move, positions_of, relaid, rewired
 from hornlib.parameters import ModelParameters
 from hornlib.structures.interface import Change, ChangedLayer, LaneView, Tensors
+from hornlib.structures.masks import true_places
+from hornlib.structures.position_sets import position_set, with_positions
+from hornlib.structures.sparse_training.rules.exchange import Exchange
 
-__all__ = ["STORAGES", "Connections", "Storage"]
+__all__ = ["STORAGES", "Connections", "Storage", "exchanged_connections", "stored_values"]
 
 
 class Connections(NamedTuple):
@@ -97,31 +102,71 @@ class CompressedStorage:
         """Return the change to networks that store connections alone; see `Storage.first`."""
         dense = {name: tensor.detach() for name, tensor in view.lanes.parameters.items()}
         values, places = compressed({**dense, **weights}, choice.masks)
+        sizes = {name: mask[0].numel() for name, mask in choice.masks.items()}
+        ever = {
+            f"ever/{name}": position_set(positions, sizes[name])
+            for name, positions in positions_of(places).items()
+        }
         return _kept("masked", view, choice)._replace(
             model=model,
             parameters=values,
             buffers={**view.lanes.buffers, **places},
             inherit=lambda tensors: compressed(tensors, choice.masks).parameters,
-            memory={**choice.memory, **{f"ever/{name}": mask for name, mask in masks_of(places).items()}},
+            memory={**choice.memory, **ever},
         )
 
     def rewired(self, view: LaneView, choice: Connections, moments_stay: bool) -> Change:
         """Return the change of values and places, which stay in CSR order; see `Storage.rewired`."""
-        before = {
-            name: tensor.clone() for name, tensor in view.lanes.buffers.items()
-        }  # the loop writes into them
-        positions = {
-            name: mask.flatten(1).nonzero()[:, 1].view(len(mask), -1) for name, mask in choice.masks.items()
-        }
-        after = rewired(before, positions)
-        values = {name: tensor.detach() for name, tensor in view.lanes.parameters.items()}
-        ever = {f"ever/{name}": view.memory[f"ever/{name}"] | mask for name, mask in choice.masks.items()}
-        return _kept("rewired", view, choice)._replace(
-            parameters=relaid(values, before, after),
-            buffers=after,
-            inherit=lambda tensors: relaid(tensors, before, after),
-            memory={**choice.memory, **ever},
-        )
+        exchanges = {}
+        for name, positions in positions_of(view.lanes.buffers).items():
+            after = choice.masks[name].flatten(1)
+            grown = after.scatter(1, positions, False)
+            exchanges[name] = [
+                Exchange(lane, true_places(places))
+                for lane, places in zip(~after.gather(1, positions), grown, strict=True)
+            ]
+        change = exchanged_connections(view, exchanges)
+        return change._replace(layers=choice.layers, memory={**change.memory, **choice.memory})
+
+
+def exchanged_connections(view: LaneView, exchanges: Mapping[str, Sequence[Exchange]]) -> Change:
+    """Return the change of values and places of networks that store connections alone; new values and ages are 0.
+
+    Its memory holds `ever/<weight>`, the set of positions that were ever a connection's, (lanes, bytes) uint8, and
+    `grown/<weight>`, whether a connection is new, (lanes, connections) bool. It names no layers.
+
+    Args:
+        view: the networks.
+        exchanges: weight -> the exchange of every lane.
+    """
+    positions = positions_of(view.lanes.buffers)
+    memory = {name: tensor for name, tensor in view.memory.items() if name.startswith("ever/")}
+    moves = {}
+    for name, of_lanes in exchanges.items():
+        dropped = torch.stack([exchange.dropped for exchange in of_lanes])
+        moves[name] = move(positions[name], dropped, torch.cat([exchange.grown for exchange in of_lanes]))
+        memory[f"grown/{name}"] = moves[name].is_new
+        memory[f"ever/{name}"] = with_positions(memory[f"ever/{name}"], moves[name].positions)
+    values = {name: tensor.detach() for name, tensor in view.lanes.parameters.items()}
+    return Change(
+        range(len(view.lanes)),
+        kind="rewired",
+        layers=[[] for _ in view.lanes.rows],
+        model=view.model,
+        parameters=relaid(values, moves),
+        buffers=rewired(view.lanes.buffers, moves),
+        inherit=lambda tensors: relaid(tensors, moves),
+        memory=memory,
+    )
+
+
+def stored_values(view: LaneView) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
+    """Return weight -> values and positions of its connections, both (lanes, connections), if they are stored alone."""
+    parameters = view.lanes.parameters
+    return {
+        name: (parameters[f"{name.removesuffix('.weight')}.values"].detach(), positions)
+        for name, positions in positions_of(view.lanes.buffers).items()
+    }
 
 
 STORAGES: dict[str, Storage] = {"masked": MaskedStorage(), "compressed": CompressedStorage()}

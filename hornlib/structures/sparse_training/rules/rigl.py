@@ -1,11 +1,19 @@
 """RigL: small weights make room for connections where the dense gradient is largest."""
 
+import torch
 from torch import Tensor
 
-from hornlib.structures.masks import Draws, highest, lowest, num_true
+from hornlib.structures.masks import Draws, highest_places, lowest_places, true_places
+from hornlib.structures.sparse_training.rules.exchange import (
+    Exchange,
+    StoredConnections,
+    exchanged_masks,
+    marked,
+    without_returns,
+)
 from hornlib.structures.sparse_training.rules.look import Look, Rewiring
 
-__all__ = ["exchanged", "rigl"]
+__all__ = ["exchanged", "grown_by_score", "rigl"]
 
 
 def rigl(look: Look) -> Rewiring:
@@ -34,6 +42,20 @@ def exchanged(weights: Tensor, mask: Tensor, growth: Tensor, share: float, draws
         share: of the connections that are exchanged.
         draws: for each lane, decides between equal numbers.
     """
-    counts = [round(share * count) for count in num_true(mask)]
-    remaining = mask & ~lowest(weights.abs(), mask, counts, draws)
-    return remaining | highest(growth, ~remaining, counts, draws)
+    return exchanged_masks(grown_by_score, weights, mask, growth, share, draws)
+
+
+def grown_by_score(stored: StoredConnections, share: float, draw: torch.Generator) -> Exchange:
+    """Return RigL's exchange in one weight of one lane; see `rigl`.
+
+    Args:
+        stored: the connections before, with scores.
+        share: of the connections that are exchanged.
+        draw: decides between equal numbers.
+    """
+    assert stored.growth is not None
+    count = round(share * len(stored.values))
+    dropped = marked(lowest_places(stored.values.abs(), count, draw), len(stored.values))
+    eligible = torch.ones(stored.size, dtype=torch.bool, device=stored.growth.device)
+    eligible[stored.positions[true_places(~dropped)]] = False
+    return without_returns(stored, dropped, highest_places(stored.growth, count, draw, eligible))

@@ -1,11 +1,18 @@
 """SET: weights close to 0 make room for random connections."""
 
+import torch
 from torch import Tensor
 
-from hornlib.structures.masks import Draws, grown_at_random, highest, lowest, num_true
+from hornlib.structures.masks import drawn_places, lowest_places, true_places
+from hornlib.structures.sparse_training.rules.exchange import (
+    Exchange,
+    StoredConnections,
+    exchanged_masks,
+    without_returns,
+)
 from hornlib.structures.sparse_training.rules.look import Look, Rewiring
 
-__all__ = ["sparse_evolution"]
+__all__ = ["closest_to_zero_by_sign", "evolved", "sparse_evolution"]
 
 
 def sparse_evolution(look: Look) -> Rewiring:
@@ -18,28 +25,41 @@ def sparse_evolution(look: Look) -> Rewiring:
         Mocanu et al. 2018, Scalable training of artificial neural networks with adaptive sparse connectivity inspired
         by network science, algorithm 1.
     """
-    masks = {}
-    for name, mask in look.masks.items():
-        draws = look.draws(name)
-        dropped = closest_to_zero_by_sign(look.weights[name], mask, look.drop_share, draws)
-        masks[name] = grown_at_random(mask, mask & ~dropped, num_true(dropped), draws)
+    masks = {
+        name: exchanged_masks(evolved, look.weights[name], mask, None, look.drop_share, look.draws(name))
+        for name, mask in look.masks.items()
+    }
     return Rewiring(masks, look.threshold)
 
 
-def closest_to_zero_by_sign(weights: Tensor, mask: Tensor, share: float, draws: Draws) -> Tensor:
-    """Return the share of the smallest positive and of the largest negative weights, (lanes, size) bool.
+def evolved(stored: StoredConnections, share: float, draw: torch.Generator) -> Exchange:
+    """Return SET's exchange in one weight of one lane; see `sparse_evolution`.
 
     Args:
-        weights: (lanes, size). A connection of weight 0 counts as positive.
-        mask: where connections are, (lanes, size) bool.
-        share: of the positive, and of the negative weights.
-        draws: for each lane, decides between equal weights.
+        stored: the connections before.
+        share: of the positive, and of the negative weights, that is dropped.
+        draw: decides between equal weights, and where connections grow.
     """
-    negative = mask & (weights < 0)
-    positive = mask & ~negative
-    positive_counts, negative_counts = (
-        [round(share * count) for count in num_true(part)] for part in (positive, negative)
-    )
-    return lowest(weights, positive, positive_counts, draws) | highest(
-        weights, negative, negative_counts, draws
-    )
+    dropped = closest_to_zero_by_sign(stored.values, share, draw)
+    positions = stored.positions[true_places(dropped)]
+    grown = drawn_places(stored.positions, positions, stored.size, len(positions), draw)
+    if stored.size - len(stored.positions) >= len(grown):  # all grow at free places
+        return Exchange(dropped, grown)
+    return without_returns(stored, dropped, grown)
+
+
+def closest_to_zero_by_sign(weights: Tensor, share: float, draw: torch.Generator) -> Tensor:
+    """Return the share of the smallest positive and of the largest negative weights, (connections,) bool.
+
+    Args:
+        weights: (connections,). A connection of weight 0 counts as positive.
+        share: of the positive, and of the negative weights.
+        draw: decides between equal weights.
+    """
+    negative = weights < 0
+    chosen = torch.zeros_like(negative)
+    for part in (~negative, negative):
+        places = true_places(part)
+        count = round(share * len(places))
+        chosen[places[lowest_places(weights[places].abs(), count, draw)]] = True
+    return chosen
