@@ -24,6 +24,7 @@ __all__ = [
     "positions_of",
     "relaid",
     "rewired",
+    "values_of",
 ]
 
 Tensors = Mapping[str, Tensor]
@@ -47,7 +48,7 @@ def compressed(parameters: Tensors, masks: Tensors) -> NetworkTensors:
     values: dict[str, Tensor] = {}
     for name, tensor in parameters.items():
         if name in masks:
-            values[f"{_layer(name)}.values"] = tensor.flatten(1).gather(1, positions[name])
+            values[values_of(name)] = tensor.flatten(1).gather(1, positions[name])
         else:
             values[name] = tensor
     buffers: dict[str, Tensor] = {}
@@ -145,7 +146,7 @@ def relaid(tensors: Tensors, moves: Mapping[str, Move]) -> dict[str, Tensor]:
     """
     return {
         name: tensors[name].gather(1, moved.origin).masked_fill(moved.is_new, 0)
-        for name, moved in ((f"{_layer(weight)}.values", moved) for weight, moved in moves.items())
+        for name, moved in ((values_of(weight), moved) for weight, moved in moves.items())
         if name in tensors
     }
 
@@ -179,6 +180,11 @@ def _scattered(values: Tensor, places: Places) -> Tensor:
 
 def _named(layer: str, places: Places) -> dict[str, Tensor]:
     return {f"{layer}.{field}": part for field, part in zip(Places._fields, places, strict=True)}
+
+
+def values_of(weight: str) -> str:
+    """Return the name of the parameter that holds the values of a weight such as `linears.0.weight`."""
+    return f"{_layer(weight)}.values"
 
 
 def _layer(weight: str) -> str:

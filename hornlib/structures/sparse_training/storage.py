@@ -12,7 +12,7 @@ from hornlib.structures.masks import true_places
 from hornlib.structures.position_sets import position_set, with_positions
 from hornlib.structures.sparse_training.rules.exchange import Exchange
 
-__all__ = ["STORAGES", "Connections", "Storage", "exchanged_connections", "stored_values"]
+__all__ = ["STORAGES", "Connections", "Storage", "exchanged_connections"]
 
 
 class Connections(NamedTuple):
@@ -117,19 +117,21 @@ class CompressedStorage:
 
     def rewired(self, view: LaneView, choice: Connections, moments_stay: bool) -> Change:
         """Return the change of values and places, which stay in CSR order; see `Storage.rewired`."""
-        exchanges = {}
-        for name, positions in positions_of(view.lanes.buffers).items():
+        before, exchanges = positions_of(view.lanes.buffers), {}
+        for name, positions in before.items():
             after = choice.masks[name].flatten(1)
             grown = after.scatter(1, positions, False)
             exchanges[name] = [
                 Exchange(lane, true_places(places))
                 for lane, places in zip(~after.gather(1, positions), grown, strict=True)
             ]
-        change = exchanged_connections(view, exchanges)
+        change = exchanged_connections(view, before, exchanges)
         return change._replace(layers=choice.layers, memory={**change.memory, **choice.memory})
 
 
-def exchanged_connections(view: LaneView, exchanges: Mapping[str, Sequence[Exchange]]) -> Change:
+def exchanged_connections(
+    view: LaneView, positions: Tensors, exchanges: Mapping[str, Sequence[Exchange]]
+) -> Change:
     """Return the change of values and places of networks that store connections alone; new values and ages are 0.
 
     Its memory holds `ever/<weight>`, the set of positions that were ever a connection's, (lanes, bytes) uint8, and
@@ -137,9 +139,9 @@ def exchanged_connections(view: LaneView, exchanges: Mapping[str, Sequence[Excha
 
     Args:
         view: the networks.
+        positions: weight -> positions of its connections, (lanes, connections); see `positions_of`.
         exchanges: weight -> the exchange of every lane.
     """
-    positions = positions_of(view.lanes.buffers)
     memory = {name: tensor for name, tensor in view.memory.items() if name.startswith("ever/")}
     moves = {}
     for name, of_lanes in exchanges.items():
@@ -158,15 +160,6 @@ def exchanged_connections(view: LaneView, exchanges: Mapping[str, Sequence[Excha
         inherit=lambda tensors: relaid(tensors, moves),
         memory=memory,
     )
-
-
-def stored_values(view: LaneView) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
-    """Return weight -> values and positions of its connections, both (lanes, connections), if they are stored alone."""
-    parameters = view.lanes.parameters
-    return {
-        name: (parameters[f"{name.removesuffix('.weight')}.values"].detach(), positions)
-        for name, positions in positions_of(view.lanes.buffers).items()
-    }
 
 
 STORAGES: dict[str, Storage] = {"masked": MaskedStorage(), "compressed": CompressedStorage()}

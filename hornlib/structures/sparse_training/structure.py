@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from hornlib.models.mlp.compressed import positions_of, values_of
 from hornlib.structures.interface import Change, Decision, LaneView, Moment, Tensors
 from hornlib.structures.mask_changes import changed_layers, flat, shaped
 from hornlib.structures.masks import mask_draws
@@ -17,7 +18,6 @@ from hornlib.structures.sparse_training.storage import (
     STORAGES,
     Connections,
     exchanged_connections,
-    stored_values,
 )
 
 __all__ = ["SparseTraining", "scaled_by_fan_in"]
@@ -142,19 +142,20 @@ class SparseTraining:
         """Return the rewiring of stored connections by a rule that looks at connections alone."""
         rule, growth = EXCHANGES[self.parameters.rule], flat(self._growth(view))
         share = self.parameters.share_at(*self._phase(view.step, view.total_steps, view.steps_per_epoch))
-        draws, values = mask_draws(view.lanes.seeds, view.step), stored_values(view)
+        draws, positions = mask_draws(view.lanes.seeds, view.step), positions_of(view.lanes.buffers)
         model, _ = view.model.masked_form(view.task)
         weights = [
-            weight for weight in self.parameters.sparse_weights(model, view.task) if weight.name in values
+            weight for weight in self.parameters.sparse_weights(model, view.task) if weight.name in positions
         ]
         exchanges = {}
         for weight in weights:
             name = weight.name
+            values = view.lanes.parameters[values_of(name)].detach()
             scores = growth.get(name, [None] * len(view.lanes))
             exchanges[name] = [
-                rule(StoredConnections(*of_lane, weight.size, score), share, draw)
-                for of_lane, score, draw in zip(
-                    zip(*values[name], strict=True), scores, draws(name), strict=True
+                rule(StoredConnections(value, places, weight.size, score), share, draw)
+                for value, places, score, draw in zip(
+                    values, positions[name], scores, draws(name), strict=True
                 )
             ]
         dropped = {
@@ -165,7 +166,7 @@ class SparseTraining:
             name: view.memory[f"grown/{name}"] for name in exchanges if f"grown/{name}" in view.memory
         }
         layers = changed_layers(weights, dropped, grown_before)
-        return exchanged_connections(view, exchanges)._replace(layers=layers)
+        return exchanged_connections(view, positions, exchanges)._replace(layers=layers)
 
     def _look(self, view: LaneView, masks: Tensors) -> Look:
         parameters, weights, growth = self.parameters, self.storage.weights(view), self._growth(view)
