@@ -97,6 +97,15 @@ def test_charts_show_density_layers_and_the_course_of_training(sparse):
         assert len(chart.legend) == (3 if chart.name.endswith(("metric", "flops")) else 2)
 
 
+def test_an_arm_is_drawn_in_the_same_way_in_every_chart(sparse):
+    drawings = {}
+    for chart in kinds(sparsity(sparse), Chart):
+        for swatch in chart.legend:
+            drawings.setdefault(swatch.label, set()).add(swatch)
+    assert drawings.keys() == {"cnn", "horn", "leaky"}
+    assert all(len(swatches_of_arm) == 1 for swatches_of_arm in drawings.values())
+
+
 def test_a_density_that_no_field_gives_is_the_share_of_parameters_that_remain(sparse):
     (sweep,) = sparse.sweeps
     ds = sweep.results.drop_vars("density")

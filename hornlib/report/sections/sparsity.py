@@ -189,12 +189,12 @@ def _table(ds: xr.Dataset, estimates: dict[str, xr.Dataset], name: str, caption:
 
 def _by_layer(ds: xr.Dataset, name: str, dataset: str) -> Chart | None:
     """Return the chart of the last density of every layer; None where only one layer is sparse."""
-    ds = ds.isel(contender=np.flatnonzero(_is_masked(ds)))
-    last = _last(ds["layer_density"])
+    sparse = ds.isel(contender=np.flatnonzero(_is_masked(ds)))
+    last = _last(sparse["layer_density"])
     low, middle, high = _quartiles(last, "layer")
     points = [
         IntervalPoint(str(label), str(label), j + 1.0, *(float(part[i, j]) for part in (middle, low, high)))
-        for i, label in enumerate(ds["contender"].values)
+        for i, label in enumerate(sparse["contender"].values)
         for j in range(last.sizes["layer"])
         if middle[i, j] > 0  # NaN beyond the network's depth
     ]
@@ -220,13 +220,16 @@ def _over_training(ds: xr.Dataset, variable: str, name: str, dataset: str) -> Ch
     """Return the chart of a variable over training steps; None where it was not recorded."""
     if variable not in ds:
         return None
-    ds = ds.isel(contender=np.flatnonzero(_is_masked(ds)))
-    curves = ds[variable] if "layer" not in ds[variable].dims else ds[variable].sum("layer", min_count=1)
+    sparse = ds.isel(contender=np.flatnonzero(_is_masked(ds)))
+    curves = sparse[variable]
+    if "layer" in curves.dims:
+        curves = curves.sum("layer", min_count=1)
+    labels, quartiles = sparse["contender"].values, _quartiles(curves, "step")
     title, axis = OVER_TRAINING[variable]
     steps = ds["step"].values.astype(float)
     lines = [
         thinned(Line(str(label), steps, middle, low, high))
-        for label, low, middle, high in zip(ds["contender"].values, *_quartiles(curves, "step"), strict=True)
+        for label, low, middle, high in zip(labels, *quartiles, strict=True)
         if np.isfinite(middle).sum() > 1
     ]
     if not lines:
@@ -246,7 +249,12 @@ def _over_training(ds: xr.Dataset, variable: str, name: str, dataset: str) -> Ch
 
 
 def _of_contenders(ds: xr.Dataset, labels: set[str]) -> list[Swatch]:
-    """Return how contenders are drawn where an arm has several; labels without a value are left out."""
+    """Return how contenders are drawn where an arm has several; labels without a value are left out.
+
+    Args:
+        ds: all contenders on the dataset, dense ones too: an arm of one contender looks the same in every chart.
+        labels: of the contenders with a value.
+    """
     legend = swatches(str(label) for label in ds["contender"].values)
     return [swatch for swatch in legend if swatch.label in labels]
 
