@@ -132,7 +132,7 @@ def _changed(chunk: Chunk, group: Group, change: Change, templates: _Templates) 
         rate_factors=group.rate_factors * change.rate_factor,
         evaluated=None,
         masks=masks,
-        memory={**change.memory, **_explored(group, masks), **_reached(group)},
+        memory={**change.memory, **_explored(group, masks, chunk.step), **_reached(group)},
         step_flops={},
     )
     _mask_(changed, chunk.cell.structure.has_dense_moments)
@@ -202,18 +202,21 @@ def _inherited(chunk: Chunk, group: Group, change: Change, names: Sequence[str])
     return optimizer
 
 
-def _explored(group: Group, masks: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _explored(group: Group, masks: Mapping[str, Tensor], step: int) -> dict[str, Tensor]:
     """Return the positions where a connection has ever existed, by `ever/<weight>`, with those of new masks.
+
+    A weight that was trained without a mask had all connections.
 
     Args:
         group: before the change.
         masks: after the change.
+        step: training steps before the change.
     """
-    names = {name: f"ever/{name}" for name in masks}
-    return {
-        ever: group.memory[ever] | masks[name] if ever in group.memory else masks[name]
-        for name, ever in names.items()
-    }
+    explored = {}
+    for name, mask in masks.items():
+        before = torch.ones_like(mask) if step else torch.zeros_like(mask)
+        explored[f"ever/{name}"] = group.memory.get(f"ever/{name}", before) | mask
+    return explored
 
 
 def _reached(group: Group) -> dict[str, Tensor]:

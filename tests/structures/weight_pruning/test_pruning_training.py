@@ -41,6 +41,12 @@ def trained(cell, seeds=(0, 1, 2), after_step=lambda chunk: None):
     return chunk
 
 
+def test_a_network_that_was_dense_has_explored_all_connections(pruned_cell):
+    explored = trained(pruned_cell("gmp")).curves["explored"][:, -1]
+    assert explored.tolist() == [1, 1, 1]
+    assert (trained(pruned_cell("snip")).curves["explored"][:, -1] < 0.21).all()
+
+
 def totals(group):
     return sum(mask.flatten(1).sum(1) for mask in group.masks.values()).tolist()
 
