@@ -6,12 +6,15 @@ import warnings
 from typing import Any, NamedTuple
 
 import numpy as np
+import scipy.sparse
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 __all__ = ["Places", "make_places", "ordered", "sparse_product"]
+
+IntArray = np.ndarray[tuple[int, ...], np.dtype[Any]]
 
 with warnings.catch_warnings():  # torch says once in each process that its CSR matrices are new
     warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
@@ -45,8 +48,12 @@ class Places(NamedTuple):
 
     def positions(self) -> Tensor:
         """Return row x inputs + column of each connection, (..., connections) int64, in ascending order."""
-        _, num_inputs = self.shape
-        return _repeated(self.row_starts) * num_inputs + self.columns
+        num_outputs, num_inputs = self.shape
+        *lanes, _ = self.columns.shape
+        first = torch.arange(num_outputs, device=self.columns.device) * num_inputs
+        numbers = self.row_starts.diff().flatten().long()
+        rows = first.repeat(math.prod(lanes)).repeat_interleave(numbers, output_size=self.columns.numel())
+        return rows.view_as(self.columns) + self.columns
 
 
 def make_places(positions: Tensor, shape: tuple[int, int]) -> Places:
@@ -56,13 +63,21 @@ def make_places(positions: Tensor, shape: tuple[int, int]) -> Places:
         positions: row x inputs + column of each connection, (..., connections) int64, in ascending order.
         shape: outputs and inputs.
     """
+    lanes = [_lane_places(lane, shape) for lane in positions.cpu().reshape(-1, positions.shape[-1]).numpy()]
+    stacked = (torch.from_numpy(np.stack(parts)) for parts in zip(*lanes, strict=True))
+    return Places(*(part.view(*positions.shape[:-1], -1).to(positions.device) for part in stacked))
+
+
+def _lane_places(positions: IntArray, shape: tuple[int, int]) -> tuple[IntArray, ...]:
+    """Return the fields of `Places` of one lane; scipy sorts the connections by their columns."""
     num_outputs, num_inputs = shape
-    row_starts = _starts(positions, num_outputs, num_inputs)
-    rows = _repeated(row_starts)
-    columns = positions - rows * num_inputs
-    transposed_rows, order = ordered(columns)
-    places = (row_starts, columns, _starts(transposed_rows, num_inputs, 1), rows.gather(-1, order), order)
-    return Places(*(part.int() for part in places))
+    first = np.arange(num_outputs + 1) * num_inputs  # position of the first column of each row
+    row_starts = np.searchsorted(positions, first)
+    columns = positions - first[:-1].repeat(np.diff(row_starts))
+    index = np.arange(len(positions), dtype=np.int32)
+    rows = scipy.sparse.csr_array((index, columns.astype(np.int32), row_starts.astype(np.int32)), shape)
+    by_column = rows.tocsc()
+    return rows.indptr, rows.indices, by_column.indptr, by_column.indices, by_column.data
 
 
 def ordered(keys: Tensor) -> tuple[Tensor, Tensor]:
@@ -74,23 +89,11 @@ def ordered(keys: Tensor) -> tuple[Tensor, Tensor]:
         keys: (..., number) int64, from 0; their product with the number is below 2^62.
     """
     if keys.device.type != "cpu":
-        return tuple(keys.sort(dim=-1, stable=True))
+        values, index = keys.sort(dim=-1, stable=True)
+        return values, index
     bits = keys.shape[-1].bit_length()
     packed = torch.from_numpy(np.sort((keys << bits | torch.arange(keys.shape[-1])).numpy(), -1))
     return packed >> bits, packed & ((1 << bits) - 1)
-
-
-def _starts(keys: Tensor, number: int, step: int) -> Tensor:
-    """Return how many of the ascending keys (..., connections) are below 0, step, 2 step, ..., (..., number + 1)."""
-    edges = torch.arange(0, (number + 1) * step, step, device=keys.device).expand(*keys.shape[:-1], -1)
-    return torch.searchsorted(keys.contiguous(), edges.contiguous())
-
-
-def _repeated(starts: Tensor) -> Tensor:
-    """Return the row of each connection, (..., connections) int64, of the number before each row, (..., rows + 1)."""
-    *lanes, last = starts.shape
-    rows = torch.arange(last - 1, device=starts.device).repeat(math.prod(lanes))
-    return rows.repeat_interleave(starts.diff().flatten().long()).view(*lanes, -1)
 
 
 def sparse_product(inputs: Tensor, values: Tensor, places: Places, zeros: Tensor | None = None) -> Tensor:

@@ -120,13 +120,15 @@ def highest_places(scores: Tensor, count: int, draw: torch.Generator, among: Ten
     near = _near_the_top(scores, count, among)
     if near is not None:
         return near[highest_places(scores[near], count, draw)]
-    may_be_chosen = (
-        scores < torch.inf if among is None else among & (scores < torch.inf)
-    )  # a NaN is not below
-    ranked = torch.where(may_be_chosen, scores, -torch.inf)
+    finite = scores < torch.inf  # a NaN is not below
+    ranked = torch.where(finite if among is None else finite & among, scores, -torch.inf)
     limit = _order_statistic(ranked, count)
-    equal = ranked == limit if among is None else among & (ranked == limit)
-    above, ties = true_places(ranked > limit), true_places(equal)
+    reaching = ranked >= limit
+    places = true_places(reaching if among is None else reaching.logical_and_(among))
+    if len(places) == count:
+        return places
+    is_above = ranked[places] > limit
+    above, ties = places[true_places(is_above)], places[true_places(~is_above)]
     return torch.cat([above, ties[random_ranks(len(ties), count - len(above), draw).to(ties.device)]])
 
 
