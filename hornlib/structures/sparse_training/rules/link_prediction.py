@@ -29,8 +29,8 @@ def path_scores(mask: Tensor) -> Tensor:
     """
     connections = mask.float()
     transposed = connections.T.contiguous()
-    from_inputs = torch.sparse.mm(connections.to_sparse(), _nearness(transposed).T)
-    from_outputs = torch.sparse.mm(transposed.to_sparse(), _nearness(connections).T)
+    from_inputs = torch.sparse.mm(connections.to_sparse(), _nearness(transposed))
+    from_outputs = torch.sparse.mm(transposed.to_sparse(), _nearness(connections))
     return from_inputs + from_outputs.T
 
 
@@ -44,11 +44,11 @@ def path_flops(mask: Tensor) -> int:
 
 
 def _nearness(connections: Tensor) -> Tensor:
-    """Return (1 + i_z) / (1 + e_z) for all pairs of rows (u, z); 0 where they share no column.
+    """Return (1 + i_z) / (1 + e_z) for all pairs of rows (z, u), (rows, rows); 0 where they share no column.
 
     Args:
         connections: (rows, columns), 0 or 1.
     """
     shared = torch.sparse.mm(connections.to_sparse(), connections.T.contiguous())
-    external = (connections.sum(1) - shared - 1).clamp(min=0)
+    external = (connections.sum(1, keepdim=True) - shared - 1).clamp(min=0)
     return (1 + shared) / (1 + external) * (shared > 0)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from hornlib.structures.masks import Draws, highest
+from hornlib.structures.masks import Draws, highest, true_places
 
 __all__ = ["sampled"]
 
@@ -31,7 +31,7 @@ def sampled(
     """
     keys = torch.full_like(scores, -torch.inf)
     for lane, draw in enumerate(draws):
-        logarithms = scores[lane, candidates[lane]].log()
-        waiting = torch.empty(len(logarithms)).exponential_(generator=draw).to(logarithms)
-        keys[lane, candidates[lane]] = exponent * logarithms - waiting.log()
+        places = true_places(candidates[lane])
+        waiting_times = -torch.rand(len(places), generator=draw).to(scores).log()  # exponentially distributed
+        keys[lane, places] = exponent * scores[lane, places].log() - waiting_times.log()
     return highest(keys, candidates, counts, draws)
