@@ -40,6 +40,7 @@ STRUCTURED = {  # a model and a structure that changes it
     ),
     "weight_pruning": ({"name": "mlp", "hidden_nodes": "7-5"}, {"density": 0.5, "update_every": 2}),
 }
+without_sparse_layers = pytest.mark.skip(reason="the pretend device cannot hold the sparse matrices of torch")
 needs_compiler = pytest.mark.skipif(not compiler(), reason="there is no C compiler on this machine")
 
 
@@ -50,6 +51,8 @@ def _models(quick=QUICK):
             presentation = "rows" if "rows" in parameters.presentations else "image"
             case = f"{name}-{number}-{presentation}"
             marks = [] if case in quick else [pytest.mark.slow]
+            if "connections" in values:
+                marks.append(without_sparse_layers)
             yield pytest.param({"name": name, **values}, presentation, id=case, marks=marks)
 
 
