@@ -24,13 +24,21 @@ def update_problems(parameters: "SparseTrainingParameters", course: Course) -> l
     interval = parameters.update_interval(course.steps_per_epoch)
     if interval is None:
         return []
-    total = course.total_steps
-    if interval >= parameters.end_of_updates(total):
-        field = "update_every" if parameters.update_every_epochs is None else "update_every_epochs"
+    total, field = course.total_steps, "update_every"
+    if parameters.update_every_epochs is not None:
+        field = "update_every_epochs"
+    given = f"sparse_training: {field}: {getattr(parameters, field)}"
+    for length in _lengths(parameters, course):
+        if interval >= parameters.end_of_updates(length):
+            return [
+                f"{given} puts the first update at step {interval}, and update_end: {parameters.update_end:g} of "
+                f"{length} steps ends updates at step {parameters.end_of_updates(length):g}; update more often, or "
+                "train longer"
+            ]
+    if interval == 1 and parameters.grows_by_gradient:
         return [
-            f"sparse_training: {field}: {getattr(parameters, field)} puts the first update at step {interval}, and "
-            f"update_end: {parameters.update_end:g} of {total} steps ends updates at step "
-            f"{parameters.end_of_updates(total):g}; update more often, or train longer"
+            f"{given} leaves no training step between updates, because an update by gradient takes the place of a "
+            "training step; update less often"
         ]
     if parameters.prune_end is None:
         return []
@@ -42,6 +50,14 @@ def update_problems(parameters: "SparseTrainingParameters", course: Course) -> l
         f"{parameters.update_end:g} of {total} steps ends updates at step {parameters.end_of_updates(total):g}; "
         f"density: {parameters.density:g} would not be reached"
     ]
+
+
+def _lengths(parameters: "SparseTrainingParameters", course: Course) -> list[int]:
+    """Return the number of training steps of each training: of two, if the network starts a second time."""
+    if parameters.restart_at_epoch is None or parameters.restart_at_epoch >= course.epochs:
+        return [course.total_steps]
+    first = parameters.restart_at_epoch * course.steps_per_epoch
+    return [first, course.total_steps - first]
 
 
 def storage_problems(parameters: "SparseTrainingParameters", model: ModelParameters, task: Task) -> list[str]:

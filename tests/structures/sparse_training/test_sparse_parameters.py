@@ -97,6 +97,12 @@ def test_values_that_do_not_fit_together_are_refused(values, words):
             {"rule": "set", "update_every_epochs": 15},
             "update_every_epochs: 15 puts the first update at",
         ),
+        (LENET, {"rule": "rigl", "update_every": 1}, "update_every: 1 leaves no training step between"),
+        (
+            LENET,
+            {"rule": "rigl", "restart_at_epoch": 14, "update_every": 500},
+            "first update at step 500, and update_end: 0.75 of 600 steps",
+        ),
         (
             LENET,
             {"rule": "granet", "prune_end": 0.9, "update_end": 0.8},
