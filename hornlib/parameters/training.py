@@ -110,7 +110,8 @@ class TrainingParameters(Parameters):
         """Return why the fields of the schedule do not fit, each one sentence."""
         uses = {"end_factor": "linear", "milestones": "milestones", "milestone_factor": "milestones"}
         problems = [
-            f"{key} means nothing to schedule: {self.schedule}; leave it out (its default is {default})"
+            f"{key} means nothing to schedule: {self.schedule}; leave it out, or give its default: "
+            f"{'null' if default is None else default}"
             for key, schedule in uses.items()
             if self.schedule != schedule
             and getattr(self, key) != (default := type(self).model_fields[key].default)

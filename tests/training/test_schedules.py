@@ -53,7 +53,10 @@ def test_a_warm_up_does_not_move_the_milestones():
     ("fields", "message"),
     [
         ({"end_factor": 0.1}, "end_factor means nothing to schedule: cosine"),
-        ({"schedule": "step", "milestones": "3"}, "milestones means nothing to schedule: step"),
+        (
+            {"schedule": "step", "milestones": "3"},
+            "milestones means nothing to schedule: step; leave it out, or give its default: null",
+        ),
         ({"milestone_factor": 0.2}, "milestone_factor means nothing to schedule: cosine"),
         ({"schedule": "milestones"}, "needs `milestones:`"),
         ({"schedule": "milestones", "milestones": "5-3"}, "milestones: 5-3 are not ascending"),
