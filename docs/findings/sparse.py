@@ -15,6 +15,7 @@ from sparse_pairs import (
     Pair,
     accuracies,
     best,
+    common_level,
     costs_to,
     labels_of,
     mean,
@@ -86,13 +87,12 @@ def all_arms(ds: xr.Dataset, sweep: str) -> Iterator[str]:
     """Yield the table of every cell of a sweep."""
     labels = [label for arm in dict.fromkeys(ds["arm"].values.astype(str)) for label in labels_of(ds, arm)]
     places = [int(np.flatnonzero(ds["contender"].values == label)[0]) for label in labels]
-    last = ds["validation_metric"].isel(contender=places).max("step").median("seed")
-    level, published = float(last.min()), PUBLISHED.get(sweep, {})
+    level, published = common_level(ds, labels), PUBLISHED.get(sweep, {})
     device = str(ds.attrs.get("calibration_device", "")) or "no device"
     yield from (
-        f"Examples to: until {100 * level:.2f} % on the {ds['judged_on'].values[0]} part, which is the median of the "
-        f"weakest arm's best. Calibrated seconds are those of a lone run on {device}, without updates of masks; "
-        "measured seconds are a run's share of its job.",
+        f"Examples to: until {100 * level:.2f} % on the {ds['judged_on'].values[0]} part, which is half a point below "
+        f"the best of the weakest run. Calibrated seconds are those of a lone run on {device}, without updates of "
+        "masks; measured seconds are a run's share of its job.",
         "",
         "| arm | parameters | n | last test accuracy, %, median | mean [95 %] | best, %, median | published, % | "
         "training GFLOP | seconds, calibrated | measured | examples to |",
@@ -142,8 +142,8 @@ def all_pairs(ds: xr.Dataset) -> Iterator[str]:
         return
     yield from (
         "Pairs over seeds. Ratios are geometric means of the costs until both arms have the same accuracy on the "
-        f"{ds['judged_on'].values[0]} part: the highest level that every run of both reached. Brackets: 95 %, each "
-        "alone.",
+        f"{ds['judged_on'].values[0]} part: half a point below the best of the weakest run of both. Brackets: 95 %, "
+        "each alone.",
         "",
         "| first | second | n | difference, points | what it shows | level, % | examples, ratio | FLOPs, ratio | "
         "seconds, ratio |",

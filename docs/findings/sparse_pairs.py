@@ -1,5 +1,6 @@
 """Arms of a sweep of sparse networks, one by one and in pairs over seeds: numbers and the words for them."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -18,6 +19,7 @@ __all__ = [
     "Pair",
     "accuracies",
     "best",
+    "common_level",
     "costs_to",
     "labels_of",
     "mean",
@@ -32,6 +34,9 @@ AXES = ("samples", "training_flops", "seconds")
 
 LEAST = 7
 """Seeds below which there is no verdict."""
+
+MARGIN = 0.005
+"""By how much the level of a comparison is below the best accuracy of the weakest run."""
 
 
 class Estimate(NamedTuple):
@@ -60,7 +65,7 @@ class Pair(NamedTuple):
         first, second: labels.
         difference: last test accuracy of the first less that of the second, points.
         ratios: axis -> cost of the first over that of the second to `level`, geometric mean.
-        level: validation accuracy that every run of both arms reached.
+        level: validation accuracy to which costs are compared; see `common_level`.
         detectable: difference in points that so many seeds show with a power of .8.
     """
 
@@ -150,6 +155,20 @@ def best(ds: xr.Dataset, label: str) -> xr.DataArray:
     return 100 * of_label(ds, label)["test_metric"].max("step").reset_coords(drop=True)
 
 
+def common_level(ds: xr.Dataset, labels: Sequence[str]) -> float:
+    """Return a validation accuracy that every complete run reached: half a point below the best of the weakest run.
+
+    At its best itself the cost of the weakest run would be that of its luckiest evaluation.
+
+    Args:
+        ds: from `hornlib.statistics.contenders.contenders`.
+        labels: of contenders with a complete run.
+    """
+    runs = [of_label(ds, label) for label in labels]
+    bests = [run["validation_metric"].max("step").where(run["status"] == "complete") for run in runs]
+    return min((float(values.min()) for values in bests), default=np.nan) - MARGIN
+
+
 def costs_to(ds: xr.Dataset, label: str, level: float, axis: str) -> np.ndarray:
     """Return the cost of each run until its validation accuracy first reaches a level, (seeds,).
 
@@ -176,8 +195,7 @@ def pair_of(ds: xr.Dataset, first: str, second: str) -> Pair:
     """
     difference = accuracies(ds, first) - accuracies(ds, second)
     estimate = mean(difference)
-    reached = [of_label(ds, label)["validation_metric"].max("step") for label in (first, second)]
-    level = float(min(values.min() for values in reached))
+    level = common_level(ds, [first, second])
     ratios = {axis: _ratio(*(costs_to(ds, label, level, axis) for label in (first, second))) for axis in AXES}
     detectable = detectable_log_ratio(log_ratio_sd(difference), xr.DataArray(float(estimate.number)), 0.05)
     return Pair(first, second, estimate, ratios, level, float(detectable))

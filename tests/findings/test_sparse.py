@@ -51,13 +51,30 @@ def test_costs_to_equal_accuracy_are_compared_at_a_level_that_every_run_reached(
     curve, *_ = arm(5, 0.9)
     ds = contenders({"rigl": (curve, 2.0, np.nan), "static": (curve, 1.0, np.nan)})
     pair = sparse_pairs.pair_of(ds, "rigl", "static")
-    assert pair.level == pytest.approx(curve.max(1).min())
+    assert pair.level == pytest.approx(curve.max(1).min() - 0.005)
     assert {axis: pair.ratios[axis].number for axis in sparse_pairs.AXES} == dict.fromkeys(
         sparse_pairs.AXES, 8
     )
     assert pair.ratios["samples"].value == pytest.approx(1)
     assert pair.ratios["training_flops"].value == pair.ratios["seconds"].value == pytest.approx(2)
     assert pair.difference.value == 0
+
+
+def test_a_run_that_diverged_and_a_lucky_evaluation_do_not_decide_the_level():
+    curve, *_ = arm(5, 0.9)
+    ds = contenders({"rigl": (curve, 1.0, np.nan), "static": (curve, 1.0, np.nan)})
+    lucky = ds.copy(deep=True)
+    weakest = int(curve.max(1).argmin())
+    lucky["validation_metric"][0, weakest, 2:] = lucky["validation_metric"][0, weakest, -1].item()
+    lucky["validation_metric"][0, weakest, -1] += 0.004
+    assert (
+        sparse_pairs.costs_to(lucky, "rigl", sparse_pairs.pair_of(lucky, "rigl", "static").level, "samples")[
+            weakest
+        ]
+        <= 10 * STEPS[2]
+    )
+    lucky["status"][1, 0], lucky["validation_metric"][1, 0] = "diverged", 0.1
+    assert sparse_pairs.common_level(lucky, ["rigl", "static"]) > 0.5
 
 
 @pytest.mark.parametrize(
