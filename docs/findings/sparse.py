@@ -54,7 +54,10 @@ TITLES = {
 PAIRS = (
     *(
         ("rigl", rival)
-        for rival in ("dense", "small_dense", "static", "set", "gmp", "snfs", "snip", "dsr", "granet")
+        for rival in (
+            *("dense", "small_dense", "static", "random_growth", "set"),
+            *("gmp", "snfs", "snip", "dsr", "granet"),
+        )
     ),
     ("set", "static"),
     ("rewired", "dense"),

@@ -25,6 +25,7 @@ COLOURS = {
     "small_dense": "#767676",
     "static": "#0072b2",
     "set": "#e69f00",
+    "random_growth": "#56b4e9",
     "rigl": "#d55e00",
     "gmp": "#009e73",
     "snfs": "#cc79a7",
