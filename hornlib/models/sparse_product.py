@@ -170,13 +170,13 @@ _SparseProduct.forward.__dict__["__signature__"] = inspect.signature(_SparseProd
 
 def _weighted_sums(rows: Tensor, values: Tensor, starts: Tensor, columns: Tensor) -> Tensor:
     """Return the product of CSR matrices and dense rows, ([lanes,] rows of the matrix, batch)."""
-    flat = rows.detach().reshape(-1, rows.shape[-1])
     sums = functional.embedding_bag(
         _in_blocks(columns, rows.shape[-2]),
-        flat,
-        _in_blocks(starts[..., :-1], columns.shape[-1]),
+        rows.detach().flatten(0, -2),
+        _starts_in_blocks(starts, columns.shape[-1]),
         mode="sum",
         per_sample_weights=values.detach().flatten(),
+        include_last_offset=True,
     )
     return sums.view(*rows.shape[:-2], -1, rows.shape[-1])
 
@@ -184,16 +184,26 @@ def _weighted_sums(rows: Tensor, values: Tensor, starts: Tensor, columns: Tensor
 def _products_at_connections(gradient: Tensor, inputs: Tensor, places: Places) -> Tensor:
     """Return G X^T at the connections, lane after lane, of G, ([lanes,] outputs, batch), and X."""
     columns = _in_blocks(places.columns, inputs.shape[-2])
-    starts = _in_blocks(places.row_starts[..., :-1], places.columns.shape[-1])
+    starts = _starts_in_blocks(places.row_starts, places.columns.shape[-1])
     rows, flat = gradient.flatten(0, -2), inputs.flatten(0, -2)
-    zeros = torch.sparse_csr_tensor(
-        torch.cat([starts, starts.new_full((1,), len(columns))]),
-        columns,
-        flat.new_zeros(len(columns)),
-        (len(rows), len(flat)),
-        check_invariants=False,
+    products = torch.sparse_csr_tensor(
+        starts, columns, flat.new_zeros(len(columns)), (len(rows), len(flat)), check_invariants=False
     )
-    return torch.sparse.sampled_addmm(zeros, rows, flat.mT).values()
+    torch.sparse.sampled_addmm(products, rows, flat.mT, out=products)  # in place: the indices are not copied
+    return products.values()
+
+
+def _starts_in_blocks(starts: Tensor, connections: int) -> Tensor:
+    """Return starts ([lanes,] rows + 1) as those of the block-diagonal matrix of all lanes, (lanes x rows + 1,).
+
+    Args:
+        starts: number of connections before each row, and their total.
+        connections: their total.
+    """
+    if starts.dim() == 1:
+        return starts
+    blocks = _in_blocks(starts[:, :-1], connections)
+    return torch.cat([blocks, blocks.new_full((1,), len(starts) * connections)])
 
 
 def _in_blocks(index: Tensor, size: int) -> Tensor:
