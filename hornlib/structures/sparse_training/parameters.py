@@ -103,7 +103,7 @@ class SparseTrainingParameters(StructureParameters):
     """srigl: share of a unit's inputs that must be salient. Salient connections are those that rigl would have after
     the update. A unit with a smaller share loses all inputs, and the other units of its layer share them. Units of the
     last layer never lose theirs. 0: no unit does. null: .3."""
-    drop: Literal["magnitude", "soft_magnitude", "importance", "soft_importance"] | None = None
+    drop_by: Literal["magnitude", "soft_magnitude", "importance", "soft_importance"] | None = None
     """chts: by which score of its connections a layer drops the lowest. magnitude: |w|. importance: |w_ij| / sum over i
     of |w_ij| + |w_ij| / sum over j of |w_ij|. soft: connections that stay are drawn, with probabilities proportional to
     score^e. null: soft_magnitude."""
@@ -114,7 +114,7 @@ class SparseTrainingParameters(StructureParameters):
     cut_off: Literal["dropped", "kept"] | None = None
     """chts: whether connections that are on no path from an input to an output after the drop are dropped too, so that
     their layer grows as many more. null: dropped."""
-    grow: Literal["random", "gradient", "soft_gradient", "paths", "soft_paths"] | None = None
+    grow_by: Literal["random", "gradient", "soft_gradient", "paths", "soft_paths"] | None = None
     """chts: where connections grow. random: anywhere. gradient: where the dense gradient is largest. paths: between
     units that are joined by many paths of three connections within the layer. soft: places are drawn, with
     probabilities proportional to the score. null: soft_paths."""
@@ -130,11 +130,11 @@ class SparseTrainingParameters(StructureParameters):
     @classmethod
     def _rule_values(cls, values: Any) -> Any:
         filled = with_rule_values(values, RULE_VALUES, default="static")
-        if not isinstance(filled, Mapping) or str(filled.get("drop", "soft")).startswith("soft"):
+        if not isinstance(filled, Mapping) or str(filled.get("drop_by", "soft")).startswith("soft"):
             return filled
         for name in ("first_exponent", "last_exponent"):
             if values.get(name) is not None:
-                raise ValueError(f"{name} means nothing to drop: {filled['drop']}; leave it out")
+                raise ValueError(f"{name} means nothing to drop_by: {filled['drop_by']}; leave it out")
         return {**filled, "first_exponent": None, "last_exponent": None}
 
     @model_validator(mode="after")
@@ -171,7 +171,7 @@ class SparseTrainingParameters(StructureParameters):
     @property
     def grows_by_gradient(self) -> bool:
         """Whether an update looks at the dense gradient of the coming batch, and replaces its training step."""
-        return self.rule in ("rigl", "granet", "srigl") or (self.grow or "").endswith("gradient")
+        return self.rule in ("rigl", "granet", "srigl") or (self.grow_by or "").endswith("gradient")
 
     def update_interval(self, steps_per_epoch: int) -> int | None:
         """Return the training steps between two updates; None for a rule without updates."""

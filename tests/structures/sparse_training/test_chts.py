@@ -94,8 +94,8 @@ def test_the_flops_are_those_of_four_products_with_the_sparse_mask():
     mask = torch.rand(30, 20, generator=draw()) < 0.1
     connections = int(mask.sum())
     assert path_flops(mask) == 2 * connections * (30 + 20 + 30 + 20)
-    assert RULES["chts"](look(grow="random")).flops == [0] * LANES
-    before = look(grow="paths", cut_off="kept")
+    assert RULES["chts"](look(grow_by="random")).flops == [0] * LANES
+    before = look(grow_by="paths", cut_off="kept")
     remaining = [30 - round(0.3 * 30), 42 - round(0.3 * 42)]
     expected = 4 * (remaining[0] * (12 + 10) + remaining[1] * (14 + 12))
     assert RULES["chts"](before).flops == [expected] * LANES
@@ -146,7 +146,7 @@ def test_scores_of_0_are_drawn_last_and_at_random():
 @pytest.mark.parametrize("drop", DROPS)
 @pytest.mark.parametrize("grow", GROWTHS)
 def test_every_combination_keeps_the_counts_of_every_layer(drop, grow):
-    before = look(drop=drop, grow=grow)
+    before = look(drop_by=drop, grow_by=grow)
     after = RULES["chts"](before)
     for name, mask in before.masks.items():
         assert torch.equal(after.masks[name].sum(1), mask.sum(1))
@@ -155,7 +155,7 @@ def test_every_combination_keeps_the_counts_of_every_layer(drop, grow):
 
 @pytest.mark.parametrize("drop", ["magnitude", "importance"])
 def test_the_lowest_scores_are_dropped_and_the_highest_paths_grow(drop):
-    before = look(drop=drop, grow="paths", cut_off="kept")
+    before = look(drop_by=drop, grow_by="paths", cut_off="kept")
     after = RULES["chts"](before).masks
     for name, shape in CHAIN.items():
         weights = before.weights[name]
@@ -177,8 +177,8 @@ def test_the_lowest_scores_are_dropped_and_the_highest_paths_grow(drop):
 
 
 def test_a_large_exponent_drops_the_smallest_weights():
-    before = look(drop="soft_magnitude", grow="random", cut_off="kept", exponent=1e4)
-    hard = look(drop="magnitude", grow="random", cut_off="kept")
+    before = look(drop_by="soft_magnitude", grow_by="random", cut_off="kept", exponent=1e4)
+    hard = look(drop_by="magnitude", grow_by="random", cut_off="kept")
     for name, mask in RULES["chts"](before).masks.items():
         number = round(0.3 * int(before.masks[name][0].sum()))
         for lane in range(LANES):
@@ -203,7 +203,7 @@ def test_connections_on_no_path_are_dropped():
 
 
 def test_units_that_are_cut_off_stay_so_where_paths_decide():
-    before = look(density=0.3, share=0.2, drop="magnitude", grow="paths")
+    before = look(density=0.3, share=0.2, drop_by="magnitude", grow_by="paths")
     before.masks["second"].view(LANES, 14, 12)[:, :, 0] = False
     after = RULES["chts"](before).masks["first"].view(LANES, 12, 10)
     assert not after[:, 0].any()

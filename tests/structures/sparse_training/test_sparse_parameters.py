@@ -44,10 +44,10 @@ def test_a_network_that_is_never_rewired_is_named_by_what_differs_from_the_class
     [
         ({"drop_share": 0.3}, "drop_share means nothing to rule: static; leave it out"),
         ({"rule": "set", "threshold": 0.1}, "threshold means nothing to rule: set; leave it out"),
-        ({"rule": "rigl", "grow": "paths"}, "grow means nothing to rule: rigl; leave it out"),
+        ({"rule": "rigl", "grow_by": "paths"}, "grow_by means nothing to rule: rigl; leave it out"),
         (
-            {"rule": "chts", "drop": "magnitude", "last_exponent": 2.0},
-            "last_exponent means nothing to drop: magnitude; leave it out",
+            {"rule": "chts", "drop_by": "magnitude", "last_exponent": 2.0},
+            "last_exponent means nothing to drop_by: magnitude; leave it out",
         ),
         ({"rule": "rigl", "initial_density": 0.5}, "initial_density means nothing to rule: rigl"),
         ({"rule": "rigl", "update_every": 9, "update_every_epochs": 1}, "not both"),
@@ -190,13 +190,13 @@ def test_compressed_storage_trains_a_network_of_connections():
 def test_the_exponent_of_a_soft_drop_rises_linearly_and_a_hard_drop_has_none():
     soft = SparseTrainingParameters(rule="chts", update_end=0.5)
     assert [soft.exponent_at(step, 1000) for step in (0, 250, 500, 900)] == [1.0, 2.0, 3.0, 3.0]
-    hard = SparseTrainingParameters(rule="chts", drop="importance")
+    hard = SparseTrainingParameters(rule="chts", drop_by="importance")
     assert hard.first_exponent is hard.last_exponent is None and hard.exponent_at(250, 1000) == 1.0
     assert SparseTrainingParameters(**hard.canonical()) == hard
 
 
 @pytest.mark.parametrize(("grow", "looks"), [("random", False), ("gradient", True), ("soft_paths", False)])
 def test_only_growth_by_gradients_looks_at_dense_gradients(grow, looks):
-    parameters = SparseTrainingParameters(rule="chts", grow=grow)
+    parameters = SparseTrainingParameters(rule="chts", grow_by=grow)
     assert parameters.grows_by_gradient == looks
     assert (parameters.dense_gradient_share(COURSE) > 0) == looks

@@ -38,7 +38,7 @@ def trained(cell, seeds=(0, 1), stop=None):
 @pytest.mark.parametrize("start", STARTS)
 def test_every_start_trains_with_every_drop_and_every_growth(chts_cell, start):
     for drop, grow in product(DROPS, GROWTHS):
-        cell = chts_cell(start=start, drop=drop, grow=grow)
+        cell = chts_cell(start=start, drop_by=drop, grow_by=grow)
         expected = cell.structure.connections(cell.model, cell.task())
         chunk = trained(cell)
         (group,) = chunk.groups
@@ -68,7 +68,7 @@ def test_correlations_are_those_of_numpy_over_the_training_examples(chts_cell):
 
 
 def test_first_connections_are_the_most_correlated_places_of_every_layer(chts_cell):
-    cell = chts_cell(drop="magnitude", grow="random")
+    cell = chts_cell(drop_by="magnitude", grow_by="random")
     view = view_at_start(cell)
     correlations, examples = input_correlations(view)
     weights = cell.structure.sparse_weights(cell.model, cell.task())
@@ -90,7 +90,7 @@ def test_first_connections_are_the_most_correlated_places_of_every_layer(chts_ce
 
 def test_the_flops_of_correlations_and_of_looks_at_paths_count(chts_cell):
     def flops(**values):
-        return trained(chts_cell(drop="magnitude", cut_off="kept", **values)).flops
+        return trained(chts_cell(drop_by="magnitude", cut_off="kept", **values)).flops
 
     cell = chts_cell()
     counts = cell.structure.connections(cell.model, cell.task())
@@ -99,10 +99,10 @@ def test_the_flops_of_correlations_and_of_looks_at_paths_count(chts_cell):
         for weight in cell.structure.sparse_weights(cell.model, cell.task())
     )
     start = 2 * input_correlations(view_at_start(cell))[1] * 64**2
-    nothing = flops(start="random", grow="random")
-    assert torch.equal(flops(start="correlated", grow="random"), nothing + start)
+    nothing = flops(start="random", grow_by="random")
+    assert torch.equal(flops(start="correlated", grow_by="random"), nothing + start)
     assert torch.equal(
-        flops(start="random", grow="soft_paths"), nothing + 2 * look
+        flops(start="random", grow_by="soft_paths"), nothing + 2 * look
     )  # after two of three epochs
 
 

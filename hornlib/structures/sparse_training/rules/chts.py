@@ -29,7 +29,7 @@ def chts(look: Look) -> Rewiring:
         perform as fully connected (arXiv 2501.19107), section 3.1 and appendix F.
     """
     parameters = look.parameters
-    assert parameters.drop and parameters.grow
+    assert parameters.drop_by and parameters.grow_by
     draws = {name: look.draws(name) for name in look.masks}
     remaining = {name: _remaining(look, name, draws[name]) for name in look.masks}
     if parameters.cut_off == "dropped":
@@ -40,16 +40,16 @@ def chts(look: Look) -> Rewiring:
         counts = [
             before - after for before, after in zip(num_true(look.masks[name]), num_true(mask), strict=True)
         ]
-        if parameters.grow == "random":
+        if parameters.grow_by == "random":
             masks[name] = mask | chosen_at_random(~mask, counts, draws[name])
             continue
-        if parameters.grow.endswith("gradient"):
+        if parameters.grow_by.endswith("gradient"):
             scores = look.growth[name]
         else:
             layers = mask.view(len(mask), *_shape(look, name))
             scores = torch.stack([path_scores(layer) for layer in layers]).flatten(1)
             flops = [total + path_flops(layer) for total, layer in zip(flops, layers, strict=True)]
-        choose: Callable[..., Tensor] = sampled if parameters.grow.startswith("soft") else highest
+        choose: Callable[..., Tensor] = sampled if parameters.grow_by.startswith("soft") else highest
         masks[name] = mask | choose(scores, ~mask, counts, draws[name])
     return Rewiring(masks, look.threshold, flops)
 
@@ -90,7 +90,7 @@ def on_paths(look: Look, masks: dict[str, Tensor]) -> dict[str, Tensor]:
 
 def _remaining(look: Look, name: str, draws: Draws) -> Tensor:
     """Return the connections of a weight that are not dropped, (lanes, size) bool."""
-    weights, mask, drop = look.weights[name], look.masks[name], look.parameters.drop or ""
+    weights, mask, drop = look.weights[name], look.masks[name], look.parameters.drop_by or ""
     scores = weights.abs()
     if drop.endswith("importance"):
         scores = relative_importance(weights.view(len(weights), *_shape(look, name))).flatten(1)
