@@ -25,7 +25,8 @@ READING = (
     "Density is the share of the positions of all sparse weights that hold a connection at the end; dense networks "
     "stand at 1. A unit is active if it has an incoming and an outgoing connection. FLOPs count connections alone. "
     "Masked networks multiply their zeros too, so that they take the seconds of dense ones: what their simulation "
-    "wastes is the difference between the two ratios. Points of equal density stand side by side."
+    "wastes is the difference between the two ratios. Seconds are those of training steps, without the updates of "
+    "connections between them. Points of equal density stand side by side."
 )
 
 OVER_TRAINING = {
