@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hornlib.models.sparse_product import ordered
 from hornlib.randomness import generator
 
 __all__ = [
@@ -182,10 +181,13 @@ def drawn_places(taken: Tensor, dropped: Tensor, size: int, count: int, draw: to
     """
     num_free = size - len(taken)
     fresh = min(count, num_free)
-    ranks = random_ranks(num_free, fresh, draw).to(taken.device)
+    ranks = random_ranks(num_free, fresh, draw).numpy()
     # The free place of rank r stands behind as many taken ones as have at most r free places before them.
-    free_before = taken - torch.arange(len(taken), device=taken.device)
-    places = ranks + torch.searchsorted(free_before, ranks, right=True)
+    free_before = taken.cpu().numpy() - np.arange(len(taken))
+    free = ranks + np.searchsorted(
+        free_before, ranks, side="right"
+    )  # by numpy, which takes two thirds of the time
+    places = torch.from_numpy(free).to(taken.device)
     if fresh == count:
         return places
     return torch.cat([places, dropped[random_ranks(len(dropped), count - fresh, draw).to(taken.device)]])
@@ -219,12 +221,12 @@ def random_ranks(available: int, count: int, draw: torch.Generator) -> Tensor:
     """
     if 8 * count > available:
         return torch.randperm(available, generator=draw)[:count]
-    drawn = torch.empty(0, dtype=torch.long)
+    drawn = np.empty(0, np.int64)
     while len(drawn) < count:
-        more = torch.randint(available, (count - len(drawn),), generator=draw)
-        drawn, _ = ordered(torch.cat([drawn, more]))
-        drawn = drawn[true_places(drawn.diff(prepend=drawn.new_full((1,), -1)) > 0)]
-    return drawn
+        more = torch.randint(available, (count - len(drawn),), generator=draw).numpy()
+        drawn = np.sort(np.concatenate([drawn, more]))
+        drawn = drawn[np.diff(drawn, prepend=-1) > 0]
+    return torch.from_numpy(drawn)
 
 
 def true_places(mask: Tensor) -> Tensor:
