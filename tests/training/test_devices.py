@@ -51,6 +51,36 @@ def test_the_first_steps_are_those_of_the_cpu(kind, model, presentation):
         )
 
 
+@pytest.mark.parametrize("storage", ["masked", "compressed"])
+@pytest.mark.parametrize("rule", ["set", "rigl"])
+def test_sparse_networks_take_the_first_steps_of_the_cpu_on_a_gpu(rule, storage):
+    if not THERE["cuda"]():
+        pytest.skip("no cuda device on this machine")
+    structure = {
+        "name": "sparse_training",
+        "density": 0.3,
+        "rule": rule,
+        "update_every": 2,
+        "storage": storage,
+    }
+    cell = parse_specification(
+        {
+            "data": {"name": "digits", "train_subset": 200},
+            "model": {"name": "mlp", "hidden_nodes": "16-12"},
+            "structure": structure,
+            "training": {"steps": 6, "batch_size": 16, "schedule": "constant"},
+        }
+    )
+    chunks = {}
+    for device in (torch.device("cpu"), resolve_device("cuda")):
+        chunks[device.type] = start_chunk(cell, [0, 1, 2], device)
+        train_chunk(chunks[device.type], load(cell.data, device))
+    for curve in ("training_loss", "test_loss", "num_parameters", "training_flops"):
+        torch.testing.assert_close(
+            chunks["cuda"].curves[curve], chunks["cpu"].curves[curve], rtol=1e-3, atol=1e-3
+        )
+
+
 def test_auto_takes_an_accelerator_before_the_cpu():
     expected = next((kind for kind, there in THERE.items() if there()), "cpu")
     assert resolve_device("auto").type == expected
