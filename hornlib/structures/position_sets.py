@@ -4,6 +4,8 @@ A set of positions below `size` is a tensor (lanes, size / 8 rounded up) uint8: 
 for position 0.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -20,19 +22,22 @@ def position_set(positions: Tensor, size: int) -> Tensor:
         size: all positions are below it.
     """
     none = torch.zeros(len(positions), -(-size // 8), dtype=torch.uint8, device=positions.device)
-    return with_positions(none, positions)
+    return with_positions(none, list(positions))
 
 
-def with_positions(members: Tensor, positions: Tensor) -> Tensor:
+def with_positions(members: Tensor, positions: Sequence[Tensor]) -> Tensor:
     """Return the union of a set and further positions, (lanes, bytes) uint8.
 
     Args:
         members: the set.
-        positions: (lanes, number) int64, all different within a lane; they may be in the set.
+        positions: of every lane, (number,) int64, all different; they may be in the set.
     """
-    place, bit = positions >> 3, (1 << (positions & 7)).to(torch.uint8)
-    is_new = (members.gather(1, place) & bit) == 0
-    return members.scatter_add(1, place, bit * is_new)  # bits that are not set add up to their union
+    size = 8 * members.shape[1]
+    shifted = torch.cat([of_lane + lane * size for lane, of_lane in enumerate(positions)])
+    place, bit = shifted >> 3, (1 << (shifted & 7)).to(torch.uint8)
+    before = members.flatten()
+    is_new = (before[place] & bit) == 0
+    return before.scatter_add(0, place, bit * is_new).view_as(members)  # unset bits add up to their union
 
 
 def num_positions(members: Tensor) -> Tensor:

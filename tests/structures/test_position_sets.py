@@ -18,12 +18,12 @@ def test_unions_and_numbers_are_those_of_sets(size):
     expected = [set(), set()]
     bits = position_set(torch.empty(2, 0, dtype=torch.long), size)
     for _ in range(4):
-        more = torch.stack([torch.randperm(size, generator=draw)[: (size + 3) // 4] for _ in range(2)])
+        more = [torch.randperm(size, generator=draw)[:number] for number in ((size + 3) // 4, size // 5)]
         before = bits.clone()
         joined = with_positions(bits, more)
         assert torch.equal(bits, before)
         bits = joined
-        expected = [have | set(new) for have, new in zip(expected, more.tolist(), strict=True)]
+        expected = [have | set(new.tolist()) for have, new in zip(expected, more, strict=True)]
         assert members(bits) == expected
         assert num_positions(bits).tolist() == [len(have) for have in expected]
     assert bits.shape == (2, (size + 7) // 8)

@@ -146,9 +146,10 @@ def exchanged_connections(
     moves = {}
     for name, of_lanes in exchanges.items():
         dropped = torch.stack([exchange.dropped for exchange in of_lanes])
-        moves[name] = move(positions[name], dropped, torch.cat([exchange.grown for exchange in of_lanes]))
+        grown = [exchange.grown for exchange in of_lanes]
+        moves[name] = move(positions[name], dropped, torch.cat(grown))
         memory[f"grown/{name}"] = moves[name].is_new
-        memory[f"ever/{name}"] = with_positions(memory[f"ever/{name}"], moves[name].positions)
+        memory[f"ever/{name}"] = with_positions(memory[f"ever/{name}"], grown)
     values = {name: tensor.detach() for name, tensor in view.lanes.parameters.items()}
     return Change(
         range(len(view.lanes)),
