@@ -73,7 +73,7 @@ class SparseTrainingParameters(StructureParameters):
     snfs: as rigl by the dense momentum, and layers with larger momentum get more connections. dsr: drops weights below
     a threshold of all layers, and layers with more surviving weights get more, at random. granet: prunes gradually from
     `initial_density`, and rewires as rigl. srigl: as rigl, but all units of a layer keep as many inputs, and units with
-    few salient inputs lose them all. chts: drops by `drop` and `cut_off`, and grows by `grow`, in an mlp."""
+    few salient inputs lose them all. chts: drops by `drop_by` and `cut_off`, and grows by `grow_by`, in an mlp."""
     update_every: int | None = Field(default=None, ge=1)
     """Training steps between two updates. null: the rule's value (rigl 100, dsr 100, srigl 100, granet 1000), or
     `update_every_epochs`."""

@@ -17,10 +17,10 @@ __all__ = ["chts", "on_paths", "relative_importance"]
 def chts(look: Look) -> Rewiring:
     """Drop a share of each layer, then what is cut off, and grow as many connections; each part is a choice.
 
-    1. drop: the share of the connections with the lowest scores. The score is |w|, or the relative importance. The soft
-       forms draw those that stay, with probabilities proportional to score^e, e rising with the training.
+    1. drop_by: a share of the connections is dropped, those with the lowest |w| or relative importance. The soft forms
+       draw the connections that stay, with probabilities proportional to score^e, e rising with the training.
     2. cut_off: connections that are on no path from an input to an output of the network are dropped too.
-    3. grow: as many connections at places that have none now, also where one was just dropped: at random, where the
+    3. grow_by: as many connections grow at places that have none now, also where one was just dropped: at random, where the
        dense gradient is largest, or where `path_scores` are highest. The soft forms draw places with probabilities
        proportional to the scores. Where too few scores are above 0, the other places are drawn.
 
