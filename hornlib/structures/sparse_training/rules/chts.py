@@ -20,9 +20,9 @@ def chts(look: Look) -> Rewiring:
     1. drop_by: a share of the connections is dropped, those with the lowest |w| or relative importance. The soft forms
        draw the connections that stay, with probabilities proportional to score^e, e rising with the training.
     2. cut_off: connections that are on no path from an input to an output of the network are dropped too.
-    3. grow_by: as many connections grow at places that have none now, also where one was just dropped: at random, where the
-       dense gradient is largest, or where `path_scores` are highest. The soft forms draw places with probabilities
-       proportional to the scores. Where too few scores are above 0, the other places are drawn.
+    3. grow_by: as many connections grow at places that have none now, also where one was just dropped. They grow at
+       random, where the dense gradient is largest, or where `path_scores` are highest. The soft forms draw places with
+       probabilities proportional to the scores. Where too few scores are above 0, the other places are drawn.
 
     Reference:
         Zhang et al. 2025, Brain network science modelling of sparse neural networks enables Transformers and LLMs to
