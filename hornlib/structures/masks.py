@@ -118,7 +118,7 @@ def highest_places(scores: Tensor, count: int, draw: torch.Generator, among: Ten
         return torch.empty(0, dtype=torch.long, device=scores.device)
     near = _near_the_top(scores, count, among)
     if near is not None:
-        return near[highest_places(scores[near], count, draw)]
+        return near.index_select(0, highest_places(scores.index_select(0, near), count, draw))
     finite = scores < torch.inf  # a NaN is not below
     ranked = torch.where(finite if among is None else finite & among, scores, -torch.inf)
     limit = _order_statistic(ranked, count)
@@ -252,8 +252,8 @@ def _near_the_top(scores: Tensor, count: int, among: Tensor | None) -> Tensor | 
         sample = torch.where(among[::stride], sample, -torch.inf)
     bound = _order_statistic(torch.where(sample < torch.inf, sample, -torch.inf), rank)
     near = true_places(_at_least(scores, bound))
-    near = near if among is None else near[among[near]]
-    is_enough = int((scores[near] < torch.inf).sum()) >= count
+    near = near if among is None else near.index_select(0, true_places(among.index_select(0, near)))
+    is_enough = int((scores.index_select(0, near) < torch.inf).sum()) >= count
     return near if is_enough and 2 * len(near) < len(scores) else None
 
 

@@ -36,7 +36,7 @@ def with_positions(members: Tensor, positions: Sequence[Tensor]) -> Tensor:
     shifted = torch.cat([of_lane + lane * size for lane, of_lane in enumerate(positions)])
     place, bit = shifted >> 3, (1 << (shifted & 7)).to(torch.uint8)
     before = members.flatten()
-    is_new = (before[place] & bit) == 0
+    is_new = (before.index_select(0, place) & bit) == 0
     return before.scatter_add(0, place, bit * is_new).view_as(members)  # unset bits add up to their union
 
 

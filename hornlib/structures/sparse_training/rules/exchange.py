@@ -60,9 +60,9 @@ def without_returns(stored: StoredConnections, dropped: Tensor, grown: Tensor) -
         grown: positions where connections grow, int64; as many, at places where none remains.
     """
     grows = marked(grown, stored.size)
-    stays = dropped & grows[stored.positions]
+    stays = dropped & grows.index_select(0, stored.positions)
     grows[stored.positions] = False
-    return Exchange(dropped & ~stays, grown[true_places(grows[grown])])
+    return Exchange(dropped & ~stays, grown.index_select(0, true_places(grows.index_select(0, grown))))
 
 
 ExchangeRule = Callable[[StoredConnections, float, torch.Generator], Exchange]

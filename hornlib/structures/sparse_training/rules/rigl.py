@@ -57,5 +57,5 @@ def grown_by_score(stored: StoredConnections, share: float, draw: torch.Generato
     count = round(share * len(stored.values))
     dropped = marked(lowest_places(stored.values.abs(), count, draw), len(stored.values))
     eligible = torch.ones(stored.size, dtype=torch.bool, device=stored.growth.device)
-    eligible[stored.positions[true_places(~dropped)]] = False
+    eligible[stored.positions.index_select(0, true_places(~dropped))] = False
     return without_returns(stored, dropped, highest_places(stored.growth, count, draw, eligible))

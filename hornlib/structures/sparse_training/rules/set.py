@@ -41,7 +41,7 @@ def evolved(stored: StoredConnections, share: float, draw: torch.Generator) -> E
         draw: decides between equal weights, and where connections grow.
     """
     dropped = closest_to_zero_by_sign(stored.values, share, draw)
-    positions = stored.positions[true_places(dropped)]
+    positions = stored.positions.index_select(0, true_places(dropped))
     grown = drawn_places(stored.positions, positions, stored.size, len(positions), draw)
     if stored.size - len(stored.positions) >= len(grown):  # all grow at free places
         return Exchange(dropped, grown)
@@ -61,5 +61,6 @@ def closest_to_zero_by_sign(weights: Tensor, share: float, draw: torch.Generator
     for part in (~negative, negative):
         places = true_places(part)
         count = round(share * len(places))
-        chosen[places[lowest_places(weights[places].abs(), count, draw)]] = True
+        lowest = lowest_places(weights.index_select(0, places).abs(), count, draw)
+        chosen[places.index_select(0, lowest)] = True
     return chosen
