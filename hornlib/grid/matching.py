@@ -206,12 +206,12 @@ def count(network: Network, by: Quantity) -> int:
         return masked_cost(structure, model, task).flops.total
     connections = structure.mean_connections(model, task, course)
     counts = tuple((name, round(number)) for name, number in connections.items())
-    moments, share = structure.has_dense_moments, structure.dense_gradient_share(course)
-    by_gradients = [
-        training_flops_per_example(model, task, batch_size, update_rule, counts, is_dense, moments)
-        for is_dense in ((False, True) if share else (False,))
-    ]
-    return round(by_gradients[0] + share * (by_gradients[-1] - by_gradients[0]))
+    flops = training_flops_per_example(model, task, batch_size, update_rule, counts, structure.dense)
+    share = structure.dense_gradient_share(course)
+    if structure.dense != "nothing" or not share:
+        return flops
+    updating = training_flops_per_example(model, task, batch_size, update_rule, counts, "gradients")
+    return round(flops + share * (updating - flops))
 
 
 @lru_cache(maxsize=65536)

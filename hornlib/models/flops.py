@@ -7,6 +7,7 @@ from types import MappingProxyType
 from hornlib.models.build import build_network
 from hornlib.models.operations import Work, training_work
 from hornlib.parameters import Flops, ModelParameters, Task, Weight
+from hornlib.parameters.structure import DensePart
 
 __all__ = ["UPDATE_FLOPS", "gradient_flops", "training_step_flops"]
 
@@ -28,8 +29,7 @@ def training_step_flops(
     batch_size: int,
     update_rule: str,
     connections: Mapping[str, int] = DENSE,
-    has_dense_gradients: bool = False,
-    has_dense_moments: bool = False,
+    dense: DensePart = "nothing",
 ) -> Flops:
     """Return the FLOPs of one training step of one lane: `training_work` of the batch, and the update.
 
@@ -41,13 +41,12 @@ def training_step_flops(
         batch_size: examples of the step.
         update_rule: of the optimiser, a key of `UPDATE_FLOPS`.
         connections: masked weight -> number of its connections; other weights are dense.
-        has_dense_gradients: whether masked weights have gradients.
-        has_dense_moments: whether the optimiser updates masked weights too.
+        dense: what masked weights have besides; with moments the optimiser updates them too.
     """
     num_updates = _training_work(model, task)[1]
-    if not has_dense_moments:
+    if dense != "moments":
         num_updates -= sum(missing for _, missing in _missing(model, task, connections))
-    passes = gradient_flops(model, task, batch_size, connections, has_dense_gradients)
+    passes = gradient_flops(model, task, batch_size, connections, dense)
     return passes + Flops(0, UPDATE_FLOPS[update_rule] * num_updates)
 
 
@@ -56,7 +55,7 @@ def gradient_flops(
     task: Task,
     batch_size: int,
     connections: Mapping[str, int] = DENSE,
-    has_dense_gradients: bool = False,
+    dense: DensePart = "nothing",
 ) -> Flops:
     """Return the FLOPs of forward pass, loss and backward pass of one lane over a batch, without an update.
 
@@ -69,13 +68,13 @@ def gradient_flops(
         task: shapes of inputs and outputs.
         batch_size: examples of the batch.
         connections: masked weight -> number of its connections; other weights are dense.
-        has_dense_gradients: whether masked weights have gradients.
+        dense: what masked weights have besides.
 
     Reference:
         Evci et al., Rigging the lottery, ICML 2020, appendix H.
     """
     saved = sum(
-        2 * missing * (weight.backward_uses + weight.uses * (1 if has_dense_gradients else 2))
+        2 * missing * (weight.backward_uses + weight.uses * (2 if dense == "nothing" else 1))
         for weight, missing in _missing(model, task, connections)
     )
     return _training_work(model, task)[0].of_batch(batch_size) + Flops(-batch_size * saved, 0)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from hornlib.models.remembered_counts import cache_path, read_counts, remember_counts
 from hornlib.parameters import ModelParameters, Task
+from hornlib.parameters.structure import DensePart
 
 __all__ = ["training_cache_file", "training_flops_per_example"]
 
@@ -34,8 +35,7 @@ def training_flops_per_example(
     batch_size: int,
     update_rule: str,
     connections: tuple[tuple[str, int], ...] = (),
-    has_dense_gradients: bool = False,
-    has_dense_moments: bool = False,
+    dense: DensePart = "nothing",
 ) -> int:
     """Return the FLOPs of one training step (forward, loss, backward, update), divided by its examples and rounded.
 
@@ -45,19 +45,18 @@ def training_flops_per_example(
         batch_size: examples of the step.
         update_rule: of the optimiser, a key of `hornlib.models.flops.UPDATE_FLOPS`.
         connections: masked weights, each with the number of its connections; other weights are dense.
-        has_dense_gradients: whether masked weights have gradients.
-        has_dense_moments: whether the optimiser updates masked weights too.
+        dense: what masked weights have besides; with moments the optimiser updates them too.
     """
-    dense = [model.canonical(), task.input_shape, task.num_outputs, batch_size, update_rule]
-    masked = [connections, has_dense_gradients, has_dense_moments] if connections else []
-    key = json.dumps([*dense, *masked], sort_keys=True)
+    network = [model.canonical(), task.input_shape, task.num_outputs, batch_size, update_rule]
+    masks = [connections, dense] if connections else []
+    key = json.dumps([*network, *masks], sort_keys=True)
     remembered = read_counts(training_cache_file(), _code(), 1).get(key)
     if remembered is not None:
         return remembered[0]
     from hornlib.models.flops import training_step_flops  # loads torch
 
-    masks = (dict(connections), has_dense_gradients, has_dense_moments) if connections else ()
-    counted = round(training_step_flops(model, task, batch_size, update_rule, *masks).total / batch_size)
+    flops = training_step_flops(model, task, batch_size, update_rule, dict(connections), dense)
+    counted = round(flops.total / batch_size)
     remember_counts(training_cache_file(), _code(), key, [counted])
     return counted
 

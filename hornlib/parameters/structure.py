@@ -1,11 +1,14 @@
 """The base of every structure's parameters; free of torch."""
 
 from collections.abc import Sequence
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 from hornlib.parameters.base import Cost, ModelParameters, Parameters, Task
 
-__all__ = ["Course", "StructureParameters"]
+__all__ = ["Course", "DensePart", "StructureParameters"]
+
+DensePart = Literal["nothing", "gradients", "moments"]
+"""What masked weights have at every step besides the value 0: nothing, gradients, or gradients and moments."""
 
 
 class Course(NamedTuple):
@@ -42,14 +45,13 @@ class StructureParameters(Parameters):
     name: str
 
     @property
-    def has_dense_moments(self) -> bool:
-        """Whether the optimiser sees dense gradients, so that masked weights have moments; weights are masked then."""
-        return False
+    def dense(self) -> DensePart:
+        """What every step computes for masked weights too; the FLOPs count it.
 
-    @property
-    def has_dense_gradients(self) -> bool:
-        """Whether every step computes the gradients of masked weights too; the FLOPs count them."""
-        return False
+        nothing: gradients are masked before the optimiser sees them. gradients: the same, but the FLOPs count all of
+        them. moments: the optimiser sees dense gradients, and the weights are masked after the update.
+        """
+        return "nothing"
 
     def connections(self, model: ModelParameters, task: Task) -> dict[str, int]:
         """Return weight -> number of its connections at the end of the training; weights that stay dense are absent.
@@ -80,7 +82,7 @@ class StructureParameters(Parameters):
         Args:
             course: length of the training.
         """
-        return float(self.has_dense_gradients)
+        return float(self.dense != "nothing")
 
     def trained_model(self, model: ModelParameters, task: Task) -> ModelParameters:
         """Return the model of the first training step, which the structure makes before that step.

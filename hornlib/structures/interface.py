@@ -126,7 +126,7 @@ class Change(NamedTuple):
             which Adam corrects its bias): tensors that survive keep theirs, new ones get zeros. If the model stays,
             missing ones keep theirs.
         masks: weight -> (lanes, ...) bool, all masks from now on. The loop sets weights and moments to 0 where a mask
-            is False, and keeps the moments where the structure `has_dense_moments`.
+            is False; moments stay where `StructureParameters.dense` is moments.
         memory: name -> (lanes, ...), all that the structure wants to see again from now on; copies of what training
             changes in place, such as weights. The loop takes over `ever/<weight>` of every mask and joins the new
             connections to it. A network that stores its connections alone has no masks: there the structure itself

@@ -114,9 +114,7 @@ class ComingLook:
         task = self._chunk.cell.task()
         model, stored = group.model.masked_form(task)
         return [
-            gradient_flops(
-                model, task, self._batch_size, {**stored, **connections}, has_dense_gradients=True
-            ).total
+            gradient_flops(model, task, self._batch_size, {**stored, **connections}, dense="gradients").total
             for connections in group.connections
         ]
 

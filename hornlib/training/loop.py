@@ -90,7 +90,7 @@ def train_step(chunk: Chunk, group: Group, inputs: Tensor, targets: Tensor, tota
     """
     training, lanes = chunk.cell.training, group.lanes
     look = look_at(chunk, lanes, inputs, targets, training.precision)
-    has_dense_moments = chunk.cell.structure.has_dense_moments
+    has_dense_moments = chunk.cell.structure.dense == "moments"
     with torch.no_grad():
         if not has_dense_moments:
             for name, factor in group.factors.items():
@@ -121,8 +121,7 @@ def _step_flops(chunk: Chunk, group: Group, batch_size: int) -> Tensor:
                 batch_size,
                 cell.training.update_rule,
                 connections,
-                cell.structure.has_dense_gradients,
-                cell.structure.has_dense_moments,
+                cell.structure.dense,
             ).total
             for connections in group.connections
         ]

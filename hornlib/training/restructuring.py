@@ -135,7 +135,7 @@ def _changed(chunk: Chunk, group: Group, change: Change, templates: _Templates) 
         memory={**change.memory, **_explored(group, masks, chunk.step), **_reached(group)},
         step_flops={},
     )
-    _mask_(changed, chunk.cell.structure.has_dense_moments)
+    _mask_(changed, moments_stay=chunk.cell.structure.dense == "moments")
     return changed
 
 
@@ -225,16 +225,16 @@ def _reached(group: Group) -> dict[str, Tensor]:
 
 
 @torch.no_grad()
-def _mask_(group: Group, has_dense_moments: bool) -> None:
-    """Set weights, and moments that are not dense, to 0 where a connection is missing.
+def _mask_(group: Group, moments_stay: bool) -> None:
+    """Set weights, and moments that do not stay, to 0 where a connection is missing.
 
     Args:
         group: changed in place.
-        has_dense_moments: whether the moments of missing connections stay.
+        moments_stay: whether the moments of missing connections keep their values.
     """
     for name, mask in group.masks.items():
         group.lanes.parameters[name].mul_(mask)
-    if not has_dense_moments:
+    if not moments_stay:
         for moment in group.optimizer.state.keys() - {"age"}:
             tensors = group.named(group.optimizer.state[moment])
             for name, mask in group.masks.items():

@@ -92,38 +92,38 @@ def test_products_of_masked_training_are_those_of_appendix_h():
     dense, sparse = (2 * sum(connections.values()) for connections in (DENSE, SPARSE))
     assert products() == 3 * dense
     static = products(connections=SPARSE)
-    snfs = products(connections=SPARSE, has_dense_gradients=True, has_dense_moments=True)
+    snfs = products(connections=SPARSE, dense="moments")
     assert (static, snfs) == (3 * sparse, 2 * sparse + dense)
-    look = gradient_flops(MLP, TASK, 1, SPARSE, has_dense_gradients=True).products + 2 * 120
+    look = gradient_flops(MLP, TASK, 1, SPARSE, dense="gradients").products + 2 * 120
     interval = 100
     assert (interval * static + look) / (interval + 1) == pytest.approx(
         (3 * sparse * interval + 2 * sparse + dense) / (interval + 1)
     )
 
 
-@pytest.mark.parametrize("own_gradients", [False, True], ids=["masked", "dense"])
-def test_gradual_pruning_costs_its_mean_density(own_gradients):
+@pytest.mark.parametrize("part", ["nothing", "gradients"])
+def test_gradual_pruning_costs_its_mean_density(part):
     """E_t[3 f_D (1 - s_t)], or E_t[2 f_D (1 - s_t) + f_D] where masked weights have gradients."""
-    dense, total, formula = 2 * sum(DENSE.values()), 0, 0.0
+    size, total, formula = 2 * sum(DENSE.values()), 0, 0.0
     for removed in range(0, 100, 10):
         connections = {name: size * (100 - removed) // 100 for name, size in DENSE.items()}
-        total += products(connections=connections, has_dense_gradients=own_gradients)
+        total += products(connections=connections, dense=part)
         kept = (100 - removed) / 100
-        formula += dense * (2 * kept + 1 if own_gradients else 3 * kept)
+        formula += size * (2 * kept + 1 if part == "gradients" else 3 * kept)
     assert total == pytest.approx(formula)
 
 
-@pytest.mark.parametrize("flags", [(False, False), (True, False), (True, True)])
-def test_a_full_mask_costs_exactly_what_no_mask_costs(flags):
+@pytest.mark.parametrize("part", ["nothing", "gradients", "moments"])
+def test_a_full_mask_costs_exactly_what_no_mask_costs(part):
     for batch in (1, 32):
         dense = training_step_flops(MLP, TASK, batch, "adamw")
-        assert training_step_flops(MLP, TASK, batch, "adamw", DENSE, *flags) == dense
+        assert training_step_flops(MLP, TASK, batch, "adamw", DENSE, part) == dense
 
 
 def test_a_missing_connection_is_not_updated_unless_moments_are_dense():
     missing = sum(DENSE.values()) - sum(SPARSE.values())
     dense, masked, with_moments = (
         training_step_flops(MLP, TASK, 8, "adamw", *masks).elementwise
-        for masks in ((), (SPARSE,), (SPARSE, True, True))
+        for masks in ((), (SPARSE,), (SPARSE, "moments"))
     )
     assert (dense - masked, dense - with_moments) == (14 * missing, 0)

@@ -4,7 +4,7 @@ from typing import ClassVar, Literal
 
 import torch
 
-from hornlib.parameters.structure import StructureParameters
+from hornlib.parameters.structure import DensePart, StructureParameters
 from hornlib.randomness import generator
 from hornlib.structures.interface import Change, ChangedLayer, Decision
 
@@ -25,18 +25,12 @@ class RandomRewiringParameters(StructureParameters):
     """Seeds below this one are masked; the others stay dense and never look."""
     first_lanes: int = 1000
     """Number of masked lanes that are rewired."""
-    dense_moments: bool = False
-    """Whether the optimiser sees dense gradients."""
-    dense_gradients: bool = False
-    """Whether the FLOPs count the gradients of masked weights."""
+    dense_part: DensePart = "nothing"
+    """What masked weights have at every step."""
 
     @property
-    def has_dense_moments(self):
-        return self.dense_moments
-
-    @property
-    def has_dense_gradients(self):
-        return self.dense_gradients
+    def dense(self):
+        return self.dense_part
 
 
 class RandomRewiring:

@@ -215,10 +215,10 @@ def test_with_dense_moments_masked_weights_are_zero_and_their_moments_are_not(tr
                 moments = group.named(tensors)[name]
                 assert moment == "age" or moments[~mask].count_nonzero() > 0.2 * (~mask).sum()
 
-    cell = cell_of({"dense_moments": True, "every": 40}, "plain", **{**training, "steps": 30})
+    cell = cell_of({"dense_part": "moments", "every": 40}, "plain", **{**training, "steps": 30})
     trained(cell, after_step=check)
     plain = cell_of({"every": 40}, "plain", **{**training, "steps": 30})
-    dense_gradients = replace(plain, structure=RandomRewiringParameters(every=40, dense_gradients=True))
+    dense_gradients = replace(plain, structure=RandomRewiringParameters(every=40, dense_part="gradients"))
     costs = [trained(each, [0]).flops[0] for each in (plain, dense_gradients)]
     assert costs[0] < costs[1]
 

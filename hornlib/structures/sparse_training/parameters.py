@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from hornlib.parameters import ModelParameters, Task, Weight, Widths
-from hornlib.parameters.structure import Course, StructureParameters
+from hornlib.parameters.structure import Course, DensePart, StructureParameters
 from hornlib.structures.rule_fields import with_rule_values
 from hornlib.structures.schedules import cosine_share, cubic_density, mean_counts
 from hornlib.structures.sparse_training.distribution import (
@@ -159,14 +159,9 @@ class SparseTrainingParameters(StructureParameters):
         return self
 
     @property
-    def has_dense_moments(self) -> bool:
-        """Whether masked weights have moments: snfs grows where they are largest."""
-        return self.rule == "snfs"
-
-    @property
-    def has_dense_gradients(self) -> bool:
-        """Whether every step computes dense gradients; other rules need them at updates only, if at all."""
-        return self.rule == "snfs"
+    def dense(self) -> DensePart:
+        """What masked weights have at every step: snfs grows where moments are largest, and other rules look anew."""
+        return "moments" if self.rule == "snfs" else "nothing"
 
     @property
     def grows_by_gradient(self) -> bool:

@@ -136,7 +136,7 @@ class SparseTraining:
         if "threshold" in view.memory:
             memory["threshold"] = rewiring.threshold
         choice = Connections(stored | masks, changed_layers(weights, dropped, grown_before), memory)
-        return self.storage.rewired(view, choice, self.parameters.has_dense_moments), rewiring.flops
+        return self.storage.rewired(view, choice, self.parameters.dense == "moments"), rewiring.flops
 
     def _exchanged(self, view: LaneView) -> Change:
         """Return the rewiring of stored connections by a rule that looks at connections alone."""

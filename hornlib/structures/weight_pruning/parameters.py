@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from hornlib.parameters import ModelParameters, Task, Value, Weight
-from hornlib.parameters.structure import Course, StructureParameters
+from hornlib.parameters.structure import Course, DensePart, StructureParameters
 from hornlib.structures.rule_fields import with_rule_values
 from hornlib.structures.schedules import cubic_density, last_pruning, mean_counts
 from hornlib.structures.sparse_training.distribution import (
@@ -95,9 +95,9 @@ class WeightPruningParameters(StructureParameters):
         return self
 
     @property
-    def has_dense_gradients(self) -> bool:
+    def dense(self) -> DensePart:
         """Whether the FLOPs count the gradients of removed weights."""
-        return self.weight_gradients == "dense"
+        return "gradients" if self.weight_gradients == "dense" else "nothing"
 
     def final_density(self) -> float:
         """Return the share of the entries of all sparse weights that remain at the end."""
