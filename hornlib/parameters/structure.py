@@ -49,7 +49,8 @@ class StructureParameters(Parameters):
         """What every step computes for masked weights too; the FLOPs count it.
 
         nothing: gradients are masked before the optimiser sees them. gradients: the same, but the FLOPs count all of
-        them. moments: the optimiser sees dense gradients, and the weights are masked after the update.
+        them. moments: the optimiser sees dense gradients, and the weights are masked after the update. The norm that
+        `gradient_clip` limits is that of masked gradients all the same.
         """
         return "nothing"
 

@@ -97,7 +97,12 @@ def train_step(chunk: Chunk, group: Group, inputs: Tensor, targets: Tensor, tota
                 look.gradients[name].mul_(factor)
         tensors, gradients = list(lanes.parameters.values()), list(look.gradients.values())
         if training.gradient_clip:
-            clip_by_lane_(gradients, training.gradient_clip)
+            of_connections = gradients
+            if has_dense_moments:  # the same limit as for gradients that are masked
+                of_connections = [
+                    gradient * group.factors.get(name, 1) for name, gradient in look.gradients.items()
+                ]
+            clip_by_lane_(gradients, training.gradient_clip, of_connections)
         rates = (chunk.learning_rates(group) * rate_factor(training, chunk.step, total_steps)).float()
         rates = rates.to(inputs.device, non_blocking=True)  # without waiting for the device
         group.optimizer.update_(tensors, gradients, rates, chunk.step + 1 - group.since)

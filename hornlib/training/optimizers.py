@@ -116,16 +116,18 @@ def make_optimizer(tensors: list[Tensor], training: TrainingParameters) -> AdamW
     return OPTIMIZERS[training.optimizer](tensors, training)
 
 
-def clip_by_lane_(gradients: list[Tensor], largest: float) -> None:
-    """Scale the gradients of each lane in place, so that their global norm is at most `largest`.
+def clip_by_lane_(gradients: list[Tensor], largest: float, measured: list[Tensor] | None = None) -> None:
+    """Scale the gradients of each lane in place, so that the global norm of the measured ones is at most `largest`.
 
     The rule is that of torch.nn.utils.clip_grad_norm_ for each lane: g <- g min(1, largest / (norm + 1e-6)).
 
     Args:
         gradients: each (lanes, ...); changed in place.
-        largest: upper limit of the norm over all gradients of a lane.
+        largest: upper limit of the norm over all measured gradients of a lane.
+        measured: each (lanes, ...); None: all gradients.
     """
-    squares = torch.stack([gradient.flatten(1).square().sum(1) for gradient in gradients])
+    measured = gradients if measured is None else measured
+    squares = torch.stack([gradient.flatten(1).square().sum(1) for gradient in measured])
     factors = (largest / (squares.sum(0).sqrt() + 1e-6)).clamp(max=1.0)
     torch._foreach_mul_(gradients, _by_lane(factors, gradients))
 

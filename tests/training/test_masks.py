@@ -223,6 +223,23 @@ def test_with_dense_moments_masked_weights_are_zero_and_their_moments_are_not(tr
     assert costs[0] < costs[1]
 
 
+def test_dense_gradients_are_clipped_by_the_norm_of_the_masked_ones():
+    """The first step of plain descent then moves the connections by the rate times the limit, and no less."""
+    training = {**SGD, "weight_decay": 0.0, "acceleration": "none", "gradient_clip": 1e-3, "steps": 1}
+    moved = {}
+    for part in ("nothing", "moments"):
+        cell = cell_of({"dense_part": part}, "plain", **training)
+        (before,), (after,) = start_chunk(cell, [0, 1, 2], CPU).groups, trained(cell).groups
+        moved[part] = {
+            name: tensor - before.lanes.parameters[name] * after.masks.get(name, 1)
+            for name, tensor in after.lanes.parameters.items()
+        }
+    squares = [tensor.flatten(1).square().sum(1) for tensor in moved["moments"].values()]
+    torch.testing.assert_close(sum(squares).sqrt(), torch.full((3,), 1e-4), rtol=1e-2, atol=0)
+    for name, tensor in moved["nothing"].items():
+        torch.testing.assert_close(moved["moments"][name], tensor)
+
+
 def test_a_regrown_weight_s_first_step_with_adamw_is_one_learning_rate():
     """By the count of all updates it would be larger: Adam's correction of its second moment would be missing."""
     states = {}
