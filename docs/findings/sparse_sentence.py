@@ -25,14 +25,15 @@ ARMS = ("static", "set", "rigl")
 
 
 def seconds_of_step(own: xr.Dataset) -> float:
-    """Return the time of a training step, s: calibrated, else a run's share of its job's clock.
+    """Return the calibrated time of a lone run's training step, s; NaN without a calibration.
+
+    A run's share of its job's clock is no substitute: jobs of sparse and of dense networks train different numbers of
+    runs at once.
 
     Args:
         own: one contender, (seed, step).
     """
-    if np.isfinite(step_time := float(own["step_time"])):
-        return step_time
-    return median(own["job_seconds"].max("step").values) / max(_evaluated(own))
+    return float(own["step_time"])
 
 
 class Beside(NamedTuple):
@@ -40,12 +41,14 @@ class Beside(NamedTuple):
 
     Attributes:
         label: sweep and arm.
-        seconds: seconds of a training step over those of the dense network; NaN where that was not trained.
+        has_dense: whether the dense network was trained; else it is the published one.
+        seconds: seconds of a training step over those of the dense network; NaN where they are not known.
         points: test accuracy less that of the dense network, in medians.
         where: at which step it was read, and n.
     """
 
     label: str
+    has_dense: bool
     seconds: float
     points: float
     where: str
@@ -72,12 +75,17 @@ def _beside(sweep: str, own: xr.Dataset, dense: xr.Dataset | None) -> Beside:
         last = max(_evaluated(own))
         points = _accuracy(own, last) - PUBLISHED_DENSE[sweep]
         return Beside(
-            label, np.nan, points, f"step {last:,}, n = {number}; the dense network is the published one"
+            label,
+            False,
+            np.nan,
+            points,
+            f"step {last:,}, n = {number}; the dense network is the published one",
         )
     last = max(_evaluated(own) & _evaluated(dense))
     counts = f"n = {number} and {int((dense['status'] == 'complete').sum())}"
     ratio = seconds_of_step(own) / seconds_of_step(dense)
-    return Beside(label, ratio, _accuracy(own, last) - _accuracy(dense, last), f"step {last:,}, {counts}")
+    where = f"step {last:,}, {counts}{'' if np.isfinite(ratio) else '; the seconds were not calibrated'}"
+    return Beside(label, True, ratio, _accuracy(own, last) - _accuracy(dense, last), where)
 
 
 def _accuracy(own: xr.Dataset, step: int) -> float:
@@ -95,14 +103,14 @@ def sentence(sweeps: Mapping[str, xr.Dataset]) -> Iterator[str]:
         sweeps: name -> contenders.
     """
     rows = list(beside_dense(sweeps))
-    trained = [row for row in rows if np.isfinite(row.seconds)]
-    seconds, points = (
-        _range([row.seconds for row in trained]),
-        _range([row.points for row in trained], "+.2f"),
-    )
+    trained = [row for row in rows if row.has_dense]
+    timed = [row.seconds for row in trained if np.isfinite(row.seconds)]
+    missing = f" (a calibration is missing for {len(trained) - len(timed)} of {len(trained)} arms)"
+    points = _range([row.points for row in trained], "+.2f")
     yield from (
-        f"*At 1 to 3 % of its connections a multilayer perceptron trains in {seconds} of the dense network's seconds "
-        f"on the same two cores and ends {points} points from it; rewiring by gradient needs {_factor(sweeps)}.*",
+        f"*At 1 to 3 % of its connections a multilayer perceptron trains in {_range(timed)} of the dense network's "
+        f"seconds on the same two cores{missing if len(timed) < len(trained) else ''} and ends {points} points from "
+        f"it; rewiring by gradient needs {_factor(sweeps)}.*",
         "",
     )
     if rows:
@@ -110,7 +118,7 @@ def sentence(sweeps: Mapping[str, xr.Dataset]) -> Iterator[str]:
             "| sweep, arm | seconds of a step, ratio to dense | accuracy less that of dense, points | read at |",
             "|---|---:|---:|---|",
             *(
-                f"| {row.label} | {f'{row.seconds:.3f}' if np.isfinite(row.seconds) else '-'} | {row.points:+.2f} | "
+                f"| {row.label} | {f'{row.seconds:.3f}' if np.isfinite(row.seconds) else '..'} | {row.points:+.2f} | "
                 f"{row.where} |"
                 for row in rows
             ),

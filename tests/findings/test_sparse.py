@@ -122,6 +122,20 @@ def test_the_sentence_holds_ratios_and_points_of_the_trained_arms():
     assert "(not measured)" in text
 
 
+@pytest.mark.parametrize("step_times", [(np.nan, 0.2), (0.02, np.nan), (np.nan, np.nan)])
+def test_without_a_calibration_seconds_are_left_open_and_points_are_not(step_times):
+    """A run's share of its job's clock would compare three runs at once with a lone one."""
+    sparse, dense = (
+        arm(5, last, seeds=seeds, step_time=seconds)
+        for last, seeds, seconds in zip((0.88, 0.90), (3, 1), step_times, strict=True)
+    )
+    sweeps = {"fashion": contenders({"set": sparse}), "fashion_dense": contenders({"dense": dense})}
+    text, _, _, _, row, *_ = sparse_sentence.sentence(sweeps)
+    assert "trains in .. of" in text and "(a calibration is missing for 1 of 1 arms)" in text
+    assert "ends -2.00 points" in text
+    assert row.startswith("| fashion, set | .. | -2.00 |") and "the seconds were not calibrated" in row
+
+
 def test_without_a_trained_dense_network_points_are_those_from_the_published_one_and_no_range():
     sweeps = {"fashion": contenders({"set": arm(5, 0.88, seeds=3, step_time=0.02)})}
     (row,) = sparse_sentence.beside_dense(sweeps)
