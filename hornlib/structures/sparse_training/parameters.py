@@ -120,9 +120,9 @@ class SparseTrainingParameters(StructureParameters):
     probabilities proportional to the score. null: soft_paths."""
     restart_at_epoch: int | None = Field(default=None, ge=1)
     """rigl: epoch after which the training starts a second time, which is RigL+. Units without inputs or outputs are
-    gone then. The others get fresh weights, new connections of the same distribution, and a new optimiser.
-    `update_end` is a share of each of the two trainings. The learning rate follows the schedule of both together.
-    null: one training."""
+    gone then. The others get fresh weights and running statistics, new connections of the same distribution, and a new
+    optimiser. `update_end` is a share of each of the two trainings. The learning rate, the momentum of the running
+    statistics and the order of the examples go on as in one training. null: one training."""
     restart_density: float | None = Field(default=None, gt=0, le=1)
     """Share of the places between the units that are left which the second start connects. null: `density`."""
 

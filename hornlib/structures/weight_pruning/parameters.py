@@ -54,8 +54,10 @@ class WeightPruningParameters(StructureParameters):
     rule: Literal["snip", "gmp", "lottery"] = "gmp"
     """snip: before the first step, removes the weights with the smallest |g w|, g the gradient over the first batch.
     gmp: removes the smallest weights little by little while the network trains; the density falls along a cubic curve.
-    lottery: trains for `epochs_per_round`, removes the smallest weights, sets the others back to their first values,
-    and starts again; the epochs of all rounds count. It needs schedule: constant, since a schedule spans all rounds."""
+    lottery: trains for `epochs_per_round`, removes the smallest weights, sets the others and the running statistics
+    back to their first values, and starts again with a new optimiser; the epochs of all rounds count. The momentum of
+    the running statistics and the order of the examples go on as in one training. It needs schedule: constant, since a
+    schedule spans all rounds."""
     density: float | None = Field(default=None, gt=0, le=1)
     """Share of the entries of all sparse weights together that remain. null: the rule's value (snip and gmp .1); that
     of lottery follows from its rounds."""
