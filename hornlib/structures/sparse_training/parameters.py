@@ -7,16 +7,15 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from hornlib.parameters import ModelParameters, Task, Weight, Widths
-from hornlib.parameters.structure import Course, DensePart, StructureParameters
-from hornlib.structures.rule_fields import with_rule_values
-from hornlib.structures.schedules import cosine_share, cubic_density, mean_counts
-from hornlib.structures.sparse_training.distribution import (
-    SparseLayers,
+from hornlib.parameters.structure import Course, DensePart
+from hornlib.structures.connections.distribution import (
     cut_off_problems,
     num_connections,
-    sparse_weights,
     weight_problems,
 )
+from hornlib.structures.connections.parameters import SparseStructureParameters
+from hornlib.structures.connections.rule_fields import with_rule_values
+from hornlib.structures.connections.schedules import cosine_share, cubic_density, mean_counts
 from hornlib.structures.sparse_training.problems import (
     chain_problems,
     restart_problems,
@@ -28,7 +27,7 @@ from hornlib.structures.sparse_training.rule_values import COMPRESSED_RULES, RUL
 __all__ = ["SparseTrainingParameters"]
 
 
-class SparseTrainingParameters(StructureParameters):
+class SparseTrainingParameters(SparseStructureParameters):
     """Train with few connections: masks are drawn before the first step, and a rule may rewire them later.
 
     A weight is 0 where its mask is False. Each update drops connections and grows others, at most as many, so that the
@@ -53,9 +52,6 @@ class SparseTrainingParameters(StructureParameters):
     proportions: Widths | None = None
     """With distribution: given, numbers to which the densities of the sparse weights are proportional, from the input
     to the output, written 1-11."""
-    sparse_layers: SparseLayers = "all"
-    """Which weights are sparse. all_but_first: weights that read the example are dense. all_but_last: those of the last
-    layer are dense. inner: both are dense. recurrent: only recurrent weights are sparse."""
     initial_scale: Literal["dense", "fan_in"] = "dense"
     """Scale of the first weights. dense: they are those of the dense network, as in SET and RigL, which shrinks signals
     at low density. fan_in: the weights of each unit are multiplied by sqrt(dense fan-in / its number of inputs)."""
@@ -214,15 +210,6 @@ class SparseTrainingParameters(StructureParameters):
             return self.density
         start, end = self.prune_start * total_steps, self.prune_end * total_steps
         return cubic_density(step, self.initial_density, self.density, start, end)
-
-    def sparse_weights(self, model: ModelParameters, task: Task) -> list[Weight]:
-        """Return the weights that are sparse.
-
-        Args:
-            model: the model before the first step.
-            task: shapes of inputs and outputs.
-        """
-        return sparse_weights(model.weights(task), self.sparse_layers)
 
     def connections(self, model: ModelParameters, task: Task) -> dict[str, int]:
         """Return weight -> number of its connections at the end of the training; weights that stay dense are absent.

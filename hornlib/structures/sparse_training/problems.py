@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 from hornlib.models import MODELS
 from hornlib.parameters import ModelParameters, Task
 from hornlib.parameters.structure import Course
-from hornlib.structures.schedules import last_pruning
-from hornlib.structures.sparse_training.distribution import is_chain
+from hornlib.structures.connections.distribution import is_chain
+from hornlib.structures.connections.schedules import last_pruning
 
 if TYPE_CHECKING:
     from hornlib.structures.sparse_training.parameters import SparseTrainingParameters

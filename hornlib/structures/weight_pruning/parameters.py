@@ -5,17 +5,16 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from hornlib.parameters import ModelParameters, Task, Value, Weight
-from hornlib.parameters.structure import Course, DensePart, StructureParameters
-from hornlib.structures.rule_fields import with_rule_values
-from hornlib.structures.schedules import cubic_density, last_pruning, mean_counts
-from hornlib.structures.sparse_training.distribution import (
-    SparseLayers,
+from hornlib.parameters import ModelParameters, Task, Value
+from hornlib.parameters.structure import Course, DensePart
+from hornlib.structures.connections.distribution import (
     cut_off_problems,
     num_connections,
-    sparse_weights,
     weight_problems,
 )
+from hornlib.structures.connections.parameters import SparseStructureParameters
+from hornlib.structures.connections.rule_fields import with_rule_values
+from hornlib.structures.connections.schedules import cubic_density, last_pruning, mean_counts
 
 __all__ = ["RULE_VALUES", "WeightPruningParameters"]
 
@@ -38,7 +37,7 @@ Evci et al. 2020 (steps 3000 to 7000 of 11,719). lottery: Frankle and Carbin 201
 """
 
 
-class WeightPruningParameters(StructureParameters):
+class WeightPruningParameters(SparseStructureParameters):
     """Remove connections before or during training; a connection that was removed never comes back.
 
     Biases, and scales of norms, are never removed.
@@ -65,9 +64,6 @@ class WeightPruningParameters(StructureParameters):
     """How the connections that remain are distributed over the sparse weights. global: the weights are compared across
     layers. uniform: each layer has the same density. er, erk: small layers are denser, as in sparse_training. null: the
     rule's value (snip and lottery global, gmp uniform)."""
-    sparse_layers: SparseLayers = "all"
-    """Which weights are sparse. all_but_first: weights that read the example are dense. all_but_last: those of the last
-    layer are dense. inner: both are dense. recurrent: only recurrent weights are sparse."""
     update_every: int | None = Field(default=None, ge=1)
     """gmp: training steps between two prunings. null: 100."""
     prune_start: float | None = Field(default=None, ge=0, lt=1)
@@ -107,15 +103,6 @@ class WeightPruningParameters(StructureParameters):
             return float((1 - self.drop_share) ** self.rounds)
         assert self.density is not None, "every other rule has a density"
         return self.density
-
-    def sparse_weights(self, model: ModelParameters, task: Task) -> list[Weight]:
-        """Return the weights that are sparse.
-
-        Args:
-            model: the model before the first step.
-            task: shapes of inputs and outputs.
-        """
-        return sparse_weights(model.weights(task), self.sparse_layers)
 
     def connections_at(self, density: float, model: ModelParameters, task: Task) -> dict[str, int]:
         """Return weight -> number of its connections at a density.

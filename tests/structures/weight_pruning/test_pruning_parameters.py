@@ -6,7 +6,7 @@ from pydantic import ValidationError
 from hornlib.models import MODELS
 from hornlib.parameters import Task
 from hornlib.parameters.structure import Course
-from hornlib.structures.schedules import cubic_density
+from hornlib.structures.connections.schedules import cubic_density
 from hornlib.structures.weight_pruning.parameters import RULE_VALUES, WeightPruningParameters
 
 TASK, COURSE = Task((1, 28, 28), 10), Course(epochs=60, steps_per_epoch=600, num_validation=0)

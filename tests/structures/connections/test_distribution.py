@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hornlib.parameters import Weight
-from hornlib.structures.sparse_training.distribution import (
+from hornlib.structures.connections.distribution import (
     DISTRIBUTIONS,
     apportioned,
     cut_off_problems,
