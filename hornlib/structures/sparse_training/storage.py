@@ -102,11 +102,13 @@ class CompressedStorage:
         """Return the change to networks that store connections alone; see `Storage.first`."""
         dense = {name: tensor.detach() for name, tensor in view.lanes.parameters.items()}
         values, places = compressed({**dense, **weights}, choice.masks)
-        sizes = {name: mask[0].numel() for name, mask in choice.masks.items()}
-        ever = {
-            f"ever/{name}": position_set(positions, sizes[name])
-            for name, positions in positions_of(places).items()
-        }
+        positions, sizes = (
+            positions_of(places),
+            {name: mask[0].numel() for name, mask in choice.masks.items()},
+        )
+        for name in sizes.keys() - positions.keys():  # a weight with all connections is stored as a dense one
+            positions[name] = torch.arange(sizes[name], device=view.lanes.device).expand(len(view.lanes), -1)
+        ever = {f"ever/{name}": position_set(positions[name], size) for name, size in sizes.items()}
         return _kept("masked", view, choice)._replace(
             model=model,
             parameters=values,

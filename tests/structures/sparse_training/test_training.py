@@ -72,6 +72,21 @@ def weights(chunk):
     )
 
 
+@pytest.mark.parametrize("rule", ["static", "set"])
+def test_positions_of_layers_that_are_full_are_explored_in_both_storages(sparse_cell, rule):
+    """erk fills two layers of three at this density."""
+    under_masks, stored = (
+        trained(sparse_cell(rule, density=0.7, storage=storage)) for storage in ("masked", "compressed")
+    )
+    assert len(masks(stored)) == 1 and len(masks(under_masks)) == 3
+    explored = under_masks.curves["explored"][:, -1]
+    assert torch.equal(stored.curves["explored"][:, -1], explored)
+    if rule == "static":
+        assert explored.tolist() == pytest.approx([0.7] * 3)
+    else:
+        assert (explored > 0.8).all()
+
+
 def totals(chunk):
     return sum(mask.flatten(1).sum(1) for mask in masks(chunk).values()).tolist()
 
