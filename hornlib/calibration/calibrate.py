@@ -28,7 +28,13 @@ from hornlib.results.calibration_file import (
     read_calibration,
     write_calibration,
 )
-from hornlib.training.devices import is_out_of_memory, keep_freed_memory, resolve_device, set_precision
+from hornlib.training.devices import (
+    is_out_of_memory,
+    keep_freed_memory,
+    require_products,
+    resolve_device,
+    set_precision,
+)
 
 __all__ = ["ROUNDS", "calibrate", "device_name"]
 
@@ -48,7 +54,7 @@ def calibrate(grid: Grid, rounds: int = ROUNDS) -> Path:
         rounds: number of blocks of steps for each shape.
 
     Raises:
-        ConfigError: the machine has no such device.
+        ConfigError: the machine has no such device, or the device lacks products that a shape needs.
         ResourceError: there is no fused kernel for a shape, and the setting `kernel` asks for one.
         ResultsError: the present file is damaged, or the new one cannot be written.
     """
@@ -65,6 +71,7 @@ def _calibrated(grid: Grid, rounds: int) -> Path:
     calibration = read_calibration(path) if path.exists() else Calibration(name)
     cells = distinct_shapes(grid.cells.values())
     for shape, cell in cells.items():
+        require_products(cell, device)
         route = required_route(cell, grid.settings.kernel, device.type)
         measured = calibration.shapes.get(shape)
         if measured is None or kinds_of(measured.kernel) != route.kind:

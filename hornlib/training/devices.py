@@ -7,8 +7,9 @@ from contextlib import suppress
 import torch
 
 from hornlib.errors import ConfigError
+from hornlib.grid.cell import Cell
 
-__all__ = ["is_out_of_memory", "keep_freed_memory", "resolve_device", "set_precision"]
+__all__ = ["is_out_of_memory", "keep_freed_memory", "require_products", "resolve_device", "set_precision"]
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
 """Options of glibc's mallopt; the numbers are those of its malloc.h."""
@@ -32,6 +33,28 @@ def resolve_device(device: str) -> torch.device:
         kinds = ", ".join(name for name, is_available in available.items() if is_available())
         raise ConfigError(f"device: {device!r} is not available on this machine; it has {kinds}")
     return torch.device(device)
+
+
+def require_products(cell: Cell, device: torch.device) -> None:
+    """Check that torch has the products of the cell's network on the device.
+
+    On MPS there are no matrices in CSR form (pytorch/pytorch issue 196192), which networks that store connections alone
+    need.
+
+    Args:
+        cell: of the runs.
+        device: where they are to be trained.
+
+    Raises:
+        ConfigError: it has not.
+    """
+    task = cell.task()
+    model = cell.structure.trained_model(cell.model, task)
+    if device.type == "mps" and model.masked_form(task)[1]:
+        raise ConfigError(
+            f"{cell.name}: device: mps has no products with connections alone; give device: cpu, or dense weights "
+            "(structure: storage: masked, or a model without `connections:`)"
+        )
 
 
 def set_precision(precision: str, device: torch.device) -> None:

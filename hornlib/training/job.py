@@ -24,7 +24,13 @@ from hornlib.training.chunk import Chunk, Run, start_lanes
 from hornlib.training.connectivity import connectivity_remarks
 from hornlib.training.curve_log import CurveLog, make_curve_log
 from hornlib.training.curves import Evaluation
-from hornlib.training.devices import is_out_of_memory, keep_freed_memory, resolve_device, set_precision
+from hornlib.training.devices import (
+    is_out_of_memory,
+    keep_freed_memory,
+    require_products,
+    resolve_device,
+    set_precision,
+)
 from hornlib.training.interruption import Interrupted, StopRequest
 from hornlib.training.loop import train_chunk, train_step
 from hornlib.training.probing import Probe, ProbePlan
@@ -138,6 +144,7 @@ def run_assignment(
         plan: which states inside the networks are recorded; None: nothing. It does not change the training.
 
     Raises:
+        ConfigError: the machine has no such device, or the device lacks products that the network needs.
         DataError: a file of the dataset is missing.
         CheckpointError, ResultsError: a folder is full or cannot be written. The last checkpoint stays.
         ResourceError: the lanes do not fit into the memory; fewer lanes are not tried, because they round differently.
@@ -168,6 +175,7 @@ def _run(
     device = resolve_device(options.device)
     torch.set_num_threads(options.threads)
     cell = assignment.cell
+    require_products(cell, device)
     route = required_route(cell, options.kernel, device.type)
     set_precision(cell.training.precision, device)
     splits, digest = load_with_digest(cell.data, device)

@@ -3,15 +3,21 @@
 import platform
 import subprocess
 import sys
+from contextlib import nullcontext
 
 import pytest
 import torch
 
 from hornlib.data.loading import load
+from hornlib.errors import ConfigError
 from hornlib.grid.cell import parse_specification
+from hornlib.grid.jobs import Range
+from hornlib.training import job
 from hornlib.training.chunk import start_chunk
-from hornlib.training.devices import resolve_device
+from hornlib.training.devices import require_products, resolve_device
+from hornlib.training.job import TrainOptions
 from hornlib.training.loop import train_chunk
+from hornlib.training.train import train_job
 
 THERE = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available}
 
@@ -79,6 +85,39 @@ def test_sparse_networks_take_the_first_steps_of_the_cpu_on_a_gpu(rule, storage)
         torch.testing.assert_close(
             chunks["cuda"].curves[curve], chunks["cpu"].curves[curve], rtol=1e-3, atol=1e-3
         )
+
+
+SPARSE = {"name": "sparse_training", "density": 0.3}
+
+
+@pytest.mark.parametrize(
+    ("connections", "structure", "stores"),
+    [
+        (None, SPARSE | {"storage": "compressed"}, True),
+        ("64-48-40", {"name": "static"}, True),
+        (None, SPARSE, False),
+        (None, {"name": "static"}, False),
+    ],
+    ids=["compressed", "by_the_model", "masked", "dense"],
+)
+def test_stored_connections_are_refused_on_mps_before_training(connections, structure, stores):
+    """torch has no matrices in CSR form there."""
+    model = {"name": "mlp", "hidden_nodes": "16-12"} | ({"connections": connections} if connections else {})
+    cell = parse_specification({"data": {"name": "digits"}, "model": model, "structure": structure})
+    require_products(cell, torch.device("cpu"))
+    require_products(cell, torch.device("cuda"))
+    with pytest.raises(ConfigError, match="give device: cpu") if stores else nullcontext():
+        require_products(cell, torch.device("mps"))
+
+
+def test_a_job_on_mps_refuses_stored_connections_before_it_writes_anything(tmp_path, monkeypatch):
+    monkeypatch.setattr(job, "resolve_device", torch.device)
+    model = {"name": "mlp", "hidden_nodes": "16-12", "connections": "64-48-40"}
+    cell = parse_specification({"data": {"name": "digits"}, "model": model})
+    options = TrainOptions(1, 1, "mps", tmp_path / "checkpoints", 60)
+    with pytest.raises(ConfigError, match=f"{cell.name}: device: mps has no products"):
+        train_job(cell, Range(0, 0), tmp_path / "runs" / f"{cell.name}.seeds-0-0.nc", options)
+    assert not list(tmp_path.rglob("*.nc"))
 
 
 def test_auto_takes_an_accelerator_before_the_cpu():
