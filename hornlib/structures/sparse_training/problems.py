@@ -72,14 +72,9 @@ def storage_problems(parameters: "SparseTrainingParameters", model: ModelParamet
         return []
     compressed = model.with_connections(parameters.connections(model, task), task)
     if compressed is None:
-        valid = [
-            name
-            for name, member in MODELS.items()
-            if member.with_connections is not ModelParameters.with_connections
-        ]
         return [
             "sparse_training: storage: compressed takes fully connected layers only, and "
-            f"{model.name} has others; valid: storage: masked, or the models {', '.join(valid)}"
+            f"{model.name} has others; valid: storage: masked, or {_chains()}"
         ]
     if not compressed.masked_form(task)[1]:
         return [
@@ -122,7 +117,13 @@ def chain_problems(parameters: "SparseTrainingParameters", model: ModelParameter
         "start: correlated": parameters.start == "correlated",
     }
     return [
-        f"sparse_training: {choice} takes fully connected layers only, and {model.name} has others; valid: mlp"
+        f"sparse_training: {choice} takes fully connected layers only, and {model.name} has others; valid: {_chains()}"
         for choice, is_made in choices.items()
         if is_made
     ]
+
+
+def _chains() -> str:
+    """Return the names of the models of fully connected layers: those that can store connections alone."""
+    connects = ModelParameters.with_connections
+    return ", ".join(name for name, model in MODELS.items() if model.with_connections is not connects)
