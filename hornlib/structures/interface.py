@@ -130,7 +130,7 @@ class Change(NamedTuple):
         memory: name -> (lanes, ...), all that the structure wants to see again from now on; copies of what training
             changes in place, such as weights. The loop takes over `ever/<weight>` of every mask and joins the new
             connections to it. A network that stores its connections alone has no masks: there the structure itself
-            hands `ever/<weight>` on, as a set of `hornlib.structures.position_sets`.
+            hands `ever/<weight>` on, as a set of `hornlib.structures.connections.position_sets`.
         rate_factor: factor on the learning rate from now on.
         fresh_optimizer: whether the optimiser's state starts anew.
     """

@@ -7,10 +7,9 @@ import torch
 from torch import Tensor
 
 from hornlib.grid.cell import Cell
-from hornlib.models.sparse_linear import SparseLinear
-from hornlib.models.sparse_product import Places
+from hornlib.models.compressed import masks_of, places_of, values_of
 from hornlib.parameters import Weight
-from hornlib.structures.position_sets import num_positions
+from hornlib.structures.connections.position_sets import num_positions
 from hornlib.training.chunk import Chunk, Group
 
 __all__ = ["Connectivity", "connectivity", "connectivity_remarks", "note_gradients_"]
@@ -43,8 +42,7 @@ def connectivity(chunk: Chunk, group: Group) -> Connectivity | None:
         chunk: chunk of the group.
         group: the lanes.
     """
-    stored = _stored_masks(group)
-    masks = {**group.masks, **stored}
+    masks = group.masks | masks_of(group.lanes.buffers)
     if not masks:
         return None
     task = chunk.cell.task()
@@ -81,9 +79,8 @@ def note_gradients_(group: Group, gradients: Mapping[str, Tensor]) -> None:
         gradients: parameter -> (lanes, ...).
     """
     parameters = {name: name for name in group.masks}
-    for name, module in group.lanes.network.named_modules():
-        if isinstance(module, SparseLinear):
-            parameters[f"{name}.weight"] = f"{name}.values"
+    for layer, _ in places_of(group.lanes.buffers):
+        parameters[f"{layer}.weight"] = values_of(f"{layer}.weight")
     for weight, parameter in parameters.items():
         gradient = gradients[parameter]
         if weight in group.masks:
@@ -135,18 +132,6 @@ def _gradient_reached(weights: Sequence[Weight], group: Group) -> Tensor:
     if not reached:
         return torch.full((len(group.lanes),), torch.nan, dtype=torch.float64)
     return torch.stack(reached).any(0).double().cpu()
-
-
-def _stored_masks(group: Group) -> dict[str, Tensor]:
-    """Return weight -> (lanes, outputs, inputs) bool of the layers that store their connections alone."""
-    masks = {}
-    for name, module in group.lanes.network.named_modules():
-        if isinstance(module, SparseLinear):
-            places = Places(*(group.lanes.buffers[f"{name}.{field}"] for field in Places._fields))
-            mask = torch.zeros(len(group.lanes), *places.shape, dtype=torch.bool, device=group.lanes.device)
-            mask.flatten(1).scatter_(1, places.positions(), True)
-            masks[f"{name}.weight"] = mask
-    return masks
 
 
 def _density(weights: Sequence[Weight], masks: Mapping[str, Tensor]) -> Tensor:

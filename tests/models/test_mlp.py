@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from hornlib.models.build import build_network
-from hornlib.models.mlp.compressed import masked
+from hornlib.models.compressed import masked
 from hornlib.models.mlp.parameters import MlpParameters
 from hornlib.models.operations import training_work
 from hornlib.parameters import Task

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
+from hornlib.models.compressed import masked
 from hornlib.models.lanes import LaneGroup, make_lanes
-from hornlib.models.mlp.compressed import masked
 from hornlib.models.mlp.parameters import MlpParameters
 from hornlib.models.sparse_linear import SparseLinear, linear_layer, with_dense_gradients
 from hornlib.parameters import Task

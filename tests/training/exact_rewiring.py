@@ -4,7 +4,7 @@ from typing import ClassVar, Literal
 
 import torch
 
-from hornlib.models.mlp.compressed import compressed, move, positions_of, relaid, rewired
+from hornlib.models.compressed import compressed, move, positions_of, relaid, rewired
 from hornlib.parameters.structure import StructureParameters
 from hornlib.randomness import generator
 from hornlib.structures.interface import Change, ChangedLayer, Decision

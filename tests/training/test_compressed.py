@@ -9,7 +9,7 @@ from exact_rewiring import ExactRewiringParameters
 
 from hornlib.data.loading import Splits, load
 from hornlib.grid.cell import parse_specification
-from hornlib.models.mlp.compressed import masked, masks_of
+from hornlib.models.compressed import masked, masks_of
 from hornlib.training.chunk import start_chunk
 from hornlib.training.loop import train_chunk
 

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hornlib.structures.masks import Draws, highest
+from hornlib.structures.connections.masks import Draws, highest
 
 __all__ = ["constant_fan_in", "fan_ins", "highest_of_units"]
 

@@ -10,8 +10,8 @@ from hornlib.models.build import build_network
 from hornlib.models.lanes import network_tensors
 from hornlib.parameters import Weight
 from hornlib.randomness import derive_seed
+from hornlib.structures.connections.masks import Draws, chosen_at_random
 from hornlib.structures.interface import LaneView, Tensors
-from hornlib.structures.masks import Draws, chosen_at_random
 
 __all__ = ["allowed_places", "connected_units", "fresh_tensors", "masks_within"]
 

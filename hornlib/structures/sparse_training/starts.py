@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from hornlib.parameters import Weight
+from hornlib.structures.connections.masks import Draws, chosen_at_random, highest, mask_draws
 from hornlib.structures.interface import LaneView, Tensors
-from hornlib.structures.masks import Draws, chosen_at_random, highest, mask_draws
 from hornlib.structures.sparse_training.fan_in import constant_fan_in
 
 __all__ = ["STARTS", "correlated", "first_masks", "input_correlations"]

@@ -5,11 +5,11 @@ from typing import NamedTuple, Protocol
 
 import torch
 
-from hornlib.models.mlp.compressed import compressed, masked, masks_of, move, positions_of, relaid, rewired
+from hornlib.models.compressed import compressed, masked, masks_of, move, positions_of, relaid, rewired
 from hornlib.parameters import ModelParameters
+from hornlib.structures.connections.masks import true_places
+from hornlib.structures.connections.position_sets import position_set, with_positions
 from hornlib.structures.interface import Change, ChangedLayer, LaneView, Tensors
-from hornlib.structures.masks import true_places
-from hornlib.structures.position_sets import position_set, with_positions
 from hornlib.structures.sparse_training.rules.exchange import Exchange
 
 __all__ = ["STORAGES", "Connections", "Storage", "exchanged_connections"]

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from hornlib.models.mlp.compressed import positions_of, values_of
+from hornlib.models.compressed import positions_of, values_of
+from hornlib.structures.connections.mask_changes import changed_layers, flat, shaped
+from hornlib.structures.connections.masks import mask_draws
 from hornlib.structures.interface import Change, Decision, LaneView, Moment, Tensors
-from hornlib.structures.mask_changes import changed_layers, flat, shaped
-from hornlib.structures.masks import mask_draws
 from hornlib.structures.sparse_training.parameters import SparseTrainingParameters
 from hornlib.structures.sparse_training.restart import allowed_places, fresh_tensors, masks_within
 from hornlib.structures.sparse_training.rules import EXCHANGES, RULES, Look

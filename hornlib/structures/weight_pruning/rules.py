@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping
 
 from torch import Tensor
 
+from hornlib.structures.connections.masks import Draws, lowest, num_true
 from hornlib.structures.interface import LaneView, Tensors
-from hornlib.structures.masks import Draws, lowest, num_true
 
 __all__ = ["SCORES", "magnitude", "pruned_in_layers", "saliency"]
 

@@ -4,9 +4,9 @@ from functools import lru_cache
 
 import torch
 
+from hornlib.structures.connections.mask_changes import changed_layers, flat, shaped
+from hornlib.structures.connections.masks import mask_draws, pruned_globally
 from hornlib.structures.interface import Change, Decision, LaneView, Moment, Tensors
-from hornlib.structures.mask_changes import changed_layers, flat, shaped
-from hornlib.structures.masks import mask_draws, pruned_globally
 from hornlib.structures.weight_pruning.parameters import WeightPruningParameters
 from hornlib.structures.weight_pruning.rules import SCORES, pruned_in_layers
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from hornlib.parameters import Weight
-from hornlib.structures.masks import chosen_at_random, mask_draws
+from hornlib.structures.connections.masks import chosen_at_random, mask_draws
 from hornlib.structures.sparse_training.parameters import SparseTrainingParameters
 from hornlib.structures.sparse_training.rules import RULES, Look
 from hornlib.structures.sparse_training.rules.chts import on_paths, relative_importance

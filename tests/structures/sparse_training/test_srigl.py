@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from hornlib.parameters import Weight
-from hornlib.structures.masks import mask_draws
+from hornlib.structures.connections.masks import mask_draws
 from hornlib.structures.sparse_training.fan_in import constant_fan_in, highest_of_units
 from hornlib.structures.sparse_training.parameters import SparseTrainingParameters
 from hornlib.structures.sparse_training.rules import RULES, Look

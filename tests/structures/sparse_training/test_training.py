@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from hornlib.data.loading import load
-from hornlib.models.mlp.compressed import masked, masks_of
+from hornlib.models.compressed import masked, masks_of
 from hornlib.structures.sparse_training.structure import SparseTraining, scaled_by_fan_in
 from hornlib.training.chunk import start_chunk
 from hornlib.training.loop import train_chunk

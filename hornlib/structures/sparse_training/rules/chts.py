@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from hornlib.structures.masks import Draws, chosen_at_random, highest, lowest, num_true
+from hornlib.structures.connections.masks import Draws, chosen_at_random, highest, lowest, num_true
 from hornlib.structures.sparse_training.restart import allowed_places
 from hornlib.structures.sparse_training.rules.link_prediction import path_flops, path_scores
 from hornlib.structures.sparse_training.rules.look import Look, Rewiring

@@ -3,7 +3,7 @@
 import torch
 
 from hornlib.structures.connections.distribution import apportioned
-from hornlib.structures.masks import connections_of, grown_at_random, num_true
+from hornlib.structures.connections.masks import connections_of, grown_at_random, num_true
 from hornlib.structures.sparse_training.rules.look import Look, Rewiring
 
 __all__ = ["dsr"]

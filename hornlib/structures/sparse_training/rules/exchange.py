@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from hornlib.structures.masks import Draws, true_places
+from hornlib.structures.connections.masks import Draws, true_places
 
 __all__ = ["Exchange", "ExchangeRule", "StoredConnections", "exchanged_masks", "marked", "without_returns"]
 

@@ -1,6 +1,6 @@
 """GraNet: gradual pruning of all layers together, and each layer regenerates as many connections as it gives up."""
 
-from hornlib.structures.masks import pruned_globally
+from hornlib.structures.connections.masks import pruned_globally
 from hornlib.structures.sparse_training.rules.look import Look, Rewiring
 from hornlib.structures.sparse_training.rules.rigl import exchanged
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from hornlib.parameters import Weight
-from hornlib.structures.masks import Draws
+from hornlib.structures.connections.masks import Draws
 from hornlib.structures.sparse_training.parameters import SparseTrainingParameters
 
 __all__ = ["Look", "Rewiring", "Rule"]

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from hornlib.structures.masks import Draws, highest, true_places
+from hornlib.structures.connections.masks import Draws, highest, true_places
 
 __all__ = ["sampled"]
 

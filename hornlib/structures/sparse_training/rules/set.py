@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from hornlib.structures.masks import drawn_places, lowest_places, true_places
+from hornlib.structures.connections.masks import drawn_places, lowest_places, true_places
 from hornlib.structures.sparse_training.rules.exchange import (
     Exchange,
     StoredConnections,

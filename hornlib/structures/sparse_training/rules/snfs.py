@@ -1,7 +1,7 @@
 """SNFS: dense momentum decides where connections grow, and how many each layer gets."""
 
 from hornlib.structures.connections.distribution import apportioned
-from hornlib.structures.masks import connections_of, highest, lowest, num_true
+from hornlib.structures.connections.masks import connections_of, highest, lowest, num_true
 from hornlib.structures.sparse_training.rules.look import Look, Rewiring
 
 __all__ = ["snfs"]

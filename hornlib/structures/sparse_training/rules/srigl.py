@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from hornlib.structures.masks import highest, lowest
+from hornlib.structures.connections.masks import highest, lowest
 from hornlib.structures.sparse_training.fan_in import fan_ins, highest_of_units
 from hornlib.structures.sparse_training.rules.look import Look, Rewiring
 from hornlib.structures.sparse_training.rules.rigl import exchanged

@@ -4,8 +4,8 @@ import math
 from collections.abc import Sequence
 
 from hornlib.parameters import Weight
+from hornlib.structures.connections.masks import connections_of
 from hornlib.structures.interface import ChangedLayer, Tensors
-from hornlib.structures.masks import connections_of
 
 __all__ = ["changed_layers", "flat", "shaped"]
 

@@ -7,7 +7,7 @@ from itertools import combinations
 import pytest
 import torch
 
-from hornlib.structures.masks import (
+from hornlib.structures.connections.masks import (
     chosen_at_random,
     drawn_places,
     grown_at_random,

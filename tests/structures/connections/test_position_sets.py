@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from hornlib.structures.position_sets import num_positions, position_set, with_positions
+from hornlib.structures.connections.position_sets import num_positions, position_set, with_positions
 
 
 def members(bits):

@@ -1,9 +1,9 @@
-"""Conversions between masked and compressed tensors of a multilayer perceptron."""
+"""Conversions between masked and compressed tensors of sparse layers."""
 
 import pytest
 import torch
 
-from hornlib.models.mlp.compressed import compressed, masked, masks_of, move, positions_of, relaid, rewired
+from hornlib.models.compressed import compressed, masked, masks_of, move, positions_of, relaid, rewired
 
 LANES, SHAPE = 3, (6, 4)
 WEIGHT, VALUES = "linears.0.weight", "linears.0.values"

@@ -1,8 +1,9 @@
-"""The two forms of a sparse multilayer perceptron: dense weights under masks, and values of connections.
+"""The two forms of a network with sparse layers: dense weights under masks, and values of connections.
 
-A weight such as `linears.0.weight`, (lanes, outputs, inputs), has in the compressed form the parameter
-`linears.0.values`, (lanes, connections), and a buffer for each field of `Places`, such as `linears.0.columns`. Weights
-without a mask and all other tensors are the same in both forms. Nothing here changes its arguments.
+Sparse layers are those of `hornlib.models.sparse_linear`; nothing else of the network matters. A weight such as
+`linears.0.weight`, (lanes, outputs, inputs), has in the compressed form the parameter `linears.0.values`, (lanes,
+connections), and a buffer for each field of `Places`, such as `linears.0.columns`. Weights without a mask and all other
+tensors are the same in both forms. Nothing here changes its arguments.
 """
 
 from collections.abc import Iterator, Mapping
@@ -34,7 +35,7 @@ def compressed(parameters: Tensors, masks: Tensors) -> NetworkTensors:
     """Return the parameters of the compressed form, and the buffers that say where its connections stand.
 
     Moments of an optimiser and ages, named as the parameters, are converted alike. A weight whose mask is True
-    everywhere stays dense, as in `MlpParameters.with_connections`.
+    everywhere stays dense, as in `ModelParameters.with_connections`.
 
     Args:
         parameters: of the dense form, name -> (lanes, ...).
