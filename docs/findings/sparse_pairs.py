@@ -30,7 +30,7 @@ __all__ = [
 ]
 
 AXES = ("samples", "training_flops", "seconds")
-"""Axes of cost. Seconds are calibrated where a device was measured, else a lane's share of its job's clock."""
+"""Axes of cost. Seconds are calibrated; in a sweep without any calibration, a lane's share of its job's clock."""
 
 LEAST = 7
 """Seeds below which there is no verdict."""
@@ -179,7 +179,7 @@ def costs_to(ds: xr.Dataset, label: str, level: float, axis: str) -> np.ndarray:
         axis: one of `AXES`.
     """
     own = ds.isel(contender=np.flatnonzero(ds["contender"].values == label))
-    if axis == "seconds" and not own["seconds"].notnull().any():
+    if axis == "seconds" and not ds["seconds"].notnull().any():
         own = own.assign(seconds=own["job_seconds"])
     own = own.assign(seconds=own["seconds"].broadcast_like(own["training_flops"]))
     reached = time_to_target(own, level, axis, confirm=1)

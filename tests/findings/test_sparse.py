@@ -60,6 +60,14 @@ def test_costs_to_equal_accuracy_are_compared_at_a_level_that_every_run_reached(
     assert pair.difference.value == 0
 
 
+def test_calibrated_seconds_are_not_compared_with_the_clock_of_a_job():
+    curve, *_ = arm(5, 0.9)
+    ds = contenders({"rigl": (curve, 2.0, np.nan), "static": (curve, 1.0, np.nan)})
+    assert np.isfinite(sparse_pairs.pair_of(ds, "rigl", "static").ratios["seconds"].value)
+    ds["seconds"][0] = 0.1 * STEPS
+    assert np.isnan(sparse_pairs.pair_of(ds, "rigl", "static").ratios["seconds"].value)
+
+
 def test_a_run_that_diverged_and_a_lucky_evaluation_do_not_decide_the_level():
     curve, *_ = arm(5, 0.9)
     ds = contenders({"rigl": (curve, 1.0, np.nan), "static": (curve, 1.0, np.nan)})
