@@ -31,7 +31,7 @@ from hornlib.kernels.route import REALS
 __all__ = ["LayerOptions", "LayerWeights", "recurrent_layer"]
 
 
-class _Unit(NamedTuple):
+class _UnitSizes(NamedTuple):
     """Numbers of a kind of unit: of its gates, its states, and its rows of constants."""
 
     gates: int
@@ -39,7 +39,12 @@ class _Unit(NamedTuple):
     constants: int
 
 
-UNITS = {"oscillator": _Unit(1, 2, 2), "tanh": _Unit(1, 1, 0), "gru": _Unit(3, 1, 1), "lstm": _Unit(4, 2, 0)}
+UNITS = {
+    "oscillator": _UnitSizes(1, 2, 2),
+    "tanh": _UnitSizes(1, 1, 0),
+    "gru": _UnitSizes(3, 1, 1),
+    "lstm": _UnitSizes(4, 2, 0),
+}
 """In the order of recurrence.c."""
 
 CHUNK = 16
