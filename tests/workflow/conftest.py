@@ -76,13 +76,13 @@ def project(tmp_path):
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory, worker_id):
+def finished(tmp_path_factory):
     """A project whose two-cell sweep has run; tests share it, and only read.
 
     The first process of the test run trains it, and the others wait and copy it.
     """
     base = tmp_path_factory.getbasetemp()
-    shared = (base if worker_id == "master" else base.parent) / "two_cells_finished"
+    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "two_cells_finished"
     with shared.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not shared.exists():
