@@ -56,9 +56,10 @@ def main() -> None:
     pairs = [[sweep(checkout) for checkout in checkouts] for _ in range(arguments.rounds)]
     lines = [
         "# The default sweep: now over before",
-        f"\n`python benchmarks/default_sweep.py --before FOLDER`, with {commit_of(arguments.before)} in FOLDER; "
+        f"\n`python benchmarks/default_sweep.py --before FOLDER --rounds {arguments.rounds}`, "
+        f"with {commit_of(arguments.before)} in FOLDER; "
         f"torch {version('torch')}, CPU, {CORES} cores, load of the machine {os.getloadavg()[0]:.0f} at the end. "
-        f"From the command to the report; medians of {arguments.rounds} sweeps each, in turn.\n",
+        f"From the command to the report; medians, n = {arguments.rounds}, in turn.\n",
         "| seconds | before | now | now / before, each pair |",
         "|---|---:|---:|---:|",
     ]

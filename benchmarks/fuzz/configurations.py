@@ -114,7 +114,10 @@ def table(number: int, seed: int = 0) -> list[str]:
 
 
 def _load_program() -> None:
-    """Import what the children need, torch included, so that their time is that of the configuration alone."""
+    """Import what the children need, torch included, so that their time is that of the configuration alone.
+
+    A plan compiles the fused kernels at their first use. Here they are compiled before any configuration is read.
+    """
     import fvcore.nn  # noqa: F401
     import torch
     import torchvision  # noqa: F401
@@ -125,8 +128,11 @@ def _load_program() -> None:
     import hornlib.plan.choosing_cells
     import hornlib.plan.plan
     import hornlib.plan.table  # noqa: F401
+    from hornlib.kernels.library import SOURCES, why_not
 
     torch.set_num_threads(1)  # a fork has one thread
+    for library in SOURCES:
+        why_not(library, "float")
 
 
 def _judged(name: str, content: bytes, folder: Path, cache: str) -> Case:

@@ -240,7 +240,7 @@ def sweep_of(results, names, arms):
 
 
 @hypothesis_settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(horn=ARM, cnn=ARM, third=ARM)
 def test_ratio_interval_p_and_word_of_a_pair_are_bit_identical_with_and_without_any_third_arm(

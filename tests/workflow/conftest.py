@@ -1,5 +1,6 @@
 """A results folder and Snakemake as a person would call it, in a folder of its own."""
 
+import fcntl
 import os
 import re
 import shutil
@@ -76,12 +77,22 @@ def project(tmp_path):
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory):
-    """A project whose two-cell sweep has run; tests share it, and only read."""
-    project = Project(tmp_path_factory.mktemp("finished"))
-    project.configure((REPOSITORY / "config" / "two_cells.yaml").read_text())
-    result = project.snakemake()
-    assert result.returncode == 0, result.stderr
-    return project
+    """A project whose two-cell sweep has run; tests share it, and only read.
+
+    The first process of the test run trains it, and the others wait and copy it.
+    """
+    base = tmp_path_factory.getbasetemp()
+    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "two_cells_finished"
+    with shared.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not shared.exists():
+            project = Project(tmp_path_factory.mktemp("training") / "project")
+            project.folder.mkdir()
+            project.configure((REPOSITORY / "config" / "two_cells.yaml").read_text())
+            result = project.snakemake()
+            assert result.returncode == 0, result.stderr
+            shutil.copytree(project.folder, shared, symlinks=True)
+    return Project(shutil.copytree(shared, tmp_path_factory.mktemp("finished") / "project", symlinks=True))
 
 
 @pytest.fixture
