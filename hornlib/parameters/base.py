@@ -8,7 +8,17 @@ from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
 
-__all__ = ["Cost", "Flops", "ModelParameters", "Parameters", "Task", "Weight", "WeightRole", "Widths"]
+__all__ = [
+    "Cost",
+    "Flops",
+    "ModelParameters",
+    "Parameters",
+    "Task",
+    "UnitAxis",
+    "Weight",
+    "WeightRole",
+    "Widths",
+]
 
 Value = str | int | float | None
 
@@ -84,6 +94,23 @@ class Weight(NamedTuple):
     def size(self) -> int:
         """Number of its entries."""
         return math.prod(self.shape)
+
+
+class UnitAxis(NamedTuple):
+    """Where the units of a hidden layer stand in one tensor of the network.
+
+    Attributes:
+        name: of the tensor, trained or running.
+        axis: of the tensor along which the units stand, 0 the first.
+        side: incoming for weights that compute the units, outgoing for weights that read them, own for what each unit
+            has to itself: its bias, scale and running statistics of a norm, learned slopes of its activation.
+        block: consecutive entries of one unit along the axis: 1, or behind a flattening the positions of its map.
+    """
+
+    name: str
+    axis: int
+    side: Literal["incoming", "outgoing", "own"]
+    block: int = 1
 
 
 class Cost(NamedTuple):
@@ -294,6 +321,45 @@ class ModelParameters(Parameters, ABC):
             task: shapes of inputs and outputs.
         """
         return self, {}
+
+    def units(self) -> tuple[int, ...]:
+        """Return the number of units of every hidden layer that can be widened and narrowed; empty if none can.
+
+        A unit is a node or a channel. The layers are counted from 0 at the input.
+        """
+        return ()
+
+    def with_units(self, layer: int, number: int) -> Self:
+        """Return the same model with another number of units in one hidden layer.
+
+        Args:
+            layer: position in `units`.
+            number: of its units.
+
+        Raises:
+            ValueError: the model has no such layer.
+        """
+        raise ValueError(f"{self.name} has no layer {layer} whose number of units can change")
+
+    def unit_axes(self, layer: int, task: Task) -> list[UnitAxis]:
+        """Return where the units of a layer stand in the tensors of the network.
+
+        A permutation of the units along all these axes does not change the network's function;
+        tests/models/test_units.py holds every model to that.
+
+        Args:
+            layer: position in `units`.
+            task: shapes of inputs and outputs.
+        """
+        return []
+
+    def unit_norms(self, layer: int) -> dict[str, str]:
+        """Return the norms that act on the units of a layer: field of the model -> its value, without "none".
+
+        Args:
+            layer: position in `units`.
+        """
+        return {}
 
     @abstractmethod
     def width(self) -> int:

@@ -5,7 +5,7 @@ from typing import ClassVar, Literal, NamedTuple
 
 from hornlib.parameters.base import Cost, ModelParameters, Parameters, Task
 
-__all__ = ["Course", "DensePart", "StructureParameters"]
+__all__ = ["Course", "DensePart", "PastEvent", "StructureParameters"]
 
 DensePart = Literal["nothing", "gradients", "moments"]
 """What masked weights have at every step besides the value 0: nothing, gradients, or gradients and moments."""
@@ -30,6 +30,20 @@ class Course(NamedTuple):
     def total_steps(self) -> int:
         """Training steps of the whole training."""
         return round(self.epochs * self.steps_per_epoch)
+
+
+class PastEvent(NamedTuple):
+    """What a run file says of one event, without its run and step.
+
+    Attributes:
+        kind: a key of `hornlib.structures.events.EVENT_KINDS`.
+        position: of the layer, from 0 at the input; -1 where no layer is concerned.
+        number: how many parts changed, such as units; NaN where the kind says it.
+    """
+
+    kind: str
+    position: int
+    number: float
 
 
 class StructureParameters(Parameters):
@@ -131,12 +145,12 @@ class StructureParameters(Parameters):
         """Return every other model that the structure may make of a model; empty if it changes no shape."""
         return []
 
-    def replayed(self, model: ModelParameters, events: Sequence[tuple[str, int]]) -> ModelParameters:
+    def replayed(self, model: ModelParameters, events: Sequence[PastEvent]) -> ModelParameters:
         """Return the model after the events of one step.
 
         Args:
             model: the model before the events.
-            events: (kind, position) of each event, in the order of the run file.
+            events: in the order of the run file.
         """
         return model
 

@@ -8,6 +8,7 @@ import numpy as np
 from hornlib.grid.cell import Cell
 from hornlib.grid.shapes import as_model, shape_name
 from hornlib.parameters import ModelParameters
+from hornlib.parameters.structure import PastEvent
 from hornlib.results.calibration_file import Calibration
 from hornlib.results.run_file import RunFile
 
@@ -94,11 +95,13 @@ def models_over_time(run: RunFile, cell: Cell, seed: int) -> Iterator[tuple[int,
         cell: the cell of the run.
         seed: one of the seeds of the run file.
     """
-    events_at_step: dict[int, list[tuple[str, int]]] = {}
+    events_at_step: dict[int, list[PastEvent]] = {}
     columns = [run.variables.get(f"event_{name}", ()) for name in ("seed", "step", "kind", "position")]
-    for event_seed, step, kind, position in zip(*columns, strict=True):
+    numbers = run.variables.get("event_number", np.full(len(columns[0]), np.nan))  # hornlib 0.2 wrote none
+    for event_seed, step, kind, position, number in zip(*columns, numbers, strict=True):
         if event_seed == seed:
-            events_at_step.setdefault(int(step), []).append((str(kind), int(position)))
+            event = PastEvent(str(kind), int(position), float(number))
+            events_at_step.setdefault(int(step), []).append(event)
     model = cell.trained_model()
     yield 0, model
     for step, events in events_at_step.items():

@@ -9,6 +9,8 @@ EVENT_KINDS: dict[str, str] = {
     "masked": "connections of a layer were chosen before the first step",
     "rewired": "connections of a layer were dropped, and as many or others were grown",
     "restarted": "a second training began, with fresh weights and the units that were left",
+    "grown": "units of a layer were added",
+    "narrowed": "units of a layer were removed",
     "rewound": "weights went back to their first values",
 }
 """Kind -> what happened. `event_kind` of a run file is one of these."""

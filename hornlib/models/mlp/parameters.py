@@ -11,7 +11,8 @@ from hornlib.models import layer_cost
 from hornlib.models.layer_cost import ReadoutNorm
 from hornlib.models.layer_weights import linear_weight, readout_weight
 from hornlib.models.layered_parameters import LayeredParameters
-from hornlib.parameters import Cost, Task, Weight, Widths
+from hornlib.models.unit_axes import activation_axes, norm_axes
+from hornlib.parameters import Cost, Task, UnitAxis, Weight, Widths
 
 __all__ = ["MlpParameters"]
 
@@ -97,6 +98,49 @@ class MlpParameters(LayeredParameters):
         return self.model_copy(
             update={"hidden_nodes": (*nodes[: position + 1], nodes[position], *nodes[position + 1 :])}
         )
+
+    def units(self) -> tuple[int, ...]:
+        """Return the nodes of every hidden layer; none where connections are stored alone."""
+        return () if self.connections else self.hidden_nodes
+
+    def with_units(self, layer: int, number: int) -> Self:
+        """Return the network with another number of nodes in one hidden layer.
+
+        Args:
+            layer: position of the hidden layer.
+            number: of its nodes.
+        """
+        nodes = self.hidden_nodes
+        return self.model_copy(update={"hidden_nodes": (*nodes[:layer], number, *nodes[layer + 1 :])})
+
+    def unit_axes(self, layer: int, task: Task) -> list[UnitAxis]:
+        """Return the axes of a layer's nodes: its own tensors, and the weights of the next layer or the read-out.
+
+        Args:
+            layer: position of the hidden layer.
+            task: shapes of inputs and outputs.
+        """
+        is_last = layer == len(self.hidden_nodes) - 1
+        reader = "readout.linear" if is_last else f"linears.{layer + 1}"
+        return [
+            UnitAxis(f"linears.{layer}.weight", 0, "incoming"),
+            UnitAxis(f"linears.{layer}.bias", 0, "own"),
+            *norm_axes(f"norms.{layer}", self.normalisation),
+            *activation_axes(f"activations.{layer}", self.activation),
+            *(norm_axes("readout.norm", self.readout_norm, affine=False) if is_last else []),
+            UnitAxis(f"{reader}.weight", 1, "outgoing"),
+        ]
+
+    def unit_norms(self, layer: int) -> dict[str, str]:
+        """Return the norm before the activation and, of the last hidden layer, that of the read-out.
+
+        Args:
+            layer: position of the hidden layer.
+        """
+        norms = {"normalisation": self.normalisation}
+        if layer == len(self.hidden_nodes) - 1:
+            norms["readout_norm"] = self.readout_norm
+        return {field: norm for field, norm in norms.items() if norm != "none"}
 
     def insertion_problems(self) -> list[str]:
         """Return why no layer can be the identity: that needs a relu before it, no normalisation and no dropout."""

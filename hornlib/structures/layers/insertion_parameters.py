@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema, mo
 from hornlib.models import MODELS
 from hornlib.models.layered_parameters import LayeredParameters
 from hornlib.parameters import ModelParameters, Task
-from hornlib.parameters.structure import Course, StructureParameters
+from hornlib.parameters.structure import Course, PastEvent, StructureParameters
 
 __all__ = ["LayerInsertionParameters"]
 
@@ -185,16 +185,16 @@ class LayerInsertionParameters(StructureParameters):
     def _positions(self, model: LayeredParameters) -> list[int]:
         return [self.position] if self.position is not None else list(range(len(model.layer_widths())))
 
-    def replayed(self, model: ModelParameters, events: Sequence[tuple[str, int]]) -> ModelParameters:
+    def replayed(self, model: ModelParameters, events: Sequence[PastEvent]) -> ModelParameters:
         """Return the model with the inserted layers.
 
         Args:
             model: before the events.
-            events: kind and position of each; the position is that of the new layer itself.
+            events: their position is that of the new layer itself.
         """
-        for kind, layer in events:
-            if kind == "inserted":
-                model = cast(LayeredParameters, model).with_layer(layer - 1)
+        for event in events:
+            if event.kind == "inserted":
+                model = cast(LayeredParameters, model).with_layer(event.position - 1)
         return model
 
     def remarks(self, events: int, runs: int) -> list[str]:

@@ -8,7 +8,7 @@ from pydantic import Field
 from hornlib.models import MODELS
 from hornlib.models.layered_parameters import LayeredParameters
 from hornlib.parameters import ModelParameters, Task
-from hornlib.parameters.structure import Course, StructureParameters
+from hornlib.parameters.structure import Course, PastEvent, StructureParameters
 
 __all__ = ["LayerPruningParameters"]
 
@@ -69,15 +69,15 @@ class LayerPruningParameters(StructureParameters):
             models |= dict.fromkeys(current)
         return list(models)
 
-    def replayed(self, model: ModelParameters, events: Sequence[tuple[str, int]]) -> ModelParameters:
+    def replayed(self, model: ModelParameters, events: Sequence[PastEvent]) -> ModelParameters:
         """Return the model without the removed layers.
 
         Args:
             model: before the events.
-            events: kind and position of each; positions are counted before any of these removals.
+            events: their positions are counted before any of these removals.
         """
-        for _, layer in sorted(events, key=lambda event: -event[1]):
-            model = cast(LayeredParameters, model).without_layer(layer)
+        for event in sorted(events, key=lambda event: -event.position):
+            model = cast(LayeredParameters, model).without_layer(event.position)
         return model
 
     def remarks(self, events: int, runs: int) -> list[str]:

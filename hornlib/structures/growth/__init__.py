@@ -1,0 +1,1 @@
+"""Growth of neurons: when, where, how many, and with which first weights."""
