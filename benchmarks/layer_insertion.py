@@ -82,7 +82,7 @@ def epoch(cell: Cell, seeds: list[int]) -> float:
     static = parse_specification(
         {
             **cell.job_specification(),
-            "model": cell.structure.deepest(cell.model).given(),
+            "model": cell.structure.deepest(cell.model, cell.task()).given(),
             "structure": {"name": "static"},
             "training": {**cell.training.given(), "epochs": EPOCHS},
         }

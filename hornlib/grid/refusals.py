@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from functools import lru_cache
-from itertools import count
+from itertools import count, pairwise
 
 from hornlib.data.parameters import DataParameters
 from hornlib.grid.cell import Cell
@@ -64,7 +64,9 @@ def course_of(cell: Cell) -> Course:
     per_epoch = training.steps_per_epoch(num_train)
     has_constant_rate = training.schedule == "constant" and not training.warmup_steps
     epochs = training.total_steps(num_train) / per_epoch
-    return Course(epochs, per_epoch, cell.data.num_validation, has_constant_rate)
+    evaluated = training.evaluation_steps(num_train)
+    longest_pause = max(after - before for before, after in pairwise([0, *evaluated]))
+    return Course(epochs, per_epoch, cell.data.num_validation, has_constant_rate, longest_pause)
 
 
 def _schedule_refusals(cell: Cell) -> Iterator[str]:

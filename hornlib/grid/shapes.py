@@ -67,7 +67,8 @@ def distinct_shapes(cells: Iterable[Cell]) -> dict[str, Cell]:
     """
     shapes: dict[str, Cell] = {}
     for cell in cells:
-        changed = (as_model(cell, model) for model in cell.structure.reachable(cell.model))
+        models = cell.structure.reachable(cell.model, cell.task())
+        changed = (as_model(cell, model) for model in models)
         for changed_cell in (cell, *changed):
             shapes.setdefault(shape_name(changed_cell), changed_cell)
     return shapes

@@ -19,12 +19,14 @@ class Course(NamedTuple):
         steps_per_epoch: training steps of one epoch.
         num_validation: examples of the validation split.
         has_constant_rate: whether the learning rate is the same at every step.
+        longest_pause: largest number of training steps between an evaluation and the next.
     """
 
     epochs: float
     steps_per_epoch: int
     num_validation: int
     has_constant_rate: bool = True
+    longest_pause: int = 1
 
     @property
     def total_steps(self) -> int:
@@ -99,6 +101,21 @@ class StructureParameters(Parameters):
         """
         return float(self.dense != "nothing")
 
+    def planned_models(
+        self, model: ModelParameters, task: Task, course: Course
+    ) -> list[tuple[int, ModelParameters]]:
+        """Return the successive models of the training, each with the number of training steps before it, from 0 on.
+
+        Training FLOPs follow from it. A structure that changes shapes by a schedule overrides it. Where the training
+        decides, it is an estimate.
+
+        Args:
+            model: the model before the first step.
+            task: shapes of inputs and outputs.
+            course: length of the training.
+        """
+        return [(0, self.trained_model(model, task))]
+
     def trained_model(self, model: ModelParameters, task: Task) -> ModelParameters:
         """Return the model of the first training step, which the structure makes before that step.
 
@@ -137,12 +154,25 @@ class StructureParameters(Parameters):
         """Return reasons why no arm can be matched to an arm with this structure, each one sentence."""
         return []
 
-    def deepest(self, model: ModelParameters) -> ModelParameters:
-        """Return the deepest model that the structure may make of a model."""
+    def deepest(self, model: ModelParameters, task: Task) -> ModelParameters:
+        """Return the deepest and widest model that the structure may make of a model.
+
+        Args:
+            model: before the first step.
+            task: shapes of inputs and outputs.
+        """
         return model
 
-    def reachable(self, model: ModelParameters) -> list[ModelParameters]:
-        """Return every other model that the structure may make of a model; empty if it changes no shape."""
+    def reachable(self, model: ModelParameters, task: Task) -> list[ModelParameters]:
+        """Return the other models that the structure may make of a model; empty if it changes no shape.
+
+        Their step times are calibrated. A structure that may make very many lists some of them, from the first to the
+        last; the step times of models between them are interpolated in forward FLOPs.
+
+        Args:
+            model: before the first step.
+            task: shapes of inputs and outputs.
+        """
         return []
 
     def replayed(self, model: ModelParameters, events: Sequence[PastEvent]) -> ModelParameters:

@@ -33,7 +33,7 @@ def final_forward_flops(run: RunFile, cell: Cell) -> np.ndarray:
 
 def may_change(cell: Cell) -> bool:
     """Return whether the cell's structure can make another network of its model, or move connections elsewhere."""
-    return cell.is_masked() or bool(cell.structure.reachable(cell.model))
+    return cell.is_masked() or bool(cell.structure.reachable(cell.model, cell.task()))
 
 
 def _flops_by_masks(run: RunFile, cell: Cell) -> np.ndarray:

@@ -53,6 +53,7 @@ class LaneView(NamedTuple):
         epochs: number of passes over the training set done; a fraction within a pass.
         lanes: the networks. A structure must not change them.
         model: parameters of these networks.
+        first_model: parameters of the networks of the first training step.
         task: shapes of inputs and outputs.
         events: for each lane, the steps after which a structure changed it.
         batches: called with a number of batches (None: an epoch), it yields pairs of inputs (lanes, batch, ...) and
@@ -81,6 +82,7 @@ class LaneView(NamedTuple):
     epochs: float
     lanes: LaneGroup
     model: ModelParameters
+    first_model: ModelParameters
     task: Task
     events: Sequence[Sequence[int]]
     batches: Callable[[int | None], Iterator[tuple[Tensor, Tensor]]]

@@ -49,7 +49,7 @@ class ProbePlan(NamedTuple):
         settings: how much is recorded.
         steps: training steps at which probes are taken.
         num_inputs: number of examples of a probe.
-        layers: layers of the deepest network that a structure may make, in order from the input. Empty for a network
+        layers: layers of the deepest and widest network that a structure may make, in order from the input. Empty for a network
             that cannot be traced.
         run_on_steps: steps that each layer runs on beyond its last time step; 0 where no layer has time.
     """
@@ -81,7 +81,7 @@ def make_plan(cell: Cell, settings: ProbeSettings) -> ProbePlan:
     task = cell.task()
     steps = probe_steps(cell.training.evaluation_steps(cell.data.num_train), settings.moments)
     num_inputs = min(settings.inputs, cell.data.num_validation or cell.data.num_train)
-    layers = _layers(cell.structure.deepest(cell.model), task)
+    layers = _layers(cell.structure.deepest(cell.model, task), task)
     timesteps = max((layer.timesteps for layer in layers), default=1)
     in_time = any(layer.kind != "feed_forward" for layer in layers)
     length = run_on_steps(cell.model, task, timesteps, settings.run_on_cycles) if in_time else 0

@@ -83,6 +83,7 @@ def view_of(chunk: Chunk, group: Group, batches: Batches, look: ComingLook | Non
         epochs=chunk.step / training.steps_per_epoch(num_train),
         lanes=group.lanes,
         model=group.model,
+        first_model=cell.trained_model(),
         task=cell.task(),
         events=[[event.step for event in chunk.events if event.row == row] for row in rows],
         batches=lambda number: batches.further(chunk.step, rows, number),

@@ -159,16 +159,26 @@ class LayerInsertionParameters(StructureParameters):
             )
         return problems
 
-    def deepest(self, model: ModelParameters) -> ModelParameters:
-        """Return the model with all insertions."""
+    def deepest(self, model: ModelParameters, task: Task) -> ModelParameters:
+        """Return the model with all insertions.
+
+        Args:
+            model: before the first step.
+            task: shapes of inputs and outputs.
+        """
         deepest = cast(LayeredParameters, model)
         for _ in range(self.insertions if self.choice != "nowhere" else 0):
             last = len(deepest.layer_widths()) - 1
             deepest = deepest.with_layer(last if self.position is None else self.position)
         return deepest
 
-    def reachable(self, model: ModelParameters) -> list[ModelParameters]:
-        """Return the models with 1, 2, ... more layers at every possible position."""
+    def reachable(self, model: ModelParameters, task: Task) -> list[ModelParameters]:
+        """Return the models with 1, 2, ... more layers at every possible position.
+
+        Args:
+            model: before the first step.
+            task: shapes of inputs and outputs.
+        """
         models: dict[ModelParameters, None] = {}
         current = [cast(LayeredParameters, model)]
         for _ in range(self.insertions if self.choice != "nowhere" else 0):

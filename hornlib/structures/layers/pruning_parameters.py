@@ -56,8 +56,13 @@ class LayerPruningParameters(StructureParameters):
             )
         return problems
 
-    def reachable(self, model: ModelParameters) -> list[ModelParameters]:
-        """Return the models with 1, 2, ... layers fewer."""
+    def reachable(self, model: ModelParameters, task: Task) -> list[ModelParameters]:
+        """Return the models with 1, 2, ... layers fewer.
+
+        Args:
+            model: before the first step.
+            task: shapes of inputs and outputs.
+        """
         models: dict[ModelParameters, None] = {}
         current = [cast(LayeredParameters, model)]
         while current:
