@@ -8,6 +8,7 @@ from hornlib.parameters import Cost
 __all__ = [
     "ACTIVATION_COSTS",
     "Activation",
+    "Initialisation",
     "LayerActivation",
     "Normalisation",
     "ReadoutBias",
@@ -21,10 +22,11 @@ __all__ = [
     "scaled_widths",
 ]
 
-Activation = Literal["relu", "tanh", "gelu", "softplus", "leaky_relu", "sigmoid", "silu", "selu"]
+Activation = Literal["relu", "relu_one", "tanh", "gelu", "softplus", "leaky_relu", "sigmoid", "silu", "selu"]
 LayerActivation = Literal[Activation, "srelu", "all_relu"]
 """Also those that have parameters of their own or depend on their layer: `hornlib.models.layers.LAYER_ACTIVATIONS`."""
 Normalisation = Literal["batch", "group", "none"]
+Initialisation = Literal["uniform", "he_normal"]
 ReadoutNorm = Literal["batch", "none"]
 ReadoutBias = Literal["with", "without"]
 
@@ -76,6 +78,7 @@ def normalisation(kind: Normalisation | Literal["layer"], channels: int, positio
 
 ACTIVATION_COSTS: dict[LayerActivation, tuple[int, int]] = {
     "relu": (0, 1),
+    "relu_one": (0, 1),
     "tanh": (0, 1),
     "sigmoid": (0, 1),
     "softplus": (0, 2),  # log1p(exp x)

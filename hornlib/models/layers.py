@@ -18,12 +18,25 @@ __all__ = [
     "SRelu",
     "freeze_",
     "he_normal_",
+    "he_normal_network_",
     "layer_activation",
     "normalisation_2d",
+    "relu_one",
 ]
+
+
+def relu_one(inputs: Tensor) -> Tensor:
+    """Return max(z, 0) with the slope 1 at z = 0, where torch's relu has the slope 0; of the shape of the inputs.
+
+    A unit whose incoming weights are all 0 has a gradient only if its activation has a slope at 0. The threshold is the
+    negative of the smallest normal number of the dtype. That is one pass forward and one backward, as for relu.
+    """
+    return nn.functional.threshold(inputs, -torch.finfo(inputs.dtype).tiny, 0.0)
+
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": torch.relu,
+    "relu_one": relu_one,
     "tanh": torch.tanh,
     "gelu": nn.functional.gelu,
     "softplus": nn.functional.softplus,
@@ -180,6 +193,13 @@ def he_normal_(layer: nn.Module, num_inputs: int) -> None:
             nn.init.zeros_(parameter)
         else:
             nn.init.normal_(parameter, 0.0, math.sqrt(2 / num_inputs))
+
+
+def he_normal_network_(network: nn.Module) -> None:
+    """Apply `he_normal_` to all convolutions and fully connected layers of a network."""
+    for layer in network.modules():
+        if isinstance(layer, (nn.Conv2d, nn.Linear)):
+            he_normal_(layer, layer.weight[0].numel())
 
 
 def freeze_(module: nn.Module) -> None:

@@ -45,8 +45,8 @@ PRODUCTS: dict[str, Callable[..., int]] = {
 """FLOPs of matrix products and convolutions, 2 for each multiply-accumulate, without bias."""
 
 _ONE = [
-    "add", "sub", "rsub", "mul", "div", "neg", "abs", "sign", "sgn", "maximum", "minimum", "relu", "clamp_min",
-    "clamp_max", "tanh", "sigmoid", "exp", "log", "log1p", "expm1", "sqrt", "rsqrt", "reciprocal", "pow",
+    "add", "sub", "rsub", "mul", "div", "neg", "abs", "sign", "sgn", "maximum", "minimum", "relu", "threshold",
+    "clamp_min", "clamp_max", "tanh", "sigmoid", "exp", "log", "log1p", "expm1", "sqrt", "rsqrt", "reciprocal", "pow",
     "square", "sin", "cos", "erf", "cumsum",
 ]  # fmt: skip
 

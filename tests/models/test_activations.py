@@ -16,6 +16,7 @@ from hornlib.parameters import Task
 TASK = Task((4,), 3)
 TWINS = {
     "relu": nn.ReLU,
+    "relu_one": nn.ReLU,
     "tanh": nn.Tanh,
     "gelu": nn.GELU,
     "softplus": nn.Softplus,
@@ -53,6 +54,18 @@ def test_counts_in_closed_form_are_those_of_a_network_with_this_activation(kind)
     assert model.num_parameters(TASK) == sum(parameter.numel() for parameter in network.parameters())
     assert model.forward_flops(TASK) == work.example
     assert not work.unknown and not training_work(network, TASK).unknown
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("map_over", [lambda f: f, torch.vmap], ids=["alone", "in lanes"])
+def test_relu_one_differs_from_relu_in_its_slope_at_zero_alone(dtype, map_over):
+    small = torch.finfo(dtype).tiny
+    inputs = torch.tensor([0.0, -0.0, small, -small, -1.0, 3.0, math.nan], dtype=dtype, requires_grad=True)
+    outputs = map_over(ACTIVATIONS["relu_one"])(inputs)
+    assert torch.equal(outputs[:-1], torch.relu(inputs)[:-1])
+    assert outputs[-1].isnan(), "a network that diverges must show it"
+    (slopes,) = torch.autograd.grad(outputs.sum(), inputs)
+    assert slopes[:-1].tolist() == [1, 1, 1, 0, 0, 1]
 
 
 def drawn_srelu(num_units):
