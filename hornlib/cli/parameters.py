@@ -64,6 +64,8 @@ UNITS = {
     "patch_size": "pixels",
     "opening_pool": "pixels",
     "channels": "channels",
+    "inner_channels": "channels",
+    "strides": "pixels",
     "hidden_nodes": "nodes",
     "blocks_per_stage": "blocks",
     "insertions": "layers",

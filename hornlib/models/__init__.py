@@ -19,6 +19,7 @@ from hornlib.models.time_variable.parameters import (
     TimeDensenetParameters,
     TimeResnetParameters,
 )
+from hornlib.models.vgg.parameters import VggParameters
 from hornlib.parameters import ModelParameters
 
 __all__ = ["MODELS"]
@@ -31,6 +32,7 @@ MODELS: dict[str, type[ModelParameters]] = {
     "cnn": CnnParameters,
     "mlp": MlpParameters,
     "rnn": RnnParameters,
+    "vgg": VggParameters,
     "resnet": ResnetParameters,
     "time_resnet": TimeResnetParameters,
     "time_densenet": TimeDensenetParameters,

@@ -19,6 +19,7 @@ from hornlib.models.mlp.network import Mlp
 from hornlib.models.recurrent_cnn import RecurrentCnn, RecurrentStage
 from hornlib.models.rnn.network import RecurrentLayer, Rnn
 from hornlib.models.time_variable.network import FractionalDnn, TimeDensenet, TimeResnet, TimeVariableNetwork
+from hornlib.models.vgg.network import Vgg
 
 __all__ = ["UNTRACED", "LayerTraces", "Nudges", "is_traced", "trace"]
 
@@ -167,13 +168,19 @@ def _cnn_horn(network: CnnHorn, inputs: Tensor, nudges: Nudges) -> tuple[Tensor,
     return logits, {**traces, **of_unit}
 
 
-def _convolutions(network: Cnn | CnnHorn, inputs: Tensor, nudges: Nudges) -> tuple[Tensor, LayerTraces]:
+def _vgg(network: Vgg, inputs: Tensor, nudges: Nudges) -> tuple[Tensor, LayerTraces]:
+    maps, traces = _convolutions(network, inputs, nudges)
+    return network.read(maps), traces
+
+
+def _convolutions(network: Cnn | CnnHorn | Vgg, inputs: Tensor, nudges: Nudges) -> tuple[Tensor, LayerTraces]:
     maps, traces = inputs, {}
     gain = getattr(network, "gain", 1.0)
     for number, (convolution, norm) in enumerate(
         zip(network.convolutions, network.norms, strict=True), start=1
     ):
-        if number > 1 and (not isinstance(network, Cnn) or network.opens_stage(number - 1)):
+        opens_stage = network.opens_stage(number - 1) if isinstance(network, Cnn) else number > 1
+        if opens_stage and not isinstance(network, Vgg):
             maps = F.avg_pool2d(maps, 2)
         name, argument = f"convolution_{number}", norm(convolution(maps))
         traces[name] = feed_forward(argument, gain * network.activation(argument), nudges.get(name))
@@ -189,6 +196,7 @@ TRACERS: dict[type[nn.Module], Callable[..., tuple[Tensor, LayerTraces]]] = {
     Cnn: _cnn,
     Mlp: _mlp,
     CnnHorn: _cnn_horn,
+    Vgg: _vgg,
     TimeResnet: _time_variable,
     TimeDensenet: _time_variable,
     FractionalDnn: _time_variable,

@@ -27,6 +27,10 @@ SMALL = {
         {"hidden_nodes": (8, 6), "connections": (20, 9, 24)},
     ],
     "rnn": [{"num_nodes": 5, "unit": unit} for unit in ("tanh", "gru", "lstm")],
+    "vgg": [
+        {"channels": (4, 6), "strides": (1, 2)},
+        {"channels": (4, 6), "strides": (2, 1), "head": "flatten", "normalisation": "batch"},
+    ],
     "resnet": [{"channels": (4, 6)}],
     "time_resnet": [
         {"num_nodes": 6, "num_layers": 3, "horizon_penalty": 0.5, "activation": "softplus"},

@@ -44,6 +44,8 @@ CASES = {
     "rnn": ({"num_nodes": 5, "num_layers": 2}, ROWS),
     "rnn gru": ({"num_nodes": 5, "unit": "gru"}, ROWS),
     "rnn lstm": ({"num_nodes": 5, "num_layers": 2, "unit": "lstm", "readout": "mean"}, ROWS),
+    "vgg": ({"channels": (4, 6), "strides": (1, 2)}, IMAGE),
+    "vgg flatten": ({"channels": (4, 6), "strides": (2, 1), "head": "flatten"}, IMAGE),
     "resnet": ({"channels": (4, 6)}, IMAGE),
     "resnet deep": ({"channels": (4, 6), "blocks_per_stage": 2, "normalisation": "none"}, IMAGE),
     "resnet wide": ({"channels": (4, 6), "widening": 2}, IMAGE),

@@ -10,7 +10,8 @@ from hornlib.models import layer_cost
 from hornlib.models.layer_cost import ReadoutNorm
 from hornlib.models.layer_weights import convolution_weight, readout_weight
 from hornlib.models.layered_parameters import LayeredParameters
-from hornlib.parameters import Cost, Task, Weight, Widths
+from hornlib.models.unit_axes import bias_axes, norm_axes, norms_in_use, with_number
+from hornlib.parameters import Cost, Task, UnitAxis, Weight, Widths
 
 __all__ = ["CnnParameters"]
 
@@ -31,7 +32,7 @@ class CnnParameters(LayeredParameters):
     convolutions: Widths | None = None
     """Number of convolutions of each stage, written 1-2-1; null: one each."""
     activation: layer_cost.Activation = "relu"
-    """The nonlinearity after each normalised convolution."""
+    """The nonlinearity after each normalised convolution. relu_one is relu with slope 1 at 0."""
     activation_gain: float = Field(default=1.0, gt=0)
     """Factor on the activation. With tanh, c_T is the gain of an oscillator field of T steps."""
     normalisation: layer_cost.Normalisation = "batch"
@@ -75,12 +76,53 @@ class CnnParameters(LayeredParameters):
         counts = [stages.count(stage) + (stage == stages[position]) for stage in range(len(self.channels))]
         return self.model_copy(update={"convolutions": tuple(counts)})
 
+    def units(self) -> tuple[int, ...]:
+        """Return the channels of every convolution; none where convolutions of a stage share one width."""
+        return self.channels if len(self.stages()) == len(self.channels) else ()
+
+    def with_units(self, layer: int, number: int) -> Self:
+        """Return the network with another number of channels in one stage.
+
+        Args:
+            layer: position of the stage's convolution.
+            number: of its channels.
+        """
+        return self.model_copy(update={"channels": with_number(self.units(), layer, number)})
+
+    def unit_axes(self, layer: int, task: Task) -> list[UnitAxis]:
+        """Return the axes of a layer's channels: its own tensors, and the weights of the next layer or the read-out.
+
+        Args:
+            layer: position of the convolution.
+            task: shapes of inputs and outputs.
+        """
+        is_last = layer == len(self.channels) - 1
+        reader = "readout.linear" if is_last else f"convolutions.{layer + 1}"
+        return [
+            UnitAxis(f"convolutions.{layer}.weight", 0, "incoming"),
+            *bias_axes(f"convolutions.{layer}", self.normalisation == "none"),
+            *norm_axes(f"norms.{layer}", self.normalisation),
+            *(norm_axes("readout.norm", self.readout_norm, affine=False) if is_last else []),
+            UnitAxis(f"{reader}.weight", 1, "outgoing"),
+        ]
+
+    def unit_norms(self, layer: int) -> dict[str, str]:
+        """Return the norm behind the convolution and, of the last one, that of the read-out.
+
+        Args:
+            layer: position of the convolution.
+        """
+        is_last = layer == len(self.channels) - 1
+        return norms_in_use(
+            normalisation=self.normalisation, readout_norm=self.readout_norm if is_last else "none"
+        )
+
     def insertion_problems(self) -> list[str]:
         """Return why no convolution can copy its input: that needs a relu before it, and no normalisation."""
         problems = []
-        if self.activation != "relu" or self.activation_gain != 1:
+        if self.activation not in ("relu", "relu_one") or self.activation_gain != 1:
             problems.append(
-                "an activation other than relu with gain 1 changes what an inserted convolution passes on"
+                "an activation other than relu or relu_one with gain 1 changes what an inserted convolution passes on"
             )
         if self.normalisation != "none":
             problems.append(

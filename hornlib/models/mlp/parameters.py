@@ -11,7 +11,7 @@ from hornlib.models import layer_cost
 from hornlib.models.layer_cost import ReadoutNorm
 from hornlib.models.layer_weights import linear_weight, readout_weight
 from hornlib.models.layered_parameters import LayeredParameters
-from hornlib.models.unit_axes import activation_axes, norm_axes
+from hornlib.models.unit_axes import activation_axes, bias_axes, norm_axes, norms_in_use, with_number
 from hornlib.parameters import Cost, Task, UnitAxis, Weight, Widths
 
 __all__ = ["MlpParameters"]
@@ -27,11 +27,11 @@ class MlpParameters(LayeredParameters):
     hidden_nodes: Widths = Field(default=(128, 128), min_length=1)
     """Nodes of each hidden layer."""
     activation: layer_cost.LayerActivation = "relu"
-    """The nonlinearity of the hidden layers. srelu has four learned numbers per node. all_relu changes the sign of its
-    slope below 0 from layer to layer."""
+    """The nonlinearity of the hidden layers. relu_one is relu with slope 1 at 0. srelu has four learned numbers per
+    node. all_relu changes the sign of its slope below 0 from layer to layer."""
     all_relu_slope: float = Field(default=0.6, gt=0)
     """The slope of all_relu below 0 in every odd hidden layer; minus the slope in every even one."""
-    initialisation: Literal["uniform", "he_normal"] = "uniform"
+    initialisation: layer_cost.Initialisation = "uniform"
     """First weights and biases of a layer of n inputs. uniform: both within 1 / sqrt(n), the default of torch.
     he_normal: weights of variance 2 / n, which keeps the size of signals behind relus (He et al. 2015, Delving deep
     into rectifiers, equation 10); biases are 0."""
@@ -110,8 +110,7 @@ class MlpParameters(LayeredParameters):
             layer: position of the hidden layer.
             number: of its nodes.
         """
-        nodes = self.hidden_nodes
-        return self.model_copy(update={"hidden_nodes": (*nodes[:layer], number, *nodes[layer + 1 :])})
+        return self.model_copy(update={"hidden_nodes": with_number(self.units(), layer, number)})
 
     def unit_axes(self, layer: int, task: Task) -> list[UnitAxis]:
         """Return the axes of a layer's nodes: its own tensors, and the weights of the next layer or the read-out.
@@ -124,7 +123,7 @@ class MlpParameters(LayeredParameters):
         reader = "readout.linear" if is_last else f"linears.{layer + 1}"
         return [
             UnitAxis(f"linears.{layer}.weight", 0, "incoming"),
-            UnitAxis(f"linears.{layer}.bias", 0, "own"),
+            *bias_axes(f"linears.{layer}", True),
             *norm_axes(f"norms.{layer}", self.normalisation),
             *activation_axes(f"activations.{layer}", self.activation),
             *(norm_axes("readout.norm", self.readout_norm, affine=False) if is_last else []),
@@ -137,15 +136,15 @@ class MlpParameters(LayeredParameters):
         Args:
             layer: position of the hidden layer.
         """
-        norms = {"normalisation": self.normalisation}
-        if layer == len(self.hidden_nodes) - 1:
-            norms["readout_norm"] = self.readout_norm
-        return {field: norm for field, norm in norms.items() if norm != "none"}
+        is_last = layer == len(self.hidden_nodes) - 1
+        return norms_in_use(
+            normalisation=self.normalisation, readout_norm=self.readout_norm if is_last else "none"
+        )
 
     def insertion_problems(self) -> list[str]:
         """Return why no layer can be the identity: that needs a relu before it, no normalisation and no dropout."""
         problems = []
-        if self.activation != "relu":
+        if self.activation not in ("relu", "relu_one"):
             problems.append(
                 f"activation: {self.activation} changes what an inserted identity passes on; give relu"
             )
