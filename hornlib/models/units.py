@@ -27,7 +27,9 @@ def with_new_units(
     return widened
 
 
-def with_zero_units(tensors: Mapping[str, Tensor], axes: Sequence[UnitAxis], number: int) -> dict[str, Tensor]:
+def with_zero_units(
+    tensors: Mapping[str, Tensor], axes: Sequence[UnitAxis], number: int
+) -> dict[str, Tensor]:
     """Return the tensors with zeros for new units: what moments and ages of new weights are.
 
     Args:
@@ -44,9 +46,7 @@ def with_zero_units(tensors: Mapping[str, Tensor], axes: Sequence[UnitAxis], num
     return with_new_units(tensors, axes, zeros)
 
 
-def chosen_units(
-    tensors: Mapping[str, Tensor], axes: Sequence[UnitAxis], units: Tensor
-) -> dict[str, Tensor]:
+def chosen_units(tensors: Mapping[str, Tensor], axes: Sequence[UnitAxis], units: Tensor) -> dict[str, Tensor]:
     """Return the tensors with some units of a layer alone.
 
     Args:
@@ -58,7 +58,9 @@ def chosen_units(
     for name, axis, _, block in axes:
         if name in chosen:
             by_unit = chosen[name].unflatten(axis + 1, (-1, block))
-            index = units.to(by_unit.device).view(len(units), *[1] * axis, -1, *[1] * (by_unit.dim() - axis - 2))
+            index = units.to(by_unit.device).view(
+                len(units), *[1] * axis, -1, *[1] * (by_unit.dim() - axis - 2)
+            )
             index = index.expand(*by_unit.shape[: axis + 1], units.shape[1], *by_unit.shape[axis + 2 :])
             chosen[name] = by_unit.gather(axis + 1, index).flatten(axis + 1, axis + 2)
     return chosen

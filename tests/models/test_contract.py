@@ -31,7 +31,10 @@ SMALL = {
         {"channels": (4, 6), "strides": (1, 2)},
         {"channels": (4, 6), "strides": (2, 1), "head": "flatten", "normalisation": "batch"},
     ],
-    "resnet": [{"channels": (4, 6)}],
+    "resnet": [
+        {"channels": (4, 6)},
+        {"channels": (4, 6), "block": "preactivation", "inner_channels": (3, 5), "norms": "trunk"},
+    ],
     "time_resnet": [
         {"num_nodes": 6, "num_layers": 3, "horizon_penalty": 0.5, "activation": "softplus"},
         {"num_nodes": 6, "num_layers": 4, "layer_steps": "partly_fixed", "last_step": "dependent"},

@@ -66,5 +66,5 @@ def test_strides_leave_at_least_a_pixel_of_any_image(size, head):
 
 
 def test_a_wrong_number_of_strides_is_refused():
-    [problem] = VggParameters(channels=(4, 4)).problems(DIGITS)
-    assert "strides: 8 numbers for 2 convolutions" in problem
+    with pytest.raises(ValueError, match="strides: 8 numbers for 2 convolutions"):
+        VggParameters(channels=(4, 4))

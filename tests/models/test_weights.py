@@ -48,6 +48,10 @@ CASES = {
     "vgg flatten": ({"channels": (4, 6), "strides": (2, 1), "head": "flatten"}, IMAGE),
     "resnet": ({"channels": (4, 6)}, IMAGE),
     "resnet deep": ({"channels": (4, 6), "blocks_per_stage": 2, "normalisation": "none"}, IMAGE),
+    "resnet preactivation": (
+        {"channels": (4, 6), "block": "preactivation", "inner_channels": (3, 5), "norms": "trunk"},
+        IMAGE,
+    ),
     "resnet wide": ({"channels": (4, 6), "widening": 2}, IMAGE),
     "time_resnet": ({"num_nodes": 6, "num_layers": 3, "horizon_penalty": 0.5}, VECTOR),
     "time_resnet convolutional": (

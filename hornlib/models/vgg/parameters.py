@@ -2,7 +2,7 @@
 
 from typing import ClassVar, Literal, NamedTuple, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from hornlib.models import layer_cost
 from hornlib.models.layer_weights import convolution_weight, readout_weight
@@ -60,6 +60,15 @@ class VggParameters(ModelParameters):
     """First weights and biases of a layer of n inputs. he_normal: weights of variance 2 / n, biases 0. uniform: both
     within 1 / sqrt(n), the default of torch."""
 
+    @model_validator(mode="after")
+    def _each_convolution_has_a_stride(self) -> Self:
+        if len(self.strides) != len(self.channels):
+            raise ValueError(
+                f"strides: {len(self.strides)} numbers for {len(self.channels)} convolutions; give one for each of "
+                "channels"
+            )
+        return self
+
     def shapes(self, task: Task) -> list[ConvolutionShape]:
         """Return the shapes of all convolutions; with `head: convolution` the last one is the head."""
         num_inputs, height, width = task.input_shape
@@ -80,14 +89,6 @@ class VggParameters(ModelParameters):
     def with_width(self, width: int) -> Self:
         """Return the same convolutions in the same proportions, the last one `width` channels wide."""
         return self.model_copy(update={"channels": layer_cost.scaled_widths(self.channels, width)})
-
-    def problems(self, task: Task) -> list[str]:
-        """Return whether there is not one stride for each convolution."""
-        if len(self.strides) == len(self.channels):
-            return []
-        return [
-            f"strides: {len(self.strides)} numbers for {len(self.channels)} convolutions; give one for each of channels"
-        ]
 
     def units(self) -> tuple[int, ...]:
         """Return the channels of every convolution before the head."""
