@@ -5,6 +5,7 @@ from hornlib.structures.layers.insertion_parameters import LayerInsertionParamet
 from hornlib.structures.layers.pruning_parameters import LayerPruningParameters
 from hornlib.structures.sparse_training.parameters import SparseTrainingParameters
 from hornlib.structures.static import StaticParameters
+from hornlib.structures.unit_pruning.parameters import UnitPruningParameters
 from hornlib.structures.weight_pruning.parameters import WeightPruningParameters
 
 __all__ = ["STRUCTURES"]
@@ -14,5 +15,6 @@ STRUCTURES: dict[str, type[StructureParameters]] = {
     "layer_insertion": LayerInsertionParameters,
     "layer_pruning": LayerPruningParameters,
     "sparse_training": SparseTrainingParameters,
+    "unit_pruning": UnitPruningParameters,
     "weight_pruning": WeightPruningParameters,
 }

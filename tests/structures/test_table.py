@@ -18,13 +18,24 @@ SMALL = {
     "layer_insertion": {"insert_at": 1},
     "layer_pruning": {},
     "sparse_training": {"rule": "set", "density": 0.6},
+    "unit_pruning": {"drop_share": 0.5, "prune_start": 0.2},
     "weight_pruning": {"density": 0.6, "update_every": 10, "prune_start": 0.1},
 }
 """The fewest parameters of every structure; a new one needs a row. Each is due after step 10 and not after step 5."""
 
 OF_LAYERS = ("layer_insertion", "layer_pruning")
 
+OF_UNITS = ("unit_pruning",)
+"""Structures that change the number of units, which a time_resnet does not let them."""
+
 TASK, COURSE = Task((2,), 2), Course(epochs=5, steps_per_epoch=10, num_validation=0)
+
+
+def model_of(name):
+    """Return the values of a model that the structure can change."""
+    if name in OF_UNITS:
+        return {"name": "mlp", "hidden_nodes": "4-6", "readout_norm": "none"}
+    return {"name": "time_resnet", "num_layers": 3, "num_nodes": 6, "activation": "tanh"}
 
 
 def test_every_structure_has_a_row_here_and_its_name_is_its_key():
@@ -43,23 +54,24 @@ def test_the_code_of_every_structure_exists_and_answers_when_it_is_due(name):
 
 @pytest.mark.parametrize("name", STRUCTURES)
 def test_models_that_a_structure_reaches_are_other_models_of_the_same_kind(name):
-    structure = STRUCTURES[name](**SMALL[name])
-    model = MODELS["time_resnet"](num_layers=3, activation="tanh", num_nodes=4)
+    structure, model_values = STRUCTURES[name](**SMALL[name]), model_of(name)
+    model = MODELS[model_values.pop("name")](**model_values)
     assert structure.problems(model, TASK, COURSE) == []
-    for reached in structure.reachable(model):
+    for reached in structure.reachable(model, TASK):
         assert type(reached) is type(model) and reached != model
         assert reached.num_parameters(TASK) > 0
 
 
 @pytest.mark.parametrize("name", STRUCTURES)
 def test_without_an_event_every_structure_replays_to_the_same_model(name):
-    model = MODELS["time_resnet"](num_layers=3)
+    values = model_of(name)
+    model = MODELS[values.pop("name")](**values)
     assert STRUCTURES[name](**SMALL[name]).replayed(model, []) == model
 
 
 @pytest.mark.parametrize("name", STRUCTURES)
 def test_every_event_of_a_structure_is_of_a_kind_of_the_table(short_cell, name):
-    model = {"name": "time_resnet", "num_layers": 3, "num_nodes": 6, "activation": "tanh"}
+    model = model_of(name)
     structure = {"name": name, **SMALL[name]}
     structure |= {"threshold": 0.9} if name == "layer_pruning" else {}
     structure |= {"update_every": 2} if "update_every" in structure else {}
@@ -75,3 +87,10 @@ def test_every_event_of_a_structure_is_of_a_kind_of_the_table(short_cell, name):
 def test_every_structure_of_layers_refuses_a_model_without_them_in_its_own_name(name, model):
     (problem,) = STRUCTURES[name](**SMALL[name]).problems(MODELS[model](), TASK, COURSE)
     assert problem.startswith(f"{name}: {model} has no layers")
+
+
+@pytest.mark.parametrize("name", OF_UNITS)
+@pytest.mark.parametrize("model", ["rnn", "horn", "time_resnet"])
+def test_every_structure_of_units_refuses_a_model_without_them_in_its_own_name(name, model):
+    (problem,) = STRUCTURES[name](**SMALL[name]).problems(MODELS[model](), TASK, COURSE)
+    assert problem.startswith(f"{name}: {model} has no layers whose units can")

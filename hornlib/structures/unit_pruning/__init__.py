@@ -1,0 +1,1 @@
+"""Unit pruning: whole nodes and channels are removed while a network trains."""

@@ -1,0 +1,138 @@
+"""Scores of units: the lowest are removed."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from hornlib.models.dropout import has_dropout, set_dropout_keys_
+from hornlib.parameters import UnitAxis
+from hornlib.randomness import derive_seed, generator
+from hornlib.structures.interface import LaneView, Tensors
+from hornlib.structures.unit_pruning.parameters import UnitPruningFields, scale_names
+
+__all__ = ["SCORES", "UnitScores"]
+
+UnitScores = tuple[list[Tensor], int]
+"""The score of every unit, (lanes, units) for each layer, and the FLOPs that they took in each lane."""
+
+
+def l1_norm(view: LaneView, parameters: UnitPruningFields) -> UnitScores:
+    """Return sum |w| over the weights that compute a unit.
+
+    With distribution: global it is divided by the mean of the layer.
+
+    Args:
+        view: the lanes.
+        parameters: of the structure.
+
+    Reference:
+        Li et al. 2017, Pruning filters for efficient ConvNets, section 3.1.
+    """
+    scores = []
+    for layer in range(len(view.model.units())):
+        score = _total([weight.abs().sum(2) for weight in _incoming(view, layer, view.lanes.parameters)])
+        if parameters.distribution == "global":
+            score = score / score.mean(1, keepdim=True)
+        scores.append(score)
+    return scores, 2 * _num_incoming(view)
+
+
+def norm_scale(view: LaneView, parameters: UnitPruningFields) -> UnitScores:
+    """Return |scale| of the norm before the activation.
+
+    Args:
+        view: the lanes.
+        parameters: not used.
+
+    Reference:
+        Liu et al. 2017, Learning efficient convolutional networks through network slimming, section 3.
+    """
+    tensors, task = view.lanes.parameters, view.task
+    scores = [
+        _total([tensors[name].detach().abs() for name in scale_names(view.model, layer, task)])
+        for layer in range(len(view.model.units()))
+    ]
+    return scores, sum(view.model.units())
+
+
+def taylor(view: LaneView, parameters: UnitPruningFields) -> UnitScores:
+    """Return |sum g w| over the weights that compute a unit: to first order, the change of the loss without it.
+
+    g is the gradient of the mean loss over batches in training mode. Running statistics stay as they are.
+
+    Args:
+        view: the lanes.
+        parameters: number of batches.
+
+    Reference:
+        Molchanov et al. 2017, Pruning convolutional neural networks for resource efficient inference, equation 8.
+    """
+    lanes = view.lanes.with_buffers({name: tensor.clone() for name, tensor in view.lanes.buffers.items()})
+    if has_dropout(lanes.buffers):
+        keys = [derive_seed("dropout", seed, view.step) for seed in lanes.seeds]
+        set_dropout_keys_(lanes.buffers, torch.tensor(keys, device=lanes.device))
+    layers = range(len(view.model.units()))
+    names = [axis.name for layer in layers for axis in _incoming_axes(view, layer)]
+    weights = [lanes.parameters[name] for name in names]
+    products = [torch.zeros_like(weight) for weight in weights]
+    num_batches = 0
+    for inputs, targets in view.batches(parameters.score_batches):
+        loss = view.loss(lanes.forward(inputs, training=True).logits, targets).sum()
+        torch._foreach_add_(products, torch.autograd.grad(loss, weights))
+        num_batches += 1
+    torch._foreach_mul_(products, [weight.detach() / num_batches for weight in weights])
+    named = dict(zip(names, products, strict=True))
+    scores = [_total([product.sum(2) for product in _incoming(view, layer, named)]).abs() for layer in layers]
+    return scores, num_batches * view.gradient_flops(view.model) + 2 * _num_incoming(view)
+
+
+def at_random(view: LaneView, parameters: UnitPruningFields) -> UnitScores:
+    """Return uniform numbers, which depend on seed, step and layer alone.
+
+    Args:
+        view: the lanes.
+        parameters: not used.
+    """
+    scores = [
+        torch.stack(
+            [
+                torch.rand(number, generator=generator("unit pruning", seed, view.step, layer))
+                for seed in view.lanes.seeds
+            ]
+        ).to(view.lanes.device)
+        for layer, number in enumerate(view.model.units())
+    ]
+    return scores, 0
+
+
+SCORES: dict[str, Callable[[LaneView, UnitPruningFields], UnitScores]] = {
+    "l1_norm": l1_norm,
+    "norm_scale": norm_scale,
+    "taylor": taylor,
+    "random": at_random,
+}
+"""`drop_by` -> its function."""
+
+
+def _incoming_axes(view: LaneView, layer: int) -> list[UnitAxis]:
+    return [axis for axis in view.model.unit_axes(layer, view.task) if axis.side == "incoming"]
+
+
+def _incoming(view: LaneView, layer: int, tensors: Tensors) -> list[Tensor]:
+    """Return the entries of the weights that compute a layer's units, (lanes, units, entries) for each weight."""
+    return [
+        tensors[name].detach().movedim(axis + 1, 1).unflatten(1, (-1, block)).flatten(2)
+        for name, axis, _, block in _incoming_axes(view, layer)
+    ]
+
+
+def _total(parts: Sequence[Tensor]) -> Tensor:
+    """Return the sum of tensors (lanes, units)."""
+    return torch.stack(list(parts)).sum(0)
+
+
+def _num_incoming(view: LaneView) -> int:
+    layers = range(len(view.model.units()))
+    names = {axis.name for layer in layers for axis in _incoming_axes(view, layer)}
+    return sum(view.lanes.parameters[name][0].numel() for name in names)
