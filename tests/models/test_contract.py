@@ -29,7 +29,7 @@ SMALL = {
     "rnn": [{"num_nodes": 5, "unit": unit} for unit in ("tanh", "gru", "lstm")],
     "vgg": [
         {"channels": (4, 6), "strides": (1, 2)},
-        {"channels": (4, 6), "strides": (2, 1), "head": "flatten", "normalisation": "batch"},
+        {"channels": (4, 6), "strides": (2, 1), "output_layer": "flatten", "normalisation": "batch"},
     ],
     "resnet": [
         {"channels": (4, 6)},

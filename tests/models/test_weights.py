@@ -45,7 +45,7 @@ CASES = {
     "rnn gru": ({"num_nodes": 5, "unit": "gru"}, ROWS),
     "rnn lstm": ({"num_nodes": 5, "num_layers": 2, "unit": "lstm", "readout": "mean"}, ROWS),
     "vgg": ({"channels": (4, 6), "strides": (1, 2)}, IMAGE),
-    "vgg flatten": ({"channels": (4, 6), "strides": (2, 1), "head": "flatten"}, IMAGE),
+    "vgg flatten": ({"channels": (4, 6), "strides": (2, 1), "output_layer": "flatten"}, IMAGE),
     "resnet": ({"channels": (4, 6)}, IMAGE),
     "resnet deep": ({"channels": (4, 6), "blocks_per_stage": 2, "normalisation": "none"}, IMAGE),
     "resnet preactivation": (

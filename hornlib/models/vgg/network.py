@@ -1,4 +1,4 @@
-"""All-convolutional VGG networks: convolutions with strides, and a head that is a convolution or fully connected."""
+"""All-convolutional VGG networks: convolutions with strides; the last layer is one too, or fully connected."""
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +13,7 @@ __all__ = ["Vgg"]
 
 
 class Vgg(nn.Module):
-    """u <- f(norm(W * u)) for every convolution, then the head.
+    """u <- f(norm(W * u)) for every convolution, then the last layer.
 
     Args:
         parameters: channels, strides, activation, normalisation, head, first weights.
@@ -34,12 +34,12 @@ class Vgg(nn.Module):
             normalisation_2d(parameters.normalisation, channels) for channels in parameters.channels
         )
         self.activation = ACTIVATIONS[parameters.activation]
-        self.flattens = parameters.head == "flatten"
+        self.flattens = parameters.output_layer == "flatten"
         if self.flattens:
             num_features = shapes[-1].num_outputs * shapes[-1].positions
             self.readout = Readout(num_features, task.num_outputs, "none")
         else:
-            self.head = kernels[-1]
+            self.output_layer = kernels[-1]
         if parameters.initialisation == "he_normal":
             he_normal_network_(self)
 
@@ -52,5 +52,7 @@ class Vgg(nn.Module):
 
     def read(self, maps: Tensor) -> Tensor:
         """Return logits (batch, num_outputs) of the last maps (batch, channels, height, width)."""
-        logits: Tensor = self.readout(maps.flatten(1)) if self.flattens else self.head(maps).mean((2, 3))
+        logits: Tensor = (
+            self.readout(maps.flatten(1)) if self.flattens else self.output_layer(maps).mean((2, 3))
+        )
         return logits

@@ -53,7 +53,7 @@ class VggParameters(ModelParameters):
     """The nonlinearity after each convolution. relu_one is relu with slope 1 at 0."""
     normalisation: layer_cost.Normalisation = "none"
     """Affine normalisation between convolution and activation."""
-    head: Literal["convolution", "flatten"] = "convolution"
+    output_layer: Literal["convolution", "flatten"] = "convolution"
     """From the last maps to the outputs. convolution: a convolution of 3x3 pixels, stride 2, without bias, and the mean
     over the positions that are left. flatten: a fully connected layer with biases over all channels and positions."""
     initialisation: layer_cost.Initialisation = "he_normal"
@@ -70,10 +70,10 @@ class VggParameters(ModelParameters):
         return self
 
     def shapes(self, task: Task) -> list[ConvolutionShape]:
-        """Return the shapes of all convolutions; with `head: convolution` the last one is the head."""
+        """Return the shapes of all convolutions; with `output_layer: convolution` that layer is the last one."""
         num_inputs, height, width = task.input_shape
         channels, strides = self.channels, self.strides
-        if self.head == "convolution":
+        if self.output_layer == "convolution":
             channels, strides = (*channels, task.num_outputs), (*strides, 2)
         shapes = []
         for num_outputs, stride in zip(channels, strides, strict=True):
@@ -83,7 +83,7 @@ class VggParameters(ModelParameters):
         return shapes
 
     def width(self) -> int:
-        """Channels of the last convolution before the head."""
+        """Channels of the last convolution before the last layer."""
         return self.channels[-1]
 
     def with_width(self, width: int) -> Self:
@@ -91,7 +91,7 @@ class VggParameters(ModelParameters):
         return self.model_copy(update={"channels": layer_cost.scaled_widths(self.channels, width)})
 
     def units(self) -> tuple[int, ...]:
-        """Return the channels of every convolution before the head."""
+        """Return the channels of every convolution before the last layer."""
         return self.channels
 
     def with_units(self, layer: int, number: int) -> Self:
@@ -104,7 +104,7 @@ class VggParameters(ModelParameters):
         return self.model_copy(update={"channels": with_number(self.units(), layer, number)})
 
     def unit_axes(self, layer: int, task: Task) -> list[UnitAxis]:
-        """Return the axes of a layer's channels: its own tensors, and the weights of the next layer or the head.
+        """Return the axes of a layer's channels: its own tensors, and the weights of the next layer.
 
         Behind a flattening each channel owns as many columns of the matrix as it has positions.
 
@@ -113,10 +113,10 @@ class VggParameters(ModelParameters):
             task: shapes of inputs and outputs.
         """
         reader = UnitAxis(f"convolutions.{layer + 1}.weight", 1, "outgoing")
-        if layer == len(self.channels) - 1 and self.head == "flatten":
+        if layer == len(self.channels) - 1 and self.output_layer == "flatten":
             reader = UnitAxis("readout.linear.weight", 1, "outgoing", self.shapes(task)[layer].positions)
         elif layer == len(self.channels) - 1:
-            reader = UnitAxis("head.weight", 1, "outgoing")
+            reader = UnitAxis("output_layer.weight", 1, "outgoing")
         return [
             UnitAxis(f"convolutions.{layer}.weight", 0, "incoming"),
             *norm_axes(f"norms.{layer}", self.normalisation),
@@ -132,7 +132,7 @@ class VggParameters(ModelParameters):
         return norms_in_use(normalisation=self.normalisation)
 
     def cost(self, task: Task) -> Cost:
-        """Return the cost of convolutions, normalisations, activations and head."""
+        """Return the cost of convolutions, normalisations, activations and last layer."""
         total = Cost()
         for layer, shape in enumerate(self.shapes(task)):
             total += layer_cost.convolution(
@@ -142,12 +142,12 @@ class VggParameters(ModelParameters):
                 total += layer_cost.normalisation(self.normalisation, shape.num_outputs, shape.positions)
                 total += layer_cost.activation(self.activation, shape.num_outputs * shape.positions)
         num_outputs = shape.num_outputs * shape.positions
-        if self.head == "convolution":
+        if self.output_layer == "convolution":
             return total + layer_cost.elementwise(num_outputs)
         return total + layer_cost.readout(num_outputs, task.num_outputs, "none")
 
     def weights(self, task: Task) -> list[Weight]:
-        """Return the kernels of the convolutions, and the kernel or matrix of the head."""
+        """Return the kernels of the convolutions, and the kernel or matrix of the last layer."""
         shapes, num_hidden = self.shapes(task), len(self.channels)
         kernels = [
             convolution_weight(
@@ -155,7 +155,7 @@ class VggParameters(ModelParameters):
             )
             for layer, shape in enumerate(shapes)
         ]
-        if self.head == "convolution":
-            return [*kernels[:-1], kernels[-1]._replace(name="head.weight", role="output")]
+        if self.output_layer == "convolution":
+            return [*kernels[:-1], kernels[-1]._replace(name="output_layer.weight", role="output")]
         num_features = shapes[-1].num_outputs * shapes[-1].positions
         return [*kernels, readout_weight(num_features, task.num_outputs, num_hidden)]
