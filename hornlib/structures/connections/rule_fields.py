@@ -7,31 +7,39 @@ from hornlib.parameters import Value
 
 __all__ = ["with_rule_values"]
 
-_ALTERNATIVES = {"update_every": "update_every_epochs", "update_every_epochs": "update_every"}
+_PAIRS = (
+    ("update_every", "update_every_epochs"),
+    ("start_step", "start_share"),
+    ("every_steps", "every_share"),
+)
+_ALTERNATIVES = {name: other for pair in _PAIRS for name, other in (pair, pair[::-1])}
 """Two fields that say the same in two units; only one of them is given."""
 
 
-def with_rule_values(values: Any, table: Mapping[str, Mapping[str, Value]], default: str) -> Any:
-    """Return the values of a parameter class, those of its `rule` filled in where none is given.
+def with_rule_values(
+    values: Any, table: Mapping[str, Mapping[str, Value]], default: str, field: str = "rule"
+) -> Any:
+    """Return the values of a parameter class, those of its rule filled in where none is given.
 
     Args:
         values: field -> value, as given; anything else is left to pydantic.
         table: rule -> fields that mean something to it, with their values.
         default: the rule where none is given.
+        field: whose value is the rule.
 
     Raises:
         ValueError: a field is given that means nothing to the rule, or two that exclude each other.
     """
-    if not isinstance(values, Mapping) or values.get("rule", default) not in table:
+    if not isinstance(values, Mapping) or values.get(field, default) not in table:
         return values
-    rule = values.get("rule", default)
+    rule = values.get(field, default)
     given = {name for name, value in values.items() if value is not None}
     accepted = table[rule].keys() | {_ALTERNATIVES[name] for name in table[rule] if name in _ALTERNATIVES}
     for name in sorted(given & {name for row in table.values() for name in row} - accepted):
-        raise ValueError(f"{name} means nothing to rule: {rule}; leave it out")
-    for name in sorted(given & _ALTERNATIVES.keys()):
-        if _ALTERNATIVES[name] in given:
-            raise ValueError("give `update_every:` or `update_every_epochs:`, not both")
+        raise ValueError(f"{name} means nothing to {field}: {rule}; leave it out")
+    for pair in _PAIRS:
+        if given.issuperset(pair):
+            raise ValueError(f"give `{pair[0]}:` or `{pair[1]}:`, not both")
     filled = {
         name: value
         for name, value in table[rule].items()
