@@ -196,6 +196,19 @@ SINE = DatasetDeclaration(
     metric="relative_l2",
 )
 
+TEACHER_STUDENT = DatasetDeclaration(
+    name="teacher_student",
+    example_shape=(10,),
+    num_outputs=10,
+    num_train=1_000,
+    num_test=1_000,
+    layouts=(_layout("functions:teacher_student"),),
+    description="Outputs of a fixed random network of 10 relu units without biases at standard normal points of 10 "
+    "numbers; a student grows towards its size (GradMax, Evci et al. 2022)",
+    loss="mse",
+    metric="relative_l2",
+)
+
 
 class MaxwellFile(NamedTuple):
     """The file of examples that a forward and an inverse dataset share.
@@ -269,6 +282,7 @@ DATASETS: dict[str, DatasetDeclaration] = {
     "spirals": SPIRALS,
     "peaks": PEAKS,
     "sine": SINE,
+    "teacher_student": TEACHER_STUDENT,
     "maxwell_forward": _maxwell_forward("maxwell_forward", MAXWELL),
     "maxwell_inverse": _maxwell_inverse("maxwell_inverse", MAXWELL),
     "maxwell_forward_small": _maxwell_forward("maxwell_forward_small", MAXWELL_SMALL),

@@ -1,4 +1,4 @@
-"""Datasets given by formulas: two spirals to classify, and functions of one and of two numbers to learn."""
+"""Datasets given by formulas: two spirals to classify, and functions to learn, one of them a network's."""
 
 import math
 from pathlib import Path
@@ -10,7 +10,7 @@ from hornlib.data.loaders import Raw
 from hornlib.data.splits import stratified_order
 from hornlib.randomness import generator
 
-__all__ = ["peaks", "peaks_of", "sine", "spirals"]
+__all__ = ["peaks", "peaks_of", "sine", "spirals", "teacher_student"]
 
 NUM_TEST = 1_000
 NUM_EXAMPLES = 11_000
@@ -79,6 +79,27 @@ def sine(root: Path, download: bool) -> Raw:
     """
     inputs = _uniform("sine", 1)
     return _parts(inputs, inputs[:, 0].sin())
+
+
+def teacher_student(root: Path, download: bool) -> Raw:
+    """Return the outputs of a fixed random network at standard normal points. No file is read.
+
+    y = V max(W x, 0), with x of 10 numbers, W and V of 10 x 10 numbers, uniform in [-1, 1].
+
+    Args:
+        root: not used.
+        download: not used.
+
+    Source: the task of the notebook that accompanies GradMax (Evci et al. 2022), with one fixed teacher; its points
+        serve for training alone, and the test part here has as many further ones.
+    """
+    weights = generator("examples", "teacher_student", "teacher")
+    points = generator("examples", "teacher_student", "points")
+    first, second = (2 * torch.rand(10, 10, generator=weights, dtype=torch.float64) - 1 for _ in range(2))
+    inputs = torch.randn(2_000, 10, generator=points, dtype=torch.float64)
+    targets = (inputs @ first.T).clamp(min=0) @ second.T
+    x, y = inputs.float(), targets.float()
+    return Raw(x[:1_000], y[:1_000], x[1_000:], y[1_000:])
 
 
 def _uniform(name: str, num_features: int) -> Tensor:

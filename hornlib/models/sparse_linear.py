@@ -12,7 +12,7 @@ __all__ = ["SparseLinear", "linear_layer", "with_dense_gradients"]
 
 
 class SparseLinear(nn.Module):
-    """y = W x + b, where W has a given number of connections at random places.
+    """y = W x + b, where W has a given number of connections at random places, and b may be left out.
 
     The values start as those of a dense layer: uniform in [-1 / sqrt(inputs), 1 / sqrt(inputs)]. The places are
     buffers, which are named as the fields of `Places`.
@@ -22,13 +22,20 @@ class SparseLinear(nn.Module):
         num_outputs: entries of y.
         connections: 1 to num_inputs x num_outputs.
         generator: draws the places.
+        bias: whether there is a b.
     """
 
     values: nn.Parameter
     weight: Tensor | None
+    bias: nn.Parameter | None
 
     def __init__(
-        self, num_inputs: int, num_outputs: int, connections: int, generator: torch.Generator
+        self,
+        num_inputs: int,
+        num_outputs: int,
+        connections: int,
+        generator: torch.Generator,
+        bias: bool = True,
     ) -> None:
         super().__init__()
         self.shape = num_outputs, num_inputs
@@ -39,16 +46,17 @@ class SparseLinear(nn.Module):
         bound = 1 / math.sqrt(num_inputs)
         self.register_parameter("weight", None)  # in lanes of `with_dense_gradients` alone
         self.values = nn.Parameter(torch.empty(connections).uniform_(-bound, bound))
-        self.bias = nn.Parameter(torch.empty(num_outputs).uniform_(-bound, bound))
+        self.bias = nn.Parameter(torch.empty(num_outputs).uniform_(-bound, bound)) if bias else None
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Return y, (batch, outputs), of x, (batch, inputs), in the type of the values whatever `autocast` asks for."""
         places = Places(*(getattr(self, field) for field in Places._fields))
-        return sparse_product(inputs.to(self.values.dtype), self.values, places, self.weight) + self.bias
+        products = sparse_product(inputs.to(self.values.dtype), self.values, places, self.weight)
+        return products if self.bias is None else products + self.bias
 
 
 def linear_layer(
-    num_inputs: int, num_outputs: int, connections: int | None, generator: torch.Generator
+    num_inputs: int, num_outputs: int, connections: int | None, generator: torch.Generator, bias: bool = True
 ) -> nn.Module:
     """Return a dense layer, or a sparse one where not every connection exists.
 
@@ -57,10 +65,11 @@ def linear_layer(
         num_outputs: entries of y.
         connections: number of connections; None: all.
         generator: draws the places of a sparse layer.
+        bias: whether there is a b.
     """
     if connections in (None, num_inputs * num_outputs):
-        return nn.Linear(num_inputs, num_outputs)
-    return SparseLinear(num_inputs, num_outputs, connections, generator)
+        return nn.Linear(num_inputs, num_outputs, bias=bias)
+    return SparseLinear(num_inputs, num_outputs, connections, generator, bias)
 
 
 def with_dense_gradients(lanes: LaneGroup) -> LaneGroup:

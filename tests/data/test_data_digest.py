@@ -17,6 +17,7 @@ DIGESTS = {
     "spirals": "ece1181303d21177",
     "peaks": "52e3b658b6b50fb6",
     "sine": "8be48895d926db64",
+    "teacher_student": "70f12bb076cd55a5",
     "mnist": "26ee894202914825",
     "fashion_mnist": "be0078da19eb64b1",
     "cifar10": "a80fa8f81411b75e",
@@ -48,7 +49,7 @@ def test_computed_examples_have_a_digest_that_noise_does_not_change(name, tmp_pa
 
 
 def test_other_instructions_of_the_processor_and_more_threads_give_the_same_digests():
-    names = ["digits", "spirals", "peaks", "sine"]
+    names = ["digits", "spirals", "peaks", "sine", "teacher_student"]
     program = (
         "import sys; from hornlib.data.loading import load_with_digest; "
         "from hornlib.data.parameters import DataParameters; "

@@ -1,14 +1,15 @@
-"""Claims about spirals, peaks and sine: their formulas in numpy, their ranges, their fixed draws."""
+"""Claims about spirals, peaks, sine and the teacher: their formulas in numpy, their ranges, their fixed draws."""
 
 import numpy as np
 import pytest
 import torch
 
 from hornlib.data import DATASETS
-from hornlib.data.functions import peaks_of
+from hornlib.data.functions import peaks_of, teacher_student
 from hornlib.data.reading import read
+from hornlib.randomness import generator
 
-VECTORS = ["spirals", "peaks", "sine"]
+VECTORS = ["spirals", "peaks", "sine", "teacher_student"]
 
 
 @pytest.mark.parametrize("name", VECTORS)
@@ -76,3 +77,19 @@ def test_no_example_stands_in_both_parts():
     for name in ("peaks", "sine"):
         raw = read(DATASETS[name], None)
         assert not set(map(tuple, raw.test_inputs.tolist())) & set(map(tuple, raw.train_inputs.tolist()))
+
+
+def test_the_teacher_is_a_network_of_ten_units_without_biases():
+    raw = teacher_student(None, False)
+    draws = generator("examples", "teacher_student", "teacher")
+    teacher = torch.nn.Sequential(
+        torch.nn.Linear(10, 10, bias=False), torch.nn.ReLU(), torch.nn.Linear(10, 10, bias=False)
+    ).double()
+    for layer in (teacher[0], teacher[2]):
+        layer.weight.data.copy_(2 * torch.rand(10, 10, generator=draws, dtype=torch.float64) - 1)
+        assert layer.weight.abs().max() <= 1
+    assert raw.train_inputs.shape == raw.train_targets.shape == (1000, 10)
+    assert abs(raw.train_inputs.mean()) < 0.03 and abs(raw.train_inputs.std() - 1) < 0.02
+    torch.testing.assert_close(
+        teacher(raw.test_inputs.double()), raw.test_targets.double(), rtol=1e-5, atol=1e-5
+    )

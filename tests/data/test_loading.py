@@ -262,12 +262,13 @@ def test_raw_bytes_are_divided_by_255(mnist, real):
     assert torch.equal(raw.test.inputs, mnist[0].test_inputs.float() / 255)
 
 
-@pytest.mark.parametrize("name", ["spirals", "peaks", "sine"])
+@pytest.mark.parametrize("name", ["spirals", "peaks", "sine", "teacher_student"])
 @pytest.mark.parametrize("validation", [0, 0.1])
 def test_vectors_load_at_their_declared_sizes(name, validation):
     data = DataParameters(name=name, validation=validation)
     splits = load(data, "cpu")
     for part, number in zip(splits, (data.num_train, data.num_validation, data.num_test), strict=True):
         assert part.inputs.shape == (number, *data.task().input_shape)
-        assert part.targets.shape == ((number,) if data.loss == "cross_entropy" else (number, 1))
+        outputs = () if data.loss == "cross_entropy" else (data.task().num_outputs,)
+        assert part.targets.shape == (number, *outputs)
         assert part.inputs.dtype == torch.float32

@@ -34,7 +34,7 @@ def test_every_declaration_stands_under_its_own_name_with_chance_of_its_metric(n
 
 def test_digits_and_formulas_come_without_files():
     without = {name for name, declaration in DATASETS.items() if not declaration.needs_files}
-    assert without == {"digits", "spirals", "peaks", "sine"}
+    assert without == {"digits", "spirals", "peaks", "sine", "teacher_student"}
 
 
 @pytest.mark.parametrize(

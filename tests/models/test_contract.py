@@ -23,6 +23,8 @@ SMALL = {
     "mlp": [
         {"hidden_nodes": (8, 6), "dropout": 0.3, "normalisation": "batch"},
         {"hidden_nodes": (8,)},
+        {"hidden_nodes": (8, 6), "bias": "without"},
+        {"hidden_nodes": (8, 6), "bias": "without", "connections": (20, 9, 24)},
         {"hidden_nodes": (8, 6), "normalisation": "layer", "activation": "srelu"},
         {"hidden_nodes": (8, 6), "connections": (20, 9, 24)},
     ],

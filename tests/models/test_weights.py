@@ -40,6 +40,7 @@ CASES = {
     "cnn": ({"channels": (4, 6)}, IMAGE),
     "cnn group norm": ({"channels": (4, 6), "convolutions": (2, 1), "normalisation": "group"}, IMAGE),
     "mlp": ({"hidden_nodes": (8, 6), "dropout": 0.3, "normalisation": "batch"}, IMAGE),
+    "mlp without biases": ({"hidden_nodes": (8, 6), "bias": "without"}, IMAGE),
     "mlp vector": ({"hidden_nodes": (8,)}, VECTOR),
     "rnn": ({"num_nodes": 5, "num_layers": 2}, ROWS),
     "rnn gru": ({"num_nodes": 5, "unit": "gru"}, ROWS),

@@ -27,7 +27,7 @@ NORMS: dict[str, Callable[[int], nn.Module]] = {
 
 
 class Mlp(nn.Module):
-    """u <- dropout(f(norm(W u + b))) for every layer, then the read-out.
+    """u <- dropout(f(norm(W u + b))) for every layer, then the read-out; b may be left out.
 
     Args:
         parameters: hidden nodes, activation, first weights, normalisation, dropout, read-out.
@@ -41,9 +41,10 @@ class Mlp(nn.Module):
     def __init__(self, parameters: MlpParameters, task: Task, generator: torch.Generator) -> None:
         super().__init__()
         self.widths = widths = (math.prod(task.input_shape), *parameters.hidden_nodes)
+        bias = parameters.bias == "with"
         *hidden, last = parameters.connections or (None,) * len(widths)
         self.linears = nn.ModuleList(
-            linear_layer(before, after, connections, generator)
+            linear_layer(before, after, connections, generator, bias)
             for (before, after), connections in zip(pairwise(widths), hidden, strict=True)
         )
         self.norms = nn.ModuleList(NORMS[parameters.normalisation](width) for width in widths[1:])
@@ -58,7 +59,7 @@ class Mlp(nn.Module):
             widths[-1],
             task.num_outputs,
             parameters.readout_norm,
-            linear=linear_layer(widths[-1], task.num_outputs, last, generator),
+            linear=linear_layer(widths[-1], task.num_outputs, last, generator, bias),
         )
         if parameters.initialisation == "he_normal":
             for num_inputs, layer in zip(widths, (*self.linears, self.readout.linear), strict=True):
@@ -73,7 +74,7 @@ class Mlp(nn.Module):
         return self.readout(features.contiguous())  # a sparse layer leaves the examples innermost
 
     def neutral_layer(self, position: int, scale: float) -> NeutralLayer:
-        """Return W = I and b = 0: behind a relu this is the identity.
+        """Return W = I and b = 0, if there is a b: behind a relu this is the identity.
 
         Args:
             position: of the layer before the new one.
@@ -81,6 +82,7 @@ class Mlp(nn.Module):
         """
         width = self.widths[position + 1]
         name = f"linears.{position + 1}"
-        return NeutralLayer(
-            {f"{name}.weight": torch.eye(width), f"{name}.bias": torch.zeros(width)}, f"{name}.weight"
-        )
+        tensors = {f"{name}.weight": torch.eye(width)}
+        if self.linears[position].bias is not None:
+            tensors[f"{name}.bias"] = torch.zeros(width)
+        return NeutralLayer(tensors, f"{name}.weight")

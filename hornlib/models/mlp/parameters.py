@@ -31,6 +31,8 @@ class MlpParameters(LayeredParameters):
     node. all_relu changes the sign of its slope below 0 from layer to layer."""
     all_relu_slope: float = Field(default=0.6, gt=0)
     """The slope of all_relu below 0 in every odd hidden layer; minus the slope in every even one."""
+    bias: layer_cost.ReadoutBias = "with"
+    """without omits the biases of all layers and of the read-out."""
     initialisation: layer_cost.Initialisation = "uniform"
     """First weights and biases of a layer of n inputs. uniform: both within 1 / sqrt(n), the default of torch.
     he_normal: weights of variance 2 / n, which keeps the size of signals behind relus (He et al. 2015, Delving deep
@@ -123,7 +125,7 @@ class MlpParameters(LayeredParameters):
         reader = "readout.linear" if is_last else f"linears.{layer + 1}"
         return [
             UnitAxis(f"linears.{layer}.weight", 0, "incoming"),
-            *bias_axes(f"linears.{layer}", True),
+            *bias_axes(f"linears.{layer}", self.bias == "with"),
             *norm_axes(f"norms.{layer}", self.normalisation),
             *activation_axes(f"activations.{layer}", self.activation),
             *(norm_axes("readout.norm", self.readout_norm, affine=False) if is_last else []),
@@ -177,9 +179,9 @@ class MlpParameters(LayeredParameters):
     def cost(self, task: Task) -> Cost:
         """Return the cost of the hidden layers and the read-out; a product counts its connections."""
         widths = (math.prod(task.input_shape), *self.hidden_nodes)
-        total = layer_cost.readout(widths[-1], task.num_outputs, self.readout_norm)
+        total = layer_cost.readout(widths[-1], task.num_outputs, self.readout_norm, self.bias)
         for before, after in pairwise(widths):
-            total += layer_cost.linear(before, after)
+            total += layer_cost.linear(before, after, bias=self.bias == "with")
             total += layer_cost.normalisation(self.normalisation, after, 1) + layer_cost.activation(
                 self.activation, after
             )
