@@ -46,12 +46,21 @@ class Cnn(nn.Module):
         """Return logits (batch, num_outputs) of images (batch, channels, height, width)."""
         maps = channels_last(inputs)
         for layer, (convolution, norm) in enumerate(zip(self.convolutions, self.norms, strict=True)):
-            if self.opens_stage(layer):
-                maps = channelwise(self.pool, maps)
-            maps = self.activation(norm(convolution(maps)))
-            if self.gain != 1:
-                maps = self.gain * maps
-        return self.readout(maps.mean((2, 3)))
+            maps = self.passed_on(layer, self.activation(norm(convolution(maps))))
+        return self.readout(maps)
+
+    def passed_on(self, layer: int, maps: Tensor) -> Tensor:
+        """Return what the next weights read of a layer's activations: maps times the gain, pooled, or their mean.
+
+        Args:
+            layer: position of the convolution.
+            maps: (batch, channels, height, width), of any number of channels.
+        """
+        if self.gain != 1:
+            maps = self.gain * maps
+        if layer == len(self.convolutions) - 1:
+            return maps.mean((2, 3))
+        return channelwise(self.pool, maps) if self.opens_stage(layer + 1) else maps
 
     def opens_stage(self, layer: int) -> bool:
         """Return whether maps are halved before convolution `layer`."""
