@@ -1,13 +1,17 @@
 """Evaluations: each writes one column of the curves of every run that still trains."""
 
+from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from hornlib.data.loading import Splits
+from hornlib.grid.cell import Cell
 from hornlib.models.layered_parameters import LayeredParameters
 from hornlib.models.time_variable.steps_parameters import LayerStepsParameters
+from hornlib.parameters import ModelParameters
 from hornlib.training.chunk import Chunk, Group
 from hornlib.training.connectivity import connectivity
 from hornlib.training.divergence import drop_empty_groups, take_out
@@ -97,9 +101,10 @@ def _write_profiles(chunk: Chunk, group: Group, column: int) -> None:
         by_layer = torch.nn.functional.pad(steps, (layers_without, 0), value=torch.nan)
         _fill(chunk, "layer_step", group, column, by_layer)
         _curve(chunk, "horizon")[group.lanes.rows, column] = steps.sum(1)
-    if chunk.cell.structure.name != "static" and isinstance(group.model, LayeredParameters):
-        widths = torch.tensor(group.model.layer_widths(), dtype=torch.float64)
+    widths = torch.tensor(_widths(chunk, group.model), dtype=torch.float64)
+    if len(widths):
         _fill(chunk, "width", group, column, widths.expand(len(group.lanes), -1))
+    if len(widths) and isinstance(group.model, LayeredParameters):
         _curve(chunk, "depth")[group.lanes.rows, column] = float(len(widths))
     connections = connectivity(chunk, group)
     if connections is not None:
@@ -107,6 +112,20 @@ def _write_profiles(chunk: Chunk, group: Group, column: int) -> None:
         _fill(chunk, "active_units", group, column, connections.active_units)
         _fill(chunk, "gradient_reached", group, column, connections.gradient_reached)
         _curve(chunk, "explored")[group.lanes.rows, column] = connections.explored
+
+
+def _widths(chunk: Chunk, model: ModelParameters) -> Sequence[int]:
+    """Return the widths of the layers that a structure may change; empty where it changes none."""
+    if chunk.cell.structure.name == "static":
+        return ()
+    if isinstance(model, LayeredParameters):
+        return model.layer_widths()
+    return model.units() if _changes_shapes(chunk.cell) else ()
+
+
+@lru_cache(maxsize=64)
+def _changes_shapes(cell: Cell) -> bool:
+    return bool(cell.structure.reachable(cell.trained_model(), cell.task()))
 
 
 def _curve(chunk: Chunk, name: str) -> Tensor:
