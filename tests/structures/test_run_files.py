@@ -115,7 +115,7 @@ def test_a_kind_of_event_that_the_table_lacks_is_refused(trained):
     actual = trained({"name": "mlp", "hidden_nodes": "7-5"}, {"name": "layer_insertion", "insert_at": 1})
     check_run_variables(actual)
     with pytest.raises(ValueError, match="a kind of event is one of inserted, pruned"):
-        check_run_variables({**actual, "event_kind": np.array(["grown"] * 3, object)})
+        check_run_variables({**actual, "event_kind": np.array(["split"] * 3, object)})
 
 
 def test_what_never_happened_is_said_at_the_end(trained, capsys):
