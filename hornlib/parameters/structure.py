@@ -154,6 +154,10 @@ class StructureParameters(Parameters):
         """Return reasons why no arm can be matched to an arm with this structure, each one sentence."""
         return []
 
+    def rival_problems(self) -> list[str]:
+        """Return reasons why an arm with this structure cannot be matched to another arm, each one sentence."""
+        return []
+
     def deepest(self, model: ModelParameters, task: Task) -> ModelParameters:
         """Return the deepest and widest model that the structure may make of a model.
 

@@ -103,11 +103,14 @@ class ChangedLayer(NamedTuple):
         position: of the layer, from 0 at the input; -1 where no layer is concerned.
         score: the number that decided; NaN where no number did.
         number: how many parts changed, such as connections or units; NaN where the kind of the change says it.
+        drawn: how many new units lie beyond the rank of the matrix of a rule by singular vectors, so that their
+            directions are drawn; NaN for other changes.
     """
 
     position: int
     score: float = math.nan
     number: float = math.nan
+    drawn: float = math.nan
 
 
 class Change(NamedTuple):

@@ -52,11 +52,12 @@ class GrowthParameters(StructureParameters):
     ] = "gradmax"
     """How new units start. gradmax: incoming weights 0, and the orthogonal outgoing weights that give the incoming ones
     the largest gradient. gradmax_search: the same by gradient ascent. gradmax_search_incoming: outgoing weights 0, and
-    the incoming ones that give them the largest gradient, by gradient ascent. firefly: gradient descent on the loss over the
-    new weights alone. uniform, gaussian: incoming weights 0, outgoing weights drawn at random. zero_outgoing: incoming
-    weights drawn at random, outgoing weights 0. net2net: copies of units, which share their outgoing weights. nest:
-    connections between pairs of units with the largest bridging gradient. tiny: the closed form that lowers the loss
-    most to first order. variance_transfer: weights drawn at random, with variances that keep those of the layer."""
+    the incoming ones that give them the largest gradient, by gradient ascent. firefly: gradient descent on the loss
+    over the new weights alone. uniform, gaussian: incoming weights 0, outgoing weights drawn at random. zero_outgoing:
+    incoming weights drawn at random, outgoing weights 0. net2net: copies of units, which share their outgoing weights.
+    nest: connections between pairs of units with the largest bridging gradient. tiny: the closed form that lowers the
+    loss most to first order. variance_transfer: weights drawn at random, with variances that keep those of the
+    layer."""
     scale: float | None = Field(default=None, gt=0)
     """Norm of a new unit's weights, on the side where they are not 0: see `scale_by`. null: .5."""
     scale_by: Literal["mean_norm", "fixed"] | None = None
@@ -247,7 +248,11 @@ class GrowthParameters(StructureParameters):
         return growth_problems(self, model, task, course)
 
     def match_problems(self) -> list[str]:
-        """Return why no arm can be matched to this one, or this one to another: its last size is not known."""
+        """Return why no arm can be matched to this one: its last size is not known before the training."""
+        return unknown_end_problems(self)
+
+    def rival_problems(self) -> list[str]:
+        """Return why this arm cannot be matched to another: its last size is not known before the training."""
         return unknown_end_problems(self)
 
     def remarks(self, events: int, runs: int) -> list[str]:

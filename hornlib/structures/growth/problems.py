@@ -148,9 +148,9 @@ def _rule_problems(parameters: "GrowthParameters", model: ModelParameters) -> It
         return
     if activation in FLAT_AT_ZERO:
         yield (
-            f"rule: {parameters.rule} gives new units incoming weights of 0, and activation: {activation} has the slope "
-            f"0 at 0, so that they would never have a gradient; give activation: {activation}_one, or a "
-            f"rule: {OTHER_RULES}"
+            f"rule: {parameters.rule} gives new units incoming weights of 0, and activation: {activation} has slope "
+            f"0 at 0, so that they would never have a gradient; give activation: {activation}_one, or a rule: "
+            f"{OTHER_RULES}"
         )
     if activation in NONZERO_AT_ZERO:
         yield (
@@ -219,6 +219,7 @@ def _moment_problems(
         moments, events = parameters.moments(total), len(parameters.models(model, task))
         if len(moments) < events:
             yield (
-                f"{events} events are needed, and only {len(moments)} of them, from step {start} on, come before the end "
-                f"of training after {total} steps; start earlier, grow more often or by a larger share, or train longer"
+                f"{events} events are needed, and only {len(moments)} of them, from step {start} on, come before the "
+                f"end of training after {total} steps; start earlier, grow more often or by a larger share, or train "
+                "longer"
             )

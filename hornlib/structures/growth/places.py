@@ -1,0 +1,72 @@
+"""Where units are added: each place chooses, for one lane, among the layers that may grow."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+
+from hornlib.randomness import generator
+from hornlib.structures.growth.amounts import least_grown
+from hornlib.structures.growth.look import GrowthLook
+
+__all__ = ["PLACES"]
+
+Place = Callable[[GrowthLook, int, Sequence[int]], list[int]]
+"""(look, index of a lane in the view, layers that may grow, at least one) -> the layers that grow."""
+
+
+def every(look: GrowthLook, lane: int, layers: Sequence[int]) -> list[int]:
+    """Return all layers.
+
+    Args:
+        look: at the lane.
+        lane: index in the view.
+        layers: those that may grow.
+    """
+    return list(layers)
+
+
+def round_robin(look: GrowthLook, lane: int, layers: Sequence[int]) -> list[int]:
+    """Return the layer that has grown least often, the first of equals.
+
+    Args:
+        look: at the lane.
+        lane: index in the view.
+        layers: those that may grow.
+    """
+    view = look.view
+    return [least_grown(look.parameters, view.first_model, view.model, layers)]
+
+
+def largest_singular_value(look: GrowthLook, lane: int, layers: Sequence[int]) -> list[int]:
+    """Return the layer whose matrix G has the largest singular value, the first of equals.
+
+    Args:
+        look: at the lane.
+        lane: index in the view.
+        layers: those that may grow.
+    """
+    (row,) = look.rows([lane])
+    largest = [float(look.singular_vectors(layer).values[row, 0]) for layer in layers]
+    return [layers[largest.index(max(largest))]]
+
+
+def random(look: GrowthLook, lane: int, layers: Sequence[int]) -> list[int]:
+    """Return any one layer, drawn by the lane's seed and the step.
+
+    Args:
+        look: at the lane.
+        lane: index in the view.
+        layers: those that may grow.
+    """
+    draws = generator("growth place", look.view.lanes.seeds[lane], look.view.step)
+    return [layers[int(torch.randint(len(layers), (), generator=draws))]]
+
+
+PLACES: dict[str, Place] = {
+    "all": every,
+    "round_robin": round_robin,
+    "largest_singular_value": largest_singular_value,
+    "random": random,
+    "layer": every,
+}
+"""Value of `place` -> the choice. With place: layer only one layer can grow."""

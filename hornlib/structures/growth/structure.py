@@ -1,0 +1,174 @@
+"""Growth: adds units to hidden layers while the network trains."""
+
+import math
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+
+import torch
+
+from hornlib.structures.growth.amounts import new_units, open_layers
+from hornlib.structures.growth.births import with_births
+from hornlib.structures.growth.look import GrowthLook
+from hornlib.structures.growth.new_units import NewUnits, grown_lanes
+from hornlib.structures.growth.parameters import GrowthParameters
+from hornlib.structures.growth.places import PLACES
+from hornlib.structures.growth.rules import RULES
+from hornlib.structures.growth.triggers import TRIGGERS, Fired
+from hornlib.structures.interface import Change, ChangedLayer, Decision, LaneView, Moment, Tensors
+
+__all__ = ["Growth", "grow"]
+
+RANKS = ("activation_rank", "weight_rank")
+"""Triggers that look at the first network, too."""
+
+
+class Growth:
+    """Adds units.
+
+    Args:
+        parameters: when, in which layers, how many, by which rule.
+    """
+
+    def __init__(self, parameters: GrowthParameters) -> None:
+        self.parameters = parameters
+
+    def is_due(self, moment: Moment) -> bool:
+        """Return whether an event or a look of the schedule is due; of a plateau, whether there is a new evaluation."""
+        parameters = self.parameters
+        if parameters.when == "plateau":
+            return moment.evaluated and moment.step >= parameters.first_moment(moment.total_steps)
+        if parameters.when in RANKS and moment.step == 0:
+            return True
+        return moment.step in _moments(parameters, moment.total_steps)
+
+    def decide(self, view: LaneView) -> Decision:
+        """Return which lanes grow, and in which layers. Lanes that grow alike are one change."""
+        parameters, flops = self.parameters, [0] * len(view.lanes)
+        layers = open_layers(parameters, view.first_model, view.model, view.task)
+        lanes = [lane for lane in range(len(view.lanes)) if layers and self._may_grow(view, lane)]
+        if not lanes:
+            return Decision([], flops)
+        look = GrowthLook(view, parameters, lanes)
+        fired = TRIGGERS[parameters.when](look, layers)
+        growing = {lane: chosen for lane, chosen in zip(lanes, fired.layers, strict=True) if chosen}
+        flops = list(look.flops)
+        if len(growing) < len(lanes) and parameters.when != "singular_value":
+            look = GrowthLook(view, parameters, list(growing))  # the others have nothing more to look at
+        before = list(look.flops)
+        changes = self._changes(look, growing, fired, lanes)
+        spent = zip(flops, look.flops, before, strict=True)
+        flops = [
+            trigger + (after - start if lane in growing else 0)
+            for lane, (trigger, after, start) in enumerate(spent)
+        ]
+        return Decision(changes, flops)
+
+    def _may_grow(self, view: LaneView, lane: int) -> bool:
+        """Return whether a lane has events left."""
+        return self.parameters.times is None or len(set(view.events[lane])) < self.parameters.times
+
+    def _changes(
+        self, look: GrowthLook, growing: Mapping[int, list[int]], fired: Fired, lanes: Sequence[int]
+    ) -> list[Change]:
+        """Return a change for all lanes that grow alike, and one for lanes of which the trigger remembers something.
+
+        Args:
+            look: at the lanes that grow.
+            growing: lane -> layers that may grow.
+            fired: by the trigger.
+            lanes: indices in the view of the lanes that the trigger has looked at.
+        """
+        parameters, view = self.parameters, look.view
+        place, alike = PLACES[parameters.place], dict[tuple[tuple[int, int], ...], list[int]]()
+        for lane, layers in growing.items():
+            chosen = place(look, lane, layers)
+            numbers = new_units(parameters, view.first_model, view.model, chosen, view.task)
+            alike.setdefault(tuple(numbers.items()), []).append(lane)
+        changes = []
+        for added, members in alike.items():
+            remembered = _remembered(view, fired, lanes, members)
+            change = grow(look, members, dict(added))
+            changes.append(change._replace(memory={**remembered, **change.memory}))
+        others = [lane for lane in lanes if lane not in growing]
+        if fired.memory and others:
+            changes.append(_remember(view, others, _remembered(view, fired, lanes, others)))
+        return changes
+
+
+def grow(look: GrowthLook, lanes: Sequence[int], numbers: Mapping[int, int]) -> Change:
+    """Return the change that adds units by the rule of the structure.
+
+    Args:
+        look: at these lanes, or at more.
+        lanes: indices in the view of the lanes that grow, ascending.
+        numbers: layer -> number of its new units.
+    """
+    parameters, view = look.parameters, look.view
+    units = RULES[parameters.rule](look, lanes, numbers)
+    grown = grown_lanes(view, lanes, units)
+    scores = {layer: units[layer].scores.tolist() for layer in numbers}
+    drawn = {layer: _num_drawn(units[layer], len(lanes)) for layer in numbers}
+    return Change(
+        lanes,
+        kind="grown",
+        layers=[
+            [
+                ChangedLayer(layer, scores[layer][row], number, drawn[layer][row])
+                for layer, number in numbers.items()
+            ]
+            for row in range(len(lanes))
+        ],
+        model=grown.model,
+        parameters=grown.parameters,
+        buffers=grown.buffers,
+        inherit=grown.inherit,
+        memory=with_births(view, lanes, numbers),
+        rate_factor=parameters.rate_factor,
+        fresh_optimizer=parameters.optimizer_state == "fresh",
+    )
+
+
+def _num_drawn(units: NewUnits, lanes: int) -> list[float]:
+    """Return for each lane how many new units lie beyond the rank of the matrix G; NaN for rules without it.
+
+    Args:
+        units: of one layer.
+        lanes: number of lanes.
+    """
+    if units.singular_values is None:
+        return [math.nan] * lanes
+    return units.singular_values.isnan().sum(1).double().tolist()
+
+
+def _remembered(view: LaneView, fired: Fired, looked_at: Sequence[int], lanes: Sequence[int]) -> Tensors:
+    """Return what the memory of some lanes holds from now on: what it held, and what the trigger adds.
+
+    Args:
+        view: the lanes.
+        fired: by the trigger.
+        looked_at: indices in the view of the lanes that the trigger has looked at.
+        lanes: indices in the view of the lanes that are wanted, all of them looked at.
+    """
+    index = torch.tensor(list(lanes), device=view.lanes.device)
+    rows = torch.tensor([list(looked_at).index(lane) for lane in lanes], device=view.lanes.device)
+    before = {name: tensor[index] for name, tensor in view.memory.items()}
+    return {**before, **{name: tensor[rows] for name, tensor in fired.memory.items()}}
+
+
+def _remember(view: LaneView, lanes: Sequence[int], memory: Tensors) -> Change:
+    """Return the change that changes nothing but the memory. It is no event."""
+    return Change(
+        lanes,
+        kind="grown",
+        layers=[[] for _ in lanes],
+        model=view.model,
+        parameters={},
+        buffers={},
+        inherit=lambda tensors: {},
+        memory=memory,
+    )
+
+
+@lru_cache(maxsize=64)
+def _moments(parameters: GrowthParameters, total_steps: int) -> frozenset[int]:
+    return frozenset(parameters.moments(total_steps))
