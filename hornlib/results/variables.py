@@ -159,8 +159,38 @@ EVENTS: dict[str, Variable] = {
         optional=True,
         source=_CHANGED_BY,
     ),
+    "event_drawn": Variable(
+        ("event",),
+        "1",
+        "number of added units whose direction is drawn, because the matrix of the rule has no further one; NaN for "
+        "other rules",
+        optional=True,
+        source="hornlib.structures.growth.structure.grow",
+    ),
+    "event_gradient_ratio": Variable(
+        ("event", "delay"),
+        "1",
+        "gradient norm of the added units over that of the other units of their layer, some training steps after the "
+        "event",
+        optional=True,
+        source="hornlib.training.newborn.note_newborn_",
+    ),
+    "event_active_share": Variable(
+        ("event",),
+        "1",
+        "share of the added units whose activation differs between examples at the end of training",
+        optional=True,
+        source="hornlib.training.newborn.note_active_",
+    ),
 }
 """What a structure changed, in the order of the changes."""
+
+DELAY = Variable(
+    ("delay",),
+    "1",
+    "training steps between an event and the gradients, 0 for the first step after it",
+    optional=True,
+)
 
 SAMPLES = Variable(
     ("step",), "1", "number of training examples seen", source="hornlib.results.run_file.samples_seen"
@@ -240,6 +270,7 @@ RUN_VARIABLES: dict[str, Variable] = {
     **CURVES,
     **PROFILES,
     **EVENTS,
+    "delay": DELAY,
     "samples": SAMPLES,
     **RUN_OUTCOMES,
 }

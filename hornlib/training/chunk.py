@@ -16,7 +16,7 @@ from hornlib.models.lanes import LaneGroup, chosen_lanes, make_lanes
 from hornlib.parameters import ModelParameters
 from hornlib.training.optimizers import AdamW, Sgd, make_optimizer
 
-__all__ = ["CURVES", "Chunk", "EventRecord", "Group", "Run", "start_chunk", "start_lanes"]
+__all__ = ["CURVES", "DELAYS", "Chunk", "EventRecord", "Group", "Run", "start_chunk", "start_lanes"]
 
 CURVES = (
     "training_loss",
@@ -29,6 +29,10 @@ CURVES = (
     "num_parameters",
     "seconds",
 )
+
+
+DELAYS = (0, 1, 10, 100)
+"""Training steps after units were added at which their gradients are recorded, 0 for the first step with them."""
 
 
 class Run(NamedTuple):
@@ -48,6 +52,10 @@ class EventRecord(NamedTuple):
         position: index of the layer, 0 at the input; -1 where no layer changed.
         score: the number that decided the change; NaN where no number did.
         number: how many parts of the layer changed; NaN where the kind says it.
+        drawn: of new units, how many have a direction that is drawn; see `hornlib.structures.interface.ChangedLayer`.
+        gradient_ratios: of new units, one for each of `DELAYS`; see `hornlib.training.newborn`. NaN where the training
+            ended before.
+        active_share: of new units, the share that is active at the end; see `hornlib.training.newborn`.
     """
 
     row: int
@@ -56,6 +64,9 @@ class EventRecord(NamedTuple):
     position: int
     score: float
     number: float = math.nan
+    drawn: float = math.nan
+    gradient_ratios: tuple[float, ...] = (math.nan,) * len(DELAYS)
+    active_share: float = math.nan
 
 
 @dataclass
@@ -217,6 +228,7 @@ class Chunk:
     diverged_at: Tensor
     seconds: float
     flops: Tensor
+    _newborn_steps: tuple[int, frozenset[int]] = (0, frozenset())
 
     def state(self) -> dict[str, Any]:
         """Return the content for a checkpoint: tensors, numbers, lists and dicts only."""
@@ -277,6 +289,15 @@ class Chunk:
         """The lanes that still train, of a chunk whose networks all have one shape."""
         (group,) = self.groups
         return group.lanes
+
+    @property
+    def newborn_steps(self) -> frozenset[int]:
+        """The training steps at which gradients of new units are recorded; they are found anew after each event."""
+        if self._newborn_steps[0] != len(self.events):
+            grown = {event.step for event in self.events if event.kind == "grown"}
+            steps = frozenset(step + delay for step in grown for delay in DELAYS)
+            self._newborn_steps = len(self.events), steps
+        return self._newborn_steps[1]
 
     @property
     def training_rows(self) -> list[int]:

@@ -20,7 +20,7 @@ from hornlib.parameters.probes import ProbeSettings
 from hornlib.provenance import commit, version
 from hornlib.results.file_kind import SCHEMA_VERSION
 from hornlib.training.checkpoint import load_checkpoint, remove_checkpoint, save_checkpoint, set_aside
-from hornlib.training.chunk import Chunk, Run, start_lanes
+from hornlib.training.chunk import Chunk, EventRecord, Run, start_lanes
 from hornlib.training.connectivity import connectivity_remarks
 from hornlib.training.curve_log import CurveLog, make_curve_log
 from hornlib.training.curves import Evaluation
@@ -33,6 +33,7 @@ from hornlib.training.devices import (
 )
 from hornlib.training.interruption import Interrupted, StopRequest
 from hornlib.training.loop import train_chunk, train_step
+from hornlib.training.newborn import newborn_remarks
 from hornlib.training.probing import Probe, ProbePlan
 from hornlib.training.progress import Reporter
 from hornlib.training.recording import Numbers, Recorder
@@ -200,7 +201,12 @@ def _run(
             sum(len(rows.events) for rows in finished), sum(len(rows.diverged_at) for rows in finished)
         ):
             reporter.say(remark)
-        for remark in connectivity_remarks(cell, stacked(finished).profiles):
+        rows = stacked(finished)
+        remarks = [
+            *connectivity_remarks(cell, rows.profiles),
+            *newborn_remarks(cell, [EventRecord(*event) for event in rows.events], len(rows.diverged_at)),
+        ]
+        for remark in remarks:
             reporter.say(remark)
         path = write(finished, _attributes(device, options.threads, started, saved))
         remove_checkpoint(checkpoint)

@@ -16,6 +16,7 @@ from hornlib.training.curves import Evaluation, evaluate_chunk, summary
 from hornlib.training.divergence import read_losses
 from hornlib.training.evaluation import thinned
 from hornlib.training.looks import look_at, record_look_
+from hornlib.training.newborn import note_active_, note_newborn_
 from hornlib.training.optimizers import clip_by_lane_
 from hornlib.training.restructuring import restructure, structure_of
 from hornlib.training.schedules import rate_factor
@@ -73,6 +74,8 @@ def train_chunk(
         if evaluating and chunk.training_rows:
             column = evaluation_steps.index(chunk.step)
             evaluate_chunk(chunk, splits if chunk.step == total_steps else in_between, column)
+            if chunk.step == total_steps:
+                note_active_(chunk, splits)
             if chunk.training_rows:
                 report(summary(chunk, column, total_steps))
         after_step(chunk)
@@ -112,6 +115,8 @@ def train_step(chunk: Chunk, group: Group, inputs: Tensor, targets: Tensor, tota
         lanes.project_()
         if not group.window:  # once for every reading of the losses
             note_gradients_(group, look.gradients)
+        if chunk.step in chunk.newborn_steps:
+            note_newborn_(chunk, group, look.gradients)
     record_look_(chunk, group, look)
 
 

@@ -15,7 +15,7 @@ from hornlib.grid.jobs import Range
 from hornlib.lease import lock_run_file
 from hornlib.results.dynamics_file import read_dynamics_file, write_dynamics_file
 from hornlib.results.run_file import RunRecord, read_run_file, write_run_file
-from hornlib.training.chunk import EventRecord, Run
+from hornlib.training.chunk import DELAYS, EventRecord, Run
 from hornlib.training.job import Assignment, Attributes, TrainOptions, run_assignment
 from hornlib.training.probing import make_plan
 from hornlib.training.recording import Numbers, dynamics_record, refuse_too_large
@@ -110,11 +110,19 @@ def _record(runs: list[Run], finished: list[ChunkRows], attributes: Attributes) 
 def _event_columns(runs: list[Run], events: list[list[Any]]) -> dict[str, np.ndarray]:
     """Return the variables of a structure's changes, each (events,)."""
     records = sorted((EventRecord(*event) for event in events), key=lambda event: (event.step, event.row))
-    return {
+    columns = {
         "event_seed": np.array([runs[event.row].seed for event in records], np.int64),
         "event_step": np.array([event.step for event in records], np.int64),
         "event_kind": np.array([event.kind for event in records], object),
         "event_position": np.array([event.position for event in records], np.int64),
         "event_score": np.array([event.score for event in records], np.float64),
         "event_number": np.array([event.number for event in records], np.float64),
+    }
+    if all(event.kind != "grown" for event in records):
+        return columns
+    return columns | {
+        "delay": np.array(DELAYS, np.int64),
+        "event_drawn": np.array([event.drawn for event in records], np.float64),
+        "event_gradient_ratio": np.array([event.gradient_ratios for event in records], np.float64),
+        "event_active_share": np.array([event.active_share for event in records], np.float64),
     }
