@@ -113,6 +113,8 @@ class Cell:
 
     def computed_cost(self) -> Cost:
         """Return size and work of the network that really runs: products with masked weights count in full."""
+        if not self.structure.connections(self.model, self.task()):
+            return self.cost()
         return masked_cost(_STATIC, self.trained_model(), self.task())
 
     def is_masked(self) -> bool:

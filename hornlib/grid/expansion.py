@@ -239,6 +239,9 @@ class Expansion:
         for target in targets:
             for problem in target.structure.match_problems():
                 raise self._error(path, f"to: {arm.match.to}: {problem}")
+        for rival in arm.cells:
+            for problem in rival.structure.rival_problems():
+                raise self._error(path, problem)
         sizes: Sizes = target_sizes(targets, arm.match.by)
         for cell in arm.cells:
             if where(cell) not in sizes:

@@ -54,7 +54,8 @@ QUANTITIES: dict[Quantity, str] = {
 
 All count by masks: a missing connection is no parameter and takes no product. Forward FLOPs are those of one forward
 pass of one example in evaluation mode. Training FLOPs are those of one training step (forward, loss, backward, update),
-over the examples of its batch, with the mean number of connections and the mean work of gradients over the training.
+over the examples of its batch, with the mean number of connections and the mean work of gradients over the training. Of
+a network that changes its shape, parameters and forward FLOPs are those at the end, and training FLOPs are the mean.
 """
 
 SPELLINGS: dict[str, Quantity] = {**{name: name for name in QUANTITIES}, "flops": "forward_flops"}
@@ -168,9 +169,11 @@ def network_of(cell: Cell) -> Network:
     """Return the network of a cell as it is before the first step, with what its training step depends on."""
     batch_size = min(cell.training.batch_size, cell.data.num_train)
     network = Network(cell.model, cell.task(), batch_size, cell.training.update_rule)
-    if not cell.structure.connections(cell.model, cell.task()):
+    course = course_of(cell)
+    changes_shape = len(cell.structure.planned_models(cell.model, cell.task(), course)) > 1
+    if not changes_shape and not cell.structure.connections(cell.model, cell.task()):
         return network  # equal for equal networks, however long they train
-    return network._replace(structure=cell.structure, course=course_of(cell))
+    return network._replace(structure=cell.structure, course=course)
 
 
 def target_sizes(targets: Sequence[Cell], by: Quantity) -> Sizes:
@@ -204,6 +207,8 @@ def count(network: Network, by: Quantity) -> int:
         return masked_cost(structure, model, task).num_parameters
     if by == "forward_flops":
         return masked_cost(structure, model, task).flops.total
+    if not structure.connections(model, task):
+        return _mean_training_flops(network)
     connections = structure.mean_connections(model, task, course)
     counts = tuple((name, round(number)) for name, number in connections.items())
     flops = training_flops_per_example(model, task, batch_size, update_rule, counts, structure.dense)
@@ -212,6 +217,21 @@ def count(network: Network, by: Quantity) -> int:
         return flops
     updating = training_flops_per_example(model, task, batch_size, update_rule, counts, "gradients")
     return round(flops + share * (updating - flops))
+
+
+def _mean_training_flops(network: Network) -> int:
+    """Return the training FLOPs of an example, averaged over the steps of the networks that a structure plans."""
+    model, task, batch_size, update_rule, structure, course = network
+    models = structure.planned_models(model, task, course)
+    if len(models) == 1:
+        return training_flops_per_example(models[0][1], task, batch_size, update_rule)
+    ends = [*(start for start, _ in models[1:]), course.total_steps]
+    work = sum(
+        (end - start) * training_flops_per_example(planned, task, batch_size, update_rule)
+        for (start, planned), end in zip(models, ends, strict=True)
+        if end > start
+    )
+    return round(work / course.total_steps)
 
 
 @lru_cache(maxsize=65536)

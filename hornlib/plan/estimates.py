@@ -11,6 +11,7 @@ from hornlib.errors import ConfigError, ResultsError
 from hornlib.grid import Grid
 from hornlib.grid.cell import Cell, parse_specification
 from hornlib.grid.jobs import Job, Range
+from hornlib.grid.planned import planned_costs
 from hornlib.grid.routes import device_type, kinds_of, route_of
 
 __all__ = ["Estimates", "RunTime", "rate_keys", "training_forward_flops"]
@@ -43,11 +44,10 @@ an x86-64 CPU.
 def training_forward_flops(cell: Cell) -> float:
     """Return examples times forward FLOPs of a whole training; seconds grow with it within one kind of network.
 
-    The FLOPs are those that are really computed: masks save none.
+    The FLOPs are those that are really computed: masks save none. A network that grows counts step by step.
     """
-    steps = cell.training.total_steps(cell.data.num_train)
     examples = min(cell.training.batch_size, cell.data.num_train)
-    return steps * examples * cell.computed_cost().flops.total
+    return examples * sum(steps * cost.flops.total for steps, cost in planned_costs(cell))
 
 
 def rate_keys(cell: Cell) -> tuple[tuple[str, str], tuple[str, str]]:

@@ -1,6 +1,7 @@
 """Number of lanes trained at once. It follows from shapes and type of device, never from timing or free memory."""
 
 from hornlib.grid.cell import Cell
+from hornlib.grid.planned import planned_costs
 
 __all__ = ["LEAST_LANES", "NUMBERS_AT_ONCE", "chunk_width", "numbers_a_step"]
 
@@ -41,8 +42,10 @@ def numbers_a_step(cell: Cell) -> float:
 
     B: examples of a batch. E, P: elementwise operations and operations of products for one example, forward. p:
     trained parameters. The weights 1/16 and 100 are fitted to the times of benchmarks/lanes.md. Masks make no number
-    fewer; a network that stores connections alone has few.
+    fewer; a network that stores connections alone has few. Of a network that changes its shape, the largest counts.
     """
-    cost = cell.computed_cost()
     batch_size = min(cell.training.batch_size, cell.data.num_train)
-    return batch_size * (cost.elementwise + cost.products / 16) + 100 * cost.num_parameters
+    return max(
+        batch_size * (cost.elementwise + cost.products / 16) + 100 * cost.num_parameters
+        for _, cost in planned_costs(cell)
+    )
