@@ -8,7 +8,7 @@ positions of maps, of
 where i counts the outgoing numbers of a unit and j its incoming numbers. A new unit with incoming weights 0 and
 outgoing weights v has the gradient f'(0) G^T v in its incoming weights.
 
-`Junction.matrix` computes G from x and dL/dz, which one pass leaves behind; it is what looks run, since it takes fewer
+`Junction` computes G from x and dL/dz, which one pass leaves behind; it is what looks run, since it takes fewer
 FLOPs. `hornlib.structures.growth.trial.virtual_matrix` lets G come out of a widened network;
 tests/structures/growth/test_gradient_matrix.py holds the two equal.
 
@@ -28,7 +28,7 @@ from hornlib.models.layout import is_in_lanes
 from hornlib.parameters import UnitAxis
 from hornlib.structures.growth.unit_vectors import incoming, outgoing
 
-__all__ = ["Junction", "watched"]
+__all__ = ["Junction", "read_by", "watched"]
 
 
 class Junction:
@@ -38,93 +38,96 @@ class Junction:
         network: module of the lanes' shape.
         layer: position of the layer in `units()`.
         axes: of the layer's units.
+
+    Attributes:
+        writer: the convolution or fully connected layer that computes the units.
+        reader: that which reads them.
+        inputs: x, what the writer read, (lanes, batch, ...).
+        readings: h as the reader read it, (lanes, batch, ...).
+        outputs: z, what the reader returned, as the loss depends on it: the axis of lanes stands anywhere.
+        gradients: dL/dz, (lanes, batch, ...).
     """
+
+    inputs: Tensor
+    readings: Tensor
+    outputs: Tensor
+    gradients: Tensor
 
     def __init__(self, network: nn.Module, layer: int, axes: Sequence[UnitAxis]) -> None:
         self.network, self.layer = network, layer
         self.writer = network.get_submodule(incoming(axes).name.removesuffix(".weight"))
         self.reader = network.get_submodule(outgoing(axes).name.removesuffix(".weight"))
-        self._inputs: tuple[Tensor, int] | None = None
-        self._outputs: tuple[Tensor, int] | None = None
+        self._lane_axis = -1
 
-    @property
-    def inputs(self) -> Tensor:
-        """x, which the incoming weights read, (lanes, batch, ...)."""
-        assert self._inputs is not None, "no pass of the lanes yet"
-        return _lanes_first(*self._inputs).detach()
+    def hooks(self) -> list[Any]:
+        """Let each pass of the lanes leave its numbers; return the handles that end it."""
 
-    @property
-    def outputs(self) -> Tensor:
-        """z, which the outgoing weights return, as the loss depends on it: the axis of lanes stands anywhere."""
-        assert self._outputs is not None, "no pass of the lanes yet"
-        return self._outputs[0]
+        def note_inputs(module: nn.Module, arguments: tuple[Tensor, ...]) -> None:
+            self.inputs = _lanes_first(*_stored(arguments[0])).detach()
 
-    def gradients(self, gradient: Tensor) -> Tensor:
-        """Return the gradient of `outputs` as (lanes, batch, ...)."""
-        assert self._outputs is not None, "no pass of the lanes yet"
-        return _lanes_first(gradient, self._outputs[1])
+        def note_outputs(module: nn.Module, arguments: tuple[Tensor, ...], output: Tensor) -> None:
+            self.readings = _lanes_first(*_stored(arguments[0])).detach()
+            self.outputs, self._lane_axis = _stored(output)
 
-    def matrix(self, inputs: Tensor, gradients: Tensor) -> Tensor:
-        """Return the sum of dL/dz x^T over the examples of one lane, (outgoing numbers, incoming numbers) of a unit.
+        return [
+            self.writer.register_forward_pre_hook(note_inputs),
+            self.reader.register_forward_hook(note_outputs),
+        ]
 
-        For each incoming number, a map says what a unit reads there. It passes through the network as the map of a unit
-        does, without the activation. G is the gradient of weights that read these maps.
+    def note_gradient(self, gradient: Tensor) -> None:
+        """Note the gradient of `outputs`, of its shape."""
+        self.gradients = _lanes_first(gradient, self._lane_axis)
+
+    def maps(self, inputs: Tensor) -> Tensor:
+        """Return, for each incoming number, what the reader would read of a unit that reads nothing but this number.
+
+        The numbers pass through the network as a unit does, but without norm and activation.
 
         Args:
-            inputs: x of the lane, (batch, features) or (batch, channels, height, width).
-            gradients: dL/dz of the lane, (batch, ...).
+            inputs: x of one lane, (batch, features) or (batch, channels, height, width).
+
+        Returns:
+            (batch, incoming numbers) or (batch, incoming numbers, height, width).
         """
-        maps = _read(self.writer, inputs)
-        num_incoming = maps.shape[1]
+        maps = read_by(self.writer, inputs)
         if hasattr(self.network, "passed_on"):
             maps = self.network.passed_on(self.layer, maps)
+        return maps
+
+    def matrix(self, maps: Tensor, gradients: Tensor) -> Tensor:
+        """Return the sum of dL/dz x^T over the examples of one lane, (outgoing numbers, incoming numbers) of a unit.
+
+        It is the gradient of weights that read the maps.
+
+        Args:
+            maps: of the lane; see `maps`.
+            gradients: dL/dz of the lane, (batch, ...).
+        """
         if isinstance(self.reader, nn.Conv2d):
-            shape = (self.reader.out_channels, num_incoming, *self.reader.kernel_size)
+            shape = (self.reader.out_channels, maps.shape[1], *self.reader.kernel_size)
             weight = torch.nn.grad.conv2d_weight(
                 maps, shape, gradients, self.reader.stride, self.reader.padding, self.reader.dilation
             )
             return weight.movedim(1, -1).flatten(0, -2)
         products = gradients.T @ maps.flatten(1)  # behind a flattening, each map has a block of columns
-        return products.unflatten(1, (num_incoming, -1)).movedim(1, -1).flatten(0, 1)
+        return products.unflatten(1, (maps.shape[1], -1)).movedim(1, -1).flatten(0, 1)
 
-    def matrix_flops(self, rows: int, columns: int) -> int:
-        """Return the FLOPs of `matrix` over the batch of the last pass.
-
-        Args:
-            rows: outgoing numbers of a unit.
-            columns: incoming numbers of a unit.
-        """
-        shape = self.gradients(self.outputs).shape  # (lanes, batch, numbers or channels, ...)
-        positions = shape[3:].numel() if isinstance(self.reader, nn.Conv2d) else 1
-        return 2 * rows * columns * positions * shape[1]
+    @property
+    def num_places(self) -> int:
+        """Positions of all examples of a batch at which the reader multiplies."""
+        shape = self.gradients.shape[1:]  # (batch, channels, height, width) or (batch, numbers)
+        return shape[0] * shape[2:].numel()
 
 
 @contextmanager
 def watched(junctions: Iterable[Junction]) -> Iterator[None]:
     """Let the passes of lanes within the context leave their numbers at the junctions."""
-    handles = []
-    for junction in junctions:
-        handles.append(junction.writer.register_forward_pre_hook(_note_inputs(junction)))
-        handles.append(junction.reader.register_forward_hook(_note_outputs(junction)))
+    handles = [handle for junction in junctions for handle in junction.hooks()]
     try:
         yield
     finally:
         for handle in handles:
             handle.remove()
-
-
-def _note_inputs(junction: Junction) -> Any:
-    def note(module: nn.Module, arguments: tuple[Tensor, ...]) -> None:
-        junction._inputs = _stored(arguments[0])
-
-    return note
-
-
-def _note_outputs(junction: Junction) -> Any:
-    def note(module: nn.Module, arguments: tuple[Tensor, ...], output: Tensor) -> None:
-        junction._outputs = _stored(output)
-
-    return note
 
 
 def _stored(tensor: Tensor) -> tuple[Tensor, int]:
@@ -141,16 +144,16 @@ def _lanes_first(tensor: Tensor, axis: int) -> Tensor:
     return tensor.unsqueeze(0) if axis < 0 else tensor.movedim(axis, 0)
 
 
-def _read(writer: nn.Module, inputs: Tensor) -> Tensor:
-    """Return what each incoming number of a unit reads, (batch, incoming numbers), or their maps (..., height, width).
+def read_by(layer: nn.Module, inputs: Tensor) -> Tensor:
+    """Return what each weight of an output reads, (batch, weights), or its maps (batch, weights, height, width).
 
     Args:
-        writer: convolution or fully connected layer.
+        layer: convolution or fully connected layer.
         inputs: of one lane, (batch, channels, height, width) or (batch, features).
     """
-    if not isinstance(writer, nn.Conv2d):
+    if not isinstance(layer, nn.Conv2d):
         return inputs
-    options = (writer.kernel_size, writer.dilation, writer.padding, writer.stride)
+    options = (layer.kernel_size, layer.dilation, layer.padding, layer.stride)
     pixels = [
         (size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
         for size, kernel, dilation, padding, stride in zip(inputs.shape[2:], *options, strict=True)

@@ -125,8 +125,7 @@ class GrowthLook:
     def matrices(self, layers: Collection[int]) -> dict[int, Tensor]:
         """Return the matrix G of some layers, layer -> (looked-at lanes, outgoing numbers, incoming numbers) of a unit.
 
-        It is the mean over the batches; see `hornlib.structures.growth.gradient_matrix`. The passes are counted with
-        the gradients of the weights, which they do without.
+        It is the mean over the batches; see `hornlib.structures.growth.gradient_matrix`.
 
         Args:
             layers: positions in `units()`.
@@ -152,22 +151,34 @@ class GrowthLook:
         """
         return [self.lanes.index(lane) for lane in lanes]
 
-    def _computed(self, layers: Sequence[int]) -> dict[int, Tensor]:
-        view, sums = self.view, dict[int, Tensor]()
-        lanes: LaneGroup = view.lanes.keep(self.lanes)
+    def passes(self, layers: Sequence[int]) -> Iterator[dict[int, Junction]]:
+        """Yield what each batch leaves at the junctions of some layers, for the looked-at lanes.
+
+        The passes run in training mode, and the networks stay as they are. They are counted with the gradients of the
+        weights, which they do without.
+
+        Args:
+            layers: positions in `units()`.
+        """
+        lanes: LaneGroup = self.view.lanes.keep(self.lanes)
         lanes = lanes.with_buffers(self.own_buffers(lanes.buffers, self.lanes))
         junctions = {layer: Junction(lanes.network, layer, self.axes(layer)) for layer in layers}
-        num_batches, flops = 0, 0
-        with watched(junctions.values()):
-            for inputs, targets in self.batches(self.lanes):
-                loss = view.loss(lanes.forward(inputs, training=True).logits, targets).sum()
-                outputs = [junction.outputs for junction in junctions.values()]
-                gradients = torch.autograd.grad(loss, outputs)
-                for (layer, junction), gradient in zip(junctions.items(), gradients, strict=True):
-                    pairs = zip(junction.inputs, junction.gradients(gradient), strict=True)
-                    matrix = torch.stack([junction.matrix(*pair) for pair in pairs])
-                    sums[layer] = sums[layer] + matrix if layer in sums else matrix
-                    flops += junction.matrix_flops(*matrix.shape[1:])
-                num_batches += 1
-        self.count(flops + num_batches * view.gradient_flops(view.model), self.lanes)
+        for inputs, targets in self.batches(self.lanes):
+            with watched(junctions.values()):
+                loss = self.view.loss(lanes.forward(inputs, training=True).logits, targets).sum()
+            gradients = torch.autograd.grad(loss, [junction.outputs for junction in junctions.values()])
+            for junction, gradient in zip(junctions.values(), gradients, strict=True):
+                junction.note_gradient(gradient)
+            self.count(self.view.gradient_flops(self.view.model), self.lanes)
+            yield junctions
+
+    def _computed(self, layers: Sequence[int]) -> dict[int, Tensor]:
+        sums, num_batches = dict[int, Tensor](), 0
+        for junctions in self.passes(layers):
+            num_batches += 1
+            for layer, junction in junctions.items():
+                pairs = zip(junction.inputs, junction.gradients, strict=True)
+                matrix = torch.stack([junction.matrix(junction.maps(x), gradient) for x, gradient in pairs])
+                sums[layer] = sums[layer] + matrix if layer in sums else matrix
+                self.count(2 * matrix[0].numel() * junction.num_places, self.lanes)
         return {layer: total / num_batches for layer, total in sums.items()}
