@@ -1,6 +1,8 @@
 """The table of structures: what changes a network while it trains; free of torch."""
 
 from hornlib.parameters.structure import StructureParameters
+from hornlib.structures.grow_and_prune.parameters import GrowAndPruneParameters
+from hornlib.structures.growth.parameters import GrowthParameters
 from hornlib.structures.layers.insertion_parameters import LayerInsertionParameters
 from hornlib.structures.layers.pruning_parameters import LayerPruningParameters
 from hornlib.structures.sparse_training.parameters import SparseTrainingParameters
@@ -15,6 +17,8 @@ STRUCTURES: dict[str, type[StructureParameters]] = {
     "layer_insertion": LayerInsertionParameters,
     "layer_pruning": LayerPruningParameters,
     "sparse_training": SparseTrainingParameters,
+    "growth": GrowthParameters,
     "unit_pruning": UnitPruningParameters,
+    "grow_and_prune": GrowAndPruneParameters,
     "weight_pruning": WeightPruningParameters,
 }

@@ -11,6 +11,7 @@ EVENT_KINDS: dict[str, str] = {
     "restarted": "a second training began, with fresh weights and the units that were left",
     "grown": "units of a layer were added",
     "narrowed": "units of a layer were removed",
+    "exchanged": "units of a layer were removed, and as many were added",
     "rewound": "weights went back to their first values",
 }
 """Kind -> what happened. `event_kind` of a run file is one of these."""

@@ -10,7 +10,7 @@ from hornlib.models import MODELS
 from hornlib.parameters import Cost, ModelParameters, Task, Widths
 from hornlib.parameters.structure import Course, PastEvent, StructureParameters
 
-__all__ = ["UnitPruningFields", "UnitPruningParameters", "scale_names"]
+__all__ = ["UnitPruningFields", "UnitPruningParameters", "chosen_shapes", "scale_names"]
 
 MOST_SHAPES = 7
 """Shapes between the first and the last one, at most, whose steps are timed."""
@@ -114,46 +114,59 @@ class UnitPruningFields(StructureParameters):
             model = model.with_units(layer, number - dropped)
         return model
 
-    def pruning_problems(self, model: ModelParameters, task: Task, course: Course) -> list[str]:
-        """Return why units cannot be removed: there are none, they have no such score, or too few would remain.
+    def pruning_problems(self, models: Sequence[ModelParameters], task: Task, course: Course) -> list[str]:
+        """Return why units cannot be removed: they have no such score, too few would remain, or it is too late.
 
         Args:
-            model: the networks before the first pruning.
+            models: the networks before each pruning; `units_problems` has nothing against the first one.
             task: shapes of inputs and outputs.
             course: length of the training.
         """
-        name = self.name
+        return [
+            *self._number_problems(models),
+            *self._score_problems(models[0], task, course),
+            *self._time_problems(course),
+        ]
+
+    def units_problems(self, model: ModelParameters) -> list[str]:
+        """Return why a network has no units to remove, or not those that are asked for.
+
+        Args:
+            model: the network before the first pruning.
+        """
         units = model.units()
         if not units:
-            units_of = ModelParameters.units
-            valid = ", ".join(key for key, parameters in MODELS.items() if parameters.units is not units_of)
-            return [f"{name}: {model.name} has no layers whose units can be removed; valid: {valid}"]
-        problems = []
-        if self.units_left is not None and len(self.units_left) != len(units):
-            return [f"{name}: units_left: {len(self.units_left)} numbers for {len(units)} layers of units"]
-        if self.units_left is not None and any(
-            left > n for left, n in zip(self.units_left, units, strict=True)
-        ):
+            without = ModelParameters.units
+            valid = ", ".join(key for key, parameters in MODELS.items() if parameters.units is not without)
+            return [f"{self.name}: {model.name} has no layers whose units can be removed; valid: {valid}"]
+        if self.units_left is None:
+            return []
+        if len(self.units_left) != len(units):
             return [
-                f"{name}: units_left: {_written(self.units_left)}, but the layers have {_written(units)} units"
+                f"{self.name}: units_left: {len(self.units_left)} numbers for {len(units)} layers of units"
             ]
-        for number in range(self.prunings):
-            if self.distribution == "global" and sum(units) - self.total_dropped(units) < len(units):
-                problems.append(
-                    f"{name}: drop_share: {self.drop_share:g} of {sum(units)} units leaves fewer than one for each of "
-                    f"{len(units)} layers; remove less"
-                )
-                break
-            if not (
-                self.total_dropped(units) if self.distribution == "global" else any(self.num_dropped(units))
-            ):
-                problems.append(
-                    f"{name}: pruning {number + 1} of layers with {_written(units)} units would remove none; give a "
+        if any(left > number for left, number in zip(self.units_left, units, strict=True)):
+            return [
+                f"{self.name}: units_left: {_written(self.units_left)}, but the layers have {_written(units)} units"
+            ]
+        return []
+
+    def _number_problems(self, models: Sequence[ModelParameters]) -> list[str]:
+        for number, model in enumerate(models, 1):
+            units = model.units()
+            is_global = self.distribution == "global"
+            dropped = self.total_dropped(units) if is_global else sum(self.num_dropped(units))
+            if not dropped:
+                return [
+                    f"{self.name}: pruning {number} of layers with {_written(units)} units would remove none; give a "
                     "larger drop_share, fewer prunings, or wider layers"
-                )
-                break
-            units = tuple(before - gone for before, gone in zip(units, self.num_dropped(units), strict=True))
-        return [*problems, *self._score_problems(model, task, course), *self._time_problems(course)]
+                ]
+            if sum(units) - dropped < len(units):
+                return [
+                    f"{self.name}: drop_share: {self.drop_share:g} of {sum(units)} units leaves fewer than one for "
+                    f"each of {len(units)} layers; remove less"
+                ]
+        return []
 
     def _score_problems(self, model: ModelParameters, task: Task, course: Course) -> list[str]:
         without = [layer for layer in range(len(model.units())) if not scale_names(model, layer, task)]
@@ -199,7 +212,7 @@ class UnitPruningParameters(UnitPruningFields):
             task: shapes of inputs and outputs.
             course: length of the training.
         """
-        return self.pruning_problems(model, task, course)
+        return self.units_problems(model) or self.pruning_problems(self._models(model)[:-1], task, course)
 
     def planned_models(
         self, model: ModelParameters, task: Task, course: Course
@@ -246,9 +259,7 @@ class UnitPruningParameters(UnitPruningFields):
             model: before the first step.
             task: shapes of inputs and outputs.
         """
-        models = list(dict.fromkeys(self._models(model)[1:]))
-        every = math.ceil(len(models) / MOST_SHAPES)
-        return models[::-1][::every][::-1]
+        return chosen_shapes(list(dict.fromkeys(self._models(model)[1:])))
 
     def replayed(self, model: ModelParameters, events: Sequence[PastEvent]) -> ModelParameters:
         """Return the model without the removed units.
@@ -260,6 +271,16 @@ class UnitPruningParameters(UnitPruningFields):
         for event in events:
             model = model.with_units(event.position, model.units()[event.position] - int(event.number))
         return model
+
+
+def chosen_shapes(models: Sequence[ModelParameters]) -> list[ModelParameters]:
+    """Return at most seven of some models, evenly spread, the last one among them.
+
+    Args:
+        models: in their order.
+    """
+    every = math.ceil(len(models) / MOST_SHAPES)
+    return list(models[::-1][::every][::-1]) if models else []
 
 
 def _rounded_down(number: float) -> int:

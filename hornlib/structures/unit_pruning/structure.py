@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from hornlib.models.units import chosen_units
+from hornlib.structures.growth.births import birth_axis
 from hornlib.structures.interface import Change, ChangedLayer, Decision, LaneView, Moment, Tensors
 from hornlib.structures.unit_pruning.parameters import UnitPruningFields
 from hornlib.structures.unit_pruning.scores import SCORES
@@ -89,6 +90,9 @@ def narrowing(
             tensors = chosen_units(tensors, view.model.unit_axes(layer, view.task), units)
         return tensors
 
+    memory = {name: tensor[list(lanes)] for name, tensor in view.memory.items()}
+    for layer, units in stay:
+        memory = chosen_units(memory, [birth_axis(layer)], units)
     tensors = view.lanes.stacked(lanes)
     return Change(
         lanes,
@@ -98,5 +102,5 @@ def narrowing(
         parameters=narrow(tensors.parameters),
         buffers=narrow(tensors.buffers),
         inherit=narrow,
-        memory={name: tensor[list(lanes)] for name, tensor in view.memory.items()},
+        memory=memory,
     )

@@ -1,0 +1,1 @@
+"""Growth and pruning of units in one training."""
