@@ -12,7 +12,7 @@ from hornlib.grid import Grid
 from hornlib.grid.cell import Cell
 from hornlib.grid.labels import labels_of
 from hornlib.grid.shapes import distinct_shapes
-from hornlib.results.calibrated_seconds import calibrated_seconds
+from hornlib.results.calibrated_seconds import calibrated_seconds, interpolated_steps
 from hornlib.results.calibration_file import Calibration, Measurement, median_bounds, read_calibrations
 from hornlib.results.choice_variables import choice_variables
 from hornlib.results.coordinates import CellValues, Coordinate, add_derived, coordinate_values, coordinates_of
@@ -21,6 +21,7 @@ from hornlib.results.file_kind import SCHEMA_VERSION, FileKind, provenance
 from hornlib.results.final_network import final_forward_flops, may_change
 from hornlib.results.netcdf import add_variable, new_file
 from hornlib.results.run_file import RunFile
+from hornlib.results.unit_events import unit_events
 from hornlib.results.variables import (
     CALIBRATED,
     CELL_PROPERTIES,
@@ -83,6 +84,7 @@ class ResultsWriter:
             }
             for run in files
         }
+        self.unit_events = unit_events(runs, self.axes)
 
     def write(self, path: Path, mixed_versions: str) -> None:
         """Write everything, whole or not at all.
@@ -100,6 +102,8 @@ class ResultsWriter:
             on_cell = [*self._write_parameters(file), *self._write_sweeps(file)]
             self._write_curves(file)
             self._write_profiles(file)
+            for name, values in self.unit_events.items():
+                _write(file, name, values)
             self._write_runs(file)
             self._write_calibrations(file)
             self._write_choices(file)
@@ -160,9 +164,13 @@ class ResultsWriter:
         _write(file, "samples", self._filled(("cell", "step"), partial(_variable, "samples")))
 
     def _write_profiles(self, file: "netCDF4.Dataset") -> None:
-        """Write the densities and active units of layers; no variable and no dimension without sparse networks."""
+        """Write the densities and active units of layers, and their widths where units come and go.
+
+        There is no variable and no dimension without sparse networks and without networks whose units come and go.
+        """
         recorded = [run.variables for cell_runs in self.runs.values() for run in cell_runs]
-        names = [name for name in GATHERED_PROFILES if any(name in variables for variables in recorded)]
+        wanted = (*GATHERED_PROFILES, "width") if self.unit_events else GATHERED_PROFILES
+        names = [name for name in wanted if any(name in variables for variables in recorded)]
         depths = [variables[name].shape[2] for variables in recorded for name in names if name in variables]
         layers = max(depths, default=0)
         if names:
@@ -209,6 +217,11 @@ class ResultsWriter:
                 self._filled(DIMENSIONS, partial(self._seconds, calibration)) for calibration in calibrations
             ]
             _write(file, "calibrated_seconds", np.stack(by_device, -1))
+        if self.unit_events:
+            steps = self._filled(
+                DIMENSIONS[:2], lambda run: interpolated_steps(run, self.grid.cells[run.job.cell])
+            )
+            _write(file, "interpolated_steps", steps)
 
     def _seconds(self, calibration: Calibration, run: RunFile) -> np.ndarray:
         return calibrated_seconds(run, self.grid.cells[run.job.cell], calibration)

@@ -119,7 +119,7 @@ PROFILES: dict[str, Variable] = {
 """Properties of every layer at every evaluation, from the input on; NaN beyond the network's depth."""
 
 GATHERED_PROFILES = ("layer_density", "active_units")
-"""Profiles that results.nc holds, too; the others stay in the run files."""
+"""Profiles that results.nc holds, too; so it does `width` where units come and go. Others stay in the run files."""
 
 _CHANGED_BY = "hornlib.training.restructuring.restructure"
 
@@ -394,9 +394,17 @@ CALIBRATED_SECONDS = Variable(
     ("cell", "seed", "step", "calibration_device"),
     "s",
     "calibrated training time of a lone lane so far: every step at the calibrated time of its network's shape, without "
-    "the time of a structure's decisions between steps",
+    "the time of a structure's decisions between steps; of the shapes between calibrated ones, see interpolated_steps",
     optional=True,
     source="hornlib.results.calibrated_seconds.calibrated_seconds",
+)
+
+INTERPOLATED_STEPS = Variable(
+    ("cell", "seed"),
+    "1",
+    "number of training steps whose step time is interpolated linearly in forward FLOPs between calibrated shapes",
+    optional=True,
+    source="hornlib.results.calibrated_seconds.interpolated_steps",
 )
 
 _CHOSEN_BY = "hornlib.tuning.choice.choose"
@@ -452,6 +460,10 @@ def _of_results(declared: Mapping[str, Variable]) -> dict[str, Variable]:
     return {name: variable._replace(dims=("cell", *variable.dims)) for name, variable in declared.items()}
 
 
+def _of_run(variable: Variable) -> Variable:
+    return variable._replace(dims=("cell", "seed", *variable.dims))
+
+
 RESULTS_SECTIONS: dict[str, dict[str, Variable]] = {
     "Dimensions": {
         "cell": Variable(("cell",), "1", "name of the cell", source="hornlib.grid.cell.named"),
@@ -465,13 +477,22 @@ RESULTS_SECTIONS: dict[str, dict[str, Variable]] = {
         ),
         "bound": Variable(("bound",), "1", "end of the interval: low or high"),
         "layer": Variable(("layer",), "1", "index of the layer, 0 at the input", optional=True),
+        "event": Variable(
+            ("event",), "1", "index of the event among those of its run, in their order", optional=True
+        ),
         "trial": Variable(
             ("trial",), "1", "number of the trial", source="hornlib.tuning.trials.trial_values"
         ),
     },
     "Coordinates of cells": {"label": LABEL, **CELL_PROPERTIES},
     "Learning curves": {**_of_results(CURVES), "samples": SAMPLES._replace(dims=("cell", "step"))},
-    "Layers of sparse networks": _of_results({name: PROFILES[name] for name in GATHERED_PROFILES}),
+    "Layers of networks that change": _of_results(
+        {name: PROFILES[name] for name in (*GATHERED_PROFILES, "width")}
+    ),
+    "Events of networks whose units come and go": {
+        **{name: _of_run(variable) for name, variable in EVENTS.items() if name != "event_seed"},
+        "delay": DELAY,
+    },
     "Last values": {
         f"final_{name}": curve._replace(
             dims=("cell", "seed"), long_name=f"{curve.long_name} at the last evaluation"
@@ -495,7 +516,11 @@ RESULTS_SECTIONS: dict[str, dict[str, Variable]] = {
             source="hornlib.results.final_network.final_forward_flops",
         ),
     },
-    "Calibrated times, after `hornlib calibrate`": {**CALIBRATED, "calibrated_seconds": CALIBRATED_SECONDS},
+    "Calibrated times, after `hornlib calibrate`": {
+        **CALIBRATED,
+        "calibrated_seconds": CALIBRATED_SECONDS,
+        "interpolated_steps": INTERPOLATED_STEPS,
+    },
     "Tuning, of sweeps that tune": CHOICES,
 }
 """Every variable of results.nc by heading, without those whose names depend on sweeps and parameters."""

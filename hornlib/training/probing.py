@@ -49,8 +49,8 @@ class ProbePlan(NamedTuple):
         settings: how much is recorded.
         steps: training steps at which probes are taken.
         num_inputs: number of examples of a probe.
-        layers: layers of the deepest and widest network that a structure may make, in order from the input. Empty for a network
-            that cannot be traced.
+        layers: layers of the deepest and widest network that a structure may make, in order from the input. Empty for a
+            network that cannot be traced.
         run_on_steps: steps that each layer runs on beyond its last time step; 0 where no layer has time.
     """
 
