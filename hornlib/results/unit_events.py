@@ -6,11 +6,9 @@ import numpy as np
 
 from hornlib.results.run_file import RunFile
 from hornlib.results.variables import EVENTS
+from hornlib.structures.events import UNIT_KINDS
 
 __all__ = ["unit_events"]
-
-UNIT_KINDS = ("grown", "narrowed")
-"""Kinds of events that results.nc holds; the others stay in the run files."""
 
 
 def unit_events(

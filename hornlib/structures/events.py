@@ -1,6 +1,6 @@
 """The kinds of events: what a structure can do to a network while it trains; free of torch."""
 
-__all__ = ["EVENT_KINDS"]
+__all__ = ["ADDING_KINDS", "EVENT_KINDS", "UNIT_KINDS"]
 
 EVENT_KINDS: dict[str, str] = {
     "inserted": "a layer was inserted",
@@ -15,3 +15,9 @@ EVENT_KINDS: dict[str, str] = {
     "rewound": "weights went back to their first values",
 }
 """Kind -> what happened. `event_kind` of a run file is one of these."""
+
+UNIT_KINDS = ("grown", "narrowed", "exchanged")
+"""Kinds that concern units. results.nc holds these events, too; the others stay in the run files."""
+
+ADDING_KINDS = ("grown", "exchanged")
+"""Kinds that add units, whose gradients are recorded."""

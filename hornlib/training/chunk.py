@@ -14,6 +14,7 @@ from hornlib.models import MODELS
 from hornlib.models.build import build_network
 from hornlib.models.lanes import LaneGroup, chosen_lanes, make_lanes
 from hornlib.parameters import ModelParameters
+from hornlib.structures.events import ADDING_KINDS
 from hornlib.training.optimizers import AdamW, Sgd, make_optimizer
 
 __all__ = ["CURVES", "DELAYS", "Chunk", "EventRecord", "Group", "Run", "start_chunk", "start_lanes"]
@@ -294,8 +295,8 @@ class Chunk:
     def newborn_steps(self) -> frozenset[int]:
         """The training steps at which gradients of new units are recorded; they are found anew after each event."""
         if self._newborn_steps[0] != len(self.events):
-            grown = {event.step for event in self.events if event.kind == "grown"}
-            steps = frozenset(step + delay for step in grown for delay in DELAYS)
+            steps_of_events = {event.step for event in self.events if event.kind in ADDING_KINDS}
+            steps = frozenset(step + delay for step in steps_of_events for delay in DELAYS)
             self._newborn_steps = len(self.events), steps
         return self._newborn_steps[1]
 

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from hornlib.data.loading import Splits
 from hornlib.grid.cell import Cell
+from hornlib.structures.events import ADDING_KINDS
 from hornlib.structures.growth.activations import unit_activations
 from hornlib.structures.growth.births import birth_axis
 from hornlib.structures.growth.unit_vectors import unit_vectors
@@ -80,7 +81,7 @@ def newborn_remarks(cell: Cell, events: Sequence[EventRecord], num_runs: int) ->
         events: of all runs.
         num_runs: number of trained runs.
     """
-    grown = [event for event in events if event.kind == "grown"]
+    grown = [event for event in events if event.kind in ADDING_KINDS]
     if not grown:
         return []
     structure, remarks = cell.structure.name, []
@@ -112,7 +113,7 @@ def _events_of(chunk: Chunk, group: Group) -> dict[int, list[int]]:
     rows = set(group.lanes.rows)
     for index, event in enumerate(chunk.events):
         is_remembered = birth_axis(event.position).name in group.memory
-        if event.kind == "grown" and event.row in rows and is_remembered:
+        if event.kind in ADDING_KINDS and event.row in rows and is_remembered:
             events.setdefault(event.position, []).append(index)
     return events
 

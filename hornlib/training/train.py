@@ -15,6 +15,7 @@ from hornlib.grid.jobs import Range
 from hornlib.lease import lock_run_file
 from hornlib.results.dynamics_file import read_dynamics_file, write_dynamics_file
 from hornlib.results.run_file import RunRecord, read_run_file, write_run_file
+from hornlib.structures.events import ADDING_KINDS
 from hornlib.training.chunk import DELAYS, EventRecord, Run
 from hornlib.training.job import Assignment, Attributes, TrainOptions, run_assignment
 from hornlib.training.probing import make_plan
@@ -118,7 +119,7 @@ def _event_columns(runs: list[Run], events: list[list[Any]]) -> dict[str, np.nda
         "event_score": np.array([event.score for event in records], np.float64),
         "event_number": np.array([event.number for event in records], np.float64),
     }
-    if all(event.kind != "grown" for event in records):
+    if all(event.kind not in ADDING_KINDS for event in records):
         return columns
     return columns | {
         "delay": np.array(DELAYS, np.int64),
