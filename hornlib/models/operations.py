@@ -1,7 +1,8 @@
 """Floating-point operations, counted while a network runs: products and elementwise work separately."""
 
 import copy
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any, NamedTuple, Self
 
@@ -247,7 +248,7 @@ def _measure(network: nn.Module, run: Callable[[nn.Module, int], None]) -> Work:
     """
     network = network.cpu()
     counters = [WorkCounter(), WorkCounter()]
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), _without_compiled_kernels():
         for counter, batch_size in zip(counters, (2, 3), strict=True):
             with counter:
                 run(network, batch_size)
@@ -255,6 +256,17 @@ def _measure(network: nn.Module, run: Callable[[nn.Module, int], None]) -> Work:
     example = Flops(three.products - two.products, three.elementwise - two.elementwise)
     shared = Flops(two.products - 2 * example.products, two.elementwise - 2 * example.elementwise)
     return Work(example, shared, frozenset(counters[0].unknown))
+
+
+@contextmanager
+def _without_compiled_kernels() -> Iterator[None]:
+    """Run convolutions without oneDNN, which compiles kernels for every new shape: they take longer than the counts."""
+    onednn: Any = torch.backends.mkldnn
+    enabled, onednn.enabled = onednn.enabled, False
+    try:
+        yield
+    finally:
+        onednn.enabled = enabled
 
 
 @lru_cache(maxsize=4096)

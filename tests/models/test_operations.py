@@ -195,3 +195,17 @@ def test_a_penalty_is_part_of_the_step():
         - training_work(plain, task).of_batch(5).elementwise
     )
     assert extra >= 12 + 12 + 1 + 12  # square, sum; added to the loss; at least one product back
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_count_leaves_the_kernels_of_convolutions_as_they_were(fails):
+    network = build_network(CnnParameters(channels=(3,)), Task((1, 8, 8), 4), 0)
+    before, seen = torch.backends.mkldnn.enabled, []
+    network.convolutions[0].register_forward_hook(lambda *_: seen.append(torch.backends.mkldnn.enabled))
+    if fails:
+        with pytest.raises(RuntimeError):
+            forward_work(network, Task((2, 8, 8), 4))
+    else:
+        training_work(network, Task((1, 8, 8), 4))
+        assert seen == [False, False]
+    assert torch.backends.mkldnn.enabled == before
