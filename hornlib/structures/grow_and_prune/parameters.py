@@ -169,6 +169,10 @@ class GrowAndPruneParameters(GrowthParameters, UnitPruningFields):
         pruning = [] if self.order == "exchange" else self.pruning().match_problems()
         return [*self.growth().match_problems(), *pruning]
 
+    def rival_problems(self) -> list[str]:
+        """Return why this arm cannot be matched to another: its widths depend on the seed."""
+        return self.match_problems()
+
     def remarks(self, events: int, runs: int) -> list[str]:
         """Return nothing, since both happen by a schedule.
 

@@ -252,6 +252,10 @@ class UnitPruningParameters(UnitPruningFields):
             "size to be matched to or to be trained from scratch at; give distribution: uniform, or units_left"
         ]
 
+    def rival_problems(self) -> list[str]:
+        """Return why this arm cannot be matched to another: its widths depend on the seed."""
+        return self.match_problems()
+
     def reachable(self, model: ModelParameters, task: Task) -> list[ModelParameters]:
         """Return at most seven of the models after a pruning, the last one among them.
 
