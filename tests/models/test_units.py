@@ -17,6 +17,7 @@ CASES = {
     "mlp without norms": ({"hidden_nodes": (4, 3), "readout_norm": "none"}, IMAGE),
     "mlp batch norm": ({"hidden_nodes": (4, 3), "normalisation": "batch"}, VECTOR),
     "mlp layer norm": ({"hidden_nodes": (4, 3), "normalisation": "layer"}, VECTOR),
+    "mlp without biases": ({"hidden_nodes": (4, 3), "bias": "without"}, VECTOR),
     "mlp srelu": ({"hidden_nodes": (4, 3), "activation": "srelu"}, VECTOR),
     "cnn": ({"channels": (4, 3, 5), "activation": "sigmoid"}, IMAGE),
     "cnn without norms": ({"channels": (4, 3), "normalisation": "none", "readout_norm": "none"}, IMAGE),
