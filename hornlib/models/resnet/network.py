@@ -40,12 +40,14 @@ class BasicBlock(nn.Module):
 class PreactivationBlock(nn.Module):
     """W2 * f(norm(W1 * a)) + u, where a = f(norm(u)); across a change of shape the second term is W3 * a.
 
+    The code of GradMax has W3 * u there.
+
     Args:
         shape: channels and stride.
         parameters: the model's parameters.
 
     Reference:
-        Zagoruyko and Komodakis 2016, Wide residual networks, figure 1 and published code.
+        Zagoruyko and Komodakis 2016, Wide residual networks, section 2 and published code.
     """
 
     def __init__(self, shape: BlockShape, parameters: ResnetParameters) -> None:

@@ -36,9 +36,9 @@ class ConvolutionShape(NamedTuple):
 class VggParameters(ModelParameters):
     """Convolutions of 3x3 pixels with a width each; strides halve the maps, and nothing pools them.
 
-    The defaults are the VGG11 that GradMax grows (Evci et al. 2022, section 4.2 and its published code): no bias in the
-    convolutions, no norm, weights of He et al., and a last convolution of stride 2 to the classes. It has .305 GFLOP
-    forward on an image of 32x32 pixels.
+    The defaults are the VGG11 that GradMax grows (Evci et al. 2022, published code): no bias in the convolutions, no
+    norm, weights of He et al., and a last convolution of stride 2 to the classes. It has .305 GFLOP forward on an image
+    of 32x32 pixels.
     """
 
     network: ClassVar[str] = "hornlib.models.vgg.network:Vgg"
