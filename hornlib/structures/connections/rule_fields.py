@@ -1,6 +1,6 @@
 """Fields that belong to some rules only: their published values where none is given, and errors elsewhere."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from hornlib.parameters import Value
@@ -34,8 +34,9 @@ def with_rule_values(
         return values
     rule = values.get(field, default)
     given = {name for name, value in values.items() if value is not None}
-    accepted = table[rule].keys() | {_ALTERNATIVES[name] for name in table[rule] if name in _ALTERNATIVES}
-    for name in sorted(given & {name for row in table.values() for name in row} - accepted):
+    accepted = _with_alternatives(table[rule])
+    foreign = _with_alternatives(name for row in table.values() for name in row) - accepted
+    for name in sorted(given & foreign):
         raise ValueError(f"{name} means nothing to {field}: {rule}; leave it out")
     for pair in _PAIRS:
         if given.issuperset(pair):
@@ -46,3 +47,9 @@ def with_rule_values(
         if name not in given and _ALTERNATIVES.get(name) not in given
     }
     return {**values, **filled}
+
+
+def _with_alternatives(names: Iterable[str]) -> set[str]:
+    """Return the fields, and those that say the same in other units."""
+    names = set(names)
+    return names | {_ALTERNATIVES[name] for name in names & _ALTERNATIVES.keys()}
