@@ -23,6 +23,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.grad import conv2d_weight
 
 from hornlib.models.layout import is_in_lanes
 from hornlib.parameters import UnitAxis
@@ -90,8 +91,9 @@ class Junction:
             (batch, incoming numbers) or (batch, incoming numbers, height, width).
         """
         maps = read_by(self.writer, inputs)
-        if hasattr(self.network, "passed_on"):
-            maps = self.network.passed_on(self.layer, maps)
+        passed_on = getattr(self.network, "passed_on", None)
+        if passed_on is not None:
+            maps = passed_on(self.layer, maps)
         return maps
 
     def matrix(self, maps: Tensor, gradients: Tensor) -> Tensor:
@@ -105,7 +107,7 @@ class Junction:
         """
         if isinstance(self.reader, nn.Conv2d):
             shape = (self.reader.out_channels, maps.shape[1], *self.reader.kernel_size)
-            weight = torch.nn.grad.conv2d_weight(
+            weight = conv2d_weight(
                 maps, shape, gradients, self.reader.stride, self.reader.padding, self.reader.dilation
             )
             return weight.movedim(1, -1).flatten(0, -2)
@@ -153,6 +155,7 @@ def read_by(layer: nn.Module, inputs: Tensor) -> Tensor:
     """
     if not isinstance(layer, nn.Conv2d):
         return inputs
+    assert isinstance(layer.padding, tuple), "paddings are numbers of pixels"
     options = (layer.kernel_size, layer.dilation, layer.padding, layer.stride)
     pixels = [
         (size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1

@@ -8,6 +8,7 @@ from torch import Tensor
 
 __all__ = [
     "SingularVectors",
+    "in_float64",
     "leading_signs",
     "orthonormal_rows",
     "rank",
@@ -42,6 +43,12 @@ class SingularVectors(NamedTuple):
         return SingularVectors(*(tensor[list(rows), :number] for tensor in self))
 
 
+def in_float64(tensor: Tensor) -> Tensor:
+    """Return the tensor in float64, on the CPU if its device has no such numbers."""
+    tensor = tensor.detach()
+    return (tensor.cpu() if tensor.device.type == "mps" else tensor).double()
+
+
 def singular_vectors(matrices: Tensor) -> SingularVectors:
     """Return as many singular vectors as the smaller side of the matrices has entries.
 
@@ -52,7 +59,7 @@ def singular_vectors(matrices: Tensor) -> SingularVectors:
     Args:
         matrices: G, (lanes, rows, columns).
     """
-    matrices = matrices.detach().double()
+    matrices = in_float64(matrices)
     if matrices.shape[1] > matrices.shape[2]:
         values, right, left = singular_vectors(matrices.mT)
         return SingularVectors(values, left, right)

@@ -1,6 +1,6 @@
 """TINY: the new units that do best what the existing weights cannot, in closed form."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -10,7 +10,12 @@ from hornlib.structures.growth.gradient_matrix import Junction, read_by
 from hornlib.structures.growth.look import GrowthLook
 from hornlib.structures.growth.new_units import NewUnits
 from hornlib.structures.growth.rules.drawn import drawn_vectors
-from hornlib.structures.growth.singular_vectors import rank, singular_vectors, singular_vectors_flops
+from hornlib.structures.growth.singular_vectors import (
+    in_float64,
+    rank,
+    singular_vectors,
+    singular_vectors_flops,
+)
 from hornlib.structures.growth.trial import Trial, UnitWeights, zero_weights
 from hornlib.structures.growth.unit_vectors import mean_norms
 
@@ -43,23 +48,32 @@ def tiny(look: GrowthLook, lanes: Sequence[int], numbers: Mapping[int, int]) -> 
 
     Reference:
         Verbockhaven et al. 2024, Growing Tiny Networks: Spotting Expressivity Bottlenecks and Fixing Them Optimally,
-        propositions 3.1 to 3.3. Existing weights are not changed.
+        section 3. Existing weights are not changed.
     """
     rows = look.rows(lanes)
-    solutions = closed_form(look, numbers)
     weights = {
-        layer: _filled(look, lanes, layer, UnitWeights(*(side[rows] for side in solution)))
-        for layer, solution in solutions.items()
+        layer: UnitWeights(*(side[rows] for side in sides))
+        for layer, sides in closed_form(look, numbers).items()
     }
     trial = Trial(look, lanes, numbers)
-    candidates = [
-        {layer: UnitWeights(*(amplitude**0.5 * side for side in sides)) for layer, sides in weights.items()}
-        for amplitude in AMPLITUDES
-    ]
-    best = torch.stack([trial.losses(candidate) for candidate in candidates]).nan_to_num(torch.inf).argmin(0)
-    factors = torch.tensor(AMPLITUDES).to(best.device)[best].sqrt().view(-1, 1, 1)
+    losses = [trial.losses(_scaled(weights, torch.tensor(amplitude))) for amplitude in AMPLITUDES]
+    best = torch.stack(losses).nan_to_num(torch.inf).argmin(0).cpu()
+    chosen = _scaled(weights, torch.tensor(AMPLITUDES)[best].view(-1, 1, 1))
     return {
-        layer: UnitWeights(*(factors.to(side) * side for side in sides)).new_units(look, layer, lanes)
+        layer: _filled(look, lanes, layer, sides).new_units(look, layer, lanes)
+        for layer, sides in chosen.items()
+    }
+
+
+def _scaled(weights: Mapping[int, UnitWeights], amplitudes: Tensor) -> dict[int, UnitWeights]:
+    """Return the weights of units that add `amplitudes` times as much, to first order in the activation.
+
+    Args:
+        weights: layer -> weights of its units.
+        amplitudes: one number, or (lanes, 1, 1).
+    """
+    return {
+        layer: UnitWeights(*(side * amplitudes.sqrt().to(side) for side in sides))
         for layer, sides in weights.items()
     }
 
@@ -76,21 +90,21 @@ def closed_form(look: GrowthLook, numbers: Mapping[int, int]) -> dict[int, UnitW
     for junctions in look.passes(list(numbers)):
         for layer, junction in junctions.items():
             of_lanes = zip(junction.inputs, junction.readings, junction.gradients, strict=True)
-            batches[layer].append([_Batch(*tensors) for tensors in of_lanes])
+            batches[layer].append([_Batch(*map(in_float64, tensors)) for tensors in of_lanes])
     solutions = {}
     for layer, number in numbers.items():
         weights = zero_weights(look, layer, look.lanes, number)
         for lane, of_lane in enumerate(zip(*batches[layer], strict=True)):
-            vectors, flops = _best_units(junctions[layer], of_lane, number)
+            incoming, outgoing, flops = _best_units(junctions[layer], of_lane, number)
+            weights.incoming[lane, : len(incoming)] = incoming.to(weights.incoming)
+            weights.outgoing[lane, : len(outgoing)] = outgoing.to(weights.outgoing)
             look.count(flops, look.lanes[lane : lane + 1])
-            for side, found in zip(weights, vectors, strict=True):
-                side[lane, : len(found)] = found.to(side)
         solutions[layer] = weights
     return solutions
 
 
 class _Batch(NamedTuple):
-    """What one batch of one lane leaves at a junction; see `Junction`."""
+    """What one batch of one lane leaves at a junction, in float64; see `Junction`."""
 
     inputs: Tensor
     readings: Tensor
@@ -99,12 +113,10 @@ class _Batch(NamedTuple):
     @property
     def step(self) -> Tensor:
         """v = -dl/dz, (batch, ...), for the loss l of each example, whose mean over the batch is L."""
-        return -len(self.gradients) * self.gradients.double()
+        return -len(self.gradients) * self.gradients
 
 
-def _best_units(
-    junction: Junction, batches: Sequence[_Batch], number: int
-) -> tuple[tuple[Tensor, Tensor], int]:
+def _best_units(junction: Junction, batches: Sequence[_Batch], number: int) -> tuple[Tensor, Tensor, int]:
     """Return incoming and outgoing vectors, (units, entries) float64 each, and the FLOPs of computing them.
 
     Args:
@@ -112,32 +124,43 @@ def _best_units(
         batches: of one lane.
         number: most units.
     """
-    read = [_as_columns(junction.reader, batch.readings) for batch in batches]
-    covariance = torch.stack([h @ h.T for h in read]).sum(0)
-    products = torch.stack([_channels(batch.step) @ h.T for batch, h in zip(batches, read, strict=True)]).sum(
-        0
-    )
-    change = products @ _power(covariance, -1.0)
-    sums: list[list[Tensor]] = []
-    for batch, h in zip(batches, read, strict=True):
-        possible = (change @ h).unflatten(1, (len(batch.step), -1)).transpose(0, 1)
-        maps = junction.maps(batch.inputs).double()
+    covariance, products, flops = _moments(junction, batches)
+    root = _power(covariance, -0.5)
+    values, left, right = (tensor[0] for tensor in singular_vectors((products @ root).unsqueeze(0)))
+    num_units = min(number, *rank(values.unsqueeze(0), *products.shape))
+    lengths = values[:num_units].sqrt().unsqueeze(1)
+    flops += 9 * len(root) ** 3 + 2 * products.numel() * len(root) + singular_vectors_flops(*products.shape)
+    return lengths * (right[:num_units] @ root), lengths * left[:num_units], flops
+
+
+def _moments(junction: Junction, batches: Sequence[_Batch]) -> tuple[Tensor, Tensor, int]:
+    """Return S = E[x x^T], E[u x^T] with the outgoing numbers in its rows, and the FLOPs of computing them.
+
+    Args:
+        junction: of the layer.
+        batches: of one lane.
+    """
+    readings = [_as_columns(junction.reader, batch.readings) for batch in batches]
+    steps = [_channels(batch.step) for batch in batches]
+    squares = _sum(h @ h.T for h in readings)
+    change = _sum(v @ h.T for v, h in zip(steps, readings, strict=True)) @ _power(squares, -1.0)
+    flops, covariances, products = 9 * len(squares) ** 3, [], []
+    for batch, v, h in zip(batches, steps, readings, strict=True):
+        left = (v - change @ h).unflatten(1, (len(batch.step), -1)).transpose(0, 1).reshape_as(batch.step)
+        maps = junction.maps(batch.inputs)
         x = _channels(maps)
         share = h.shape[1] / x.shape[1]  # each number of a kernel meets so many of the positions
-        sums.append([x @ x.T * share, junction.matrix(maps, batch.step - possible.reshape_as(batch.step))])
+        covariances.append(x @ x.T * share)
+        products.append(junction.matrix(maps, left))
+        flops += 2 * h.numel() * (len(h) + 2 * len(v)) + 2 * x.numel() * len(x)
+        flops += 2 * products[-1].numel() * h.shape[1]
     num_examples = sum(len(batch.inputs) for batch in batches)
-    covariance_x, products_x = (
-        torch.stack(list(of_batches)).sum(0) / num_examples for of_batches in zip(*sums, strict=True)
-    )
-    root = _power(covariance_x, -0.5)
-    values, left, right = (tensor[0] for tensor in singular_vectors((products_x @ root).unsqueeze(0)))
-    units = min(number, *rank(values.unsqueeze(0), *products_x.shape))
-    lengths = values[:units].sqrt().unsqueeze(1)
-    places = sum(h.shape[1] for h in read)
-    flops = 2 * places * len(covariance) * (len(covariance) + 2 * len(products))
-    flops += 2 * len(batches) * x.numel() * len(root) + 2 * products_x.numel() * (places + len(root))
-    flops += 9 * (len(covariance) ** 3 + len(root) ** 3) + singular_vectors_flops(*products_x.shape)
-    return (lengths * (right[:units] @ root), lengths * left[:units]), flops
+    return _sum(covariances) / num_examples, _sum(products) / num_examples, flops
+
+
+def _sum(matrices: Iterable[Tensor]) -> Tensor:
+    """Return the sum of matrices (rows, columns)."""
+    return torch.stack(list(matrices)).sum(0)
 
 
 def _channels(tensor: Tensor) -> Tensor:
@@ -152,7 +175,7 @@ def _as_columns(reader: nn.Module, readings: Tensor) -> Tensor:
         reader: convolution or fully connected layer.
         readings: of one lane, (batch, ...).
     """
-    columns = _channels(read_by(reader, readings.double()))
+    columns = _channels(read_by(reader, readings))
     if reader.bias is None:
         return columns
     return torch.cat([columns, torch.ones_like(columns[:1])])
