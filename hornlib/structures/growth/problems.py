@@ -104,9 +104,9 @@ def _norm_problems(parameters: "GrowthParameters", model: ModelParameters, task:
             yield (
                 f"{field}: layer takes the mean over all units of a layer, which new units change; give {field}: none"
             )
-        elif kind == "batch" and RULE_FACTS[parameters.rule].zero_side == "incoming":
+        elif RULE_FACTS[parameters.rule].zero_side == "incoming":
             yield (
-                f"rule: {parameters.rule} gives new units incoming weights of 0, and {field}: batch divides their "
+                f"rule: {parameters.rule} gives new units incoming weights of 0, and {field}: {kind} divides their "
                 f"gradients by a variance of 0; give {field}: none, or a rule: {OTHER_RULES}"
             )
         elif kind == "group":
@@ -120,6 +120,13 @@ def _norm_problems(parameters: "GrowthParameters", model: ModelParameters, task:
                     f"{field}: group has gcd(8, units) groups, whose size changes while layer {changing[0]} grows, so "
                     f"that the network would be another one; give {field}: none or batch, or numbers of units that are "
                     "1, 3, 5 or 7 times a power of 2 up to 8"
+                )
+            elif parameters.rule == "net2net" and any(
+                size > 1 for of_layer in sizes.values() for size in of_layer
+            ):
+                yield (
+                    f"rule: net2net copies single units, and {field}: group normalises several of them together; give "
+                    f"{field}: none or batch, or 1, 2, 4 or 8 units, or a rule: zero_outgoing"
                 )
 
 

@@ -208,9 +208,20 @@ def test_batch_norm_takes_rules_that_draw_incoming_weights():
 
 def test_group_norm_keeps_the_size_of_its_groups():
     cnn = MODELS["cnn"](channels=(2, 4), normalisation="group", activation="tanh", readout_norm="none")
-    assert growth(final_factor=2, share=1).problems(cnn, TASK, LONG) == []  # one channel a group
-    (problem,) = growth(final_factor=3, share=1).problems(cnn, TASK, LONG)
+    ends = {"rule": "zero_outgoing", "share": 1}
+    assert growth(final_factor=2, **ends).problems(cnn, TASK, LONG) == []  # one channel a group
+    (problem,) = growth(final_factor=3, **ends).problems(cnn, TASK, LONG)
     assert "normalisation: group has gcd(8, units) groups, whose size changes while layer 0 grows" in problem
+
+
+def test_group_norm_refuses_units_of_zero_and_copies_of_single_channels():
+    """A group of channels that are 0 has the variance 0, and a group of copies is none that was there before."""
+    cnn = MODELS["cnn"](channels=(3, 6), normalisation="group", activation="tanh", readout_norm="none")
+    (problem,) = growth(final_factor=2, share=1).problems(cnn, TASK, LONG)
+    assert "normalisation: group divides their gradients by a variance of 0" in problem
+    (problem,) = growth(final_factor=2, share=1, rule="net2net").problems(cnn, TASK, LONG)
+    assert "rule: net2net copies single units, and normalisation: group normalises several of them" in problem
+    assert growth(final_factor=2, share=1, rule="zero_outgoing").problems(cnn, TASK, LONG) == []
 
 
 @pytest.mark.parametrize("name", ["horn", "rnn"])
