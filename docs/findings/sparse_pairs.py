@@ -26,6 +26,7 @@ __all__ = [
     "median",
     "of_label",
     "pair_of",
+    "paired_ratio",
     "total",
 ]
 
@@ -196,13 +197,19 @@ def pair_of(ds: xr.Dataset, first: str, second: str) -> Pair:
     difference = accuracies(ds, first) - accuracies(ds, second)
     estimate = mean(difference)
     level = common_level(ds, [first, second])
-    ratios = {axis: _ratio(*(costs_to(ds, label, level, axis) for label in (first, second))) for axis in AXES}
+    ratios = {
+        axis: paired_ratio(*(costs_to(ds, label, level, axis) for label in (first, second))) for axis in AXES
+    }
     detectable = detectable_log_ratio(log_ratio_sd(difference), xr.DataArray(float(estimate.number)), 0.05)
     return Pair(first, second, estimate, ratios, level, float(detectable))
 
 
-def _ratio(first: np.ndarray, second: np.ndarray) -> Estimate:
-    """Return the geometric mean of paired ratios, with Student's interval of the mean log ratio."""
+def paired_ratio(first: np.ndarray, second: np.ndarray) -> Estimate:
+    """Return the geometric mean of paired ratios, with Student's interval of the mean log ratio.
+
+    Args:
+        first, second: positive numbers of the same seeds, NaN where one is not known, (seeds,).
+    """
     test = paired_t(np.log(first / second)[None])
     value, low, high = (float(np.exp(values[0])) for values in (test.mean, *test.interval(0.05)))
     return Estimate(value, low, high, int(test.number[0]))

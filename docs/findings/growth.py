@@ -1,0 +1,183 @@
+"""Networks that grow beside small and large ones: accuracies, costs, the factorial, and what became of new units.
+
+python docs/findings/growth.py results/growth/results.nc results/growth_cifar/results.nc
+    results/grow_and_prune/results.nc --out docs/findings/growth.md
+"""
+
+import argparse
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+from grow_and_prune import TITLES as PRUNING_TITLES
+from growth_factorial import factorial_lines
+from growth_published import GRADMAX, SOURCE
+from growth_sentence import sentence
+from growth_sweeps import all_arms, all_pairs, rounded, sweeps_of
+from sparse_pairs import Estimate, labels_of, mean, median, of_label, paired_ratio
+from tables import write_below_mark
+
+TITLES = {
+    "teacher_student": "Teacher and student",
+    "digits_factorial": "When x where x how, 8-8 to 32-32 nodes on digits",
+    "mnist": "MNIST, 784-16-16 to 64-64",
+    "fashion_mnist": "Fashion-MNIST, 784-16-16 to 64-64",
+    "vgg11_reduced": "VGG11 at a quarter of its widths on CIFAR-10, 10 epochs",
+    "vgg11": "VGG11 on CIFAR-10",
+    "wrn_28_1": "WRN-28-1 on CIFAR-10",
+    "wrn_28_1_cifar100": "WRN-28-1 on CIFAR-100",
+}
+"""Sweep -> its heading."""
+
+RIVALS = (
+    *("large", "large_stopped", "small", "gaussian", "uniform", "firefly", "net2net", "tiny"),
+    *(
+        "round_robin",
+        "largest_singular_value",
+        "random_place",
+        "plateau",
+        "activation_rank",
+        "singular_value",
+    ),
+)
+"""Arms that are compared with gradmax, where a sweep has them."""
+
+RULES = ("gradmax", "gaussian", "uniform")
+
+
+def teacher(ds: xr.Dataset) -> Iterator[str]:
+    """Yield the tables of the teacher and its student, whose metric is an error."""
+    yield from (
+        "| arm | parameters | n | last training loss, median | last relative L2 error on the test part, median | "
+        "gradient ratio of new units at once, median | after 100 steps |",
+        "|---|---:|---:|---:|---:|---:|---:|",
+    )
+    for arm in dict.fromkeys(ds["arm"].values.astype(str)):
+        for label in labels_of(ds, arm):
+            own = of_label(ds, label)
+            ratios = [rounded(median(gradient_ratio(own, delay))) for delay in (0, 100)]
+            number = int((own["status"] == "complete").sum())
+            yield (
+                f"| {label} | {float(own['num_parameters']):g} | {number} | "
+                f"{rounded(median(last(own, 'training_loss')))} | {rounded(median(last(own, 'test_metric')))} | "
+                f"{' | '.join(ratios)} |"
+            )
+    yield from (
+        "",
+        "Paired ratios over seeds, geometric means with 95 % intervals. At the first event all rules see the same "
+        "network, so that their gradients differ by the new units alone.",
+        "",
+        "| first | second | n | last training loss | gradient of new units at the first event |",
+        "|---|---|---:|---:|---:|",
+    )
+    for rival in RULES[1:]:
+        if labels_of(ds, "gradmax") and labels_of(ds, rival):
+            one, other = (of_label(ds, labels_of(ds, arm)[0]) for arm in ("gradmax", rival))
+            loss = paired_ratio(last(one, "training_loss"), last(other, "training_loss"))
+            gradient = paired_ratio(gradient_ratio(one, 0)[:, 0], gradient_ratio(other, 0)[:, 0])
+            yield f"| gradmax | {rival} | {loss.number} | {loss.words()} | {gradient.words()} |"
+    yield ""
+
+
+def last(own: xr.Dataset, variable: str) -> np.ndarray:
+    """Return a variable at the last evaluation of each run, (seeds,).
+
+    Args:
+        own: one contender.
+        variable: over (seed, step).
+    """
+    values = own[variable].transpose("seed", "step").values
+    known = np.flatnonzero(np.isfinite(values).any(0))
+    return values[:, known[-1]] if len(known) else np.full(len(values), np.nan)
+
+
+def gradient_ratio(own: xr.Dataset, delay: int) -> np.ndarray:
+    """Return the gradient norm of new units over that of the others, (seeds, events); NaN where none is recorded.
+
+    Args:
+        own: one contender.
+        delay: training steps since the event.
+    """
+    if "event_gradient_ratio" not in own:
+        return np.full((own.sizes["seed"], 1), np.nan)
+    ratios = own["event_gradient_ratio"].sel(delay=delay).transpose("seed", "event").values
+    return np.asarray(ratios, float)
+
+
+def new_units(ds: xr.Dataset) -> Iterator[str]:
+    """Yield the table of what became of new units: do they starve?"""
+    if "event_gradient_ratio" not in ds:
+        return
+    delays = [int(delay) for delay in ds["delay"].values]
+    rows = []
+    for label in ds["contender"].values.astype(str):
+        own = of_label(ds, label)
+        ratios = [median(gradient_ratio(own, delay)) for delay in delays]
+        if np.isfinite(ratios).any():
+            active = own["event_active_share"].mean("event")
+            events = own["event_step"].notnull().sum("event")
+            estimate = mean(100 * active) if active.notnull().any() else Estimate(np.nan, np.nan, np.nan, 0)
+            drawn = float(own["event_drawn"].sum("event").median()) if "event_drawn" in own else np.nan
+            shown = " | ".join(f"{ratio:.2f}" for ratio in ratios)
+            rows.append(
+                f"| {label} | {median(events):g} | {shown} | {estimate.words(1)} | {drawn:g} | {estimate.number} |"
+            )
+    if rows:
+        yield from (
+            "What became of new units: gradient norm over that of the others of their layer, median over events and "
+            "seeds, by training steps since the event; share that is active at the end, %; units of a run whose "
+            "direction was drawn, because G has no further one.",
+            "",
+            "| arm | events | "
+            + " | ".join(f"after {delay}" for delay in delays)
+            + " | active, mean [95 %] | drawn | n |",
+            "|---|---:|" + "---:|" * len(delays) + "---:|---:|---:|",
+            *rows,
+            "",
+        )
+
+
+def lines(sweeps: Mapping[str, xr.Dataset], pruning: Mapping[str, xr.Dataset]) -> Iterator[str]:
+    """Yield the lines of the page.
+
+    Args:
+        sweeps: of this page, name -> contenders.
+        pruning: of the page on growth with pruning.
+    """
+    yield from ("## In one sentence", "", *sentence(sweeps, pruning))
+    for name, title in TITLES.items():
+        yield from (f"## {title}", "")
+        if name not in sweeps:
+            yield from ("This sweep has no results yet.", "")
+            continue
+        ds = sweeps[name]
+        if name == "teacher_student":
+            yield from teacher(ds)
+            continue
+        if name == "digits_factorial":
+            ungrown = ds.isel(contender=np.flatnonzero(ds["structure"].values != "growth"))
+            yield from (*factorial_lines(ds), *all_arms(ungrown, {}))
+            continue
+        yield from all_arms(ds, GRADMAX.get(name, {}))
+        if name in SOURCE:
+            yield from (f"Published: {SOURCE[name]}", "")
+        yield from (*all_pairs(ds, [("gradmax", rival) for rival in RIVALS]), *new_units(ds))
+
+
+def main() -> None:
+    """Read the results and write the tables; what stands above the mark in the page is kept."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("results", type=Path, nargs="+")
+    parser.add_argument("--out", type=Path, required=True)
+    arguments = parser.parse_args()
+    pruning = [path for path in arguments.results if "grow_and_prune" in path.parts]
+    growth = [path for path in arguments.results if path not in pruning]
+    sweeps = sweeps_of(growth, TITLES)
+    write_below_mark(
+        arguments.out, "Growth", "docs/findings/growth.py", lines(sweeps, sweeps_of(pruning, PRUNING_TITLES))
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,188 @@
+"""The factorial of when, where and how: main effects, and shares of variance of every factor and interaction."""
+
+from collections.abc import Iterator, Mapping
+from itertools import combinations
+from typing import NamedTuple
+
+import numpy as np
+import xarray as xr
+from growth_sweeps import gain_level, restricted_costs
+from sparse_pairs import Estimate, accuracies, mean
+
+__all__ = [
+    "FACTORS",
+    "Table",
+    "effects",
+    "factorial_lines",
+    "factorial_table",
+    "leading_factor",
+    "shares",
+    "tables_of",
+]
+
+FACTORS = ("when", "place", "rule")
+"""When, where and how, by the names of their fields."""
+
+MEASURES = {
+    "cost": "examples to 90 % of the large network's gain, logarithm",
+    "accuracy": "last test accuracy, %",
+}
+
+
+class Table(NamedTuple):
+    """One number for each run of a full factorial.
+
+    Attributes:
+        levels: factor -> its levels, in the order of the axes of `values`.
+        values: (when, place, rule, seed).
+    """
+
+    levels: dict[str, list[str]]
+    values: np.ndarray
+
+
+def factorial_table(ds: xr.Dataset, numbers: Mapping[str, np.ndarray]) -> Table | None:
+    """Return the runs that grow as a table; seeds that a cell lacks are left out, None without a common seed.
+
+    Args:
+        ds: from `hornlib.statistics.contenders.contenders`, with the fields `when`, `place` and `rule`.
+        numbers: label -> (seeds,).
+    """
+    labels = [str(label) for label in ds["contender"].values if str(label) in numbers]
+    settings = {
+        label: tuple(str(ds[factor].values[place]) for factor in FACTORS)
+        for place, label in enumerate(ds["contender"].values.astype(str))
+        if label in labels
+    }
+    levels = {
+        factor: list(dict.fromkeys(setting[axis] for setting in settings.values()))
+        for axis, factor in enumerate(FACTORS)
+    }
+    values = np.full((*map(len, levels.values()), ds.sizes["seed"]), np.nan)
+    for label, setting in settings.items():
+        place = tuple(levels[factor].index(level) for factor, level in zip(FACTORS, setting, strict=True))
+        values[place] = numbers[label]
+    common = np.isfinite(values).all((0, 1, 2))
+    return Table(levels, values[..., common]) if common.any() else None
+
+
+def shares(table: Table) -> dict[str, float]:
+    """Return the share of every factor, interaction and of the seeds in the variance of a balanced table.
+
+    The sums of squares of the means are orthogonal; `residual` is what the seeds add to the largest interaction.
+
+    Args:
+        table: without gaps.
+    """
+    centred = table.values - table.values.mean()
+    total, axes = float((centred**2).sum()), range(len(FACTORS))
+    parts: dict[frozenset[int], np.ndarray] = {frozenset(): np.zeros(())}
+    result = {}
+    for size in range(1, len(FACTORS) + 1):
+        for members in combinations(axes, size):
+            others = tuple(axis for axis in range(centred.ndim) if axis not in members)
+            means = centred.mean(others, keepdims=True)
+            part = means - sum(parts[key] for key in parts if key < frozenset(members))
+            parts[frozenset(members)] = part
+            name = " x ".join(FACTORS[axis] for axis in members)
+            result[name] = float((np.broadcast_to(part, centred.shape) ** 2).sum()) / total
+    seeds = centred.mean((0, 1, 2))
+    result["seed"] = float((np.broadcast_to(seeds, centred.shape) ** 2).sum()) / total
+    result["residual"] = 1 - sum(result.values())
+    return result
+
+
+def effects(table: Table, factor: str) -> dict[str, Estimate]:
+    """Return level -> its mean less the mean of all levels, with its 95 % interval over seeds.
+
+    Args:
+        table: without gaps.
+        factor: one of `FACTORS`.
+    """
+    axis = FACTORS.index(factor)
+    others = tuple(place for place in range(3) if place != axis)
+    by_level = table.values.mean(others)
+    differences = by_level - by_level.mean(0)
+    return {
+        level: mean(xr.DataArray(values, dims="seed"))
+        for level, values in zip(table.levels[factor], differences, strict=True)
+    }
+
+
+def leading_factor(table: Table | None) -> str:
+    """Return which of when, where and how has the largest share of variance of its own; '..' without a table."""
+    if table is None:
+        return ".."
+    words = {"when": "when", "place": "where", "rule": "how"}
+    own = {factor: shares(table)[factor] for factor in FACTORS}
+    return words[max(own, key=lambda factor: own[factor])]
+
+
+def tables_of(ds: xr.Dataset) -> dict[str, Table | None]:
+    """Return the two tables of `MEASURES`.
+
+    Args:
+        ds: from `hornlib.statistics.contenders.contenders`.
+    """
+    grown = [
+        str(label)
+        for label, structure in zip(ds["contender"].values, ds["structure"].values, strict=True)
+        if structure == "growth"
+    ]
+    level = gain_level(ds)
+    costs = {label: np.log(restricted_costs(ds, label, level, "samples")[0]) for label in grown}
+    metrics = {label: accuracies(ds, label).values for label in grown}
+    return {"cost": factorial_table(ds, costs), "accuracy": factorial_table(ds, metrics)}
+
+
+def factorial_lines(ds: xr.Dataset) -> Iterator[str]:
+    """Yield the tables of shares and of main effects.
+
+    Args:
+        ds: from `hornlib.statistics.contenders.contenders`.
+    """
+    tables = tables_of(ds)
+    if any(table is None for table in tables.values()):
+        yield from ("Some cells of the factorial have no run with a seed that all have.", "")
+        return
+    known = {name: table for name, table in tables.items() if table is not None}
+    numbers = {name: table.values.shape[-1] for name, table in known.items()}
+    parts = {name: shares(table) for name, table in known.items()}
+    yield from (
+        f"n = {numbers['cost']} seeds of each of {known['cost'].values[..., 0].size} combinations. Shares of variance, "
+        "%; a run that does not reach the target counts with its budget.",
+        "",
+        "| source | " + " | ".join(MEASURES[name] for name in known) + " |",
+        "|---|" + "---:|" * len(known),
+        *(
+            f"| {source} | " + " | ".join(f"{100 * parts[name][source]:.1f}" for name in known) + " |"
+            for source in parts["cost"]
+        ),
+        "",
+        "Main effects: mean of a level less the mean of all levels, with 95 % intervals over seeds.",
+        "",
+        "| factor | level | at full width, % of runs | "
+        + " | ".join(MEASURES[name] for name in known)
+        + " |",
+        "|---|---|---:|" + "---:|" * len(known),
+    )
+    full = full_width(ds)
+    for factor in FACTORS:
+        estimates = {name: effects(table, factor) for name, table in known.items()}
+        for level in known["cost"].levels[factor]:
+            runs = full[ds[factor].values.astype(str) == level]
+            words = " | ".join(estimates[name][level].words(3) for name in known)
+            yield f"| {factor} | {level} | {100 * np.nanmean(runs):.0f} | {words} |"
+    yield ""
+
+
+def full_width(ds: xr.Dataset) -> np.ndarray:
+    """Return whether each run ends with as many parameters as the large network, (contender, seed); NaN if missing.
+
+    Args:
+        ds: from `hornlib.statistics.contenders.contenders`.
+    """
+    sizes = ds["num_parameters_over_steps"].transpose("contender", "seed", "step").values
+    last = np.where(np.isfinite(sizes), sizes, -1).max(2)
+    largest = ds["largest_num_parameters"].values[ds["arm"].values == "large"]
+    return np.where(last > 0, last >= (largest.max() if len(largest) else np.inf), np.nan)

@@ -1,0 +1,68 @@
+"""The sentence on networks that grow which the numbers give, whichever way they fall."""
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import xarray as xr
+from growth_factorial import leading_factor, tables_of
+from growth_sweeps import gain_ratio, verdict_of
+from sparse_pairs import LEAST, labels_of, pair_of
+
+__all__ = ["sentence"]
+
+DATASETS = {"mnist": "MNIST", "fashion_mnist": "Fashion-MNIST"}
+"""Sweep -> its name in the sentence, on both pages."""
+
+
+def sentence(sweeps: Mapping[str, xr.Dataset], pruning: Mapping[str, xr.Dataset]) -> Iterator[str]:
+    """Yield the sentence, and the numbers that are missing for it.
+
+    Args:
+        sweeps: name -> contenders of config/growth.yaml.
+        pruning: name -> contenders of config/grow_and_prune.yaml.
+    """
+    costs = [_costs(sweeps[name], words) for name, words in DATASETS.items() if name in sweeps]
+    factorial = sweeps.get("digits_factorial")
+    leading = leading_factor(tables_of(factorial)["cost"]) if factorial is not None else ".."
+    pruned = [_pruned(pruning[name], words) for name, words in DATASETS.items() if name in pruning]
+    unknown = ".. times the training FLOPs of the large one, and .. times those of growing at random"
+    yield (
+        "*A network that grows its neurons by GradMax reaches 90 % of the large network's gain with "
+        f"{'; '.join(costs) or unknown}; "
+        f"of when, where and how, {leading} matters most; pruned after growth it is "
+        f"{'; '.join(pruned) or '..'} than a small network that never grew.*"
+    )
+    yield ""
+    missing = [name for name in (*DATASETS, "digits_factorial") if name not in sweeps]
+    missing += [f"{name} of grow_and_prune" for name in DATASETS if name not in pruning]
+    if missing:
+        yield from (f"Without results: {', '.join(missing)}.", "")
+
+
+def _costs(ds: xr.Dataset, dataset: str) -> str:
+    """Return the ratios of training FLOPs to the large network and to Gaussian growth."""
+    large, random = (gain_ratio(ds, "gradmax", rival, "training_flops") for rival in ("large", "gaussian"))
+    return (
+        f"{_number(large.value)} times the training FLOPs of the large one ({verdict_of(large)}), and "
+        f"{_number(random.value)} times those of growing at random ({verdict_of(random)}), on {dataset}"
+    )
+
+
+def _pruned(ds: xr.Dataset, dataset: str) -> str:
+    """Return how a grown and pruned network compares with one that never grew, at equal training FLOPs."""
+    labels = [labels_of(ds, arm) for arm in ("grow_then_prune", "equal_flops")]
+    if not all(labels):
+        return f".. ({dataset})"
+    pair = pair_of(ds, labels[0][0], labels[1][0])
+    difference = pair.difference
+    word = "better" if difference.value > 0 else "worse"
+    shown = f"n = {difference.number}, 95 % interval {difference.low:+.2f} to {difference.high:+.2f}"
+    if difference.number < LEAST:
+        shown += f"; no verdict below {LEAST} seeds"
+    elif difference.low <= 0 <= difference.high:
+        shown += "; a difference is not shown"
+    return f"{abs(difference.value):.2f} points {word} ({dataset} at equal training FLOPs, {shown})"
+
+
+def _number(value: float) -> str:
+    return f"{value:.2f}" if np.isfinite(value) else ".."
