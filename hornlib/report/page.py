@@ -20,6 +20,7 @@ from hornlib.report.sections.dynamics import dynamics
 from hornlib.report.sections.efficiency import efficiency
 from hornlib.report.sections.estimators import estimators
 from hornlib.report.sections.final import final
+from hornlib.report.sections.growth import growth
 from hornlib.report.sections.mechanism import mechanism
 from hornlib.report.sections.parameters import parameters
 from hornlib.report.sections.provenance import provenance
@@ -37,6 +38,7 @@ SECTIONS: tuple[Callable[[ReportEvidence], Section], ...] = (
     efficiency,
     final,
     sparsity,
+    growth,
     stability,
     dynamics,
     mechanism,

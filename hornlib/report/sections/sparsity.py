@@ -5,13 +5,14 @@ import dataclasses
 import numpy as np
 import xarray as xr
 
-from hornlib.report.blocks import Block, Chart, Paragraph, Section, Swatch
+from hornlib.report.blocks import Block, Chart, Paragraph, Section
 from hornlib.report.charts.intervals import IntervalPoint, interval_chart
 from hornlib.report.charts.lines import Line, lines_chart, thinned
 from hornlib.report.charts.style import Scale
+from hornlib.report.estimates import interval_points, last_values, legend_of, quartiles
 from hornlib.report.evidence import ReportEvidence, SweepEvidence
 from hornlib.report.sections.by_sweep import by_sweep
-from hornlib.report.series import series_of, swatches
+from hornlib.report.series import series_of
 from hornlib.report.tables import Estimate, Row, table
 from hornlib.report.wording import counted_range, number, slug
 from hornlib.statistics.contenders import contenders, final_metric
@@ -65,18 +66,18 @@ def _of_dataset(ds: xr.Dataset, dataset: str, sweep: SweepEvidence) -> list[Bloc
     seconds = ds["seconds"].broadcast_like(ds["training_flops"])  # without seeds where no shape changes
     estimates = {
         "final test metric": student_interval(final_metric(ds), alpha),
-        "training FLOPs": student_interval(_last(ds["training_flops"]), alpha),
-        "seconds": student_interval(_last(seconds), alpha),
+        "training FLOPs": student_interval(last_values(ds["training_flops"]), alpha),
+        "seconds": student_interval(last_values(seconds), alpha),
     }
     words = f"Mean over seeds with its {1 - alpha:.0%} interval by Student's t with n - 2 degrees of freedom"
     blocks: list[Block] = [_table(ds, estimates, f"{name}-table", f"{words}; {dataset}.")]
     units = {"training FLOPs": "training FLOPs by masks", "seconds": f"calibrated seconds on {device}"}
     for variable, estimate in estimates.items():
-        points = _points(ds, estimate)
+        points = interval_points(ds, estimate, _density(ds))
         if len(points) > 1:
             title = units.get(variable, variable)
             scales: tuple[Scale, Scale] = ("log", "log" if variable == "training FLOPs" else "linear")
-            legend = _legend(ds, {point.series for point in points})
+            legend = legend_of(series_of(ds), {point.series for point in points})
             blocks.append(
                 Chart(
                     slug(name, variable),
@@ -92,15 +93,6 @@ def _of_dataset(ds: xr.Dataset, dataset: str, sweep: SweepEvidence) -> list[Bloc
             )
     blocks += [chart for chart in (_by_layer(ds, name, dataset),) if chart is not None]
     return blocks + [chart for kind in OVER_TRAINING if (chart := _over_training(ds, kind, name, dataset))]
-
-
-def _last(curves: xr.DataArray) -> xr.DataArray:
-    """Return the last value that is not NaN along steps, (contender, ..); NaN where there is none."""
-    order = xr.DataArray(np.arange(curves.sizes["step"]), dims="step")
-    last = (curves.notnull().reset_coords(drop=True).drop_vars("step", errors="ignore") * order).argmax(
-        "step"
-    )
-    return curves.isel(step=last).drop_vars("step", errors="ignore")
 
 
 def _density(ds: xr.Dataset) -> np.ndarray:
@@ -122,22 +114,6 @@ def _is_masked(ds: xr.Dataset) -> np.ndarray:
     return ds["layer_density"].notnull().any(("seed", "step", "layer")).values
 
 
-def _points(ds: xr.Dataset, estimate: xr.Dataset) -> list[IntervalPoint]:
-    """Return one point for each contender whose estimate is known."""
-    y, bound = estimate["estimate"].values, estimate["interval"].transpose("contender", "bound").values
-    return [
-        IntervalPoint(str(label), str(series), float(x), float(y[i]), float(bound[i, 0]), float(bound[i, 1]))
-        for i, (label, series, x) in enumerate(
-            zip(ds["contender"].values, series_of(ds), _density(ds), strict=True)
-        )
-        if np.isfinite(y[i])
-    ]
-
-
-def _legend(ds: xr.Dataset, names: set[str]) -> list[Swatch]:
-    return [swatch for swatch in swatches(series_of(ds)) if swatch.label in names]
-
-
 def _counts(estimate: xr.Dataset) -> str:
     return counted_range(estimate["num_seeds"].values)
 
@@ -148,11 +124,11 @@ def _table(ds: xr.Dataset, estimates: dict[str, xr.Dataset], name: str, caption:
     sizes = np.where(masked, -1.0, ds["num_parameters"].values.astype(float))
     dense = int(np.nanargmax(sizes)) if (sizes > 0).any() else None
     units = (
-        _last(ds["active_units"].sum("layer", min_count=1)).median("seed").values
+        last_values(ds["active_units"].sum("layer", min_count=1)).median("seed").values
         if "active_units" in ds
         else None
     )
-    explored = _last(ds["explored"]).median("seed").values if "explored" in ds else None
+    explored = last_values(ds["explored"]).median("seed").values if "explored" in ds else None
     rows: list[Row] = []
     for place in np.argsort(-density, kind="stable"):
         ratios = [
@@ -191,8 +167,8 @@ def _table(ds: xr.Dataset, estimates: dict[str, xr.Dataset], name: str, caption:
 def _by_layer(ds: xr.Dataset, name: str, dataset: str) -> Chart | None:
     """Return the chart of the last density of every layer; None where only one layer is sparse."""
     sparse = ds.isel(contender=np.flatnonzero(_is_masked(ds)))
-    last = _last(sparse["layer_density"])
-    low, middle, high = _quartiles(last, "layer")
+    last = last_values(sparse["layer_density"])
+    low, middle, high = quartiles(last, "layer")
     points = [
         IntervalPoint(str(label), str(label), j + 1.0, *(float(part[i, j]) for part in (middle, low, high)))
         for i, label in enumerate(sparse["contender"].values)
@@ -201,7 +177,7 @@ def _by_layer(ds: xr.Dataset, name: str, dataset: str) -> Chart | None:
     ]
     if len({point.x for point in points}) < 2:
         return None
-    shown = _of_contenders(ds, {point.series for point in points})
+    shown = legend_of(ds["contender"].values, {point.series for point in points})
     counts = counted_range(last.notnull().any("layer").sum("seed").values)
     return Chart(
         slug(name, "layers"),
@@ -225,17 +201,17 @@ def _over_training(ds: xr.Dataset, variable: str, name: str, dataset: str) -> Ch
     curves = sparse[variable]
     if "layer" in curves.dims:
         curves = curves.sum("layer", min_count=1)
-    labels, quartiles = sparse["contender"].values, _quartiles(curves, "step")
+    labels, ends = sparse["contender"].values, quartiles(curves, "step")
     title, axis = OVER_TRAINING[variable]
     steps = ds["step"].values.astype(float)
     lines = [
         thinned(Line(str(label), steps, middle, low, high))
-        for label, low, middle, high in zip(labels, *quartiles, strict=True)
+        for label, low, middle, high in zip(labels, *ends, strict=True)
         if np.isfinite(middle).sum() > 1
     ]
     if not lines:
         return None
-    shown = _of_contenders(ds, {line.series for line in lines})
+    shown = legend_of(ds["contender"].values, {line.series for line in lines})
     counts = counted_range(curves.notnull().any("step").sum("seed").values)
     return Chart(
         slug(name, variable),
@@ -247,26 +223,3 @@ def _over_training(ds: xr.Dataset, variable: str, name: str, dataset: str) -> Ch
         lines_chart(lines, shown, ("training steps", axis), share=variable == "explored"),
         shown,
     )
-
-
-def _of_contenders(ds: xr.Dataset, labels: set[str]) -> list[Swatch]:
-    """Return how contenders are drawn where an arm has several; labels without a value are left out.
-
-    Args:
-        ds: all contenders on the dataset, dense ones too: an arm of one contender looks the same in every chart.
-        labels: of the contenders with a value.
-    """
-    legend = swatches(str(label) for label in ds["contender"].values)
-    return [swatch for swatch in legend if swatch.label in labels]
-
-
-def _quartiles(values: xr.DataArray, over: str) -> np.ndarray:
-    """Return the quartiles over seeds, (3, contender, over); NaN where no seed has a value.
-
-    Args:
-        values: (contender, seed, over).
-        over: the dimension that is not reduced.
-    """
-    is_known = values.notnull().any("seed")
-    quartiles = values.where(is_known, 0).quantile([0.25, 0.5, 0.75], "seed").where(is_known)
-    return quartiles.transpose("quantile", "contender", over).values
