@@ -124,6 +124,62 @@ def test_sparse_has_a_row_for_every_arm_and_names_what_is_missing(swept, tmp_pat
     assert {"MNIST, density .02", "training GFLOP", "rigl", "small_dense"} <= words(page.with_suffix(".svg"))
 
 
+def shrunk_growth(sweep):
+    """Shorten a sweep of networks that grow or are pruned; those of images become digits."""
+    if sweep["data"]["name"] != "teacher_student":
+        sweep["data"] = {"name": "digits", "train_subset": 200}
+    training = sweep["training"]
+    for key in ("epochs", "steps", "evaluate_at_epochs", "batch_size"):
+        training.pop(key, None)
+    training |= {"steps": 60, "batch_size": 25}
+    for model in sweep["model"]:
+        model.pop("training", None)
+        structure = model.get("structure", {})
+        for key in ("start_step", "every_steps"):
+            if key in structure:
+                structure[key] = 10
+        if "insert_at" in structure:
+            structure["insert_at"] = "2-4"
+        if isinstance(structure.get("rule"), list):
+            structure |= {"rule": ["gradmax", "gaussian"], "place": ["all", "random"]}
+        if structure.get("when") == "plateau":
+            structure["patience"] = 3
+        if structure.get("every_share") == 0.016:
+            structure["every_share"] = 0.02
+
+
+@pytest.mark.slow
+def test_growth_has_a_row_for_every_arm_and_names_what_is_missing(swept, tmp_path, capsys):
+    results = swept("growth", ["teacher_student", "digits_factorial", "mnist"], shrunk_growth)
+    page = tmp_path / "growth.md"
+    run("growth.py", results, tmp_path / "grow_and_prune" / "results.nc", "--out", page)
+    assert "without results: fashion_mnist" in capsys.readouterr().out
+    text = page.read_text()
+    arms = {
+        "gradmax",
+        "gaussian",
+        "uniform",
+        "large_stopped",
+        "round_robin",
+        "plateau",
+        "small",
+        "large",
+        "deep",
+    }
+    assert arms <= set(rows(text)) and {"when", "place x rule"} <= set(rows(text))
+    assert "This sweep has no results yet." in text and "| after 100 |" in text
+
+
+@pytest.mark.slow
+def test_growth_with_pruning_has_a_row_for_every_arm(swept, tmp_path):
+    results = swept("grow_and_prune", ["mnist"], shrunk_growth)
+    page = tmp_path / "grow_and_prune.md"
+    run("grow_and_prune.py", results, "--out", page)
+    arms = {"grow", "prune", "grow_then_prune", "prune_then_grow", "alternate", "exchange", "never_grown"}
+    assert arms | {"equal_flops", "scratch_b", "training FLOPs"} <= set(rows(page.read_text()))
+    assert {"parameters", "training FLOPs", "exchange"} <= words(page.with_suffix(".svg"))
+
+
 def script(name):
     """Return the functions of a script, which is not run."""
     before = list(sys.path)
