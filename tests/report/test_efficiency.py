@@ -40,3 +40,18 @@ def test_nothing_is_said_where_all_computed_work_counts(absent):
 def test_seconds_without_updates_are_marked_where_networks_change():
     assert "leave out" in words(_between_steps(evidence(structure=["static", "sparse_training"])))
     assert _between_steps(evidence(structure=["static", "static"])) == []
+
+
+def test_steps_whose_time_is_interpolated_are_counted():
+    ds = xr.Dataset(
+        {
+            "structure": ("cell", ["static", "growth"]),
+            "samples": (("cell", "step"), [[1.0, 2.0, 3.0], [1.0, 2.0, np.nan]]),
+            "interpolated_steps": (("cell", "seed"), [[0.0, 0.0], [5.0, 3.0]]),
+        },
+        {"step": [1, 10, 20]},
+    )
+    text = words(_between_steps(SweepEvidence("one", ds, None)))
+    assert "In 2 runs, 40 % of the training steps are at widths between calibrated ones." in text
+    without = ds.drop_vars("interpolated_steps")
+    assert "interpolated" not in words(_between_steps(SweepEvidence("one", without, None)))

@@ -96,7 +96,19 @@ def _between_steps(sweep: SweepEvidence) -> list[Block]:
     if ds is None or "structure" not in ds or (ds["structure"] == "static").all():
         return []
     words = "Seconds leave out what structures do between training steps, such as updates of masks."
-    return [Paragraph(words, "note")]
+    return [Paragraph(words + _interpolated(ds), "note")]
+
+
+def _interpolated(ds: xr.Dataset) -> str:
+    """Return how many steps have no calibrated time of their own; nothing where all have one."""
+    if "interpolated_steps" not in ds or not (ds["interpolated_steps"] > 0).any():
+        return ""
+    steps = ds["step"].where(ds["samples"].notnull()).max("step")
+    shares = (ds["interpolated_steps"] / steps).where(ds["interpolated_steps"] > 0)
+    return (
+        f" In {int(shares.notnull().sum())} runs, {number(100 * float(shares.mean()))} % of the training steps are at "
+        "widths between calibrated ones. Their times are interpolated linearly in forward FLOPs."
+    )
 
 
 def _unknown(cost: str) -> Missing:

@@ -143,6 +143,20 @@ class GrowthLook:
             self._singular_vectors[layer] = singular_vectors(matrix)
         return self._singular_vectors[layer]
 
+    def part(self, lanes: Sequence[int]) -> "GrowthLook":
+        """Return a look at some of the looked-at lanes, which has what this one has computed. Its work counts anew.
+
+        Args:
+            lanes: indices in the view.
+        """
+        part, rows = GrowthLook(self.view, self.parameters, lanes), self.rows(lanes)
+        part._matrices = {layer: matrix[rows] for layer, matrix in self._matrices.items()}
+        part._singular_vectors = {
+            layer: SingularVectors(*(tensor[rows] for tensor in vectors))
+            for layer, vectors in self._singular_vectors.items()
+        }
+        return part
+
     def rows(self, lanes: Sequence[int]) -> list[int]:
         """Return the places of lanes among the looked-at lanes.
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import torch
 
 from hornlib.randomness import generator
-from hornlib.structures.growth.amounts import least_grown
+from hornlib.structures.growth.amounts import least_grown, open_layers
 from hornlib.structures.growth.look import GrowthLook
 
 __all__ = ["PLACES"]
@@ -40,14 +40,18 @@ def round_robin(look: GrowthLook, lane: int, layers: Sequence[int]) -> list[int]
 def largest_singular_value(look: GrowthLook, lane: int, layers: Sequence[int]) -> list[int]:
     """Return the layer whose matrix G has the largest singular value, the first of equals.
 
+    All layers that can grow are looked at, so that the work does not depend on what the trigger says of other lanes.
+
     Args:
         look: at the lane.
         lane: index in the view.
         layers: those that may grow.
     """
-    (row,) = look.rows([lane])
-    largest = [float(look.singular_vectors(layer).values[row, 0]) for layer in layers]
-    return [layers[largest.index(max(largest))]]
+    view, (row,) = look.view, look.rows([lane])
+    candidates = open_layers(look.parameters, view.first_model, view.model, view.task)
+    look.matrices(candidates)  # of all layers at once
+    largest = {layer: float(look.singular_vectors(layer).values[row, 0]) for layer in candidates}
+    return [max(layers, key=lambda layer: (largest[layer], -layer))]
 
 
 def random(look: GrowthLook, lane: int, layers: Sequence[int]) -> list[int]:

@@ -42,57 +42,49 @@ class Growth:
         return moment.step in _moments(parameters, moment.total_steps)
 
     def decide(self, view: LaneView) -> Decision:
-        """Return which lanes grow, and in which layers. Lanes that grow alike are one change."""
-        parameters, flops = self.parameters, [0] * len(view.lanes)
+        """Return which lanes grow, and in which layers. Lanes that grow alike are one change.
+
+        Each lane counts the looks that it would take alone.
+        """
+        parameters = self.parameters
         layers = open_layers(parameters, view.first_model, view.model, view.task)
         lanes = [lane for lane in range(len(view.lanes)) if layers and self._may_grow(view, lane)]
         if not lanes:
-            return Decision([], flops)
+            return Decision([], [0] * len(view.lanes))
         look = GrowthLook(view, parameters, lanes)
         fired = TRIGGERS[parameters.when](look, layers)
         growing = {lane: chosen for lane, chosen in zip(lanes, fired.layers, strict=True) if chosen}
-        flops = list(look.flops)
-        if len(growing) < len(lanes) and parameters.when != "singular_value":
-            look = GrowthLook(view, parameters, list(growing))  # the others have nothing more to look at
-        before = list(look.flops)
-        changes = self._changes(look, growing, fired, lanes)
-        spent = zip(flops, look.flops, before, strict=True)
-        flops = [
-            trigger + (after - start if lane in growing else 0)
-            for lane, (trigger, after, start) in enumerate(spent)
-        ]
-        return Decision(changes, flops)
+        looks, changes = [look, look.part(list(growing))], []
+        for numbers, members in self._alike(looks[1], growing).items():
+            looks.append(looks[1].part(members))
+            change = grow(looks[-1], members, dict(numbers))
+            remembered = _remembered(view, fired, lanes, members)
+            changes.append(change._replace(memory={**remembered, **change.memory}))
+        others = [lane for lane in lanes if lane not in growing]
+        if fired.memory and others:
+            changes.append(_remember(view, others, _remembered(view, fired, lanes, others)))
+        return Decision(changes, [sum(flops) for flops in zip(*(look.flops for look in looks), strict=True)])
 
     def _may_grow(self, view: LaneView, lane: int) -> bool:
         """Return whether a lane has events left."""
         return self.parameters.times is None or len(set(view.events[lane])) < self.parameters.times
 
-    def _changes(
-        self, look: GrowthLook, growing: Mapping[int, list[int]], fired: Fired, lanes: Sequence[int]
-    ) -> list[Change]:
-        """Return a change for all lanes that grow alike, and one for lanes of which the trigger remembers something.
+    def _alike(
+        self, look: GrowthLook, growing: Mapping[int, list[int]]
+    ) -> dict[tuple[tuple[int, int], ...], list[int]]:
+        """Return layers with numbers of new units -> the lanes that get them.
 
         Args:
             look: at the lanes that grow.
             growing: lane -> layers that may grow.
-            fired: by the trigger.
-            lanes: indices in the view of the lanes that the trigger has looked at.
         """
         parameters, view = self.parameters, look.view
-        place, alike = PLACES[parameters.place], dict[tuple[tuple[int, int], ...], list[int]]()
+        alike: dict[tuple[tuple[int, int], ...], list[int]] = {}
         for lane, layers in growing.items():
-            chosen = place(look, lane, layers)
+            chosen = PLACES[parameters.place](look, lane, layers)
             numbers = new_units(parameters, view.first_model, view.model, chosen, view.task)
             alike.setdefault(tuple(numbers.items()), []).append(lane)
-        changes = []
-        for added, members in alike.items():
-            remembered = _remembered(view, fired, lanes, members)
-            change = grow(look, members, dict(added))
-            changes.append(change._replace(memory={**remembered, **change.memory}))
-        others = [lane for lane in lanes if lane not in growing]
-        if fired.memory and others:
-            changes.append(_remember(view, others, _remembered(view, fired, lanes, others)))
-        return changes
+        return alike
 
 
 def grow(look: GrowthLook, lanes: Sequence[int], numbers: Mapping[int, int]) -> Change:

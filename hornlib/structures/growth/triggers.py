@@ -142,6 +142,7 @@ def singular_value(look: GrowthLook, layers: Sequence[int]) -> Fired:
         layers: those that can grow.
     """
     gradients = mean_gradients(look)
+    look.matrices(layers)  # of all layers at once
     fired: list[list[int]] = [[] for _ in look.lanes]
     for layer in layers:
         (_, into), out = look.sides(layer, look.lanes)
