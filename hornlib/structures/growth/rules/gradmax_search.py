@@ -17,8 +17,8 @@ def gradmax_search(look: GrowthLook, lanes: Sequence[int], numbers: Mapping[int,
     """Return units with incoming weights 0 and outgoing weights V that were searched for a large norm of V G.
 
     The gradient of the incoming weights is V G for every V, since units with incoming weights 0 change nothing. So the
-    search needs G alone. Without a constraint that keeps the vectors orthogonal, they all turn towards the first
-    singular vector.
+    search needs G alone. Nothing keeps the vectors orthogonal. Nor does Adam end at the first singular vector, because
+    its steps are as long for every entry of a vector.
 
     Args:
         look: with the matrices G.
