@@ -10,7 +10,8 @@ import pytest
 import xarray as xr
 from growth_factorial import Table
 
-STEPS = np.array([1, 2, 5, 10, 20])
+STEPS = np.array([1, 2, 5, 10, 20, 30, 40])
+"""An arm of 2 to 4 steps to half of its gain reaches nine tenths of it at step 20, and one of 6 at step 30."""
 
 
 def contenders(arms, seeds=8, **coordinates):
@@ -24,7 +25,7 @@ def contenders(arms, seeds=8, **coordinates):
     noise = 0.05 * np.random.default_rng(0).standard_normal((len(arms), seeds))
     numbers = np.array(list(arms.values()))
     speed = numbers[:, :1] * np.exp(noise)
-    curves = 0.1 + (numbers[:, 1, None, None] - 0.1) * (1 + speed[..., None] / 20) * STEPS / (
+    curves = 0.1 + (numbers[:, 1, None, None] - 0.1) * (1 + speed[..., None] / STEPS[-1]) * STEPS / (
         STEPS + speed[..., None]
     )
     dims, names = ("contender", "seed", "step"), list(arms)
@@ -66,9 +67,9 @@ def test_the_target_is_chance_and_nine_tenths_of_the_large_networks_gain():
 
 
 def test_costs_to_the_target_are_compared_in_pairs_and_a_miss_counts_with_the_smaller_budget():
-    ds = contenders({"large": (5, 0.9, 2.0), "gradmax": (5, 0.9, 1.0), "small": (5, 0.3, 1.0)})
+    ds = contenders({"large": (4, 0.9, 2.0), "gradmax": (4, 0.9, 1.0), "small": (4, 0.3, 1.0)})
     ratio = growth_sweeps.gain_ratio(ds, "gradmax", "large", "training_flops")
-    assert ratio.value == pytest.approx(0.5, rel=0.1) and ratio.number == 8
+    assert ratio.value == pytest.approx(0.5) and ratio.number == 8
     _, reached = growth_sweeps.restricted_costs(ds, "small", growth_sweeps.gain_level(ds), "training_flops")
     assert not reached.any()
     assert growth_sweeps.gain_ratio(ds, "small", "small", "training_flops").value == pytest.approx(1)
