@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
 import torch
+from torch import Tensor
 
 from hornlib.structures.growth.amounts import new_units, open_layers
 from hornlib.structures.growth.births import with_births
@@ -98,7 +99,7 @@ def grow(look: GrowthLook, lanes: Sequence[int], numbers: Mapping[int, int]) -> 
     parameters, view = look.parameters, look.view
     units = RULES[parameters.rule](look, lanes, numbers)
     grown = grown_lanes(view, lanes, units)
-    scores = {layer: units[layer].scores.tolist() for layer in numbers}
+    scores = {layer: _scores(look, lanes, layer, units[layer]).tolist() for layer in numbers}
     drawn = {layer: _num_drawn(units[layer], len(lanes)) for layer in numbers}
     return Change(
         lanes,
@@ -118,6 +119,21 @@ def grow(look: GrowthLook, lanes: Sequence[int], numbers: Mapping[int, int]) -> 
         rate_factor=parameters.rate_factor,
         fresh_optimizer=parameters.optimizer_state == "fresh",
     )
+
+
+def _scores(look: GrowthLook, lanes: Sequence[int], layer: int, units: NewUnits) -> Tensor:
+    """Return the number that is stored with the event of each lane, (lanes,): where it decided, the singular value.
+
+    Args:
+        look: at these lanes, or at more.
+        lanes: indices in the view of the lanes that grow.
+        layer: that grows.
+        units: of the layer.
+    """
+    parameters = look.parameters
+    if parameters.when == "singular_value" or parameters.place == "largest_singular_value":
+        return look.singular_vectors(layer).values[look.rows(lanes), 0]
+    return units.scores
 
 
 def _num_drawn(units: NewUnits, lanes: int) -> list[float]:

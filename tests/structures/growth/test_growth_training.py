@@ -133,6 +133,13 @@ def test_units_remember_when_they_were_added(growth_cell, trained):
     assert group.memory["born/1"].tolist() == [[FIRST] * 6] * 3
 
 
+def test_events_have_the_singular_value_that_decided(growth_cell, trained):
+    chosen = trained(growth_cell(times=1, rule="gaussian", place="largest_singular_value"))
+    assert all(event.score > 0 for event in chosen.events)
+    drawn = trained(growth_cell(times=1, rule="gaussian"))
+    assert all(event.score != event.score for event in drawn.events)
+
+
 def test_only_lanes_whose_validation_loss_has_stopped_falling_grow(way_cell, trained):
     stopped = trained(way_cell("plateau", least_improvement=0.9))
     assert {event.row for event in stopped.events} == {0, 1, 2}
