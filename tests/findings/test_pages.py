@@ -133,7 +133,8 @@ def shrunk_growth(sweep):
         training.pop(key, None)
     training |= {"steps": 60, "batch_size": 25}
     for model in sweep["model"]:
-        model.pop("training", None)
+        if "training" in model:  # of another length than the others
+            model["training"] = {"steps": 40 + model["training"]["epochs"]}
         structure = model.get("structure", {})
         for key in ("start_step", "every_steps"):
             if key in structure:
