@@ -113,7 +113,7 @@ def test_a_layer_may_grow_where_a_new_unit_would_have_a_large_gradient(look_at_l
         for inputs, targets in look.view.batches(2)
     ]
     gradient = torch.autograd.grad(sum(losses) / 2, parameters["linears.0.weight"])[0]
-    length = parameters["linears.1.weight"].norm(dim=0).mean()
+    length = parameters["linears.1.weight"].detach().norm(dim=0).mean()
     largest = look.singular_vectors(0).values[lane, 0]
     exact = float(largest * length / gradient.norm(dim=1).mean())
     for factor, fires in ((0.999, True), (1.001, False)):
