@@ -13,6 +13,7 @@ from hornlib.parameters import ModelParameters, Task
 from hornlib.parameters.structure import StructureParameters
 
 __all__ = [
+    "RATE",
     "Change",
     "ChangedLayer",
     "Decision",
@@ -25,6 +26,9 @@ __all__ = [
 
 Tensors = dict[str, Tensor]
 """Name within the network -> tensor."""
+
+RATE = "rate/"
+"""Start of a name in the memory: the loop multiplies every update of a parameter by `rate/<parameter>`, (lanes, ...)."""
 
 
 class Moment(NamedTuple):

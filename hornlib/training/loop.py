@@ -8,7 +8,7 @@ from torch import Tensor
 
 from hornlib.data.loading import Splits
 from hornlib.models.flops import training_step_flops
-from hornlib.structures.interface import Moment
+from hornlib.structures.interface import RATE, Moment
 from hornlib.training.batches import Batches
 from hornlib.training.chunk import Chunk, Group
 from hornlib.training.connectivity import note_gradients_
@@ -108,7 +108,12 @@ def train_step(chunk: Chunk, group: Group, inputs: Tensor, targets: Tensor, tota
             clip_by_lane_(gradients, training.gradient_clip, of_connections)
         rates = (chunk.learning_rates(group) * rate_factor(training, chunk.step, total_steps)).float()
         rates = rates.to(inputs.device, non_blocking=True)  # without waiting for the device
+        rated = [name.removeprefix(RATE) for name in group.memory if name.startswith(RATE)]
+        before = {name: lanes.parameters[name].clone() for name in rated}
         group.optimizer.update_(tensors, gradients, rates, chunk.step + 1 - group.since)
+        for name, tensor in before.items():
+            updated = lanes.parameters[name]
+            updated.copy_(torch.lerp(tensor, updated, group.memory[RATE + name]))
         if has_dense_moments:
             for name, factor in group.factors.items():
                 lanes.parameters[name].mul_(factor)

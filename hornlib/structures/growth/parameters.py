@@ -56,8 +56,8 @@ class GrowthParameters(StructureParameters):
     over the new weights alone. uniform, gaussian: incoming weights 0, outgoing weights drawn at random. zero_outgoing:
     incoming weights drawn at random, outgoing weights 0. net2net: copies of units, which share their outgoing weights.
     nest: connections between pairs of units with the largest bridging gradient. tiny: the closed form that lowers the
-    loss most to first order. variance_transfer: weights drawn at random, with variances that keep those of the
-    layer."""
+    loss most to first order. variance_transfer: weights drawn at random, with variances that keep those of the layer,
+    and learning rates by the size of what each event added."""
     scale: float | None = Field(default=None, gt=0)
     """Norm of a new unit's weights, on the side where they are not 0: see `scale_by`. null: .5."""
     scale_by: Literal["mean_norm", "fixed"] | None = None

@@ -13,10 +13,12 @@ class RuleFacts(NamedTuple):
         zero_side: which weights of new units are 0 at first; None if neither are.
         keeps_function: whether the network computes the same as before, in training mode and in evaluation mode. A rule
             with incoming weights of 0 keeps it if the activation maps 0 to 0 and no norm acts on the units.
+        adapts_rates: whether weights have learning rates by the stage of growth at which they came.
     """
 
     zero_side: Literal["incoming", "outgoing"] | None
     keeps_function: bool
+    adapts_rates: bool = False
 
 
 RULE_FACTS: Mapping[str, RuleFacts] = {
@@ -30,7 +32,7 @@ RULE_FACTS: Mapping[str, RuleFacts] = {
     "net2net": RuleFacts(None, True),
     "nest": RuleFacts(None, False),
     "tiny": RuleFacts(None, False),
-    "variance_transfer": RuleFacts(None, False),
+    "variance_transfer": RuleFacts(None, False, adapts_rates=True),
 }
 """Rule -> its facts. net2net and a group norm with several channels in a group do not keep the function together."""
 

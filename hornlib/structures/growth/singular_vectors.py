@@ -44,9 +44,12 @@ class SingularVectors(NamedTuple):
 
 
 def in_float64(tensor: Tensor) -> Tensor:
-    """Return the tensor in float64, on the CPU if its device has no such numbers."""
+    """Return the tensor in float64, on the CPU if its device has no such numbers; 0 where it is not finite.
+
+    Decompositions refuse numbers that are not finite. A lane that is about to diverge must not stop the others.
+    """
     tensor = tensor.detach()
-    return (tensor.cpu() if tensor.device.type == "mps" else tensor).double()
+    return (tensor.cpu() if tensor.device.type == "mps" else tensor).double().nan_to_num(0, 0, 0)
 
 
 def singular_vectors(matrices: Tensor) -> SingularVectors:

@@ -13,6 +13,8 @@ from hornlib.structures.growth.look import GrowthLook
 from hornlib.structures.growth.new_units import NewUnits, grown_lanes
 from hornlib.structures.growth.parameters import GrowthParameters
 from hornlib.structures.growth.places import PLACES
+from hornlib.structures.growth.rates import stage_rates
+from hornlib.structures.growth.rule_facts import RULE_FACTS
 from hornlib.structures.growth.rules import RULES
 from hornlib.structures.growth.triggers import TRIGGERS, Fired
 from hornlib.structures.interface import Change, ChangedLayer, Decision, LaneView, Moment, Tensors
@@ -99,6 +101,9 @@ def grow(look: GrowthLook, lanes: Sequence[int], numbers: Mapping[int, int]) -> 
     parameters, view = look.parameters, look.view
     units = RULES[parameters.rule](look, lanes, numbers)
     grown = grown_lanes(view, lanes, units)
+    memory = with_births(view, lanes, numbers)
+    if RULE_FACTS[parameters.rule].adapts_rates:
+        memory |= stage_rates(grown.model, view.task, grown.parameters, memory)
     scores = {layer: _scores(look, lanes, layer, units[layer]).tolist() for layer in numbers}
     drawn = {layer: _num_drawn(units[layer], len(lanes)) for layer in numbers}
     return Change(
@@ -115,7 +120,7 @@ def grow(look: GrowthLook, lanes: Sequence[int], numbers: Mapping[int, int]) -> 
         parameters=grown.parameters,
         buffers=grown.buffers,
         inherit=grown.inherit,
-        memory=with_births(view, lanes, numbers),
+        memory=memory,
         rate_factor=parameters.rate_factor,
         fresh_optimizer=parameters.optimizer_state == "fresh",
     )

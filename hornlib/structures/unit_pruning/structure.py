@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from hornlib.models.units import chosen_units
-from hornlib.structures.growth.births import birth_axis
+from hornlib.structures.growth.rates import memory_axes
 from hornlib.structures.interface import Change, ChangedLayer, Decision, LaneView, Moment, Tensors
 from hornlib.structures.unit_pruning.parameters import UnitPruningFields
 from hornlib.structures.unit_pruning.scores import SCORES
@@ -92,7 +92,7 @@ def narrowing(
 
     memory = {name: tensor[list(lanes)] for name, tensor in view.memory.items()}
     for layer, units in stay:
-        memory = chosen_units(memory, [birth_axis(layer)], units)
+        memory = chosen_units(memory, memory_axes(view.model, layer, view.task), units)
     tensors = view.lanes.stacked(lanes)
     return Change(
         lanes,

@@ -170,6 +170,17 @@ def test_new_units_of_a_lane_are_those_it_has_alone(look_at_lanes, case, rule):
 
 
 @every_rule
+def test_a_lane_that_has_diverged_stops_no_other(look_at_lanes, rule):
+    look, healthy = (look_of(look_at_lanes, "mlp", rule) for _ in range(2))
+    for tensor in look.view.lanes.parameters.values():
+        tensor.data[0] = torch.nan
+    units, expected = grown(look)[0], grown(healthy)[0]
+    for layer in NUMBERS:
+        for name, tensor in expected[layer].tensors.items():
+            torch.testing.assert_close(units[layer].tensors[name][1], tensor[1], rtol=1e-3, atol=1e-5)
+
+
+@every_rule
 def test_a_rule_decides_the_same_twice(look_at_lanes, rule):
     first, second = (grown(look_of(look_at_lanes, "mlp", rule))[0] for _ in range(2))
     for layer in NUMBERS:
