@@ -44,7 +44,7 @@ class GrowAndPruneParameters(GrowthParameters, UnitPruningFields):
 
     name: Literal["grow_and_prune"] = "grow_and_prune"  # type: ignore[assignment]
     """Which structure this is."""
-    order: Literal["by_times", "exchange"] = "by_times"
+    combination: Literal["by_times", "exchange"] = "by_times"
     """by_times: units are added at the times of `growth` and removed at those of `unit_pruning`. exchange: at each
     event of growth, `drop_share` of the units are removed and as many are added to each layer, as GraNet does with
     connections."""
@@ -63,10 +63,10 @@ class GrowAndPruneParameters(GrowthParameters, UnitPruningFields):
             raise ValueError(
                 "pruning takes place at shares of the training; give start_share and every_share"
             )
-        if self.order == "exchange":
+        if self.combination == "exchange":
             unused = [name for name in NO_USE_IN_EXCHANGE if getattr(self, name) != fields[name].default]
             if unused:
-                raise ValueError(f"{unused[0]} means nothing to order: exchange; leave it out")
+                raise ValueError(f"{unused[0]} means nothing to combination: exchange; leave it out")
         return self
 
     def growth(self) -> GrowthParameters:
@@ -87,7 +87,7 @@ class GrowAndPruneParameters(GrowthParameters, UnitPruningFields):
             total_steps: training steps of the whole training.
         """
         additions = self.moments(total_steps)
-        return additions, additions if self.order == "exchange" else self.pruning_steps(total_steps)
+        return additions, additions if self.combination == "exchange" else self.pruning_steps(total_steps)
 
     def planned_models(
         self, model: ModelParameters, task: Task, course: Course
@@ -154,10 +154,10 @@ class GrowAndPruneParameters(GrowthParameters, UnitPruningFields):
             return problems
         additions, removals = self.steps(course.total_steps)
         both = sorted(set(additions) & set(removals))
-        if self.order == "by_times" and both:
+        if self.combination == "by_times" and both:
             problems.append(
                 f"grow_and_prune: step {both[0]} is a time of growth and of pruning; give other times, or "
-                "order: exchange"
+                "combination: exchange"
             )
         planned = self.planned_models(model, task, course)
         before = [[shape for start, shape in planned if start < step or not start][-1] for step in removals]
@@ -166,7 +166,7 @@ class GrowAndPruneParameters(GrowthParameters, UnitPruningFields):
 
     def match_problems(self) -> list[str]:
         """Return why no arm can be matched to widths that depend on the seed."""
-        pruning = [] if self.order == "exchange" else self.pruning().match_problems()
+        pruning = [] if self.combination == "exchange" else self.pruning().match_problems()
         return [*self.growth().match_problems(), *pruning]
 
     def rival_problems(self) -> list[str]:
@@ -195,7 +195,7 @@ def _models(
         task: shapes of inputs and outputs.
         total_steps: training steps of the whole training.
     """
-    if parameters.order == "exchange":
+    if parameters.combination == "exchange":
         return ()
     growth, pruning = parameters.growth(), parameters.pruning()
     additions, removals = parameters.steps(total_steps)

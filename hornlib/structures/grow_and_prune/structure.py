@@ -33,7 +33,7 @@ class GrowAndPrune:
 
     def decide(self, view: LaneView) -> Decision:
         """Return the growth, the pruning, or the exchange of this step."""
-        if self.parameters.order == "exchange":
+        if self.parameters.combination == "exchange":
             return self._exchange(view)
         additions, removals = self.parameters.steps(view.total_steps)
         if view.step in removals:

@@ -64,7 +64,7 @@ def exchanged(short_cell):
     """Return chunks before and after an exchange, and after the removal alone, with moments that are not 0."""
 
     def make(**structure):
-        values = {**GROW, "order": "exchange", "start_share": 0.0, "every_share": 0.3, **structure}
+        values = {**GROW, "combination": "exchange", "start_share": 0.0, "every_share": 0.3, **structure}
         cell = short_cell(MLP, values, "adamw", 0.01)
         splits = load(cell.data, CPU)
         chunks = [start_chunk(cell, [4, 5, 6], CPU) for _ in range(3)]
@@ -160,8 +160,14 @@ def test_what_does_not_fit_is_refused_before_training(short_cell, model, structu
         ({**GROW, "final_factor": 2.0}, "final_factor means nothing"),
         ({**GROW, "every_steps": 10}, "give start_share and every_share"),
         ({**GROW, "when": "plateau"}, "schedule"),
-        ({**GROW, "order": "exchange", "prunings": 2, "prune_end": 0.9}, "means nothing to order: exchange"),
-        ({**GROW, "order": "exchange", "place": "random"}, "place means nothing to order: exchange"),
+        (
+            {**GROW, "combination": "exchange", "prunings": 2, "prune_end": 0.9},
+            "means nothing to combination: exchange",
+        ),
+        (
+            {**GROW, "combination": "exchange", "place": "random"},
+            "place means nothing to combination: exchange",
+        ),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
