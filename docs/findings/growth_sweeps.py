@@ -128,8 +128,8 @@ def widths_of(ds: xr.Dataset, label: str) -> str:
     known = np.isfinite(widths).any((0, 2))
     if not known.any():
         return "-"
-    last = np.nanmedian(widths[:, np.flatnonzero(known)[-1]], 0)
-    return "-".join(f"{width:g}" for width in last[np.isfinite(last)])
+    last = widths[:, np.flatnonzero(known)[-1]]
+    return "-".join(f"{median(of_layer):g}" for of_layer in last.T if np.isfinite(of_layer).any())
 
 
 def all_arms(ds: xr.Dataset, published: Mapping[str, float], baseline: str = "large") -> Iterator[str]:
