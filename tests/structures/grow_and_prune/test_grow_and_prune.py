@@ -179,4 +179,4 @@ def test_values_that_contradict_each_other_are_refused(values, words):
 def test_widths_that_depend_on_the_seed_have_no_size_to_be_matched_to():
     values = {key: value for key, value in GROW.items() if key != "name"} | {"distribution": "global"}
     assert "trained from scratch" in GrowAndPruneParameters(**values).match_problems()[0]
-    assert GrowAndPruneParameters(**values, order="exchange").match_problems() == []
+    assert GrowAndPruneParameters(**values, combination="exchange").match_problems() == []
