@@ -71,7 +71,7 @@ CURVE_EPOCHS = (1, 5, 10, 20, 30)
 
 
 def sweeps_of(paths: Sequence[Path]) -> dict[str, xr.Dataset]:
-    """Return the known sweeps of all results that exist as contenders; name the files that do not."""
+    """Return the known sweeps of all results as contenders; name files that do not exist and sweeps without runs."""
     sweeps = {}
     for path in paths:
         if not path.exists():
@@ -81,8 +81,13 @@ def sweeps_of(paths: Sequence[Path]) -> dict[str, xr.Dataset]:
             str(name).removeprefix("in_") for name in open_results(path).coords if str(name).startswith("in_")
         }
         for name in TITLES:
-            if name in names:
-                sweeps[name] = contenders(open_results(path, sweep=name))
+            if name not in names:
+                continue
+            ds = open_results(path, sweep=name)
+            if ds.sizes["step"]:
+                sweeps[name] = contenders(ds)
+            else:
+                print(f"{path}: no run of {name} has finished; it is left out")
     return {name: sweeps[name] for name in TITLES if name in sweeps}
 
 
