@@ -1,6 +1,6 @@
 """Sparse networks beside dense ones and published numbers: accuracies, FLOPs and seconds, as tables and a figure.
 
-python docs/findings/sparse.py docs/findings/sparse/results.nc docs/findings/sparse/ultra_sparse.nc --out docs/findings/sparse.md
+python docs/findings/sparse.py docs/findings/sparse/*.nc --out docs/findings/sparse.md
 """
 
 import argparse
