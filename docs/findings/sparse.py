@@ -1,11 +1,12 @@
 """Sparse networks beside dense ones and published numbers: accuracies, FLOPs and seconds, as tables and a figure.
 
-python docs/findings/sparse.py results/sparse/results.nc results/ultra_sparse/results.nc --out docs/findings/sparse.md
+python docs/findings/sparse.py docs/findings/sparse/*.nc --out docs/findings/sparse.md
 """
 
 import argparse
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -70,9 +71,21 @@ PAIRS = (
 CURVE_EPOCHS = (1, 5, 10, 20, 30)
 
 
-def sweeps_of(paths: Sequence[Path]) -> dict[str, xr.Dataset]:
-    """Return the known sweeps of all results that exist as contenders; name the files that do not."""
-    sweeps = {}
+class Contents(NamedTuple):
+    """What all files of results hold.
+
+    Attributes:
+        sweeps: name -> contenders.
+        untrained: sweep without runs -> calibrated seconds of the step of its first cell.
+    """
+
+    sweeps: dict[str, xr.Dataset]
+    untrained: dict[str, float]
+
+
+def contents_of(paths: Sequence[Path]) -> Contents:
+    """Return the known sweeps of all files in the order of `TITLES`, and name files that do not exist."""
+    contents = Contents({}, {})
     for path in paths:
         if not path.exists():
             print(f"{path} does not exist; its sweeps are left out")
@@ -80,10 +93,15 @@ def sweeps_of(paths: Sequence[Path]) -> dict[str, xr.Dataset]:
         names = {
             str(name).removeprefix("in_") for name in open_results(path).coords if str(name).startswith("in_")
         }
-        for name in TITLES:
-            if name in names:
-                sweeps[name] = contenders(open_results(path, sweep=name))
-    return {name: sweeps[name] for name in TITLES if name in sweeps}
+        for name in names & TITLES.keys():
+            ds = open_results(path, sweep=name)
+            if (ds["status"] == "complete").any():
+                contents.sweeps[name] = contenders(ds)
+            elif "step_time" in ds:
+                contents.untrained[name] = float(ds["step_time"].values[0].max())
+    return contents._replace(
+        sweeps={name: contents.sweeps[name] for name in TITLES if name in contents.sweeps}
+    )
 
 
 def all_arms(ds: xr.Dataset, sweep: str) -> Iterator[str]:
@@ -218,9 +236,10 @@ def curves(sweeps: Mapping[str, xr.Dataset]) -> Iterator[str]:
     yield ""
 
 
-def lines(sweeps: Mapping[str, xr.Dataset]) -> Iterator[str]:
+def lines(contents: Contents) -> Iterator[str]:
     """Yield the lines of the page."""
-    yield from ("## In one sentence", "", *sentence(sweeps))
+    sweeps = contents.sweeps
+    yield from ("## In one sentence", "", *sentence(sweeps, contents.untrained))
     for name, ds in sweeps.items():
         yield from (f"## {TITLES[name]}", "", *all_arms(ds, name))
         if name == "itop":
@@ -238,9 +257,9 @@ def main() -> None:
     parser.add_argument("results", type=Path, nargs="+")
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
-    sweeps = sweeps_of(arguments.results)
-    write_below_mark(arguments.out, "Sparse training", "docs/findings/sparse.py", lines(sweeps))
-    draw(arguments.out.with_suffix(".svg"), sweeps)
+    contents = contents_of(arguments.results)
+    write_below_mark(arguments.out, "Sparse training", "docs/findings/sparse.py", lines(contents))
+    draw(arguments.out.with_suffix(".svg"), contents.sweeps)
 
 
 if __name__ == "__main__":

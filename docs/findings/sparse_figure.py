@@ -1,4 +1,4 @@
-"""The figure of the findings on sparse training: median test accuracy over training FLOPs."""
+"""The figure of the findings on sparse training: median test error over training FLOPs."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import xarray as xr
+from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 from sparse_pairs import labels_of, of_label
 
 __all__ = ["draw"]
@@ -35,7 +36,7 @@ COLOURS = {
 
 
 def draw(path: Path, sweeps: Mapping[str, xr.Dataset]) -> None:
-    """Draw the median test accuracy over training FLOPs, one panel a sweep.
+    """Draw the median test error over training FLOPs, one panel a sweep; both axes are logarithmic.
 
     Args:
         path: of the figure; nothing is drawn where no sweep of a panel exists.
@@ -60,8 +61,11 @@ def draw(path: Path, sweeps: Mapping[str, xr.Dataset]) -> None:
                     np.nanmedian(own[variable].values[:, known], 0)
                     for variable in ("training_flops", "test_metric")
                 )
-                (shown[arm],) = panel.plot(flops / 1e9, 100 * metric, color=colour)
-        panel.set(xscale="log", xlabel="training GFLOP", ylabel="test accuracy, %")
+                (shown[arm],) = panel.plot(flops / 1e9, 100 - 100 * metric, color=colour)
+        panel.set(xscale="log", yscale="log", xlabel="training GFLOP", ylabel="test error, %")
+        panel.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5, 7)))
+        panel.yaxis.set_major_formatter(ScalarFormatter())
+        panel.yaxis.set_minor_formatter(NullFormatter())
         panel.set_title(PANELS[name], fontsize=9)
     for panel in list(axes.flat)[len(drawn) :]:
         panel.set_visible(False)

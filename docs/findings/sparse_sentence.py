@@ -1,6 +1,7 @@
 """The sentence on sparse networks that the numbers give, whichever way they fall."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -9,6 +10,9 @@ from sparse_pairs import LEAST, labels_of, median, of_label, pair_of
 from sparse_published import CURVES, PUBLISHED
 
 __all__ = ["Beside", "beside_dense", "seconds_of_step", "sentence"]
+
+UNTIMED: Mapping[str, float] = MappingProxyType({})
+"""No dense network without runs was timed."""
 
 TWINS = {"fashion": "fashion_dense", "cifar_set": "cifar_set_dense", "cifar10": "cifar10_dense"}
 """Sweep of stored connections -> sweep of the dense network."""
@@ -54,21 +58,25 @@ class Beside(NamedTuple):
     where: str
 
 
-def beside_dense(sweeps: Mapping[str, xr.Dataset]) -> Iterator[Beside]:
+def beside_dense(
+    sweeps: Mapping[str, xr.Dataset], untrained: Mapping[str, float] = UNTIMED
+) -> Iterator[Beside]:
     """Yield every sparse arm of `TWINS` beside its dense network, or beside the published one.
 
     Args:
         sweeps: name -> contenders.
+        untrained: sweep of a dense network without runs -> calibrated seconds of its step.
     """
     for name, twin in TWINS.items():
         ds, dense = sweeps.get(name), sweeps.get(twin)
         labels = [] if ds is None else [label for arm in ARMS for label in labels_of(ds, arm)]
         rivals = [] if dense is None else labels_of(dense, "dense")
         for label in labels:
-            yield _beside(name, of_label(ds, label), of_label(dense, rivals[0]) if rivals else None)
+            rival = of_label(dense, rivals[0]) if rivals else None
+            yield _beside(name, of_label(ds, label), rival, untrained.get(twin, np.nan))
 
 
-def _beside(sweep: str, own: xr.Dataset, dense: xr.Dataset | None) -> Beside:
+def _beside(sweep: str, own: xr.Dataset, dense: xr.Dataset | None, step_time: float) -> Beside:
     label = f"{sweep}, {own['contender'].item()}"
     number = int((own["status"] == "complete").sum())
     if dense is None:
@@ -77,7 +85,7 @@ def _beside(sweep: str, own: xr.Dataset, dense: xr.Dataset | None) -> Beside:
         return Beside(
             label,
             False,
-            np.nan,
+            seconds_of_step(own) / step_time,
             points,
             f"step {last:,}, n = {number}; the dense network is the published one",
         )
@@ -96,20 +104,21 @@ def _evaluated(own: xr.Dataset) -> set[int]:
     return set(own["step"].values[own["samples"].notnull()].tolist())
 
 
-def sentence(sweeps: Mapping[str, xr.Dataset]) -> Iterator[str]:
+def sentence(sweeps: Mapping[str, xr.Dataset], untrained: Mapping[str, float] = UNTIMED) -> Iterator[str]:
     """Yield the sentence that the numbers give, and the rows that it stands on.
 
     Args:
         sweeps: name -> contenders.
+        untrained: sweep of a dense network without runs -> calibrated seconds of its step.
     """
-    rows = list(beside_dense(sweeps))
+    rows = list(beside_dense(sweeps, untrained))
     trained = [row for row in rows if row.has_dense]
-    timed = [row.seconds for row in trained if np.isfinite(row.seconds)]
-    missing = f" (a calibration is missing for {len(trained) - len(timed)} of {len(trained)} arms)"
+    timed = [row.seconds for row in rows if np.isfinite(row.seconds)]
+    missing = f" (a calibration is missing for {len(rows) - len(timed)} of {len(rows)} arms)"
     points = _range([row.points for row in trained], "+.2f")
     yield from (
         f"*At 1 to 3 % of its connections a multilayer perceptron trains in {_range(timed)} of the dense network's "
-        f"seconds on the same two cores{missing if len(timed) < len(trained) else ''} and ends {points} points from "
+        f"seconds on the same two cores{missing if len(timed) < len(rows) else ''} and ends {points} points from "
         f"it; rewiring by gradient needs {_factor(sweeps)}.*",
         "",
     )

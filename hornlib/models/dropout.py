@@ -12,14 +12,15 @@ GOLDEN = 0x9E3779B97F4A7C15 - 2**64  # SplitMix64's increment, as a signed integ
 
 def _shift_right(bits: Tensor, count: int) -> Tensor:
     """Shift logically; torch shifts signed integers arithmetically."""
-    return (bits >> count) & ((1 << (64 - count)) - 1)
+    return (bits >> count).bitwise_and_((1 << (64 - count)) - 1)
 
 
 def _mix(bits: Tensor) -> Tensor:
     """Return the bits scrambled one to one: SplitMix64's finaliser. Products overflow on purpose."""
-    bits = (bits ^ _shift_right(bits, 30)) * (0xBF58476D1CE4E5B9 - 2**64)
-    bits = (bits ^ _shift_right(bits, 27)) * (0x94D049BB133111EB - 2**64)
-    return bits ^ _shift_right(bits, 31)
+    # The products are made in place: a mask of a wide layer is larger than the cache.
+    bits = (bits ^ _shift_right(bits, 30)).mul_(0xBF58476D1CE4E5B9 - 2**64)
+    bits = bits.bitwise_xor_(_shift_right(bits, 27)).mul_(0x94D049BB133111EB - 2**64)
+    return bits.bitwise_xor_(_shift_right(bits, 31))
 
 
 def keep_mask(key: Tensor, layer: int, shape: torch.Size, p: float) -> Tensor:

@@ -87,7 +87,7 @@ ACTIVATION_COSTS: dict[LayerActivation, tuple[int, int]] = {
     "selu": (0, 3),  # scale, alpha, expm1
     "gelu": (0, 5),  # x (1 + erf(x / sqrt 2)) / 2
     "all_relu": (0, 2),  # as leaky_relu
-    "srelu": (4, 6),  # difference, product and sum, in both outer parts
+    "srelu": (4, 8),  # difference, relu, product and sum, in both outer parts
 }
 """Activation -> parameters of one unit, and operations on one number."""
 

@@ -6,7 +6,6 @@ import warnings
 from typing import Any, NamedTuple
 
 import numpy as np
-import scipy.sparse
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
@@ -70,6 +69,8 @@ def make_places(positions: Tensor, shape: tuple[int, int]) -> Places:
 
 def _lane_places(positions: IntArray, shape: tuple[int, int]) -> tuple[IntArray, ...]:
     """Return the fields of `Places` of one lane; scipy sorts the connections by their columns."""
+    import scipy.sparse  # not at the start of every job, most of which have no connections to store
+
     num_outputs, num_inputs = shape
     first = np.arange(num_outputs + 1) * num_inputs  # position of the first column of each row
     row_starts = np.searchsorted(positions, first)

@@ -151,6 +151,14 @@ def test_without_a_trained_dense_network_points_are_those_from_the_published_one
     assert "trains in .. of" in next(sparse_sentence.sentence(sweeps))
 
 
+def test_the_timed_step_of_a_dense_network_without_runs_gives_the_ratio_of_seconds():
+    sweeps = {"fashion": contenders({"set": arm(5, 0.88, seeds=3, step_time=0.02)})}
+    (row,) = sparse_sentence.beside_dense(sweeps, {"fashion_dense": 0.2})
+    assert row.seconds == pytest.approx(0.1) and not row.has_dense
+    text = next(sparse_sentence.sentence(sweeps, {"fashion_dense": 0.2}))
+    assert "trains in 0.10 of" in text and "ends .. points" in text
+
+
 @pytest.mark.parametrize(
     ("seeds", "words"), [(8, "; a difference is not shown"), (3, "; no verdict below 7 seeds")]
 )

@@ -10,6 +10,7 @@ from hornlib.report.blocks import Chart, PageTable
 from hornlib.report.charts.intervals import IntervalPoint, interval_chart
 from hornlib.report.evidence import collect
 from hornlib.report.page import render
+from hornlib.report.sections.compared import compared
 from hornlib.report.sections.sparsity import sparsity
 from hornlib.report.series import swatches
 
@@ -63,6 +64,17 @@ def test_a_page_of_sparse_networks_has_it_and_links_to_it(sparse):
     page, charts = render(sparse)
     assert 'href="#sparsity"' in page and 'id="sparsity"' in page
     assert any(chart.name == "thesis-digits-sparsity-layers" for chart in charts)
+
+
+def test_what_was_compared_names_the_structure_of_an_arm_and_what_tells_it_from_others(sparse):
+    (sweep,) = sparse.sweeps
+    words = {"structure": ["static", "sparse_training", "sparse_training"], "rule": ["", "set", "rigl"]}
+    ds = sweep.results.assign_coords({name: ("cell", values) for name, values in words.items()})
+    (facts,) = compared(dataclasses.replace(sweep, results=ds))
+    by_arm = dict(facts.facts)
+    assert "Structure" not in by_arm["cnn"]
+    assert by_arm["horn"].endswith("Structure sparse training: rule set, density 0.1.")
+    assert by_arm["leaky"].endswith("Structure sparse training: rule rigl, density 0.2.")
 
 
 def test_ratios_of_the_table_are_those_to_the_dense_network(sparse):

@@ -2,6 +2,7 @@
 
 import datetime
 import inspect
+from collections.abc import Container
 
 import numpy as np
 import xarray as xr
@@ -18,6 +19,7 @@ from hornlib.report.wording import counted_range, number, percentage, slug
 from hornlib.results.opening import axes_of
 from hornlib.statistics.contenders import selection_words
 from hornlib.statistics.phrases import short_labels
+from hornlib.structures import STRUCTURES
 
 __all__ = ["arm_table", "compared", "origin"]
 
@@ -98,21 +100,45 @@ def _arm_words(ds: xr.Dataset, arm: str, model_words: str) -> str:
         for axis in axes
     ]
     distinguishing = [
-        f"{_plain(name)} {_values(cells[name].values)}" for name in _distinguishing(cells, relatives)
+        f"{_plain(name)} {_values(cells[name].values)}"
+        for name in _distinguishing(cells, relatives, MODELS[model].model_fields if model in MODELS else ())
     ]
     words = [model_words]
     if distinguishing:
         words.append(f"Here {', '.join(distinguishing[:MOST_PARAMETERS])}.")
+    if structure := _structure_words(ds, cells):
+        words.append(structure)
     if varying:
         words.append(f"{cells.sizes['cell']} cells: {'; '.join(varying)}.")
     return " ".join(words)
 
 
-def _distinguishing(cells: xr.Dataset, relatives: xr.Dataset) -> list[str]:
-    """Return the parameters of the model that are constant in an arm and differ in others; text before numbers."""
-    fields = (
-        MODELS[str(cells["model"].values[0])].model_fields if str(cells["model"].values[0]) in MODELS else {}
-    )
+def _structure_words(ds: xr.Dataset, cells: xr.Dataset) -> str:
+    """Return the structure of an arm, and what tells it from others of that structure; "" for static networks.
+
+    Args:
+        ds: the sweep.
+        cells: those of the arm.
+    """
+    name = str(cells["structure"].values[0]) if "structure" in cells.coords else "static"
+    if name not in STRUCTURES or not STRUCTURES[name].code:
+        return ""
+    relatives = ds.isel(cell=np.flatnonzero(ds["structure"].values == name))
+    first = [field for field in ("rule", "density") if field in cells.coords]
+    fields = dict.fromkeys([*first, *_distinguishing(cells, relatives, STRUCTURES[name].model_fields)])
+    values = {field: _values(cells[field].values) for field in fields}
+    words = [f"{_plain(field)} {value}" for field, value in values.items() if value not in ("", "none")]
+    return f"Structure {_plain(name)}{': ' if words else ''}{', '.join(words[:MOST_PARAMETERS])}."
+
+
+def _distinguishing(cells: xr.Dataset, relatives: xr.Dataset, fields: Container[str]) -> list[str]:
+    """Return the parameters that are constant in an arm and differ in others; text before numbers.
+
+    Args:
+        cells: those of the arm.
+        relatives: the cells that they are told from.
+        fields: names of the parameters.
+    """
     names = [
         str(name)
         for name, values in relatives.coords.items()
