@@ -53,7 +53,8 @@ def pytest_make_collect_report() -> Iterator[None]:
     """Skip a file of tests whose imports need torch where there is none."""
     report = yield
     if not HAS_TORCH and report.failed and "No module named 'torch'" in str(report.longrepr):
-        report.outcome, report.longrepr = "skipped", (report.nodeid, None, "Skipped: these tests import torch")
+        report.outcome = "skipped"
+        report.longrepr = (report.nodeid, None, "Skipped: these tests import torch")
     return report
 
 
