@@ -28,7 +28,7 @@ Tensors = dict[str, Tensor]
 """Name within the network -> tensor."""
 
 RATE = "rate/"
-"""Start of a name in the memory: the loop multiplies every update of a parameter by `rate/<parameter>`, (lanes, ...)."""
+"""Start of a name in the memory: every update of a parameter is multiplied by `rate/<parameter>`, (lanes, ...)."""
 
 
 class Moment(NamedTuple):

@@ -27,7 +27,11 @@ CASES = [
     ("mlp", {"hidden_nodes": (8, 6), "normalisation": "batch", "dropout": 0.3}, IMAGE),
     ("cnn", {"channels": (4, 6), "convolutions": (2, 1)}, IMAGE),
     ("vgg", {"channels": (4, 6), "strides": (1, 2), "activation": "tanh"}, IMAGE),
-    ("vgg", {"channels": (4, 6), "strides": (2, 1), "output_layer": "flatten", "normalisation": "batch"}, IMAGE),
+    (
+        "vgg",
+        {"channels": (4, 6), "strides": (2, 1), "output_layer": "flatten", "normalisation": "batch"},
+        IMAGE,
+    ),
     ("time_resnet", {"num_layers": 3, "num_nodes": 5, "activation": "tanh"}, IMAGE),
     (
         "time_resnet",
