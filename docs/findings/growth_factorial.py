@@ -12,6 +12,7 @@ from sparse_pairs import Estimate, accuracies, mean
 __all__ = [
     "FACTORS",
     "Table",
+    "complete_triggers",
     "effects",
     "factorial_lines",
     "factorial_table",
@@ -24,7 +25,8 @@ FACTORS = ("when", "place", "rule")
 """When, where and how, by the names of their fields."""
 
 MEASURES = {
-    "cost": "examples to 90 % of the large network's gain, logarithm",
+    "examples": "examples to 90 % of the large network's gain, logarithm",
+    "flops": "training FLOPs to it, logarithm",
     "accuracy": "last test accuracy, %",
 }
 
@@ -119,7 +121,7 @@ def leading_factor(table: Table | None) -> str:
 
 
 def tables_of(ds: xr.Dataset) -> dict[str, Table | None]:
-    """Return the two tables of `MEASURES`.
+    """Return the table of each of `MEASURES`.
 
     Args:
         ds: from `hornlib.statistics.contenders.contenders`.
@@ -130,48 +132,87 @@ def tables_of(ds: xr.Dataset) -> dict[str, Table | None]:
         if structure == "growth"
     ]
     level = gain_level(ds)
-    costs = {label: np.log(restricted_costs(ds, label, level, "samples")[0]) for label in grown}
-    metrics = {label: accuracies(ds, label).values for label in grown}
-    return {"cost": factorial_table(ds, costs), "accuracy": factorial_table(ds, metrics)}
+
+    def costs(axis: str) -> dict[str, np.ndarray]:
+        return {label: np.log(restricted_costs(ds, label, level, axis)[0]) for label in grown}
+
+    return {
+        "examples": factorial_table(ds, costs("samples")),
+        "flops": factorial_table(ds, costs("training_flops")),
+        "accuracy": factorial_table(ds, {label: accuracies(ds, label).values for label in grown}),
+    }
 
 
 def factorial_lines(ds: xr.Dataset) -> Iterator[str]:
-    """Yield the tables of shares and of main effects.
+    """Yield the tables of shares and of main effects, of all triggers, and of those that reach the full width.
 
     Args:
         ds: from `hornlib.statistics.contenders.contenders`.
     """
-    tables = tables_of(ds)
-    if any(table is None for table in tables.values()):
+    yield from _tables(ds)
+    complete = complete_triggers(ds)
+    if not complete:
+        yield from ("No trigger lets every run grow to the full width.", "")
+    elif set(complete) < set(_grown_triggers(ds)):
+        yield from (
+            f"### At equal final parameters: {', '.join(complete)}",
+            "",
+            "These triggers let every run of every combination grow to the full width.",
+            "",
+        )
+        is_kept = np.isin(ds["when"].values.astype(str), complete) | (ds["structure"].values != "growth")
+        yield from _tables(ds.isel(contender=np.flatnonzero(is_kept)))
+
+
+def complete_triggers(ds: xr.Dataset) -> list[str]:
+    """Return the triggers with which every run ends with as many parameters as the large network.
+
+    Args:
+        ds: from `hornlib.statistics.contenders.contenders`.
+    """
+    full = full_width(ds)
+    return [when for when in _grown_triggers(ds) if (full[ds["when"].values.astype(str) == when] == 1).all()]
+
+
+def _grown_triggers(ds: xr.Dataset) -> list[str]:
+    """Return the levels of `when` among the cells that grow."""
+    return list(dict.fromkeys(ds["when"].values[ds["structure"].values == "growth"].astype(str)))
+
+
+def _tables(ds: xr.Dataset) -> Iterator[str]:
+    """Yield the tables of one factorial.
+
+    Args:
+        ds: from `hornlib.statistics.contenders.contenders`.
+    """
+    known = {name: table for name, table in tables_of(ds).items() if table is not None}
+    if set(known) != set(MEASURES):
         yield from ("Some cells of the factorial have no run with a seed that all have.", "")
         return
-    known = {name: table for name, table in tables.items() if table is not None}
-    numbers = {name: table.values.shape[-1] for name, table in known.items()}
+    values = known["flops"].values
     parts = {name: shares(table) for name, table in known.items()}
     yield from (
-        f"n = {numbers['cost']} seeds of each of {known['cost'].values[..., 0].size} combinations. Shares of variance, "
-        "%; a run that does not reach the target counts with its budget.",
+        f"n = {values.shape[-1]} seeds of each of {values[..., 0].size} combinations. Shares of variance, %; a run "
+        "that does not reach the target counts with its budget.",
         "",
-        "| source | " + " | ".join(MEASURES[name] for name in known) + " |",
+        "| source | " + " | ".join(MEASURES.values()) + " |",
         "|---|" + "---:|" * len(known),
         *(
-            f"| {source} | " + " | ".join(f"{100 * parts[name][source]:.1f}" for name in known) + " |"
-            for source in parts["cost"]
+            f"| {source} | " + " | ".join(f"{100 * parts[name][source]:.1f}" for name in MEASURES) + " |"
+            for source in parts["flops"]
         ),
         "",
         "Main effects: mean of a level less the mean of all levels, with 95 % intervals over seeds.",
         "",
-        "| factor | level | at full width, % of runs | "
-        + " | ".join(MEASURES[name] for name in known)
-        + " |",
+        "| factor | level | at full width, % of runs | " + " | ".join(MEASURES.values()) + " |",
         "|---|---|---:|" + "---:|" * len(known),
     )
     full = full_width(ds)
     for factor in FACTORS:
-        estimates = {name: effects(table, factor) for name, table in known.items()}
-        for level in known["cost"].levels[factor]:
+        estimates = {name: effects(known[name], factor) for name in MEASURES}
+        for level in known["flops"].levels[factor]:
             runs = full[ds[factor].values.astype(str) == level]
-            words = " | ".join(estimates[name][level].words(3) for name in known)
+            words = " | ".join(estimates[name][level].words(3) for name in MEASURES)
             yield f"| {factor} | {level} | {100 * np.nanmean(runs):.0f} | {words} |"
     yield ""
 

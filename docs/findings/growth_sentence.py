@@ -23,7 +23,7 @@ def sentence(sweeps: Mapping[str, xr.Dataset], pruning: Mapping[str, xr.Dataset]
     """
     costs = [_costs(sweeps[name], words) for name, words in DATASETS.items() if name in sweeps]
     factorial = sweeps.get("digits_factorial")
-    leading = leading_factor(tables_of(factorial)["cost"]) if factorial is not None else ".."
+    leading = leading_factor(tables_of(factorial)["flops"]) if factorial is not None else ".."
     pruned = [_pruned(pruning[name], words) for name, words in DATASETS.items() if name in pruning]
     unknown = ".. times the training FLOPs of the large one, and .. times those of growing at random"
     yield (

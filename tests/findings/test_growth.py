@@ -126,11 +126,26 @@ def factorial():
 def test_the_page_says_which_factor_matters_and_keeps_the_rows_of_every_level():
     ds = factorial()
     text = "\n".join(growth_factorial.factorial_lines(ds))
-    assert growth_factorial.leading_factor(growth_factorial.tables_of(ds)["cost"]) == "how"
+    assert growth_factorial.leading_factor(growth_factorial.tables_of(ds)["flops"]) == "how"
     assert all(
         f"| {row} |" in text for row in ("when | plateau", "place | random", "rule | gaussian", "residual")
     )
     assert "n = 8 seeds of each of 8 combinations" in text.replace("\n", " ")
+
+
+def test_triggers_that_reach_the_full_width_are_compared_once_more_without_the_others():
+    ds = factorial()
+    assert growth_factorial.complete_triggers(ds) == ["schedule", "plateau"]
+    assert "At equal final parameters" not in "\n".join(growth_factorial.factorial_lines(ds))
+    ds["num_parameters_over_steps"][4] = 40.0  # plateau, all, gradmax
+    text = "\n".join(growth_factorial.factorial_lines(ds))
+    assert growth_factorial.complete_triggers(ds) == ["schedule"]
+    assert "### At equal final parameters: schedule" in text
+    assert "seeds of each of 8 combinations" in text and "seeds of each of 4 combinations" in text
+    ds["num_parameters_over_steps"][0] = 40.0
+    assert "No trigger lets every run grow to the full width." in "\n".join(
+        growth_factorial.factorial_lines(ds)
+    )
 
 
 def test_a_factorial_with_a_gap_says_so():
