@@ -32,12 +32,27 @@ SPECIFICATION = {
     "model": {"name": "horn_cnn", "num_nodes": 4, "num_stages": 2, "timesteps": 3, "heterogeneity": 1.0},
     "training": {"steps": STEPS, "batch_size": 16, "learning_rate": 0.01},
 }
+GROWING = {
+    "data": {"name": "digits", "train_subset": 200},
+    "model": {"name": "mlp", "hidden_nodes": "4-4", "activation": "relu_one", "readout_norm": "none"},
+    "structure": {
+        "name": "growth",
+        "rule": "gradmax",
+        "when": "singular_value",
+        "place": "random",
+        "start_step": 10,
+        "every_steps": 10,
+        "final_factor": 3,
+    },
+    "training": {"steps": STEPS, "batch_size": 16, "optimizer": "adamw", "learning_rate": 0.01},
+}
+"""Lanes grow in layers of their own, so that they train in groups of other shapes, and join again."""
 SEEDS = Range(0, 2)
 VOLATILE = {"seconds"}
 
 
-def output_in(folder: Path) -> Path:
-    cell = parse_specification(SPECIFICATION)
+def output_in(folder: Path, specification: dict = SPECIFICATION) -> Path:
+    cell = parse_specification(specification)
     return folder / "runs" / f"{cell.name}.seeds-{SEEDS.first}-{SEEDS.last}.nc"
 
 
@@ -45,16 +60,18 @@ def checkpoint_of(output: Path) -> Path:
     return output.parents[1] / "checkpoints" / f"{output.stem}.checkpoint"
 
 
-def command(output: Path) -> list[str]:
+def command(output: Path, specification: dict = SPECIFICATION) -> list[str]:
     return [
         *(str(Path(sys.executable).parent / "hornlib"), "train", str(output)),
-        *("--cell", json.dumps(SPECIFICATION), "--lanes", "2", "--threads", "1", "--device", "cpu"),
+        *("--cell", json.dumps(specification), "--lanes", "2", "--threads", "1", "--device", "cpu"),
         *("--checkpoints", str(output.parents[1] / "checkpoints"), "--checkpoint-minutes", "0.001"),
     ]
 
 
-def start(output: Path) -> subprocess.Popen[str]:
-    return subprocess.Popen(command(output), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+def start(output: Path, specification: dict = SPECIFICATION) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        command(output, specification), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
 
 
 def wait_for_step(output: Path, process: subprocess.Popen[str], beyond: int) -> int:
@@ -104,6 +121,28 @@ def test_killed_again_and_again_the_same_command_ends_bit_identical(undisturbed,
     result = subprocess.run(command(output), capture_output=True, text=True, timeout=500)
     assert result.returncode == 0, result.stderr
     assert_same(output, undisturbed)
+
+
+@pytest.mark.slow
+def test_a_storm_of_kills_over_events_of_growth_ends_bit_identical(tmp_path):
+    expected, output = (output_in(tmp_path / name, GROWING) for name in ("undisturbed", "killed"))
+    subprocess.run(command(expected, GROWING), check=True, capture_output=True, timeout=500)
+    step, num_kills = 0, 0
+    while True:  # every process is killed once it has passed another event or two
+        process = start(output, GROWING)
+        try:
+            step = wait_for_step(output, process, step + 13)
+        except AssertionError:
+            assert process.returncode == 0 and output.exists()
+            break
+        process.kill()
+        process.wait()
+        process.stdout.close()
+        num_kills += 1
+    assert num_kills >= 5
+    with xr.open_dataset(expected) as ds:
+        assert set(ds["event_kind"].values) == {"grown"} and len(ds["event_step"]) > 10
+    assert_same(output, expected)
 
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGUSR2", "SIGINT"])
