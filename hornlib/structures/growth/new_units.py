@@ -23,8 +23,8 @@ class NewUnits(NamedTuple):
     Attributes:
         tensors: name -> the entries of the new units, (lanes, ...), as `hornlib.models.units.with_new_units` takes
             them: incoming and outgoing weights. Entries that belong to new units of other layers may be left out at the
-            end of an axis; they are 0. Absent incoming and outgoing weights and
-            biases are 0; other absent tensors get the values of a fresh network.
+            end of an axis; they are 0. Absent incoming and outgoing weights and biases are 0; other absent tensors get
+            the values of a fresh network.
         scores: the number that is stored with the event, (lanes,): the largest singular value of the layer's matrix G
             where the rule computes it, else NaN.
         changed: name -> all entries of the existing units, (lanes, ...), where the rule changes them, as Net2Net
