@@ -18,6 +18,10 @@ from hornlib.results.tuning_file import TrialRecord, write_trials
 settings.register_profile("hornlib", derandomize=True, deadline=None)
 settings.load_profile("hornlib")
 
+# Tests import scripts by their names. Some have the name of an installed package, so that they stand last. Where a page
+# of findings and a benchmark have the same name, the page's script is meant.
+sys.path += [str(Path(__file__).parents[1] / folder) for folder in ("docs/findings", "benchmarks")]
+
 HAS_TORCH = importlib.util.find_spec("torch") is not None
 
 NEEDS_TORCH = (

@@ -139,3 +139,10 @@ def test_importing_any_module_changes_neither_threads_nor_any_other_global_state
     pytest.importorskip("torch")
     done = subprocess.run([sys.executable, "-c", IMPORT_ALL], check=True, capture_output=True, text=True)
     assert json.loads(done.stdout) == {}
+
+
+def test_no_script_or_folder_beside_it_has_the_name_of_a_package_that_others_look_for():
+    """xarray imports `sparse` and the like if it can, and takes what it gets for the package."""
+    paths = [path for folder in ("benchmarks", "docs/findings") for path in (REPOSITORY / folder).iterdir()]
+    modules = {path.stem for path in paths if path.is_dir() or path.suffix == ".py"}
+    assert len(modules) > 50 and not {"cupy", "dask", "pint", "sparse"} & modules

@@ -15,8 +15,8 @@ __all__ = ["interval_points", "last_values", "legend_of", "quartiles"]
 def last_values(curves: xr.DataArray) -> xr.DataArray:
     """Return the last value that is not NaN along steps, (contender, ..); NaN where there is none."""
     order = xr.DataArray(np.arange(curves.sizes["step"]), dims="step")
-    known = curves.notnull().reset_coords(drop=True).drop_vars("step", errors="ignore")
-    last = (known * order).argmax("step")
+    is_known = curves.notnull().reset_coords(drop=True).drop_vars("step", errors="ignore")
+    last = (is_known * order).argmax("step")
     return curves.isel(step=last).drop_vars("step", errors="ignore")
 
 

@@ -114,7 +114,7 @@ def test_sparse_has_a_row_for_every_arm_and_names_what_is_missing(swept, tmp_pat
 
     results = swept("sparse", ["mnist_density_2", "itop"], shrink)
     page = tmp_path / "sparse.md"
-    run("sparse.py", tmp_path / "nowhere.nc", results, "--out", page)
+    run("sparse_networks.py", tmp_path / "nowhere.nc", results, "--out", page)
     assert "nowhere.nc does not exist" in capsys.readouterr().out
     text = page.read_text()
     arms = {"dense", "small_dense", "static", "set", "rigl", "gmp", "snfs"}

@@ -49,7 +49,7 @@ CASES = {
         {**MLP, "activation": "relu_one", "readout_norm": "none"},
         {
             "name": "grow_and_prune",
-            "order": "exchange",
+            "combination": "exchange",
             "times": 3,
             "start_share": 0.2,
             "every_share": 0.2,

@@ -39,6 +39,18 @@ STRUCTURED = {  # a model and a structure that changes it
         {"rule": "rigl", "density": 0.5, "update_every": 3},
     ),
     "weight_pruning": ({"name": "mlp", "hidden_nodes": "7-5"}, {"density": 0.5, "update_every": 2}),
+    "growth": (
+        {"name": "vgg", "channels": "4-6", "strides": "1-2"},
+        {"when": "singular_value", "start_step": 2, "every_steps": 3, "final_factor": 2},
+    ),
+    "unit_pruning": (
+        {"name": "cnn", "channels": "4-6"},
+        {"drop_share": 0.5, "drop_by": "taylor", "score_batches": 2},
+    ),
+    "grow_and_prune": (
+        {"name": "mlp", "hidden_nodes": "7-5", "activation": "relu_one", "readout_norm": "none"},
+        {"combination": "exchange", "times": 2, "start_share": 0.2, "every_share": 0.3, "drop_share": 0.3},
+    ),
 }
 without_sparse_layers = pytest.mark.skip(reason="the pretend device cannot hold the sparse matrices of torch")
 needs_compiler = pytest.mark.skipif(not compiler(), reason="there is no C compiler on this machine")

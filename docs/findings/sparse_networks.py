@@ -1,6 +1,6 @@
 """Sparse networks beside dense ones and published numbers: accuracies, FLOPs and seconds, as tables and a figure.
 
-python docs/findings/sparse.py docs/findings/sparse/*.nc --out docs/findings/sparse.md
+python docs/findings/sparse_networks.py docs/findings/sparse_networks/*.nc --out docs/findings/sparse.md
 """
 
 import argparse
@@ -258,7 +258,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
     contents = contents_of(arguments.results)
-    write_below_mark(arguments.out, "Sparse training", "docs/findings/sparse.py", lines(contents))
+    write_below_mark(arguments.out, "Sparse training", "docs/findings/sparse_networks.py", lines(contents))
     draw(arguments.out.with_suffix(".svg"), contents.sweeps)
 
 
