@@ -1,7 +1,7 @@
 """Sparse training beside dense training: steps under masks, steps of connections stored alone, and updates of masks.
 
-`python benchmarks/sparse_training.py [--quick] [--sparselab FOLDER]` writes benchmarks/sparse_training.md. `--only TEXT`
-prints the rows whose label or section contains the text. The arms of a row take turns; a ratio is the median over
+`python benchmarks/sparse_training.py [--quick] [--sparselab FOLDER]` writes benchmarks/sparse_training.md. `--only
+TEXT` prints the rows whose label or section contains the text. The arms of a row take turns; a ratio is the median over
 rounds of the ratio within a round, with its quartiles. `pip install --no-deps --target FOLDER sparselab==0.2.2` makes
 the rival's folder. Examples are random numbers with the shapes of Fashion-MNIST and CIFAR-10.
 """
@@ -323,8 +323,9 @@ def main() -> None:
     lines = [
         "# Sparse training: ratios of times",
         "",
-        f"`python benchmarks/sparse_training.py`; {cpu_model()}, {platform.machine()}; torch {torch.__version__}, float32, "
-        "1 thread. Processor time of whole training steps of all lanes (SGD with momentum), medians with quartiles; the "
+        f"`python benchmarks/sparse_training.py`; {cpu_model()}, {platform.machine()}; torch {torch.__version__}, "
+        "float32, 1 thread. Processor time of whole training steps of all lanes (SGD with momentum), medians with "
+        "quartiles; the "
         "arms of a row take turns.",
         *(
             [f"**The machine was busy (load {load:.1f}): these figures must be measured again.**"]
