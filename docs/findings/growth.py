@@ -14,7 +14,7 @@ from grow_and_prune import TITLES as PRUNING_TITLES
 from growth_factorial import factorial_lines
 from growth_published import GRADMAX, SOURCE
 from growth_sentence import sentence
-from growth_sweeps import all_arms, all_pairs, rounded, sweeps_of
+from growth_sweeps import all_arms, all_pairs, gain_level, restricted_costs, rounded, sweeps_of
 from sparse_pairs import Estimate, labels_of, mean, median, of_label, paired_ratio
 from tables import write_below_mark
 
@@ -138,6 +138,27 @@ def new_units(ds: xr.Dataset) -> Iterator[str]:
         )
 
 
+def before_growth(ds: xr.Dataset, arm: str = "gradmax") -> Iterator[str]:
+    """Yield a sentence where an arm reaches the target before it grows, so that costs to it say nothing of growth.
+
+    Args:
+        ds: from `hornlib.statistics.contenders.contenders`.
+        arm: of one cell that grows.
+    """
+    for label in labels_of(ds, arm) if "event_step" in ds else []:
+        own = of_label(ds, label)
+        times, reached = restricted_costs(ds, label, gain_level(ds), "samples")
+        first = float(own["event_step"].min()) * float(own["batch_size"])
+        if reached.any() and np.nanmedian(times[reached]) < first:
+            early = rounded(float(np.nanmedian(times[reached])))
+            yield from (
+                f"{label} reaches 90 % of the gain of large after {early} examples, before its first unit is added "
+                f"after {rounded(first)}. Costs to that level therefore compare networks of the first width; those to "
+                "the level that all runs of a pair reach compare growth.",
+                "",
+            )
+
+
 def lines(sweeps: Mapping[str, xr.Dataset], pruning: Mapping[str, xr.Dataset]) -> Iterator[str]:
     """Yield the lines of the page.
 
@@ -162,6 +183,7 @@ def lines(sweeps: Mapping[str, xr.Dataset], pruning: Mapping[str, xr.Dataset]) -
         yield from all_arms(ds, GRADMAX.get(name, {}))
         if name in SOURCE:
             yield from (f"Published: {SOURCE[name]}", "")
+        yield from before_growth(ds)
         yield from (*all_pairs(ds, [("gradmax", rival) for rival in RIVALS]), *new_units(ds))
 
 

@@ -1,12 +1,12 @@
 """The sentence on networks that grow which the numbers give, whichever way they fall."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 import xarray as xr
 from growth_factorial import leading_factor, tables_of
 from growth_sweeps import gain_ratio, verdict_of
-from sparse_pairs import LEAST, labels_of, pair_of
+from sparse_pairs import LEAST, Estimate, labels_of, pair_of
 
 __all__ = ["sentence"]
 
@@ -21,15 +21,17 @@ def sentence(sweeps: Mapping[str, xr.Dataset], pruning: Mapping[str, xr.Dataset]
         sweeps: name -> contenders of config/growth.yaml.
         pruning: name -> contenders of config/grow_and_prune.yaml.
     """
-    costs = [_costs(sweeps[name], words) for name, words in DATASETS.items() if name in sweeps]
+    present = {words: sweeps[name] for name, words in DATASETS.items() if name in sweeps}
+    to_gain = [_costs(ds, words, _to_gain) for words, ds in present.items()]
+    to_common = [_costs(ds, words, _to_common_level) for words, ds in present.items()]
     factorial = sweeps.get("digits_factorial")
     leading = leading_factor(tables_of(factorial)["flops"]) if factorial is not None else ".."
     pruned = [_pruned(pruning[name], words) for name, words in DATASETS.items() if name in pruning]
     unknown = ".. times the training FLOPs of the large one, and .. times those of growing at random"
     yield (
         "*A network that grows its neurons by GradMax reaches 90 % of the large network's gain with "
-        f"{'; '.join(costs) or unknown}; "
-        f"of when, where and how, {leading} matters most; pruned after growth it is "
+        f"{'; '.join(to_gain) or unknown}. The accuracy that all runs of both reach takes it "
+        f"{'; '.join(to_common) or unknown}. Of when, where and how, {leading} matters most. Pruned after growth it is "
         f"{'; '.join(pruned) or '..'} than a small network that never grew.*"
     )
     yield ""
@@ -39,13 +41,32 @@ def sentence(sweeps: Mapping[str, xr.Dataset], pruning: Mapping[str, xr.Dataset]
         yield from (f"Without results: {', '.join(missing)}.", "")
 
 
-def _costs(ds: xr.Dataset, dataset: str) -> str:
-    """Return the ratios of training FLOPs to the large network and to Gaussian growth."""
-    large, random = (gain_ratio(ds, "gradmax", rival, "training_flops") for rival in ("large", "gaussian"))
+def _costs(ds: xr.Dataset, dataset: str, ratio_of: Callable[[xr.Dataset, str], Estimate]) -> str:
+    """Return the ratios of training FLOPs to the large network and to Gaussian growth.
+
+    Args:
+        ds: from `hornlib.statistics.contenders.contenders`.
+        dataset: its name in the sentence.
+        ratio_of: returns the ratio of gradmax and another arm.
+    """
+    large, random = (ratio_of(ds, rival) for rival in ("large", "gaussian"))
     return (
         f"{_number(large.value)} times the training FLOPs of the large one ({verdict_of(large)}), and "
         f"{_number(random.value)} times those of growing at random ({verdict_of(random)}), on {dataset}"
     )
+
+
+def _to_gain(ds: xr.Dataset, rival: str) -> Estimate:
+    """Return the ratio of training FLOPs to 90 % of the large network's gain."""
+    return gain_ratio(ds, "gradmax", rival, "training_flops")
+
+
+def _to_common_level(ds: xr.Dataset, rival: str) -> Estimate:
+    """Return the ratio of training FLOPs to the accuracy that all runs of gradmax and of a rival reach."""
+    labels = [labels_of(ds, arm) for arm in ("gradmax", rival)]
+    if not all(labels):
+        return Estimate(np.nan, np.nan, np.nan, 0)
+    return pair_of(ds, labels[0][0], labels[1][0]).ratios["training_flops"]
 
 
 def _pruned(ds: xr.Dataset, dataset: str) -> str:

@@ -10,6 +10,7 @@ from sparse_pairs import (
     LEAST,
     Estimate,
     accuracies,
+    known_sweeps,
     labels_of,
     mean,
     median,
@@ -19,7 +20,7 @@ from sparse_pairs import (
     total,
 )
 
-from hornlib import open_results, time_to_target
+from hornlib import time_to_target
 from hornlib.statistics.contenders import contenders
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "all_pairs",
     "gain_level",
     "gain_ratio",
+    "restricted_costs",
     "rounded",
     "sweeps_of",
     "verdict_of",
@@ -44,17 +46,9 @@ def sweeps_of(paths: Sequence[Path], titles: Mapping[str, str]) -> dict[str, xr.
         paths: of results.nc.
         titles: the sweeps that belong to the page, in its order.
     """
-    sweeps = {}
-    for path in paths:
-        if not path.exists():
-            print(f"{path} does not exist; its sweeps are left out")
-            continue
-        names = {
-            str(name).removeprefix("in_") for name in open_results(path).coords if str(name).startswith("in_")
-        }
-        for name in titles:
-            if name in names:
-                sweeps[name] = contenders(open_results(path, sweep=name))
+    sweeps = {
+        name: contenders(ds) for name, ds in known_sweeps(paths, titles) if (ds["status"] == "complete").any()
+    }
     missing = [name for name in titles if name not in sweeps]
     if missing:
         print(f"without results: {', '.join(missing)}")
@@ -180,18 +174,21 @@ def all_pairs(ds: xr.Dataset, pairs: Sequence[tuple[str, str]], baseline: str = 
     if not rows:
         return
     yield from (
-        f"Pairs over seeds. Ratios are geometric means of the costs to 90 % of the gain of {baseline}. Brackets: 95 %, "
-        "each alone.",
+        f"Pairs over seeds. Ratios are geometric means of costs: to 90 % of the gain of {baseline}, and to the "
+        "validation accuracy that all runs of both arms reach, half a point below the best of the weakest run. "
+        "Brackets: 95 %, each alone.",
         "",
-        "| first | second | n | difference, points | what it shows | examples, ratio | FLOPs, ratio | seconds, ratio |",
-        "|---|---|---:|---:|---|---:|---:|---:|",
+        "| first | second | n | difference, points | what it shows | examples to 90 %, ratio | FLOPs to 90 %, ratio | "
+        "seconds to 90 %, ratio | all reach, % | examples to it, ratio | FLOPs to it, ratio |",
+        "|---|---|---:|---:|---|---:|---:|---:|---:|---:|---:|",
     )
     for first, second in rows:
         pair = pair_of(ds, labels_of(ds, first)[0], labels_of(ds, second)[0])
         ratios = " | ".join(gain_ratio(ds, first, second, axis, baseline).words() for axis in AXES)
         yield (
             f"| {first} | {second} | {pair.difference.number} | {pair.difference.words()} | {pair.verdict()} | "
-            f"{ratios} |"
+            f"{ratios} | {100 * pair.level:.2f} | {pair.ratios['samples'].words()} | "
+            f"{pair.ratios['training_flops'].words()} |"
         )
     yield ""
 

@@ -18,6 +18,7 @@ from sparse_pairs import (
     best,
     common_level,
     costs_to,
+    known_sweeps,
     labels_of,
     mean,
     median,
@@ -29,7 +30,6 @@ from sparse_published import CURVES, PUBLISHED, SOURCES
 from sparse_sentence import sentence
 from tables import write_below_mark
 
-from hornlib import open_results
 from hornlib.statistics.contenders import contenders
 
 TITLES = {
@@ -86,19 +86,11 @@ class Contents(NamedTuple):
 def contents_of(paths: Sequence[Path]) -> Contents:
     """Return the known sweeps of all files in the order of `TITLES`, and name files that do not exist."""
     contents = Contents({}, {})
-    for path in paths:
-        if not path.exists():
-            print(f"{path} does not exist; its sweeps are left out")
-            continue
-        names = {
-            str(name).removeprefix("in_") for name in open_results(path).coords if str(name).startswith("in_")
-        }
-        for name in names & TITLES.keys():
-            ds = open_results(path, sweep=name)
-            if (ds["status"] == "complete").any():
-                contents.sweeps[name] = contenders(ds)
-            elif "step_time" in ds:
-                contents.untrained[name] = float(ds["step_time"].values[0].max())
+    for name, ds in known_sweeps(paths, TITLES):
+        if (ds["status"] == "complete").any():
+            contents.sweeps[name] = contenders(ds)
+        elif "step_time" in ds:
+            contents.untrained[name] = float(ds["step_time"].values[0].max())
     return contents._replace(
         sweeps={name: contents.sweeps[name] for name in TITLES if name in contents.sweeps}
     )

@@ -1,12 +1,13 @@
 """Arms of a sweep of sparse networks, one by one and in pairs over seeds: numbers and the words for them."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import xarray as xr
 
-from hornlib import time_to_target
+from hornlib import open_results, time_to_target
 from hornlib.statistics.contenders import final_metric
 from hornlib.statistics.estimators.paired_t import paired_t
 from hornlib.statistics.estimators.power import detectable_log_ratio, log_ratio_sd
@@ -21,6 +22,7 @@ __all__ = [
     "best",
     "common_level",
     "costs_to",
+    "known_sweeps",
     "labels_of",
     "mean",
     "median",
@@ -38,6 +40,23 @@ LEAST = 7
 
 MARGIN = 0.005
 """By how much the level of a comparison is below the best accuracy of the weakest run."""
+
+
+def known_sweeps(paths: Sequence[Path], names: Collection[str]) -> Iterator[tuple[str, xr.Dataset]]:
+    """Yield the sweeps of some names in all results that exist, and say which files do not.
+
+    Args:
+        paths: of results.nc.
+        names: of sweeps.
+    """
+    for path in paths:
+        if not path.exists():
+            print(f"{path} does not exist; its sweeps are left out")
+            continue
+        present = {str(name) for name in open_results(path).coords}
+        for name in names:
+            if f"in_{name}" in present:
+                yield name, open_results(path, sweep=name)
 
 
 class Estimate(NamedTuple):
