@@ -90,6 +90,16 @@ def test_the_table_of_contenders_has_their_last_widths_and_ratios_to_the_largest
     assert "Ratios are those to cnn" in table.caption
 
 
+def test_ratios_are_those_to_a_network_that_never_grew_where_others_end_as_large(grown):
+    (sweep,) = grown.sweeps
+    equal = sweep.results.assign(num_parameters=sweep.results["num_parameters"] * 0 + 9000)
+    for order in ([0, 1, 2], [1, 2, 0]):
+        results = equal.isel(cell=order)
+        evidence = dataclasses.replace(grown, sweeps=[dataclasses.replace(sweep, results=results)])
+        table, _ = of_kind(growth(evidence), PageTable)
+        assert "Ratios are those to cnn" in table.caption
+
+
 def test_charts_show_sizes_costs_widths_and_gradients(grown):
     charts = {
         chart.name.removeprefix("thesis-digits-growth-"): chart for chart in of_kind(growth(grown), Chart)

@@ -53,8 +53,9 @@ def interval_chart(
     heights = alt.Scale(
         type=scales[1], zero=alt.Undefined if is_log else from_zero, nice=not is_log, padding=12
     )
-    axis = alt.Axis(tickCount=5, format="~s" if max(columns["y"]) >= THOUSAND else "~g")
-    x = horizontal("place", titles[0], scales[0], padding=12, number_format="~g")
+    formats = {name: "~s" if max(columns[name]) >= THOUSAND else "~g" for name in "xy"}
+    axis = alt.Axis(tickCount=5, format=formats["y"])
+    x = horizontal("place", titles[0], scales[0], padding=12, number_format=formats["x"])
     if scales[0] == "linear":
         x = x.axis(tickMinStep=1, grid=False)
     base = alt.Chart(rows(**columns)).encode(x=x, y=alt.Y("y:Q", title=title, scale=heights, axis=axis))

@@ -25,7 +25,8 @@ READING = (
     "Parameters and forward FLOPs are those of the network at the end. Training FLOPs count every step at its "
     "width, and every look that decides on new or removed units. Seconds are those of training steps alone. The "
     "gradient ratio of an event is the mean gradient norm of its new units over that of the other units of their "
-    "layer. A new unit is active if its activation differs between examples at the end."
+    "layer. A new unit is active if its activation differs between examples at the end. In charts over sizes, points of "
+    "equal size stand side by side."
 )
 
 SIZES = {
@@ -97,7 +98,7 @@ def _size(ds: xr.Dataset, variable: str) -> np.ndarray:
 def _table(
     ds: xr.Dataset, metric: xr.Dataset, sizes: dict[str, np.ndarray], name: str, caption: str
 ) -> Block:
-    """Return the table of all contenders, the smallest first; ratios are those to the largest one.
+    """Return the table of all contenders, the smallest first; ratios are those to the one that ends largest.
 
     Args:
         ds: contenders on one dataset.
@@ -106,9 +107,8 @@ def _table(
         name: of the table.
         caption: what it shows.
     """
-    largest = int(np.nanargmax(ds["largest_num_parameters"].values))
+    largest, widths = _largest(ds, sizes["num_parameters"]), _last_widths(ds)
     low, high = metric["interval"].transpose("bound", "contender").values
-    widths = _last_widths(ds)
     rows: list[Row] = []
     for place in np.argsort(sizes["num_parameters"], kind="stable"):
         value = float(metric["estimate"].values[place])
@@ -131,6 +131,17 @@ def _table(
     ]
     reference = str(ds["contender"].values[largest])
     return table(name, f"{caption} Ratios are those to {reference}, over the whole training.", columns, rows)
+
+
+def _largest(ds: xr.Dataset, parameters: np.ndarray) -> int:
+    """Return which contender ends with the most parameters; of equals, one whose units never changed.
+
+    Args:
+        ds: contenders on one dataset.
+        parameters: at the end, (contender,).
+    """
+    is_fixed = ds["event_number"].isnull().all(("seed", "event")).values
+    return max(range(len(parameters)), key=lambda place: (np.nan_to_num(parameters[place]), is_fixed[place]))
 
 
 def _last_widths(ds: xr.Dataset) -> list[str]:
