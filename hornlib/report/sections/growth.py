@@ -25,8 +25,8 @@ READING = (
     "Parameters and forward FLOPs are those of the network at the end. Training FLOPs count every step at its "
     "width, and every look that decides on new or removed units. Seconds are those of training steps alone. The "
     "gradient ratio of an event is the mean gradient norm of its new units over that of the other units of their "
-    "layer. A new unit is active if its activation differs between examples at the end. In charts over sizes, points of "
-    "equal size stand side by side."
+    "layer. A new unit is active if its activation differs between examples at the end. In charts over sizes, points "
+    "of equal size stand side by side."
 )
 
 SIZES = {
