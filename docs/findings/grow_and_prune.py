@@ -1,6 +1,6 @@
 """Growth with pruning beside networks that never grew: accuracy against parameters and FLOPs, and the Pareto front.
 
-python docs/findings/grow_and_prune.py results/grow_and_prune/results.nc --out docs/findings/grow_and_prune.md
+python docs/findings/grow_and_prune.py docs/findings/growth/grow_and_prune.nc --out docs/findings/grow_and_prune.md
 """
 
 import argparse

@@ -1,7 +1,6 @@
 """Networks that grow beside small and large ones: accuracies, costs, the factorial, and what became of new units.
 
-python docs/findings/growth.py results/growth/results.nc results/growth_cifar/results.nc
-    results/grow_and_prune/results.nc --out docs/findings/growth.md
+python docs/findings/growth.py docs/findings/growth/*.nc --out docs/findings/growth.md
 """
 
 import argparse
@@ -193,7 +192,7 @@ def main() -> None:
     parser.add_argument("results", type=Path, nargs="+")
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
-    pruning = [path for path in arguments.results if "grow_and_prune" in path.parts]
+    pruning = [path for path in arguments.results if "grow_and_prune" in str(path)]
     growth = [path for path in arguments.results if path not in pruning]
     sweeps = sweeps_of(growth, TITLES)
     write_below_mark(
