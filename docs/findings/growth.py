@@ -1,6 +1,7 @@
 """Networks that grow beside small and large ones: accuracies, costs, the factorial, and what became of new units.
 
-python docs/findings/growth.py docs/findings/growth/*.nc --out docs/findings/growth.md
+hornlib statistics --configfile config/growth.yaml --results docs/findings/growth/results.nc --output statistics.nc
+python docs/findings/growth.py docs/findings/growth/*.nc --statistics statistics.nc --out docs/findings/growth.md
 """
 
 import argparse
@@ -16,6 +17,8 @@ from growth_sentence import sentence
 from growth_sweeps import all_arms, all_pairs, gain_level, restricted_costs, rounded, sweeps_of
 from sparse_pairs import Estimate, labels_of, mean, median, of_label, paired_ratio
 from tables import write_below_mark
+
+from hornlib.statistics.write import open_statistics, statistics_sweeps
 
 TITLES = {
     "teacher_student": "Teacher and student",
@@ -158,12 +161,15 @@ def before_growth(ds: xr.Dataset, arm: str = "gradmax") -> Iterator[str]:
             )
 
 
-def lines(sweeps: Mapping[str, xr.Dataset], pruning: Mapping[str, xr.Dataset]) -> Iterator[str]:
+def lines(
+    sweeps: Mapping[str, xr.Dataset], pruning: Mapping[str, xr.Dataset], answers: Mapping[str, list[str]]
+) -> Iterator[str]:
     """Yield the lines of the page.
 
     Args:
         sweeps: of this page, name -> contenders.
         pruning: of the page on growth with pruning.
+        answers: sweep -> sentences of its statistics.
     """
     yield from ("## In one sentence", "", *sentence(sweeps, pruning))
     for name, title in TITLES.items():
@@ -174,30 +180,36 @@ def lines(sweeps: Mapping[str, xr.Dataset], pruning: Mapping[str, xr.Dataset]) -
         ds = sweeps[name]
         if name == "teacher_student":
             yield from teacher(ds)
-            continue
-        if name == "digits_factorial":
+        elif name == "digits_factorial":
             ungrown = ds.isel(contender=np.flatnonzero(ds["structure"].values != "growth"))
             yield from (*factorial_lines(ds), *all_arms(ungrown, {}))
-            continue
-        yield from all_arms(ds, GRADMAX.get(name, {}))
-        if name in SOURCE:
-            yield from (f"Published: {SOURCE[name]}", "")
-        yield from before_growth(ds)
-        yield from (*all_pairs(ds, [("gradmax", rival) for rival in RIVALS]), *new_units(ds))
+        else:
+            yield from all_arms(ds, GRADMAX.get(name, {}))
+            if name in SOURCE:
+                yield from (f"Published: {SOURCE[name]}", "")
+            yield from before_growth(ds)
+            yield from (*all_pairs(ds, [("gradmax", rival) for rival in RIVALS]), *new_units(ds))
+        if name in answers:
+            yield from ("Verdicts of the sweep:", "", *(f"> {line}\n>" for line in answers[name]), "")
 
 
 def main() -> None:
     """Read the results and write the tables; what stands above the mark in the page is kept."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("results", type=Path, nargs="+")
+    parser.add_argument("--statistics", type=Path, help="of config/growth.yaml, for the verdicts")
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
     pruning = [path for path in arguments.results if "grow_and_prune" in str(path)]
     growth = [path for path in arguments.results if path not in pruning]
     sweeps = sweeps_of(growth, TITLES)
-    write_below_mark(
-        arguments.out, "Growth", "docs/findings/growth.py", lines(sweeps, sweeps_of(pruning, PRUNING_TITLES))
-    )
+    answers = {
+        name: open_statistics(arguments.statistics, name).attrs["answer"].splitlines()
+        for name in (statistics_sweeps(arguments.statistics) if arguments.statistics else ())
+        if name in sweeps and name != "digits_factorial"  # which makes no claim
+    }
+    page = lines(sweeps, sweeps_of(pruning, PRUNING_TITLES), answers)
+    write_below_mark(arguments.out, "Growth", "docs/findings/growth.py", page)
 
 
 if __name__ == "__main__":

@@ -193,9 +193,9 @@ def test_the_front_has_those_that_no_other_one_beats():
 
 
 def test_pages_have_a_heading_for_every_sweep_and_say_which_have_no_results():
-    text = "\n".join(growth.lines({"mnist": contenders(MNIST)}, {}))
+    text = "\n".join(growth.lines({"mnist": contenders(MNIST)}, {}, {"mnist": ["Does it? No."]}))
     assert all(f"## {title}" in text for title in growth.TITLES.values())
     assert text.count("This sweep has no results yet.") == len(growth.TITLES) - 1
-    assert "| gradmax | gaussian | 8 |" in text
+    assert "| gradmax | gaussian | 8 |" in text and "> Does it? No." in text
     text = "\n".join(grow_and_prune.lines({"mnist": contenders(PRUNED)}))
     assert "| grow_then_prune | equal_flops | 8 |" in text and "GNAP 6,200 parameters 99.44 %" in text
