@@ -85,7 +85,7 @@ def test_a_sweep_with_finalists_that_is_killed_goes_on_and_chooses_among_them(pr
     project.configure(
         CONFIG.replace("trials: 2, seeds: 2", "trials: 3, seeds: 1, finalists: {trials: 2, seeds: 2}")
         .replace("per_job: 2", "per_job: 2\ncheckpoint_minutes: 0.001")
-        .replace("steps: 8", "steps: 60")
+        .replace("steps: 8", "steps: 200")
     )
     grid = read_grid([project.folder / "config.yaml"])
     timed = next(job for job in grid.jobs({}) if grid.cells[job.cell].selected_for == "time_to_target")

@@ -33,8 +33,9 @@ class UnitPruningFields(StructureParameters):
 
     drop_by: Literal["l1_norm", "norm_scale", "taylor", "random"] = "l1_norm"
     """By which score the lowest units go. l1_norm: sum of |w| over the weights that compute the unit (Li et al. 2017).
-    norm_scale: |scale| of the norm before the activation (Liu et al. 2017, network slimming). taylor: |sum of g w| over
-    the same weights, g the gradient of the loss over `score_batches` (Molchanov et al. 2017). random: any."""
+    norm_scale: |scale| of the norm before the activation (Liu et al. 2017, network slimming). taylor: |sum of g v| over
+    the weights v that read the unit, g the gradient of the loss over `score_batches` (Molchanov et al. 2017). random:
+    any."""
     score_batches: int = Field(default=10, ge=1)
     """taylor: number of batches over which gradients are averaged. No training step takes them."""
     distribution: Literal["uniform", "global"] = "uniform"

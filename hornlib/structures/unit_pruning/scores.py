@@ -1,6 +1,7 @@
 """Scores of units: the lowest are removed."""
 
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -31,11 +32,12 @@ def l1_norm(view: LaneView, parameters: UnitPruningFields) -> UnitScores:
     """
     scores = []
     for layer in range(len(view.model.units())):
-        score = _total([weight.abs().sum(2) for weight in _incoming(view, layer, view.lanes.parameters)])
+        weights = _of_units(view, layer, "incoming", view.lanes.parameters)
+        score = _total([weight.abs().sum(2) for weight in weights])
         if parameters.distribution == "global":
             score = score / score.mean(1, keepdim=True)
         scores.append(score)
-    return scores, 2 * _num_incoming(view)
+    return scores, 2 * _num_weights(view, "incoming")
 
 
 def norm_scale(view: LaneView, parameters: UnitPruningFields) -> UnitScores:
@@ -57,9 +59,11 @@ def norm_scale(view: LaneView, parameters: UnitPruningFields) -> UnitScores:
 
 
 def taylor(view: LaneView, parameters: UnitPruningFields) -> UnitScores:
-    """Return |sum g w| over the weights that compute a unit: to first order, the change of the loss without it.
+    """Return |sum g v| over the weights v that read a unit: to first order, the change of the loss without it.
 
-    g is the gradient of the mean loss over batches in training mode. Running statistics stay as they are.
+    g is the gradient of the mean loss over batches in training mode. Running statistics stay as they are. The sum is
+    the derivative by a factor on what the unit passes on, which is the criterion of the source. The same sum over the
+    weights that compute the unit is another number: behind a batch norm, which undoes their scale, it is 0.
 
     Args:
         view: the lanes.
@@ -73,7 +77,7 @@ def taylor(view: LaneView, parameters: UnitPruningFields) -> UnitScores:
         keys = [derive_seed("dropout", seed, view.step) for seed in lanes.seeds]
         set_dropout_keys_(lanes.buffers, torch.tensor(keys, device=lanes.device))
     layers = range(len(view.model.units()))
-    names = [axis.name for layer in layers for axis in _incoming_axes(view, layer)]
+    names = list(dict.fromkeys(axis.name for layer in layers for axis in _axes(view, layer, "outgoing")))
     weights = [lanes.parameters[name] for name in names]
     products = [torch.zeros_like(weight) for weight in weights]
     num_batches = 0
@@ -83,8 +87,11 @@ def taylor(view: LaneView, parameters: UnitPruningFields) -> UnitScores:
         num_batches += 1
     torch._foreach_mul_(products, [weight.detach() / num_batches for weight in weights])
     named = dict(zip(names, products, strict=True))
-    scores = [_total([product.sum(2) for product in _incoming(view, layer, named)]).abs() for layer in layers]
-    return scores, num_batches * view.gradient_flops(view.model) + 2 * _num_incoming(view)
+    scores = [
+        _total([product.sum(2) for product in _of_units(view, layer, "outgoing", named)]).abs()
+        for layer in layers
+    ]
+    return scores, num_batches * view.gradient_flops(view.model) + 2 * _num_weights(view, "outgoing")
 
 
 def at_random(view: LaneView, parameters: UnitPruningFields) -> UnitScores:
@@ -115,15 +122,25 @@ SCORES: dict[str, Callable[[LaneView, UnitPruningFields], UnitScores]] = {
 """`drop_by` -> its function."""
 
 
-def _incoming_axes(view: LaneView, layer: int) -> list[UnitAxis]:
-    return [axis for axis in view.model.unit_axes(layer, view.task) if axis.side == "incoming"]
+Side = Literal["incoming", "outgoing"]
 
 
-def _incoming(view: LaneView, layer: int, tensors: Tensors) -> list[Tensor]:
-    """Return the entries of the weights that compute a layer's units, (lanes, units, entries) for each weight."""
+def _axes(view: LaneView, layer: int, side: Side) -> list[UnitAxis]:
+    return [axis for axis in view.model.unit_axes(layer, view.task) if axis.side == side]
+
+
+def _of_units(view: LaneView, layer: int, side: Side, tensors: Tensors) -> list[Tensor]:
+    """Return the entries of each unit in the weights of one side of a layer, (lanes, units, entries) for each weight.
+
+    Args:
+        view: the lanes.
+        layer: position in `units()`.
+        side: of the units.
+        tensors: by the names of the weights, (lanes, ...).
+    """
     return [
         tensors[name].detach().movedim(axis + 1, 1).unflatten(1, (-1, block)).flatten(2)
-        for name, axis, _, block in _incoming_axes(view, layer)
+        for name, axis, _, block in _axes(view, layer, side)
     ]
 
 
@@ -132,7 +149,8 @@ def _total(parts: Sequence[Tensor]) -> Tensor:
     return torch.stack(list(parts)).sum(0)
 
 
-def _num_incoming(view: LaneView) -> int:
+def _num_weights(view: LaneView, side: Side) -> int:
+    """Return how many numbers the weights of one side of all layers have."""
     layers = range(len(view.model.units()))
-    names = {axis.name for layer in layers for axis in _incoming_axes(view, layer)}
+    names = {axis.name for layer in layers for axis in _axes(view, layer, side)}
     return sum(view.lanes.parameters[name][0].numel() for name in names)
