@@ -12,6 +12,7 @@ import numpy as np
 import xarray as xr
 from growth_published import GRADMAX, SMALL_NETWORKS, SOURCE
 from growth_sweeps import all_arms, sweeps_of
+from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 from sparse_pairs import accuracies, labels_of, median, of_label, pair_of, total
 from tables import write_below_mark
 
@@ -167,6 +168,9 @@ def draw(path: Path, sweeps: Mapping[str, xr.Dataset]) -> None:
                     panel.plot(size, accuracy, "kx")
                     panel.annotate(who, (size, accuracy), fontsize=7)
             panel.set(xscale="log", xlabel=words, ylabel="test accuracy, %")
+            panel.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            panel.xaxis.set_major_formatter(EngFormatter(sep=""))
+            panel.xaxis.set_minor_formatter(NullFormatter())
             panel.set_title(TITLES[name], fontsize=9)
     handles, labels = axes[0][0].get_legend_handles_labels()
     figure.legend(handles, labels, fontsize=8, frameon=False, loc="outside lower center", ncols=5)
