@@ -69,7 +69,10 @@ class Batches:
     ) -> tuple[Tensor, Tensor]:
         lane = self._on_device(rows, index.device).unsqueeze(1)
         index = index if len(rows) == len(index) else index[lane[:, 0]]
-        inputs, targets = self.train.inputs[index], self.train.targets[index]
+        # whole rows are copied, in half of the time of `inputs[index]`
+        inputs, targets = (
+            examples.index_select(0, index.flatten()).unflatten(0, index.shape) for examples in self.train
+        )
         if draws is not None:
             augmentation = AUGMENTATIONS[self.chunk.cell.data.augmentation]
             inputs = augmentation.augmented(inputs, *(part[lane, index] for part in draws))
