@@ -325,8 +325,7 @@ def main() -> None:
         "",
         f"`python benchmarks/sparse_training.py`; {cpu_model()}, {platform.machine()}; torch {torch.__version__}, "
         "float32, 1 thread. Processor time of whole training steps of all lanes (SGD with momentum), medians with "
-        "quartiles; the "
-        "arms of a row take turns.",
+        "quartiles; the arms of a row take turns.",
         *(
             [f"**The machine was busy (load {load:.1f}): these figures must be measured again.**"]
             if load > BUSY

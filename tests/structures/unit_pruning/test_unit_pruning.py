@@ -252,9 +252,8 @@ IMPORTANCES = {
 def test_torch_pruning_removes_the_same_units_and_leaves_the_same_function(pruned, model, drop_by):
     library = pytest.importorskip("torch_pruning", reason="torch-pruning is not installed")
     model = {**model, "readout_norm": "none"}
-    if (
-        drop_by == "taylor"
-    ):  # without norms and biases the sums over both sides of a unit behind a relu are equal
+    if drop_by == "taylor":
+        # without norms and biases the sums over both sides of a unit behind a relu are equal
         model["normalisation"] = "none"
     before, chunk, splits = pruned(model, seeds=(5,), drop_by=drop_by, without_biases=drop_by == "taylor")
     task, lanes = before.cell.task(), before.lanes
