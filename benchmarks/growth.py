@@ -8,13 +8,12 @@ with its quartiles. Times are processor times of this process. Examples are rand
 import argparse
 import os
 import platform
-import statistics
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
+from rounds import Row, busy_lines, line, measured
 
 from hornlib.calibration.timing import FirstBatch, random_examples
 from hornlib.data.loading import Split, Splits
@@ -35,28 +34,11 @@ CPU = torch.device("cpu")
 ROUNDS, SECONDS = 15, 20.0
 """Of a row: rounds at most, and processor time at most (but three rounds are always measured)."""
 
-BUSY = 0.5
-"""Load of the machine before the run, above which the table says that it must be measured again."""
-
 NUM_SHAPES = 150
 LANES = 7
 
-Arm = Callable[[], float]
-
 MLP = {"name": "mlp", "activation": "relu_one", "readout_norm": "none"}
 VGG = {"name": "vgg"}
-
-
-class Row(NamedTuple):
-    """One line of a table.
-
-    Attributes:
-        label: what is measured.
-        arms: name -> measures its seconds. The times of all others are divided by that of the first.
-    """
-
-    label: str
-    arms: dict[str, Arm]
 
 
 def cell_of(model: dict, data: str, steps: int = 1000, batch: int = 128, **structure: object) -> Cell:
@@ -263,41 +245,6 @@ def shapes(quick: bool) -> Iterator[str]:
         yield f"| {label} | {len(models)} | {seconds:.2f} | {seconds / len(models) * NUM_SHAPES:.1f} |"
 
 
-class Ratios(NamedTuple):
-    """Measured: name -> median and quartiles of the ratio to the first arm, and the first arm's median, s."""
-
-    of: dict[str, tuple[float, float, float]]
-    first: float
-
-
-def measured(row: Row, quick: bool) -> Ratios:
-    """Return the ratios of a row.
-
-    Args:
-        row: what is measured.
-        quick: three rounds alone.
-    """
-    times: dict[str, list[float]] = {name: [] for name in row.arms}
-    started, rounds = time.process_time(), 0
-    while rounds < 3 or (not quick and rounds < ROUNDS and time.process_time() - started < SECONDS):
-        for name, arm in row.arms.items():
-            times[name].append(arm())
-        rounds += 1
-    first, *others = times
-    ratios = {}
-    for name in others:
-        pairs = zip(times[name], times[first], strict=True)
-        low, middle, high = statistics.quantiles([above / below for above, below in pairs], n=4)
-        ratios[name] = (middle, low, high)
-    return Ratios(ratios, statistics.median(times[first]))
-
-
-def line(label: str, ratios: Ratios) -> str:
-    """Return the row of a table: the seconds of the first arm, and the ratios of the others."""
-    shown = (f"{middle:.2g} ({low:.2g} to {high:.2g})" for middle, low, high in ratios.of.values())
-    return f"| {label} | {1e3 * ratios.first:.3g} | {' | '.join(shown)} |"
-
-
 SECTIONS = (
     (
         "A growth event of all layers, in forward-backward passes",
@@ -334,14 +281,13 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     keep_freed_memory()  # as in a job
-    load = os.getloadavg()[0]
-    busy = f"**The machine was busy (load {load:.1f}): these figures must be measured again.**"
+    load, least = os.getloadavg()[0], 3
     lines = [
         "# Growth: ratios of times",
         "",
         f"`python benchmarks/growth.py`; {cpu_model()}, {platform.machine()}; torch {torch.__version__}, float32, 1 "
         "thread. Processor time, medians with quartiles; the arms of a row take turns.",
-        *([busy] if load > BUSY else []),
+        *busy_lines(load),
     ]
     for title, text, heads, rows in SECTIONS:
         lines += [
@@ -354,7 +300,8 @@ def main() -> None:
         ]
         for label, make in rows():
             if options.only in label or options.only in title:
-                lines.append(line(label, measured(make(label), options.quick)))
+                ratios = measured(make(label), least, least if options.quick else ROUNDS, SECONDS)
+                lines.append(line(label, ratios))
                 print(lines[-1], flush=True)
     title = "A process that meets 150 shapes"
     lines += ["", f"## {title}", "Building and counting. Reach: 10 s.", ""]

@@ -10,15 +10,14 @@ import argparse
 import math
 import os
 import platform
-import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
+from rounds import Arm, Ratios, Row, busy_lines, line, measured, shown
 from torch import nn
 
 from hornlib.calibration.timing import FirstBatch, random_examples
@@ -33,22 +32,6 @@ ROUNDS, SECONDS = 31, 20.0
 """Of a row: rounds at most, and processor time at most (but five rounds are always measured)."""
 
 DENSITIES = (0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.3, 0.5)
-BUSY = 0.5
-"""Load of the machine before the run, above which the table says that it must be measured again."""
-
-Arm = Callable[[], float]
-
-
-class Row(NamedTuple):
-    """One line of a table.
-
-    Attributes:
-        label: what is compared.
-        arms: name -> returns the seconds of one step. The times of all others are divided by that of the first.
-    """
-
-    label: str
-    arms: dict[str, Arm]
 
 
 class Training:
@@ -252,37 +235,6 @@ def sparselab_step(nodes: tuple[int, ...], density: float) -> Arm:
     return run
 
 
-class Ratios(NamedTuple):
-    """Measured: name -> median and quartiles of the ratio to the first arm, and the first arm's median, s."""
-
-    of: dict[str, tuple[float, float, float]]
-    first: float
-
-
-def measured(row: Row, quick: bool) -> Ratios:
-    times: dict[str, list[float]] = {name: [] for name in row.arms}
-    started, rounds = time.process_time(), 0
-    while rounds < (3 if quick else 5) or (
-        not quick and rounds < ROUNDS and time.process_time() - started < SECONDS
-    ):
-        for name, arm in row.arms.items():
-            arm()  # the caches hold what the last arm left
-            times[name].append(arm())
-        rounds += 1
-    first, *others = times
-    ratios = {}
-    for name in others:
-        pairs = zip(times[name], times[first], strict=True)
-        low, middle, high = statistics.quantiles([above / below for above, below in pairs], n=4)
-        ratios[name] = (middle, low, high)
-    return Ratios(ratios, statistics.median(times[first]))
-
-
-def shown(ratio: tuple[float, float, float]) -> str:
-    middle, low, high = ratio
-    return f"{middle:.2g} ({low:.2g} to {high:.2g})"
-
-
 def break_even(ratios: Ratios) -> str:
     """Return the density at which a step takes as long as the dense one, between measured densities by their logs."""
     for low, high in pairwise(DENSITIES):
@@ -296,10 +248,6 @@ def break_even(ratios: Ratios) -> str:
 def lines_over_density(label: str, ratios: Ratios) -> str:
     columns = " | ".join(shown(ratios.of[f"{density:g}"]) for density in DENSITIES)
     return f"| {label} | {1e3 * ratios.first:.3g} | {shown(ratios.of['masked'])} | {columns} | {break_even(ratios)} |"
-
-
-def line(label: str, ratios: Ratios) -> str:
-    return f"| {label} | {1e3 * ratios.first:.3g} | {' | '.join(map(shown, ratios.of.values()))} |"
 
 
 def table(heads: list[str]) -> list[str]:
@@ -326,11 +274,7 @@ def main() -> None:
         f"`python benchmarks/sparse_training.py`; {cpu_model()}, {platform.machine()}; torch {torch.__version__}, "
         "float32, 1 thread. Processor time of whole training steps of all lanes (SGD with momentum), medians with "
         "quartiles; the arms of a row take turns.",
-        *(
-            [f"**The machine was busy (load {load:.1f}): these figures must be measured again.**"]
-            if load > BUSY
-            else []
-        ),
+        *busy_lines(load),
     ]
     sections = [
         (
@@ -379,7 +323,8 @@ def main() -> None:
         lines += ["", f"## {title}", text, "", *table(heads)]
         for label, make in rows:
             if options.only in label or options.only in title:
-                lines.append(as_line(label, measured(make(label), options.quick)))
+                least, most = (3, 3) if options.quick else (5, ROUNDS)
+                lines.append(as_line(label, measured(make(label), least, most, SECONDS, is_warmed=True)))
                 print(lines[-1], flush=True)
     if not (options.quick or options.only):
         (Path(__file__).parent / "sparse_training.md").write_text("\n".join(lines) + "\n")
