@@ -248,11 +248,11 @@ def needs_mounts() -> None:
 
 @pytest.fixture
 def small_disk(tmp_path):
-    """A disk of 256 kB."""
+    """A disk of 1 MB: every record takes 4 kB of it, and twelve jobs have more records than 256 kB hold."""
     needs_mounts()
     folder = tmp_path / "small"
     folder.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "none", folder], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", folder], check=True)
     yield folder
     subprocess.run(["umount", "-l", folder], check=True)
 
