@@ -94,17 +94,31 @@ def last(own: xr.Dataset, variable: str) -> np.ndarray:
     return values[:, known[-1]] if len(known) else np.full(len(values), np.nan)
 
 
-def gradient_ratio(own: xr.Dataset, delay: int) -> np.ndarray:
+def gradient_ratio(contender: xr.Dataset, delay: int) -> np.ndarray:
     """Return the gradient norm of new units over that of the others, (seeds, events); NaN where none is recorded.
 
     Args:
-        own: one contender.
+        contender: one arm.
         delay: training steps since the event.
     """
-    if "event_gradient_ratio" not in own:
-        return np.full((own.sizes["seed"], 1), np.nan)
-    ratios = own["event_gradient_ratio"].sel(delay=delay).transpose("seed", "event").values
+    if "event_gradient_ratio" not in contender:
+        return np.full((contender.sizes["seed"], 1), np.nan)
+    ratios = contender["event_gradient_ratio"].sel(delay=delay).transpose("seed", "event").values
     return np.asarray(ratios, float)
+
+
+def _percentage(shares: xr.DataArray) -> Estimate:
+    """Return the mean of shares over seeds in percent, with its interval cut at 0 and 100.
+
+    Args:
+        shares: (seed,), from 0 to 1; NaN where a run has none.
+    """
+    if not shares.notnull().any():
+        return Estimate(np.nan, np.nan, np.nan, 0)
+    estimate = mean(100 * shares)
+    return estimate._replace(
+        low=float(np.maximum(estimate.low, 0)), high=float(np.minimum(estimate.high, 100))
+    )
 
 
 def new_units(ds: xr.Dataset) -> Iterator[str]:
@@ -114,13 +128,17 @@ def new_units(ds: xr.Dataset) -> Iterator[str]:
     delays = [int(delay) for delay in ds["delay"].values]
     rows = []
     for label in ds["contender"].values.astype(str):
-        own = of_label(ds, label)
-        ratios = [median(gradient_ratio(own, delay)) for delay in delays]
+        contender = of_label(ds, label)
+        ratios = [median(gradient_ratio(contender, delay)) for delay in delays]
         if np.isfinite(ratios).any():
-            active = own["event_active_share"].mean("event")
-            events = own["event_step"].notnull().sum("event")
-            estimate = mean(100 * active) if active.notnull().any() else Estimate(np.nan, np.nan, np.nan, 0)
-            drawn = float(own["event_drawn"].sum("event").median()) if "event_drawn" in own else np.nan
+            active = contender["event_active_share"].mean("event")
+            events = contender["event_step"].notnull().sum("event")
+            estimate = _percentage(active)
+            drawn = (
+                float(contender["event_drawn"].sum("event").median())
+                if "event_drawn" in contender
+                else np.nan
+            )
             shown = " | ".join(f"{ratio:.2f}" for ratio in ratios)
             rows.append(
                 f"| {label} | {median(events):g} | {shown} | {estimate.words(1)} | {drawn:g} | {estimate.number} |"

@@ -119,10 +119,10 @@ def widths_of(ds: xr.Dataset, label: str) -> str:
     if "width" not in ds:
         return "-"
     widths = of_label(ds, label)["width"].transpose("seed", "step", "layer").values
-    known = np.isfinite(widths).any((0, 2))
-    if not known.any():
+    has_widths = np.isfinite(widths).any((0, 2))
+    if not has_widths.any():
         return "-"
-    last = widths[:, np.flatnonzero(known)[-1]]
+    last = widths[:, np.flatnonzero(has_widths)[-1]]
     return "-".join(f"{median(of_layer):g}" for of_layer in last.T if np.isfinite(of_layer).any())
 
 
@@ -135,10 +135,15 @@ def all_arms(ds: xr.Dataset, published: Mapping[str, float], baseline: str = "la
         baseline: arm whose gain sets the level.
     """
     level = gain_level(ds, baseline)
-    device = str(ds.attrs.get("calibration_device", "")) or "no device"
+    device = str(ds.attrs.get("calibration_device", ""))
+    timing = (
+        f"Calibrated seconds are those of the steps of a lone run on {device}."
+        if device
+        else "No step was timed."
+    )
     yield from (
         f"Examples to: until {100 * level:.2f} % on the {ds['judged_on'].values[0]} part, which is 90 % of the gain of "
-        f"{baseline}. Training FLOPs count looks. Calibrated seconds are those of the steps of a lone run on {device}.",
+        f"{baseline}. Training FLOPs count looks. {timing}",
         "",
         "| arm | widths at the end | parameters | n | last test accuracy, %, mean [95 %] | median | published, % | "
         "training GFLOP | seconds, calibrated | examples to |",
@@ -153,11 +158,12 @@ def all_arms(ds: xr.Dataset, published: Mapping[str, float], baseline: str = "la
                 times, reached = restricted_costs(ds, label, level, "samples")
                 examples = float(np.nanmedian(np.where(reached, times, np.inf)))
             parameters = float(of_label(ds, label)["num_parameters"])
-            told = f"{published[arm]:.1f}" if arm in published else "-"
+            published_value = f"{published[arm]:.1f}" if arm in published else "-"
             estimate = mean(values)
             yield (
                 f"| {label} | {widths_of(ds, label)} | {parameters:,.0f} | {estimate.number} | {estimate.words()} | "
-                f"{median(values):.2f} | {told} | {rounded(flops / 1e9)} | {rounded(seconds)} | {rounded(examples)} |"
+                f"{median(values):.2f} | {published_value} | {rounded(flops / 1e9)} | {rounded(seconds)} | "
+                f"{rounded(examples)} |"
             )
     yield ""
 

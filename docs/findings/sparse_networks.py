@@ -101,11 +101,15 @@ def all_arms(ds: xr.Dataset, sweep: str) -> Iterator[str]:
     labels = [label for arm in dict.fromkeys(ds["arm"].values.astype(str)) for label in labels_of(ds, arm)]
     places = [int(np.flatnonzero(ds["contender"].values == label)[0]) for label in labels]
     level, published = common_level(ds, labels), PUBLISHED.get(sweep, {})
-    device = str(ds.attrs.get("calibration_device", "")) or "no device"
+    device = str(ds.attrs.get("calibration_device", ""))
+    timing = (
+        f"Calibrated seconds are those of a lone run on {device}, without updates of masks; "
+        if device
+        else ""
+    )
     yield from (
         f"Examples to: until {100 * level:.2f} % on the {ds['judged_on'].values[0]} part, which is half a point below "
-        f"the best of the weakest run. Calibrated seconds are those of a lone run on {device}, without updates of "
-        "masks; measured seconds are a run's share of its job.",
+        f"the best of the weakest run. {timing}measured seconds are a run's share of its job.",
         "",
         "| arm | parameters | n | last test accuracy, %, median | mean [95 %] | best, %, median | published, % | "
         "training GFLOP | seconds, calibrated | measured | examples to |",
@@ -115,12 +119,12 @@ def all_arms(ds: xr.Dataset, sweep: str) -> Iterator[str]:
         values = accuracies(ds, label)
         estimate = mean(values)
         arm = str(ds["arm"].values[place])
-        told = published.get(label, published.get(arm, np.nan))
+        published_value = published.get(label, published.get(arm, np.nan))
         flops, calibrated, measured = (
             median(total(ds, label, name)) for name in ("training_flops", "seconds", "job_seconds")
         )
         examples = median(costs_to(ds, label, level, "samples"))
-        shown = f"{told:.2f}" if np.isfinite(told) else "-"
+        shown = f"{published_value:.2f}" if np.isfinite(published_value) else "-"
         yield (
             f"| {label} | {ds['num_parameters'].values[place]:,.0f} | {estimate.number} | {median(values):.2f} | "
             f"{estimate.words()} | {median(best(ds, label)):.2f} | {shown} | {flops / 1e9:,.3g} | "

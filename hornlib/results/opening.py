@@ -74,7 +74,9 @@ def select_sweep(ds: xr.Dataset, sweep: str) -> xr.Dataset:
         raise ResultsError(f"there is no sweep {sweep!r}{nearest(sweep, sweeps)}; valid: {', '.join(sweeps)}")
     member = ds[f"in_{sweep}"]
     ds = ds.isel(cell=np.flatnonzero(member)).sel(seed=np.atleast_1d(member.attrs["seeds"]))
-    ds = ds.isel(step=np.flatnonzero(ds["samples"].notnull().any("cell")))
+    is_evaluated = ds["samples"].notnull().any("cell")
+    if is_evaluated.any():  # a sweep without any run yet has no steps of its own
+        ds = ds.isel(step=np.flatnonzero(is_evaluated))
     label = f"label_in_{sweep}"
     if label in ds.coords:  # files of hornlib 0.1 have no labels
         ds = ds.assign_coords(label=ds[label])

@@ -9,6 +9,7 @@ from hornlib.errors import ResultsError
 from hornlib.results import open_results
 from hornlib.results.gather import gather
 from hornlib.results.opening import part_of_results
+from hornlib.statistics.contenders import contenders
 
 
 @pytest.fixture
@@ -205,3 +206,19 @@ def test_the_package_offers_both_functions():
     from hornlib.results import time_to_target
 
     assert hornlib.open_results is open_results and hornlib.time_to_target is time_to_target
+
+
+def test_a_sweep_without_any_run_yet_keeps_the_steps_of_the_others_and_holds_no_value(
+    grid, cell, models, write_run, tmp_path
+):
+    """`hornlib run SWEEP` judges one sweep of a configuration that has several."""
+    toy, rival = models
+    trained, untrained = cell(toy(), steps=30), cell(rival(), steps=90)
+    write_run(trained, 0, 1)
+    made = grid({"trained": ({"toy": [trained]}, range(2)), "untrained": ({"cnn": [untrained]}, range(2))})
+    gather(made, partial=True).close()
+    ds = open_results(tmp_path / "partial.nc", sweep="untrained")
+    assert ds.sizes["step"] == open_results(tmp_path / "partial.nc", sweep="trained").sizes["step"] > 0
+    assert ds["validation_metric"].isnull().all() and set(ds["status"].values.ravel()) == {"missing"}
+    judged = contenders(ds, "cnn")
+    assert np.isnan(judged["num_parameters"].values).all()
