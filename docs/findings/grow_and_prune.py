@@ -50,8 +50,8 @@ def costs_of(ds: xr.Dataset, label: str) -> dict[str, float]:
         ds: from `hornlib.statistics.contenders.contenders`.
         label: of the contender.
     """
-    own = of_label(ds, label)
-    sizes = {name: float(own[name]) for name in ("num_parameters", "forward_flops")}
+    contender = of_label(ds, label)
+    sizes = {name: float(contender[name]) for name in ("num_parameters", "forward_flops")}
     return {**sizes, "training_flops": median(total(ds, label, "training_flops"))}
 
 

@@ -6,6 +6,7 @@ python docs/findings/growth.py docs/findings/growth/*.nc --statistics statistics
 
 import argparse
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +48,9 @@ RIVALS = (
 
 RULES = ("gradmax", "gaussian", "uniform")
 
+STUDENT_EVENTS = 5
+"""Units that the student grows, one at a time, as published."""
+
 
 def teacher(ds: xr.Dataset) -> Iterator[str]:
     """Yield the tables of the teacher and its student, whose metric is an error."""
@@ -57,41 +61,44 @@ def teacher(ds: xr.Dataset) -> Iterator[str]:
     )
     for arm in dict.fromkeys(ds["arm"].values.astype(str)):
         for label in labels_of(ds, arm):
-            own = of_label(ds, label)
-            ratios = [rounded(median(gradient_ratio(own, delay))) for delay in (0, 100)]
-            number = int((own["status"] == "complete").sum())
+            contender = of_label(ds, label)
+            ratios = [rounded(median(gradient_ratio(contender, delay))) for delay in (0, 100)]
+            number = int((contender["status"] == "complete").sum())
             yield (
-                f"| {label} | {float(own['num_parameters']):g} | {number} | "
-                f"{rounded(median(last(own, 'training_loss')))} | {rounded(median(last(own, 'test_metric')))} | "
+                f"| {label} | {float(contender['num_parameters']):g} | {number} | "
+                f"{rounded(median(last(contender, 'training_loss')))} | "
+                f"{rounded(median(last(contender, 'test_metric')))} | "
                 f"{' | '.join(ratios)} |"
             )
     yield from (
         "",
         "Paired ratios over seeds, geometric means with 95 % intervals. At the first event all rules see the same "
-        "network, so that their gradients differ by the new units alone.",
+        "network, so that their gradients differ by the new units alone; later each rule has trained its own.",
         "",
-        "| first | second | n | last training loss | gradient of new units at the first event |",
-        "|---|---|---:|---:|---:|",
+        "| first | second | n | last training loss | gradient of new units at event "
+        f"{' | '.join(str(event + 1) for event in range(STUDENT_EVENTS))} |",
+        "|---|---|---:|---:|" + STUDENT_EVENTS * "---:|",
     )
     for rival in RULES[1:]:
         if labels_of(ds, "gradmax") and labels_of(ds, rival):
             one, other = (of_label(ds, labels_of(ds, arm)[0]) for arm in ("gradmax", rival))
             loss = paired_ratio(last(one, "training_loss"), last(other, "training_loss"))
-            gradient = paired_ratio(gradient_ratio(one, 0)[:, 0], gradient_ratio(other, 0)[:, 0])
-            yield f"| gradmax | {rival} | {loss.number} | {loss.words()} | {gradient.words()} |"
+            ratios_of_events = zip(gradient_ratio(one, 0).T, gradient_ratio(other, 0).T, strict=True)
+            gradients = [paired_ratio(*ratios).words() for ratios in islice(ratios_of_events, STUDENT_EVENTS)]
+            yield f"| gradmax | {rival} | {loss.number} | {loss.words()} | {' | '.join(gradients)} |"
     yield ""
 
 
-def last(own: xr.Dataset, variable: str) -> np.ndarray:
+def last(contender: xr.Dataset, variable: str) -> np.ndarray:
     """Return a variable at the last evaluation of each run, (seeds,).
 
     Args:
-        own: one contender.
+        contender: one arm.
         variable: over (seed, step).
     """
-    values = own[variable].transpose("seed", "step").values
-    known = np.flatnonzero(np.isfinite(values).any(0))
-    return values[:, known[-1]] if len(known) else np.full(len(values), np.nan)
+    values = contender[variable].transpose("seed", "step").values
+    evaluated = np.flatnonzero(np.isfinite(values).any(0))
+    return values[:, evaluated[-1]] if len(evaluated) else np.full(len(values), np.nan)
 
 
 def gradient_ratio(contender: xr.Dataset, delay: int) -> np.ndarray:
@@ -166,9 +173,9 @@ def before_growth(ds: xr.Dataset, arm: str = "gradmax") -> Iterator[str]:
         arm: of one cell that grows.
     """
     for label in labels_of(ds, arm) if "event_step" in ds else []:
-        own = of_label(ds, label)
+        contender = of_label(ds, label)
         times, reached = restricted_costs(ds, label, gain_level(ds), "samples")
-        first = float(own["event_step"].min()) * float(own["batch_size"])
+        first = float(contender["event_step"].min()) * float(contender["batch_size"])
         if reached.any() and np.nanmedian(times[reached]) < first:
             early = rounded(float(np.nanmedian(times[reached])))
             yield from (

@@ -11,18 +11,24 @@ from sparse_pairs import Estimate, accuracies, mean
 
 __all__ = [
     "FACTORS",
+    "Leader",
     "Table",
     "complete_triggers",
     "effects",
     "factorial_lines",
     "factorial_table",
     "leading_factor",
+    "leading_words",
+    "of_triggers",
     "shares",
     "tables_of",
 ]
 
 FACTORS = ("when", "place", "rule")
 """When, where and how, by the names of their fields."""
+
+SEARCHING = "firefly"
+"""The rule of the factorial whose search takes more FLOPs than the training steps."""
 
 MEASURES = {
     "examples": "examples to 90 % of the large network's gain, logarithm",
@@ -111,13 +117,50 @@ def effects(table: Table, factor: str) -> dict[str, Estimate]:
     }
 
 
-def leading_factor(table: Table | None) -> str:
-    """Return which of when, where and how has the largest share of variance of its own; '..' without a table."""
+class Leader(NamedTuple):
+    """The factor with the largest share of variance of its own.
+
+    Attributes:
+        word: when, where or how; '..' without a table.
+        share: of the variance, NaN without a table.
+    """
+
+    word: str
+    share: float
+
+
+def leading_factor(table: Table | None) -> Leader:
+    """Return which of when, where and how has the largest share of variance of its own.
+
+    Args:
+        table: without gaps; None: there is no common seed.
+    """
     if table is None:
-        return ".."
+        return Leader("..", np.nan)
     words = {"when": "when", "place": "where", "rule": "how"}
-    own = {factor: shares(table)[factor] for factor in FACTORS}
-    return words[max(own, key=lambda factor: own[factor])]
+    share, factor = max((shares(table)[factor], factor) for factor in FACTORS)
+    return Leader(words[factor], share)
+
+
+def leading_words(ds: xr.Dataset) -> str:
+    """Return the clause on when, where and how, at equal final parameters, for each of `MEASURES`.
+
+    Args:
+        ds: from `hornlib.statistics.contenders.contenders`.
+    """
+    equal = of_triggers(ds, complete_triggers(ds))
+    tables = tables_of(equal)
+    rules = equal["rule"].values.astype(str)
+    unsearched = tables_of(equal.isel(contender=np.flatnonzero(rules != SEARCHING)))["flops"]
+    leaders = {name: leading_factor(table) for name, table in tables.items()}
+    how_alone = 100 * shares(unsearched)["rule"] if unsearched is not None else np.nan
+    flops, examples, accuracy = (leaders[name] for name in ("flops", "examples", "accuracy"))
+    return (
+        f"Of when, where and how, at equal final parameters, {flops.word} explains the largest share of the variance "
+        f"of the training FLOPs to the target ({100 * flops.share:.0f} %; without Firefly, whose search costs most, "
+        f"how explains {how_alone:.0f} %), {examples.word} that of the examples ({100 * examples.share:.0f} %) and "
+        f"{accuracy.word} that of the last accuracy ({100 * accuracy.share:.0f} %)"
+    )
 
 
 def tables_of(ds: xr.Dataset) -> dict[str, Table | None]:
@@ -160,8 +203,18 @@ def factorial_lines(ds: xr.Dataset) -> Iterator[str]:
             "These triggers let every run of every combination grow to the full width.",
             "",
         )
-        is_kept = np.isin(ds["when"].values.astype(str), complete) | (ds["structure"].values != "growth")
-        yield from _tables(ds.isel(contender=np.flatnonzero(is_kept)))
+        yield from _tables(of_triggers(ds, complete))
+
+
+def of_triggers(ds: xr.Dataset, triggers: list[str]) -> xr.Dataset:
+    """Return the cells that grow by one of the triggers, and those that do not grow.
+
+    Args:
+        ds: from `hornlib.statistics.contenders.contenders`.
+        triggers: levels of `when`.
+    """
+    is_chosen = np.isin(ds["when"].values.astype(str), triggers) | (ds["structure"].values != "growth")
+    return ds.isel(contender=np.flatnonzero(is_chosen))
 
 
 def complete_triggers(ds: xr.Dataset) -> list[str]:
@@ -185,18 +238,18 @@ def _tables(ds: xr.Dataset) -> Iterator[str]:
     Args:
         ds: from `hornlib.statistics.contenders.contenders`.
     """
-    known = {name: table for name, table in tables_of(ds).items() if table is not None}
-    if set(known) != set(MEASURES):
+    tables = {name: table for name, table in tables_of(ds).items() if table is not None}
+    if set(tables) != set(MEASURES):
         yield from ("Some cells of the factorial have no run with a seed that all have.", "")
         return
-    values = known["flops"].values
-    parts = {name: shares(table) for name, table in known.items()}
+    values = tables["flops"].values
+    parts = {name: shares(table) for name, table in tables.items()}
     yield from (
         f"n = {values.shape[-1]} seeds of each of {values[..., 0].size} combinations. Shares of variance, %; a run "
         "that does not reach the target counts with its budget.",
         "",
         "| source | " + " | ".join(MEASURES.values()) + " |",
-        "|---|" + "---:|" * len(known),
+        "|---|" + "---:|" * len(tables),
         *(
             f"| {source} | " + " | ".join(f"{100 * parts[name][source]:.1f}" for name in MEASURES) + " |"
             for source in parts["flops"]
@@ -205,12 +258,12 @@ def _tables(ds: xr.Dataset) -> Iterator[str]:
         "Main effects: mean of a level less the mean of all levels, with 95 % intervals over seeds.",
         "",
         "| factor | level | at full width, % of runs | " + " | ".join(MEASURES.values()) + " |",
-        "|---|---|---:|" + "---:|" * len(known),
+        "|---|---|---:|" + "---:|" * len(tables),
     )
     full = full_width(ds)
     for factor in FACTORS:
-        estimates = {name: effects(known[name], factor) for name in MEASURES}
-        for level in known["flops"].levels[factor]:
+        estimates = {name: effects(tables[name], factor) for name in MEASURES}
+        for level in tables["flops"].levels[factor]:
             runs = full[ds[factor].values.astype(str) == level]
             words = " | ".join(estimates[name][level].words(3) for name in MEASURES)
             yield f"| {factor} | {level} | {100 * np.nanmean(runs):.0f} | {words} |"

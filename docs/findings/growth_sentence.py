@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 import xarray as xr
-from growth_factorial import leading_factor, tables_of
+from growth_factorial import leading_words
 from growth_sweeps import gain_ratio, verdict_of
 from sparse_pairs import LEAST, Estimate, labels_of, pair_of
 
@@ -25,13 +25,17 @@ def sentence(sweeps: Mapping[str, xr.Dataset], pruning: Mapping[str, xr.Dataset]
     to_gain = [_costs(ds, words, _to_gain) for words, ds in present.items()]
     to_common = [_costs(ds, words, _to_common_level) for words, ds in present.items()]
     factorial = sweeps.get("digits_factorial")
-    leading = leading_factor(tables_of(factorial)["flops"]) if factorial is not None else ".."
+    leading = (
+        "Of when, where and how, .. explains the largest share"
+        if factorial is None
+        else leading_words(factorial)
+    )
     pruned = [_pruned(pruning[name], words) for name, words in DATASETS.items() if name in pruning]
     unknown = ".. times the training FLOPs of the large one, and .. times those of growing at random"
     yield (
         "*A network that grows its neurons by GradMax reaches 90 % of the large network's gain with "
         f"{'; '.join(to_gain) or unknown}. The accuracy that all runs of both reach takes it "
-        f"{'; '.join(to_common) or unknown}. Of when, where and how, {leading} matters most. Pruned after growth it is "
+        f"{'; '.join(to_common) or unknown}. On digits: {leading[0].lower()}{leading[1:]}. Pruned after growth it is "
         f"{'; '.join(pruned) or '..'} than a small network that never grew.*"
     )
     yield ""

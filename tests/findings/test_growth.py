@@ -76,6 +76,14 @@ def test_costs_to_the_target_are_compared_in_pairs_and_a_miss_counts_with_the_sm
     assert growth_sweeps.gain_ratio(ds, "gradmax", "absent", "training_flops").number == 0
 
 
+def test_a_ratio_says_how_many_runs_reach_the_level():
+    ds = contenders({"large": (4, 0.9, 2.0), "gradmax": (4, 0.9, 1.0), "small": (4, 0.3, 1.0)})
+    assert growth_sweeps.gain_words(ds, "gradmax", "large", "samples").startswith("1.0")
+    assert growth_sweeps.gain_words(ds, "small", "small", "samples") == "neither reaches it"
+    assert growth_sweeps.gain_words(ds, "small", "large", "samples").endswith("; 0 of 8 and 8 of 8 reach it")
+    assert growth_sweeps.gain_words(ds, "gradmax", "absent", "samples") == "-"
+
+
 @pytest.fixture
 def table():
     """Return a factorial in which `rule` has an effect of 3, `place` of 1, and both one together in one cell."""
@@ -97,8 +105,8 @@ def test_shares_of_variance_are_those_of_an_analysis_of_variance(table):
     assert shares["rule"] == pytest.approx(4 * 4 * 7 * (by_rule**2).sum() / (centred**2).sum())
     assert shares["place x rule"] > 5 * shares["when x place"]
     assert shares["when x place x rule"] >= 0
-    assert growth_factorial.leading_factor(table) == "how"
-    assert growth_factorial.leading_factor(None) == ".."
+    assert growth_factorial.leading_factor(table) == ("how", shares["rule"])
+    assert growth_factorial.leading_factor(None).word == ".."
 
 
 def test_main_effects_are_means_of_levels_less_the_mean_of_all(table):
@@ -126,7 +134,7 @@ def factorial():
 def test_the_page_says_which_factor_matters_and_keeps_the_rows_of_every_level():
     ds = factorial()
     text = "\n".join(growth_factorial.factorial_lines(ds))
-    assert growth_factorial.leading_factor(growth_factorial.tables_of(ds)["flops"]) == "how"
+    assert growth_factorial.leading_factor(growth_factorial.tables_of(ds)["flops"]).word == "how"
     assert all(
         f"| {row} |" in text for row in ("when | plateau", "place | random", "rule | gaussian", "residual")
     )
@@ -169,7 +177,10 @@ def test_the_sentence_has_the_numbers_of_every_sweep_that_exists():
         {"mnist": contenders(MNIST), "digits_factorial": factorial()}, {"mnist": contenders(PRUNED)}
     )
     assert "times the training FLOPs of the large one (n = 8, 95 % interval" in sentence
-    assert "Of when, where and how, how matters most" in sentence
+    assert (
+        "On digits: of when, where and how, at equal final parameters, how explains the largest share"
+        in sentence
+    )
     assert "3.00 points better (MNIST at equal training FLOPs, n = 8" in sentence
     assert "Fashion-MNIST" not in sentence
 
