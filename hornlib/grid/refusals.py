@@ -66,7 +66,8 @@ def course_of(cell: Cell) -> Course:
     epochs = training.total_steps(num_train) / per_epoch
     evaluated = training.evaluation_steps(num_train)
     longest_pause = max(after - before for before, after in pairwise([0, *evaluated]))
-    return Course(epochs, per_epoch, cell.data.num_validation, has_constant_rate, longest_pause)
+    batch_size = min(training.batch_size, num_train)
+    return Course(epochs, per_epoch, cell.data.num_validation, has_constant_rate, longest_pause, batch_size)
 
 
 def _schedule_refusals(cell: Cell) -> Iterator[str]:

@@ -20,6 +20,7 @@ class Course(NamedTuple):
         num_validation: examples of the validation split.
         has_constant_rate: whether the learning rate is the same at every step.
         longest_pause: largest number of training steps between an evaluation and the next.
+        batch_size: examples of a full batch; 0: not known.
     """
 
     epochs: float
@@ -27,6 +28,7 @@ class Course(NamedTuple):
     num_validation: int
     has_constant_rate: bool = True
     longest_pause: int = 1
+    batch_size: int = 0
 
     @property
     def total_steps(self) -> int:

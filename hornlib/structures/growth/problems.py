@@ -8,7 +8,12 @@ from hornlib.models import MODELS
 from hornlib.parameters import ModelParameters, Task
 from hornlib.parameters.structure import Course
 from hornlib.structures.growth.amounts import last_units, units_an_event
-from hornlib.structures.growth.rule_facts import FLAT_AT_ZERO, NONZERO_AT_ZERO, RULE_FACTS
+from hornlib.structures.growth.rule_facts import (
+    FLAT_AT_ZERO,
+    NONZERO_AT_ZERO,
+    RULE_FACTS,
+    slope_at_zero,
+)
 
 if TYPE_CHECKING:
     from hornlib.structures.growth.parameters import GrowthParameters
@@ -34,9 +39,10 @@ def growth_problems(
     """
     problems = list(_layer_problems(parameters, model)) or [
         *_norm_problems(parameters, model, task),
+        *_singular_value_problems(parameters, model),
         *_rule_problems(parameters, model),
         *_end_problems(parameters, model, task),
-        *_trigger_problems(parameters, course),
+        *_trigger_problems(parameters, model, task, course),
         *_moment_problems(parameters, model, task, course),
     ]
     return [f"growth: {problem}" for problem in problems]
@@ -73,7 +79,7 @@ def _layer_problems(parameters: "GrowthParameters", model: ModelParameters) -> I
     if parameters.position is not None and parameters.position >= len(units):
         yield (
             f"position: {parameters.position} is no layer of {model.name} that can grow; valid: 0 to {len(units) - 1}. "
-            "The outputs have the number of the data's, and channels that a residual sum joins keep theirs"
+            "The data give the number of outputs, and channels that a residual sum joins keep their number"
         )
     if parameters.final_units is not None:
         if len(parameters.final_units) != len(units):
@@ -86,6 +92,15 @@ def _layer_problems(parameters: "GrowthParameters", model: ModelParameters) -> I
             yield (
                 f"final_units: {parameters.final_units[smaller[0]]} units of layer {smaller[0]}, but it starts with "
                 f"{units[smaller[0]]}"
+            )
+        elif resting := [
+            layer
+            for layer, (last, first) in enumerate(zip(parameters.final_units, units, strict=True))
+            if last != first and layer not in _growing(parameters, model)
+        ]:
+            yield (
+                f"final_units: {parameters.final_units[resting[0]]} units of layer {resting[0]}, but only layer "
+                f"{parameters.position} grows; give {units[resting[0]]}, which the layer has, or another place"
             )
 
 
@@ -130,6 +145,27 @@ def _norm_problems(parameters: "GrowthParameters", model: ModelParameters, task:
                 )
 
 
+def _singular_value_problems(parameters: "GrowthParameters", model: ModelParameters) -> Iterator[str]:
+    """Yield why singular values of the matrix G are not gradients of new units."""
+    if parameters.place == "largest_singular_value":
+        choice = "place: largest_singular_value"
+    elif parameters.when == "singular_value":
+        choice = "when: singular_value"
+    else:
+        return
+    for field, kind in _norms(parameters, model):
+        yield (
+            f"{choice} looks at gradients that do not pass {field}: {kind}, which divides those of new units by their "
+            f"deviation; give {field}: none, or another choice"
+        )
+    if parameters.when == "singular_value" and slope_at_zero(model) == 0:
+        activation = getattr(model, "activation", "")
+        yield (
+            f"when: singular_value never fires, since activation: {activation} has slope 0 at 0; give activation: "
+            f"{activation}_one, or another trigger"
+        )
+
+
 def _norms(parameters: "GrowthParameters", model: ModelParameters) -> list[tuple[str, str]]:
     """Return the distinct norms, each a field of the model and its value, of the layers that may grow."""
     norms = [item for layer in _growing(parameters, model) for item in model.unit_norms(layer).items()]
@@ -151,6 +187,11 @@ def _numbers(parameters: "GrowthParameters", model: ModelParameters, layer: int,
 def _rule_problems(parameters: "GrowthParameters", model: ModelParameters) -> Iterator[str]:
     """Yield why new units would get no gradient, or change the function."""
     activation = getattr(model, "activation", "")
+    if RULE_FACTS[parameters.rule].assumes_zero and activation in NONZERO_AT_ZERO:
+        yield (
+            f"rule: {parameters.rule} computes its units for an activation that is 0 at 0, and activation: "
+            f"{activation} is not; give another activation, or a rule: {OTHER_RULES}"
+        )
     if RULE_FACTS[parameters.rule].zero_side != "incoming":
         return
     if activation in FLAT_AT_ZERO:
@@ -195,10 +236,14 @@ def _end_problems(parameters: "GrowthParameters", model: ModelParameters, task: 
         )
 
 
-def _trigger_problems(parameters: "GrowthParameters", course: Course) -> Iterator[str]:
+def _trigger_problems(
+    parameters: "GrowthParameters", model: ModelParameters, task: Task, course: Course
+) -> Iterator[str]:
     """Yield what a trigger, or a look, needs."""
     if parameters.batches is not None and parameters.batches > course.steps_per_epoch:
         yield f"batches: {parameters.batches}, but an epoch has {course.steps_per_epoch}; give fewer"
+    if parameters.when == "activation_rank" and course.batch_size:
+        yield from _rank_problems(parameters, model, task, course.batch_size)
     if parameters.patience is None:
         return
     if not course.num_validation:
@@ -209,6 +254,36 @@ def _trigger_problems(parameters: "GrowthParameters", course: Course) -> Iterato
             f"patience: {parameters.patience} epochs are {steps} steps, and up to {course.longest_pause} steps lie "
             "between two evaluations; give training.evaluate_at_epochs, or more patience"
         )
+    if steps >= course.total_steps:
+        yield (
+            f"patience: {parameters.patience} epochs are {steps} steps, and training ends after {course.total_steps}, "
+            "so that nothing can grow; give less patience, or train longer"
+        )
+
+
+def _rank_problems(
+    parameters: "GrowthParameters", model: ModelParameters, task: Task, batch_size: int
+) -> Iterator[str]:
+    """Yield which layers have more units than a look has examples, counting each position of a map as an example."""
+    batches = parameters.batches or 1
+    for layer in _growing(parameters, model):
+        columns = batch_size * _positions(model, layer, task)
+        most = max(_numbers(parameters, model, layer, task))
+        if batches * columns < most:
+            yield (
+                f"when: activation_rank looks at {batches * columns} examples and positions of layer {layer}, and the "
+                f"rank is never larger, while the layer grows to {most} units; give batches: "
+                f"{math.ceil(most / columns)}"
+            )
+            return
+
+
+def _positions(model: ModelParameters, layer: int, task: Task) -> int:
+    """Return how many numbers of one unit the next layer reads; before pooling, where that is a convolution."""
+    weights = {weight.name: weight for weight in model.weights(task)}
+    axes = {axis.side: axis for axis in model.unit_axes(layer, task) if axis.side != "own"}
+    is_matrix = len(weights[axes["outgoing"].name].shape) == 2
+    return axes["outgoing"].block if is_matrix else weights[axes["incoming"].name].uses
 
 
 def _moment_problems(
@@ -217,16 +292,23 @@ def _moment_problems(
     """Yield which events come after the end."""
     total = course.total_steps
     if parameters.every_share is not None and parameters.every_share * total < 1:
-        yield f"every_share: {parameters.every_share:g} of {total} steps is less than a step"
+        yield (
+            f"every_share: {parameters.every_share:g} of {total} steps is less than a step; give every_steps: 1 or "
+            "more, or train longer"
+        )
         return
     start = parameters.first_moment(total)
     if start >= total:
-        yield f"start_step: {parameters.start_step}, but training ends after {total} steps"
+        field = "start_step" if parameters.start_step is not None else "start_share"
+        yield (
+            f"{field}: {getattr(parameters, field)}, but training ends after {total} steps; give a smaller {field}, "
+            "or train longer"
+        )
     elif parameters.when == "schedule":
         moments, events = parameters.moments(total), len(parameters.models(model, task))
         if len(moments) < events:
             yield (
                 f"{events} events are needed, and only {len(moments)} of them, from step {start} on, come before the "
-                f"end of training after {total} steps; start earlier, grow more often or by a larger share, or train "
-                "longer"
+                f"end of training after {total} steps; give a smaller start_step or start_share, a smaller every_steps "
+                "or every_share, a larger share, or train longer"
             )

@@ -182,6 +182,12 @@ PROBLEMS = [
     ({"times": 2, "when": "plateau"}, {}, "when: plateau looks at the validation loss; give data.validation"),
     ({"times": 2, "when": "plateau", "patience": 1}, {}, "patience: 1 epochs are 10 steps, and up to 12 steps lie"),
     ({"times": 1, "batches": 11}, {}, "batches: 11, but an epoch has 10"),
+    ({"times": 2, "when": "plateau"}, {}, "patience: 5 epochs are 50 steps, and training ends after 50"),
+    ({"place": "layer", "final_units": "32-24"}, {}, "24 units of layer 1, but only layer 0 grows; give 12"),
+    ({"times": 1, "rule": "tiny"}, {"activation": "sigmoid"}, "rule: tiny computes its units for an activation"),
+    ({"times": 1, "rule": "nest"}, {"activation": "softplus"}, "rule: nest computes its units for an activation"),
+    ({"times": 1, "when": "singular_value"}, {"activation": "relu"}, "never fires, since activation: relu"),
+    ({"times": 1, "every_share": 0.01}, {}, "give every_steps: 1 or more, or train longer"),
 ]  # fmt: skip
 
 
@@ -193,6 +199,49 @@ def test_what_cannot_grow_as_asked_is_refused_in_the_words_of_the_configuration(
         del values["every_steps"]
     problems = growth(**values).problems(first, Task((20,), 10), SHORT)
     assert any(problem.startswith("growth: ") and message in problem for problem in problems), problems
+
+
+@pytest.mark.parametrize("values", [{"when": "singular_value"}, {"place": "largest_singular_value"}])
+@pytest.mark.parametrize(
+    "norm", [{"normalisation": "batch"}, {"normalisation": "group"}, {"readout_norm": "batch"}]
+)
+def test_singular_values_are_not_asked_for_behind_a_norm(values, norm):
+    plain = MODELS["cnn"](channels=(4, 8), activation="tanh", normalisation="none", readout_norm="none")
+    structure = growth(times=1, rule="zero_outgoing", share=1, **values)
+    assert structure.problems(plain, TASK, LONG) == []
+    problems = structure.problems(plain.model_copy(update=norm), TASK, LONG)
+    ((field, kind),) = norm.items()
+    assert any(f"gradients that do not pass {field}: {kind}" in problem for problem in problems)
+    if field == "readout_norm":
+        first = growth(times=1, rule="zero_outgoing", **values | {"place": "layer", "position": 0})
+        assert first.problems(plain.model_copy(update=norm), TASK, LONG) == []
+
+
+@pytest.mark.parametrize(
+    ("model", "position", "columns"),
+    [
+        (MLP, 0, 4),
+        (MODELS["cnn"](channels=(2, 3), activation="tanh", normalisation="none", readout_norm="none"), 0, 4 * 32 * 32),
+        (MODELS["cnn"](channels=(2, 3), activation="tanh", normalisation="none", readout_norm="none"), 1, 4),
+        (MODELS["vgg"](channels=(2, 3), strides=(8, 2), output_layer="flatten"), 1, 4 * 2 * 2),
+    ],
+    ids=["mlp", "cnn", "cnn pooled", "vgg flatten"],
+)  # fmt: skip
+def test_a_rank_needs_as_many_examples_and_positions_as_units(model, position, columns):
+    """A batch has 4 examples here."""
+    course = LONG._replace(batch_size=4)
+    growing = {"when": "activation_rank", "rule": "zero_outgoing", "place": "layer", "position": position}
+
+    def problems(units, **values):
+        final = tuple(units if layer == position else number for layer, number in enumerate(model.units()))
+        return growth(**growing, final_units=final, share=1, **values).problems(model, TASK, course)
+
+    units = max(columns, model.units()[position] + 1)
+    batches = -(-units // columns)
+    assert problems(units, batches=batches) == []
+    (problem,) = problems(units + 1 + (batches * columns - units), batches=batches)
+    assert f"looks at {batches * columns} examples and positions of layer {position}" in problem
+    assert f"give batches: {batches + 1}" in problem
 
 
 def test_batch_norm_takes_rules_that_draw_incoming_weights():

@@ -10,7 +10,12 @@ from hornlib.models.layer_cost import ACTIVATION_COSTS
 from hornlib.models.layers import layer_activation
 from hornlib.parameters import Task
 from hornlib.structures.growth.new_units import grown_lanes
-from hornlib.structures.growth.rule_facts import FLAT_AT_ZERO, NONZERO_AT_ZERO, RULE_FACTS
+from hornlib.structures.growth.rule_facts import (
+    FLAT_AT_ZERO,
+    NONZERO_AT_ZERO,
+    RULE_FACTS,
+    slope_at_zero,
+)
 from hornlib.structures.growth.rule_values import LOOKING_RULES, RULE_VALUES
 from hornlib.structures.growth.rules import RULES
 from hornlib.structures.growth.unit_vectors import unit_vectors
@@ -95,6 +100,8 @@ def test_what_is_said_of_activations_at_zero_holds(activation):
     (slope,) = torch.autograd.grad(value.sum(), zero)
     assert (value != 0).all() == (activation in NONZERO_AT_ZERO)
     assert (slope == 0).all() == (activation in FLAT_AT_ZERO)
+    model = MODELS["mlp"](hidden_nodes=(3,), activation=activation)
+    torch.testing.assert_close(slope.abs(), torch.full((3,), slope_at_zero(model)))
 
 
 def keeps_function(case, rule):

@@ -1,5 +1,7 @@
 """When layers may grow: ranks against numpy, singular values against plain gradients, falls of the loss by example."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,9 @@ from hornlib.models import MODELS
 from hornlib.parameters import Task
 from hornlib.structures.growth.activations import unit_activations
 from hornlib.structures.growth.places import PLACES
-from hornlib.structures.growth.triggers import TRIGGERS, has_stopped_falling
+from hornlib.structures.growth.trial import Trial, zero_weights
+from hornlib.structures.growth.triggers import TRIGGERS, has_stopped_falling, mean_gradients
+from hornlib.structures.growth.unit_vectors import mean_norms
 
 CASES = {
     "mlp": (MODELS["mlp"](hidden_nodes=(5, 4), activation="tanh", readout_norm="none"), Task((7,), 3)),
@@ -121,6 +125,94 @@ def test_a_layer_may_grow_where_a_new_unit_would_have_a_large_gradient(look_at_l
         assert (0 in TRIGGERS["singular_value"](look, [0, 1]).layers[lane]) == fires
 
 
+@pytest.mark.parametrize("activation", ["tanh", "gelu", "leaky_relu", "all_relu"])
+def test_the_gradient_that_decides_is_that_of_a_new_unit(look_at_lanes, activation):
+    """A unit with incoming weights 0 and the first singular vector as outgoing weights, of the mean length."""
+    model = MODELS["mlp"](hidden_nodes=(5, 4), activation=activation, readout_norm="none")
+    look = look_at_lanes(model, Task((7,), 3), batch=32, dtype=torch.float64)
+    trial = Trial(look, [0, 1], {1: 1})
+    vectors = look.singular_vectors(1).left[:, :1]
+    lengths = mean_norms(*look.sides(1, [0, 1])[1]).view(-1, 1, 1)
+    units = zero_weights(look, 1, [0, 1], 1)._replace(outgoing=vectors * lengths)
+    received = trial.gradients({1: units})[1].incoming.norm(dim=2)[:, 0]
+    (_, into), _ = look.sides(1, [0, 1])
+    exact = received / mean_norms(mean_gradients(look)[into.name], into)
+    for lane in range(2):
+        for factor, fires in ((0.999, True), (1.001, False)):
+            ratio = factor * float(exact[lane])
+            again = look_at_lanes(
+                model,
+                Task((7,), 3),
+                batch=32,
+                dtype=torch.float64,
+                when="singular_value",
+                gradient_ratio=ratio,
+            )
+            assert (TRIGGERS["singular_value"](again, [1]).layers[lane] == [1]) == fires
+
+
+@pytest.mark.parametrize("number", [torch.nan, torch.inf, 1e30])
+@pytest.mark.parametrize("when", TRIGGERS)
+def test_a_lane_that_has_diverged_lets_no_layer_grow_and_stops_no_other_lane(look_at_lanes, when, number):
+    settings = {"when": when, "gradient_ratio": 1e-3} if when == "singular_value" else {"when": when}
+    fired = []
+    for is_first in (True, False):  # the first look of ranks finds references, the second one decides
+        for diverges in (False, True):
+            look = look_at_lanes(*CASES["mlp"], **settings)
+            look.view = look.view._replace(
+                step=50,
+                steps_per_epoch=2,
+                evaluated=[10, 20, 45, 50],
+                validation_loss=torch.tensor([[3.0, 2.0, 4.0, 4.0]] * 2),
+            )
+            if not is_first:
+                look.view.memory.update({f"rank/{layer}": torch.full((2,), 0.1).double() for layer in (0, 1)})
+            if diverges:
+                look.view.validation_loss[0, -1] = torch.nan
+                for tensor in look.view.lanes.parameters.values():
+                    tensor.data[0] = number
+            fired.append(TRIGGERS[when](look, [0, 1]))
+    for healthy, diverged in (fired[:2], fired[2:]):
+        assert diverged.layers[1] == healthy.layers[1]
+        assert healthy.memory.keys() == diverged.memory.keys()
+        for name, shares in healthy.memory.items():
+            assert shares[1] == diverged.memory[name][1]
+    assert fired[2].layers[1] == [0, 1]
+    if when != "schedule" and not math.isfinite(number):
+        assert fired[1].layers[0] == fired[3].layers[0] == []
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_a_lane_that_has_diverged_keeps_no_place_from_choosing(look_at_lanes, place):
+    choices = []
+    for diverges in (False, True):
+        look = look_at_lanes(*CASES["mlp"], place=place)
+        if diverges:
+            for tensor in look.view.lanes.parameters.values():
+                tensor.data[0] = torch.nan
+        choices.append([PLACES[place](look, lane, [0, 1]) for lane in range(2)])
+    assert choices[0][1] == choices[1][1]
+    assert set(choices[1][0]) <= {0, 1} and choices[1][0]
+
+
+@pytest.mark.parametrize("number", [torch.nan, 1e20])
+@pytest.mark.parametrize("when", ["activation_rank", "weight_rank", "singular_value"])
+def test_a_training_goes_on_when_a_lane_diverges_right_before_a_look(growth_cell, trained, when, number):
+    cell = growth_cell(times=3, when=when, rank_share=0.1 if "rank" in when else None)
+
+    def diverge(chunk):
+        if chunk.step in (3, 5):
+            for group in chunk.groups:
+                if 1 in group.lanes.rows:
+                    lane = group.lanes.rows.index(1)
+                    for tensor in group.lanes.parameters.values():
+                        tensor.data[lane] = number
+
+    chunk, alone = trained(cell, after_step=diverge), trained(cell, (2,))
+    assert chunk.step == 12
+    assert [event[1:4] for event in chunk.events if event.row == 2] == [event[1:4] for event in alone.events]
+
+
 @pytest.mark.parametrize(
     ("losses", "since", "until", "expected"),
     [
@@ -129,6 +221,7 @@ def test_a_layer_may_grow_where_a_new_unit_would_have_a_large_gradient(look_at_l
         ([5.0, 4.0, 3.97, 3.97], 0, 20, True),  # less than a hundredth
         ([5.0, 4.0, 4.0, 4.0], 20, 20, False),  # nothing is earlier
         ([5.0, 4.0, 4.0, 4.0], 0, 40, False),  # nothing is recent
+        ([5.0, 4.0, 6.0, math.nan], 0, 20, False),  # diverged
     ],
 )
 def test_a_loss_has_stopped_falling_where_no_recent_one_is_better(losses, since, until, expected):
