@@ -20,7 +20,8 @@ def nest(look: GrowthLook, lanes: Sequence[int], numbers: Mapping[int, int]) -> 
     """Return units that bridge the pairs (i, j) with the largest |G[i, j]|.
 
     Each pair adds e sqrt|G[i, j]| to outgoing weight i and -e sign(G[i, j]) sqrt|G[i, j]| to incoming weight j, with a
-    random sign e for every unit and pair. The product is a step against the gradient of the bridged connection. Then
+    random sign e for every unit and pair. The product is a step against the gradient of the bridged connection, for an
+    activation that is 0 at 0 and where no norm stands behind the units. Then
     the mean magnitude of the weights that are not 0 is made `scale` times that of the existing weights. The function
     changes. Maps of convolutions start in the same way, whereas the paper draws several kernels and keeps the best.
 

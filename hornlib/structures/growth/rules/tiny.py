@@ -21,9 +21,9 @@ from hornlib.structures.growth.unit_vectors import mean_norms
 
 __all__ = ["closed_form", "tiny"]
 
-AMPLITUDES = (4.0, 1.0, 0.25, 2.0**-4, 2.0**-6, 2.0**-8)
+AMPLITUDES = (4.0, 1.0, 0.25, 2.0**-4, 2.0**-6, 2.0**-8, 0.0)
 """Factors on what new units add, of which the line search takes the one with the lowest loss. 1 adds as much as a step
-of length 1 along the negative gradient of z would, where this is possible."""
+of length 1 along the negative gradient of z would, where this is possible. 0 adds nothing."""
 
 THRESHOLD = 1e-6
 """Eigenvalues of covariances below this share of the largest one count as 0."""
@@ -37,9 +37,11 @@ def tiny(look: GrowthLook, lanes: Sequence[int], numbers: Mapping[int, int]) -> 
 
         S^(-1/2) N = sum over k of s_k p_k q_k^T,    incoming sqrt(s_k) S^(-1/2) p_k,    outgoing sqrt(s_k) q_k,
 
-    the k of the largest s_k: the best approximation of u of that rank, to first order in the activation. For kernels of
+    the k of the largest s_k: the best approximation of u of that rank, for an activation f with f(0) = 0 and to first
+    order in it. A slope f'(0) other than 1 and norms behind the units are left to the line search. For kernels of
     several pixels, the x of all pixels share one S. A line search over `AMPLITUDES` scales all layers of a lane. Units
-    beyond the rank have random incoming weights and outgoing weights 0. The function changes.
+    beyond the rank have random incoming weights and outgoing weights 0, and so have all units of a lane whose loss no
+    amplitude lowers. The function changes.
 
     Args:
         look: at the lanes.
