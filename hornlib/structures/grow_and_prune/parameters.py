@@ -8,6 +8,7 @@ from pydantic import model_validator
 
 from hornlib.parameters import Cost, ModelParameters, Task
 from hornlib.parameters.structure import Course, PastEvent, StructureParameters
+from hornlib.structures.chosen_shapes import spread_over
 from hornlib.structures.growth.amounts import (
     grown,
     least_grown,
@@ -19,7 +20,6 @@ from hornlib.structures.growth.parameters import GrowthParameters
 from hornlib.structures.unit_pruning.parameters import (
     UnitPruningFields,
     UnitPruningParameters,
-    chosen_shapes,
 )
 
 __all__ = ["GrowAndPruneParameters"]
@@ -126,8 +126,7 @@ class GrowAndPruneParameters(GrowthParameters, UnitPruningFields):
             model: before the first step.
             task: shapes of inputs and outputs.
         """
-        shapes = [shape for shape in self._shapes(model, task) if shape != model]
-        return chosen_shapes(sorted(set(shapes), key=lambda shape: shape.num_parameters(task)))
+        return spread_over(model, self._shapes(model, task), task)
 
     def _shapes(self, model: ModelParameters, task: Task) -> list[ModelParameters]:
         return [shape for _, shape in _models(self, model, task, FINE_STEPS)]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from hornlib.parameters import ModelParameters, Task
 from hornlib.parameters.structure import PastEvent
+from hornlib.structures.chosen_shapes import rounded_down
 
 if TYPE_CHECKING:
     from hornlib.structures.growth.parameters import GrowthParameters
@@ -18,14 +19,10 @@ __all__ = [
     "least_grown",
     "new_units",
     "open_layers",
-    "spread_over",
     "trajectory",
     "units_an_event",
     "with_changed_units",
 ]
-
-ROUNDING = 1e-9
-"""Added before rounding down: .29 x 100 is 28.999999999999996."""
 
 
 def units_an_event(parameters: "GrowthParameters", first: ModelParameters) -> list[int]:
@@ -35,7 +32,7 @@ def units_an_event(parameters: "GrowthParameters", first: ModelParameters) -> li
         parameters: of the structure.
         first: the model of the first training step.
     """
-    return [max(1, math.floor(parameters.share * number + ROUNDING)) for number in first.units()]
+    return [max(1, rounded_down(parameters.share * number)) for number in first.units()]
 
 
 def last_units(parameters: "GrowthParameters", first: ModelParameters) -> list[float]:
@@ -185,28 +182,6 @@ def trajectory(
         model = grown(model, new_units(parameters, first, model, layers, task))
         models.append(model)
     return tuple(models)
-
-
-def spread_over(
-    first: ModelParameters, models: Sequence[ModelParameters], task: Task, number: int
-) -> list[ModelParameters]:
-    """Return some of the models, evenly spread over forward FLOPs, the last one among them.
-
-    Args:
-        first: the model before these.
-        models: in their order.
-        task: shapes of inputs and outputs.
-        number: most models to return.
-    """
-    if not models:
-        return []
-    flops = [model.forward_flops(task).total for model in models]
-    start, end = first.forward_flops(task).total, flops[-1]
-    chosen = set()
-    for part in range(1, number + 1):
-        target = start + (end - start) * part / number
-        chosen.add(min(range(len(models)), key=lambda index: (abs(flops[index] - target), -index)))
-    return list(dict.fromkeys(models[index] for index in sorted(chosen | {len(models) - 1})))
 
 
 def _fits(parameters: "GrowthParameters", model: ModelParameters, task: Task) -> bool:

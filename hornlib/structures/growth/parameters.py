@@ -8,8 +8,9 @@ from pydantic import Field, model_validator
 
 from hornlib.parameters import Cost, ModelParameters, Task, Widths
 from hornlib.parameters.structure import Course, PastEvent, StructureParameters
+from hornlib.structures.chosen_shapes import spread_over
 from hornlib.structures.connections.rule_fields import with_rule_values
-from hornlib.structures.growth.amounts import spread_over, trajectory, with_changed_units
+from hornlib.structures.growth.amounts import trajectory, with_changed_units
 from hornlib.structures.growth.problems import growth_problems, unknown_end_problems
 from hornlib.structures.growth.rule_values import LOOKING_RULES, PLACE_VALUES, RULE_VALUES, WHEN_VALUES
 
@@ -17,9 +18,6 @@ __all__ = ["GrowthParameters"]
 
 BOUNDS = ("times", "final_factor", "final_units", "most_parameters", "most_flops")
 """Fields that say where growth ends."""
-
-MOST_SHAPES = 7
-"""Most shapes whose step times are calibrated, the first one among them."""
 
 
 class GrowthParameters(StructureParameters):
@@ -220,13 +218,13 @@ class GrowthParameters(StructureParameters):
         return [model, *self.models(model, task)][-1]
 
     def reachable(self, model: ModelParameters, task: Task) -> list[ModelParameters]:
-        """Return up to six models, evenly spread over forward FLOPs, the last one among them.
+        """Return some of the models, evenly spread over forward FLOPs, the last one among them.
 
         Args:
             model: the model before the first step.
             task: shapes of inputs and outputs.
         """
-        return spread_over(model, self.models(model, task), task, MOST_SHAPES - 1)
+        return spread_over(model, self.models(model, task), task)
 
     def replayed(self, model: ModelParameters, events: Sequence[PastEvent]) -> ModelParameters:
         """Return the model with the added units.

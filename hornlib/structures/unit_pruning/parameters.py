@@ -1,6 +1,5 @@
 """Parameters of unit pruning; free of torch."""
 
-import math
 from collections.abc import Sequence
 from typing import ClassVar, Literal
 
@@ -9,11 +8,9 @@ from pydantic import Field, model_validator
 from hornlib.models import MODELS
 from hornlib.parameters import Cost, ModelParameters, Task, Widths
 from hornlib.parameters.structure import Course, PastEvent, StructureParameters
+from hornlib.structures.chosen_shapes import rounded_down, spread_over
 
-__all__ = ["UnitPruningFields", "UnitPruningParameters", "chosen_shapes", "scale_names"]
-
-MOST_SHAPES = 7
-"""Shapes between the first and the last one, at most, whose steps are timed."""
+__all__ = ["UnitPruningFields", "UnitPruningParameters", "scale_names"]
 
 
 def scale_names(model: ModelParameters, layer: int, task: Task) -> list[str]:
@@ -93,7 +90,7 @@ class UnitPruningFields(StructureParameters):
         if self.units_left is not None:
             return tuple(before - left for before, left in zip(units, self.units_left, strict=True))
         assert self.drop_share is not None, "the validator asks for one of both"
-        return tuple(_rounded_down(self.drop_share * number) for number in units)
+        return tuple(rounded_down(self.drop_share * number) for number in units)
 
     def total_dropped(self, units: Sequence[int]) -> int:
         """Return how many units all layers lose together at one pruning, with distribution: global.
@@ -102,7 +99,7 @@ class UnitPruningFields(StructureParameters):
             units: of each layer before it.
         """
         assert self.drop_share is not None, "global needs a share"
-        return _rounded_down(self.drop_share * sum(units))
+        return rounded_down(self.drop_share * sum(units))
 
     def narrowed(self, model: ModelParameters) -> ModelParameters:
         """Return the model after one pruning; with distribution: global that of equal shares.
@@ -258,13 +255,13 @@ class UnitPruningParameters(UnitPruningFields):
         return self.match_problems()
 
     def reachable(self, model: ModelParameters, task: Task) -> list[ModelParameters]:
-        """Return at most seven of the models after a pruning, the last one among them.
+        """Return some of the models after a pruning, evenly spread over forward FLOPs, the last one among them.
 
         Args:
             model: before the first step.
             task: shapes of inputs and outputs.
         """
-        return chosen_shapes(list(dict.fromkeys(self._models(model)[1:])))
+        return spread_over(model, self._models(model)[1:], task)
 
     def replayed(self, model: ModelParameters, events: Sequence[PastEvent]) -> ModelParameters:
         """Return the model without the removed units.
@@ -276,20 +273,6 @@ class UnitPruningParameters(UnitPruningFields):
         for event in events:
             model = model.with_units(event.position, model.units()[event.position] - int(event.number))
         return model
-
-
-def chosen_shapes(models: Sequence[ModelParameters]) -> list[ModelParameters]:
-    """Return at most seven of some models, evenly spread, the last one among them.
-
-    Args:
-        models: in their order.
-    """
-    every = math.ceil(len(models) / MOST_SHAPES)
-    return list(models[::-1][::every][::-1]) if models else []
-
-
-def _rounded_down(number: float) -> int:
-    return math.floor(round(number, 6))  # .29 * 100 is a little less than 29
 
 
 def _written(units: Sequence[int]) -> str:

@@ -1,10 +1,15 @@
 """Growth with pruning: widths follow the times, an exchange keeps them, and what does not fit together is refused."""
 
+from itertools import pairwise
+
 import pytest
 import torch
 
 from hornlib.data.loading import load
 from hornlib.grid.refusals import course_of, refusals
+from hornlib.models import MODELS
+from hornlib.parameters import Task
+from hornlib.parameters.structure import Course
 from hornlib.structures.grow_and_prune.parameters import GrowAndPruneParameters
 from hornlib.structures.interface import make_structure
 from hornlib.training.batches import Batches
@@ -29,6 +34,26 @@ ORDERS = {
         [(0, (8, 4)), (2, (10, 5)), (5, (8, 4)), (7, (10, 5)), (10, (8, 4))],
     ),
 }
+
+
+@pytest.mark.parametrize(
+    ("times", "width"),
+    [
+        ({"times": 12, "share": 0.0625, "start_share": 0.3, "every_share": 0.05, "prune_start": 0.2}, 64),
+        ({"times": 12, "drop_share": 0.5, "prune_start": 0.6, "prune_end": 0.75, "prunings": 2}, 8),
+    ],
+    ids=["prune_then_grow", "grow_then_prune"],
+)
+def test_the_smallest_the_largest_and_the_last_network_are_timed(times, width):
+    structure = GrowAndPruneParameters(**{"drop_share": 0.9, **times})
+    model, task = MODELS["mlp"](hidden_nodes=(width, width), activation="relu_one"), Task((20,), 10)
+    shapes = [model, *(shape for _, shape in structure.planned_models(model, task, Course(100, 10, 0)))]
+    timed = [model, *structure.reachable(model, task)]
+    assert len(set(shapes)) > len(timed) == len(set(timed)) <= 8
+    sizes = {shape: shape.forward_flops(task).total for shape in shapes}
+    assert {min(sizes, key=sizes.get), max(sizes, key=sizes.get), shapes[-1]} <= set(timed)
+    places = sorted(sizes[shape] for shape in timed)
+    assert max(after - before for before, after in pairwise(places)) < 0.4 * (places[-1] - places[0])
 
 
 @pytest.mark.parametrize("order", ORDERS)
