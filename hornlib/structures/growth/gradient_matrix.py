@@ -18,7 +18,7 @@ Reference:
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -29,7 +29,23 @@ from hornlib.models.layout import is_in_lanes
 from hornlib.parameters import UnitAxis
 from hornlib.structures.growth.unit_vectors import incoming, outgoing
 
-__all__ = ["Junction", "read_by", "watched"]
+__all__ = ["Junction", "PassesUnitsOn", "read_by", "watched"]
+
+
+@runtime_checkable
+class PassesUnitsOn(Protocol):
+    """A network that changes linearly what units compute before the next weights read it, such as by pooling.
+
+    Networks that hand on activations as they are do without the method.
+    """
+
+    def passed_on(self, layer: int, maps: Tensor) -> Tensor:
+        """Return what the next weights read of a layer's activations.
+
+        Args:
+            layer: position in `units()`.
+            maps: (batch, channels, height, width), of any number of channels.
+        """
 
 
 class Junction:
@@ -91,10 +107,7 @@ class Junction:
             (batch, incoming numbers) or (batch, incoming numbers, height, width).
         """
         maps = read_by(self.writer, inputs)
-        passed_on = getattr(self.network, "passed_on", None)
-        if passed_on is not None:
-            maps = passed_on(self.layer, maps)
-        return maps
+        return self.network.passed_on(self.layer, maps) if isinstance(self.network, PassesUnitsOn) else maps
 
     def matrix(self, maps: Tensor, gradients: Tensor) -> Tensor:
         """Return the sum of dL/dz x^T over the examples of one lane, (outgoing numbers, incoming numbers) of a unit.

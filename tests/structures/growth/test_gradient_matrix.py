@@ -6,7 +6,7 @@ from torch import nn
 
 from hornlib.models import MODELS
 from hornlib.models.units import with_new_units
-from hornlib.parameters import Task, UnitAxis
+from hornlib.parameters import ModelParameters, Task, UnitAxis
 from hornlib.structures.growth.gradient_matrix import Junction
 from hornlib.structures.growth.trial import virtual_matrix
 
@@ -40,6 +40,11 @@ def model_and_task(case):
 
 def relative_error(actual, expected):
     return float((actual - expected).norm() / expected.norm())
+
+
+def test_every_model_with_units_has_a_case():
+    with_units = {name for name, model in MODELS.items() if model.units is not ModelParameters.units}
+    assert {case.partition(" ")[0] for case in MODEL_CASES} == with_units
 
 
 @every_case

@@ -2,11 +2,13 @@
 
 import io
 import random
+from itertools import pairwise
 
 import pytest
 import torch
 
 from hornlib.data.loading import load
+from hornlib.grid.cell import parse_specification
 from hornlib.grid.refusals import course_of
 from hornlib.models.flops import training_step_flops
 from hornlib.structures.growth.births import FIRST
@@ -16,6 +18,7 @@ from hornlib.training.loop import train_chunk
 from hornlib.training.restructuring import restructure, structure_of
 
 CPU = torch.device("cpu")
+MLP = {"name": "mlp", "hidden_nodes": "4-6", "activation": "tanh", "readout_norm": "none"}
 STEPS, MOST_KILLS = 12, 30
 
 WAYS = {
@@ -147,6 +150,52 @@ def test_only_lanes_whose_validation_loss_has_stopped_falling_grow(way_cell, tra
     assert not falling.events
 
 
+@pytest.mark.parametrize(
+    "always",
+    [
+        {"when": "plateau", "patience": 1, "least_improvement": 0.99, "every_steps": None},
+        {"when": "activation_rank", "rank_share": 1e-6, "every_steps": 1},
+        {"when": "weight_rank", "rank_share": 1e-6, "every_steps": 1},
+        {"when": "singular_value", "gradient_ratio": 1e-9, "every_steps": 1},
+    ],
+    ids=lambda values: values["when"],
+)
+def test_a_trigger_that_always_fires_makes_as_many_events_as_are_asked_for(growth_cell, trained, always):
+    times = 1 if always["when"] == "plateau" else 2
+    chunk = trained(growth_cell(times=times, place="layer", start_step=1, **always), steps=12)
+    assert [len([event for event in chunk.events if event.row == row]) for row in range(3)] == [times] * 3
+
+
+def test_a_plateau_fires_again_only_after_as_many_epochs_without_a_fall_since_the_last_event(trained):
+    """An epoch has four steps and ends with an evaluation. The loss never falls by as much as is asked for."""
+    cell = parse_specification(
+        {
+            "data": {"name": "digits", "train_subset": 100, "validation": 0.2},
+            "model": MLP,
+            "structure": {
+                "name": "growth",
+                "when": "plateau",
+                "patience": 2,
+                "least_improvement": 0.99,
+                "times": 9,
+                "place": "layer",
+            },
+            "training": {
+                "epochs": 12,
+                "batch_size": 25,
+                "optimizer": "sgd",
+                "learning_rate": 0.05,
+                "evaluate_at_epochs": "-".join(map(str, range(1, 13))),
+            },
+        }
+    )
+    chunk = trained(cell, steps=48)
+    for row in range(3):
+        steps = [0, *(event.step for event in chunk.events if event.row == row)]
+        pauses = [after - before for before, after in pairwise(steps)]
+        assert len(pauses) >= 3 and min(pauses) > 8  # an evaluation since the last event, and two epochs
+
+
 def test_looks_count_for_the_lanes_that_take_them(growth_cell, trained):
     def flops(**values):
         return trained(growth_cell(times=1, **values)).flops
@@ -174,12 +223,12 @@ def assert_equal(chunk, other):
     assert str(chunk.events) == str(other.events)  # as text, because NaN equals nothing
     assert torch.equal(chunk.flops, other.flops)
     assert [group.model for group in chunk.groups] == [group.model for group in other.groups]
-    for mine, its in zip(chunk.groups, other.groups, strict=True):
-        assert mine.lanes.seeds == its.lanes.seeds
-        for name, tensor in mine.lanes.parameters.items():
-            assert torch.equal(tensor, its.lanes.parameters[name]), name
-        for name, tensor in mine.memory.items():
-            assert torch.equal(tensor, its.memory[name]), name
+    for group, other_group in zip(chunk.groups, other.groups, strict=True):
+        assert group.lanes.seeds == other_group.lanes.seeds
+        for name, tensor in group.lanes.parameters.items():
+            assert torch.equal(tensor, other_group.lanes.parameters[name]), name
+        for name, tensor in group.memory.items():
+            assert torch.equal(tensor, other_group.memory[name]), name
     for name, curve in chunk.curves.items():
         if name != "seconds":
             assert torch.equal(curve.nan_to_num(-1), other.curves[name].nan_to_num(-1)), name
