@@ -76,6 +76,9 @@ def note_active_(chunk: Chunk, splits: Splits) -> None:
 def newborn_remarks(cell: Cell, events: Sequence[EventRecord], num_runs: int) -> list[str]:
     """Return sentences about units that never had a gradient, and about runs that never grew while others did.
 
+    An event is reported where none of its units had a gradient. A run stores one ratio for an event, the mean over its
+    units, so that single units without gradients among others are not seen.
+
     Args:
         cell: of the runs.
         events: of all runs.

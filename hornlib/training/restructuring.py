@@ -143,12 +143,12 @@ def _changed(chunk: Chunk, group: Group, change: Change, templates: _Templates) 
 @torch.no_grad()
 def _kept_lanes(group: Group, change: Change) -> LaneGroup:
     """Return the lanes of the group, with the tensors that the change names written into their memory."""
-    for mine, new in (
+    for tensors, values in (
         (group.lanes.parameters, change.parameters),
         (group.lanes.buffers, change.buffers),
     ):
-        for name, tensor in new.items():
-            mine[name].copy_(tensor)
+        for name, value in values.items():
+            tensors[name].copy_(value)
     return group.lanes
 
 

@@ -8,7 +8,7 @@ from hornlib.models.units import with_new_units
 from hornlib.parameters import UnitAxis
 from hornlib.structures.interface import LaneView, Tensors
 
-__all__ = ["BORN", "FIRST", "birth_axis", "births", "with_births"]
+__all__ = ["FIRST", "birth_axis", "births", "with_births"]
 
 BORN = "born/"
 """Start of the names in the memory: `born/<layer>` is (lanes, units) int64, the training steps before the unit came."""
@@ -41,7 +41,7 @@ def births(view: LaneView, lanes: Sequence[int]) -> Tensors:
 
 
 def with_births(view: LaneView, lanes: Sequence[int], numbers: Mapping[int, int]) -> Tensors:
-    """Return the same with units that are added now.
+    """Return when the units of all layers were added, as `births` does, with the units that this step adds.
 
     Args:
         view: before the change.

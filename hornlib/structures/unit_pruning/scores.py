@@ -9,6 +9,7 @@ from torch import Tensor
 from hornlib.models.dropout import has_dropout, set_dropout_keys_
 from hornlib.parameters import UnitAxis
 from hornlib.randomness import derive_seed, generator
+from hornlib.structures.growth.unit_vectors import unit_vectors
 from hornlib.structures.interface import LaneView, Tensors
 from hornlib.structures.unit_pruning.parameters import UnitPruningFields, scale_names
 
@@ -62,15 +63,19 @@ def taylor(view: LaneView, parameters: UnitPruningFields) -> UnitScores:
     """Return |sum g v| over the weights v that read a unit: to first order, the change of the loss without it.
 
     g is the gradient of the mean loss over batches in training mode. Running statistics stay as they are. The sum is
-    the derivative by a factor on what the unit passes on, which is the criterion of the source. The same sum over the
-    weights that compute the unit is another number: behind a batch norm, which undoes their scale, it is 0.
+    the derivative by a factor on what the unit passes on. The criterion of the source is the same derivative, with
+    one difference: the source takes its absolute value for every example and then the mean over examples, and this
+    score takes the absolute value of the mean. Effects on examples that cancel each other do not count here, so that
+    the score is smaller, and the order of units may be another one. The same sum over the weights that compute the unit
+    is 0 behind a batch norm, which undoes their scale.
 
     Args:
         view: the lanes.
         parameters: number of batches.
 
     Reference:
-        Molchanov et al. 2017, Pruning convolutional neural networks for resource efficient inference, equation 8.
+        Molchanov et al. 2017, Pruning convolutional neural networks for resource efficient inference, equation 8,
+        without its absolute value for each example.
     """
     lanes = view.lanes.with_buffers({name: tensor.clone() for name, tensor in view.lanes.buffers.items()})
     if has_dropout(lanes.buffers):
@@ -138,10 +143,7 @@ def _of_units(view: LaneView, layer: int, side: Side, tensors: Tensors) -> list[
         side: of the units.
         tensors: by the names of the weights, (lanes, ...).
     """
-    return [
-        tensors[name].detach().movedim(axis + 1, 1).unflatten(1, (-1, block)).flatten(2)
-        for name, axis, _, block in _axes(view, layer, side)
-    ]
+    return [unit_vectors(tensors[axis.name].detach(), axis) for axis in _axes(view, layer, side)]
 
 
 def _total(parts: Sequence[Tensor]) -> Tensor:

@@ -153,12 +153,15 @@ def test_moments_of_the_units_that_stay_are_bit_identical(short_cell, optimizer)
     again.step = step
     restructure(again, structure, Batches(again, splits.train))
     (group,) = again.groups
-    kept = weights["linears.0.weight"].abs().sum(2).topk(4).indices.sort().values
+    strongest = weights["linears.0.weight"].abs().sum(2).topk(4).indices.sort().values
     for moment, tensors in group.optimizer.state.items():
         after = group.named(tensors)
         for lane in range(2):
             for name in ("linears.0.weight", "linears.0.bias", "norms.0.weight"):
-                assert torch.equal(after[name][lane], before[moment][name][lane, kept[lane]]), (moment, name)
+                assert torch.equal(after[name][lane], before[moment][name][lane, strongest[lane]]), (
+                    moment,
+                    name,
+                )
 
 
 def test_lanes_whose_widths_differ_under_global_scores_go_on_apart_and_each_equals_its_seed_alone(short_cell):

@@ -22,6 +22,9 @@ def variance_transfer(
     fresh network of that width. Of the last layer, the variance is 1 / m^2 and the factor n / m. The pairs add nothing,
     but the factor changes the function. An odd unit out has outgoing weights 0.
 
+    Where neighbouring layers grow at the same event, the weights between their new units are 0; the paper draws them.
+    The FLOPs of the factors, three for each old outgoing weight, are not counted, since no batch is looked at.
+
     Args:
         look: at the lanes.
         lanes: indices in the view of the lanes that grow.

@@ -1,4 +1,4 @@
-"""Growth with outgoing weights of 0: what new units compute is drawn, and nobody reads it yet."""
+"""Growth with outgoing weights of 0: incoming weights are drawn, and the next layer does not read new units yet."""
 
 from collections.abc import Mapping, Sequence
 
