@@ -11,7 +11,7 @@ from hornlib.parameters import Parameters
 from hornlib.parameters.paths import Folder
 from hornlib.parameters.probes import ProbeSettings
 
-__all__ = ["Kernel", "Settings", "parse_probes", "parse_settings"]
+__all__ = ["KeepWeights", "Kernel", "Settings", "parse_probes", "parse_settings"]
 
 
 DEVICE = r"auto|cpu|mps|cuda(:[0-9]{1,3})?"
@@ -21,6 +21,8 @@ Lanes = Annotated[
 ]
 
 Kernel = Literal["auto", "fused", "loop"]
+
+KeepWeights = Literal["off", "last"]
 
 
 def parse_probes(value: object) -> object:
@@ -79,6 +81,10 @@ class Settings(Parameters):
     """How learning curves are logged beside the checkpoint while runs train; tensorboard needs its package."""
     probes: Probes = Field(default=ProbeSettings(), validate_default=False)
     """What is recorded of the networks' inside while they train: off, or settings such as {inputs: 64, moments: 6}."""
+    keep_weights: KeepWeights = "off"
+    """Whether the network that every run ended with is kept: last writes its values, buffers and masks to
+    `weights/<run file>.weights`, which `hornlib export`, the analysis of importance and `training.start_from` read.
+    off: the networks are gone when the job ends."""
     strict_stability: bool = False
     """Whether an oscillator predicted to be unstable is an error instead of a warning."""
 

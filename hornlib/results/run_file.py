@@ -22,6 +22,7 @@ __all__ = [
     "read_contents",
     "read_run_file",
     "samples_seen",
+    "specification_differences",
     "write_contents",
     "write_run_file",
 ]
@@ -200,14 +201,20 @@ def read_contents(path: Path, kind: FileKind = RUN_FILE) -> RunContents:
 
 
 def _another_specification(path: Path, expected: Specification, stored: Mapping[str, Any]) -> str:
-    differences = "; ".join(_differences(expected, stored))
+    differences = "; ".join(specification_differences(expected, stored))
     return (
         f"{path}: of another specification: {differences}. If defaults or fields of hornlib have changed, "
         f"run `hornlib migrate`. {RUN_FILE.remedy}"
     )
 
 
-def _differences(expected: Mapping[str, Any], stored: Mapping[str, Any]) -> Iterator[str]:
+def specification_differences(expected: Mapping[str, Any], stored: Mapping[str, Any]) -> Iterator[str]:
+    """Yield each parameter that differs, with the value that was asked and the value that a file holds.
+
+    Args:
+        expected: the specification that was asked.
+        stored: that of the file.
+    """
     for section in dict.fromkeys((*expected, *stored)):
         ours, theirs = expected.get(section, {}), stored.get(section, {})
         for key in dict.fromkeys((*ours, *theirs)):

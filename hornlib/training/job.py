@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from hornlib.config.settings import Kernel
+from hornlib.config.settings import KeepWeights, Kernel
 from hornlib.data.loading import Splits, load_with_digest
 from hornlib.errors import CheckpointError, ResourceError
 from hornlib.grid.cell import Cell
@@ -32,6 +32,7 @@ from hornlib.training.devices import (
     set_precision,
 )
 from hornlib.training.interruption import Interrupted, StopRequest
+from hornlib.training.kept_weights import run_states
 from hornlib.training.loop import train_chunk, train_step
 from hornlib.training.newborn import newborn_remarks
 from hornlib.training.probing import Probe, ProbePlan
@@ -58,6 +59,7 @@ class TrainOptions(NamedTuple):
         probes: which states inside the networks are recorded; None: nothing.
         log_format: how the curves are logged beside the checkpoint while runs train: none, csv or tensorboard.
         kernel: how recurrences are computed: auto, fused or loop.
+        keep_weights: off, or last: the networks after the last step are handed over with the rows.
     """
 
     lanes: int | str
@@ -68,6 +70,7 @@ class TrainOptions(NamedTuple):
     probes: ProbeSettings | None = None
     log_format: str = "none"
     kernel: Kernel = "auto"
+    keep_weights: KeepWeights = "off"
 
 
 class Assignment(NamedTuple):
@@ -184,7 +187,8 @@ def _run(
     checkpoint = options.checkpoints / f"{assignment.name}.checkpoint"
     with StopRequest() as stop, Reporter(cell.data.metric) as reporter:
         reporter.say(f"{assignment.name} on {device}, {options.threads} thread(s)")
-        saved = _resume(checkpoint, assignment, digest, reporter)
+        keeps_weights = options.keep_weights == "last"
+        saved = _resume(checkpoint, assignment, digest, keeps_weights, reporter)
         if saved is None:
             width = assignment.width(options.lanes, device.type)
             saved = _Saved(digest, width, [], None, {}, {})
@@ -196,7 +200,7 @@ def _run(
         keeper = _Keeper(checkpoint, assignment, saved, options.checkpoint_seconds, stop)
         probe = None if plan is None else Probe(cell, plan, splits)
         curve_log = make_curve_log(options.log_format, options.checkpoints, reporter.say)
-        finished = _train_chunks(assignment, splits, saved, probe, keeper, reporter, curve_log)
+        finished = _train_chunks(assignment, splits, saved, keeps_weights, probe, keeper, reporter, curve_log)
         for remark in cell.structure.remarks(
             sum(len(rows.events) for rows in finished), sum(len(rows.diverged_at) for rows in finished)
         ):
@@ -217,6 +221,7 @@ def _train_chunks(
     assignment: Assignment,
     splits: Splits,
     saved: _Saved,
+    keeps_weights: bool,
     probe: Probe | None,
     keeper: "_Keeper",
     reporter: Reporter,
@@ -248,8 +253,11 @@ def _train_chunks(
 
         train_chunk(chunk, splits, after_step, after_evaluation)
         events = [list(event) for event in chunk.events]
+        weights = run_states(chunk, splits) if keeps_weights else ()
         saved.finished.append(
-            ChunkRows(chunk.curves, chunk.diverged_at, len(rows), recorder.numbers, chunk.profiles, events)
+            ChunkRows(
+                chunk.curves, chunk.diverged_at, len(rows), recorder.numbers, chunk.profiles, events, weights
+            )
         )
     return saved.finished
 
@@ -311,11 +319,14 @@ class _Keeper:
             self.save(chunk)
 
 
-def _resume(path: Path, assignment: Assignment, digest: str, reporter: Reporter) -> _Saved | None:
+def _resume(
+    path: Path, assignment: Assignment, digest: str, keeps_weights: bool, reporter: Reporter
+) -> _Saved | None:
     """Return the content of the checkpoint.
 
-    A checkpoint that is damaged, of another job or of other data is renamed and reported. One of hornlib 0.2 does not
-    say of which data it is; it counts as one of these data.
+    A checkpoint that is damaged, of another job or of other data is renamed and reported. So is one whose finished runs
+    lack the weights that are to be kept. One of hornlib 0.2 does not say of which data it is; it counts as one of these
+    data.
     """
     expected = (assignment.specification, list(assignment.seeds))
     try:
@@ -332,6 +343,10 @@ def _resume(path: Path, assignment: Assignment, digest: str, reporter: Reporter)
                 f"{path}: the checkpoint belongs to other examples of {assignment.cell.data.name} (digest "
                 f"{stored_digest}, now {digest})"
             )
+        if keeps_weights and not all(map(_has_weights, state["finished"])):
+            raise CheckpointError(
+                f"{path}: runs of the checkpoint were finished with keep_weights: off, and their weights are gone"
+            )
     except CheckpointError as error:
         reporter.say(f"{error}; it is now {set_aside(path).name}, and training starts again")
         return None
@@ -340,6 +355,11 @@ def _resume(path: Path, assignment: Assignment, digest: str, reporter: Reporter)
     if trained_by is None:  # an earlier hornlib wrote the checkpoint
         trained_by = {"hornlib": state["versions"], "kernel": ["unknown"], "cpu_model": ["unknown"]}
     return _Saved(digest, state["width"], finished, state["current"], state["probes"], trained_by)
+
+
+def _has_weights(rows: dict[str, Any]) -> bool:
+    """Return whether the rows of a finished chunk, as a checkpoint holds them, have all weights of completed runs."""
+    return len(rows.get("weights", ())) == int(rows["diverged_at"].isnan().sum())
 
 
 def warm_up(rows: Sequence[Run], splits: Splits) -> None:

@@ -5,6 +5,12 @@ from hornlib.plan.estimates import training_forward_flops
 SETTINGS = GRID.settings
 # what probes saw is the job's second output; a run file that is there without it is not made again
 PROBED = {"dynamics": f"{RESULTS}/dynamics/{{cell}}.seeds-{{first}}-{{last}}.nc"} if SETTINGS.probes else {}
+# so are the weights that are kept
+KEPT = (
+    {"weights": f"{RESULTS}/weights/{{cell}}.seeds-{{first}}-{{last}}.weights"}
+    if SETTINGS.keep_weights == "last"
+    else {}
+)
 PROBES = json.dumps(SETTINGS.probes.canonical()) if SETTINGS.probes else "off"
 
 
@@ -112,6 +118,7 @@ rule train:
         awaited=lambda wildcards: ancient(awaited_files(wildcards.cell)),
     output:
         **PROBED,
+        **KEPT,
         run=f"{RESULTS}/runs/{{cell}}.seeds-{{first}}-{{last}}.nc",
     log:
         f"{RESULTS}/logs/train/{{cell}}.seeds-{{first}}-{{last}}.log",
@@ -132,6 +139,7 @@ rule train:
         probes=PROBES,
         minutes=SETTINGS.checkpoint_minutes,
         log_format=SETTINGS.log_format,
+        keep_weights=SETTINGS.keep_weights,
     message:
         "train {params.cell.label}, seeds {wildcards.first} to {wildcards.last} ({wildcards.cell})"
     shell:
@@ -139,4 +147,5 @@ rule train:
         + "hornlib train {output.run:q} --cell {params.cell.specification:q} --lanes {params.lanes:q} --threads {threads}"
         " --device {params.device:q} --kernel {params.kernel} --checkpoints {params.checkpoints:q}"
         " --checkpoint-minutes {params.minutes}"
-        " --log-format {params.log_format} --probes {params.probes:q}{params.cell.selected}" + CLOSE_LOG
+        " --log-format {params.log_format} --keep-weights {params.keep_weights} --probes {params.probes:q}"
+        "{params.cell.selected}" + CLOSE_LOG
