@@ -14,6 +14,14 @@ LEAST_MOMENTUM = 0.1
 """Smallest weight of the newest batch in the running statistics of batch norm. It is the default of torch."""
 
 
+FOREIGN: dict[str, tuple[str, ...]] = {
+    "adamw": ("momentum", "acceleration", "l1", "threshold_factor"),
+    "sgd": ("beta1", "beta2", "l1", "threshold_factor"),
+    "beta_lasso": ("beta1", "beta2", "weight_decay"),
+}
+"""Optimiser -> fields that mean nothing to it."""
+
+
 class TrainingParameters(Parameters):
     """Training of a network. One step is one update on one batch."""
 
@@ -23,8 +31,9 @@ class TrainingParameters(Parameters):
     """Number of training steps. If it is given, `epochs` has no effect."""
     batch_size: int = Field(default=128, ge=1)
     """Number of examples in a batch. If it exceeds the training set, every batch is the whole training set."""
-    optimizer: Literal["adamw", "sgd"] = "adamw"
-    """Optimiser: AdamW, or stochastic gradient descent with momentum."""
+    optimizer: Literal["adamw", "sgd", "beta_lasso"] = "adamw"
+    """Optimiser. adamw: AdamW. sgd: stochastic gradient descent with momentum. beta_lasso: stochastic gradient descent
+    without momentum and with an L1 term, which sets small weights to exactly 0 after every step (Neyshabur 2020)."""
     learning_rate: float = Field(default=1e-3, gt=0)
     """Peak learning rate of the schedule."""
     weight_decay: float = Field(default=0.0, ge=0)
@@ -38,6 +47,12 @@ class TrainingParameters(Parameters):
     """Momentum coefficient. Only sgd uses it."""
     acceleration: Literal["none", "nesterov"] = "nesterov"
     """Kind of momentum: Nesterov's, or plain momentum with none. Only sgd uses it."""
+    l1: float = Field(default=0.0, ge=0)
+    """Coefficient lambda of the L1 term: each step moves a weight by the learning rate times lambda towards 0. Only
+    beta_lasso uses it, and needs it. Biases, and scales of norms, have no L1 term."""
+    threshold_factor: float = Field(default=50.0, ge=0)
+    """Factor beta of the threshold: weights of at most beta lambda are 0 after each step, whatever the learning rate.
+    1 is close to the LASSO; 50 is the published choice (Neyshabur 2020). Only beta_lasso uses it."""
     schedule: Literal["constant", "cosine", "step", "linear", "milestones"] = "cosine"
     """Schedule of the learning rate after the warm-up. constant keeps the peak. cosine falls to 0 along half a cosine.
     step multiplies the rate by 0.1 at 50 % of the steps that follow the warm-up, and again at 75 %. linear falls along
@@ -87,16 +102,23 @@ class TrainingParameters(Parameters):
             )
         return values
 
+    @model_validator(mode="before")
+    @classmethod
+    def _without_momentum(cls, values: Any) -> Any:
+        """Fill in the momentum that beta_lasso has, which is none."""
+        if isinstance(values, dict) and values.get("optimizer") == "beta_lasso":
+            return {"momentum": 0.0, "acceleration": "none", **values}
+        return values
+
     @model_validator(mode="after")
     def _consistent(self) -> "TrainingParameters":
-        foreign = {"adamw": ("momentum", "acceleration"), "sgd": ("beta1", "beta2")}[self.optimizer]
-        for key in foreign:
+        for key in FOREIGN[self.optimizer]:
             default = type(self).model_fields[key].default
             if getattr(self, key) != default:
                 raise ValueError(
                     f"{key} means nothing to optimizer: {self.optimizer}; leave it out (its default is {default})"
                 )
-        for problem in self._schedule_problems():
+        for problem in (*self._beta_lasso_problems(), *self._schedule_problems()):
             raise ValueError(problem)
         if self.batch_norm_statistics != "precise" and self.precise_examples != 512:
             raise ValueError(
@@ -105,6 +127,24 @@ class TrainingParameters(Parameters):
         if self.acceleration == "nesterov" and self.optimizer == "sgd" and self.momentum == 0:
             raise ValueError("acceleration: nesterov needs a momentum above 0")
         return self
+
+    def _beta_lasso_problems(self) -> list[str]:
+        """Return why the fields of beta_lasso do not fit, each one sentence."""
+        if self.optimizer != "beta_lasso":
+            return []
+        problems = []
+        if self.momentum:
+            problems.append(
+                f"optimizer: beta_lasso has no momentum, got momentum: {self.momentum:g}; give 0, or leave it out"
+            )
+        if self.acceleration != "none":
+            problems.append(
+                f"optimizer: beta_lasso has no momentum, got acceleration: {self.acceleration}; give none, or leave it "
+                "out"
+            )
+        if self.l1 == 0:
+            problems.append("optimizer: beta_lasso needs `l1:`, the coefficient of its L1 term, above 0")
+        return problems
 
     def _schedule_problems(self) -> list[str]:
         """Return why the fields of the schedule do not fit, each one sentence."""
@@ -131,7 +171,7 @@ class TrainingParameters(Parameters):
 
     @property
     def update_rule(self) -> str:
-        """The update rule, a key of `hornlib.models.flops.UPDATE_FLOPS`: adamw, sgd_nesterov or sgd."""
+        """The update rule, a key of `hornlib.models.flops.UPDATE_FLOPS`: adamw, sgd_nesterov, sgd or beta_lasso."""
         if self.optimizer == "sgd" and self.acceleration == "nesterov":
             return "sgd_nesterov"
         return self.optimizer

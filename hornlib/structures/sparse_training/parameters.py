@@ -160,6 +160,11 @@ class SparseTrainingParameters(SparseStructureParameters):
         return "moments" if self.rule == "snfs" else "nothing"
 
     @property
+    def adds_weights(self) -> bool:
+        """Whether connections are added while the network trains: every rule but static rewires."""
+        return self.rule != "static"
+
+    @property
     def grows_by_gradient(self) -> bool:
         """Whether an update looks at the dense gradient of the coming batch, and replaces its training step."""
         return self.rule in ("rigl", "granet", "srigl") or (self.grow_by or "").endswith("gradient")
