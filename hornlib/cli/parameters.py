@@ -76,6 +76,7 @@ UNITS = {
     "channels": "channels",
     "inner_channels": "channels",
     "strides": "pixels",
+    "kernel_size": "pixels",
     "hidden_nodes": "nodes",
     "blocks_per_stage": "blocks",
     "insertions": "layers",

@@ -14,6 +14,7 @@ from hornlib.models.leaky_cnn.parameters import LeakyCnnParameters
 from hornlib.models.mlp.parameters import MlpParameters
 from hornlib.models.resnet.parameters import ResnetParameters
 from hornlib.models.rnn.parameters import RnnParameters
+from hornlib.models.shallow.parameters import ShallowParameters
 from hornlib.models.time_variable.parameters import (
     FractionalDnnParameters,
     TimeDensenetParameters,
@@ -41,4 +42,5 @@ MODELS: dict[str, type[ModelParameters]] = {
     "shufflenet_v2": ShuffleNetV2Parameters,
     "squeezenet": SqueezeNetParameters,
     "efficientnet": EfficientNetParameters,
+    "shallow": ShallowParameters,
 }

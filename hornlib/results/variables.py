@@ -72,6 +72,13 @@ CURVES: dict[str, Variable] = {
         optional=True,
         source=_WRITTEN_BY,
     ),
+    "num_nonzeros": Variable(
+        _CURVE,
+        "1",
+        "number of entries of matrices and kernels that are not exactly 0, where the optimiser sets entries to 0",
+        optional=True,
+        source="hornlib.training.curves.num_nonzeros",
+    ),
     "depth": Variable(_CURVE, "1", "number of hidden layers", optional=True, source=_WRITTEN_BY),
     "horizon": Variable(
         _CURVE, "1", "sum of the time steps of all layers", optional=True, source=_WRITTEN_BY

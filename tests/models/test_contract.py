@@ -61,6 +61,13 @@ SMALL = {
     "shufflenet_v2": [{"width_multiplier": 0.1}],
     "squeezenet": [{"width_multiplier": 0.2}],
     "efficientnet": [{"width_multiplier": 0.05}],
+    "shallow": [
+        {"num_channels": 2},
+        {"num_channels": 2, "connectivity": "local", "kernel_size": 3},
+        {"num_channels": 2, "connectivity": "local", "normalisation": "none"},
+        {"num_channels": 2, "connectivity": "full"},
+        {"num_channels": 2, "kernel_size": 5, "normalisation": "none", "activation": "tanh"},
+    ],
 }
 TASKS = {
     "image": [Task((3, 8, 10), 4)],

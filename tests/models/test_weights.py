@@ -54,6 +54,9 @@ CASES = {
         IMAGE,
     ),
     "resnet wide": ({"channels": (4, 6), "widening": 2}, IMAGE),
+    "shallow": ({"num_channels": 2}, IMAGE),
+    "shallow local": ({"num_channels": 2, "connectivity": "local", "kernel_size": 5}, IMAGE),
+    "shallow full": ({"num_channels": 2, "connectivity": "full"}, IMAGE),
     "time_resnet": ({"num_nodes": 6, "num_layers": 3, "horizon_penalty": 0.5}, VECTOR),
     "time_resnet convolutional": (
         {"num_nodes": 3, "num_layers": 3, "layer_type": "convolutional", "opening_pool": 2},
