@@ -1,6 +1,6 @@
-"""What an architecture costs: training FLOPs, search included, of every way to arrive at a network of the same accuracy.
+"""What an architecture costs: training FLOPs, search included, of every way to a network of the same accuracy.
 
-python docs/findings/architecture_cost.py docs/findings/architecture_cost/results.nc --out docs/findings/architecture_cost.md
+python docs/findings/architecture_cost.py docs/findings/architecture_cost/*.nc --out docs/findings/architecture_cost.md
 """
 
 import argparse
@@ -55,8 +55,8 @@ def levels_of(ds: xr.Dataset) -> dict[str, float]:
 def whole_ways(ways: Mapping[str, Way]) -> Iterator[str]:
     """Yield the table of what every way spends in all, and what it has at its end."""
     yield from (
-        "The whole way. FLOPs include the search: all candidates, all individuals of all generations, all looks. Ratios "
-        "are paired over seeds, geometric means; brackets: 95 %, each alone.",
+        "The whole way. FLOPs include the search: all candidates, all individuals of all generations, all looks. "
+        "Ratios are paired over seeds, geometric means; brackets: 95 %, each alone.",
         "",
         "| way | n | parameters at the end, median | last test accuracy, % | less that of the large network, points | "
         "training GFLOP, median | over those of the large network |",
@@ -88,9 +88,9 @@ def equal_accuracy(ways: Mapping[str, Way], levels: Mapping[str, float]) -> Iter
     heads = " | ".join(f"reach {name} | GFLOP to {name}, median | over the large network" for name in levels)
     yield from (
         f"The same accuracy, on the validation part: shares of what the large network gains over chance ({words}), and "
-        "the accuracy that every run of a way and of the large network reaches. A way has arrived once its last network "
-        "reaches the level: a network that is still to be pruned, grown or evolved does not count. *at least*: some runs "
-        "missed the level and count with all that they spent.",
+        "the accuracy that every run of a way and of the large network reaches. A way has arrived once its last "
+        "network reaches the level: a network that is still to be pruned, grown or evolved does not count. *at least*: "
+        "some runs missed the level and count with all that they spent.",
         "",
         f"| way | {heads} | both reach, % | over the large network |",
         "|---|" + "---:|---:|---:|" * len(levels) + "---:|---:|",
@@ -130,8 +130,8 @@ def before_the_last_network(ways: Mapping[str, Way], levels: Mapping[str, float]
         return
     heads = " | ".join(f"reach {name} | over the large network" for name in levels)
     yield from (
-        "The same, whatever the network is by then: a network may reach the level before it is pruned, or before it has "
-        "grown. Such a cost says nothing of the last network.",
+        "The same, whatever the network is by then: a network may reach the level before it is pruned, or before it "
+        "has grown. Such a cost says nothing of the last network.",
         "",
         f"| way | {heads} |",
         "|---|" + "---:|---:|" * len(levels),
@@ -163,11 +163,11 @@ def rungs(ds: xr.Dataset) -> Iterator[str]:
     final = candidates["final_validation_metric"].reset_coords(drop=True).fillna(-np.inf)
     rank = 1 + (final.rename(candidate="other") > final).sum("other")
     yield from (
-        "Successive halving, read off the runs of the profiles: it would have stopped them at these training steps. The "
-        "rank is that of the chosen profile among all of them, by its last validation accuracy; the best has 1.",
+        "Successive halving, read off the runs of the profiles: it would have stopped them at these training steps. "
+        "The rank is that of the chosen profile among all of them, by its last validation accuracy; the best has 1.",
         "",
-        "| eta | steps: profiles that are trained until then | n | chooses as random search does | rank, median (worst) | "
-        "FLOPs over those of random search |",
+        "| eta | steps: profiles that are trained until then | n | chooses as random search does | rank, median (worst) "
+        "| FLOPs over those of random search |",
         "|---:|---|---:|---:|---:|---:|",
     )
     for eta in ETAS:
@@ -217,8 +217,8 @@ def sentence(parts: Mapping[str, tuple[Mapping[str, Way], Mapping[str, float]]])
                 ratio = ratio_of(way.costs_to(level), large.costs_to(level))
                 answers.append(f"{way.words} {_cost_words(ratio, way.costs_to(level))}")
         yield (
-            f"*{title}: to arrive at a network with {name} of the large network's gain costs, in multiples of the training "
-            f"FLOPs of the large one as it is, search included: {'; '.join(answers) or '..'}.*"
+            f"*{title}: to arrive at a network with {name} of the large network's gain costs, in multiples of the "
+            f"training FLOPs of the large one as it is, search included: {'; '.join(answers) or '..'}.*"
         )
         yield ""
 

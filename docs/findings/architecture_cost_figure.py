@@ -29,7 +29,7 @@ COLOURS = {
 
 
 def search_curve(candidates: xr.Dataset) -> tuple[xr.DataArray, xr.DataArray]:
-    """Return training FLOPs and expected test accuracy, %, of random search over n of the profiles, (seed, num_candidates).
+    """Return FLOPs and expected test accuracy, %, of random search over n of the profiles, (seed, num_candidates).
 
     Args:
         candidates: from `architecture_cost_ways.candidates_of`.

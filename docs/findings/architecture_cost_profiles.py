@@ -17,8 +17,8 @@ SMALLEST, LARGEST = 8, 64
 def width_profiles(num_profiles: int = NUM_PROFILES, num_layers: int = 2, seed: int = 0) -> list[str]:
     """Return different width profiles of networks no larger than the large one, written 16-40.
 
-    The width of each layer is exp(u) rounded, with u uniform between ln 8 and ln 64: a layer half as wide is as likely as
-    any other. A profile that was drawn before is drawn again.
+    The width of each layer is exp(u) rounded, with u uniform between ln 8 and ln 64. A profile that was drawn before is
+    drawn again.
 
     Args:
         num_profiles: number of profiles.

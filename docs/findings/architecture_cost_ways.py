@@ -107,7 +107,7 @@ class Ratio(NamedTuple):
     is_bound: bool
 
     def words(self) -> str:
-        """Return 'value [low, high]', behind 'at least' for a lower bound, which has no interval; '-' without a value."""
+        """Return 'value [low, high]'; 'at least value' for a lower bound, which has no interval; '-' without a value."""
         if not self.is_bound:
             return self.estimate.words()
         return f"at least {self.estimate.value:.2f}" if np.isfinite(self.estimate.value) else "-"
@@ -152,7 +152,7 @@ def _trained(ds: xr.Dataset, label: str, words: str) -> Way:
 
 
 def _size(run: xr.Dataset) -> xr.DataArray:
-    """Return the number of trained parameters over steps; of an optimiser that makes zeros, that of the other weights."""
+    """Return the number of trained parameters over steps; of beta-LASSO, of the weights that are not exactly 0."""
     if "num_nonzeros" in run and run["num_nonzeros"].notnull().any():
         return run["num_nonzeros"]
     return run["num_parameters_over_steps"]

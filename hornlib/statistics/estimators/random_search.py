@@ -17,8 +17,8 @@ def outcome_of_chosen(
 
     With the candidates sorted from the worst to the best by `selection`, y_k the outcome of the k-th one:
     E = sum_k y_k C(k - 1, n - 1) / C(N, n). Choice and outcome are different numbers, such as the validation and the
-    test metric, so that the outcome of the chosen one is not too good by the choice. Of candidates with equal selections
-    the cheaper one is chosen, then the one that stands first.
+    test metric, so that the outcome of the chosen one is not too good by the choice. Of candidates with equal
+    selections the cheaper one is chosen, then the one that stands first.
 
     Args:
         selection: what decides; NaN for a run that diverged, which is worse than all others, (dim, ..).
@@ -58,8 +58,8 @@ def _expected_outcome(better: np.ndarray, outcome: np.ndarray, cost: np.ndarray)
 def cost_until_first(cost: xr.DataArray, reached: xr.DataArray, dim: str = "candidate") -> xr.DataArray:
     """Return the expected cost of training candidates one after another, in random order, until one reaches a level.
 
-    A candidate that reaches the level is trained until then, and costs c_i. One that does not is trained to its end, and
-    costs m_j. With h candidates that reach it, each of the others stands before all h of them with the probability
+    A candidate that reaches the level is trained until then, and costs c_i. One that does not is trained to its end,
+    and costs m_j. With h candidates that reach it, each of the others stands before all h of them with the probability
     1 / (h + 1): E = mean_i c_i + sum_j m_j / (h + 1). If none reaches it, all are trained to their end.
 
     Args:

@@ -57,9 +57,9 @@ def successive_halving(
 
     All n candidates are trained until the first rung. There the best floor(n / eta) stay, and the others are stopped;
     the best floor(n / eta^2) of them stay at the second rung, and so on. The best candidate at the last rung is chosen.
-    A run that is stopped at a recorded evaluation is the run that was recorded, up to there: seed, order of the examples
-    and schedule are those of the whole training. With one rung, the last step, this is random search: every candidate
-    is trained to the end.
+    A run that is stopped at a recorded evaluation is the run that was recorded, up to there: seed, order of the
+    examples and schedule are those of the whole training. With one rung, the last step, this is random search: every
+    candidate is trained to the end.
 
     A rung between two evaluations is judged at the earlier one. Of candidates with equal metrics the one that has cost
     less is better, then the one that stands first. A run that has diverged is worse than all others; it costs what it
@@ -69,8 +69,8 @@ def successive_halving(
         metric: what decides, e.g. the validation metric, (dim, .., step) with the coordinate `step`. NaN where there is
             no evaluation, and after a run diverged.
         cost: cost so far, e.g. training FLOPs, (dim, .., step); it may lack other dimensions.
-        rungs: training steps at which candidates are compared, ascending, e.g. from `halving_rungs`. The last one is the
-            length of the training.
+        rungs: training steps at which candidates are compared, ascending, e.g. from `halving_rungs`. The last one is
+            the length of the training.
         eta: factor by which candidates become fewer from rung to rung, from 2 on.
         direction: maximise or minimise.
         dim: dimension of the candidates.
