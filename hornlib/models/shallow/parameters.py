@@ -44,8 +44,8 @@ class ShallowParameters(ModelParameters):
     activation: layer_cost.Activation = "relu"
     """The nonlinearity of both hidden layers."""
     normalisation: Literal["batch", "none"] = "batch"
-    """Affine normalisation before each activation; "none" gives both layers biases. conv normalises every channel, local
-    and full every unit, since they share nothing between positions."""
+    """Affine normalisation before each activation; "none" gives both layers biases. conv normalises every channel.
+    local and full normalise every unit, since they share nothing between positions."""
 
     @field_validator("kernel_size")
     @classmethod
