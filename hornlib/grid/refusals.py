@@ -6,6 +6,7 @@ from itertools import count, pairwise
 
 from hornlib.data.parameters import DataParameters
 from hornlib.grid.cell import Cell
+from hornlib.grid.starting import unfit_starts
 from hornlib.parameters import ModelParameters, Task
 from hornlib.parameters.structure import Course
 from hornlib.parameters.training import TrainingParameters
@@ -21,8 +22,13 @@ def refusals(cell: Cell) -> list[str]:
     problems, _ = _judged(cell.model, cell.task())
     if problems:
         return problems
-    structure = cell.structure.problems(cell.model, cell.task(), course_of(cell))
-    return [*structure, *_optimizer_refusals(cell), *_schedule_refusals(cell), *_batch_refusals(cell)]
+    return [
+        *cell.structure.problems(cell.model, cell.task(), course_of(cell)),
+        *unfit_starts(cell),
+        *_optimizer_refusals(cell),
+        *_schedule_refusals(cell),
+        *_batch_refusals(cell),
+    ]
 
 
 def warnings(cell: Cell) -> list[str]:

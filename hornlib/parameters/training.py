@@ -1,14 +1,17 @@
 """Parameters of training, and the numbers of steps that follow from them. This module does not import torch."""
 
 import math
+import re
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from hornlib.parameters.base import Parameters, Widths
 
 __all__ = ["TrainingParameters"]
 
+
+_START = re.compile(r"[a-z][a-z0-9_]{0,63}\.[^/\\]{1,64}|[a-z0-9_]+-[a-z0-9_]+(-[a-z0-9_]+)?-[0-9a-f]{12}")
 
 LEAST_MOMENTUM = 0.1
 """Smallest weight of the newest batch in the running statistics of batch norm. It is the default of torch."""
@@ -89,6 +92,12 @@ class TrainingParameters(Parameters):
     evaluation_examples: int | None = Field(default=None, ge=1)
     """Largest number of validation examples, and of test examples, in an evaluation before the last. The last
     evaluation uses all examples. null: every evaluation does."""
+    start_from: str | None = None
+    """Networks whose weights are the first weights, instead of a fresh draw: those that another arm ended with, written
+    `<sweep>.<arm>`, or the name of its cell. Each seed starts from the run of the same seed, with its masks and running
+    statistics and a new optimiser. An arm with several cells gives one cell for each on the same data with the same
+    model. It needs keep_weights: last. Training FLOPs count on from those of the run that it starts from; steps,
+    examples and seconds start at 0. null: fresh weights."""
     divergence_factor: float = Field(default=1e3, gt=1)
     """A run has diverged if its training loss is not finite. It has also diverged if that loss exceeds this factor
     times the first loss, or this factor if the first loss is below 1."""
@@ -109,6 +118,13 @@ class TrainingParameters(Parameters):
         if isinstance(values, dict) and values.get("optimizer") == "beta_lasso":
             return {"momentum": 0.0, "acceleration": "none", **values}
         return values
+
+    @field_validator("start_from")
+    @classmethod
+    def _names_an_arm_or_a_cell(cls, start: str | None) -> str | None:
+        if start is not None and not _START.fullmatch(start):
+            raise ValueError("valid: <sweep>.<arm>, such as dense.mlp, or the name of a cell")
+        return start
 
     @model_validator(mode="after")
     def _consistent(self) -> "TrainingParameters":

@@ -39,6 +39,7 @@ from hornlib.training.probing import Probe, ProbePlan
 from hornlib.training.progress import Reporter
 from hornlib.training.recording import Numbers, Recorder
 from hornlib.training.rows import ChunkRows, stacked
+from hornlib.training.starting import Starts, refuse_other_data, start_from_
 from hornlib.training.width import chunk_width
 
 __all__ = ["Assignment", "Attributes", "TrainOptions", "run_assignment", "warm_up"]
@@ -81,12 +82,14 @@ class Assignment(NamedTuple):
         groups: runs that can train side by side. Data, batch size, precision and steps are the same in all groups.
         specification: tells the checkpoint of this job from those of other jobs.
         seeds: first and last seed.
+        starts: the networks that the runs start from; None: fresh weights.
     """
 
     name: str
     groups: Sequence[Sequence[Run]]
     specification: Any
     seeds: tuple[int, int]
+    starts: Starts | None = None
 
     @property
     def cell(self) -> Cell:
@@ -183,6 +186,8 @@ def _run(
     route = required_route(cell, options.kernel, device.type)
     set_precision(cell.training.precision, device)
     splits, digest = load_with_digest(cell.data, device)
+    if assignment.starts is not None:
+        refuse_other_data(assignment.starts, digest)
     keep_freed_memory()  # from here on: what loading has freed goes back
     checkpoint = options.checkpoints / f"{assignment.name}.checkpoint"
     with StopRequest() as stop, Reporter(cell.data.metric) as reporter:
@@ -236,6 +241,8 @@ def _train_chunks(
         if saved.current is not None:
             chunk.restore_(saved.current, device)
             saved = saved._replace(current=None, probes={})
+        elif assignment.starts is not None:
+            start_from_(chunk, assignment.starts)
         reporter.begin(chunk.seeds, chunk.step, total_steps)
         if chunk.step == 0:
             recorder.after_step(chunk)

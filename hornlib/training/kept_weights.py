@@ -1,8 +1,8 @@
 """Weights that training ended with: one file for each job, with values, buffers and masks of every run that completed.
 
-    from hornlib.training.kept_weights import network_of, read_weights, weights_path
-    for run in read_weights(weights_path(run_file), cell):
-        network = network_of(run, cell.task())
+from hornlib.training.kept_weights import network_of, read_weights, weights_path
+for run in read_weights(weights_path(run_file), cell):
+    network = network_of(run, cell.task())
 """
 
 import pickle
@@ -18,10 +18,12 @@ from torch import Tensor, nn
 from hornlib.data.loading import Splits
 from hornlib.errors import ConfigError, ResultsError
 from hornlib.grid.cell import Cell, Specification, parse_specification
-from hornlib.grid.jobs import Job, Range, parse_run_name
+from hornlib.grid.jobs import Job, Range, parse_run_name, weights_path
 from hornlib.models import MODELS
 from hornlib.models.build import build_network
+from hornlib.models.compressed import masked, masks_of, places_of
 from hornlib.models.lanes import network_tensors
+from hornlib.models.sparse_product import Places
 from hornlib.parameters import ModelParameters, Task
 from hornlib.results.atomic import written_atomically
 from hornlib.results.run_file import specification_differences
@@ -33,6 +35,7 @@ __all__ = [
     "KeptRun",
     "RunState",
     "WeightsFile",
+    "dense_run",
     "network_of",
     "read_weights",
     "read_weights_file",
@@ -81,15 +84,6 @@ class WeightsFile(NamedTuple):
     cell: Cell
     data_digest: str
     runs: list[KeptRun]
-
-
-def weights_path(run_file: Path) -> Path:
-    """Return where a job keeps its weights: `weights/<name of the run file>.weights`, beside the folder of run files.
-
-    Args:
-        run_file: `<cell>.seeds-<first>-<last>.nc` in the folder `runs`.
-    """
-    return run_file.parent.parent / "weights" / f"{run_file.stem}.weights"
 
 
 def run_states(chunk: Chunk, splits: Splits) -> list[RunState]:
@@ -169,9 +163,7 @@ def read_weights(path: Path, cell: Cell) -> list[KeptRun]:
     """
     weights = read_weights_file(path)
     if weights.cell.specification() != cell.specification():
-        differences = "; ".join(
-            specification_differences(cell.specification(), weights.cell.specification())
-        )
+        differences = "; ".join(specification_differences(cell.specification(), weights.cell.specification()))
         raise ResultsError(f"{path}: of another specification: {differences}. {REMEDY}")
     return weights.runs
 
@@ -247,3 +239,28 @@ def network_of(run: KeptRun, task: Task) -> nn.Module:
         for name, mask in run.masks.items():
             weights[name].mul_(mask)
     return network.eval()
+
+
+def dense_run(run: KeptRun, task: Task) -> KeptRun:
+    """Return the same network with dense weights and masks, where it stores its connections alone.
+
+    Args:
+        run: a network in either form.
+        task: shapes of inputs and outputs.
+    """
+    model, connections = run.model.masked_form(task)
+    if not connections:
+        return run
+    parameters = {name: tensor.unsqueeze(0) for name, tensor in run.parameters.items()}
+    buffers = {name: tensor.unsqueeze(0) for name, tensor in run.buffers.items()}
+    places = {f"{layer}.{field}" for layer, _ in places_of(buffers) for field in Places._fields}
+    return run._replace(
+        model=model,
+        parameters=_lone(masked(parameters, buffers)),
+        buffers={name: tensor for name, tensor in run.buffers.items() if name not in places},
+        masks=_lone(masks_of(buffers)),
+    )
+
+
+def _lone(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.squeeze(0) for name, tensor in tensors.items()}

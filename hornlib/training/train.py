@@ -22,6 +22,7 @@ from hornlib.training.kept_weights import read_weights, weights_path, write_weig
 from hornlib.training.probing import make_plan
 from hornlib.training.recording import Numbers, dynamics_record, refuse_too_large
 from hornlib.training.rows import ChunkRows, stacked
+from hornlib.training.starting import read_starts
 
 __all__ = ["dynamics_path", "train_job"]
 
@@ -49,7 +50,6 @@ def train_job(cell: Cell, seeds: Range, output: Path, options: TrainOptions) -> 
     plan = None if options.probes is None else make_plan(cell, options.probes)
     if plan is not None:
         refuse_too_large(plan, len(runs), cell.structure.name)
-    assignment = Assignment(output.stem, [runs], cell.specification(), (seeds.first, seeds.last))
 
     def write(finished: list[ChunkRows], attributes: Attributes) -> Path:
         if cell.tuned is not None and cell.selection is not None:
@@ -68,6 +68,8 @@ def train_job(cell: Cell, seeds: Range, output: Path, options: TrainOptions) -> 
         if _is_finished(output, cell, options):  # the process that had the lock finished it
             print(f"{output} is finished; nothing is trained", file=sys.stderr)
             return
+        starts = read_starts(cell, seeds, output)
+        assignment = Assignment(output.stem, [runs], cell.specification(), (seeds.first, seeds.last), starts)
         run_assignment(assignment, options, write, plan)
 
 

@@ -21,11 +21,13 @@ def first_masks(
     """Return the first connections, (lanes, ...) bool, and the FLOPs that each lane took to choose them.
 
     Args:
-        start: a key of `STARTS`.
+        start: a key of `STARTS`; or kept, for the connections that the networks have already.
         view: the networks before the first step.
         weights: the sparse weights.
         counts: weight -> number of its connections.
     """
+    if start == "kept":
+        return {weight.name: view.masks[weight.name] for weight in weights}, 0
     draws = mask_draws(view.lanes.seeds, view.step)
     masks, flops = STARTS[start](
         view, weights, counts, {weight.name: draws(weight.name) for weight in weights}
