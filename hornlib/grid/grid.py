@@ -14,6 +14,7 @@ from hornlib.errors import ConfigError, nearest
 from hornlib.grid.cell import Cell, add_cell, changed_json
 from hornlib.grid.expansion import Caution, Expansions, Member
 from hornlib.grid.finalists import FinalistStage, finalist_stage
+from hornlib.grid.importance import importance_refusal
 from hornlib.grid.jobs import Job, Range, TuningJob, covering_ranges, weights_path
 from hornlib.grid.matching import Match
 from hornlib.grid.starting import start_problems
@@ -224,6 +225,7 @@ def expand(config: Config) -> Grid:
                 add_cell(grid.cells, cell)
             except ValueError as error:
                 raise config.error(path, str(error)) from None
+            _check_importance(config, cell, path)
             wanted.setdefault(cell.name, set()).update(content["seeds"])
             if cell.training.start_from is not None:
                 starting.append((member, name, expansion.start_path(path)))
@@ -284,6 +286,14 @@ def _start_caution(member: Member, sweep: str, place: str) -> Caution:
         "its steps, examples and seconds start at 0"
     )
     return Caution(sweep, member.arm, member.cell.name, place, sentence)
+
+
+def _check_importance(config: Config, cell: Cell, path: KeyPath) -> None:
+    """Refuse a cell whose importance is wanted and cannot be measured, with the place of its entry."""
+    settings = config.settings.importance
+    refusal = None if settings is None else importance_refusal(cell, settings)
+    if refusal is not None:
+        raise config.error(path, refusal)
 
 
 def _check_labels(config: Config, grid: Grid) -> None:
