@@ -140,7 +140,6 @@ def write_weights(path: Path, cell: Cell, seeds: Range, data_digest: str, states
         ResultsError: the disk is full or cannot be written.
     """
     document = {
-        "cell": cell.name,
         "seeds": list(seeds),
         "specification": cell.specification(),
         "tuned": None if cell.tuned is None else cell.tuned.document(),
