@@ -166,8 +166,8 @@ def rungs(ds: xr.Dataset) -> Iterator[str]:
         "Successive halving, read off the runs of the profiles: it would have stopped them at these training steps. "
         "The rank is that of the chosen profile among all of them, by its last validation accuracy; the best has 1.",
         "",
-        "| eta | steps: profiles that are trained until then | n | chooses as random search does | rank, median (worst) "
-        "| FLOPs over those of random search |",
+        "| eta | steps: profiles that are trained until then | n | chooses as random search does | rank, median (worst)"
+        " | FLOPs over those of random search |",
         "|---:|---|---:|---:|---:|---:|",
     )
     for eta in ETAS:
@@ -247,7 +247,17 @@ def lines(sweeps: Mapping[str, xr.Dataset]) -> Iterator[str]:
         if name in sweeps and BASELINE in ways_of(sweeps[name])
     }
     yield from ("## In one sentence", "")
-    yield from sentence(parts) if parts else ("There are no results yet.", "")
+    if not parts:
+        yield from ("There are no results yet.", "")
+        return
+    yield from sentence(parts)
+    yield from (
+        "![Test accuracy over training FLOPs, search included](architecture_cost.svg)",
+        "",
+        "*Last test accuracy over training FLOPs, search included: medians and quartiles over seeds. Grey: random "
+        "search over 1, 2, .. of the profiles, expected over their draws, median over seeds.*",
+        "",
+    )
     for name, title in TITLES.items():
         yield from (f"## {title}", "")
         if title not in parts:

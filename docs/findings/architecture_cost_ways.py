@@ -11,7 +11,11 @@ from hornlib import time_to_target
 from hornlib.results.target_times import ROUNDING
 from hornlib.statistics.contenders import final_metric
 from hornlib.statistics.estimators.random_search import cost_until_first
-from hornlib.statistics.estimators.successive_halving import halving_rungs, successive_halving
+from hornlib.statistics.estimators.successive_halving import (
+    cost_until_level,
+    halving_rungs,
+    successive_halving,
+)
 
 __all__ = [
     "BASELINE",
@@ -107,7 +111,7 @@ class Ratio(NamedTuple):
     is_bound: bool
 
     def words(self) -> str:
-        """Return 'value [low, high]'; 'at least value' for a lower bound, which has no interval; '-' without a value."""
+        """Return 'value [low, high]', or 'at least value' for a lower bound, which has no interval; '-' without one."""
         if not self.is_bound:
             return self.estimate.words()
         return f"at least {self.estimate.value:.2f}" if np.isfinite(self.estimate.value) else "-"
@@ -245,22 +249,36 @@ def _searches(candidates: xr.Dataset) -> dict[str, Way]:
 
 
 def _search(candidates: xr.Dataset, halving: xr.Dataset, words: str) -> Way:
-    """Return the way of a search that trains what the halving says and then has the chosen candidate."""
-    chosen = halving["chosen"]
+    """Return the way of a search whose candidates train side by side until they are stopped.
+
+    To a level it costs what all of them have cost when the first one reaches it.
+
+    Args:
+        candidates: from `candidates_of`.
+        halving: from `halved`.
+        words: of the way.
+    """
+    chosen, stopped_at = halving["chosen"], halving["stopped_at"]
+    metric, flops = (
+        candidates[name].reset_coords(drop=True) for name in ("validation_metric", "training_flops")
+    )
 
     def of_chosen(values: xr.DataArray) -> xr.DataArray:
         bare = values.reset_coords(drop=True).drop_vars("candidate", errors="ignore")
         return bare.isel(candidate=chosen.clip(min=0)).where(chosen >= 0)
 
-    best = of_chosen(candidates["validation_metric"].max("step"))
+    def until_level(level: float) -> Costs:
+        costs = cost_until_level(metric, flops, stopped_at, level - ROUNDING)
+        return Costs(costs["cost"], costs["reached"])
+
     size = of_chosen(candidates["num_parameters_over_steps"].max("step"))
     return Way(
         words,
         halving["cost"],
         of_chosen(candidates["accuracy"]),
         size,
-        best,
-        lambda level: Costs(halving["cost"], best >= level - ROUNDING),
+        metric.where(metric["step"] <= stopped_at).max(["candidate", "step"]),
+        until_level,
     )
 
 

@@ -181,6 +181,25 @@ def test_growth_with_pruning_has_a_row_for_every_arm(swept, tmp_path):
     assert {"parameters", "training FLOPs", "exchange"} <= words(page.with_suffix(".svg"))
 
 
+@pytest.mark.slow
+def test_architecture_cost_has_a_row_for_every_way(swept, tmp_path):
+    def shrink(sweep):
+        sweep["data"] = {"name": "digits", "train_subset": 200}
+        sweep["training"] |= {"epochs": 4, "batch_size": 25, "evaluate_at_epochs": "1-2-3-4"}
+        for model in sweep["model"]:
+            if isinstance(model["hidden_nodes"], list):
+                model["hidden_nodes"] = model["hidden_nodes"][:4]
+            if model.get("structure", {}).get("name") == "growth":
+                model["structure"]["every_share"] = 0.04
+
+    results = swept("architecture_cost", ["digits"], shrink)
+    page = tmp_path / "architecture_cost.md"
+    run("architecture_cost.py", results, "--out", page)
+    ways = {"the large network as it is", "growth (GradMax)", "beta-LASSO", "random search, 4 profiles"}
+    assert ways | {"successive halving, 4 profiles, eta 2", "4"} <= set(rows(page.read_text()))
+    assert {"Digits", "beta-LASSO", "random search, 4 profiles"} <= words(page.with_suffix(".svg"))
+
+
 def script(name):
     """Return the functions of a script, which is not run."""
     before = list(sys.path)

@@ -7,7 +7,7 @@ import xarray as xr
 
 from hornlib.errors import ResultsError
 
-__all__ = ["halving_rungs", "num_candidates_at", "successive_halving"]
+__all__ = ["cost_until_level", "halving_rungs", "num_candidates_at", "successive_halving"]
 
 
 def halving_rungs(num_candidates: int, last_step: int, eta: int = 2) -> list[float]:
@@ -114,6 +114,40 @@ def successive_halving(
         },
         coords={"rung": steps},
     )
+
+
+def cost_until_level(
+    metric: xr.DataArray,
+    cost: xr.DataArray,
+    stopped_at: xr.DataArray,
+    level: float,
+    direction: str = "maximise",
+    dim: str = "candidate",
+) -> xr.Dataset:
+    """Return what a search over candidates that train side by side costs until the first of them reaches a level.
+
+    All candidates that have not been stopped take the same number of training steps. The search ends at the first
+    evaluation t at which one of them reaches the level: E = sum_i c_i(min(t, s_i)), s_i the step at which candidate i
+    is stopped. A search in which none reaches it costs all that it spends.
+
+    Args:
+        metric: what must reach the level, (dim, .., step) with the coordinate `step`; NaN where there is no evaluation.
+        cost: cost so far, (dim, .., step).
+        stopped_at: from `successive_halving`, (dim, ..).
+        level: of the metric; one evaluation that reaches it suffices.
+        direction: maximise or minimise.
+        dim: dimension of the candidates.
+
+    Returns:
+        `cost` (..) and `reached` (..); the cost is NaN if a candidate is missing.
+    """
+    step = metric["step"]
+    is_good = metric >= level if direction == "maximise" else metric <= level
+    first = step.where(is_good & (step <= stopped_at)).min([dim, "step"])
+    until = stopped_at.where(first.isnull(), np.minimum(stopped_at, first))
+    spent = cost.where(step <= until).max("step")
+    complete = metric.notnull().any("step").all(dim)
+    return xr.Dataset({"cost": spent.sum(dim).where(complete), "reached": first.notnull() & complete})
 
 
 def _check_eta(eta: int) -> None:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from hornlib.errors import ResultsError
 from hornlib.statistics.estimators.successive_halving import (
+    cost_until_level,
     halving_rungs,
     num_candidates_at,
     successive_halving,
@@ -155,3 +156,31 @@ def test_it_agrees_with_a_simulation_that_stops_candidates_itself(number, eta, s
         assert halving["chosen"].values[replicate] == chosen
         assert halving["cost"].values[replicate] == pytest.approx(spent)
         assert halving["stopped_at"].transpose("seed", "candidate").values[replicate].tolist() == stops
+
+
+def test_a_search_side_by_side_ends_with_the_first_candidate_that_reaches_the_level():
+    steps = [1, 2, 4]
+    metric, cost = curves([[0.1, 0.2, 0.9], [0.4, 0.5, 0.6], [0.3, 0.7, 0.8], [0.2, 0.1, 0.1]], steps)
+    halving = successive_halving(metric, cost, steps)  # stops the candidates at 1, 2, 4 and 1
+
+    def until(level):
+        costs = cost_until_level(metric, cost, halving["stopped_at"], level)
+        return costs["cost"].item(), costs["reached"].item()
+
+    assert until(0.4) == (4, True)
+    assert until(0.7) == (1 + 2 + 2 + 1, True)
+    assert until(0.8) == (1 + 2 + 4 + 1, True)
+    assert until(0.9) == (8, False)  # the only one that would reach it was stopped
+    search = successive_halving(metric, cost, [4])["stopped_at"]
+    assert cost_until_level(metric, cost, search, 0.7)["cost"].item() == 4 * 2
+    assert cost_until_level(-metric, cost, search, -0.7, "minimise")["cost"].item() == 4 * 2
+
+
+def test_a_run_that_diverged_costs_a_search_side_by_side_no_more():
+    metric, cost = curves([[0.2, NAN, NAN], [0.3, 0.4, 0.9]], [1, 2, 4])
+    search = successive_halving(metric, cost, [4])["stopped_at"]
+    assert cost_until_level(metric, cost, search, 0.9)["cost"].item() == 1 + 4
+    missing = metric.copy()
+    missing[0] = NAN
+    costs = cost_until_level(missing, cost, search, 0.9)
+    assert np.isnan(costs["cost"]) and not costs["reached"]
