@@ -15,6 +15,7 @@ from hornlib.grid.jobs import Range
 from hornlib.results.run_file import read_run_file
 from hornlib.training import job
 from hornlib.training.checkpoint import load_checkpoint, save_checkpoint
+from hornlib.training.chunk import start_lanes
 from hornlib.training.job import TrainOptions
 from hornlib.training.kept_weights import (
     KIND,
@@ -24,8 +25,10 @@ from hornlib.training.kept_weights import (
     read_weights_file,
     weights_path,
 )
+from hornlib.training.loop import train_chunk
 from hornlib.training.tensor_file import packed
 from hornlib.training.train import train_job
+from hornlib.training.trainers import TRAINERS
 
 CPU = torch.device("cpu")
 SEEDS = Range(3, 5)
@@ -155,7 +158,7 @@ def test_constants_that_differ_between_lanes_belong_to_the_model(tmp_path):
 
 def poisoned(seed):
     """Return a start of lanes in which one seed has weights that are infinite."""
-    real = job.start_lanes
+    real = start_lanes
 
     @torch.no_grad()
     def start(rows, device):
@@ -171,7 +174,7 @@ def poisoned(seed):
 
 @pytest.mark.parametrize("seed", [4, 5])  # beside another lane, and alone in its chunk
 def test_a_run_that_diverged_leaves_no_weights_and_the_others_do(tmp_path, monkeypatch, seed):
-    monkeypatch.setattr(job, "start_lanes", poisoned(seed))
+    monkeypatch.setitem(TRAINERS, "gradient", TRAINERS["gradient"]._replace(start=poisoned(seed)))
     cell = cell_of(*CASES["batch norm"])
     output = trained(tmp_path, cell)
     assert "diverged" in read_run_file(output).variables["status"]
@@ -190,7 +193,7 @@ def test_nothing_is_kept_unless_it_is_asked_for(tmp_path, monkeypatch):
 
 def stopped_in_the_second_chunk(monkeypatch):
     """Let training end without a word, as a kill does, after the first step of the second chunk."""
-    real, chunks = job.train_chunk, []
+    real, chunks = train_chunk, []
 
     def train(chunk, splits, after_step, report):
         chunks.append(chunk)
@@ -202,7 +205,7 @@ def stopped_in_the_second_chunk(monkeypatch):
 
         real(chunk, splits, stopping, report)
 
-    monkeypatch.setattr(job, "train_chunk", train)
+    monkeypatch.setitem(TRAINERS, "gradient", TRAINERS["gradient"]._replace(train=train))
 
 
 def assert_same_runs(path, expected, cell):
@@ -335,8 +338,8 @@ def test_a_file_that_lacks_something_is_refused(copied, state):
         read_weights_file(path)
 
 
-def test_another_kind_of_file_is_refused(copied, tmp_path):
-    cell, output = copied
+def test_another_kind_of_file_is_refused(copied):
+    _, output = copied
     path = weights_path(output)
     save_checkpoint(path, {"step": 1})
     with pytest.raises(ResultsError, match="no hornlib weights file"):
