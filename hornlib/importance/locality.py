@@ -52,7 +52,7 @@ def places_of(masks: np.ndarray) -> Places:
 def mean_distances(places: Places, num_units: int) -> np.ndarray:
     """Return the mean distance of every unit's connections from their centroid, pixels, (units,).
 
-    d = mean_i |x_i - mean_k x_k|, where x_i is the pixel of connection i. NaN for units with fewer than two connections.
+    d = mean_i |x_i - mean_k x_k|, where x_i is the pixel of connection i. NaN for a unit with fewer than two of them.
 
     Args:
         places: of the connections.
