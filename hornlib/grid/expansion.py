@@ -13,6 +13,7 @@ from hornlib.data.parameters import DataParameters
 from hornlib.errors import ConfigError, nearest
 from hornlib.grid.axes import ENTRY_KEYS, OVERRIDES, expand_axes, refuse_too_many
 from hornlib.grid.cell import Cell, add_cell, changed_json, make_cell
+from hornlib.grid.evolution import match_refusal
 from hornlib.grid.matching import (
     Match,
     MatchRequest,
@@ -302,9 +303,13 @@ class Expansion:
         for target in targets:
             for problem in target.structure.match_problems():
                 raise self._error(path, f"to: {arm.match.to}: {problem}")
+            if refusal := match_refusal(target.model):
+                raise self._error(path, f"to: {arm.match.to}: {refusal}")
         for rival in arm.cells:
             for problem in rival.structure.rival_problems():
                 raise self._error(path, problem)
+            if refusal := match_refusal(rival.model):
+                raise self._error(path, refusal)
         sizes: Sizes = target_sizes(targets, arm.match.by)
         for cell in arm.cells:
             if where(cell) not in sizes:

@@ -6,6 +6,7 @@ from itertools import count, pairwise
 
 from hornlib.data.parameters import DataParameters
 from hornlib.grid.cell import Cell
+from hornlib.grid.evolution import evolution_refusals
 from hornlib.grid.starting import unfit_starts
 from hornlib.parameters import ModelParameters, Task
 from hornlib.parameters.structure import Course
@@ -23,6 +24,7 @@ def refusals(cell: Cell) -> list[str]:
     if problems:
         return problems
     return [
+        *evolution_refusals(cell),
         *cell.structure.problems(cell.model, cell.task(), course_of(cell)),
         *unfit_starts(cell),
         *_optimizer_refusals(cell),

@@ -8,6 +8,7 @@ from hornlib.models.efficient.parameters import (
     ShuffleNetV2Parameters,
     SqueezeNetParameters,
 )
+from hornlib.models.evolved.parameters import NeatParameters, WannParameters
 from hornlib.models.horn.parameters import HornParameters
 from hornlib.models.horn_cnn.parameters import HornCnnParameters
 from hornlib.models.leaky_cnn.parameters import LeakyCnnParameters
@@ -43,4 +44,6 @@ MODELS: dict[str, type[ModelParameters]] = {
     "squeezenet": SqueezeNetParameters,
     "efficientnet": EfficientNetParameters,
     "shallow": ShallowParameters,
+    "wann": WannParameters,
+    "neat": NeatParameters,
 }

@@ -87,6 +87,8 @@ class RunContents(NamedTuple):
 def samples_seen(cell: Cell, steps: np.ndarray) -> np.ndarray:
     """Return the number of training examples seen after each step; the last batch of an epoch may be smaller.
 
+    In a population every network counts the examples that it sees, which are a whole batch in every generation.
+
     Args:
         cell: whose dataset and batch size count.
         steps: numbers of training steps, (step,).
@@ -95,6 +97,8 @@ def samples_seen(cell: Cell, steps: np.ndarray) -> np.ndarray:
         Numbers of examples, (step,).
     """
     num_train, batch_size = cell.data.num_train, cell.training.batch_size
+    if cell.model.trainer == "evolution":
+        return cell.model.networks_per_example * min(batch_size, num_train) * steps
     epochs, rest = np.divmod(steps, cell.training.steps_per_epoch(num_train))
     return epochs * num_train + rest * batch_size
 

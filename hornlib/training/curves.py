@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -12,6 +13,7 @@ from hornlib.grid.cell import Cell
 from hornlib.models.layered_parameters import LayeredParameters
 from hornlib.models.time_variable.steps_parameters import LayerStepsParameters
 from hornlib.parameters import ModelParameters
+from hornlib.results.run_file import samples_seen
 from hornlib.training.chunk import Chunk, Group
 from hornlib.training.connectivity import connectivity
 from hornlib.training.divergence import drop_empty_groups, take_out
@@ -167,9 +169,6 @@ def summary(chunk: Chunk, column: int, total_steps: int) -> Evaluation:
         total_steps: training steps of the whole training.
     """
     rows = chunk.training_rows
-    data, training = chunk.cell.data, chunk.cell.training
-    epochs, rest = divmod(chunk.step, training.steps_per_epoch(data.num_train))
-    samples = epochs * data.num_train + min(rest * training.batch_size, data.num_train)
     loss = chunk.curves["validation_loss"][rows, column]
     split = "validation" if torch.isfinite(loss).any() else "test"
     return Evaluation(
@@ -178,5 +177,5 @@ def summary(chunk: Chunk, column: int, total_steps: int) -> Evaluation:
         float(chunk.curves[f"{split}_loss"][rows, column].median()),
         float(chunk.curves[f"{split}_metric"][rows, column].median()),
         len(rows),
-        samples,
+        int(samples_seen(chunk.cell, np.array(chunk.step))),
     )

@@ -20,7 +20,7 @@ from hornlib.parameters.probes import ProbeSettings
 from hornlib.provenance import commit, version
 from hornlib.results.file_kind import SCHEMA_VERSION
 from hornlib.training.checkpoint import load_checkpoint, remove_checkpoint, save_checkpoint, set_aside
-from hornlib.training.chunk import Chunk, EventRecord, Run, start_lanes
+from hornlib.training.chunk import Chunk, EventRecord, Run
 from hornlib.training.connectivity import connectivity_remarks
 from hornlib.training.curve_log import CurveLog, make_curve_log
 from hornlib.training.curves import Evaluation
@@ -32,17 +32,16 @@ from hornlib.training.devices import (
     set_precision,
 )
 from hornlib.training.interruption import Interrupted, StopRequest
-from hornlib.training.kept_weights import run_states
-from hornlib.training.loop import train_chunk, train_step
 from hornlib.training.newborn import newborn_remarks
 from hornlib.training.probing import Probe, ProbePlan
 from hornlib.training.progress import Reporter
 from hornlib.training.recording import Numbers, Recorder
 from hornlib.training.rows import ChunkRows, stacked
 from hornlib.training.starting import Starts, refuse_other_data, start_from_
+from hornlib.training.trainers import TRAINERS
 from hornlib.training.width import chunk_width
 
-__all__ = ["Assignment", "Attributes", "TrainOptions", "run_assignment", "warm_up"]
+__all__ = ["Assignment", "Attributes", "TrainOptions", "run_assignment"]
 
 Attributes = dict[str, str | int | float]
 """Provenance of a file: versions, commit, device, route of recurrences, host, threads, times."""
@@ -201,9 +200,9 @@ def _run(
         reporter.say(f"{saved.width} lane(s) at a time")
         if route.kind != "none":
             reporter.say(f"recurrence: {route}")
-        warm_up(assignment.groups[0][: saved.width], splits)
+        TRAINERS[cell.model.trainer].warm_up(assignment.groups[0][: saved.width], splits)
         keeper = _Keeper(checkpoint, assignment, saved, options.checkpoint_seconds, stop)
-        probe = None if plan is None else Probe(cell, plan, splits)
+        probe = None if plan is None or not plan.layers else Probe(cell, plan, splits)
         curve_log = make_curve_log(options.log_format, options.checkpoints, reporter.say)
         finished = _train_chunks(assignment, splits, saved, keeps_weights, probe, keeper, reporter, curve_log)
         for remark in cell.structure.remarks(
@@ -234,10 +233,10 @@ def _train_chunks(
 ) -> list[ChunkRows]:
     """Train the chunks that are not finished, and return the rows of all chunks."""
     cell = assignment.cell
-    total_steps = cell.training.total_steps(cell.data.num_train)
+    trainer, total_steps = TRAINERS[cell.model.trainer], cell.training.total_steps(cell.data.num_train)
     device = splits.train.targets.device
     for rows in list(assignment.chunks(saved.width))[len(saved.finished) :]:
-        chunk, recorder = start_lanes(rows, device), Recorder(probe, len(rows), saved.probes)
+        chunk, recorder = trainer.start(rows, device), Recorder(probe, len(rows), saved.probes)
         if saved.current is not None:
             chunk.restore_(saved.current, device)
             saved = saved._replace(current=None, probes={})
@@ -255,12 +254,12 @@ def _train_chunks(
             keeper.after_step(chunk)
 
         def after_evaluation(evaluation: Evaluation, chunk: Chunk = chunk) -> None:
-            reporter.evaluation(evaluation, cell.training.batch_size)
+            reporter.evaluation(evaluation, cell.training.batch_size * cell.model.networks_per_example)
             curve_log.record(chunk, evaluation)
 
-        train_chunk(chunk, splits, after_step, after_evaluation)
+        trainer.train(chunk, splits, after_step, after_evaluation)
         events = [list(event) for event in chunk.events]
-        weights = run_states(chunk, splits) if keeps_weights else ()
+        weights = trainer.states(chunk, splits) if keeps_weights else ()
         saved.finished.append(
             ChunkRows(
                 chunk.curves, chunk.diverged_at, len(rows), recorder.numbers, chunk.profiles, events, weights
@@ -367,22 +366,6 @@ def _resume(
 def _has_weights(rows: dict[str, Any]) -> bool:
     """Return whether the rows of a finished chunk, as a checkpoint holds them, have all weights of completed runs."""
     return len(rows.get("weights", ())) == int(rows["diverged_at"].isnan().sum())
-
-
-def warm_up(rows: Sequence[Run], splits: Splits) -> None:
-    """Make one step on lanes that are discarded, so that first calls and caches are not timed.
-
-    Args:
-        rows: runs of the first chunk.
-        splits: the data, on the device of the job.
-    """
-    device = splits.train.targets.device
-    chunk = start_lanes(rows, device)
-    batch = torch.arange(min(chunk.cell.training.batch_size, len(splits.train.targets)), device=device)
-    index = batch.expand(len(rows), -1)
-    (group,) = chunk.groups
-    train_step(chunk, group, splits.train.inputs[index], splits.train.targets[index], total_steps=1_000_000)
-    group.window.pop().cpu()  # waits for the device
 
 
 def _attributes(

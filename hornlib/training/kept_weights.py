@@ -17,11 +17,13 @@ from torch import Tensor, nn
 
 from hornlib.data.loading import Splits
 from hornlib.errors import ConfigError, ResultsError
+from hornlib.evolution.network import evolved_network
 from hornlib.grid.cell import Cell, Specification, parse_specification
 from hornlib.grid.jobs import Job, Range, parse_run_name, weights_path
 from hornlib.models import MODELS
 from hornlib.models.build import build_network
 from hornlib.models.compressed import masked, masks_of, places_of
+from hornlib.models.evolved.parameters import EvolvedParameters
 from hornlib.models.lanes import network_tensors
 from hornlib.models.sparse_product import Places
 from hornlib.parameters import ModelParameters, Task
@@ -229,8 +231,10 @@ def network_of(run: KeptRun, task: Task) -> nn.Module:
         run: its values and its model.
         task: shapes of inputs and outputs.
     """
-    network = build_network(run.model, task, run.seed)
     values = {**run.parameters, **run.buffers}
+    if isinstance(run.model, EvolvedParameters):
+        return evolved_network(run.model, task, values)
+    network = build_network(run.model, task, run.seed)
     with torch.no_grad():
         for name, tensor in chain.from_iterable(part.items() for part in network_tensors(network)):
             tensor.copy_(values[name])
