@@ -106,7 +106,7 @@ def _locality(masks: np.ndarray, seed: int) -> dict[str, float]:
         measured = locality(masks, draw, generator)
         columns |= {
             "units": measured.num_units,
-            f"index_{name}": measured.index,
+            f"index_{name}": measured.locality_index,
             f"percentile_{name}": measured.percentile,
             f"units_above_{name}": measured.units_above,
         }

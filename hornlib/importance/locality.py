@@ -25,15 +25,16 @@ class Locality(NamedTuple):
     """Locality of a layer beside that of random layers.
 
     Attributes:
-        index: mean over units of 1 - d / E[d]: d is the mean distance of the unit's connections from their centroid,
-            and E[d] that of random connections. 0 as at random, 1 if all connections of a unit meet one pixel.
+        locality_index: mean over units of 1 - d / E[d]: d is the mean distance of the unit's connections from their
+            centroid, and E[d] that of random connections. 0 as at random, 1 if all connections of a unit meet one
+            pixel.
         percentile: share of the random layers whose index is smaller, %; equal ones count half.
         units_above: share of the units whose index exceeds the 95th percentile of their own random connections; .05 at
             random.
         num_units: units with at least two connections; the others have no distance and are left out.
     """
 
-    index: float
+    locality_index: float
     percentile: float
     units_above: float
     num_units: int

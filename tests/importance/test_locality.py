@@ -73,16 +73,16 @@ def test_an_exchange_keeps_the_readers_of_each_pixel():
 @pytest.mark.parametrize("draw", [anywhere, exchanged])
 def test_windows_are_local_against_both_kinds_of_random_masks(draw):
     local = locality(windows(np.random.default_rng(3)), draw, np.random.default_rng(4))
-    assert local.index > 0.5 and local.percentile == 100 and local.units_above == 1
+    assert local.locality_index > 0.5 and local.percentile == 100 and local.units_above == 1
     assert local.num_units == UNITS
 
 
 def test_units_that_all_read_the_middle_are_local_only_against_masks_anywhere():
     generator, masks = np.random.default_rng(5), np.zeros((UNITS, CHANNELS, SIDE, SIDE), bool)
     masks[:, :, 4:8, 4:8] = random_masks(generator, share=0.4, shape=(UNITS, CHANNELS, 4, 4))
-    assert locality(masks, anywhere, generator).index > 0.5
+    assert locality(masks, anywhere, generator).locality_index > 0.5
     central = locality(masks, exchanged, generator)
-    assert abs(central.index) < 0.05 and central.units_above < 0.3
+    assert abs(central.locality_index) < 0.05 and central.units_above < 0.3
 
 
 def test_the_percentile_of_random_masks_is_uniform():
@@ -92,11 +92,11 @@ def test_the_percentile_of_random_masks_is_uniform():
     quarters = np.histogram([result.percentile for result in results], [0, 25, 50, 75, 100.1])[0]
     assert (np.abs(quarters - 15) < 4 * math.sqrt(60 * 0.25 * 0.75)).all()
     assert np.mean([result.units_above for result in results]) == pytest.approx(0.05, abs=0.02)
-    assert np.mean([result.index for result in results]) == pytest.approx(0, abs=0.005)
+    assert np.mean([result.locality_index for result in results]) == pytest.approx(0, abs=0.005)
 
 
 def test_a_dense_layer_is_as_local_as_its_only_permutation_and_an_empty_one_has_no_locality():
     dense = locality(np.ones((3, 1, 4, 4), bool), anywhere, np.random.default_rng(7), num_draws=5)
     assert dense == (0, 50, 0, 3)
     empty = locality(np.zeros((3, 1, 4, 4), bool), anywhere, np.random.default_rng(7), num_draws=5)
-    assert np.isnan(empty.index) and empty.num_units == 0
+    assert np.isnan(empty.locality_index) and empty.num_units == 0
