@@ -63,6 +63,8 @@ UNITS = {
     "score_batches": "batches",
     "batches": "batches",
     "search_steps": "steps",
+    "gradient_steps": "steps",
+    "stagnation": "generations",
     "start_step": "steps",
     "every_steps": "steps",
     "times": "events",

@@ -95,7 +95,8 @@ def trained_shapes(model, task):
 
 
 def test_every_model_of_the_table_has_a_case():
-    assert {case.partition(" ")[0] for case in CASES} | NO_WEIGHTS == MODELS.keys()
+    with_weights = {name for name, model in MODELS.items() if model.trainer == "gradient"} - NO_WEIGHTS
+    assert {case.partition(" ")[0] for case in CASES} == with_weights
 
 
 def test_weights_are_all_matrices_and_kernels_of_the_network(model_and_task):
