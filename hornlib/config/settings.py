@@ -114,9 +114,7 @@ class Settings(Parameters):
     """Whether the network that every run ended with is kept: last writes its values, buffers and masks to
     `weights/<run file>.weights`, which `hornlib export`, the analysis of importance and `training.start_from` read.
     off: the networks are gone when the job ends."""
-    importance: Importance = Field(
-        default=None, validate_default=False, json_schema_extra={"default": "off"}
-    )
+    importance: Importance = Field(default=None, validate_default=False, json_schema_extra={"default": "off"})
     """What single connections of the trained networks are worth, beside proxies: off, or settings such as {examples:
     1000, sample: 2000}. It needs keep_weights: last, and models among mlp, cnn and rnn."""
     strict_stability: bool = False

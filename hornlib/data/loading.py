@@ -86,7 +86,9 @@ def _load(
     # Each part becomes floats in its turn, which then change in place: memory holds little more than the result.
     while parts:
         images = resize(_as_float(parts.pop(0)), data.image_size)
-        change = change or SCALINGS[data.input_scaling](images, declaration.white_level)  # the training part is first
+        change = change or SCALINGS[data.input_scaling](
+            images, declaration.white_level
+        )  # the training part is first
         inputs.append(present(change(images), data.presentation).to(device))
     splits = (Split(part, target.to(device)) for part, target in zip(inputs, targets, strict=True))
     return Splits(*splits), digest

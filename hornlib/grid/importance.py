@@ -18,8 +18,8 @@ def importance_refusal(cell: Cell, settings: ImportanceSettings) -> str | None:
     """
     if cell.model.name not in MODELS_WITH_IMPORTANCE:
         return (
-            f"importance is measured of {', '.join(MODELS_WITH_IMPORTANCE)}, got {cell.model.name}; write the sweep into "
-            "a file of its own, with importance: off"
+            f"importance is measured of {', '.join(MODELS_WITH_IMPORTANCE)}, got {cell.model.name}; write the sweep "
+            "into a file of its own, with importance: off"
         )
     counts = _connections(cell)
     judged = sum(counts if settings.sample is None else (min(count, settings.sample) for count in counts))
@@ -27,8 +27,8 @@ def importance_refusal(cell: Cell, settings: ImportanceSettings) -> str | None:
         return None
     given = "all connections" if settings.sample is None else f"sample: {settings.sample}"
     return (
-        f"importance of {given} would set {judged:,} of the network's {sum(counts):,} connections to 0 one by one, of at "
-        f"most {MOST_CONNECTIONS:,}; write importance: {{sample: {_largest_sample(counts)}}}, which is a number for each "
+        f"importance of {given} would set {judged:,} of the network's {sum(counts):,} connections to 0 one by one, of "
+        f"at most {MOST_CONNECTIONS:,}; write importance: {{sample: {_largest_sample(counts)}}}, a number for each "
         "weight matrix or kernel"
     )
 

@@ -77,14 +77,18 @@ def rank_parts(scores: np.ndarray, importance: np.ndarray, layers: np.ndarray) -
         return RankParts(np.nan, np.nan)
     first, second = _standard_ranks(scores), _standard_ranks(importance)
     counts = np.maximum(np.bincount(layers), 1)
-    first_means, second_means = (np.bincount(layers, ranks)[layers] / counts[layers] for ranks in (first, second))
+    first_means, second_means = (
+        np.bincount(layers, ranks)[layers] / counts[layers] for ranks in (first, second)
+    )
     between = float((first_means * second_means).mean())
     return RankParts(float((first * second).mean()) - between, between)
 
 
 def _is_ranked(*numbers: np.ndarray) -> bool:
     """Return whether there are enough connections, all finite, and none of the numbers is constant."""
-    return all(len(column) >= FEWEST and np.isfinite(column).all() and np.ptp(column) > 0 for column in numbers)
+    return all(
+        len(column) >= FEWEST and np.isfinite(column).all() and np.ptp(column) > 0 for column in numbers
+    )
 
 
 def _standard_ranks(numbers: np.ndarray) -> np.ndarray:

@@ -37,7 +37,9 @@ def _of_matrix(module: nn.Module, parameter: str, inputs: Tensor) -> Tensor:
 
 
 def _of_kernel(module: nn.Module, parameter: str, inputs: Tensor) -> Tensor:
-    assert isinstance(module, nn.Conv2d) and isinstance(module.padding, tuple), "a convolution of numbers of pixels"
+    assert isinstance(module, nn.Conv2d) and isinstance(module.padding, tuple), (
+        "a convolution of numbers of pixels"
+    )
     patches = nn.functional.unfold(
         inputs, module.kernel_size, module.dilation, module.padding, module.stride
     )  # (examples, inputs of one unit, positions)

@@ -1,4 +1,4 @@
-"""Losses of single examples, of one network and in columns of examples; the mean over them is what training minimises."""
+"""Losses of single examples, of one network and in columns of examples; training minimises their mean."""
 
 from collections.abc import Callable
 

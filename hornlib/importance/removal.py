@@ -31,7 +31,7 @@ class Removal(NamedTuple):
 
 
 @torch.no_grad()
-def without(trained: TrainedNetwork, removed: Mapping[str, Tensor], split: Split, metric: str) -> Removal:
+def without(trained: TrainedNetwork, removed: Mapping[str, np.ndarray], split: Split, metric: str) -> Removal:
     """Return loss and metric of the network without some connections, in evaluation mode.
 
     Args:

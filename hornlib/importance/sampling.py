@@ -1,4 +1,4 @@
-"""Which connections of a network are set to 0 one by one: all of them, or a sample from every tenth of the magnitudes."""
+"""Which connections of a network are set to 0 one by one: all, or a sample from every tenth of the magnitudes."""
 
 from collections.abc import Mapping
 
@@ -22,7 +22,9 @@ def sampled_connections(trained: TrainedNetwork, sample: int | None) -> dict[str
         sample: largest number for each weight; None: all.
     """
     chosen: Mapping[str, Tensor] = {
-        name: stratified_sample(trained.values(name).abs(), sample, generator("importance", trained.seed, name))
+        name: stratified_sample(
+            trained.values(name).abs(), sample, generator("importance", trained.seed, name)
+        )
         if sample is not None and len(places) > sample
         else torch.arange(len(places))
         for name, places in trained.connections.items()
@@ -50,5 +52,5 @@ def stratified_sample(magnitudes: Tensor, number: int, draw: torch.Generator) ->
 
 
 def _even_counts(number: int) -> list[int]:
-    """Return the number of connections of each stratum; they differ by at most 1, larger ones first as in the strata."""
+    """Return the number of connections of each stratum: larger by 1 in the first strata, which are larger too."""
     return [number // NUM_STRATA + (stratum < number % NUM_STRATA) for stratum in range(NUM_STRATA)]

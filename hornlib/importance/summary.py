@@ -13,7 +13,13 @@ from hornlib.importance.networks import SPLITS, TrainedNetwork
 from hornlib.importance.proxies import PROXIES, magnitude
 from hornlib.importance.removal import SHARES, area, random_orders, removal_curve, smallest_first, without
 
-__all__ = ["ORDERS", "agreement_statistics", "distribution_statistics", "dropped_statistics", "removal_statistics"]
+__all__ = [
+    "ORDERS",
+    "agreement_statistics",
+    "distribution_statistics",
+    "dropped_statistics",
+    "removal_statistics",
+]
 
 ORDERS = (
     "magnitude",
@@ -102,7 +108,10 @@ def distribution_statistics(layers: Sequence[LayerMeasurement]) -> Statistics:
     pooled = [np.concatenate([layer.changes[split] for layer in layers]) for split in SPLITS]
     for name in ("mean_importance", "harmful_share", "idle_share", "gini"):
         statistics[f"pooled_{name}"] = np.array([measures[name](changes) for changes in pooled])
-    return {**statistics, "between_layers": np.array([between_layers(changes, numbers) for changes in pooled])}
+    return {
+        **statistics,
+        "between_layers": np.array([between_layers(changes, numbers) for changes in pooled]),
+    }
 
 
 def removal_statistics(

@@ -29,7 +29,9 @@ STATISTICS: dict[str, Variable] = {
     "num_judged": Variable(("seed", "layer"), "1", "connections that were set to 0 one by one"),
     "loss": Variable(_NETWORK, "1", "mean loss of the whole network"),
     "metric": Variable(_NETWORK, "1", "metric of the whole network"),
-    "spearman": Variable(_BY_PROXY, "1", "Spearman's rank correlation of proxy and importance within a layer"),
+    "spearman": Variable(
+        _BY_PROXY, "1", "Spearman's rank correlation of proxy and importance within a layer"
+    ),
     "kendall": Variable(_BY_PROXY, "1", "Kendall's tau-b of proxy and importance within a layer"),
     "top_overlap": Variable(_BY_PROXY, "1", "Jaccard index of the top tenths by proxy and by importance"),
     "pooled_spearman": Variable(_POOLED, "1", "Spearman's rank correlation over all layers together"),
@@ -68,7 +70,9 @@ STATISTICS: dict[str, Variable] = {
     "random_set_change": Variable(
         _RULE, "1", "change of the loss without a random set of as many of every layer, mean over sets"
     ),
-    "better_random_share": Variable(_RULE, "1", "share of random sets whose removal costs less than the rule's"),
+    "better_random_share": Variable(
+        _RULE, "1", "share of random sets whose removal costs less than the rule's"
+    ),
 }
 """Statistics of every network. Layers that a network lacks, and numbers that it cannot have, are NaN."""
 

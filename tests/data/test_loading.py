@@ -264,7 +264,9 @@ def test_per_feature_inputs_are_those_of_scikit_learns_scaler():
     splits, pixels = load(data, "cpu"), load(DataParameters(name="digits", input_scaling="raw"), "cpu")
     scaler = StandardScaler().fit(pixels.train.inputs.flatten(1).numpy().astype(float))
     for part, unscaled in zip(splits, pixels, strict=True):
-        expected = torch.from_numpy(scaler.transform(unscaled.inputs.flatten(1).numpy().astype(float))).float()
+        expected = torch.from_numpy(
+            scaler.transform(unscaled.inputs.flatten(1).numpy().astype(float))
+        ).float()
         torch.testing.assert_close(part.inputs.flatten(1), expected, atol=1e-4, rtol=1e-4)
     assert (splits.train.inputs == 0).all(0).any()  # pixels that are never used are only centred
 

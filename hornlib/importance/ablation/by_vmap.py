@@ -15,9 +15,7 @@ NUMBERS_AT_ONCE = 2**21
 
 
 @torch.no_grad()
-def by_vmap(
-    network: nn.Module, split: Split, loss: str, places: Mapping[str, Tensor]
-) -> dict[str, Tensor]:
+def by_vmap(network: nn.Module, split: Split, loss: str, places: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return weight -> change of the mean loss without each connection, L(w_k = 0) - L(w), (connections,) float64.
 
     Args:

@@ -61,7 +61,9 @@ def _outputs_without(passes: Sequence[LayerPass], places: Tensor) -> Tensor:
     matrix = this.layer.matrix
     units, sources = places // matrix.shape[1], places % matrix.shape[1]
     values = matrix[units, sources].unsqueeze(1)
-    sums = torch.addcmul(this.sums[units], values, this.inputs[sources], value=-1)  # of the one unit that changes
+    sums = torch.addcmul(
+        this.sums[units], values, this.inputs[sources], value=-1
+    )  # of the one unit that changes
     if above and this.layer.is_unitwise:
         change = this.layer.activations_(sums, units).sub_(this.activations[units])
         columns = above[0].layer.matrix[:, units].unsqueeze(2)

@@ -40,10 +40,7 @@ def by_differences(
         values = precise.get_parameter(name).detach().flatten()[among]
         above, below = (
             torch.cat(
-                [
-                    part.mean(1)
-                    for part in losses_with(precise, examples, loss, name, among, values + step)
-                ]
+                [part.mean(1) for part in losses_with(precise, examples, loss, name, among, values + step)]
             )
             for step in (STEP, -STEP)
         )

@@ -15,9 +15,7 @@ UNITS_AT_ONCE = 16
 """Units whose derivatives are computed side by side; more take more memory and no less time."""
 
 
-def by_units(
-    network: nn.Module, split: Split, loss: str, places: Mapping[str, Tensor]
-) -> dict[str, Tensor]:
+def by_units(network: nn.Module, split: Split, loss: str, places: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return weight -> h_k = d^2 L / d w_k^2 of the mean loss, (connections,) float64.
 
     A connection w_ij acts through z_i = sum_j w_ij x_j + b_i alone, which is linear in it. With N examples therefore
