@@ -30,6 +30,7 @@ NEEDS_TORCH = (
     "cluster",
     "data",
     "dynamics",
+    "evolution",
     "findings",
     "kernels",
     "mechanism",
