@@ -5,10 +5,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-__all__ = ["Locality", "Places", "anywhere", "exchanged", "locality", "mean_distances", "places_of"]
+__all__ = ["Locality", "PixelPlaces", "anywhere", "exchanged", "locality", "mean_distances", "places_of"]
 
 
-class Places(NamedTuple):
+class PixelPlaces(NamedTuple):
     """The pixels that units are connected to, one entry for each connection.
 
     Attributes:
@@ -40,17 +40,17 @@ class Locality(NamedTuple):
     num_units: int
 
 
-def places_of(masks: np.ndarray) -> Places:
+def places_of(masks: np.ndarray) -> PixelPlaces:
     """Return the pixels that the units of a layer are connected to.
 
     Args:
         masks: True where a connection exists, (units, channels, height, width).
     """
     unit, _, row, column = np.nonzero(masks)
-    return Places(unit, row, column)
+    return PixelPlaces(unit, row, column)
 
 
-def mean_distances(places: Places, num_units: int) -> np.ndarray:
+def mean_distances(places: PixelPlaces, num_units: int) -> np.ndarray:
     """Return the mean distance of every unit's connections from their centroid, pixels, (units,).
 
     d = mean_i |x_i - mean_k x_k|, where x_i is the pixel of connection i. NaN for a unit with fewer than two of them.
@@ -70,7 +70,7 @@ def mean_distances(places: Places, num_units: int) -> np.ndarray:
     return np.where(number >= 2, mean(distances), np.nan)
 
 
-def anywhere(masks: np.ndarray, generator: np.random.Generator) -> Places:
+def anywhere(masks: np.ndarray, generator: np.random.Generator) -> PixelPlaces:
     """Return as many random connections of every unit, at any places without repetition.
 
     Args:
@@ -81,7 +81,7 @@ def anywhere(masks: np.ndarray, generator: np.random.Generator) -> Places:
     return places_of(shuffled.reshape(masks.shape))
 
 
-def exchanged(masks: np.ndarray, generator: np.random.Generator) -> Places:
+def exchanged(masks: np.ndarray, generator: np.random.Generator) -> PixelPlaces:
     """Return the connections with their pixels dealt out anew among all units of the layer.
 
     Every unit keeps its number of connections, and every pixel its number of readers. A layer that only prefers some
@@ -93,12 +93,12 @@ def exchanged(masks: np.ndarray, generator: np.random.Generator) -> Places:
     """
     places = places_of(masks)
     order = generator.permutation(len(places.unit))
-    return Places(places.unit, places.row[order], places.column[order])
+    return PixelPlaces(places.unit, places.row[order], places.column[order])
 
 
 def locality(
     masks: np.ndarray,
-    draw: Callable[[np.ndarray, np.random.Generator], Places],
+    draw: Callable[[np.ndarray, np.random.Generator], PixelPlaces],
     generator: np.random.Generator,
     num_draws: int = 200,
 ) -> Locality:
