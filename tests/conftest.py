@@ -32,6 +32,7 @@ NEEDS_TORCH = (
     "dynamics",
     "evolution",
     "findings",
+    "importance",
     "kernels",
     "mechanism",
     "models",

@@ -74,7 +74,7 @@ def measure_network(
                 factors[name],
                 slopes[name],
                 first[name],
-                torch.full_like(norms[name], torch.nan).index_copy(0, judged[name], curvatures[name].float()),
+                _at(judged[name], curvatures[name], len(norms[name])),
                 norms[name],
             )
             for name in judged
@@ -89,6 +89,12 @@ def measure_network(
         )
         for name, chosen in judged.items()
     ]
+
+
+def _at(judged: Tensor, values: Tensor, number: int) -> Tensor:
+    """Return the values of judged connections among NaN for all others, (connections,)."""
+    everything = torch.full((number,), torch.nan, dtype=values.dtype)
+    return everything.index_copy(0, judged, values)
 
 
 def _connections(

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from hornlib.data.loading import Split
 from hornlib.importance.losses import example_losses
 
-__all__ = ["NUMBERS_AT_ONCE", "by_vmap", "losses_with"]
+__all__ = ["NUMBERS_AT_ONCE", "by_vmap", "changes_with"]
 
 NUMBERS_AT_ONCE = 2**21
 """Numbers of the inputs of all copies that run together. More do not fit the cache."""
@@ -24,18 +24,18 @@ def by_vmap(network: nn.Module, split: Split, loss: str, places: Mapping[str, Te
         loss: key of `hornlib.training.evaluation.LOSSES`.
         places: weight -> places in the flattened weight, (connections,) int64.
     """
-    before = example_losses(network(split.inputs), split.targets, loss)
-    changes = {}
-    for name, among in places.items():
-        losses = losses_with(network, split, loss, name, among, torch.zeros(len(among)))
-        changes[name] = torch.cat([(part - before).mean(1, dtype=torch.float64) for part in losses])
-    return changes
+    return {
+        name: changes_with(network, split, loss, name, among, torch.zeros(len(among)))
+        for name, among in places.items()
+    }
 
 
-def losses_with(
+def changes_with(
     network: nn.Module, split: Split, loss: str, name: str, places: Tensor, values: Tensor
-) -> list[Tensor]:
-    """Return the losses of all examples when single entries of a weight have other values.
+) -> Tensor:
+    """Return the change of the mean loss when a single entry of a weight has another value, (entries,) float64.
+
+    Losses are subtracted example by example, so that a small change is not lost in the rounding of the mean.
 
     Args:
         network: in evaluation mode; it is not changed.
@@ -44,20 +44,20 @@ def losses_with(
         name: of the weight.
         places: in the flattened weight, (entries,) int64.
         values: what each entry is set to, alone, (entries,).
-
-    Returns:
-        Parts (entries of the part, examples), which joined are (entries, examples).
     """
     weight = network.get_parameter(name).detach()
+    before = example_losses(network(split.inputs), split.targets, loss)
 
     def losses_of(changed: Tensor) -> Tensor:
         outputs = torch.func.functional_call(network, {name: changed}, split.inputs)
         return example_losses(outputs, split.targets, loss)
 
     at_once = max(1, NUMBERS_AT_ONCE // split.inputs.numel())
-    parts = []
-    for among, to in zip(places.split(at_once), values.to(weight.dtype).split(at_once), strict=True):
-        copies = weight.flatten().repeat(len(among), 1)
-        copies.scatter_(1, among.unsqueeze(1), to.unsqueeze(1))
-        parts.append(torch.vmap(losses_of)(copies.view(-1, *weight.shape)))
-    return parts
+    changes = [torch.empty(0, dtype=torch.float64)]
+    for start in range(0, len(places), at_once):
+        here = slice(start, start + at_once)
+        copies = weight.flatten().repeat(len(places[here]), 1)
+        copies.scatter_(1, places[here].unsqueeze(1), values[here].to(weight.dtype).unsqueeze(1))
+        losses = torch.vmap(losses_of)(copies.view(-1, *weight.shape))
+        changes.append((losses - before).mean(1, dtype=torch.float64))
+    return torch.cat(changes)

@@ -34,20 +34,31 @@ def incremental(
         places: weight -> places in the flattened weight, (connections,) int64.
     """
     passes = layer_passes(mlp_layers(network), split.inputs)
+    positions = {part.layer.name: position for position, part in enumerate(passes)}
+    return {
+        name: _changes(passes[positions[name] :], among, split.targets, loss)
+        for name, among in places.items()
+    }
+
+
+def _changes(passes: Sequence[LayerPass], places: Tensor, targets: Tensor, loss: str) -> Tensor:
+    """Return the change of the mean loss without each connection, (connections,) float64.
+
+    Args:
+        passes: the layer of the connections, and those above.
+        places: of the connections, (connections,) int64.
+        targets: of the examples.
+        loss: key of COLUMN_LOSSES.
+    """
     losses_of = COLUMN_LOSSES[loss]
-    before = losses_of(passes[-1].sums, split.targets)
-    changes = {}
-    for position, this in enumerate(passes):
-        among = places.get(this.layer.name, torch.empty(0, dtype=torch.long))
-        widest = max(len(above.sums) for above in passes[position + (position + 1 < len(passes)) :])
-        at_once = max(1, NUMBERS_AT_ONCE // (widest * len(before)))
-        parts = [
-            losses_of(_outputs_without(passes[position:], part), split.targets).sub_(before).mean(1)
-            for part in among.split(at_once)
-            if len(part)
-        ]
-        changes[this.layer.name] = torch.cat(parts).double() if parts else torch.empty(0).double()
-    return {name: changes[name] for name in places}
+    before = losses_of(passes[-1].sums, targets)
+    widest = max(len(part.sums) for part in passes[1:] or passes)
+    at_once = max(1, NUMBERS_AT_ONCE // (widest * len(before)))
+    changes = [torch.empty(0, dtype=torch.float64)]
+    for start in range(0, len(places), at_once):
+        losses = losses_of(_outputs_without(passes, places[start : start + at_once]), targets)
+        changes.append(losses.sub_(before).mean(1, dtype=torch.float64))
+    return torch.cat(changes)
 
 
 def _outputs_without(passes: Sequence[LayerPass], places: Tensor) -> Tensor:

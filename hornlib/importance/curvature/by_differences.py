@@ -7,8 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from hornlib.data.loading import Split
-from hornlib.importance.ablation.by_vmap import losses_with
-from hornlib.importance.losses import example_losses
+from hornlib.importance.ablation.by_vmap import changes_with
 
 __all__ = ["STEP", "by_differences"]
 
@@ -34,15 +33,11 @@ def by_differences(
     precise = copy.deepcopy(network).double()
     targets = split.targets.double() if split.targets.is_floating_point() else split.targets
     examples = Split(split.inputs.double(), targets)
-    before = example_losses(precise(examples.inputs), targets, loss).mean()
     curvatures = {}
     for name, among in places.items():
         values = precise.get_parameter(name).detach().flatten()[among]
         above, below = (
-            torch.cat(
-                [part.mean(1) for part in losses_with(precise, examples, loss, name, among, values + step)]
-            )
-            for step in (STEP, -STEP)
+            changes_with(precise, examples, loss, name, among, values + step) for step in (STEP, -STEP)
         )
-        curvatures[name] = (above - 2 * before + below) / STEP**2
+        curvatures[name] = (above + below) / STEP**2
     return curvatures
