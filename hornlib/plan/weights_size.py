@@ -8,8 +8,9 @@ __all__ = ["run_bytes"]
 NUMBER, MASK, PLACE = 4, 1, 12
 """Bytes of a trained number, of an entry of a mask, and of the place of a connection that is stored alone."""
 
-TENSOR_BYTES = 4_000
-"""Of a run: names, sizes and padding of its tensors, and its running statistics; a few hundred bytes a tensor."""
+RUN_BYTES, STORED_BYTES = 4_000, 2_000
+"""Names, sizes and padding of tensors, some 400 bytes each: of a run with its running statistics, and of the places of
+one weight that is stored as connections alone."""
 
 
 def run_bytes(cell: Cell) -> int:
@@ -23,7 +24,8 @@ def run_bytes(cell: Cell) -> int:
     task = cell.task()
     _, model = cell.structure.planned_models(cell.model, task, course_of(cell))[-1]
     connections = cell.structure.connections(cell.model, task)
-    size = TENSOR_BYTES + NUMBER * model.num_parameters(task)
+    size = RUN_BYTES + NUMBER * model.num_parameters(task)
     if cell.is_masked():
         return size + MASK * sum(weight.size for weight in model.weights(task) if weight.name in connections)
-    return size + PLACE * sum(model.masked_form(task)[1].values())
+    stored = model.masked_form(task)[1]
+    return size + STORED_BYTES * len(stored) + PLACE * sum(stored.values())

@@ -17,7 +17,7 @@ import xarray as xr
 from hornlib.data.loading import load_with_digest
 from hornlib.errors import ConfigError, HornlibError, ResultsError
 from hornlib.grid.cell import parse_specification
-from hornlib.grid.jobs import Range
+from hornlib.grid.jobs import Range, weights_path
 from hornlib.parameters.probes import ProbeSettings
 from hornlib.results.run_file import read_run_file
 from hornlib.training.checkpoint import load_checkpoint, save_checkpoint
@@ -65,6 +65,7 @@ def command(output: Path, specification: dict = SPECIFICATION) -> list[str]:
         *(str(Path(sys.executable).parent / "hornlib"), "train", str(output)),
         *("--cell", json.dumps(specification), "--lanes", "2", "--threads", "1", "--device", "cpu"),
         *("--checkpoints", str(output.parents[1] / "checkpoints"), "--checkpoint-minutes", "0.001"),
+        *("--keep-weights", "last"),
     ]
 
 
@@ -121,6 +122,7 @@ def test_killed_again_and_again_the_same_command_ends_bit_identical(undisturbed,
     result = subprocess.run(command(output), capture_output=True, text=True, timeout=500)
     assert result.returncode == 0, result.stderr
     assert_same(output, undisturbed)
+    assert weights_path(output).read_bytes() == weights_path(undisturbed).read_bytes()
 
 
 @pytest.mark.slow
@@ -143,6 +145,7 @@ def test_a_storm_of_kills_over_events_of_growth_ends_bit_identical(tmp_path):
     with xr.open_dataset(expected) as ds:
         assert set(ds["event_kind"].values) == {"grown"} and len(ds["event_step"]) > 10
     assert_same(output, expected)
+    assert weights_path(output).read_bytes() == weights_path(expected).read_bytes()
 
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGUSR2", "SIGINT"])
