@@ -16,6 +16,8 @@ from hornlib.results.netcdf import load_dataset
 
 __all__ = ["gathered_importance"]
 
+WEIGHT_NAMES = {"units": "1", "long_name": "names of the weights, from the input to the output"}
+
 
 def gathered_importance(grid: Grid, files: Mapping[str, Sequence[Path]]) -> xr.Dataset:
     """Return the statistics of all cells, (cell, seed, ...); what a cell lacks is NaN.
@@ -29,28 +31,29 @@ def gathered_importance(grid: Grid, files: Mapping[str, Sequence[Path]]) -> xr.D
     Raises:
         ResultsError: a file is missing or damaged.
     """
-    cells = [_cell_statistics(name, paths, grid.seeds[name]) for name, paths in files.items()]
+    parts = {name: [load_dataset(path, IMPORTANCE_FILE) for path in paths] for name, paths in files.items()}
+    cells = [_cell_statistics(name, jobs, grid.seeds[name]) for name, jobs in parts.items()]
     ds = xr.concat(cells, "cell", join="outer", combine_attrs="drop", coords="minimal", compat="override")
     for name, variable in STATISTICS.items():
         ds[name] = ds[name].astype(np.float32).assign_attrs(variable.netcdf_attributes())
-    ds = ds.assign_coords({**_parameters(grid, list(files)), **_sweeps(grid, list(files))})
+    names = ("cell", [_weight_names(jobs) for jobs in parts.values()], WEIGHT_NAMES)
+    ds = ds.assign_coords(
+        {"weight_names": names, **_parameters(grid, list(files)), **_sweeps(grid, list(files))}
+    )
     ds["cell"].attrs = {"units": "1", "long_name": "name of the cell"}
     return ds.assign_attrs(title="Importance of the connections of trained networks")
 
 
-def _cell_statistics(name: str, paths: Sequence[Path], seeds: Sequence[int]) -> xr.Dataset:
+def _cell_statistics(name: str, jobs: Sequence[xr.Dataset], seeds: Sequence[int]) -> xr.Dataset:
     """Return the statistics of one cell, (seed, ...), without seeds that no sweep wants."""
-    parts = [load_dataset(path, IMPORTANCE_FILE) for path in paths]
-    ds = xr.concat(
-        [part[list(STATISTICS)].drop_vars("weight_name", errors="ignore") for part in parts],
-        "seed",
-        join="outer",
-        combine_attrs="override",
-    )
-    ds = ds.sel(seed=[seed for seed in ds["seed"].values if seed in seeds])
-    weights = max((part["weight_name"].values.astype(str) for part in parts), key=len)
-    names = {"units": "1", "long_name": "names of the weights, from the input to the output"}
-    return ds.assign_coords(cell=name, weight_names=((), " ".join(weights), names))
+    parts = [job[list(STATISTICS)].drop_vars("weight_name") for job in jobs]
+    ds = xr.concat(parts, "seed", join="outer", combine_attrs="override")
+    return ds.sel(seed=[seed for seed in ds["seed"].values if seed in seeds]).assign_coords(cell=name)
+
+
+def _weight_names(jobs: Sequence[xr.Dataset]) -> str:
+    """Return the names of a cell's weights, from the input to the output; of the deepest network."""
+    return " ".join(max((job["weight_name"].values.astype(str) for job in jobs), key=len))
 
 
 def _parameters(grid: Grid, cells: Sequence[str]) -> dict[str, Any]:
