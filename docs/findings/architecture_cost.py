@@ -1,6 +1,6 @@
 """What an architecture costs: training FLOPs, search included, of every way to a network of the same accuracy.
 
-python docs/findings/architecture_cost.py docs/findings/architecture_cost/*.nc --out docs/findings/architecture_cost.md
+python docs/findings/architecture_cost.py results/architecture_cost/results.nc --out docs/findings/architecture_cost.md
 """
 
 import argparse
