@@ -13,7 +13,7 @@ from hornlib.importance.curvature import curvature_of
 from hornlib.importance.effective_weights import norm_factors, row_factors
 from hornlib.importance.input_norms import input_norms
 from hornlib.importance.networks import TrainedNetwork, gradients
-from hornlib.importance.proxies import Connections
+from hornlib.importance.proxies import ProxyInputs
 from hornlib.importance.sampling import sampled_connections
 
 __all__ = ["LayerMeasurement", "measure_network"]
@@ -33,7 +33,7 @@ class LayerMeasurement(NamedTuple):
     name: str
     places: np.ndarray
     judged: np.ndarray
-    connections: dict[str, Connections]
+    connections: dict[str, ProxyInputs]
     changes: dict[str, np.ndarray]
 
     @property
@@ -41,7 +41,7 @@ class LayerMeasurement(NamedTuple):
         """Whether all connections were judged."""
         return len(self.judged) == len(self.places)
 
-    def judged_connections(self, split: str) -> Connections:
+    def judged_connections(self, split: str) -> ProxyInputs:
         """Return what proxies read of the judged connections, (judged,) each."""
         return self.connections[split].at(self.judged)
 
@@ -105,7 +105,7 @@ def _connections(
     batch_gradient: Tensor,
     curvature: Tensor,
     input_norm: Tensor,
-) -> Connections:
+) -> ProxyInputs:
     deviation = values.std(correction=0).expand_as(values)
     tensors = (
         values,
@@ -117,4 +117,4 @@ def _connections(
         curvature,
         input_norm,
     )
-    return Connections(*(tensor.double().numpy() for tensor in tensors))
+    return ProxyInputs(*(tensor.double().numpy() for tensor in tensors))

@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-__all__ = ["PROXIES", "Connections", "Proxy", "magnitude"]
+__all__ = ["PROXIES", "Proxy", "ProxyInputs", "magnitude"]
 
 
-class Connections(NamedTuple):
+class ProxyInputs(NamedTuple):
     """What proxies read about the connections of one weight: arrays (connections,).
 
     Attributes:
@@ -34,13 +34,13 @@ class Connections(NamedTuple):
     curvature: np.ndarray
     input_norm: np.ndarray
 
-    def at(self, places: np.ndarray) -> "Connections":
+    def at(self, places: np.ndarray) -> "ProxyInputs":
         """Return some of the connections.
 
         Args:
             places: indices among them, (chosen,).
         """
-        return Connections(*(column[places] for column in self))
+        return ProxyInputs(*(column[places] for column in self))
 
 
 class Proxy(NamedTuple):
@@ -52,42 +52,42 @@ class Proxy(NamedTuple):
         long_name: its formula, and its source.
     """
 
-    score: Callable[[Connections], np.ndarray]
+    score: Callable[[ProxyInputs], np.ndarray]
     is_signed: bool
     long_name: str
 
 
-def magnitude(them: Connections) -> np.ndarray:
+def magnitude(them: ProxyInputs) -> np.ndarray:
     """Return |w|, (connections,)."""
     return np.abs(them.value)
 
 
-def standardised_magnitude(them: Connections) -> np.ndarray:
+def standardised_magnitude(them: ProxyInputs) -> np.ndarray:
     """Return |w| / s with the standard deviation s of the layer, (connections,): within a layer it ranks as |w|."""
     return np.abs(them.value) / np.where(them.layer_deviation > 0, them.layer_deviation, 1)
 
 
-def row_magnitude(them: Connections) -> np.ndarray:
+def row_magnitude(them: ProxyInputs) -> np.ndarray:
     """Return |w_ij| / ||w_i||, (connections,): the scale of a unit's weights does not count."""
     return np.abs(them.value) * them.row_factor
 
 
-def effective_magnitude(them: Connections) -> np.ndarray:
+def effective_magnitude(them: ProxyInputs) -> np.ndarray:
     """Return |w_ij gamma_i / sigma_i|, (connections,): the weight with the norm behind its unit folded into it."""
     return np.abs(them.value) * them.norm_factor
 
 
-def first_order(them: Connections) -> np.ndarray:
+def first_order(them: ProxyInputs) -> np.ndarray:
     """Return |g w|, (connections,)."""
     return np.abs(them.gradient * them.value)
 
 
-def signed_first_order(them: Connections) -> np.ndarray:
+def signed_first_order(them: ProxyInputs) -> np.ndarray:
     """Return -g w, (connections,): the change of the loss to first order."""
     return -them.gradient * them.value
 
 
-def optimal_brain_damage(them: Connections) -> np.ndarray:
+def optimal_brain_damage(them: ProxyInputs) -> np.ndarray:
     """Return h w^2 / 2, (connections,): the change of the loss where g = 0.
 
     Reference:
@@ -96,12 +96,12 @@ def optimal_brain_damage(them: Connections) -> np.ndarray:
     return 0.5 * them.curvature * them.value**2
 
 
-def second_order(them: Connections) -> np.ndarray:
+def second_order(them: ProxyInputs) -> np.ndarray:
     """Return -g w + h w^2 / 2, (connections,): the change of the loss to second order."""
     return signed_first_order(them) + optimal_brain_damage(them)
 
 
-def wanda(them: Connections) -> np.ndarray:
+def wanda(them: ProxyInputs) -> np.ndarray:
     """Return |w| ||x||, (connections,).
 
     Reference:
@@ -110,12 +110,12 @@ def wanda(them: Connections) -> np.ndarray:
     return np.abs(them.value) * them.input_norm
 
 
-def effective_wanda(them: Connections) -> np.ndarray:
+def effective_wanda(them: ProxyInputs) -> np.ndarray:
     """Return |w_ij gamma_i / sigma_i| ||x_j||, (connections,)."""
     return effective_magnitude(them) * them.input_norm
 
 
-def snip(them: Connections) -> np.ndarray:
+def snip(them: ProxyInputs) -> np.ndarray:
     """Return |g w| with the gradient of one batch, (connections,); its sum over the network changes no order.
 
     Reference:
@@ -124,7 +124,7 @@ def snip(them: Connections) -> np.ndarray:
     return np.abs(them.batch_gradient * them.value)
 
 
-def squared_gradient(them: Connections) -> np.ndarray:
+def squared_gradient(them: ProxyInputs) -> np.ndarray:
     """Return g^2, (connections,)."""
     return them.gradient**2
 

@@ -9,9 +9,9 @@ from hornlib.importance.agreement import spearman
 from hornlib.importance.effective_weights import norm_factors, row_factors
 from hornlib.importance.measurement import measure_network
 from hornlib.importance.networks import SPLITS
-from hornlib.importance.proxies import PROXIES, Connections
+from hornlib.importance.proxies import PROXIES, ProxyInputs
 
-TWO = Connections(
+TWO = ProxyInputs(
     value=np.array([3.0, -2.0]),
     layer_deviation=np.array([2.0, 2.0]),
     row_factor=np.array([0.1, 0.5]),
