@@ -109,10 +109,10 @@ def _curves(ds: xr.Dataset, sweep: str, dataset: str) -> Chart:
     orders, shares = ds["order"].values.astype(str), ds["share"].values.astype(float)
     lines = []
     for order in orders:
-        own = estimate.sel(order=order)
-        low, high = own["interval"].transpose("bound", "share").values
-        if np.isfinite(own["estimate"].values).all():
-            lines.append(Line(order, shares, own["estimate"].values.astype(float), low, high))
+        curve = estimate.sel(order=order)
+        low, high = curve["interval"].transpose("bound", "share").values
+        if np.isfinite(curve["estimate"].values).all():
+            lines.append(Line(order, shares, curve["estimate"].values.astype(float), low, high))
     legend = legend_of(orders, {line.series for line in lines})
     count = int(estimate["num_seeds"].max())
     return Chart(
