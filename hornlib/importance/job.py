@@ -63,17 +63,17 @@ def importance_of_job(weights_file: Path, settings: ImportanceSettings) -> xr.Da
         ConfigError: the importance of such a cell cannot be measured.
         DataError: a file of the dataset is missing.
     """
-    kept = read_weights_file(weights_file)
-    cell = kept.cell
+    weights = read_weights_file(weights_file)
+    cell = weights.cell
     if (refusal := importance_refusal(cell, settings)) is not None:
         raise ConfigError(f"{weights_file}: {refusal}")
     splits, digest = load_with_digest(cell.data, "cpu")
-    if digest != kept.data_digest:
+    if digest != weights.data_digest:
         raise ResultsError(
             f"{weights_file}: the networks were trained on other examples of {cell.data.name} (digest "
-            f"{kept.data_digest}, now {digest}); give the folder of those examples in data.root"
+            f"{weights.data_digest}, now {digest}); give the folder of those examples in data.root"
         )
-    networks = [importance_of_run(run, cell, splits, settings) for run in kept.runs]
+    networks = [importance_of_run(run, cell, splits, settings) for run in weights.runs]
     if not networks:
         raise ResultsError(f"{weights_file}: no run of this job completed, so that there are no networks")
     attributes = {
