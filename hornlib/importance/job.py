@@ -129,9 +129,9 @@ def _dataset(networks: Sequence[NetworkImportance]) -> xr.Dataset:
         "split": np.array(SPLITS),
         "layer": np.arange(len(deepest)),
         "proxy": np.array(list(PROXIES)),
-        "order": np.array(ORDERS),
-        "share": np.array(SHARES),
-        "rule": np.array(list(DROP_RULES)),
+        "removal_order": np.array(ORDERS),
+        "removed_share": np.array(SHARES),
+        "drop_rule": np.array(list(DROP_RULES)),
     }
     sizes = {name: len(values) for name, values in axes.items()}
     coordinates: dict[str, Any] = {

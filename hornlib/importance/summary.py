@@ -132,8 +132,8 @@ def removal_statistics(
     values = np.concatenate([np.broadcast_to(whole, (len(ORDERS), 1, *whole.shape)), curves], 1)
     loss, quality = np.moveaxis(values, (2, 3), (0, 1))  # (2, splits, orders, shares)
     return {
-        "loss": whole[0],
-        "metric": whole[1],
+        "whole_loss": whole[0],
+        "whole_metric": whole[1],
         "curve_loss": loss,
         "curve_metric": quality,
         "area_loss": area(loss),

@@ -8,9 +8,9 @@ _NETWORK = ("seed", "split")
 _LAYER = (*_NETWORK, "layer")
 _POOLED = (*_NETWORK, "proxy")
 _BY_PROXY = (*_LAYER, "proxy")
-_CURVE = (*_NETWORK, "order", "share")
-_ORDER = (*_NETWORK, "order")
-_RULE = (*_NETWORK, "rule")
+_CURVE = (*_NETWORK, "removal_order", "removed_share")
+_ORDER = (*_NETWORK, "removal_order")
+_RULE = (*_NETWORK, "drop_rule")
 _CONNECTION = ("seed", "connection")
 _EXAMPLES = (*_NETWORK, "connection")
 
@@ -19,16 +19,18 @@ COORDINATES: dict[str, Variable] = {
     "split": Variable(("split",), "1", "examples of losses and proxies: training, or held out"),
     "layer": Variable(("layer",), "1", "place of the weight in the network, 0 at the input"),
     "proxy": Variable(("proxy",), "1", "proxy for the importance of a connection"),
-    "order": Variable(("order",), "1", "order in which connections are removed"),
-    "share": Variable(("share",), "1", "share of the connections of every layer that is removed"),
-    "rule": Variable(("rule",), "1", "rule of sparse training that would drop connections"),
+    "removal_order": Variable(("removal_order",), "1", "order in which connections are removed"),
+    "removed_share": Variable(
+        ("removed_share",), "1", "share of the connections of every layer that is removed"
+    ),
+    "drop_rule": Variable(("drop_rule",), "1", "rule of sparse training that would drop connections"),
 }
 
 STATISTICS: dict[str, Variable] = {
     "num_connections": Variable(("seed", "layer"), "1", "connections of the layer"),
     "num_judged": Variable(("seed", "layer"), "1", "connections that were set to 0 one by one"),
-    "loss": Variable(_NETWORK, "1", "mean loss of the whole network"),
-    "metric": Variable(_NETWORK, "1", "metric of the whole network"),
+    "whole_loss": Variable(_NETWORK, "1", "mean loss of the whole network"),
+    "whole_metric": Variable(_NETWORK, "1", "metric of the whole network"),
     "spearman": Variable(
         _BY_PROXY, "1", "Spearman's rank correlation of proxy and importance within a layer"
     ),

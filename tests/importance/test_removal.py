@@ -112,4 +112,4 @@ def test_orders_by_numbers_of_judged_connections_alone_are_unknown_for_a_sample(
         "exact",
     ]
     assert statistics["curve_loss"].shape == (2, len(ORDERS), len(SHARES))
-    np.testing.assert_allclose(statistics["curve_loss"][:, 0, 0], statistics["loss"])
+    np.testing.assert_allclose(statistics["curve_loss"][:, 0, 0], statistics["whole_loss"])

@@ -17,9 +17,11 @@ from hornlib.importance.gathering import gathered_importance
 from hornlib.importance.networks import SPLITS, example_sets, trained_network
 from hornlib.importance.proxies import PROXIES
 from hornlib.importance.stage import importance_path, measure_grid, measure_job
-from hornlib.importance.variables import CONNECTION_VARIABLES, STATISTICS
+from hornlib.importance.variables import CONNECTION_VARIABLES, COORDINATES, STATISTICS
 from hornlib.parameters.importance import ImportanceSettings
+from hornlib.results.coordinates import all_classes, coordinates_of
 from hornlib.results.importance_file import importance_sweeps, open_importance
+from hornlib.results.variables import CELL_PROPERTIES
 from hornlib.training import kept_weights
 from hornlib.training.job import TrainOptions
 from hornlib.training.train import train_job
@@ -104,7 +106,7 @@ def test_the_loss_of_the_whole_network_is_that_of_its_last_evaluation(trained_sw
     run_file.with_suffix(".all").unlink()
     recorded = xr.open_dataset(run_file)
     np.testing.assert_allclose(
-        ds["loss"].sel(split="held_out"), recorded["test_loss"].values[:, -1], rtol=1e-5
+        ds["whole_loss"].sel(split="held_out"), recorded["test_loss"].values[:, -1], rtol=1e-5
     )
     assert len(data.test.targets) == 360
 
@@ -175,5 +177,11 @@ def test_cells_of_different_seeds_stand_side_by_side(trained_sweep):
     files = {job.cell: [importance_path(trained_sweep.run_path(job))] for job in trained_sweep.jobs({})}
     ds = gathered_importance(trained_sweep, files)
     assert list(ds["seed"].values) == [0, 1, 2]
-    known = ds["loss"].notnull().all("split").transpose("cell", "seed").values
+    known = ds["whole_loss"].notnull().all("split").transpose("cell", "seed").values
     assert known.tolist() == [[True, True, False]] * 2 + [[False, True, True]] * 2
+
+
+def test_no_name_in_the_file_is_that_of_a_parameter():
+    taken = {name for name in coordinates_of(all_classes())} | set(CELL_PROPERTIES)
+    names = {*STATISTICS, *CONNECTION_VARIABLES, *COORDINATES, "weight_name", "weight_names"}
+    assert not names & taken

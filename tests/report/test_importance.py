@@ -18,7 +18,7 @@ SHARES = np.array([0.0, 0.5, 0.9])
 
 def measured(rho):
     """Return what importance.nc would hold of two cells with five seeds, from correlations (cell, proxy)."""
-    sizes = {"cell": 2, "seed": 5, "split": 2, "proxy": 3, "order": 3, "share": 3}
+    sizes = {"cell": 2, "seed": 5, "split": 2, "proxy": 3, "removal_order": 3, "removed_share": 3}
     noise = 0.01 * np.array([1, -1, 0, 1, -1.0])
 
     def over(*dims):
@@ -30,7 +30,7 @@ def measured(rho):
     variables = {"pooled_spearman": (dims, spread + np.asarray(rho)[:, None, None, :])}
     for name in ("mean_importance", "gini", "harmful_share", "idle_share"):
         variables[f"pooled_{name}"] = over("cell", "seed", "split")
-    dims, spread = over("cell", "seed", "split", "order", "share")
+    dims, spread = over("cell", "seed", "split", "removal_order", "removed_share")
     slopes = np.array([[1.0], [np.nan], [3.0]])
     variables["curve_loss"] = (dims, 0.2 + spread + slopes * SHARES)
     coordinates = {
@@ -38,8 +38,8 @@ def measured(rho):
         "seed": np.arange(5),
         "split": ["training", "held_out"],
         "proxy": list(PROXIES),
-        "order": list(ORDERS),
-        "share": SHARES,
+        "removal_order": list(ORDERS),
+        "removed_share": SHARES,
         "dataset": ("cell", ["digits", "digits"]),
         "in_thesis": ("cell", np.array([1, 1], np.int8), {"seeds": np.arange(5)}),
         "arm_thesis": ("cell", ["mlp", "mlp"]),

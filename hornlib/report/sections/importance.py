@@ -104,13 +104,13 @@ def _cells(ds: xr.Dataset, sweep: str, dataset: str) -> Block:
 def _curves(ds: xr.Dataset, sweep: str, dataset: str) -> Chart:
     """Return the chart of the held-out loss without growing sets of connections."""
     loss = ds["curve_loss"].sel(split="held_out")
-    rise = (loss - loss.isel(share=0)).mean("cell")
+    rise = (loss - loss.isel(removed_share=0)).mean("cell")
     estimate = student_interval(rise)
-    orders, shares = ds["order"].values.astype(str), ds["share"].values.astype(float)
+    orders, shares = ds["removal_order"].values.astype(str), ds["removed_share"].values.astype(float)
     lines = []
     for order in orders:
-        curve = estimate.sel(order=order)
-        low, high = curve["interval"].transpose("bound", "share").values
+        curve = estimate.sel(removal_order=order)
+        low, high = curve["interval"].transpose("bound", "removed_share").values
         if np.isfinite(curve["estimate"].values).all():
             lines.append(Line(order, shares, curve["estimate"].values.astype(float), low, high))
     legend = legend_of(orders, {line.series for line in lines})
