@@ -6,92 +6,81 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from hornlib.evolution.activations import EVOLVED_ACTIVATIONS, activations_of
 from hornlib.evolution.genome import Frame, Genome, IntArray
-from hornlib.evolution.graph import PopulationGraph, compiled
+from hornlib.evolution.graph import PopulationGraph, RowSums, compiled
 from hornlib.models.evolved.parameters import EvolvedParameters
 
 __all__ = [
-    "NUMBERS_AT_ONCE",
     "REWARDS",
     "Rewards",
     "evaluation_flops",
     "graph_of",
+    "mean_rewards",
     "outputs_of",
     "rewards_of",
     "with_constant",
 ]
 
-NUMBERS_AT_ONCE = 2**21
-"""Numbers of all hidden nodes for all examples that are computed at once: 8 MB, which a processor's cache holds."""
+NUMBERS_AT_ONCE = 2**19
+"""Numbers of all nodes for all shared weights and examples that are computed at once: 2 MB, which a cache holds."""
+
+LARGEST_EXPONENT = 60.0
+"""Largest size of an output whose exponential, and a sum of them, is surely no overflow and no underflow in float32."""
+
+WORST_REWARD = -1e9
+"""Reward of a network with an output that is not finite."""
 
 
-def log_likelihoods(outputs: Tensor, targets: Tensor) -> Tensor:
-    """Return the mean log-probability of the right class, (networks,).
+def log_likelihoods(outputs: Tensor, members: Tensor, targets: Tensor) -> Tensor:
+    """Return the log-probability of the right class, summed over examples, (networks, weights) float64.
+
+    ln p = z_target - ln sum_o exp z_o. Exponentials are taken once of each different output. Only for networks with
+    outputs of more than LARGEST_EXPONENT, the largest output is subtracted first.
 
     Args:
-        outputs: (networks, classes, examples).
+        outputs: different outputs of all networks, (different outputs, weights, examples).
+        members: which of them each network has, (networks, classes).
         targets: classes, (examples,).
     """
-    right = outputs.gather(1, targets.expand(len(outputs), 1, -1)).squeeze(1)
-    return (right - outputs.logsumexp(1)).mean(1)
+    num_networks, num_classes = members.shape
+    of_class = functional.one_hot(targets, num_classes).to(outputs.dtype)
+    sums_by_class = (outputs @ of_class).double()  # (different outputs, weights, classes)
+    classes = torch.arange(num_classes, device=members.device)
+    right = sums_by_class[members, :, classes].sum(1)
+    starts = torch.arange(0, members.numel() + 1, num_classes, device=members.device)
+    totals = functional.embedding_bag(
+        members.flatten(), outputs.exp().flatten(1), starts, mode="sum", include_last_offset=True
+    )
+    logarithms = totals.log_().view(num_networks, *outputs.shape[1:]).sum(-1, dtype=torch.float64)
+    is_large = ~(outputs.abs().amax((1, 2)) <= LARGEST_EXPONENT)
+    for network in is_large[members].any(1).nonzero()[:, 0].tolist():
+        logarithms[network] = outputs[members[network]].logsumexp(0).sum(-1, dtype=torch.float64)
+    return right - logarithms
 
 
-def negative_squared_errors(outputs: Tensor, targets: Tensor) -> Tensor:
-    """Return minus the mean squared error, (networks,).
+def negative_squared_errors(outputs: Tensor, members: Tensor, targets: Tensor) -> Tensor:
+    """Return minus the squared error, averaged over outputs and summed over examples, (networks, weights) float64.
 
     Args:
-        outputs: (networks, outputs, examples).
+        outputs: different outputs of all networks, (different outputs, weights, examples).
+        members: which of them each network has, (networks, outputs).
         targets: (examples, outputs).
     """
-    return -(outputs - targets.mT).square_().mean((1, 2))
+    errors = outputs[members] - targets.mT.unsqueeze(1)  # (networks, outputs, weights, examples)
+    return -errors.square_().mean(1).sum(-1, dtype=torch.float64)
 
 
-REWARDS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+REWARDS: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
     "cross_entropy": log_likelihoods,
     "mse": negative_squared_errors,
 }
-"""Loss of a dataset -> reward of a network, which is minus its mean loss."""
+"""Loss of a dataset -> reward of networks, which is minus their loss."""
 
 LOSS_WORK = {"cross_entropy": 5, "mse": 3}
 """Elementwise operations of the loss for each output, as `hornlib.models.operations` counts them."""
-
-
-def with_constant(inputs: Tensor) -> Tensor:
-    """Return examples in columns, with the constant 1 as the last row, (inputs + 1, examples).
-
-    Args:
-        inputs: (examples, ...).
-    """
-    columns = inputs.flatten(1).mT
-    return torch.cat([columns, columns.new_ones(1, columns.shape[1])])
-
-
-def outputs_of(graph: PopulationGraph, columns: Tensor, shared_weights: Sequence[float]) -> Iterator[Tensor]:
-    """Yield the outputs of all networks at each shared weight, (networks, outputs, examples).
-
-    A hidden node has v_i = act_i(w sum_j u_ij v_j) with the shared weight w and the weight u_ij of the connection, an
-    output w sum_j u_ij v_j. The sums over inputs are the same for all w and are computed once.
-
-    Args:
-        graph: the networks.
-        columns: examples in columns, see `with_constant`.
-        shared_weights: values of w.
-    """
-    first = graph.from_inputs.of(columns)
-    for shared_weight in shared_weights:
-        values = first[: graph.num_rows] * shared_weight
-        for level in graph.levels:
-            rows = values[level.rows]
-            if len(level.sums.entries):
-                rows.add_(level.sums.of(values), alpha=shared_weight)
-            for name, group in level.groups:
-                EVOLVED_ACTIVATIONS[name](rows[group])
-        outputs = first[graph.num_rows :] * shared_weight
-        if len(graph.to_outputs.entries):
-            outputs.add_(graph.to_outputs.of(values), alpha=shared_weight)
-        yield outputs.view(graph.num_networks, graph.num_outputs, -1)
 
 
 class Rewards(NamedTuple):
@@ -125,15 +114,8 @@ def rewards_of(
         targets: classes, (examples,), or numbers, (examples, outputs).
         loss: a key of REWARDS.
     """
-    values, flops = [], []
-    for part in _parts(genomes, columns.shape[1]):
-        graph = graph_of(model, part, frame)
-        at_weights = [
-            REWARDS[loss](outputs, targets) for outputs in outputs_of(graph, columns, model.shared_weights)
-        ]
-        values.append(torch.stack(at_weights, 1).double().cpu().numpy())
-        flops.append(graph.flops)
-    return Rewards(np.concatenate(values), np.concatenate(flops))
+    graph = graph_of(model, genomes, frame)
+    return Rewards(mean_rewards(graph, columns, targets, model.shared_weights, loss), graph.flops)
 
 
 def graph_of(model: EvolvedParameters, genomes: Sequence[Genome], frame: Frame) -> PopulationGraph:
@@ -152,7 +134,7 @@ def evaluation_flops(
 ) -> int:
     """Return the FLOPs of evaluating every network at every shared weight: forward pass and loss of each example.
 
-    Each evaluation counts as one of the network by itself, though sums over inputs are shared between the weights.
+    Each evaluation counts as one of the network by itself, though nodes that networks have in common are computed once.
 
     Args:
         model: number of shared weights.
@@ -165,13 +147,87 @@ def evaluation_flops(
     return len(model.shared_weights) * num_examples * of_an_example
 
 
-def _parts(genomes: Sequence[Genome], num_examples: int) -> Iterator[Sequence[Genome]]:
-    """Yield neighbouring networks whose hidden nodes together are computed at once."""
-    most_nodes = max(1, NUMBERS_AT_ONCE // num_examples)
-    start, nodes = 0, 0
-    for place, genome in enumerate(genomes):
-        if place > start and nodes + len(genome.hidden) > most_nodes:
-            yield genomes[start:place]
-            start, nodes = place, 0
-        nodes += len(genome.hidden)
-    yield genomes[start:]
+def with_constant(inputs: Tensor) -> Tensor:
+    """Return examples in columns, with the constant 1 as the last row, (inputs + 1, examples).
+
+    Args:
+        inputs: (examples, ...).
+    """
+    columns = inputs.flatten(1).mT
+    return torch.cat([columns, columns.new_ones(1, columns.shape[1])])
+
+
+def mean_rewards(
+    graph: PopulationGraph, columns: Tensor, targets: Tensor, shared_weights: Sequence[float], loss: str
+) -> np.ndarray:
+    """Return the mean reward of every network at every shared weight, (networks, weights) float64.
+
+    Args:
+        graph: the networks.
+        columns: examples in columns, see `with_constant`.
+        targets: classes, (examples,), or numbers, (examples, outputs).
+        shared_weights: factors on all weights.
+        loss: a key of REWARDS.
+    """
+    members = graph.members.to(columns.device)
+    total = torch.zeros(len(members), len(shared_weights), dtype=torch.float64, device=columns.device)
+    for examples, outputs in _blocks(graph, columns, shared_weights):
+        total += REWARDS[loss](outputs, members, targets[examples])
+    means = total / columns.shape[1]
+    return means.nan_to_num(WORST_REWARD, WORST_REWARD, WORST_REWARD).cpu().numpy()
+
+
+def outputs_of(graph: PopulationGraph, columns: Tensor, shared_weights: Sequence[float]) -> Tensor:
+    """Return the outputs of all networks, (weights, networks, examples, outputs).
+
+    Args:
+        graph: the networks.
+        columns: examples in columns, see `with_constant`.
+        shared_weights: factors on all weights.
+    """
+    members = graph.members.to(columns.device)
+    blocks = [outputs[members] for _, outputs in _blocks(graph, columns, shared_weights)]
+    return torch.cat(blocks, -1).permute(2, 0, 3, 1)
+
+
+def _blocks(
+    graph: PopulationGraph, columns: Tensor, shared_weights: Sequence[float]
+) -> Iterator[tuple[slice, Tensor]]:
+    """Yield blocks of examples with the different outputs, (different outputs, weights, examples).
+
+    A hidden node has v_i = act_i(w sum_j u_ij v_j) with the shared weight w and the weight u_ij of the connection, an
+    output w sum_j u_ij v_j. The sums over inputs are the same for all w and are computed once.
+    """
+    weights = columns.new_tensor(shared_weights).unsqueeze(1)
+    num_nodes = max(1, graph.num_rows + graph.num_different_outputs)
+    size = max(1, NUMBERS_AT_ONCE // (num_nodes * len(weights)))
+    for start in range(0, columns.shape[1], size):
+        examples = slice(start, start + size)
+        block = columns[:, examples].contiguous()
+        first = graph.from_inputs.of(block).unsqueeze(1)
+        values = block.new_empty(graph.num_rows, len(weights), block.shape[1])
+        for level in graph.levels:
+            rows = values[level.rows]
+            _write_sums(rows, level.sums, values, first[level.rows], weights)
+            for name, group in level.groups:
+                EVOLVED_ACTIVATIONS[name](rows[group])
+        outputs = block.new_empty(graph.num_different_outputs, len(weights), block.shape[1])
+        _write_sums(outputs, graph.to_outputs, values, first[graph.num_rows :], weights)
+        yield examples, outputs
+
+
+def _write_sums(target: Tensor, sums: RowSums, values: Tensor, first: Tensor, weights: Tensor) -> None:
+    """Write w (sum over inputs + sum over hidden nodes) into the target, (nodes, weights, examples).
+
+    Args:
+        target: part of `values`, or outputs.
+        sums: over hidden nodes.
+        values: of all hidden nodes, (hidden nodes, weights, examples); only those of lower levels are read.
+        first: sums over inputs, (nodes, 1, examples).
+        weights: w, (weights, 1).
+    """
+    if len(sums.entries):
+        total = sums.of(values.flatten(1)).view_as(target)
+        torch.mul(total.add_(first), weights, out=target)
+    else:
+        torch.mul(first, weights, out=target)

@@ -1,11 +1,15 @@
-"""Many networks as one graph: nodes in the order of their levels, grouped by activation, and sums over connections.
+"""Many networks as one graph, in which nodes that compute the same are one node.
 
-Only nodes from which a path leads to an output are in the graph. The nodes of all networks stand in one list of rows,
-first all nodes of level 1, which read inputs alone, then those of level 2, and so on. Within a level the nodes of one
-activation are neighbours, so that one call computes them for all networks.
+Networks of a population descend from each other, so that most of their nodes have the same activation, the same sources
+and the same weights, all the way down to the inputs. Such nodes have the same hash and are computed once for all. Nodes
+from which no path leads to an output are left out.
+
+The nodes stand in the order of their levels: first those that read inputs alone, then those that also read nodes of
+level 1, and so on. Within a level the nodes of one activation are neighbours, so that one call computes them all.
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -17,6 +21,8 @@ from hornlib.evolution.activations import ACTIVATION_WORK
 from hornlib.evolution.genome import Frame, Genome, IntArray
 
 __all__ = ["Level", "PopulationGraph", "RowSums", "compiled"]
+
+HashArray = np.ndarray[tuple[int, ...], np.dtype[np.uint64]]
 
 
 class RowSums(NamedTuple):
@@ -43,7 +49,7 @@ class RowSums(NamedTuple):
             rows,
             self.starts,
             mode="sum",
-            per_sample_weights=self.weights,
+            per_sample_weights=None if self.weights is None else self.weights.to(rows.dtype),
             include_last_offset=True,
         )
 
@@ -70,34 +76,40 @@ class PopulationGraph(NamedTuple):
     """Networks in the order of their evaluation.
 
     Attributes:
-        num_networks, num_outputs, num_rows: numbers of networks, of outputs of each, and of all hidden nodes.
-        from_inputs: sums over inputs, of all hidden nodes and then of the outputs of each network.
+        num_rows: number of different hidden nodes.
+        from_inputs: sums over inputs, of these hidden nodes and then of the different outputs.
         levels: hidden nodes, ascending.
-        to_outputs: sums over hidden nodes, of the outputs of each network.
-        flops: of one forward pass of one example by each network, (networks,) int64: 2 for each connection that leads
-            to an output, and the work of the activations.
+        to_outputs: sums over hidden nodes, of the different outputs.
+        members: which of the different outputs each network has, (networks, outputs) int64.
+        flops: of one forward pass of one example by each network by itself, (networks,) int64: 2 for each connection
+            that leads to an output, and the work of the activations.
     """
 
-    num_networks: int
-    num_outputs: int
     num_rows: int
     from_inputs: RowSums
     levels: list[Level]
     to_outputs: RowSums
+    members: Tensor
     flops: IntArray
+
+    @property
+    def num_different_outputs(self) -> int:
+        """Number of sums for outputs."""
+        return len(self.to_outputs.starts) - 1
 
 
 class _Edges(NamedTuple):
-    """Enabled connections of all networks. A node is an input, a hidden node of the list of all, or an output of it.
+    """Enabled connections of all networks.
 
     Attributes:
-        network: to which the connection belongs.
-        sources, targets: indices among inputs, all hidden nodes, or all outputs, as the flags say.
+        networks: to which each belongs.
+        sources: indices of inputs, or in the list of the hidden nodes of all networks.
+        targets: indices in the list of the hidden nodes, or of the outputs, of all networks.
         weights: of the connections.
-        is_from_input, is_to_output: kind of the source and of the target.
+        is_from_input, is_to_output: which kind the source and the target are of.
     """
 
-    network: IntArray
+    networks: IntArray
     sources: IntArray
     targets: IntArray
     weights: np.ndarray
@@ -106,6 +118,18 @@ class _Edges(NamedTuple):
 
     def chosen(self, which: np.ndarray) -> "_Edges":
         return _Edges(*(part[which] for part in self))
+
+
+class _Different(NamedTuple):
+    """Different ones among things with hashes.
+
+    Attributes:
+        first: index of the first thing of each kind, (kinds,).
+        kind: of each thing, (things,).
+    """
+
+    first: IntArray
+    kind: IntArray
 
 
 def compiled(
@@ -120,54 +144,55 @@ def compiled(
         has_weights: whether connections have weights of their own; otherwise a sum has none.
     """
     num_hidden = np.array([len(genome.hidden) for genome in genomes])
-    edges = _edges(genomes, frame, num_hidden)
-    is_live = _live_nodes(edges, int(num_hidden.sum()))
-    edges = edges.chosen(edges.is_to_output | _at(is_live, edges.targets, ~edges.is_to_output))
-    levels = _levels(edges, len(is_live))
     kinds = np.concatenate([genome.activations for genome in genomes])
-    live = np.flatnonzero(is_live)
-    order = live[np.lexsort((kinds[live], levels[live]))]
-    rows = np.zeros(len(is_live), np.int64)
-    rows[order] = np.arange(len(order))
+    edges = _edges(genomes, frame, num_hidden)
+    is_live = _live_nodes(edges, len(kinds))
+    edges = edges.chosen(edges.is_to_output | _at(is_live, edges.targets, ~edges.is_to_output))
+    levels = _levels(edges, len(kinds))
+    num_outputs = len(genomes) * frame.num_outputs
+    node_hashes, output_hashes = _hashes(edges, levels, kinds, num_outputs)
 
-    num_rows, num_outputs = len(order), len(genomes) * frame.num_outputs
-    targets = np.where(
-        edges.is_to_output, num_rows + edges.targets, _at(rows, edges.targets, ~edges.is_to_output)
-    )
-    sources = np.where(edges.is_from_input, edges.sources, _at(rows, edges.sources, ~edges.is_from_input))
-    edges = edges._replace(sources=sources, targets=targets)
+    live = np.flatnonzero(is_live)
+    nodes, outputs = _different(node_hashes[live]), _different(output_hashes)
+    first = live[nodes.first]
+    order = np.lexsort((first, kinds[first], levels[first]))
+    row_of = np.zeros(len(kinds), np.int64)
+    row_of[live] = np.argsort(order)[nodes.kind]
+    counted = _flops(genomes, edges, live, kinds, num_hidden, activations)
+    edges = _computed(edges, first, outputs, row_of, node_hashes)
     inner = edges.chosen(~edges.is_from_input)
-    hidden_networks = np.repeat(np.arange(len(genomes)), num_hidden)
-    work = np.array([ACTIVATION_WORK[name] for name in activations], np.int64)[kinds[live]]
-    flops = 2 * np.bincount(edges.network, minlength=len(genomes))
-    flops += np.bincount(hidden_networks[live], work, len(genomes)).astype(np.int64)
+    num_rows, last = len(first), len(first) + len(outputs.first)
     return PopulationGraph(
-        len(genomes),
-        frame.num_outputs,
         num_rows,
-        _row_sums(edges.chosen(edges.is_from_input), 0, num_rows + num_outputs, has_weights),
-        list(_by_level(inner, levels[order], kinds[order], activations, has_weights)),
-        _row_sums(inner, num_rows, num_rows + num_outputs, has_weights),
-        flops,
+        _row_sums(edges.chosen(edges.is_from_input), 0, last, has_weights),
+        list(_by_level(inner, levels[first[order]], kinds[first[order]], activations, has_weights)),
+        _row_sums(inner, num_rows, last, has_weights),
+        torch.from_numpy(outputs.kind.reshape(len(genomes), frame.num_outputs)),
+        counted,
     )
 
 
 def _edges(genomes: Sequence[Genome], frame: Frame, num_hidden: IntArray) -> _Edges:
     """Return the enabled connections of all networks."""
-    first_hidden = np.cumsum(num_hidden) - num_hidden
-    parts = []
-    for number, (genome, first) in enumerate(zip(genomes, first_hidden, strict=True)):
-        sources, targets = genome.sources[genome.enabled], genome.targets[genome.enabled]
-        is_from_input, is_to_output = sources < frame.num_sources, targets < frame.num_nodes
-        sources = np.where(is_from_input, sources, first + np.searchsorted(genome.hidden, sources))
-        targets = np.where(
-            is_to_output,
-            number * frame.num_outputs + targets - frame.num_sources,
-            first + np.searchsorted(genome.hidden, targets),
-        )
-        network = np.full(len(sources), number)
-        parts.append((network, sources, targets, genome.weights[genome.enabled], is_from_input, is_to_output))
-    return _Edges(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
+    enabled = np.concatenate([genome.enabled for genome in genomes])
+    networks = np.repeat(np.arange(len(genomes)), [len(genome.enabled) for genome in genomes])[enabled]
+    sources, targets, weights = (
+        np.concatenate([getattr(genome, name) for genome in genomes])[enabled]
+        for name in ("sources", "targets", "weights")
+    )
+    hidden = np.concatenate([genome.hidden for genome in genomes])
+    span = 1 + hidden.max(initial=0)  # the numbers of a network's nodes, and of the next one's behind them
+    hidden += span * np.repeat(np.arange(len(genomes)), num_hidden)
+    is_from_input, is_to_output = sources < frame.num_sources, targets < frame.num_nodes
+    output = networks * frame.num_outputs + targets - frame.num_sources
+    return _Edges(
+        networks,
+        np.where(is_from_input, sources, np.searchsorted(hidden, sources + span * networks)),
+        np.where(is_to_output, output, np.searchsorted(hidden, targets + span * networks)),
+        weights,
+        is_from_input,
+        is_to_output,
+    )
 
 
 def _at(values: np.ndarray, index: IntArray, where: np.ndarray) -> np.ndarray:
@@ -200,8 +225,105 @@ def _levels(edges: _Edges, num_hidden: int) -> IntArray:
         np.maximum.at(levels, between.targets, needed)
 
 
+def _mixed(numbers: HashArray) -> HashArray:
+    """Return numbers of 64 bits that look random: the finaliser of SplitMix64 (Steele et al. 2014)."""
+    numbers = numbers + np.uint64(0x9E3779B97F4A7C15)
+    numbers = (numbers ^ (numbers >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    numbers = (numbers ^ (numbers >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return numbers ^ (numbers >> np.uint64(31))
+
+
+def _hashes(
+    edges: _Edges, levels: IntArray, kinds: IntArray, num_outputs: int
+) -> tuple[HashArray, HashArray]:
+    """Return the hashes of all hidden nodes and of all outputs: equal if they compute the same from the inputs.
+
+    The hash of a node follows from its activation and from the sum of the hashes of its connections, and that of a
+    connection from its source and its weight. Two different nodes of a generation have the same one by chance once in
+    some 10^11 generations.
+    """
+    nodes, outputs = np.zeros(len(kinds), np.uint64), np.zeros(num_outputs, np.uint64)
+    of_weight = _mixed(edges.weights.astype(np.float32).view(np.uint32).astype(np.uint64))
+    of_input = _mixed(edges.sources.astype(np.uint64))
+    of_kind = _mixed(kinds.astype(np.uint64) + np.uint64(1))
+    level_of_target = _at(levels, edges.targets, ~edges.is_to_output)
+    level_of_target[edges.is_to_output] = levels.max(initial=0) + 1
+    order = np.argsort(level_of_target, kind="stable")
+    borders = np.searchsorted(level_of_target[order], np.arange(1, levels.max(initial=0) + 3))
+    for level, (start, end) in enumerate(pairwise(borders), 1):
+        into = order[start:end]
+        source = np.where(
+            edges.is_from_input[into],
+            of_input[into],
+            _at(nodes, edges.sources[into], ~edges.is_from_input[into]),
+        )
+        of_connection = _mixed(source + of_weight[into])
+        is_last = level > levels.max(initial=0)
+        np.add.at(outputs if is_last else nodes, edges.targets[into], of_connection)
+        if not is_last:
+            here = levels == level
+            nodes[here] = _mixed(nodes[here] + of_kind[here])
+    return nodes, outputs
+
+
+def _different(hashes: HashArray) -> _Different:
+    _, first, kind = np.unique(hashes, return_index=True, return_inverse=True)
+    return _Different(first, kind)
+
+
+def _flops(
+    genomes: Sequence[Genome],
+    edges: _Edges,
+    live: IntArray,
+    kinds: IntArray,
+    num_hidden: IntArray,
+    activations: Sequence[str],
+) -> IntArray:
+    """Return the FLOPs of one forward pass of one example by each network by itself, (networks,)."""
+    work = np.array([ACTIVATION_WORK[name] for name in activations], np.int64)[kinds[live]]
+    networks = np.repeat(np.arange(len(genomes)), num_hidden)[live]
+    products = 2 * np.bincount(edges.networks, minlength=len(genomes))
+    return products + np.bincount(networks, work, len(genomes)).astype(np.int64)
+
+
+def _computed(
+    edges: _Edges, first: IntArray, outputs: _Different, row_of: IntArray, node_hashes: HashArray
+) -> _Edges:
+    """Return the connections into the nodes that are computed, by rows: hidden nodes first, then outputs.
+
+    The connections of a node are in the order of their sources' hashes, so that sums do not depend on which of several
+    equal nodes stands for them.
+
+    Args:
+        edges: of all networks.
+        first: index of the hidden node that stands for each row, in any order.
+        outputs: the different outputs.
+        row_of: row of each hidden node.
+        node_hashes: of each hidden node.
+    """
+    stands, output_stands = np.zeros(len(row_of), bool), np.zeros(len(outputs.kind), bool)
+    stands[first], output_stands[outputs.first] = True, True
+    is_computed = _at(stands, edges.targets, ~edges.is_to_output) | _at(
+        output_stands, edges.targets, edges.is_to_output
+    )
+    edges = edges.chosen(is_computed)
+    by_hash = np.where(
+        edges.is_from_input,
+        edges.sources.astype(np.uint64),
+        _at(node_hashes, edges.sources, ~edges.is_from_input),
+    )
+    edges = edges.chosen(np.argsort(by_hash, kind="stable"))
+    targets = np.where(
+        edges.is_to_output,
+        len(first) + _at(outputs.kind, edges.targets, edges.is_to_output),
+        _at(row_of, edges.targets, ~edges.is_to_output),
+    )
+    sources = np.where(edges.is_from_input, edges.sources, _at(row_of, edges.sources, ~edges.is_from_input))
+    return edges._replace(sources=sources, targets=targets)
+
+
 def _row_sums(edges: _Edges, first: int, last: int, has_weights: bool) -> RowSums:
-    """Return the sums of the targets from `first` to `last`, without `last`."""
+    """Return the sums of the targets from `first` to `last`, without `last`; entries keep the order of the edges."""
     edges = edges.chosen((edges.targets >= first) & (edges.targets < last))
     order = np.argsort(edges.targets, kind="stable")
     starts = np.searchsorted(edges.targets[order], np.arange(first, last + 1))
@@ -215,7 +337,7 @@ def _by_level(
     """Return the levels of hidden nodes.
 
     Args:
-        inner: connections between hidden nodes, by rows.
+        inner: connections from hidden nodes, by rows.
         levels, kinds: level and index of the activation of every row, ascending.
         activations: their names.
         has_weights: whether connections have weights.
@@ -223,9 +345,9 @@ def _by_level(
     result = []
     for level in range(1, levels.max(initial=0) + 1):
         first, last = np.searchsorted(levels, [level, level + 1]).tolist()
-        borders = first + np.searchsorted(kinds[first:last], np.arange(len(activations) + 1))
+        borders = np.searchsorted(kinds[first:last], np.arange(len(activations) + 1)).tolist()
         groups = [
-            (name, slice(int(start) - first, int(end) - first))
+            (name, slice(start, end))
             for name, start, end in zip(activations, borders, borders[1:], strict=False)
             if end > start
         ]

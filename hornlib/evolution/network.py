@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -35,32 +36,35 @@ class EvolvedNetwork(nn.Module):
         self, genome: Genome, frame: Frame, activations: Sequence[str], shared_weight: float = 1.0
     ) -> None:
         super().__init__()
-        graph = compiled([genome], frame, activations, has_weights=True)
+        # with a weight of its own for each gene, no node is equal to another one
+        numbered = genome._replace(weights=np.arange(len(genome.weights), dtype=np.float32))
+        graph = compiled([numbered], frame, activations, has_weights=True)
         self.frame, self.levels, self.num_rows = frame, graph.levels, graph.num_rows
+        self.num_sums = graph.num_rows + graph.num_different_outputs
         sums = [  # of which row the first is, and which column stands for the first row that is read
             (graph.from_inputs, 0, 0),
             (graph.to_outputs, graph.num_rows, frame.num_sources),
             *((level.sums, level.rows.start, frame.num_sources) for level in graph.levels),
         ]
-        weights = torch.cat([part.weights for part, _, _ in sums if part.weights is not None])
-        self.weights = nn.Parameter(weights * shared_weight)
+        genes = torch.cat([part.weights for part, _, _ in sums if part.weights is not None]).long()
+        self.weights = nn.Parameter(shared_weight * torch.from_numpy(genome.weights)[genes])
         self.sources: Tensor
         self.targets: Tensor
+        self.members: Tensor
         self.register_buffer("sources", torch.cat([shift + part.entries for part, _, shift in sums]))
         self.register_buffer("targets", torch.cat([first + part.rows() for part, first, _ in sums]))
+        self.register_buffer("members", graph.members[0])
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Return the outputs, (examples, outputs), of examples (examples, ...)."""
-        matrix = self.weights.new_zeros(
-            self.num_rows + self.frame.num_outputs, self.frame.num_sources + self.num_rows
-        )
-        matrix = matrix.index_put((self.targets, self.sources), self.weights)
+        matrix = self.weights.new_zeros(self.num_sums, self.frame.num_sources + self.num_rows)
+        matrix = matrix.index_put((self.targets, self.sources), self.weights, accumulate=True)
         values = with_constant(inputs)
         for level in self.levels:
             sums = matrix[level.rows, : len(values)] @ values
             activated = [EVOLVED_ACTIVATIONS[name](sums[group].clone()) for name, group in level.groups]
             values = torch.cat([values, *activated])
-        return (matrix[self.num_rows :, : len(values)] @ values).mT
+        return (matrix[self.num_rows :] @ values)[self.members].mT
 
 
 def genome_tensors(genome: Genome, shared_weight: float) -> dict[str, dict[str, Tensor]]:

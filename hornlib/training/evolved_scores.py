@@ -1,6 +1,5 @@
 """Scores of one evolved network: with its weights, or with a tuned shared weight and with the published six."""
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -8,7 +7,7 @@ from torch import Tensor
 
 from hornlib.data.loading import Split, Splits
 from hornlib.data.parameters import DataParameters
-from hornlib.evolution.evaluation import REWARDS, evaluation_flops, graph_of, outputs_of, with_constant
+from hornlib.evolution.evaluation import evaluation_flops, graph_of, mean_rewards, outputs_of, with_constant
 from hornlib.evolution.genome import Frame, Genome
 from hornlib.evolution.graph import PopulationGraph
 from hornlib.models.evolved.parameters import EvolvedParameters
@@ -21,8 +20,6 @@ TUNED_WEIGHTS = tuple(step / 10 for step in range(-30, 31))
 
 TUNING_EXAMPLES = 2048
 """Largest number of training examples on which the shared weight is tuned, evenly spaced in the training split."""
-
-_EXAMPLES_AT_ONCE = 8192
 
 
 class EvolvedScores(NamedTuple):
@@ -67,7 +64,7 @@ def scores_of(
         tuning_flops = len(TUNED_WEIGHTS) * of_one_weight
         curves |= {"shared_weight": shared_weight, **_without_tuning(model, graph, splits.test, data)}
     for name, split in (("validation", splits.validation), ("test", splits.test)):
-        outputs = _outputs(graph, split, [shared_weight])
+        outputs = outputs_of(graph, with_constant(split.inputs), [shared_weight])[:, 0]
         curves |= {
             f"{name}_loss": _loss(outputs, split, data),
             f"{name}_metric": _metric(outputs, split, data),
@@ -78,12 +75,7 @@ def scores_of(
 def _tuned(graph: PopulationGraph, examples: Split, data: DataParameters) -> float:
     """Return the value of TUNED_WEIGHTS with the largest reward, the first of equal ones."""
     columns = with_constant(examples.inputs)
-    rewards = torch.stack(
-        [
-            REWARDS[data.loss](outputs, examples.targets)[0]
-            for outputs in outputs_of(graph, columns, TUNED_WEIGHTS)
-        ]
-    )
+    (rewards,) = mean_rewards(graph, columns, examples.targets, TUNED_WEIGHTS, data.loss)
     return TUNED_WEIGHTS[int(rewards.argmax())]
 
 
@@ -91,22 +83,13 @@ def _without_tuning(
     model: EvolvedParameters, graph: PopulationGraph, test: Split, data: DataParameters
 ) -> dict[str, float]:
     """Return the mean test metric over the shared weights, and that of the mean output."""
-    outputs = _outputs(graph, test, model.shared_weights)
+    outputs = outputs_of(graph, with_constant(test.inputs), model.shared_weights)[:, 0]
     metrics = [_metric(of_weight, test, data) for of_weight in outputs.split(1)]
     votes = outputs.softmax(-1) if data.loss == "cross_entropy" else outputs
     return {
         "mean_weight_test_metric": sum(metrics) / len(metrics),
         "ensemble_test_metric": _metric(votes.mean(0, keepdim=True), test, data),
     }
-
-
-def _outputs(graph: PopulationGraph, split: Split, shared_weights: Sequence[float]) -> Tensor:
-    """Return the outputs of one network at each shared weight, (weights, examples, outputs)."""
-    blocks = [
-        torch.cat(list(outputs_of(graph, with_constant(inputs), shared_weights)))
-        for inputs in split.inputs.split(_EXAMPLES_AT_ONCE)
-    ]
-    return torch.cat(blocks, 2).mT
 
 
 def _loss(outputs: Tensor, split: Split, data: DataParameters) -> float:

@@ -69,7 +69,7 @@ def test_a_genome_has_the_outputs_that_neat_python_computes(networks, mutations)
     examples = torch.randn(5, frame.num_inputs, generator=torch.Generator().manual_seed(1))
     (outputs,) = outputs_of(graph_of(MODEL, [genome], frame), with_constant(examples), (1.0,))
     expected = [network.activate([*example, 1.0]) for example in examples.tolist()]
-    np.testing.assert_allclose(outputs[0].mT, expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(outputs[0], expected, rtol=1e-4, atol=1e-5)
 
 
 def test_genomes_with_the_same_genes_are_as_far_apart_as_neat_python_says(networks):

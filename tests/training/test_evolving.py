@@ -167,21 +167,21 @@ def test_scores_are_those_of_the_tuned_weight_of_the_mean_and_of_the_ensemble(tm
     chunk, splits, frame = evolved(cell), load(cell.data, CPU), frame_of(cell.task())
     graph = graph_of(cell.model, chunk.champions, frame)
     losses = [
-        float(torch.nn.functional.cross_entropy(outputs[0].mT, splits.train.targets))
+        float(torch.nn.functional.cross_entropy(outputs[0], splits.train.targets))
         for outputs in outputs_of(graph, with_constant(splits.train.inputs), TUNED_WEIGHTS)
     ]
     best = TUNED_WEIGHTS[int(np.argmin(losses))]
     at_weights = list(
         outputs_of(graph, with_constant(splits.test.inputs), [best, *cell.model.shared_weights])
     )
-    classes = [outputs[0].argmax(0) for outputs in at_weights]
+    classes = [outputs.argmax(1) for outputs in at_weights]
     accuracies = [float((of_weight == splits.test.targets).double().mean()) for of_weight in classes]
-    probabilities = sum(outputs[0].softmax(0) for outputs in at_weights[1:])
+    probabilities = sum(outputs.softmax(1) for outputs in at_weights[1:])
     scores = scores_of(cell.model, chunk.champions[0], frame, splits, cell.data)
     assert scores.shared_weight == best
     assert scores.curves["test_metric"] == pytest.approx(accuracies[0])
     assert scores.curves["mean_weight_test_metric"] == pytest.approx(np.mean(accuracies[1:]))
-    ensemble = float((probabilities.argmax(0) == splits.test.targets).double().mean())
+    ensemble = float((probabilities.argmax(1) == splits.test.targets).double().mean())
     assert scores.curves["ensemble_test_metric"] == pytest.approx(ensemble)
     assert {name: float(chunk.curves[name][0, -1]) for name in scores.curves} == pytest.approx(scores.curves)
 
