@@ -226,8 +226,6 @@ def sentence(parts: Mapping[str, tuple[Mapping[str, Way], Mapping[str, float]]])
 def _cost_words(ratio: Ratio, costs: Costs) -> str:
     """Return the ratio of a sentence, with its interval."""
     number = int(costs.flops.notnull().sum())
-    if not costs.reached.any():
-        return f"does not reach it (0 of {number})"
     if ratio.is_bound:
         reached = int((costs.reached & costs.flops.notnull()).sum())
         return f"{ratio.words()} ({reached} of {number} reach it)"
