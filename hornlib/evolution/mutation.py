@@ -5,7 +5,7 @@ A mutation that is impossible returns None, such as a new connection in a networ
 
 import numpy as np
 
-from hornlib.evolution.genome import Frame, Genome, IntArray, levels_of
+from hornlib.evolution.genome import Frame, Genome, levels_of
 from hornlib.evolution.innovations import Innovations
 
 __all__ = ["add_connection", "change_activation", "enable_connection", "split_connection"]
@@ -31,7 +31,7 @@ def add_connection(
     source_levels = np.concatenate([np.zeros(frame.num_sources, np.int64), levels])
     targets = np.concatenate([np.arange(frame.num_sources, frame.num_nodes), genome.hidden])
     target_levels = np.concatenate([np.full(frame.num_outputs, levels.max(initial=0) + 1, np.int64), levels])
-    for place in rng.permutation(len(sources)):  # the first draw nearly always has a target
+    for place in rng.permutation(len(sources)).tolist():  # the first draw nearly always has a target
         source = sources[place]
         present = genome.targets[genome.sources == source]
         free = targets[(target_levels > source_levels[place]) & ~np.isin(targets, present)]
@@ -115,16 +115,16 @@ def _with_connections(
     genome: Genome, innovations: list[int], sources: list[int], targets: list[int], weights: list[float]
 ) -> Genome:
     """Return the genome with further enabled connections, in the order of all innovations."""
-    numbers = np.append(genome.innovations, innovations)
-    order = np.argsort(numbers, kind="stable")
-
-    def joined(values: IntArray | np.ndarray, new: list[int] | list[float] | list[bool]) -> np.ndarray:
-        return np.append(values, np.asarray(new, values.dtype))[order]
-
-    return genome._replace(
-        innovations=numbers[order],
-        sources=joined(genome.sources, sources),
-        targets=joined(genome.targets, targets),
-        weights=joined(genome.weights, weights),
-        enabled=joined(genome.enabled, [True] * len(innovations)),
-    )
+    new = [innovations, sources, targets, weights, [True] * len(innovations)]
+    old = genome[-len(new) :]
+    joined = [
+        np.concatenate([array, np.asarray(values, array.dtype)])
+        for array, values in zip(old, new, strict=True)
+    ]
+    first = len(genome.innovations) - 1
+    if (
+        np.diff(joined[0][first:]) < 0
+    ).any():  # seldom: numbers that another child of the generation has first
+        order = np.argsort(joined[0])
+        joined = [array[order] for array in joined]
+    return Genome(genome.hidden, genome.activations, *joined)

@@ -171,9 +171,8 @@ def test_scores_are_those_of_the_tuned_weight_of_the_mean_and_of_the_ensemble(tm
         for outputs in outputs_of(graph, with_constant(splits.train.inputs), TUNED_WEIGHTS)
     ]
     best = TUNED_WEIGHTS[int(np.argmin(losses))]
-    at_weights = list(
-        outputs_of(graph, with_constant(splits.test.inputs), [best, *cell.model.shared_weights])
-    )
+    factors = [best, *cell.model.shared_weights]
+    at_weights = outputs_of(graph, with_constant(splits.test.inputs), factors)[:, 0]
     classes = [outputs.argmax(1) for outputs in at_weights]
     accuracies = [float((of_weight == splits.test.targets).double().mean()) for of_weight in classes]
     probabilities = sum(outputs.softmax(1) for outputs in at_weights[1:])
