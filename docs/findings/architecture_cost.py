@@ -17,6 +17,7 @@ from architecture_cost_ways import (
     Costs,
     Ratio,
     Way,
+    can_be_searched,
     candidates_of,
     common_level,
     halved,
@@ -156,8 +157,7 @@ def rungs(ds: xr.Dataset) -> Iterator[str]:
         ds: from `hornlib.statistics.contenders.contenders`.
     """
     candidates = candidates_of(ds)
-    number = candidates.sizes["candidate"]
-    if number < 2 or not candidates.sizes["seed"]:
+    if not can_be_searched(candidates):
         return
     everything = halved(candidates, 1)
     final = candidates["final_validation_metric"].reset_coords(drop=True).fillna(-np.inf)
@@ -192,7 +192,7 @@ def chosen_profiles(ds: xr.Dataset) -> Iterator[str]:
         ds: from `hornlib.statistics.contenders.contenders`.
     """
     candidates = candidates_of(ds)
-    if candidates.sizes["candidate"] < 2 or "hidden_nodes" not in candidates.coords:
+    if not can_be_searched(candidates):
         return
     profiles = candidates["hidden_nodes"].values.astype(str)
     chosen = [profiles[place] for place in halved(candidates, 1)["chosen"].values if place >= 0]

@@ -6,7 +6,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import xarray as xr
-from architecture_cost_ways import Way, known_ways
+from architecture_cost_ways import Way, can_be_searched, known_ways
 from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
 from hornlib.statistics.estimators.random_search import outcome_of_chosen
@@ -54,7 +54,7 @@ def draw(path: Path, ways: Mapping[str, Mapping[str, Way]], candidates: Mapping[
     )
     shown = {}
     for panel, (title, ways_of_title) in zip(axes[0], ways.items(), strict=True):
-        if candidates[title].sizes["candidate"] > 1 and candidates[title].sizes["seed"]:
+        if can_be_searched(candidates[title]):
             flops, accuracy = search_curve(candidates[title])
             (line,) = panel.plot(
                 flops.median("seed"),

@@ -26,6 +26,7 @@ __all__ = [
     "Costs",
     "Ratio",
     "Way",
+    "can_be_searched",
     "candidates_of",
     "common_level",
     "halved",
@@ -129,7 +130,7 @@ def ways_of(ds: xr.Dataset) -> dict[str, Way]:
         if labels_of(ds, arm)
     }
     candidates = candidates_of(ds)
-    if candidates.sizes["candidate"] > 1:
+    if can_be_searched(candidates):
         ways |= _searches(candidates)
     return ways
 
@@ -206,6 +207,15 @@ def candidates_of(ds: xr.Dataset) -> xr.Dataset:
     candidates = candidates.assign(accuracy=tests).rename(contender="candidate")
     complete = (candidates["status"].isin(["complete", "diverged"])).all("candidate")
     return candidates.isel(seed=np.flatnonzero(complete))
+
+
+def can_be_searched(candidates: xr.Dataset) -> bool:
+    """Return whether there are two candidates that share a seed.
+
+    Args:
+        candidates: from `candidates_of`.
+    """
+    return candidates.sizes["candidate"] > 1 and candidates.sizes["seed"] > 0
 
 
 def halved(candidates: xr.Dataset, eta: int = ETA) -> xr.Dataset:

@@ -153,6 +153,10 @@ def test_a_profile_that_diverged_is_not_chosen_and_a_seed_without_one_profile_is
     assert way.spent.sizes["seed"] == SEEDS - 1
     assert way.parameters.values.tolist() == [24] + [25] * (SEEDS - 2)
     assert way.spent.values[0] == 15 * 16 + 4
+    ds["status"][-3] = "missing"
+    assert "random_search" not in architecture_cost_ways.ways_of(ds)
+    text = "\n".join(architecture_cost.lines({"digits": ds}))
+    assert "Not in this part" in text and "random search that stops at the first good profile" in text
 
 
 def test_runs_that_miss_the_level_make_the_ratio_a_lower_bound():
