@@ -155,6 +155,20 @@ def test_kept_masks_are_fine_tuned(trained, name, rule):
     assert moved == (rule == "rigl")
 
 
+def test_stored_connections_are_fine_tuned_where_they_stand_and_full_layers_stay_full(trained, tmp_path):
+    structure = {"name": "sparse_training", "density": 0.6, "storage": "compressed"}
+    base = cell_of(MLP, structure)
+    runs = read_weights(weights_path(train(tmp_path, base)), base)
+    assert any(len(dense_run(run, base.task()).masks) < len(base.model.weights(base.task())) for run in runs)
+    cell = cell_of(MLP, {**structure, "start": "kept"}, start_from=base.name)
+    fine_tuned = read_weights(weights_path(train(tmp_path, cell)), cell)
+    for run, other in zip(runs, fine_tuned, strict=True):
+        before, after = dense_run(run, base.task()), dense_run(other, base.task())
+        assert before.masks.keys() == after.masks.keys()
+        assert all(torch.equal(mask, after.masks[name]) for name, mask in before.masks.items())
+        assert not torch.equal(before.parameters["linears.0.weight"], after.parameters["linears.0.weight"])
+
+
 def test_rigl_plus_starts_among_the_connected_units_with_fresh_weights(trained):
     base, runs, output = trained("sparse")
     structure = {
