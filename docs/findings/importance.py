@@ -173,8 +173,8 @@ def lines(ds: xr.Dataset, directions: dict[str, str]) -> Iterator[str]:
     yield from (
         "## 3. Rules",
         "",
-        "A pair of cells that differ in one factor alone supports or contradicts a rule where its own 95 % interval over "
-        "runs leaves out 0; all others are open. With many pairs some do so by chance.",
+        "A pair of cells that differ in one factor alone supports or contradicts a rule where its own 95 % interval "
+        "over runs leaves out 0; all others are open. With many pairs some do so by chance.",
         "",
         *rules(ds, directions, found),
     )

@@ -18,7 +18,7 @@ FACTORS = (
 )
 """Parameters by which the cells of config/importance.yaml differ."""
 
-DRAWS = 10_000
+DRAWS = 2000
 """Bootstrap draws of runs."""
 
 Values = Callable[[xr.Dataset], xr.DataArray]
@@ -99,12 +99,12 @@ def effects_of(ds: xr.Dataset, values: Values, factor: str, first: object, secon
         first, second: its levels.
     """
     numbers = values(ds).transpose("cell", "seed").values
-    rest = [name for name in FACTORS if name != factor and name in ds.coords]
-    keys = [tuple(_level(ds, name, cell) for name in rest) for cell in range(ds.sizes["cell"])]
-    levels = [_level(ds, factor, cell) for cell in range(ds.sizes["cell"])]
+    levels, rest = _levels(ds, factor), [name for name in FACTORS if name != factor]
+    keys = list(zip(*(_levels(ds, name) for name in rest), strict=True))
+    labels = _labels(ds, rest)
     partners = {key: cell for cell, key in enumerate(keys) if levels[cell] == second}
     return [
-        Effect(_described(ds, cell, rest), numbers[cell] - numbers[partners[key]])
+        Effect(labels[cell], numbers[cell] - numbers[partners[key]])
         for cell, key in enumerate(keys)
         if levels[cell] == first and key in partners
     ]
@@ -133,23 +133,20 @@ def over_runs(values: np.ndarray) -> Estimate:
     return Estimate(float(values.mean()), float(low), float(high), len(values))
 
 
-def _level(ds: xr.Dataset, name: str, cell: int) -> object:
-    """Return a parameter of a cell; one that it has not is None, which equals itself."""
+def _levels(ds: xr.Dataset, name: str) -> list[object]:
+    """Return a parameter of every cell, None where a cell has none."""
     if name not in ds.coords:
-        return None
-    value = ds[name].values[cell]
-    return None if isinstance(value, float) and np.isnan(value) else value.item()
+        return [None] * ds.sizes["cell"]
+    return [None if value != value or value == "" else value for value in ds[name].values.tolist()]
 
 
-def _described(ds: xr.Dataset, cell: int, factors: Sequence[str]) -> str:
-    """Return the levels of the factors that differ between the cells."""
-    varying = [
-        name for name in factors if len({_level(ds, name, other) for other in range(ds.sizes["cell"])}) > 1
+def _labels(ds: xr.Dataset, names: Sequence[str]) -> list[str]:
+    """Return the levels of every cell of those parameters that differ between cells."""
+    columns = [_levels(ds, name) for name in names]
+    varying = [column for column in columns if len(set(column)) > 1]
+    return [
+        " ".join(
+            f"{level:g}" if isinstance(level, float) else str(level) for level in levels if level is not None
+        )
+        for levels in (zip(*varying, strict=True) if varying else ds["cell"].values[:, None])
     ]
-    levels = [_level(ds, name, cell) for name in varying]
-    shown = [
-        f"{level:g}" if isinstance(level, float) else str(level)
-        for level in levels
-        if level not in (None, "")
-    ]
-    return " ".join(shown) or str(ds["cell"].values[cell])
