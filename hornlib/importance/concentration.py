@@ -2,7 +2,7 @@
 
 import numpy as np
 
-__all__ = ["between_layers", "gini", "harmful_share", "idle_share"]
+__all__ = ["between_layers", "gini", "harmful_share", "idle_share", "mean_change", "mean_size"]
 
 
 def gini(importance: np.ndarray) -> float:
@@ -18,6 +18,24 @@ def gini(importance: np.ndarray) -> float:
     if not number or not total > 0:
         return np.nan
     return float(((2 * np.arange(1, number + 1) - number - 1) * ascending).sum() / (number * total))
+
+
+def mean_change(changes: np.ndarray) -> float:
+    """Return the mean change of the loss without one connection; NaN without any.
+
+    Args:
+        changes: dL, (connections,).
+    """
+    return float(changes.mean()) if len(changes) else np.nan
+
+
+def mean_size(changes: np.ndarray) -> float:
+    """Return the mean |dL| without one connection; NaN without any.
+
+    Args:
+        changes: dL, (connections,).
+    """
+    return mean_change(np.abs(changes))
 
 
 def harmful_share(changes: np.ndarray) -> float:

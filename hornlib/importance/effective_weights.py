@@ -85,7 +85,7 @@ def _group_norm(norm: nn.Module, sums: Tensor) -> Tensor:
 
 
 def _gain(norm: nn.Module, num_units: int) -> Tensor:
-    weight = norm.weight
+    weight = dict(norm.named_parameters(recurse=False)).get("weight")
     return torch.ones(num_units) if weight is None else weight.detach().abs()
 
 

@@ -1,12 +1,19 @@
 """The statistics of one network: agreement of proxies, distribution of importance, removal of sets."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
 from hornlib.data.loading import Split
 from hornlib.importance.agreement import kendall, rank_parts, spearman, top_overlap
-from hornlib.importance.concentration import between_layers, gini, harmful_share, idle_share
+from hornlib.importance.concentration import (
+    between_layers,
+    gini,
+    harmful_share,
+    idle_share,
+    mean_change,
+    mean_size,
+)
 from hornlib.importance.dropped_sets import DROP_RULES, dropped_set, random_sets
 from hornlib.importance.measurement import LayerMeasurement
 from hornlib.importance.networks import SPLITS, TrainedNetwork
@@ -93,9 +100,9 @@ def distribution_statistics(layers: Sequence[LayerMeasurement]) -> Statistics:
     Args:
         layers: of one network.
     """
-    measures = {
-        "mean_importance": lambda changes: np.abs(changes).mean(),
-        "mean_change": np.mean,
+    measures: dict[str, Callable[[np.ndarray], float]] = {
+        "mean_importance": mean_size,
+        "mean_change": mean_change,
         "harmful_share": harmful_share,
         "idle_share": idle_share,
         "gini": gini,

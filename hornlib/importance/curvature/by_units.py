@@ -55,7 +55,7 @@ def _second_derivatives(layers: Sequence[MlpLayer], sums: Tensor, targets: Tenso
 
     def of_unit(direction: Tensor) -> Tensor:
         tangent = direction.unsqueeze(1).expand_as(sums)
-        _, derivative = torch.func.jvp(torch.func.grad(total_loss), (sums,), (tangent,))
+        derivative = torch.func.jvp(torch.func.grad(total_loss), (sums,), (tangent,))[1]
         return (direction.unsqueeze(1) * derivative).sum(0)
 
     directions = torch.eye(len(sums), dtype=sums.dtype)
