@@ -54,7 +54,8 @@ def _cell_statistics(name: str, jobs: Sequence[xr.Dataset], seeds: Sequence[int]
 def _weight_names(jobs: Sequence[xr.Dataset]) -> str:
     """Return the names of a cell's weights, from the input to the output; of the deepest network."""
     names: list[list[str]] = [job["weight_name"].values.astype(str).tolist() for job in jobs]
-    return " ".join(max(names, key=len))
+    deepest = max(names, key=len)
+    return " ".join(deepest)
 
 
 def _parameters(grid: Grid, cells: Sequence[str]) -> dict[str, Any]:
