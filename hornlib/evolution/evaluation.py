@@ -169,10 +169,10 @@ def mean_rewards(
         shared_weights: factors on all weights.
         loss: a key of REWARDS.
     """
-    members = graph.members.to(columns.device)
-    total = torch.zeros(len(members), len(shared_weights), dtype=torch.float64, device=columns.device)
+    graph = graph.to(columns.device)
+    total = columns.new_zeros(len(graph.members), len(shared_weights), dtype=torch.float64)
     for examples, outputs in _blocks(graph, columns, shared_weights):
-        total += REWARDS[loss](outputs, members, targets[examples])
+        total += REWARDS[loss](outputs, graph.members, targets[examples])
     means = total / columns.shape[1]
     return means.nan_to_num(WORST_REWARD, WORST_REWARD, WORST_REWARD).cpu().numpy()
 
@@ -185,8 +185,8 @@ def outputs_of(graph: PopulationGraph, columns: Tensor, shared_weights: Sequence
         columns: examples in columns, see `with_constant`.
         shared_weights: factors on all weights.
     """
-    members = graph.members.to(columns.device)
-    blocks = [outputs[members] for _, outputs in _blocks(graph, columns, shared_weights)]
+    graph = graph.to(columns.device)
+    blocks = [outputs[graph.members] for _, outputs in _blocks(graph, columns, shared_weights)]
     return torch.cat(blocks, -1).permute(2, 0, 3, 1)
 
 

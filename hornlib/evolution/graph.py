@@ -53,6 +53,11 @@ class RowSums(NamedTuple):
             include_last_offset=True,
         )
 
+    def to(self, device: torch.device) -> "RowSums":
+        """Return the sums with their indices on a device."""
+        weights = None if self.weights is None else self.weights.to(device)
+        return RowSums(self.entries.to(device), self.starts.to(device), weights)
+
     def rows(self) -> Tensor:
         """Return the number of the sum to which each entry belongs, (entries,) int64."""
         return torch.arange(len(self.starts) - 1).repeat_interleave(self.starts.diff())
@@ -91,6 +96,15 @@ class PopulationGraph(NamedTuple):
     to_outputs: RowSums
     members: Tensor
     flops: IntArray
+
+    def to(self, device: torch.device) -> "PopulationGraph":
+        """Return the graph with its indices on the device of the examples."""
+        return self._replace(
+            from_inputs=self.from_inputs.to(device),
+            levels=[level._replace(sums=level.sums.to(device)) for level in self.levels],
+            to_outputs=self.to_outputs.to(device),
+            members=self.members.to(device),
+        )
 
     @property
     def num_different_outputs(self) -> int:

@@ -11,6 +11,7 @@ from hornlib.evolution.population import Population, first_population
 from hornlib.models import MODELS
 from hornlib.models.evolved.parameters import SHARED_WEIGHTS, WannParameters
 from hornlib.parameters import Task
+from hornlib.training.trainers import TRAINERS
 
 FRAME = Frame(6, 3)
 EVOLVED = {name: model for name, model in MODELS.items() if model.trainer == "evolution"}
@@ -41,7 +42,7 @@ def evolved(model, generations, seed=0, population=None):
 
 def test_every_model_that_evolves_breeds_and_has_no_other_trainer():
     assert BREEDERS.keys() == EVOLVED.keys()
-    assert {model.trainer for model in MODELS.values()} == {"gradient", "evolution"}
+    assert {model.trainer for model in MODELS.values()} == TRAINERS.keys()
 
 
 @pytest.mark.parametrize("name", EVOLVED)

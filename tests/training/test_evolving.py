@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from pretend_device import pretend_device
 
 from hornlib.config.settings import Settings
 from hornlib.data.loading import load
@@ -73,6 +74,17 @@ def test_a_run_beside_others_is_the_run_alone(name):
             assert torch.equal(
                 together.curves[curve][row].nan_to_num(-1), alone.curves[curve][0].nan_to_num(-1)
             ), curve
+
+
+@every_model
+def test_an_accelerator_evolves_the_networks_of_the_cpu(name):
+    cell = cell_of(name, steps=5)
+    expected = evolved(cell)
+    with pretend_device() as device:
+        chunk = start_populations([job.Run(cell, 0)], device.device)
+        evolve_chunk(chunk, load(cell.data, device.device))
+    for curve in expected.curves.keys() - {"seconds"}:
+        np.testing.assert_allclose(chunk.curves[curve], expected.curves[curve], rtol=1e-5, err_msg=curve)
 
 
 @every_model
