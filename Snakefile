@@ -84,6 +84,7 @@ include: "workflow/rules/train.smk"
 include: "workflow/rules/tune.smk"
 include: "workflow/rules/calibrate.smk"
 include: "workflow/rules/gather.smk"
+include: "workflow/rules/importance.smk"
 include: "workflow/rules/stability.smk"
 include: "workflow/rules/statistics.smk"
 include: "workflow/rules/mechanism.smk"
@@ -95,7 +96,7 @@ localrules:
 
 
 rule all:
-    """Every run, results.nc, statistics, stability, mechanism and the report with its figures."""
+    """Every run, results.nc, statistics, stability, mechanism, importance and the report with its figures."""
     default_target: True
     # Snakemake makes a missing file anew only where a target names it, or where what follows is to be made as well.
     # Plain paths: beside an output of `rules`, Snakemake would compare every input with every other.
@@ -103,6 +104,7 @@ rule all:
         runs=RUNS,
         calibrated=CALIBRATED,
         configuration=DIGESTS.values(),
+        importance=[*IMPORTANCE, *GATHERED_IMPORTANCE],
         results=f"{RESULTS}/results.nc",
         report=PAGE,
     message:

@@ -22,8 +22,7 @@ from hornlib.kernels.route import taking
 from hornlib.results.calibration_file import Calibration, median_bounds, read_calibration
 from hornlib.training.chunk import Run, start_chunk
 from hornlib.training.devices import keep_freed_memory, set_precision
-from hornlib.training.job import warm_up
-from hornlib.training.loop import train_chunk
+from hornlib.training.loop import train_chunk, warm_up
 
 
 def calibrated(grid: Grid) -> Calibration:

@@ -69,7 +69,8 @@ def _calibrated(grid: Grid, rounds: int) -> Path:
     name = device_name(device, threads, grid.settings.kernel)
     path = calibration_path(grid.settings.results, name)
     calibration = read_calibration(path) if path.exists() else Calibration(name)
-    cells = distinct_shapes(grid.cells.values())
+    # a generation's networks have no one shape, so that its step has no calibrated time
+    cells = distinct_shapes(cell for cell in grid.cells.values() if cell.model.trainer == "gradient")
     for shape, cell in cells.items():
         require_products(cell, device)
         route = required_route(cell, grid.settings.kernel, device.type)

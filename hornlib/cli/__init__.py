@@ -12,6 +12,7 @@ from hornlib.cli.evidence import figures, gather, mechanism, migrate, report, se
 from hornlib.cli.jobs import calibrate, data, finalists, select, train, tune
 from hornlib.cli.run import answer, run
 from hornlib.cli.sweeps import cancel, check, looks, plan, schema, status
+from hornlib.cli.weights import export, importance
 from hornlib.config.commands import with_configuration
 from hornlib.config.copies import edit_note
 from hornlib.errors import HornlibError
@@ -27,7 +28,7 @@ app.add_typer(config_app, name="config")
 COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
     "Sweeps": (run, answer, describe, plan, looks, status, cancel),
     "Evidence, from run files to the report": (
-        *(gather, figures, stability, statistics, mechanism, report, calibrate, migrate, seal),
+        *(gather, figures, stability, statistics, mechanism, importance, report, calibrate, export, migrate, seal),
     ),
     "Jobs, as the workflow calls them": (data, tune, finalists, select, train),
 }

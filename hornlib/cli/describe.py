@@ -30,6 +30,7 @@ TOPICS = {
     "finalists": "`tuning: {finalists: ...}`, the second stage of tuning",
     "tune": "`{tune: {low: 1e-3, high: 1e-1, scale: log}}` in place of a number",
     "probes": "`probes:`, what is recorded inside the networks",
+    "importance": "`importance:`, what single connections of trained networks are worth",
     "settings": "keys at the top of config.yaml: folders, lanes, threads, device",
 }
 

@@ -69,6 +69,13 @@ def train(
             help="How learning curves are logged beside the checkpoint while runs train: none, csv, or tensorboard."
         ),
     ] = "none",
+    keep_weights: Annotated[
+        str,
+        typer.Option(
+            help="Whether the networks after the last step are kept, in the folder `weights` beside that of the output:"
+            " off, or last."
+        ),
+    ] = "off",
 ) -> None:
     """Train one job, which is one cell with a range of seeds; the same command goes on from its checkpoint."""
     from hornlib.grid.cell import parse_specification
@@ -90,7 +97,9 @@ def train(
     for refusal in refusals(asked):
         raise ConfigError(f"--cell: {refusal}")
     recorded = "off" if probes == "off" else _parse_json(probes, "--probes")
-    options = _options(output, lanes, threads, device, kernel, checkpoints, checkpoint_minutes, recorded)
+    options = _options(
+        output, lanes, threads, device, kernel, checkpoints, checkpoint_minutes, recorded, keep_weights
+    )
     options = options._replace(log_format=log_format)
     from hornlib.training.train import train_job
 
@@ -221,6 +230,7 @@ def _options(
     checkpoints: Path | None,
     checkpoint_minutes: float,
     probes: object = "off",
+    keep_weights: str = "off",
 ) -> "TrainOptions":
     from hornlib.config.settings import parse_settings
 
@@ -231,6 +241,7 @@ def _options(
         kernel=kernel,
         checkpoint_minutes=checkpoint_minutes,
         probes=probes,
+        keep_weights=keep_weights,
     )
     gc.disable()  # torch's import leaves nothing to collect, and searching its objects again and again takes 0.3 s
     from hornlib.training.job import TrainOptions
@@ -245,6 +256,7 @@ def _options(
         checkpoint_seconds=60 * settings.checkpoint_minutes,
         probes=settings.probes,
         kernel=settings.kernel,
+        keep_weights=settings.keep_weights,
     )
 
 

@@ -8,6 +8,7 @@ from hornlib.config.settings import Settings
 from hornlib.data.parameters import DataParameters
 from hornlib.models import MODELS
 from hornlib.parameters import Parameters
+from hornlib.parameters.importance import ImportanceSettings
 from hornlib.parameters.probes import ProbeSettings
 from hornlib.parameters.statistics import Claim, StatisticsSettings
 from hornlib.parameters.training import TrainingParameters
@@ -20,6 +21,7 @@ __all__ = ["SECTIONS", "TABLES", "Description", "all_descriptions", "description
 SECTIONS: dict[str, type[Parameters]] = {
     "settings": Settings,
     "probes": ProbeSettings,
+    "importance": ImportanceSettings,
     "data": DataParameters,
     "training": TrainingParameters,
     "statistics": StatisticsSettings,
@@ -48,6 +50,9 @@ UNITS = {
     "evaluation_examples": "examples",
     "precise_examples": "examples",
     "inputs": "examples",
+    "examples": "examples",
+    "sample": "connections",
+    "random_sets": "sets",
     "run_on_inputs": "examples",
     "evaluate_at_epochs": "epochs",
     "checkpoint_minutes": "minutes",
@@ -63,6 +68,8 @@ UNITS = {
     "score_batches": "batches",
     "batches": "batches",
     "search_steps": "steps",
+    "gradient_steps": "steps",
+    "stagnation": "generations",
     "start_step": "steps",
     "every_steps": "steps",
     "times": "events",
@@ -76,6 +83,7 @@ UNITS = {
     "channels": "channels",
     "inner_channels": "channels",
     "strides": "pixels",
+    "kernel_size": "pixels",
     "hidden_nodes": "nodes",
     "blocks_per_stage": "blocks",
     "insertions": "layers",

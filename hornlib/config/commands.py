@@ -29,7 +29,7 @@ Snakemake gets them in this way. Its own option `--configfile` would run Python 
 
 READERS = (
     *("plan", "looks", "run", "status", "cancel", "answer"),
-    *("calibrate", "gather", "stability", "statistics", "mechanism", "report"),
+    *("calibrate", "gather", "stability", "statistics", "mechanism", "importance", "report"),
 )
 """Subcommands of hornlib that read the configuration."""
 

@@ -33,7 +33,7 @@ FIRST_TUNING_SEED = 1000
 
 RESERVED_SWEEPS = (
     *("all", "data", "train", "tune", "finalists", "select", "calibrate", "digest", "gather"),
-    *("stability", "statistics", "mechanism", "report"),
+    *("stability", "statistics", "mechanism", "report", "importance", "gather_importance"),
 )
 """Names of rules: a sweep is a target of the same name space."""
 

@@ -3,15 +3,23 @@
 import re
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, ValidationError, WithJsonSchema, field_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+)
 
 from hornlib.config.messages import describe_validation_error
 from hornlib.errors import ConfigError, nearest
 from hornlib.parameters import Parameters
+from hornlib.parameters.importance import ImportanceSettings
 from hornlib.parameters.paths import Folder
 from hornlib.parameters.probes import ProbeSettings
 
-__all__ = ["Kernel", "Settings", "parse_probes", "parse_settings"]
+__all__ = ["KeepWeights", "Kernel", "Settings", "parse_importance", "parse_probes", "parse_settings"]
 
 
 DEVICE = r"auto|cpu|mps|cuda(:[0-9]{1,3})?"
@@ -22,6 +30,8 @@ Lanes = Annotated[
 
 Kernel = Literal["auto", "fused", "loop"]
 
+KeepWeights = Literal["off", "last"]
+
 
 def parse_probes(value: object) -> object:
     """Return what `probes:` means: settings of probes, or None for `off`.
@@ -29,26 +39,47 @@ def parse_probes(value: object) -> object:
     Raises:
         ValueError: it is neither.
     """
+    return _settings_or_off(value, ProbeSettings, "probes", "{inputs: 64, moments: 6}")
+
+
+def parse_importance(value: object) -> object:
+    """Return what `importance:` means: settings of importance, or None for `off`.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    return _settings_or_off(value, ImportanceSettings, "importance", "{examples: 1000, sample: 2000}")
+
+
+def _settings_or_off(value: object, kind: type[Parameters], name: str, example: str) -> object:
+    """Return the settings of a part of the suite that may be off, None where it is off.
+
+    Raises:
+        ValueError: the value is neither `off` nor a mapping of settings, or a setting is wrong.
+    """
     if value == "off":
         return None
+    if isinstance(value, kind):
+        return value
     if not isinstance(value, dict):
-        return value if isinstance(value, ProbeSettings) else _refuse_probes(value)
+        raise ValueError(f"valid: off, or settings such as {example}")
     try:
-        return ProbeSettings(**value)
+        return kind(**value)
     except ValidationError as error:
-        fields = tuple(ProbeSettings.model_fields)
-        mistakes = describe_validation_error(error, fields, "probes")
+        mistakes = describe_validation_error(error, tuple(kind.model_fields), name)
         raise ValueError("; ".join(f"{key[0]}: {message}" for key, message in mistakes)) from None
-
-
-def _refuse_probes(value: object) -> object:
-    raise ValueError("valid: off, or settings such as {inputs: 64, moments: 6}")
 
 
 Probes = Annotated[
     ProbeSettings | None,
     BeforeValidator(parse_probes),
     WithJsonSchema({"anyOf": [{"const": "off"}, ProbeSettings.mapping_schema()]}),
+]
+
+Importance = Annotated[
+    ImportanceSettings | None,
+    BeforeValidator(parse_importance),
+    WithJsonSchema({"anyOf": [{"const": "off"}, ImportanceSettings.mapping_schema()]}),
 ]
 
 
@@ -79,6 +110,13 @@ class Settings(Parameters):
     """How learning curves are logged beside the checkpoint while runs train; tensorboard needs its package."""
     probes: Probes = Field(default=ProbeSettings(), validate_default=False)
     """What is recorded of the networks' inside while they train: off, or settings such as {inputs: 64, moments: 6}."""
+    keep_weights: KeepWeights = "off"
+    """Whether the network that every run ended with is kept: last writes its values, buffers and masks to
+    `weights/<run file>.weights`, which `hornlib export`, the analysis of importance and `training.start_from` read.
+    off: the networks are gone when the job ends."""
+    importance: Importance = Field(default=None, validate_default=False, json_schema_extra={"default": "off"})
+    """What single connections of the trained networks are worth, beside proxies: off, or settings such as {examples:
+    1000, sample: 2000}. It needs keep_weights: last, and models among mlp, cnn and rnn."""
     strict_stability: bool = False
     """Whether an oscillator predicted to be unstable is an error instead of a warning."""
 
@@ -88,6 +126,17 @@ class Settings(Parameters):
         if lanes != "auto" and (isinstance(lanes, bool) or not isinstance(lanes, int) or lanes < 1):
             raise ValueError("valid: auto, or an integer from 1 on")
         return lanes
+
+    @field_validator("importance")
+    @classmethod
+    def _reads_kept_weights(
+        cls, importance: ImportanceSettings | None, values: ValidationInfo
+    ) -> ImportanceSettings | None:
+        if importance is not None and values.data.get("keep_weights") == "off":
+            raise ValueError(
+                "importance reads the networks that training ended with; write `keep_weights: last`, or importance: off"
+            )
+        return importance
 
     @field_validator("device")
     @classmethod

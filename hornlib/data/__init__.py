@@ -37,6 +37,7 @@ DIGITS = DatasetDeclaration(
     layouts=(_layout("loaders:digits"),),
     description="1,797 handwritten digits of 8x8 pixels, shipped with scikit-learn (UCI, CC BY 4.0); "
     "the test part is a fixed stratified fifth",
+    white_level=16.0,
 )
 
 MNIST = DatasetDeclaration(

@@ -52,6 +52,7 @@ class DatasetDeclaration:
         loss: what training minimises.
         metric: what evaluation reports beside the loss.
         takes_noise: whether the inputs are measurements, to which `data.noise` may add.
+        white_level: grey level of white in the files of images, which loading makes 1.
     """
 
     name: str
@@ -65,6 +66,7 @@ class DatasetDeclaration:
     loss: Literal["cross_entropy", "mse"] = "cross_entropy"
     metric: Literal["accuracy", "relative_l2"] = "accuracy"
     takes_noise: bool = False
+    white_level: float = 255.0
 
     @property
     def files(self) -> tuple[str, ...]:

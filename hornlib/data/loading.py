@@ -14,9 +14,10 @@ from hornlib.data.noise import with_noise
 from hornlib.data.parameters import DataParameters
 from hornlib.data.presentation import present, resize
 from hornlib.data.reading import read
+from hornlib.data.scaling import SCALINGS
 from hornlib.data.splits import split_training
 
-__all__ = ["Split", "Splits", "load", "load_with_digest", "moments"]
+__all__ = ["Split", "Splits", "load", "load_with_digest"]
 
 
 class Split(NamedTuple):
@@ -40,10 +41,10 @@ class Splits(NamedTuple):
 
 
 def load(data: DataParameters, device: torch.device | str) -> Splits:
-    """Return the whole dataset on the device, with mean 0 and standard deviation 1 of each channel or feature.
+    """Return the whole dataset on the device, scaled as `input_scaling` says (`hornlib.data.scaling`).
 
-    x' = (x - mean) / std, where mean and std are taken over the training examples and all pixels, after the resize. A
-    channel that is constant is only centred. With `input_scaling: raw` x' = x. Targets of a regression are not scaled.
+    By default x' = (x - mean) / std, where mean and std are taken over the training examples and all pixels, after the
+    resize. A channel that is constant is only centred. Targets of a regression are not scaled.
 
     Everything is computed on the CPU, so that the numbers are the same on every device. Memory on the device is 4 bytes
     a number: MNIST 220 MB, CIFAR 737 MB, times (image_size / stored size)^2. The last two datasets of a process stay in
@@ -81,14 +82,14 @@ def _load(
     data: DataParameters, declaration: DatasetDeclaration, root: Path, device: torch.device
 ) -> tuple[Splits, str]:
     parts, targets, digest = _read_parts(data, declaration, root)
-    inputs, scale = [], None
+    inputs, change = [], None
     # Each part becomes floats in its turn, which then change in place: memory holds little more than the result.
     while parts:
         images = resize(_as_float(parts.pop(0)), data.image_size)
-        if data.input_scaling == "standardised":
-            scale = scale or moments(images)  # of the training part, which comes first
-            images.sub_(scale[0]).div_(scale[1])
-        inputs.append(present(images, data.presentation).to(device))
+        change = change or SCALINGS[data.input_scaling](
+            images, declaration.white_level
+        )  # the training part is first
+        inputs.append(present(change(images), data.presentation).to(device))
     splits = (Split(part, target.to(device)) for part, target in zip(inputs, targets, strict=True))
     return Splits(*splits), digest
 
@@ -111,19 +112,6 @@ def _read_parts(
 
 def _inputs(raw: Raw, train: Tensor, validation: Tensor) -> list[Tensor]:
     return [raw.train_inputs[train], raw.train_inputs[validation], raw.test_inputs]
-
-
-def moments(examples: Tensor) -> tuple[Tensor, Tensor]:
-    """Return mean and standard deviation of each channel, (channels, 1, 1), or feature, (features,).
-
-    A standard deviation of 0 is replaced by 1.
-
-    Args:
-        examples: (examples, channels, height, width) or (examples, features).
-    """
-    axes = (0, *range(2, examples.ndim))
-    std, mean = torch.std_mean(examples, dim=axes, correction=0, keepdim=True)
-    return mean[0], torch.where(std > 0, std, 1)[0]
 
 
 def _as_float(inputs: Tensor) -> Tensor:

@@ -45,9 +45,10 @@ class DataParameters(Parameters):
     all."""
     validation: float = Field(default=0.1, ge=0, le=0.5)
     """Share of the training set that is split off for validation; with 0 there are no validation curves."""
-    input_scaling: Literal["standardised", "raw"] = "standardised"
-    """standardised: mean 0 and standard deviation 1 of each channel or feature over the training examples. raw: pixels
-    between 0 and 1, features as stored."""
+    input_scaling: Literal["standardised", "per_feature", "raw", "unscaled"] = "standardised"
+    """standardised: mean 0 and standard deviation 1 of each channel or feature over the training examples. per_feature:
+    the same of each pixel alone; of vectors it is `standardised`. raw: pixels between 0 and 1, features as stored.
+    unscaled: the numbers as they stand in the files, such as grey levels from 0 to 255, and from 0 to 16 in digits."""
     noise: float = Field(default=0.0, ge=0, le=1)
     """Measurement noise on the inputs of all parts: its standard deviation, relative to the root mean square of an
     example's inputs. Each level has one fixed draw. Only for datasets of measurements."""

@@ -1,4 +1,4 @@
-"""Digests of what gather, statistics and the report read from the configuration.
+"""Digests of what gather, statistics, importance and the report read from the configuration.
 
 Each digest changes exactly when the output of its stage would change. The workflow passes them to its rules, so that a
 change of the `statistics` section, of an arm's label or of the seeds makes the results anew and retrains no run.
@@ -9,7 +9,7 @@ import json
 
 from hornlib.grid.grid import Grid
 
-__all__ = ["gather_digest", "report_digest", "statistics_digest"]
+__all__ = ["gather_digest", "importance_digest", "report_digest", "statistics_digest"]
 
 
 def gather_digest(grid: Grid) -> str:
@@ -30,6 +30,12 @@ def statistics_digest(grid: Grid) -> str:
     is_sequential = any(sweep.statistics.sequential for sweep in grid.sweeps.values())
     files = [str(file) for file in grid.files] if is_sequential else []
     return _digest({"gather": gather_digest(grid), "statistics": sections, "files": files})
+
+
+def importance_digest(grid: Grid) -> str:
+    """Return the digest of the settings of importance, with which every job is measured."""
+    settings = grid.settings.importance
+    return _digest({"importance": None if settings is None else settings.model_dump_json()})
 
 
 def report_digest(grid: Grid) -> str:

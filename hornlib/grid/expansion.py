@@ -2,16 +2,18 @@
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Any, NamedTuple, cast
 
 from hornlib.config.messages import spelled
 from hornlib.config.reading import Config, merge
 from hornlib.config.yaml_file import KeyPath
 from hornlib.data.parameters import DataParameters
-from hornlib.errors import ConfigError
+from hornlib.errors import ConfigError, nearest
 from hornlib.grid.axes import ENTRY_KEYS, OVERRIDES, expand_axes, refuse_too_many
 from hornlib.grid.cell import Cell, add_cell, changed_json, make_cell
+from hornlib.grid.evolution import match_refusal
 from hornlib.grid.matching import (
     Match,
     MatchRequest,
@@ -27,12 +29,13 @@ from hornlib.grid.matching import (
 )
 from hornlib.grid.refusals import presentation_refusal, refusals, warnings
 from hornlib.grid.routes import uncovered
+from hornlib.grid.starting import given_arm, started
 from hornlib.grid.tuned_arms import plain_content
 from hornlib.parameters import ModelParameters, Parameters
 from hornlib.parameters.structure import StructureParameters
 from hornlib.parameters.training import TrainingParameters
 
-__all__ = ["Caution", "Expansion", "Member"]
+__all__ = ["Caution", "Expansion", "Expansions", "Member"]
 
 
 class Caution(NamedTuple):
@@ -77,31 +80,66 @@ class _Arm(NamedTuple):
 class Expansion:
     """The expansion of one sweep.
 
+    Args:
+        config: the configuration.
+        sweep: name of the sweep.
+        cells_of: returns the cells of an arm of any sweep, for arms that start from its weights.
+
     Attributes:
         matches: how near each matched rival came to its target; filled while `members` is read.
         cautions: warnings about the cells; filled in the same way.
     """
 
-    def __init__(self, config: Config, sweep: str) -> None:
-        self.config, self.sweep = config, sweep
+    def __init__(self, config: Config, sweep: str, cells_of: Callable[[str, str], list[Cell]]) -> None:
+        self.config, self.sweep, self.cells_of_any = config, sweep, cells_of
         self.content = config.sweeps[sweep]
         if "tuning" in self.content:
             self.content = plain_content(config, sweep)
         self.matches: dict[Match, None] = {}  # a set that keeps the order
         self.cautions: list[Caution] = []
+        self._settled: dict[str, list[Cell]] = {}
+        self._pending: list[str] = []
 
     def members(self) -> Iterator[Member]:
         """Yield the sweep's cells, arm by arm in the order of the configuration, each cell once."""
+        for label in self._order(self.arms):
+            self.cells_of(label)
+        yield from self._owned(self.arms, self._settled)
+
+    @cached_property
+    def arms(self) -> dict[str, _Arm]:
+        """The arms by their labels, before matches and starts are resolved; each is matched to an arm that exists."""
         arms: dict[str, _Arm] = {}
         for entry in self._entries("model"):
             self._add_arms(entry, arms)
-        requests = {label: arm.match for label, arm in arms.items()}
-        settled: dict[str, list[Cell]] = {}
-        for label in request_order(
-            requests, lambda label, message: self._error((*arms[label].path, "match"), message)
-        ):
-            settled[label] = self._settled(label, arms[label], settled)
-        yield from self._owned(arms, settled)
+        self._order(arms)
+        return arms
+
+    def _order(self, arms: Mapping[str, _Arm]) -> list[str]:
+        return request_order(
+            {label: arm.match for label, arm in arms.items()},
+            lambda label, message: self._error((*arms[label].path, "match"), message),
+        )
+
+    def cells_of(self, label: str) -> list[Cell]:
+        """Return the cells of an arm; cells that it is matched to, or starts from, are settled first.
+
+        Args:
+            label: of an arm of this sweep.
+
+        Raises:
+            ConfigError: a cell that cannot be trained, or an arm that would start from itself.
+        """
+        if label not in self._settled:
+            arm = self.arms[label]
+            if label in self._pending:
+                raise self._error(
+                    self.start_path(arm.path), f"the arm {label!r} would start from its own weights"
+                )
+            self._pending.append(label)
+            self._settled[label] = self._cells_of(label, arm)
+            self._pending.remove(label)
+        return self._settled[label]
 
     def _owned(self, arms: Mapping[str, _Arm], settled: Mapping[str, list[Cell]]) -> Iterator[Member]:
         """Yield every cell once, under the first arm that has it; only a match may lead to a cell of another arm."""
@@ -219,29 +257,59 @@ class Expansion:
     def _points(self, section: str, entry: _Entry) -> list[Parameters]:
         return expand_axes(self.config, section, entry.values, entry.path)
 
-    def _settled(self, label: str, arm: _Arm, settled: Mapping[str, list[Cell]]) -> list[Cell]:
+    def _cells_of(self, label: str, arm: _Arm) -> list[Cell]:
         cells: dict[str, Cell] = {}
-        for cell in self._matched(label, arm, settled):
-            try:
-                add_cell(cells, cell)
-            except ValueError as error:
-                raise self._error(arm.path, str(error)) from None
+        for matched in self._matched(label, arm):
+            for cell in self._started(arm, matched):
+                try:
+                    add_cell(cells, cell)
+                except ValueError as error:
+                    raise self._error(arm.path, str(error)) from None
         for cell in cells.values():
             self._check(label, cell, arm.path)
         return list(cells.values())
 
-    def _matched(self, label: str, arm: _Arm, settled: Mapping[str, list[Cell]]) -> Iterator[Cell]:
+    def _started(self, arm: _Arm, cell: Cell) -> Iterator[Cell]:
+        """Yield the cell, or one for every cell of the arm whose weights it starts from."""
+        given = None if cell.training.start_from is None else given_arm(cell.training.start_from)
+        if given is None:
+            yield cell
+            return
+
+        def error(message: str) -> ConfigError:
+            return self._error(self.start_path(arm.path), message)
+
+        try:
+            bases = self.cells_of_any(*given)
+        except ValueError as unknown:
+            raise error(str(unknown)) from None
+        yield from started(cell, bases, error)
+
+    def start_path(self, entry: KeyPath) -> KeyPath:
+        """Return where `start_from` of an arm stands: in the arm's entry, or in the training of the sweep.
+
+        Args:
+            entry: where the arm's entry stands.
+        """
+        path = (*entry, "training", "start_from")
+        return path if self.config.is_given(path) else ("sweeps", self.sweep, "training", "start_from")
+
+    def _matched(self, label: str, arm: _Arm) -> Iterator[Cell]:
         """Yield the arm's cells; of a matched arm one cell for every distinct size of its target on the same data."""
         if arm.match is None:
             yield from arm.cells
             return
-        path, targets = (*arm.path, "match"), settled[arm.match.to]
+        path, targets = (*arm.path, "match"), self.cells_of(arm.match.to)
         for target in targets:
             for problem in target.structure.match_problems():
                 raise self._error(path, f"to: {arm.match.to}: {problem}")
+            if refusal := match_refusal(target.model):
+                raise self._error(path, f"to: {arm.match.to}: {refusal}")
         for rival in arm.cells:
             for problem in rival.structure.rival_problems():
                 raise self._error(path, problem)
+            if refusal := match_refusal(rival.model):
+                raise self._error(path, refusal)
         sizes: Sizes = target_sizes(targets, arm.match.by)
         for cell in arm.cells:
             if where(cell) not in sizes:
@@ -295,3 +363,45 @@ class Expansion:
 
     def _caution(self, label: str, cell: Cell, path: KeyPath, sentence: str) -> None:
         self.cautions.append(Caution(self.sweep, label, cell.name, str(self._error(path, label)), sentence))
+
+
+class Expansions:
+    """The expansions of all sweeps, each made when it is first asked for.
+
+    Args:
+        config: the configuration.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self._made: dict[str, Expansion] = {}
+
+    def of(self, sweep: str) -> Expansion:
+        """Return the expansion of a sweep."""
+        if sweep not in self._made:
+            self._made[sweep] = Expansion(self.config, sweep, self.cells_of)
+        return self._made[sweep]
+
+    def cells_of(self, sweep: str, arm: str) -> list[Cell]:
+        """Return the cells of an arm whose weights another arm starts from.
+
+        Args:
+            sweep, arm: as `training.start_from` gives them.
+
+        Raises:
+            ValueError: there is no such sweep or arm, or the sweep is tuned.
+        """
+        sweeps = self.config.sweeps
+        if sweep not in sweeps:
+            raise ValueError(
+                f"there is no sweep {spelled(sweep)}{nearest(sweep, sweeps)}; valid: {', '.join(sweeps)}"
+            )
+        if sweeps[sweep].get("tuning"):
+            raise ValueError(f"the sweep {sweep} is tuned; start from an arm of a sweep without `tuning:`")
+        expansion = self.of(sweep)
+        if arm not in expansion.arms:
+            valid = list(expansion.arms)
+            raise ValueError(
+                f"the sweep {sweep} has no arm {spelled(arm)}{nearest(arm, valid)}; valid: {', '.join(valid)}"
+            )
+        return expansion.cells_of(arm)

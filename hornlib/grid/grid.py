@@ -12,10 +12,12 @@ from hornlib.config.yaml_file import KeyPath
 from hornlib.data.parameters import default_root
 from hornlib.errors import ConfigError, nearest
 from hornlib.grid.cell import Cell, add_cell, changed_json
-from hornlib.grid.expansion import Caution, Expansion, Member
+from hornlib.grid.expansion import Caution, Expansions, Member
 from hornlib.grid.finalists import FinalistStage, finalist_stage
-from hornlib.grid.jobs import Job, Range, TuningJob, covering_ranges
+from hornlib.grid.importance import importance_refusal
+from hornlib.grid.jobs import Job, Range, TuningJob, covering_ranges, weights_path
 from hornlib.grid.matching import Match
+from hornlib.grid.starting import start_problems
 from hornlib.grid.tuned_arms import ONE_ENTRY, TunedArm, check_ends, ranges_of, tuned_arm, tuned_cells
 from hornlib.parameters.statistics import StatisticsSettings, default_subject
 from hornlib.parameters.tuning import Ranges, TuningParameters
@@ -151,6 +153,26 @@ class Grid:
         folder = "tuning" if isinstance(job, TuningJob) else "runs"
         return Path(self.settings.results) / folder / job.file_name
 
+    def weights_path(self, job: Job) -> Path:
+        """Return where the job keeps its weights, if the setting `keep_weights` asks for them."""
+        return weights_path(self.run_path(job))
+
+    def start_paths(self, job: Job, jobs: Iterable[Job]) -> list[Path]:
+        """Return the weights files that a job starts from; none for a job with fresh weights.
+
+        Args:
+            job: trains a cell of the grid.
+            jobs: jobs of the cell whose name is the job's `training.start_from`.
+        """
+        start = self.cells[job.cell].training.start_from
+        return [
+            self.weights_path(base)
+            for base in jobs
+            if base.cell == start
+            and base.range.first <= job.range.last
+            and job.range.first <= base.range.last
+        ]
+
     def tuning_job(self, name: str) -> TuningJob:
         """Return the job that tunes an arm, or that trains its finalists."""
         seeds = self._tuning_stage(name).all_seeds()
@@ -187,27 +209,91 @@ def expand(config: Config) -> Grid:
     """Expand every sweep into its cells, merge equal cells, and unite the seeds that are wanted of them."""
     grid = Grid(config.settings, config.files, {}, {}, {})
     wanted: dict[str, set[int]] = {}
+    expansions = Expansions(config)
+    starting: list[tuple[Member, str, KeyPath]] = []
     for name, content in config.sweeps.items():
         arms: dict[str, str] = {}
         ranges = ranges_of(config, name) if content.get("tuning") else None
-        expansion = Expansion(config, name)
+        expansion = expansions.of(name)
         members = expansion.members()
         if ranges is not None:
             members = _tuned_members(config, name, list(members), ranges, grid)
-        for arm, cell, path in members:
+        for member in members:
+            arm, cell, path = member
             arms[cell.name] = arm
             try:
                 add_cell(grid.cells, cell)
             except ValueError as error:
                 raise config.error(path, str(error)) from None
+            _check_importance(config, cell, path)
             wanted.setdefault(cell.name, set()).update(content["seeds"])
+            if cell.training.start_from is not None:
+                starting.append((member, name, expansion.start_path(path)))
         grid.sweeps[name] = Sweep(name, arms, content["seeds"], content["statistics"], content.get("tuning"))
         grid.matches.extend(expansion.matches)
         grid.warnings.extend(expansion.cautions)
     grid.seeds.update({name: tuple(sorted(seeds)) for name, seeds in wanted.items()})
+    for member, name, path in starting:
+        for problem in _start_problems(member.cell, name, grid):
+            raise config.error(path, problem)
+        grid.warnings.append(_start_caution(member, name, str(config.error(path, member.arm))))
     _check_labels(config, grid)
     grid.warnings.extend(_too_few_seeds(config, grid))
     return grid
+
+
+def _start_problems(cell: Cell, sweep: str, grid: Grid) -> list[str]:
+    """Return why a cell cannot start from the weights that its `training.start_from` names, each one sentence.
+
+    Args:
+        cell: the cell.
+        sweep: name of its sweep.
+        grid: all cells, and their seeds.
+    """
+    name = str(cell.training.start_from)
+    if grid.settings.keep_weights == "off":
+        return [
+            f"{name} keeps no weights; write `keep_weights: last` at the top of the configuration, and train "
+            "again what is trained already"
+        ]
+    if grid.sweeps[sweep].tuning is not None:
+        return [
+            "trials of a tuned sweep have seeds of their own, from which nothing is kept; leave `tuning:` out"
+        ]
+    if name not in grid.cells:
+        return [
+            f"the configuration has no cell {name}{nearest(name, grid.cells)}; `hornlib plan --cells` lists all"
+        ]
+    missing = [seed for seed in grid.sweeps[sweep].seeds if seed not in grid.seeds[name]]
+    if missing:
+        return [
+            f"seed {missing[0]} starts from the run of the same seed, and {name} has the seeds "
+            f"{', '.join(map(str, grid.seeds[name]))}; train it with all seeds of the sweep {sweep}"
+        ]
+    return start_problems(cell, grid.cells[name])
+
+
+def _start_caution(member: Member, sweep: str, place: str) -> Caution:
+    """Return the warning that some costs of a cell begin at 0.
+
+    Args:
+        member: a cell that starts from the weights of another one, and its arm.
+        sweep: name of its sweep.
+        place: the key, with file and line.
+    """
+    sentence = (
+        f"starts from the weights of {member.cell.training.start_from}: its training FLOPs count on from those, and "
+        "its steps, examples and seconds start at 0"
+    )
+    return Caution(sweep, member.arm, member.cell.name, place, sentence)
+
+
+def _check_importance(config: Config, cell: Cell, path: KeyPath) -> None:
+    """Refuse a cell whose importance is wanted and cannot be measured, with the place of its entry."""
+    settings = config.settings.importance
+    refusal = None if settings is None else importance_refusal(cell, settings)
+    if refusal is not None:
+        raise config.error(path, refusal)
 
 
 def _check_labels(config: Config, grid: Grid) -> None:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from hornlib.errors import ResultsError
 
-__all__ = ["Job", "Range", "TuningJob", "covering_ranges", "parse_run_name", "scan_runs"]
+__all__ = ["Job", "Range", "TuningJob", "covering_ranges", "parse_run_name", "scan_runs", "weights_path"]
 
 
 class Range(NamedTuple):
@@ -47,6 +47,15 @@ _RUN_NAME = re.compile(
     r"(?P<cell>[a-z0-9_]+-[a-z0-9_]+(-[a-z0-9_]+)?-[0-9a-f]{12})"
     r"\.seeds-(?P<first>0|[1-9][0-9]{0,8})-(?P<last>0|[1-9][0-9]{0,8})\.nc"
 )
+
+
+def weights_path(run_file: Path) -> Path:
+    """Return where a job keeps its weights: `weights/<name of the run file>.weights`, beside the folder of run files.
+
+    Args:
+        run_file: `<cell>.seeds-<first>-<last>.nc` in the folder `runs`.
+    """
+    return run_file.parent.parent / "weights" / f"{run_file.stem}.weights"
 
 
 def parse_run_name(file_name: str) -> Job | None:

@@ -6,6 +6,8 @@ from itertools import count, pairwise
 
 from hornlib.data.parameters import DataParameters
 from hornlib.grid.cell import Cell
+from hornlib.grid.evolution import evolution_refusals
+from hornlib.grid.starting import unfit_starts
 from hornlib.parameters import ModelParameters, Task
 from hornlib.parameters.structure import Course
 from hornlib.parameters.training import TrainingParameters
@@ -21,8 +23,14 @@ def refusals(cell: Cell) -> list[str]:
     problems, _ = _judged(cell.model, cell.task())
     if problems:
         return problems
-    structure = cell.structure.problems(cell.model, cell.task(), course_of(cell))
-    return [*structure, *_schedule_refusals(cell), *_batch_refusals(cell)]
+    return [
+        *evolution_refusals(cell),
+        *cell.structure.problems(cell.model, cell.task(), course_of(cell)),
+        *unfit_starts(cell),
+        *_optimizer_refusals(cell),
+        *_schedule_refusals(cell),
+        *_batch_refusals(cell),
+    ]
 
 
 def warnings(cell: Cell) -> list[str]:
@@ -68,6 +76,27 @@ def course_of(cell: Cell) -> Course:
     longest_pause = max(after - before for before, after in pairwise([0, *evaluated]))
     batch_size = min(training.batch_size, num_train)
     return Course(epochs, per_epoch, cell.data.num_validation, has_constant_rate, longest_pause, batch_size)
+
+
+def _optimizer_refusals(cell: Cell) -> Iterator[str]:
+    """Yield why beta_lasso, which sets entries of dense weights to 0, does not fit the model or the structure."""
+    if cell.training.optimizer != "beta_lasso":
+        return
+    structure, factor = cell.structure, cell.training.threshold_factor
+    if structure.adds_weights:
+        words = [f"{key}: {getattr(structure, key)}" for key in ("name", "rule") if hasattr(structure, key)]
+        yield (
+            f"training.optimizer: beta_lasso keeps a weight at 0 unless one step moves it by more than {factor:g} times "
+            f"l1, and structure: {{{', '.join(words)}}} adds weights that start at 0 or near it; give another optimizer, "
+            "or a structure that takes weights away only"
+        )
+    is_compressed = getattr(structure, "storage", "masked") == "compressed"
+    if is_compressed or cell.model.masked_form(cell.task())[1]:
+        yield (
+            "training.optimizer: beta_lasso sets entries of dense weights to 0, and "
+            f"{'structure.storage: compressed' if is_compressed else 'model.connections'} stores connections alone; "
+            f"{'give structure.storage: masked' if is_compressed else 'leave model.connections out'}"
+        )
 
 
 def _schedule_refusals(cell: Cell) -> Iterator[str]:

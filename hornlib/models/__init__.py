@@ -8,12 +8,14 @@ from hornlib.models.efficient.parameters import (
     ShuffleNetV2Parameters,
     SqueezeNetParameters,
 )
+from hornlib.models.evolved.parameters import NeatParameters, WannParameters
 from hornlib.models.horn.parameters import HornParameters
 from hornlib.models.horn_cnn.parameters import HornCnnParameters
 from hornlib.models.leaky_cnn.parameters import LeakyCnnParameters
 from hornlib.models.mlp.parameters import MlpParameters
 from hornlib.models.resnet.parameters import ResnetParameters
 from hornlib.models.rnn.parameters import RnnParameters
+from hornlib.models.shallow.parameters import ShallowParameters
 from hornlib.models.time_variable.parameters import (
     FractionalDnnParameters,
     TimeDensenetParameters,
@@ -41,4 +43,7 @@ MODELS: dict[str, type[ModelParameters]] = {
     "shufflenet_v2": ShuffleNetV2Parameters,
     "squeezenet": SqueezeNetParameters,
     "efficientnet": EfficientNetParameters,
+    "shallow": ShallowParameters,
+    "wann": WannParameters,
+    "neat": NeatParameters,
 }

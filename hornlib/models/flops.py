@@ -9,15 +9,18 @@ from hornlib.models.operations import Work, training_work
 from hornlib.parameters import Flops, ModelParameters, Task, Weight
 from hornlib.parameters.structure import DensePart
 
-__all__ = ["UPDATE_FLOPS", "gradient_flops", "training_step_flops"]
+__all__ = ["UPDATE_FLOPS", "VECTOR_UPDATE_FLOPS", "gradient_flops", "training_step_flops"]
 
-UPDATE_FLOPS: dict[str, int] = {"adamw": 14, "sgd_nesterov": 6, "sgd": 5}
+UPDATE_FLOPS: dict[str, int] = {"adamw": 14, "sgd_nesterov": 6, "sgd": 5, "beta_lasso": 7}
 """Operations of one update of one parameter, as `hornlib.training.optimizers` computes it without weight decay.
 
 adamw: first moment 3 (lerp), second 4, corrected root and epsilon 3, quotient and its correction 2, rate and
 difference 2. sgd_nesterov: buffer 2, look-ahead 2, rate and difference 2. sgd: as sgd_nesterov, with 1 for the
-look-ahead.
+look-ahead. beta_lasso: sign 1, its product and sum 2, rate and difference 2, threshold 2.
 """
+
+VECTOR_UPDATE_FLOPS: dict[str, int] = {"beta_lasso": 2}
+"""Operations of one update of one bias, or of one number of a norm, where they differ from those of a weight."""
 
 DENSE: Mapping[str, int] = MappingProxyType({})
 """The connections of a network without masks."""
@@ -43,11 +46,13 @@ def training_step_flops(
         connections: masked weight -> number of its connections; other weights are dense.
         dense: what masked weights have besides; with moments the optimiser updates them too.
     """
-    num_updates = _training_work(model, task)[1]
+    _, num_weights, num_others = _training_work(model, task)
     if dense != "moments":
-        num_updates -= sum(missing for _, missing in _missing(model, task, connections))
+        num_weights -= sum(missing for _, missing in _missing(model, task, connections))
     passes = gradient_flops(model, task, batch_size, connections, dense)
-    return passes + Flops(0, UPDATE_FLOPS[update_rule] * num_updates)
+    of_weight = UPDATE_FLOPS[update_rule]
+    of_other = VECTOR_UPDATE_FLOPS.get(update_rule, of_weight)
+    return passes + Flops(0, of_weight * num_weights + of_other * num_others)
 
 
 def gradient_flops(
@@ -91,7 +96,10 @@ def _missing(
 
 
 @lru_cache(maxsize=256)
-def _training_work(model: ModelParameters, task: Task) -> tuple[Work, int]:
+def _training_work(model: ModelParameters, task: Task) -> tuple[Work, int, int]:
+    """Return the work of a pass, and the numbers of trained entries of matrices and kernels, and of all others."""
     network = build_network(model, task, seed=0)
-    num_parameters = sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
-    return training_work(network, task), num_parameters
+    trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    num_weights = sum(parameter.numel() for parameter in trained if parameter.dim() > 1)
+    num_parameters = sum(parameter.numel() for parameter in trained)
+    return training_work(network, task), num_weights, num_parameters - num_weights

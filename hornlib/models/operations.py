@@ -61,6 +61,7 @@ PER_OUTPUT: dict[str, int] = {
     "silu": 2,  # x sigma(x)
     "softplus": 2,  # log1p(exp(x))
     "hardtanh": 2,  # maximum and minimum
+    "hardshrink": 2,  # magnitude and comparison
     "hardsigmoid": 4,  # clamp(x + 3, 0, 6) / 6
     "hardswish": 5,  # x clamp(x + 3, 0, 6) / 6
     "gelu": 5,  # x (1 + erf(x / sqrt 2)) / 2

@@ -18,6 +18,7 @@ from hornlib.models.leaky_cnn.network import LeakyCnn, LeakyStage
 from hornlib.models.mlp.network import Mlp
 from hornlib.models.recurrent_cnn import RecurrentCnn, RecurrentStage
 from hornlib.models.rnn.network import RecurrentLayer, Rnn
+from hornlib.models.shallow.network import Shallow
 from hornlib.models.time_variable.network import FractionalDnn, TimeDensenet, TimeResnet, TimeVariableNetwork
 from hornlib.models.vgg.network import Vgg
 
@@ -157,6 +158,18 @@ def _time_variable(
     return network.read_out(advance.state), traces
 
 
+def _shallow(network: Shallow, inputs: Tensor, nudges: Nudges) -> tuple[Tensor, LayerTraces]:
+    features, traces = inputs, {}
+    for name, layer, norm in (
+        ("first", network.first, network.first_norm),
+        ("hidden", network.hidden, network.hidden_norm),
+    ):
+        argument = norm(layer(features))
+        traces[name] = feed_forward(argument, network.activation(argument), nudges.get(name))
+        features = traces[name].outputs[0].flatten(1)
+    return network.readout(features), traces
+
+
 def _cnn(network: Cnn, inputs: Tensor, nudges: Nudges) -> tuple[Tensor, LayerTraces]:
     maps, traces = _convolutions(network, inputs, nudges)
     return network.readout(maps.mean((2, 3))), traces
@@ -195,6 +208,7 @@ TRACERS: dict[type[nn.Module], Callable[..., tuple[Tensor, LayerTraces]]] = {
     Rnn: _rnn,
     Cnn: _cnn,
     Mlp: _mlp,
+    Shallow: _shallow,
     CnnHorn: _cnn_horn,
     Vgg: _vgg,
     TimeResnet: _time_variable,

@@ -272,6 +272,8 @@ class ModelParameters(Parameters, ABC):
 
     network: ClassVar[str]
     presentations: ClassVar[tuple[str, ...]]
+    trainer: ClassVar[str] = "gradient"
+    """How a job trains the model: a key of `hornlib.training.trainers.TRAINERS`."""
     per_lane: ClassVar[tuple[str, ...]] = ()
     has_insertable_layers: ClassVar[bool] = False
     """Whether layers can be inserted; such a class is a `hornlib.models.layered_parameters.LayeredParameters`."""
@@ -288,6 +290,11 @@ class ModelParameters(Parameters, ABC):
         `hornlib.models.operations.forward_work` counts while the network runs; tests/models/test_contract.py holds
         every model to that.
         """
+
+    @property
+    def networks_per_example(self) -> int:
+        """Networks that see each example of a training step: one, or all of a population."""
+        return 1
 
     def num_parameters(self, task: Task) -> int:
         """Return the number of trained numbers."""

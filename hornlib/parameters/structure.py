@@ -72,6 +72,11 @@ class StructureParameters(Parameters):
         """
         return "nothing"
 
+    @property
+    def adds_weights(self) -> bool:
+        """Whether weights are added while the network trains; they start at 0 or near it."""
+        return False
+
     def connections(self, model: ModelParameters, task: Task) -> dict[str, int]:
         """Return weight -> number of its connections at the end of the training; weights that stay dense are absent.
 

@@ -1,17 +1,28 @@
 """Parameters of training, and the numbers of steps that follow from them. This module does not import torch."""
 
 import math
+import re
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from hornlib.parameters.base import Parameters, Widths
 
 __all__ = ["TrainingParameters"]
 
 
+_START = re.compile(r"[a-z][a-z0-9_]{0,63}\.[^/\\]{1,64}|[a-z0-9_]+-[a-z0-9_]+(-[a-z0-9_]+)?-[0-9a-f]{12}")
+
 LEAST_MOMENTUM = 0.1
 """Smallest weight of the newest batch in the running statistics of batch norm. It is the default of torch."""
+
+
+FOREIGN: dict[str, tuple[str, ...]] = {
+    "adamw": ("momentum", "acceleration", "l1", "threshold_factor"),
+    "sgd": ("beta1", "beta2", "l1", "threshold_factor"),
+    "beta_lasso": ("beta1", "beta2", "weight_decay"),
+}
+"""Optimiser -> fields that mean nothing to it."""
 
 
 class TrainingParameters(Parameters):
@@ -23,8 +34,9 @@ class TrainingParameters(Parameters):
     """Number of training steps. If it is given, `epochs` has no effect."""
     batch_size: int = Field(default=128, ge=1)
     """Number of examples in a batch. If it exceeds the training set, every batch is the whole training set."""
-    optimizer: Literal["adamw", "sgd"] = "adamw"
-    """Optimiser: AdamW, or stochastic gradient descent with momentum."""
+    optimizer: Literal["adamw", "sgd", "beta_lasso"] = "adamw"
+    """Optimiser. adamw: AdamW. sgd: stochastic gradient descent with momentum. beta_lasso: stochastic gradient descent
+    without momentum and with an L1 term, which sets small weights to exactly 0 after every step (Neyshabur 2020)."""
     learning_rate: float = Field(default=1e-3, gt=0)
     """Peak learning rate of the schedule."""
     weight_decay: float = Field(default=0.0, ge=0)
@@ -38,6 +50,12 @@ class TrainingParameters(Parameters):
     """Momentum coefficient. Only sgd uses it."""
     acceleration: Literal["none", "nesterov"] = "nesterov"
     """Kind of momentum: Nesterov's, or plain momentum with none. Only sgd uses it."""
+    l1: float = Field(default=0.0, ge=0)
+    """Coefficient lambda of the L1 term: each step moves a weight by the learning rate times lambda towards 0. Only
+    beta_lasso uses it, and needs it. Biases, and scales of norms, have no L1 term."""
+    threshold_factor: float = Field(default=50.0, ge=0)
+    """Factor beta of the threshold: weights of at most beta lambda are 0 after each step, whatever the learning rate.
+    1 is close to the LASSO; 50 is the published choice (Neyshabur 2020). Only beta_lasso uses it."""
     schedule: Literal["constant", "cosine", "step", "linear", "milestones"] = "cosine"
     """Schedule of the learning rate after the warm-up. constant keeps the peak. cosine falls to 0 along half a cosine.
     step multiplies the rate by 0.1 at 50 % of the steps that follow the warm-up, and again at 75 %. linear falls along
@@ -74,6 +92,12 @@ class TrainingParameters(Parameters):
     evaluation_examples: int | None = Field(default=None, ge=1)
     """Largest number of validation examples, and of test examples, in an evaluation before the last. The last
     evaluation uses all examples. null: every evaluation does."""
+    start_from: str | None = None
+    """Networks whose weights are the first weights, instead of a fresh draw: those that another arm ended with, written
+    `<sweep>.<arm>`, or the name of its cell. Each seed starts from the run of the same seed, with its masks and running
+    statistics and a new optimiser. An arm with several cells gives one cell for each on the same data with the same
+    model. It needs keep_weights: last. Training FLOPs count on from those of the run that it starts from; steps,
+    examples and seconds start at 0. null: fresh weights."""
     divergence_factor: float = Field(default=1e3, gt=1)
     """A run has diverged if its training loss is not finite. It has also diverged if that loss exceeds this factor
     times the first loss, or this factor if the first loss is below 1."""
@@ -87,16 +111,30 @@ class TrainingParameters(Parameters):
             )
         return values
 
+    @model_validator(mode="before")
+    @classmethod
+    def _without_momentum(cls, values: Any) -> Any:
+        """Fill in the momentum that beta_lasso has, which is none."""
+        if isinstance(values, dict) and values.get("optimizer") == "beta_lasso":
+            return {"momentum": 0.0, "acceleration": "none", **values}
+        return values
+
+    @field_validator("start_from")
+    @classmethod
+    def _names_an_arm_or_a_cell(cls, start: str | None) -> str | None:
+        if start is not None and not _START.fullmatch(start):
+            raise ValueError("valid: <sweep>.<arm>, such as dense.mlp, or the name of a cell")
+        return start
+
     @model_validator(mode="after")
     def _consistent(self) -> "TrainingParameters":
-        foreign = {"adamw": ("momentum", "acceleration"), "sgd": ("beta1", "beta2")}[self.optimizer]
-        for key in foreign:
+        for key in FOREIGN[self.optimizer]:
             default = type(self).model_fields[key].default
             if getattr(self, key) != default:
                 raise ValueError(
                     f"{key} means nothing to optimizer: {self.optimizer}; leave it out (its default is {default})"
                 )
-        for problem in self._schedule_problems():
+        for problem in (*self._beta_lasso_problems(), *self._schedule_problems()):
             raise ValueError(problem)
         if self.batch_norm_statistics != "precise" and self.precise_examples != 512:
             raise ValueError(
@@ -105,6 +143,24 @@ class TrainingParameters(Parameters):
         if self.acceleration == "nesterov" and self.optimizer == "sgd" and self.momentum == 0:
             raise ValueError("acceleration: nesterov needs a momentum above 0")
         return self
+
+    def _beta_lasso_problems(self) -> list[str]:
+        """Return why the fields of beta_lasso do not fit, each one sentence."""
+        if self.optimizer != "beta_lasso":
+            return []
+        problems = []
+        if self.momentum:
+            problems.append(
+                f"optimizer: beta_lasso has no momentum, got momentum: {self.momentum:g}; give 0, or leave it out"
+            )
+        if self.acceleration != "none":
+            problems.append(
+                f"optimizer: beta_lasso has no momentum, got acceleration: {self.acceleration}; give none, or leave it "
+                "out"
+            )
+        if self.l1 == 0:
+            problems.append("optimizer: beta_lasso needs `l1:`, the coefficient of its L1 term, above 0")
+        return problems
 
     def _schedule_problems(self) -> list[str]:
         """Return why the fields of the schedule do not fit, each one sentence."""
@@ -131,7 +187,7 @@ class TrainingParameters(Parameters):
 
     @property
     def update_rule(self) -> str:
-        """The update rule, a key of `hornlib.models.flops.UPDATE_FLOPS`: adamw, sgd_nesterov or sgd."""
+        """The update rule, a key of `hornlib.models.flops.UPDATE_FLOPS`: adamw, sgd_nesterov, sgd or beta_lasso."""
         if self.optimizer == "sgd" and self.acceleration == "nesterov":
             return "sgd_nesterov"
         return self.optimizer

@@ -46,7 +46,7 @@ def training_forward_flops(cell: Cell) -> float:
 
     The FLOPs are those that are really computed: masks save none. A network that grows counts step by step.
     """
-    examples = min(cell.training.batch_size, cell.data.num_train)
+    examples = min(cell.training.batch_size, cell.data.num_train) * cell.model.networks_per_example
     return examples * sum(steps * cost.flops.total for steps, cost in planned_costs(cell))
 
 

@@ -15,6 +15,7 @@ from hornlib.grid.routes import Route, device_type, route_of
 from hornlib.parameters.tuning import Tuned
 from hornlib.plan.choosing_cells import Selected
 from hornlib.plan.estimates import Estimates, RunTime
+from hornlib.plan.weights_size import run_bytes
 from hornlib.results.file_kind import RUN_FILE, TUNING_FILE
 from hornlib.results.seal import fault_of, is_unsealed
 
@@ -172,6 +173,12 @@ class Plan:
     def disk_bytes(self) -> float:
         """Return the size of the run files to come."""
         return sum(self.estimates.job_bytes(self.cells[job.cell], job.range) for job in self.to_train)
+
+    def weights_bytes(self) -> float:
+        """Return the size of the weights of all jobs, done or not; 0 where none are kept."""
+        if self.grid.settings.keep_weights == "off":
+            return 0
+        return sum(len(job.range.seeds()) * run_bytes(self.cells[job.cell]) for job in self.jobs)
 
     def cautions(self) -> list[Caution]:
         """Return the warnings about the chosen cells."""

@@ -203,6 +203,8 @@ def _totals(plan: Plan) -> Iterator[str]:
     if plan.to_train or plan.to_tune:
         left = plan.left()
         yield f"device hours: {hours_text(*left)} ({_source(plan, left.is_guess)}); disk: {compact(plan.disk_bytes())}B"
+    if weights := plan.weights_bytes():
+        yield f"weights of all runs (keep_weights: last): {compact(weights)}B"
 
 
 def _source(plan: Plan, is_guess: bool) -> str:

@@ -10,6 +10,7 @@ import xarray as xr
 from hornlib.errors import ResultsError
 from hornlib.parameters.statistics import StatisticsSettings
 from hornlib.results.analysis_files import EXPERIMENT_FILE, STABILITY_FILE, STATISTICS_FILE
+from hornlib.results.importance_file import open_importance
 from hornlib.results.netcdf import load_dataset, load_groups
 from hornlib.results.opening import open_results, select_sweep
 from hornlib.results.run_file import read_contents
@@ -72,6 +73,7 @@ class ReportEvidence:
         dynamics: files of the probes in dynamics/.
         configuration: the configuration files.
         last_run: attributes of the run file that was written last: host, finished, device, ...
+        importance: importance.nc; None where it was not measured.
     """
 
     folder: Path
@@ -85,6 +87,7 @@ class ReportEvidence:
     dynamics: Sequence[Path]
     configuration: Sequence[Path] = ()
     last_run: dict[str, Any] = field(default_factory=dict)
+    importance: xr.Dataset | None = None
 
 
 def collect(folder: Path, sweeps: Iterable[str], configuration: Iterable[str | Path] = ()) -> ReportEvidence:
@@ -101,6 +104,7 @@ def collect(folder: Path, sweeps: Iterable[str], configuration: Iterable[str | P
     source, statistics_match = results_of_statistics(folder)
     results = open_results(folder / source) if source else None
     stability, statistics = folder / "stability.nc", folder / "statistics.nc"
+    importance = folder / "importance.nc"
     summaries = load_groups(statistics, STATISTICS_FILE) if statistics.exists() else {}
     return ReportEvidence(
         folder=folder,
@@ -117,6 +121,7 @@ def collect(folder: Path, sweeps: Iterable[str], configuration: Iterable[str | P
         dynamics=sorted((folder / "dynamics").glob("*.nc")),
         configuration=[Path(file) for file in configuration],
         last_run=_last_run(folder / "runs"),
+        importance=open_importance(importance) if importance.exists() else None,
     )
 
 

@@ -21,6 +21,7 @@ from hornlib.report.sections.efficiency import efficiency
 from hornlib.report.sections.estimators import estimators
 from hornlib.report.sections.final import final
 from hornlib.report.sections.growth import growth
+from hornlib.report.sections.importance import importance
 from hornlib.report.sections.mechanism import mechanism
 from hornlib.report.sections.parameters import parameters
 from hornlib.report.sections.provenance import provenance
@@ -39,6 +40,7 @@ SECTIONS: tuple[Callable[[ReportEvidence], Section], ...] = (
     final,
     sparsity,
     growth,
+    importance,
     stability,
     dynamics,
     mechanism,

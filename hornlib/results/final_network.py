@@ -19,6 +19,8 @@ def final_forward_flops(run: RunFile, cell: Cell) -> np.ndarray:
         run: a run file with its events.
         cell: the cell of the run.
     """
+    if cell.model.trainer == "evolution":
+        return run.variables["network_flops"][:, -1]
     if cell.is_masked():
         return _flops_by_masks(run, cell)
     task, last_step = cell.task(), run.variables["step"][-1]
@@ -32,7 +34,12 @@ def final_forward_flops(run: RunFile, cell: Cell) -> np.ndarray:
 
 
 def may_change(cell: Cell) -> bool:
-    """Return whether the cell's structure can make another network of its model, or move connections elsewhere."""
+    """Return whether the cell's structure can make another network of its model, or move connections elsewhere.
+
+    The topology of a model that evolves always changes.
+    """
+    if cell.model.trainer == "evolution":
+        return True
     return cell.is_masked() or bool(cell.structure.reachable(cell.model, cell.task()))
 
 

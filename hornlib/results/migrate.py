@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from hornlib.errors import ConfigError, ResultsError
 from hornlib.grid.cell import Cell, parse_specification
-from hornlib.grid.jobs import Job, parse_run_name
+from hornlib.grid.jobs import Job, parse_run_name, weights_path
 from hornlib.models import MODELS
 from hornlib.models.efficient.parameters import EfficientParameters
 from hornlib.parameters import ModelParameters
@@ -88,7 +88,7 @@ def migrate(
 
     The cell follows from the specification in the file. A changed default changes the names of the cells that had the
     old default. A new field is missing from old specifications and takes its default, which must mean the old
-    behaviour. The dynamics file of the same runs is renamed with the run file.
+    behaviour. The dynamics file and the weights of the same runs are renamed with the run file.
 
     Each file is written anew under a temporary name, and no other file is ever overwritten: a file whose new name
     belongs to another run is refused. A kill at any moment loses nothing; the next call continues.
@@ -190,6 +190,9 @@ def _carried_out(
         if rewrite.target not in paths and _has_foreign_dynamics(rewrite):
             yield _refused(rewrite, f"{_dynamics(rewrite.target)} exists already, and is of another run")
             continue
+        if rewrite.target != rewrite.path and all(map(Path.exists, _weights(rewrite))):
+            yield _refused(rewrite, f"{weights_path(rewrite.target)} exists already, and is of another run")
+            continue
         if not dry_run:
             _write(rewrite)
         taken = (taken - {rewrite.path}) | {rewrite.target}
@@ -212,6 +215,9 @@ def _write(rewrite: _Rewrite) -> None:
     assert job is not None
     if rewrite.dynamics_digest is not None:
         _write_dynamics(rewrite, job)
+    before, after = _weights(rewrite)
+    if before.exists():  # before the run file, which leads the next call here after a kill
+        before.rename(after)
     write_contents(rewrite.target, job, rewrite.contents, overwrite=rewrite.target == rewrite.path)
     if rewrite.target != rewrite.path:
         _remove(rewrite)
@@ -222,6 +228,11 @@ def _write_dynamics(rewrite: _Rewrite, job: Job) -> None:
     # A file with the new name is one that a kill left: `_has_foreign_dynamics` has looked.
     attributes = {"cell": job.cell, "specification": json.dumps(rewrite.contents.specification)}
     copy_with_attributes(_dynamics(rewrite.path), _dynamics(rewrite.target), DYNAMICS_FILE, attributes)
+
+
+def _weights(rewrite: _Rewrite) -> tuple[Path, Path]:
+    """Return the paths of the weights of a run before and after; the specification in them needs no rewriting."""
+    return weights_path(rewrite.path), weights_path(rewrite.target)
 
 
 def _remove(rewrite: _Rewrite) -> None:

@@ -18,6 +18,12 @@ FILES = {
     "`calibration/<device>.nc`": "step time and peak memory of every distinct shape; `<digest>.measured` beside it "
     "marks that all shapes of a configuration are measured, `<digest>.failed` that the last attempt failed",
     "`dynamics/<cell>.seeds-<a>-<b>.nc`": "what probes measured inside the networks at some moments of training",
+    "`weights/<cell>.seeds-<a>-<b>.weights`": "with `keep_weights: last`, the networks that the runs ended with; "
+    "`hornlib export` and `hornlib.training.kept_weights.read_weights` read them",
+    "`importance/<cell>.seeds-<a>-<b>.nc`": "with `importance:`, what single connections of the networks of a job are "
+    "worth: exact changes of the loss, and what proxies read",
+    "`importance.nc`": "its statistics over all cells; `hornlib.results.importance_file.open_importance` reads it; "
+    "`importance_partial.nc` is that of `hornlib importance --partial`",
     "`statistics.nc`": "one group a sweep: ratios, intervals, tests, verdicts and their sentences",
     "`stability.nc`": "predictions for every oscillator, outcomes of its runs, maps, orders of the integrators; "
     "`hornlib stability --figures <folder>` draws the maps",

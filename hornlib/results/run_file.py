@@ -22,6 +22,7 @@ __all__ = [
     "read_contents",
     "read_run_file",
     "samples_seen",
+    "specification_differences",
     "write_contents",
     "write_run_file",
 ]
@@ -86,6 +87,8 @@ class RunContents(NamedTuple):
 def samples_seen(cell: Cell, steps: np.ndarray) -> np.ndarray:
     """Return the number of training examples seen after each step; the last batch of an epoch may be smaller.
 
+    In a population every network counts the examples that it sees, which are a whole batch in every generation.
+
     Args:
         cell: whose dataset and batch size count.
         steps: numbers of training steps, (step,).
@@ -94,6 +97,8 @@ def samples_seen(cell: Cell, steps: np.ndarray) -> np.ndarray:
         Numbers of examples, (step,).
     """
     num_train, batch_size = cell.data.num_train, cell.training.batch_size
+    if cell.model.trainer == "evolution":
+        return cell.model.networks_per_example * min(batch_size, num_train) * steps
     epochs, rest = np.divmod(steps, cell.training.steps_per_epoch(num_train))
     return epochs * num_train + rest * batch_size
 
@@ -200,14 +205,20 @@ def read_contents(path: Path, kind: FileKind = RUN_FILE) -> RunContents:
 
 
 def _another_specification(path: Path, expected: Specification, stored: Mapping[str, Any]) -> str:
-    differences = "; ".join(_differences(expected, stored))
+    differences = "; ".join(specification_differences(expected, stored))
     return (
         f"{path}: of another specification: {differences}. If defaults or fields of hornlib have changed, "
         f"run `hornlib migrate`. {RUN_FILE.remedy}"
     )
 
 
-def _differences(expected: Mapping[str, Any], stored: Mapping[str, Any]) -> Iterator[str]:
+def specification_differences(expected: Mapping[str, Any], stored: Mapping[str, Any]) -> Iterator[str]:
+    """Yield each parameter that differs, with the value that was asked and the value that a file holds.
+
+    Args:
+        expected: the specification that was asked.
+        stored: that of the file.
+    """
     for section in dict.fromkeys((*expected, *stored)):
         ours, theirs = expected.get(section, {}), stored.get(section, {})
         for key in dict.fromkeys((*ours, *theirs)):

@@ -31,6 +31,9 @@ MIN_COVERAGE = 0.95
 _CURVE = ("seed", "step")
 _WRITTEN_BY = "hornlib.training.curves.evaluate_chunk"
 _EVALUATED_BY = "hornlib.training.evaluation.evaluate"
+_EVOLVED_BY = "hornlib.training.evolving.evolve_step"
+_SCORED_BY = "hornlib.training.evolved_scores.scores_of"
+_REFINED_BY = "hornlib.training.evolved_weights.trained_weights"
 _CONNECTED_BY = "hornlib.training.connectivity.connectivity"
 
 CURVES: dict[str, Variable] = {
@@ -72,9 +75,65 @@ CURVES: dict[str, Variable] = {
         optional=True,
         source=_WRITTEN_BY,
     ),
+    "num_nonzeros": Variable(
+        _CURVE,
+        "1",
+        "number of entries of matrices and kernels that are not exactly 0, where the optimiser sets entries to 0",
+        optional=True,
+        source="hornlib.training.curves.num_nonzeros",
+    ),
     "depth": Variable(_CURVE, "1", "number of hidden layers", optional=True, source=_WRITTEN_BY),
     "horizon": Variable(
         _CURVE, "1", "sum of the time steps of all layers", optional=True, source=_WRITTEN_BY
+    ),
+    "evaluations": Variable(
+        _CURVE,
+        "1",
+        "number of networks evaluated so far; a network without weights of its own counts once for each shared weight",
+        optional=True,
+        source=_EVOLVED_BY,
+    ),
+    "network_flops": Variable(
+        _CURVE,
+        "FLOP",
+        "FLOPs of one forward pass of one example by the best network of the generation",
+        optional=True,
+        source=_SCORED_BY,
+    ),
+    "shared_weight": Variable(
+        _CURVE,
+        "1",
+        "tuned shared weight, with which losses and metrics are computed",
+        optional=True,
+        source=_SCORED_BY,
+    ),
+    "mean_weight_test_metric": Variable(
+        _CURVE,
+        "1",
+        "test metric without tuning, mean over the six shared weights",
+        optional=True,
+        source=_SCORED_BY,
+    ),
+    "ensemble_test_metric": Variable(
+        _CURVE,
+        "1",
+        "test metric of the mean output over the six shared weights",
+        optional=True,
+        source=_SCORED_BY,
+    ),
+    "trained_test_metric": Variable(
+        _CURVE,
+        "1",
+        "test metric of the last network after a weight of its own was trained for each connection by gradient",
+        optional=True,
+        source=_REFINED_BY,
+    ),
+    "trained_flops": Variable(
+        _CURVE,
+        "FLOP",
+        "FLOPs of that training by gradient, beside the training FLOPs",
+        optional=True,
+        source=_REFINED_BY,
     ),
     "explored": Variable(
         _CURVE,
@@ -193,7 +252,10 @@ DELAY = Variable(
 )
 
 SAMPLES = Variable(
-    ("step",), "1", "number of training examples seen", source="hornlib.results.run_file.samples_seen"
+    ("step",),
+    "1",
+    "number of training examples seen; of a population, by all of its networks together",
+    source="hornlib.results.run_file.samples_seen",
 )
 
 RUN_OUTCOMES: dict[str, Variable] = {

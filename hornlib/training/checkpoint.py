@@ -1,20 +1,15 @@
 """Checkpoints: saved atomically, verified by a checksum, and loaded without running code from them."""
 
-import hashlib
-import io
 import os
-import re
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from hornlib.errors import CheckpointError
+from hornlib.training.tensor_file import packed, unpacked
 
 __all__ = ["load_checkpoint", "remove_checkpoint", "save_checkpoint", "set_aside"]
 
-_HEADER = re.compile(rb"hornlib checkpoint 2 sha256 ([0-9a-f]{64})\n")
-_HEADER_LENGTH = len(b"hornlib checkpoint 2 sha256 \n") + 64
+KIND = "checkpoint 2"
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
@@ -29,16 +24,12 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     Raises:
         CheckpointError: the folder is full or cannot be written. The last checkpoint is not changed.
     """
-    buffer = io.BytesIO()
-    torch.save(state, buffer)
-    payload = buffer.getbuffer()
-    digest = hashlib.sha256(payload).hexdigest()
+    parts = packed(KIND, state)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as file:
-            file.write(f"hornlib checkpoint 2 sha256 {digest}\n".encode())
-            file.write(payload)
+            file.writelines(parts)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
@@ -62,13 +53,10 @@ def load_checkpoint(path: Path) -> dict[str, Any] | None:
         return None
     except OSError as error:
         raise CheckpointError(f"{path}: the checkpoint cannot be read ({error.strerror})") from error
-    header = _HEADER.fullmatch(content[:_HEADER_LENGTH])
-    if header is None:
-        raise CheckpointError(f"{path}: this is no hornlib checkpoint, or its beginning is lost")
-    payload = memoryview(content)[_HEADER_LENGTH:]
-    if hashlib.sha256(payload).hexdigest() != header[1].decode():
-        raise CheckpointError(f"{path}: the checkpoint is damaged (its checksum differs)")
-    return torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
+    try:
+        return unpacked(KIND, content)
+    except ValueError as error:
+        raise CheckpointError(f"{path}: {error}") from None
 
 
 def set_aside(path: Path) -> Path:

@@ -15,7 +15,7 @@ from hornlib.models.build import build_network
 from hornlib.models.lanes import LaneGroup, chosen_lanes, make_lanes
 from hornlib.parameters import ModelParameters
 from hornlib.structures.events import ADDING_KINDS
-from hornlib.training.optimizers import AdamW, Sgd, make_optimizer
+from hornlib.training.optimizers import Optimizer, make_optimizer
 
 __all__ = ["CURVES", "DELAYS", "Chunk", "EventRecord", "Group", "Run", "start_chunk", "start_lanes"]
 
@@ -93,7 +93,7 @@ class Group:
 
     model: ModelParameters
     lanes: LaneGroup
-    optimizer: AdamW | Sgd
+    optimizer: Optimizer
     since: int
     rate_factors: Tensor
     first_loss: Tensor

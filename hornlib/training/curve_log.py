@@ -152,7 +152,7 @@ def _entries(chunk: Chunk, evaluation: Evaluation) -> Iterator[tuple[Run, dict[s
     position = {
         "step": evaluation.step,
         "samples": evaluation.samples,
-        "epochs": evaluation.samples / num_train,
+        "epochs": evaluation.samples / (num_train * chunk.cell.model.networks_per_example),
     }
     for row in chunk.training_rows:
         yield chunk.rows[row], position | {name: float(chunk.curves[name][row, column]) for name in CURVES}

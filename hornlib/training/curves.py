@@ -1,9 +1,10 @@
 """Evaluations: each writes one column of the curves of every run that still trains."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -12,12 +13,14 @@ from hornlib.grid.cell import Cell
 from hornlib.models.layered_parameters import LayeredParameters
 from hornlib.models.time_variable.steps_parameters import LayerStepsParameters
 from hornlib.parameters import ModelParameters
+from hornlib.results.run_file import samples_seen
 from hornlib.training.chunk import Chunk, Group
 from hornlib.training.connectivity import connectivity
 from hornlib.training.divergence import drop_empty_groups, take_out
 from hornlib.training.evaluation import evaluate, evaluated_lanes
+from hornlib.training.optimizers import is_weight
 
-__all__ = ["Evaluation", "evaluate_chunk", "summary"]
+__all__ = ["Evaluation", "evaluate_chunk", "num_nonzeros", "summary"]
 
 
 class Evaluation(NamedTuple):
@@ -68,6 +71,8 @@ def _write_curves(chunk: Chunk, group: Group, splits: Splits, column: int) -> Te
         "num_parameters": torch.tensor(group.num_parameters),
         "seconds": chunk.seconds / len(chunk.seeds),
     }
+    if chunk.cell.training.optimizer == "beta_lasso":
+        values["num_nonzeros"] = num_nonzeros(group.lanes.parameters)
     diverged = torch.zeros(len(rows), dtype=torch.bool)
     lanes = group.evaluated = evaluated_lanes(group.lanes, chunk.cell.training, splits.train)
     if lanes is not group.lanes:
@@ -82,6 +87,16 @@ def _write_curves(chunk: Chunk, group: Group, splits: Splits, column: int) -> Te
         _curve(chunk, name)[rows, column] = torch.as_tensor(value, dtype=torch.float64)
         chunk.curves[name][diverged_rows, column] = torch.nan
     return diverged
+
+
+def num_nonzeros(parameters: Mapping[str, Tensor]) -> Tensor:
+    """Return the number of entries of matrices and kernels that are not exactly 0, (lanes,), on the CPU.
+
+    Args:
+        parameters: name -> (lanes, ...).
+    """
+    counts = [tensor.flatten(1).count_nonzero(1) for tensor in parameters.values() if is_weight(tensor)]
+    return torch.stack(counts).sum(0).cpu()
 
 
 def _statistics_flops(chunk: Chunk, group: Group, splits: Splits, column: int) -> Tensor:
@@ -154,9 +169,6 @@ def summary(chunk: Chunk, column: int, total_steps: int) -> Evaluation:
         total_steps: training steps of the whole training.
     """
     rows = chunk.training_rows
-    data, training = chunk.cell.data, chunk.cell.training
-    epochs, rest = divmod(chunk.step, training.steps_per_epoch(data.num_train))
-    samples = epochs * data.num_train + min(rest * training.batch_size, data.num_train)
     loss = chunk.curves["validation_loss"][rows, column]
     split = "validation" if torch.isfinite(loss).any() else "test"
     return Evaluation(
@@ -165,5 +177,5 @@ def summary(chunk: Chunk, column: int, total_steps: int) -> Evaluation:
         float(chunk.curves[f"{split}_loss"][rows, column].median()),
         float(chunk.curves[f"{split}_metric"][rows, column].median()),
         len(rows),
-        samples,
+        int(samples_seen(chunk.cell, np.array(chunk.step))),
     )

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from hornlib.config.settings import Kernel
+from hornlib.config.settings import KeepWeights, Kernel
 from hornlib.data.loading import Splits, load_with_digest
 from hornlib.errors import CheckpointError, ResourceError
 from hornlib.grid.cell import Cell
@@ -20,7 +20,7 @@ from hornlib.parameters.probes import ProbeSettings
 from hornlib.provenance import commit, version
 from hornlib.results.file_kind import SCHEMA_VERSION
 from hornlib.training.checkpoint import load_checkpoint, remove_checkpoint, save_checkpoint, set_aside
-from hornlib.training.chunk import Chunk, EventRecord, Run, start_lanes
+from hornlib.training.chunk import Chunk, EventRecord, Run
 from hornlib.training.connectivity import connectivity_remarks
 from hornlib.training.curve_log import CurveLog, make_curve_log
 from hornlib.training.curves import Evaluation
@@ -32,15 +32,16 @@ from hornlib.training.devices import (
     set_precision,
 )
 from hornlib.training.interruption import Interrupted, StopRequest
-from hornlib.training.loop import train_chunk, train_step
 from hornlib.training.newborn import newborn_remarks
 from hornlib.training.probing import Probe, ProbePlan
 from hornlib.training.progress import Reporter
 from hornlib.training.recording import Numbers, Recorder
 from hornlib.training.rows import ChunkRows, stacked
+from hornlib.training.starting import Starts, refuse_other_data, start_from_
+from hornlib.training.trainers import TRAINERS
 from hornlib.training.width import chunk_width
 
-__all__ = ["Assignment", "Attributes", "TrainOptions", "run_assignment", "warm_up"]
+__all__ = ["Assignment", "Attributes", "TrainOptions", "run_assignment"]
 
 Attributes = dict[str, str | int | float]
 """Provenance of a file: versions, commit, device, route of recurrences, host, threads, times."""
@@ -58,6 +59,7 @@ class TrainOptions(NamedTuple):
         probes: which states inside the networks are recorded; None: nothing.
         log_format: how the curves are logged beside the checkpoint while runs train: none, csv or tensorboard.
         kernel: how recurrences are computed: auto, fused or loop.
+        keep_weights: off, or last: the networks after the last step are handed over with the rows.
     """
 
     lanes: int | str
@@ -68,6 +70,7 @@ class TrainOptions(NamedTuple):
     probes: ProbeSettings | None = None
     log_format: str = "none"
     kernel: Kernel = "auto"
+    keep_weights: KeepWeights = "off"
 
 
 class Assignment(NamedTuple):
@@ -78,12 +81,14 @@ class Assignment(NamedTuple):
         groups: runs that can train side by side. Data, batch size, precision and steps are the same in all groups.
         specification: tells the checkpoint of this job from those of other jobs.
         seeds: first and last seed.
+        starts: the networks that the runs start from; None: fresh weights.
     """
 
     name: str
     groups: Sequence[Sequence[Run]]
     specification: Any
     seeds: tuple[int, int]
+    starts: Starts | None = None
 
     @property
     def cell(self) -> Cell:
@@ -180,11 +185,14 @@ def _run(
     route = required_route(cell, options.kernel, device.type)
     set_precision(cell.training.precision, device)
     splits, digest = load_with_digest(cell.data, device)
+    if assignment.starts is not None:
+        refuse_other_data(assignment.starts, digest)
     keep_freed_memory()  # from here on: what loading has freed goes back
     checkpoint = options.checkpoints / f"{assignment.name}.checkpoint"
     with StopRequest() as stop, Reporter(cell.data.metric) as reporter:
         reporter.say(f"{assignment.name} on {device}, {options.threads} thread(s)")
-        saved = _resume(checkpoint, assignment, digest, reporter)
+        keeps_weights = options.keep_weights == "last"
+        saved = _resume(checkpoint, assignment, digest, keeps_weights, reporter)
         if saved is None:
             width = assignment.width(options.lanes, device.type)
             saved = _Saved(digest, width, [], None, {}, {})
@@ -192,11 +200,11 @@ def _run(
         reporter.say(f"{saved.width} lane(s) at a time")
         if route.kind != "none":
             reporter.say(f"recurrence: {route}")
-        warm_up(assignment.groups[0][: saved.width], splits)
+        TRAINERS[cell.model.trainer].warm_up(assignment.groups[0][: saved.width], splits)
         keeper = _Keeper(checkpoint, assignment, saved, options.checkpoint_seconds, stop)
-        probe = None if plan is None else Probe(cell, plan, splits)
+        probe = None if plan is None or not plan.layers else Probe(cell, plan, splits)
         curve_log = make_curve_log(options.log_format, options.checkpoints, reporter.say)
-        finished = _train_chunks(assignment, splits, saved, probe, keeper, reporter, curve_log)
+        finished = _train_chunks(assignment, splits, saved, keeps_weights, probe, keeper, reporter, curve_log)
         for remark in cell.structure.remarks(
             sum(len(rows.events) for rows in finished), sum(len(rows.diverged_at) for rows in finished)
         ):
@@ -217,6 +225,7 @@ def _train_chunks(
     assignment: Assignment,
     splits: Splits,
     saved: _Saved,
+    keeps_weights: bool,
     probe: Probe | None,
     keeper: "_Keeper",
     reporter: Reporter,
@@ -224,13 +233,15 @@ def _train_chunks(
 ) -> list[ChunkRows]:
     """Train the chunks that are not finished, and return the rows of all chunks."""
     cell = assignment.cell
-    total_steps = cell.training.total_steps(cell.data.num_train)
+    trainer, total_steps = TRAINERS[cell.model.trainer], cell.training.total_steps(cell.data.num_train)
     device = splits.train.targets.device
     for rows in list(assignment.chunks(saved.width))[len(saved.finished) :]:
-        chunk, recorder = start_lanes(rows, device), Recorder(probe, len(rows), saved.probes)
+        chunk, recorder = trainer.start(rows, device), Recorder(probe, len(rows), saved.probes)
         if saved.current is not None:
             chunk.restore_(saved.current, device)
             saved = saved._replace(current=None, probes={})
+        elif assignment.starts is not None:
+            start_from_(chunk, assignment.starts)
         reporter.begin(chunk.seeds, chunk.step, total_steps)
         if chunk.step == 0:
             recorder.after_step(chunk)
@@ -243,13 +254,16 @@ def _train_chunks(
             keeper.after_step(chunk)
 
         def after_evaluation(evaluation: Evaluation, chunk: Chunk = chunk) -> None:
-            reporter.evaluation(evaluation, cell.training.batch_size)
+            reporter.evaluation(evaluation, cell.training.batch_size * cell.model.networks_per_example)
             curve_log.record(chunk, evaluation)
 
-        train_chunk(chunk, splits, after_step, after_evaluation)
+        trainer.train(chunk, splits, after_step, after_evaluation)
         events = [list(event) for event in chunk.events]
+        weights = trainer.states(chunk, splits) if keeps_weights else ()
         saved.finished.append(
-            ChunkRows(chunk.curves, chunk.diverged_at, len(rows), recorder.numbers, chunk.profiles, events)
+            ChunkRows(
+                chunk.curves, chunk.diverged_at, len(rows), recorder.numbers, chunk.profiles, events, weights
+            )
         )
     return saved.finished
 
@@ -311,11 +325,14 @@ class _Keeper:
             self.save(chunk)
 
 
-def _resume(path: Path, assignment: Assignment, digest: str, reporter: Reporter) -> _Saved | None:
+def _resume(
+    path: Path, assignment: Assignment, digest: str, keeps_weights: bool, reporter: Reporter
+) -> _Saved | None:
     """Return the content of the checkpoint.
 
-    A checkpoint that is damaged, of another job or of other data is renamed and reported. One of hornlib 0.2 does not
-    say of which data it is; it counts as one of these data.
+    A checkpoint that is damaged, of another job or of other data is renamed and reported. So is one whose finished runs
+    lack the weights that are to be kept. One of hornlib 0.2 does not say of which data it is; it counts as one of these
+    data.
     """
     expected = (assignment.specification, list(assignment.seeds))
     try:
@@ -332,6 +349,10 @@ def _resume(path: Path, assignment: Assignment, digest: str, reporter: Reporter)
                 f"{path}: the checkpoint belongs to other examples of {assignment.cell.data.name} (digest "
                 f"{stored_digest}, now {digest})"
             )
+        if keeps_weights and not all(map(_has_weights, state["finished"])):
+            raise CheckpointError(
+                f"{path}: runs of the checkpoint were finished with keep_weights: off, and their weights are gone"
+            )
     except CheckpointError as error:
         reporter.say(f"{error}; it is now {set_aside(path).name}, and training starts again")
         return None
@@ -342,20 +363,9 @@ def _resume(path: Path, assignment: Assignment, digest: str, reporter: Reporter)
     return _Saved(digest, state["width"], finished, state["current"], state["probes"], trained_by)
 
 
-def warm_up(rows: Sequence[Run], splits: Splits) -> None:
-    """Make one step on lanes that are discarded, so that first calls and caches are not timed.
-
-    Args:
-        rows: runs of the first chunk.
-        splits: the data, on the device of the job.
-    """
-    device = splits.train.targets.device
-    chunk = start_lanes(rows, device)
-    batch = torch.arange(min(chunk.cell.training.batch_size, len(splits.train.targets)), device=device)
-    index = batch.expand(len(rows), -1)
-    (group,) = chunk.groups
-    train_step(chunk, group, splits.train.inputs[index], splits.train.targets[index], total_steps=1_000_000)
-    group.window.pop().cpu()  # waits for the device
+def _has_weights(rows: dict[str, Any]) -> bool:
+    """Return whether the rows of a finished chunk, as a checkpoint holds them, have all weights of completed runs."""
+    return len(rows.get("weights", ())) == int(rows["diverged_at"].isnan().sum())
 
 
 def _attributes(

@@ -1,7 +1,7 @@
 """The one training loop: a chunk of runs from its first step to its last."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -10,7 +10,7 @@ from hornlib.data.loading import Splits
 from hornlib.models.flops import training_step_flops
 from hornlib.structures.interface import RATE, Moment
 from hornlib.training.batches import Batches
-from hornlib.training.chunk import Chunk, Group
+from hornlib.training.chunk import Chunk, Group, Run, start_lanes
 from hornlib.training.connectivity import note_gradients_
 from hornlib.training.curves import Evaluation, evaluate_chunk, summary
 from hornlib.training.divergence import read_losses
@@ -21,7 +21,7 @@ from hornlib.training.optimizers import clip_by_lane_
 from hornlib.training.restructuring import restructure, structure_of
 from hornlib.training.schedules import rate_factor
 
-__all__ = ["train_chunk", "train_step"]
+__all__ = ["train_chunk", "train_step", "warm_up"]
 
 CHECK_STEPS = 50
 """Largest number of steps between two readings of the losses. Each reading waits for the device."""
@@ -123,6 +123,22 @@ def train_step(chunk: Chunk, group: Group, inputs: Tensor, targets: Tensor, tota
         if chunk.step in chunk.newborn_steps:
             note_newborn_(chunk, group, look.gradients)
     record_look_(chunk, group, look)
+
+
+def warm_up(rows: Sequence[Run], splits: Splits) -> None:
+    """Make one step on lanes that are discarded, so that first calls and caches are not timed.
+
+    Args:
+        rows: runs of the first chunk.
+        splits: the data, on the device of the job.
+    """
+    device = splits.train.targets.device
+    chunk = start_lanes(rows, device)
+    batch = torch.arange(min(chunk.cell.training.batch_size, len(splits.train.targets)), device=device)
+    index = batch.expand(len(rows), -1)
+    (group,) = chunk.groups
+    train_step(chunk, group, splits.train.inputs[index], splits.train.targets[index], total_steps=1_000_000)
+    group.window.pop().cpu()  # waits for the device
 
 
 def _step_flops(chunk: Chunk, group: Group, batch_size: int) -> Tensor:

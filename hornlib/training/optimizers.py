@@ -1,6 +1,7 @@
 """Optimisers over lanes: the update rules of torch.optim, with one learning rate for each lane."""
 
 import math
+from collections.abc import Callable
 from typing import Protocol
 
 import torch
@@ -8,7 +9,7 @@ from torch import Tensor
 
 from hornlib.parameters.training import TrainingParameters
 
-__all__ = ["OPTIMIZERS", "AdamW", "Optimizer", "Sgd", "clip_by_lane_", "make_optimizer"]
+__all__ = ["OPTIMIZERS", "AdamW", "BetaLasso", "Optimizer", "Sgd", "clip_by_lane_", "is_weight", "make_optimizer"]
 
 EPSILON = 1e-8
 """Added to the denominator of adamw; the default of torch."""
@@ -17,6 +18,7 @@ EPSILON = 1e-8
 class Optimizer(Protocol):
     """An update rule on stacked tensors (lanes, ...). Its state consists of tensors of the same shapes."""
 
+    training: TrainingParameters
     state: dict[str, list[Tensor]]
 
     def update_(self, tensors: list[Tensor], gradients: list[Tensor], rates: Tensor, step: int) -> None:
@@ -103,10 +105,56 @@ class Sgd:
         torch._foreach_sub_(tensors, updates)
 
 
-OPTIMIZERS: dict[str, type[AdamW] | type[Sgd]] = {"adamw": AdamW, "sgd": Sgd}
+class BetaLasso:
+    """Stochastic gradient descent with an L1 term, which sets small weights to exactly 0.
+
+    w <- w - rate (g + lambda sign(w));  then w <- 0 where |w| <= beta lambda.
+
+    The threshold does not depend on the rate. A weight of 0 has a gradient like any other, and returns by a step of
+    more than beta lambda; training therefore costs as much as that of a dense network. Only weights are treated so,
+    see `is_weight`. Biases, and scales and shifts of norms, take plain steps, since a scale of 0 would remove its unit;
+    public re-implementations treat all parameters alike, and zero where |w| < beta lambda.
+
+    Args:
+        tensors: not used, since there is no state.
+        training: lambda (`l1`) and beta (`threshold_factor`).
+
+    Reference:
+        Neyshabur, Towards learning convolutions from scratch, NeurIPS 2020, arXiv 2007.13657, algorithm 1.
+    """
+
+    def __init__(self, tensors: list[Tensor], training: TrainingParameters) -> None:
+        self.training = training
+        self.state: dict[str, list[Tensor]] = {}
+
+    def update_(self, tensors: list[Tensor], gradients: list[Tensor], rates: Tensor, step: int) -> None:
+        """Update the tensors, (lanes, ...) each, in place; see `Optimizer.update_`."""
+        l1, threshold = self.training.l1, self.training.threshold_factor * self.training.l1
+        directions = [
+            torch.add(gradient, tensor.sign(), alpha=l1) if is_weight(tensor) else gradient
+            for tensor, gradient in zip(tensors, gradients, strict=True)
+        ]
+        torch._foreach_sub_(tensors, torch._foreach_mul(directions, _by_lane(rates, tensors)))
+        for tensor in filter(is_weight, tensors):
+            tensor.copy_(torch.nn.functional.hardshrink(tensor, threshold))
 
 
-def make_optimizer(tensors: list[Tensor], training: TrainingParameters) -> AdamW | Sgd:
+OPTIMIZERS: dict[str, Callable[[list[Tensor], TrainingParameters], Optimizer]] = {
+    "adamw": AdamW,
+    "sgd": Sgd,
+    "beta_lasso": BetaLasso,
+}
+
+
+def is_weight(tensor: Tensor) -> bool:
+    """Return whether a stacked parameter (lanes, ...) is a weight: a matrix or a kernel.
+
+    Biases, scales and shifts of norms, and learned numbers of units have one axis beside that of the lanes.
+    """
+    return tensor.dim() > 2
+
+
+def make_optimizer(tensors: list[Tensor], training: TrainingParameters) -> Optimizer:
     """Return the optimiser that `training` names, with a new state.
 
     Args:

@@ -89,6 +89,8 @@ def make_plan(cell: Cell, settings: ProbeSettings) -> ProbePlan:
 
 
 def _layers(model: ModelParameters, task: Task) -> list[LayerRecord]:
+    if model.trainer == "evolution":
+        return []
     network = build_network(model, task, 0).eval()
     if not is_traced(network):
         return []

@@ -16,7 +16,7 @@ from hornlib.training.batches import Batches
 from hornlib.training.chunk import Chunk, EventRecord, Group
 from hornlib.training.evaluation import LOSSES
 from hornlib.training.looks import ComingLook
-from hornlib.training.optimizers import AdamW, Sgd, make_optimizer
+from hornlib.training.optimizers import Optimizer, make_optimizer
 
 __all__ = ["restructure", "structure_of", "view_of"]
 
@@ -169,7 +169,7 @@ def _new_lanes(group: Group, change: Change, templates: _Templates) -> LaneGroup
     )
 
 
-def _inherited(chunk: Chunk, group: Group, change: Change, names: Sequence[str]) -> AdamW | Sgd:
+def _inherited(chunk: Chunk, group: Group, change: Change, names: Sequence[str]) -> Optimizer:
     """Return the optimiser of the changed group.
 
     Args:

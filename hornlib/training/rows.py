@@ -20,6 +20,8 @@ class ChunkRows(NamedTuple):
         probes: variable -> measurements of the probes, (rows, probes, ...).
         profiles: name -> (rows, evaluations, layers), NaN beyond the depth of a network.
         events: changes that a structure made, each the fields of an `EventRecord`.
+        weights: the networks of the runs that completed, see `hornlib.training.kept_weights.run_states`; empty where
+            weights are not kept.
     """
 
     curves: dict[str, torch.Tensor]
@@ -28,6 +30,7 @@ class ChunkRows(NamedTuple):
     probes: Numbers
     profiles: dict[str, torch.Tensor]
     events: list[list[Any]]
+    weights: Sequence[dict[str, Any]] = ()
 
 
 def stacked(finished: Sequence[ChunkRows]) -> ChunkRows:
@@ -35,7 +38,7 @@ def stacked(finished: Sequence[ChunkRows]) -> ChunkRows:
 
     All profiles get the same number of layers.
 
-    The result has no probes, because a job may have been resumed with other settings of its probes.
+    The result has no probes, because a job may have been resumed with other settings of its probes, and no weights.
     """
     curves = dict.fromkeys(name for rows in finished for name in rows.curves)
     profiles = dict.fromkeys(name for rows in finished for name in rows.profiles)

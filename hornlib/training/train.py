@@ -18,9 +18,11 @@ from hornlib.results.run_file import RunRecord, read_run_file, write_run_file
 from hornlib.structures.events import ADDING_KINDS
 from hornlib.training.chunk import DELAYS, EventRecord, Run
 from hornlib.training.job import Assignment, Attributes, TrainOptions, run_assignment
+from hornlib.training.kept_weights import read_weights, weights_path, write_weights
 from hornlib.training.probing import make_plan
 from hornlib.training.recording import Numbers, dynamics_record, refuse_too_large
 from hornlib.training.rows import ChunkRows, stacked
+from hornlib.training.starting import read_starts
 
 __all__ = ["dynamics_path", "train_job"]
 
@@ -33,7 +35,8 @@ def train_job(cell: Cell, seeds: Range, output: Path, options: TrainOptions) -> 
     Args:
         cell: what is trained.
         seeds: first and last seed.
-        output: the run file. With probes, the dynamics file is written into the folder `dynamics` beside its folder.
+        output: the run file. With probes, the dynamics file is written into the folder `dynamics` beside its folder;
+            with `keep_weights: last`, the weights are written into the folder `weights` beside it.
         options: how to run here.
 
     Raises:
@@ -47,7 +50,6 @@ def train_job(cell: Cell, seeds: Range, output: Path, options: TrainOptions) -> 
     plan = None if options.probes is None else make_plan(cell, options.probes)
     if plan is not None:
         refuse_too_large(plan, len(runs), cell.structure.name)
-    assignment = Assignment(output.stem, [runs], cell.specification(), (seeds.first, seeds.last))
 
     def write(finished: list[ChunkRows], attributes: Attributes) -> Path:
         if cell.tuned is not None and cell.selection is not None:
@@ -56,15 +58,18 @@ def train_job(cell: Cell, seeds: Range, output: Path, options: TrainOptions) -> 
         if plan is not None:  # first, so that a run file never stands alone
             record = dynamics_record(plan, _probed(runs, finished), attributes)
             write_dynamics_file(dynamics_path(output), cell, record)
+        if options.keep_weights == "last":
+            states = [state for rows in finished for state in rows.weights]
+            write_weights(weights_path(output), cell, seeds, str(attributes["data_digest"]), states)
         write_run_file(output, cell, _record(runs, finished, attributes))
         return output
 
     with lock_run_file(output):
-        if _is_finished(
-            output, cell, has_probes=plan is not None
-        ):  # the process that had the lock finished it
+        if _is_finished(output, cell, options):  # the process that had the lock finished it
             print(f"{output} is finished; nothing is trained", file=sys.stderr)
             return
+        starts = read_starts(cell, seeds, output)
+        assignment = Assignment(output.stem, [runs], cell.specification(), (seeds.first, seeds.last), starts)
         run_assignment(assignment, options, write, plan)
 
 
@@ -73,12 +78,14 @@ def dynamics_path(run_file: Path) -> Path:
     return run_file.parent.parent / "dynamics" / run_file.name
 
 
-def _is_finished(output: Path, cell: Cell, has_probes: bool) -> bool:
-    """Say whether the run file, and with probes the dynamics file, is there and is the job's."""
+def _is_finished(output: Path, cell: Cell, options: TrainOptions) -> bool:
+    """Say whether the job's run file is there, and with it the dynamics file and the weights that are wanted."""
     try:
         read_run_file(output, cell)
-        if has_probes:
+        if options.probes is not None:
             read_dynamics_file(dynamics_path(output))
+        if options.keep_weights == "last":
+            read_weights(weights_path(output), cell)
     except ResultsError:
         return False
     return True

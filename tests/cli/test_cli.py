@@ -70,6 +70,7 @@ def trained(monkeypatch):
         probes: object = None
         log_format: str = "none"
         kernel: str = "auto"
+        keep_weights: str = "off"
 
     def train_job(cell, seeds, output, options):
         print("step 1", file=sys.stderr)
@@ -204,16 +205,19 @@ def test_train_hands_the_job_to_the_trainer(hornlib, trained):
         0.5,
         "--kernel",
         "loop",
+        "--keep-weights",
+        "last",
     ]
     assert hornlib("train", OUTPUT, "--cell", JSON, *words).status == 0
     ((cell, seeds, output, options),) = trained
     assert (cell.name, seeds, output) == (CELL.name, Range(0, 4), Path(OUTPUT))
-    assert options == (3, 2, "cpu", Path("c"), 30.0, None, "none", "loop")
+    assert options == (3, 2, "cpu", Path("c"), 30.0, None, "none", "loop", "last")
 
 
 def test_train_has_defaults_that_stand_beside_the_run_files(hornlib, trained):
     hornlib("train", OUTPUT, "--cell", JSON)
-    assert trained[0][3] == ("auto", 1, "auto", Path("results/checkpoints"), 300.0, None, "none", "auto")
+    folder = Path("results/checkpoints")
+    assert trained[0][3] == ("auto", 1, "auto", folder, 300.0, None, "none", "auto", "off")
 
 
 def test_train_writes_its_progress_to_a_log(hornlib, trained):

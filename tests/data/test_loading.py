@@ -7,13 +7,15 @@ import sys
 import pytest
 import torch
 from sklearn.datasets import load_digits
+from sklearn.preprocessing import StandardScaler
 
 from hornlib.data import DATASETS, FileLayout
 from hornlib.data.loaders import Raw
-from hornlib.data.loading import load, moments
+from hornlib.data.loading import load
 from hornlib.data.parameters import DataParameters
 from hornlib.data.presentation import present, resize
 from hornlib.data.reading import read
+from hornlib.data.scaling import moments
 from hornlib.errors import DataError
 
 
@@ -117,13 +119,13 @@ def test_a_second_call_reads_no_file_again():
 def test_a_channel_that_never_changes_is_only_centred():
     images = torch.rand(5, 2, 3, 3)
     images[:, 1] = 0.25
-    mean, std = moments(images)
+    mean, std = moments(images, (0, 2, 3))
     torch.testing.assert_close(mean.flatten(), torch.stack([images[:, 0].mean(), torch.tensor(0.25)]))
     assert std[1] == 1
 
 
 def test_moments_of_the_whole_mnist_are_the_known_ones(mnist):
-    mean, std = moments(mnist[0].train_inputs.float() / 255)
+    mean, std = moments(mnist[0].train_inputs.float() / 255, (0, 2, 3))
     assert abs(mean.item() - 0.1307) < 1e-4
     assert abs(std.item() - 0.3081) < 1e-4
 
@@ -255,6 +257,40 @@ def test_raw_inputs_are_pixels_between_0_and_1_and_features_as_given():
     )
     vectors = load(DataParameters(name="spirals", input_scaling="raw", validation=0), "cpu")
     assert torch.equal(vectors.train.inputs, read(DATASETS["spirals"], None).train_inputs)
+
+
+def test_per_feature_inputs_are_those_of_scikit_learns_scaler():
+    data = DataParameters(name="digits", input_scaling="per_feature")
+    splits, pixels = load(data, "cpu"), load(DataParameters(name="digits", input_scaling="raw"), "cpu")
+    scaler = StandardScaler().fit(pixels.train.inputs.flatten(1).numpy().astype(float))
+    for part, unscaled in zip(splits, pixels, strict=True):
+        expected = torch.from_numpy(
+            scaler.transform(unscaled.inputs.flatten(1).numpy().astype(float))
+        ).float()
+        torch.testing.assert_close(part.inputs.flatten(1), expected, atol=1e-4, rtol=1e-4)
+    assert (splits.train.inputs == 0).all(0).any()  # pixels that are never used are only centred
+
+
+def test_per_feature_does_to_vectors_what_standardisation_does():
+    one, other = (
+        load(DataParameters(name="spirals", input_scaling=scaling), "cpu")
+        for scaling in ("per_feature", "standardised")
+    )
+    assert all(torch.equal(first.inputs, second.inputs) for first, second in zip(one, other, strict=True))
+
+
+def test_unscaled_inputs_are_the_numbers_of_the_files():
+    images = load(DataParameters(name="digits", input_scaling="unscaled", validation=0), "cpu")
+    stored = torch.from_numpy(load_digits().images).float()
+    assert as_set(torch.cat([images.train.inputs, images.test.inputs]).squeeze(1)) == as_set(stored)
+    vectors = load(DataParameters(name="spirals", input_scaling="unscaled", validation=0), "cpu")
+    raw = load(DataParameters(name="spirals", input_scaling="raw", validation=0), "cpu")
+    assert torch.equal(vectors.train.inputs, raw.train.inputs)
+
+
+def test_unscaled_bytes_are_grey_levels_to_255(mnist, real):
+    unscaled = load(real("mnist", input_scaling="unscaled"), "cpu")
+    torch.testing.assert_close(unscaled.test.inputs, mnist[0].test_inputs.float(), atol=1e-4, rtol=0)
 
 
 def test_raw_bytes_are_divided_by_255(mnist, real):

@@ -99,7 +99,7 @@ def test_unknown_dataset_is_refused_with_the_nearest_right_name():
             "noise: maxwell_forward holds no measurements, got 0.01; valid here: 0; noise is for maxwell_inverse",
         ),
         ({"name": "maxwell_inverse", "noise": -0.1}, "greater than or equal to 0"),
-        ({"name": "mnist", "input_scaling": "scaled"}, "'standardised' or 'raw'"),
+        ({"name": "mnist", "input_scaling": "scaled"}, "'standardised', 'per_feature', 'raw' or 'unscaled'"),
     ],
 )
 def test_what_cannot_be_is_refused_in_words(fields, words):

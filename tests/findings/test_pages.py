@@ -181,6 +181,25 @@ def test_growth_with_pruning_has_a_row_for_every_arm(swept, tmp_path):
     assert {"parameters", "training FLOPs", "exchange"} <= words(page.with_suffix(".svg"))
 
 
+@pytest.mark.slow
+def test_architecture_cost_has_a_row_for_every_way(swept, tmp_path):
+    def shrink(sweep):
+        sweep["data"] = {"name": "digits", "train_subset": 200}
+        sweep["training"] |= {"epochs": 4, "batch_size": 25, "evaluate_at_epochs": "1-2-3-4"}
+        for model in sweep["model"]:
+            if isinstance(model["hidden_nodes"], list):
+                model["hidden_nodes"] = model["hidden_nodes"][:4]
+            if model.get("structure", {}).get("name") == "growth":
+                model["structure"]["every_share"] = 0.04
+
+    results = swept("architecture_cost", ["digits"], shrink)
+    page = tmp_path / "architecture_cost.md"
+    run("architecture_cost.py", results, "--out", page)
+    ways = {"the large network as it is", "growth (GradMax)", "beta-LASSO", "random search, 4 profiles"}
+    assert ways | {"successive halving, 4 profiles, eta 2", "4"} <= set(rows(page.read_text()))
+    assert {"Digits", "beta-LASSO", "random search, 4 profiles"} <= words(page.with_suffix(".svg"))
+
+
 def script(name):
     """Return the functions of a script, which is not run."""
     before = list(sys.path)
@@ -224,3 +243,29 @@ def test_influence_marks_cells_that_are_best_at_the_smallest_or_largest_rate():
         "**† 3 of 27 cells are best at the smallest or largest learning_rate**: their best"
     )
     assert not list(edges(ds, "digits", "log_time")) and not list(edges(ds, "mnist", "final_metric"))
+
+
+def test_networks_without_weights_stand_beside_published_ones(swept, tmp_path):
+    def shrink(sweep):
+        sweep["data"] = {"name": "digits"}
+        sweep["training"] = {"steps": 6, "batch_size": 50}
+        for model in sweep["model"]:
+            model |= (
+                {"num_individuals": 12, "gradient_steps": 3}
+                if model["name"] == "wann"
+                else {"training": {"steps": 6}}
+            )
+
+    results, page = swept("wann", ["digits", "mnist_16"], shrink), tmp_path / "wann.md"
+    run("wann.py", results, "--out", page)
+    text = page.read_text()
+    outcomes = {
+        "shared weight untuned, mean over six",
+        "ensemble over the six",
+        "weights trained by gradient",
+    }
+    assert outcomes | {"wann", "small_mlp", "linear regression, 650 weights"} <= set(rows(text))
+    assert "82.0 ± 18.7" in text and "23,592,960" in text and "nan" not in text
+    assert {"evaluations", "connections, median", "MNIST, 16x16 pixels, tuned"} <= words(
+        page.with_suffix(".svg")
+    )

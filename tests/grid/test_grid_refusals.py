@@ -252,6 +252,20 @@ def test_a_mistake_in_a_model_names_sweep_key_value_and_what_is_valid(grid_from,
             "training",
             ["momentum means nothing to optimizer: adamw; leave it out"],
         ),
+        (
+            "training",
+            "{optimizer: beta_lasso, l1: 1e-4, momentum: 0.9}",
+            "training",
+            ["optimizer: beta_lasso has no momentum, got momentum: 0.9; give 0, or leave it out"],
+        ),
+        (
+            "training",
+            "{optimizer: beta_lasso, l1: 1e-4, acceleration: nesterov}",
+            "training",
+            ["optimizer: beta_lasso has no momentum, got acceleration: nesterov; give none"],
+        ),
+        ("training", "{optimizer: beta_lasso}", "training", ["beta_lasso needs `l1:`", "above 0"]),
+        ("training", "{optimizer: sgd, l1: 1e-4}", "training", ["l1 means nothing to optimizer: sgd"]),
         ("structure", "{name: dynamic}", "structure.name", ["unknown structure 'dynamic'", "valid: static"]),
         ("structure", "{rate: 3}", "structure.rate", ["unknown parameter of structure"]),
     ],
@@ -260,6 +274,49 @@ def test_a_mistake_in_another_section_is_told_alike(grid_from, section, text, ke
     message = refusal(grid_from, one("{name: mlp}", **{section: text}))
     assert f"sweeps.one.{key}: " in message
     assert all(part in message for part in told), message
+
+
+@pytest.mark.parametrize(
+    ("model", "structure", "told"),
+    [
+        (
+            "{name: mlp, activation: relu_one, readout_norm: none}",
+            "{name: growth, times: 2}",
+            ["{name: growth, rule: gradmax} adds"],
+        ),
+        (
+            "{name: mlp}",
+            "{name: layer_insertion, insert_at: 1}",
+            ["structure: {name: layer_insertion} adds weights"],
+        ),
+        (
+            "{name: mlp}",
+            "{name: sparse_training, rule: set}",
+            ["rule: set} adds weights that start at 0", "another"],
+        ),
+        ("{name: mlp}", "{name: sparse_training, storage: compressed}", ["give structure.storage: masked"]),
+        (
+            "{name: mlp, hidden_nodes: 8, connections: 20-9}",
+            "{name: static}",
+            ["leave model.connections out"],
+        ),
+    ],
+)
+def test_what_beta_lasso_cannot_train_is_refused(grid_from, model, structure, told):
+    training = "{optimizer: beta_lasso, l1: 1e-4}"
+    message = refusal(grid_from, one(model, structure=structure, training=training))
+    assert "training.optimizer: beta_lasso" in message
+    assert all(part in message for part in told), message
+
+
+def test_beta_lasso_is_one_cell_whether_its_lack_of_momentum_is_given_or_not(grid_from):
+    names = {
+        *grid_from(one("{name: mlp}", training="{optimizer: beta_lasso, l1: 1e-4}")).cells,
+        *grid_from(
+            one("{name: mlp}", training="{optimizer: beta_lasso, l1: 1e-4, momentum: 0, acceleration: none}")
+        ).cells,
+    }
+    assert len(names) == 1
 
 
 def test_every_mistake_of_an_entry_is_told_at_once(grid_from):

@@ -6,7 +6,7 @@ import torch
 from hornlib.grid.cell import parse_specification
 from hornlib.models.build import build_network
 from hornlib.models.cnn.parameters import CnnParameters
-from hornlib.models.flops import UPDATE_FLOPS, gradient_flops, training_step_flops
+from hornlib.models.flops import UPDATE_FLOPS, VECTOR_UPDATE_FLOPS, gradient_flops, training_step_flops
 from hornlib.models.mlp.parameters import MlpParameters
 from hornlib.models.operations import WorkCounter, training_work
 from hornlib.parameters import Flops, Task
@@ -35,6 +35,7 @@ UPDATES = {
     "sgd_nesterov": TrainingParameters(optimizer="sgd"),
     "sgd": TrainingParameters(optimizer="sgd", momentum=0, acceleration="none"),
     "sgd with momentum": TrainingParameters(optimizer="sgd", acceleration="none"),
+    "beta_lasso": TrainingParameters(optimizer="beta_lasso", l1=1e-4),
 }
 
 
@@ -49,7 +50,9 @@ def test_the_update_costs_what_the_optimiser_runs(training):
     optimizer = make_optimizer(tensors, training)
     with WorkCounter() as counter:
         optimizer.update_(tensors, [torch.ones_like(tensor) for tensor in tensors], torch.tensor([0.1]), 1)
-    assert (counter.elementwise, counter.unknown) == (UPDATE_FLOPS[training.update_rule] * 340, set())
+    of_weight = UPDATE_FLOPS[training.update_rule]
+    of_other = VECTOR_UPDATE_FLOPS.get(training.update_rule, of_weight)
+    assert (counter.elementwise, counter.unknown) == (of_weight * 300 + of_other * 40, set())
 
 
 def test_a_step_is_forward_backward_and_update():

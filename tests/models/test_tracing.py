@@ -45,6 +45,9 @@ CASES = [
         IMAGE,
     ),
     ("fractional_dnn", {"num_layers": 4, "num_nodes": 5, "activation": "tanh"}, IMAGE),
+    ("shallow", {"num_channels": 2, "activation": "tanh"}, IMAGE),
+    ("shallow", {"num_channels": 2, "connectivity": "local", "normalisation": "none"}, IMAGE),
+    ("shallow", {"num_channels": 2, "connectivity": "full", "activation": "tanh"}, IMAGE),
     ("cnn_horn", {"channels": (4, 6), "num_nodes": 5}, IMAGE),
     ("cnn_horn", {"channels": (4,), "num_nodes": 5, "unit": "gap_mlp"}, IMAGE),
 ]

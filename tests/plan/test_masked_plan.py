@@ -15,6 +15,7 @@ from hornlib.plan.estimates import (
 )
 from hornlib.plan.plan import Plan
 from hornlib.plan.table import print_plan
+from hornlib.plan.weights_size import run_bytes
 
 CONFIG = """
     results: {results}
@@ -72,3 +73,43 @@ def test_a_measured_rate_of_masks_serves_the_dense_network_and_not_stored_connec
     estimates = Estimates(rates=rates)
     assert estimates.run_seconds(dense) == 2 * training_forward_flops(dense)
     assert estimates.run_seconds(stored) is None
+
+
+def test_the_plan_states_the_bytes_of_weights_that_are_kept_and_nothing_where_none_are(grid_from, tmp_path):
+    texts = {
+        setting: CONFIG.replace("results:", f"keep_weights: {setting}\n    results:", 1).format(
+            results=tmp_path / "results"
+        )
+        for setting in ("off", "last")
+    }
+    lines = {}
+    for setting, text in texts.items():
+        grid, stream = grid_from(text), io.StringIO()
+        print_plan(Plan(grid, select(grid), {}), Console(file=stream))
+        lines[setting] = [line for line in stream.getvalue().splitlines() if "weights of all runs" in line]
+    assert lines["off"] == []
+    # 6,464 entries of weights and 106 biases; 1,293 connections that are stored take 4 bytes and 12 of their places
+    dense, masked, stored = 4 * 6570, 4 * 6570 + 6464, 4 * (1293 + 106) + 12 * 1293 + 3 * 2000
+    kilobytes = 5 * (4 * 4000 + dense + 2 * masked + stored) / 1000
+    assert lines["last"] == [f"weights of all runs (keep_weights: last): {kilobytes:.0f}kB"]
+
+
+@pytest.mark.parametrize("arm", ["dense", "static", "set", "stored"])
+def test_the_planned_bytes_of_weights_are_nearly_those_of_the_file(grid_from, tmp_path, arm):
+    pytest.importorskip("torch")
+    from hornlib.grid.jobs import Range, weights_path
+    from hornlib.training.job import TrainOptions
+    from hornlib.training.train import train_job
+
+    text = CONFIG.replace("epochs: 20", "epochs: 2").format(results=tmp_path / "results")
+    grid = grid_from(text)
+    (name,) = [name for name, label in grid.sweeps["one"].arms.items() if label == arm]
+    output = tmp_path / "runs" / f"{name}.seeds-0-1.nc"
+    train_job(
+        grid.cells[name],
+        Range(0, 1),
+        output,
+        TrainOptions("auto", 1, "cpu", tmp_path, 60.0, keep_weights="last"),
+    )
+    size = weights_path(output).stat().st_size
+    assert 2 * run_bytes(grid.cells[name]) == pytest.approx(size, rel=0.15)

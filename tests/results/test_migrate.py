@@ -8,7 +8,7 @@ import pytest
 
 import hornlib.grid.cell
 from hornlib.errors import ResultsError
-from hornlib.grid.jobs import parse_run_name
+from hornlib.grid.jobs import parse_run_name, weights_path
 from hornlib.models import MODELS
 from hornlib.results import run_file
 from hornlib.results.dynamics_file import (
@@ -289,6 +289,26 @@ def test_a_rewritten_run_tells_its_dynamics_file_the_new_field_too(tables, enter
     migrate(tmp_path, report=silent)
     assert read_contents(path, DYNAMICS_FILE).specification["model"]["leakage"] == 0.0
     assert read_dynamics_file(path).equals(before)
+
+
+def test_weights_move_with_their_runs_and_never_onto_those_of_another_run(
+    tables, enter, cell, write_run, tmp_path
+):
+    path = write_run(cell(tables(num_nodes=8)), 0, 4)
+    weights = weights_path(path)
+    weights.parent.mkdir()
+    weights.write_bytes(b"weights")
+    enter(with_default(tables, num_nodes=16))
+    (outcome,) = migrate(tmp_path, report=silent, dry_run=True)
+    target = weights_path(path.with_name(outcome.reason))
+    assert outcome.action == "renamed" and weights.exists()
+    target.write_bytes(b"of another run")
+    (outcome,) = migrate(tmp_path, report=silent)
+    assert outcome.action == "refused" and f"{target} exists already" in outcome.reason
+    assert (weights.read_bytes(), target.read_bytes()) == (b"weights", b"of another run")
+    target.unlink()
+    assert [outcome.action for outcome in migrate(tmp_path, report=silent)] == ["renamed"]
+    assert target.read_bytes() == b"weights" and not weights.exists()
 
 
 @pytest.mark.parametrize("killed_at", ["new run", "old dynamics", "old run"])

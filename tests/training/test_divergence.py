@@ -7,11 +7,11 @@ from hornlib.data.loading import load
 from hornlib.errors import ResourceError
 from hornlib.grid.cell import parse_specification
 from hornlib.grid.jobs import Range
-from hornlib.training import job
 from hornlib.training.chunk import start_chunk
 from hornlib.training.job import TrainOptions
 from hornlib.training.loop import train_chunk
 from hornlib.training.train import train_job
+from hornlib.training.trainers import TRAINERS
 
 
 def cell_of(**training):
@@ -54,7 +54,7 @@ def test_a_lack_of_memory_is_told_with_what_to_lower(tmp_path, monkeypatch):
     def short(*arguments):
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 4 bytes")
 
-    monkeypatch.setattr(job, "start_lanes", short)
+    monkeypatch.setitem(TRAINERS, "gradient", TRAINERS["gradient"]._replace(start=short))
     cell = cell_of(steps=1)
     with pytest.raises(ResourceError, match=r"out of memory.*training\.batch_size"):
         train_job(

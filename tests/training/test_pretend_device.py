@@ -58,8 +58,9 @@ needs_compiler = pytest.mark.skipif(not compiler(), reason="there is no C compil
 
 def _models(quick=QUICK):
     """Return every small model of the table with a presentation of its data; all but those of `quick` are slow."""
-    for name, parameters in MODELS.items():
-        for number, values in enumerate(SMALL[name]):
+    for name, models in SMALL.items():
+        parameters = MODELS[name]
+        for number, values in enumerate(models):
             presentation = "rows" if "rows" in parameters.presentations else "image"
             case = f"{name}-{number}-{presentation}"
             marks = [] if case in quick else [pytest.mark.slow]

@@ -24,6 +24,7 @@ from hornlib.training.checkpoint import load_checkpoint, save_checkpoint
 from hornlib.training.interruption import Interrupted
 from hornlib.training.job import TrainOptions
 from hornlib.training.train import train_job
+from hornlib.training.trainers import TRAINERS
 
 CPU = torch.device("cpu")
 ROWS = {"presentation": "rows"}
@@ -167,7 +168,7 @@ def test_a_kernel_that_gets_no_memory_ends_the_job_with_advice(tmp_path, monkeyp
     def fail(*_):
         raise MemoryError("no memory is left for the states of a recurrence")
 
-    monkeypatch.setattr(job, "train_chunk", fail)
+    monkeypatch.setitem(TRAINERS, "gradient", TRAINERS["gradient"]._replace(train=fail))
     with pytest.raises(ResourceError, match=r"out of memory with .* lower training\.batch_size"):
         train(cell_of(SMALL_HORN_CNN), tmp_path, "auto")
 

@@ -12,18 +12,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import xarray as xr
 
 from hornlib.data.loading import load_with_digest
 from hornlib.errors import ConfigError, HornlibError, ResultsError
 from hornlib.grid.cell import parse_specification
-from hornlib.grid.jobs import Range
+from hornlib.grid.jobs import Range, weights_path
 from hornlib.parameters.probes import ProbeSettings
 from hornlib.results.run_file import read_run_file
 from hornlib.training.checkpoint import load_checkpoint, save_checkpoint
 from hornlib.training.devices import resolve_device
 from hornlib.training.interruption import EXIT_INTERRUPTED
 from hornlib.training.job import TrainOptions
+from hornlib.training.kept_weights import read_weights_file
 from hornlib.training.train import train_job
 
 STEPS = 120
@@ -65,6 +67,7 @@ def command(output: Path, specification: dict = SPECIFICATION) -> list[str]:
         *(str(Path(sys.executable).parent / "hornlib"), "train", str(output)),
         *("--cell", json.dumps(specification), "--lanes", "2", "--threads", "1", "--device", "cpu"),
         *("--checkpoints", str(output.parents[1] / "checkpoints"), "--checkpoint-minutes", "0.001"),
+        *("--keep-weights", "last"),
     ]
 
 
@@ -91,6 +94,17 @@ def assert_same(found: Path, expected: Path) -> None:
         assert set(one.variables) == set(other.variables)
         for name in set(other.variables) - VOLATILE:
             np.testing.assert_array_equal(one[name].values, other[name].values, err_msg=name)
+
+
+def assert_same_weights(output: Path, expected: Path) -> None:
+    runs, others = (read_weights_file(weights_path(path)).runs for path in (output, expected))
+    assert [run.seed for run in runs] == [other.seed for other in others] == list(SEEDS.seeds())
+    for run, other in zip(runs, others, strict=True):
+        assert (run.model, run.training_flops) == (other.model, other.training_flops)
+        for part in ("parameters", "buffers", "masks"):
+            tensors, expected_tensors = getattr(run, part), getattr(other, part)
+            assert tensors.keys() == expected_tensors.keys()
+            assert all(torch.equal(tensor, expected_tensors[name]) for name, tensor in tensors.items())
 
 
 @pytest.fixture(scope="module")
@@ -121,6 +135,7 @@ def test_killed_again_and_again_the_same_command_ends_bit_identical(undisturbed,
     result = subprocess.run(command(output), capture_output=True, text=True, timeout=500)
     assert result.returncode == 0, result.stderr
     assert_same(output, undisturbed)
+    assert_same_weights(output, undisturbed)
 
 
 @pytest.mark.slow
@@ -143,6 +158,7 @@ def test_a_storm_of_kills_over_events_of_growth_ends_bit_identical(tmp_path):
     with xr.open_dataset(expected) as ds:
         assert set(ds["event_kind"].values) == {"grown"} and len(ds["event_step"]) > 10
     assert_same(output, expected)
+    assert_same_weights(output, expected)
 
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGUSR2", "SIGINT"])

@@ -24,6 +24,15 @@ def test_the_route_of_recurrences_is_passed_to_the_training_and_retrains_nothing
     assert "train" not in copied.planned() and copied.planned()["calibrate"] == 1
 
 
+def test_the_weights_that_are_kept_are_an_output_of_the_training_and_retrain_nothing(project, copied):
+    project.configure(project.configuration + "keep_weights: last\n")
+    planned = project.snakemake("--dry-run", "--printshellcmds")
+    assert planned.returncode == 0, planned.stderr
+    assert len(re.findall(r"hornlib train .* --keep-weights last ", planned.stdout + planned.stderr)) == 2
+    copied.configure(copied.configuration + "keep_weights: last\n")
+    assert copied.planned() == {}
+
+
 @pytest.mark.slow  # a whole sweep of two cells: half a minute
 def test_on_a_machine_without_a_compiler_the_sweep_ends_and_everything_names_the_loop(
     project, tmp_path, monkeypatch

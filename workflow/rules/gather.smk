@@ -1,6 +1,6 @@
-from hornlib.grid.digests import gather_digest, report_digest, statistics_digest
+from hornlib.grid.digests import gather_digest, importance_digest, report_digest, statistics_digest
 
-# The digests of what the three stages read from the configuration. Each is part of the name of an empty file that its
+# The digests of what the stages read from the configuration. Each is part of the name of an empty file that its
 # stage has as an input: a changed digest asks for a new file, and the stage and all that follows are made anew. The
 # runs stay, and so does everything after a change that the digest does not see, such as a comment.
 # (Snakemake notices a missing file if it is an input of the target `all`, or if an input of its rule, here a file of
@@ -10,6 +10,8 @@ DIGESTS = {
     "statistics": f"{RESULTS}/digests/statistics-{statistics_digest(GRID)}",
     "report": f"{RESULTS}/digests/report-{report_digest(GRID)}",
 }
+if SETTINGS.importance is not None:
+    DIGESTS["importance"] = f"{RESULTS}/digests/importance-{importance_digest(GRID)}"
 
 
 rule digest:

@@ -5,6 +5,7 @@ rule report:
         statistics=rules.statistics.output.statistics,
         stability=rules.stability.output.stability,
         mechanism=MECHANISM,
+        importance=GATHERED_IMPORTANCE,
         configuration=DIGESTS["report"],
     output:
         page=report(PAGE, category="report"),

@@ -1,10 +1,17 @@
 from snakemake.rules import Rule
 
+from hornlib.grid.jobs import Job, Range
 from hornlib.plan.estimates import training_forward_flops
 
 SETTINGS = GRID.settings
 # what probes saw is the job's second output; a run file that is there without it is not made again
 PROBED = {"dynamics": f"{RESULTS}/dynamics/{{cell}}.seeds-{{first}}-{{last}}.nc"} if SETTINGS.probes else {}
+# so are the weights that are kept
+KEPT = (
+    {"weights": f"{RESULTS}/weights/{{cell}}.seeds-{{first}}-{{last}}.weights"}
+    if SETTINGS.keep_weights == "last"
+    else {}
+)
 PROBES = json.dumps(SETTINGS.probes.canonical()) if SETTINGS.probes else "off"
 
 
@@ -44,12 +51,23 @@ def checkpoint(name):
     return lambda wildcards, resources: f"{checkpoints_folder(resources)}/{name.format(**wildcards)}"
 
 
-def awaited_files(cell):
-    """Return the files that the runs of a cell wait for: its data, and the choice for a cell that is tuned."""
+# cell -> its jobs, where other cells start from its weights
+STARTED = {cell.training.start_from for cell in GRID.cells.values()}
+JOBS_OF = {name: [job for job in JOBS if job.cell == name] for name in STARTED if name is not None}
+
+
+def awaited_files(wildcards):
+    """Return the files that a job waits for: data, the choice for a tuned cell, and the weights that it starts from."""
+    cell = wildcards.cell
     if cell not in GRID.cells:
         return f"(the configuration has no cell {cell})"
     marker = DATA_OF[cell]
-    return [*([marker] if marker else []), *([str(GRID.selection_path(cell))] if cell in TUNED else [])]
+    job = Job(cell, Range(int(wildcards.first), int(wildcards.last)))
+    return [
+        *([marker] if marker else []),
+        *([str(GRID.selection_path(cell))] if cell in TUNED else []),
+        *map(str, GRID.start_paths(job, JOBS_OF.get(GRID.cells[cell].training.start_from, ()))),
+    ]
 
 
 class CellParameters(typing.NamedTuple):
@@ -109,9 +127,10 @@ rule train:
     input:
         # `ancient`: a newer marker and trials that were touched make no run stale; a run of no cell waits for a file
         # that says so
-        awaited=lambda wildcards: ancient(awaited_files(wildcards.cell)),
+        awaited=lambda wildcards: ancient(awaited_files(wildcards)),
     output:
         **PROBED,
+        **KEPT,
         run=f"{RESULTS}/runs/{{cell}}.seeds-{{first}}-{{last}}.nc",
     log:
         f"{RESULTS}/logs/train/{{cell}}.seeds-{{first}}-{{last}}.log",
@@ -132,6 +151,7 @@ rule train:
         probes=PROBES,
         minutes=SETTINGS.checkpoint_minutes,
         log_format=SETTINGS.log_format,
+        keep_weights=SETTINGS.keep_weights,
     message:
         "train {params.cell.label}, seeds {wildcards.first} to {wildcards.last} ({wildcards.cell})"
     shell:
@@ -139,4 +159,5 @@ rule train:
         + "hornlib train {output.run:q} --cell {params.cell.specification:q} --lanes {params.lanes:q} --threads {threads}"
         " --device {params.device:q} --kernel {params.kernel} --checkpoints {params.checkpoints:q}"
         " --checkpoint-minutes {params.minutes}"
-        " --log-format {params.log_format} --probes {params.probes:q}{params.cell.selected}" + CLOSE_LOG
+        " --log-format {params.log_format} --keep-weights {params.keep_weights} --probes {params.probes:q}"
+        "{params.cell.selected}" + CLOSE_LOG

@@ -217,6 +217,11 @@ class GrowthParameters(StructureParameters):
         """
         return [model, *self.models(model, task)][-1]
 
+    @property
+    def adds_weights(self) -> bool:
+        """Whether weights are added while the network trains: yes."""
+        return True
+
     def reachable(self, model: ModelParameters, task: Task) -> list[ModelParameters]:
         """Return some of the models, evenly spread over forward FLOPs, the last one among them.
 

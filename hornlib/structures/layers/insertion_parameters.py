@@ -172,6 +172,11 @@ class LayerInsertionParameters(StructureParameters):
             deepest = deepest.with_layer(last if self.position is None else self.position)
         return deepest
 
+    @property
+    def adds_weights(self) -> bool:
+        """Whether weights are added while the network trains: yes."""
+        return True
+
     def reachable(self, model: ModelParameters, task: Task) -> list[ModelParameters]:
         """Return the models with 1, 2, ... more layers at every possible position.
 

@@ -58,11 +58,14 @@ class SparseTrainingParameters(SparseStructureParameters):
     storage: Literal["masked", "compressed"] = "masked"
     """masked: weights are dense tensors with zeros, which saves no time. compressed: only connections are stored and
     multiplied. It takes fully connected layers and the rules static, set, rigl, srigl and chts."""
-    start: Literal["random", "constant_fan_in", "correlated"] | None = None
+    start: Literal["random", "constant_fan_in", "correlated", "kept", "kept_units"] | None = None
     """Which places the first connections take. random: any. constant_fan_in: all units of a layer have as many inputs,
     chosen at random; their numbers differ by 1 where the layer's number of connections needs it. correlated: places
     between numbers of the examples with the largest correlations; unit u of every layer of an mlp stands for number u
-    mod d of d. null: constant_fan_in for srigl, correlated for chts, else random."""
+    mod d of d. kept: those of the networks in `training.start_from`, which are fine-tuned. kept_units: any between
+    units that are connected in those networks; they get fresh weights, and `density` is a share of these places (RigL+;
+    rules static and rigl, in networks of fully connected layers). null: constant_fan_in for srigl, correlated for chts,
+    else random."""
     rule: Literal["static", "set", "rigl", "snfs", "dsr", "granet", "srigl", "chts"] = "static"
     """static: the first masks stay. set: drops the smallest positive and the largest negative weights of each layer,
     and grows at random. rigl: drops the smallest weights of each layer, and grows where the dense gradient is largest.
@@ -148,6 +151,17 @@ class SparseTrainingParameters(SparseStructureParameters):
             )
         if self.restart_density is not None and self.restart_at_epoch is None:
             raise ValueError("restart_density means nothing without restart_at_epoch; leave it out")
+        if self.start == "kept_units" and (
+            self.storage == "compressed" or self.rule not in ("static", "rigl") or self.restart_at_epoch
+        ):
+            raise ValueError(
+                "start: kept_units takes rule: static or rigl, storage: masked and no restart_at_epoch, because every "
+                "run has another number of units"
+            )
+        if self.start == "kept" and self.rule == "srigl":
+            raise ValueError(
+                "start: kept has units with different numbers of inputs; rule: srigl needs equal ones"
+            )
         if self.initial_density is not None and self.initial_density < self.density:
             raise ValueError(f"initial_density: {self.initial_density:g} is below density: {self.density:g}")
         if self.prune_start is not None and self.prune_end is not None and self.prune_start >= self.prune_end:
@@ -158,6 +172,11 @@ class SparseTrainingParameters(SparseStructureParameters):
     def dense(self) -> DensePart:
         """What masked weights have at every step: snfs grows where moments are largest, and other rules look anew."""
         return "moments" if self.rule == "snfs" else "nothing"
+
+    @property
+    def adds_weights(self) -> bool:
+        """Whether connections are added while the network trains: every rule but static rewires."""
+        return self.rule != "static"
 
     @property
     def grows_by_gradient(self) -> bool:
@@ -215,7 +234,7 @@ class SparseTrainingParameters(SparseStructureParameters):
         """Return weight -> number of its connections at the end of the training; weights that stay dense are absent.
 
         snfs, dsr and granet move connections between layers. For them each number is that of the distribution; their
-        total is exact. What a second start will leave is not known before the training; it counts as none.
+        total is exact. What a second start will leave is not known before the training; all units count.
 
         Args:
             model: the model before the first step.
@@ -247,10 +266,11 @@ class SparseTrainingParameters(SparseStructureParameters):
 
     def match_problems(self) -> list[str]:
         """Return why no arm can be matched to a network that starts a second time among the units that are left."""
-        if self.restart_at_epoch is None:
+        if self.restart_at_epoch is None and self.start != "kept_units":
             return []
+        field = "restart_at_epoch" if self.restart_at_epoch is not None else "start: kept_units"
         return [
-            "structure: sparse_training with restart_at_epoch leaves another number of connections in every run, so "
+            f"structure: sparse_training with {field} leaves another number of connections in every run, so "
             "that it has no one size to be matched to; match to the same arm without a second start"
         ]
 

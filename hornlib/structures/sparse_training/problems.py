@@ -115,6 +115,7 @@ def chain_problems(parameters: "SparseTrainingParameters", model: ModelParameter
         "restart_at_epoch": parameters.restart_at_epoch is not None,
         "rule: chts": parameters.rule == "chts",
         "start: correlated": parameters.start == "correlated",
+        "start: kept_units": parameters.start == "kept_units",
     }
     return [
         f"sparse_training: {choice} takes fully connected layers only, and {model.name} has others; valid: {_chains()}"

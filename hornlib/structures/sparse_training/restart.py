@@ -1,4 +1,8 @@
-"""RigL+: a second start with fresh weights, among the units that the first training has left connected."""
+"""RigL+: a second start with fresh weights, among the units that the first training has left connected.
+
+The first training is the first part of the same run (`restart_at_epoch`), or a run of another cell whose weights were
+kept (`start: kept_units`).
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise

@@ -21,11 +21,13 @@ def first_masks(
     """Return the first connections, (lanes, ...) bool, and the FLOPs that each lane took to choose them.
 
     Args:
-        start: a key of `STARTS`.
+        start: a key of `STARTS`; or kept, for the connections that the networks have already.
         view: the networks before the first step.
         weights: the sparse weights.
         counts: weight -> number of its connections.
     """
+    if start == "kept":
+        return {weight.name: _present_mask(view, weight) for weight in weights}, 0
     draws = mask_draws(view.lanes.seeds, view.step)
     masks, flops = STARTS[start](
         view, weights, counts, {weight.name: draws(weight.name) for weight in weights}
@@ -34,6 +36,12 @@ def first_masks(
         weight.name: masks[weight.name].to(view.lanes.device).view(-1, *weight.shape) for weight in weights
     }
     return shaped, flops
+
+
+def _present_mask(view: LaneView, weight: Weight) -> Tensor:
+    """Return the mask of a weight, (lanes, ...) bool, True everywhere for a weight without one."""
+    shape = (len(view.lanes), *weight.shape)
+    return view.masks.get(weight.name, torch.ones(shape, dtype=torch.bool, device=view.lanes.device))
 
 
 def correlated(

@@ -68,6 +68,8 @@ class SparseTraining:
 
     def _first(self, view: LaneView) -> Decision:
         parameters, lanes = self.parameters, len(view.lanes)
+        if parameters.start == "kept_units":
+            return Decision([self._restarted(view)], [0] * lanes)
         weights = parameters.sparse_weights(view.model, view.task)
         counts = parameters.initial_connections(view.model, view.task)
         masks, flops = first_masks(parameters.start or "random", view, weights, counts)

@@ -1,0 +1,152 @@
+"""Cells of importance.nc that differ in one factor alone, and estimates whose intervals resample runs."""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import xarray as xr
+from sparse_pairs import Estimate
+
+from hornlib.results.importance_file import importance_sweeps, sweep_of_importance
+from hornlib.statistics.estimators.intervals import FEWEST, mean_interval, resampling_weights
+
+__all__ = ["Effect", "effects_of", "mean_effect", "of_rule", "over_runs", "part_of", "rho", "statistic"]
+
+FACTORS = (
+    *("dataset", "model", "presentation", "unit", "activation", "normalisation"),
+    *("input_scaling", "rule", "density"),
+)
+"""Parameters by which the cells of config/importance.yaml differ."""
+
+DRAWS = 2000
+"""Bootstrap draws of runs."""
+
+Values = Callable[[xr.Dataset], xr.DataArray]
+"""Maps a part of importance.nc to one number for each network, (cell, seed)."""
+
+
+class Effect(NamedTuple):
+    """One comparison of two cells, or one cell whose number is compared with 0.
+
+    Attributes:
+        label: what is compared.
+        values: one number for each seed, NaN where a run is missing, (seeds,).
+    """
+
+    label: str
+    values: np.ndarray
+
+    def estimate(self) -> Estimate:
+        """Return the mean over runs."""
+        return over_runs(self.values)
+
+
+def part_of(ds: xr.Dataset, sweeps: Sequence[str]) -> xr.Dataset:
+    """Return the cells of some sweeps, each once, with the seeds that any of them has, (cell, seed, ...).
+
+    Args:
+        ds: from `hornlib.results.importance_file.open_importance`.
+        sweeps: names; those that the file lacks are left out.
+    """
+    present = [name for name in sweeps if name in importance_sweeps(ds)]
+    parts = [sweep_of_importance(ds, name) for name in present]
+    if not parts:
+        return ds.isel(cell=[])
+    cells = list(dict.fromkeys(str(cell) for part in parts for cell in part["cell"].values))
+    seeds = sorted({int(seed) for part in parts for seed in part["seed"].values})
+    return ds.sel(cell=cells, seed=seeds)
+
+
+def of_rule(ds: xr.Dataset, rule: str) -> xr.Dataset:
+    """Return the cells of one rule of sparse training, (cell, seed, ...); a file without other rules has static alone.
+
+    Args:
+        ds: from `part_of`.
+        rule: static, set or rigl.
+    """
+    rules = ds["rule"].values if "rule" in ds.coords else np.full(ds.sizes["cell"], "static")
+    return ds.isel(cell=np.flatnonzero(rules == rule))
+
+
+def rho(proxy: str, split: str = "held_out") -> Values:
+    """Return the function that gives a proxy's pooled rank correlation with importance, (cell, seed).
+
+    Args:
+        proxy: its name.
+        split: training or held_out.
+    """
+    return lambda ds: ds["pooled_spearman"].sel(proxy=proxy, split=split, drop=True)
+
+
+def statistic(name: str, split: str = "held_out", log: bool = False) -> Values:
+    """Return the function that gives a pooled statistic of every network, (cell, seed).
+
+    Args:
+        name: of a variable (cell, seed, split).
+        split: training or held_out.
+        log: whether its logarithm is taken, so that differences are log ratios.
+    """
+    return lambda ds: (np.log if log else lambda values: values)(ds[name].sel(split=split, drop=True))
+
+
+def effects_of(ds: xr.Dataset, values: Values, factor: str, first: object, second: object) -> list[Effect]:
+    """Return the differences first less second of all pairs of cells that are equal in all other factors.
+
+    Args:
+        ds: from `part_of`.
+        values: what is compared.
+        factor: one of FACTORS.
+        first, second: its levels.
+    """
+    numbers = values(ds).transpose("cell", "seed").values
+    levels, rest = _levels(ds, factor), [name for name in FACTORS if name != factor]
+    keys = list(zip(*(_levels(ds, name) for name in rest), strict=True))
+    labels = _labels(ds, rest)
+    partners = {key: cell for cell, key in enumerate(keys) if levels[cell] == second}
+    return [
+        Effect(labels[cell], numbers[cell] - numbers[partners[key]])
+        for cell, key in enumerate(keys)
+        if levels[cell] == first and key in partners
+    ]
+
+
+def mean_effect(effects: Sequence[Effect]) -> Estimate:
+    """Return the mean over pairs of each seed, averaged over seeds, with an interval that resamples seeds."""
+    if not effects:
+        return Estimate(np.nan, np.nan, np.nan, 0)
+    return over_runs(np.array([effect.values for effect in effects]).mean(0))
+
+
+def over_runs(values: np.ndarray) -> Estimate:
+    """Return the mean over runs with the studentised bootstrap interval of 95 %, NaN for fewer than five runs.
+
+    Args:
+        values: one number for each run, (seeds,); NaN where a run is missing.
+    """
+    values = np.asarray(values, float)
+    values = values[np.isfinite(values)]
+    if not len(values):
+        return Estimate(np.nan, np.nan, np.nan, 0)
+    low = high = np.nan
+    if len(values) >= FEWEST:
+        ((low, high),) = mean_interval(values[None], resampling_weights(DRAWS, len(values), 0), 0.05)
+    return Estimate(float(values.mean()), float(low), float(high), len(values))
+
+
+def _levels(ds: xr.Dataset, name: str) -> list[object]:
+    """Return a parameter of every cell, None where a cell has none."""
+    if name not in ds.coords:
+        return [None] * ds.sizes["cell"]
+    return [None if value != value or value == "" else value for value in ds[name].values.tolist()]
+
+
+def _labels(ds: xr.Dataset, names: Sequence[str]) -> list[str]:
+    """Return the levels of every cell of those parameters that differ between cells."""
+    columns = [_levels(ds, name) for name in names]
+    varying = [column for column in columns if len(set(column)) > 1]
+    return [
+        " ".join(
+            f"{level:g}" if isinstance(level, float) else str(level) for level in levels if level is not None
+        )
+        for levels in (zip(*varying, strict=True) if varying else ds["cell"].values[:, None])
+    ]

@@ -1,0 +1,185 @@
+"""The page on importance on planted numbers: pairs, directions, verdicts, and every section of the page."""
+
+from itertools import product
+
+import importance
+import importance_hypotheses
+import importance_pairs
+import numpy as np
+import pytest
+import xarray as xr
+
+from hornlib.importance.dropped_sets import DROP_RULES
+from hornlib.importance.networks import SPLITS
+from hornlib.importance.proxies import PROXIES
+from hornlib.importance.removal import SHARES
+from hornlib.importance.summary import ORDERS
+from hornlib.importance.variables import STATISTICS
+from hornlib.results.analysis_files import IMPORTANCE_FILE
+from hornlib.results.netcdf import write_dataset
+
+SEEDS = {"exploration": range(5), "topology": range(5), "confirmation": range(100, 110)}
+
+
+def cells():
+    """Yield sweep and levels of every cell."""
+    for activation, norm, scaling, density in product(
+        ("relu", "tanh", "sigmoid"), ("none", "batch", "layer"), ("per_feature", "raw"), (0.5, 0.1)
+    ):
+        yield "exploration", (activation, norm, scaling, density, "static")
+    for rule, density in product(("static", "set", "rigl"), (0.5, 0.05)):
+        yield "topology", ("relu", "none", "per_feature", density, rule)
+    for activation, norm, scaling in product(("relu", "sigmoid"), ("none", "batch"), ("per_feature", "raw")):
+        yield "confirmation", (activation, norm, scaling, 0.2, "static")
+    for density in (0.5, 0.05):
+        yield "confirmation", ("relu", "none", "per_feature", density, "static")
+    for rule in ("set", "rigl"):
+        yield "confirmation", ("relu", "none", "per_feature", 0.2, rule)
+
+
+def planted(**effects):
+    """Return importance.nc with planted effects on rho(|w|), ln |dL|, Gini and what rules drop; noise is small."""
+    rows = dict.fromkeys(cells())
+    names = [f"{sweep}{number}" for number, (sweep, _) in enumerate(rows)]
+    seeds = sorted({seed for seeds in SEEDS.values() for seed in seeds})
+    sizes = {"cell": len(names), "seed": len(seeds), "split": 2, "layer": 3, "proxy": len(PROXIES)}
+    sizes |= {"removal_order": len(ORDERS), "removed_share": len(SHARES), "drop_rule": len(DROP_RULES)}
+    noise = np.random.default_rng(0)
+    variables = {}
+    for name, variable in STATISTICS.items():
+        dims = ("cell", *variable.dims)
+        variables[name] = (dims, 1 + 0.01 * noise.standard_normal([sizes[dim] for dim in dims]))
+    ds = xr.Dataset(variables, {"split": list(SPLITS), "proxy": list(PROXIES), "drop_rule": list(DROP_RULES)})
+    columns = np.array([levels for _, levels in rows], object).T
+    level = {
+        name: ("cell", column)
+        for name, column in zip(
+            ("activation", "normalisation", "input_scaling", "density", "rule"), columns, strict=True
+        )
+    }
+    level["density"] = ("cell", columns[3].astype(float))
+    ds = ds.assign_coords(
+        cell=names,
+        seed=seeds,
+        layer=np.arange(3),
+        removal_order=list(ORDERS),
+        removed_share=list(SHARES),
+        **level,
+    )
+    ds = ds.assign_coords(dataset=("cell", ["fashion" if "conf" in name else "digits" for name in names]))
+    for sweep, wanted in SEEDS.items():
+        member = np.array([own == sweep for own, _ in rows])
+        ds = ds.assign_coords(
+            {
+                f"in_{sweep}": ("cell", member.astype(np.int8), {"seeds": np.array(list(wanted))}),
+                f"arm_{sweep}": ("cell", np.where(member, columns[4].astype(str), "")),
+                f"label_in_{sweep}": ("cell", np.array(names)),
+            }
+        )
+        outside = xr.DataArray(member, dims="cell") & ~ds["seed"].isin(list(wanted))
+        ds = ds.where(~outside)
+    shift = (
+        effects.get("batch", 0) * (ds["normalisation"] == "batch")
+        + effects.get("saturating", 0) * ds["activation"].isin(["tanh", "sigmoid"])
+        + effects.get("raw", 0) * (ds["input_scaling"] == "raw")
+    )
+    ds["pooled_spearman"] = ds["pooled_spearman"] - 0.4 + shift * (ds["proxy"] == "magnitude")
+    sparsity = -np.log(ds["density"])
+    ds["pooled_mean_importance"] = ds["pooled_mean_importance"] * np.exp(effects.get("sparse", 0) * sparsity)
+    ds["dropped_importance"] = ds["dropped_importance"] * np.exp(effects.get("dropped", 0))
+    return ds
+
+
+def test_pairs_are_cells_that_differ_in_one_factor_alone():
+    ds = importance_pairs.part_of(planted(batch=-0.1), ["exploration"])
+    effects = importance_pairs.effects_of(
+        ds, importance_pairs.rho("magnitude"), "normalisation", "batch", "none"
+    )
+    assert len(effects) == 12 and {len(effect.values) for effect in effects} == {5}
+    assert "relu raw 0.1" in {effect.label for effect in effects}
+    estimate = importance_pairs.mean_effect(effects)
+    assert estimate.value == pytest.approx(-0.1, abs=0.01) and estimate.number == 5
+    assert estimate.low < -0.1 < estimate.high
+
+
+def test_sweeps_together_have_each_cell_and_all_seeds_once():
+    ds = importance_pairs.part_of(planted(), ["exploration", "topology", "absent"])
+    assert ds.sizes["cell"] == 36 + 6 and list(ds["seed"].values) == [0, 1, 2, 3, 4]
+    assert importance_pairs.part_of(planted(), ["absent"]).sizes["cell"] == 0
+
+
+def test_an_interval_is_over_runs_and_needs_five():
+    assert np.isnan(importance_pairs.over_runs(np.arange(4.0)).low)
+    estimate = importance_pairs.over_runs(np.array([1.0, 2, 3, 4, 5, np.nan]))
+    assert estimate.value == 3 and estimate.number == 5 and estimate.low < 2 and estimate.high > 4
+
+
+def test_densities_are_compared_over_the_widest_pair_of_equal_cells():
+    effects = importance_hypotheses.HYPOTHESES["H4a"].effects
+    ds = importance_pairs.part_of(planted(sparse=0.5), importance_hypotheses.EXPLORED)
+    labels = {
+        effect.label.partition(" relu none per_feature")[0]
+        for effect in effects(ds, "held_out")
+        if effect.label.endswith("relu none per_feature")
+    }
+    assert labels == {"0.05 v 0.5"}
+    confirming = importance_pairs.part_of(planted(sparse=0.5), ["confirmation"])
+    (effect,) = effects(confirming, "held_out")
+    assert effect.estimate().value == pytest.approx(0.5 * np.log(10), abs=0.02)
+
+
+def test_directions_are_written_and_read_and_judged(tmp_path):
+    page = tmp_path / "hypotheses.md"
+    ds = planted(batch=-0.1, saturating=0.2, raw=0.05, sparse=0.5, dropped=-1.0)
+    page.write_text("\n".join(importance_hypotheses.direction_lines(ds)) + "\n")
+    directions = importance_hypotheses.directions_in(page)
+    assert directions["H1"] == directions["H5a"] == directions["H5b"] == "lower"
+    assert directions["H2"] == directions["H3"] == directions["H4a"] == "higher"
+    verdicts = importance_hypotheses.verdicts(ds, directions)
+    assert list(verdicts) == list(importance_hypotheses.HYPOTHESES)
+    for name in ("H1", "H2", "H3", "H4a", "H5a", "H5b"):
+        assert verdicts[name].word == "confirmed" and verdicts[name].p < 0.05
+        assert verdicts[name].estimate.number == 10
+    assert verdicts["H5a"].estimate.value == pytest.approx(-1.0, abs=0.05)
+    swapped = importance_hypotheses.verdicts(ds, {**directions, "H1": "higher"})
+    assert swapped["H1"].word == "contradicted"
+    assert importance_hypotheses.directions_in(tmp_path / "absent.md") == {}
+
+
+def test_what_is_not_there_is_not_shown():
+    directions = dict.fromkeys(importance_hypotheses.HYPOTHESES, "lower")
+    words = [verdict.word for verdict in importance_hypotheses.verdicts(planted(), directions).values()]
+    assert words.count("not shown") >= len(words) - 1
+
+
+def test_cells_support_contradict_or_stay_open():
+    values = {"a": np.linspace(-1.1, -0.9, 5), "b": np.linspace(0.9, 1.1, 5), "c": np.linspace(-1, 1, 5)}
+    effects = [importance_pairs.Effect(label, column) for label, column in values.items()]
+    assert importance_hypotheses.cells_by_direction(effects, "lower") == (["a"], ["b"], 1)
+    assert importance_hypotheses.cells_by_direction(effects, "higher") == (["b"], ["a"], 1)
+
+
+def test_the_page_has_its_four_phases_the_gate_and_the_sentence(tmp_path, monkeypatch):
+    source, page = tmp_path / "importance.nc", tmp_path / "importance.md"
+    write_dataset(
+        source, IMPORTANCE_FILE, planted(batch=-0.1, saturating=0.2, raw=0.05, sparse=0.5, dropped=-1.0)
+    )
+    hypotheses = tmp_path / "hypotheses.md"
+    for words in (["--directions", hypotheses], ["--out", page, "--hypotheses", hypotheses]):
+        monkeypatch.setattr("sys.argv", ["importance.py", str(source), *map(str, words)])
+        importance.main()
+    text = page.read_text()
+    headings = [line for line in text.splitlines() if line.startswith("## ")]
+    assert headings == [
+        *("## In one sentence", "## Gate", "## 1. Exploration", "## 2. Framework and hypotheses"),
+        *("## 3. Rules", "## 4. Code and report"),
+    ]
+    assert "*A weight's magnitude ranks its importance at rho = 0." in text
+    assert "activation changes that most" in text and "SET 0.37 [" in text
+    assert text.count("| confirmed |") >= 6 and "nan" not in text.lower().replace("finance", "")
+    assert page.with_suffix(".svg").exists()
+
+
+def test_a_page_before_the_hypotheses_says_that_there_are_none(tmp_path):
+    text = "\n".join(importance.lines(planted(), {}))
+    assert "no direction was written down" in text
