@@ -28,7 +28,19 @@ app.add_typer(config_app, name="config")
 COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
     "Sweeps": (run, answer, describe, plan, looks, status, cancel),
     "Evidence, from run files to the report": (
-        *(gather, figures, stability, statistics, mechanism, importance, report, calibrate, export, migrate, seal),
+        *(
+            gather,
+            figures,
+            stability,
+            statistics,
+            mechanism,
+            importance,
+            report,
+            calibrate,
+            export,
+            migrate,
+            seal,
+        ),
     ),
     "Jobs, as the workflow calls them": (data, tune, finalists, select, train),
 }

@@ -86,9 +86,9 @@ def _optimizer_refusals(cell: Cell) -> Iterator[str]:
     if structure.adds_weights:
         words = [f"{key}: {getattr(structure, key)}" for key in ("name", "rule") if hasattr(structure, key)]
         yield (
-            f"training.optimizer: beta_lasso keeps a weight at 0 unless one step moves it by more than {factor:g} times "
-            f"l1, and structure: {{{', '.join(words)}}} adds weights that start at 0 or near it; give another optimizer, "
-            "or a structure that takes weights away only"
+            f"training.optimizer: beta_lasso keeps a weight at 0 unless one step moves it by more than {factor:g} "
+            f"times l1, and structure: {{{', '.join(words)}}} adds weights that start at 0 or near it; give another "
+            "optimizer, or a structure that takes weights away only"
         )
     is_compressed = getattr(structure, "storage", "masked") == "compressed"
     if is_compressed or cell.model.masked_form(cell.task())[1]:

@@ -9,7 +9,16 @@ from torch import Tensor
 
 from hornlib.parameters.training import TrainingParameters
 
-__all__ = ["OPTIMIZERS", "AdamW", "BetaLasso", "Optimizer", "Sgd", "clip_by_lane_", "is_weight", "make_optimizer"]
+__all__ = [
+    "OPTIMIZERS",
+    "AdamW",
+    "BetaLasso",
+    "Optimizer",
+    "Sgd",
+    "clip_by_lane_",
+    "is_weight",
+    "make_optimizer",
+]
 
 EPSILON = 1e-8
 """Added to the denominator of adamw; the default of torch."""
