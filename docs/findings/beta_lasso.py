@@ -161,7 +161,8 @@ def localities(table: pd.DataFrame) -> Iterator[str]:
         "d is the mean distance of a unit's connections from their centroid and E[d] that of random connections; "
         "percentile: among 200 random layers; units above: units beyond the 95th percentile of their own random "
         "connections, 5 % at random. Anywhere: as many random places for each unit. Exchanged: the layer's own pixels "
-        "dealt out anew among its units, so that every pixel keeps its number of readers.",
+        "dealt out anew among its units, so that every pixel keeps its number of readers; a unit may then "
+        "get a pixel twice, which shifts the index by what the dense layers show.",
         "",
         "| connections of | n | connections | units | index, anywhere | percentile | units above, % | "
         "index, exchanged | percentile | units above, % |",
@@ -201,6 +202,7 @@ def sentence(ds: xr.Dataset, table: pd.DataFrame) -> Iterator[str]:
         f"verdict. Its weights have {factor:.1f} times fewer non-zeros.",
         "",
         *goals(difference, factor, percentiles, exchanged),
+        *beside_largest(table),
         "",
     )
 
@@ -230,6 +232,21 @@ def goals(
             f"- More local than {GOAL_PERCENTILE:g} % of {name}: {reached(number_above == len(values))} "
             f"({number_above} of {len(values)} runs)."
         )
+
+
+def beside_largest(table: pd.DataFrame) -> Iterator[str]:
+    """Yield whether beta 50 is more local than as many of the largest weights of dense runs of the same seeds."""
+    indices = table.set_index(["arm", "seed"])["index_anywhere"]
+    for arm in dict.fromkeys(table["arm"]):
+        if arm.startswith(LARGEST):
+            sparse, dense = indices[SPARSE], indices[arm]
+            pairs = pd.concat([sparse, dense], axis=1, join="inner").to_numpy()
+            number_above = int((pairs[:, 0] > pairs[:, 1]).sum())
+            yield (
+                f"- More local than as many of the largest weights of {NAMES[arm.removeprefix(LARGEST)]}: "
+                f"{reached(number_above == len(pairs))} ({number_above} of {len(pairs)} runs; median index "
+                f"{median(pairs[:, 0]):.3f} against {median(pairs[:, 1]):.3f})."
+            )
 
 
 def reached(is_reached: bool) -> str:
@@ -276,7 +293,7 @@ def measured(results: Path, ds: xr.Dataset, stored: Path) -> pd.DataFrame:
         table = weights_table(folder, dict(cells))
         if len(table):
             stored.parent.mkdir(parents=True, exist_ok=True)
-            table.to_csv(stored, index=False, float_format="%.6g")
+            table.to_csv(stored, index=False, float_format="%.9g")
             return table
     if stored.exists():
         return pd.read_csv(stored)
