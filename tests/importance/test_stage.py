@@ -11,7 +11,8 @@ import xarray as xr
 from hornlib.data.loading import load
 from hornlib.errors import ConfigError, ResultsError
 from hornlib.grid import read_grid
-from hornlib.grid.jobs import scan_runs, weights_path
+from hornlib.grid.cell import parse_specification
+from hornlib.grid.jobs import Range, scan_runs, weights_path
 from hornlib.importance.ablation.by_vmap import by_vmap
 from hornlib.importance.gathering import gathered_importance
 from hornlib.importance.networks import SPLITS, example_sets, trained_network
@@ -185,3 +186,23 @@ def test_no_name_in_the_file_is_that_of_a_parameter():
     taken = {name for name in coordinates_of(all_classes())} | set(CELL_PROPERTIES)
     names = {*STATISTICS, *CONNECTION_VARIABLES, *COORDINATES, "weight_name", "weight_names"}
     assert not names & taken
+
+
+def test_connections_that_are_stored_alone_are_judged_like_masked_ones(tmp_path):
+    cell = parse_specification(
+        {
+            "data": {"name": "digits", "train_subset": 100},
+            "model": {"name": "mlp", "hidden_nodes": "6", "readout_norm": "none"},
+            "structure": {"name": "sparse_training", "density": 0.3, "storage": "compressed"},
+            "training": {"steps": 20, "batch_size": 25},
+        }
+    )
+    run_file = tmp_path / "runs" / f"{cell.name}.seeds-0-0.nc"
+    options = TrainOptions(1, 1, "cpu", tmp_path / "checkpoints", 60.0, keep_weights="last")
+    train_job(cell, Range(0, 0), run_file, options)
+    ds = xr.open_dataset(measure_job(run_file, ImportanceSettings(examples=2000, random_sets=2)))
+    wanted = cell.structure.connections(cell.model, cell.task())
+    assert ds["num_connections"].values[0].tolist() == list(wanted.values())
+    assert (ds["connection_value"] != 0).all()
+    recorded = xr.open_dataset(run_file)["test_loss"].values[0, -1]
+    assert ds["whole_loss"].sel(split="held_out").item() == pytest.approx(recorded, rel=1e-5)
