@@ -72,7 +72,7 @@ def test_page_is_well_formed_and_every_link_leads_somewhere(made):
     inside = [link[1:] for link in outline.links if link.startswith("#")]
     assert set(inside) <= set(outline.anchors)
     # no network of this sweep is sparse or grows
-    assert {section.__name__ for section in SECTIONS} - set(inside) == {"sparsity", "growth"}
+    assert {section.__name__ for section in SECTIONS} - set(inside) == {"sparsity", "growth", "importance"}
     assert all(link.startswith(("#", "data:text/csv", "data:application/gzip")) for link in outline.links)
     assert all(source.startswith("data:") for source in outline.sources)
     assert all(outline.labelled) and len(outline.labelled) >= len(made[1])
