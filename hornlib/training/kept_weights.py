@@ -1,8 +1,11 @@
 """Weights that training ended with: one file for each job, with values, buffers and masks of every run that completed.
 
-from hornlib.training.kept_weights import network_of, read_weights, weights_path
-for run in read_weights(weights_path(run_file), cell):
-    network = network_of(run, cell.task())
+Example::
+
+    from hornlib.training.kept_weights import network_of, read_weights, weights_path
+
+    for run in read_weights(weights_path(run_file), cell):
+        network = network_of(run, cell.task())
 """
 
 import pickle
