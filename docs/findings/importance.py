@@ -37,7 +37,7 @@ from importance_tables import (
     topology,
 )
 from sparse_pairs import Estimate
-from tables import write_below_mark
+from tables import in_table, write_below_mark
 
 from hornlib.results.importance_file import importance_sweeps, open_importance, sweep_of_importance
 
@@ -110,12 +110,12 @@ def framework(found: dict[str, Verdict], directions: dict[str, str]) -> Iterator
     )
     for name, direction in directions.items():
         if name not in found:
-            yield f"| {name} | {HYPOTHESES[name].measure} | {direction} | 0 | - | - | no results yet |"
+            yield f"| {name} | {in_table(HYPOTHESES[name].measure)} | {direction} | 0 | - | - | no results yet |"
             continue
         verdict = found[name]
         p = "< .001" if verdict.p < 0.001 else f"{verdict.p:.3f}"
         yield (
-            f"| {name} | {HYPOTHESES[name].measure} | {direction} | {verdict.estimate.number} | "
+            f"| {name} | {in_table(HYPOTHESES[name].measure)} | {direction} | {verdict.estimate.number} | "
             f"{verdict.estimate.words(3)} | {p} | {verdict.word} |"
         )
     yield ""

@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 from importance_pairs import Effect, effects_of, mean_effect, of_rule, part_of, rho, statistic
 from sparse_pairs import Estimate
+from tables import in_table
 
 from hornlib.statistics.estimators.holm import holm
 from hornlib.statistics.estimators.paired_t import paired_t
@@ -206,8 +207,8 @@ def direction_lines(ds: xr.Dataset) -> Iterator[str]:
         estimate = mean_effect(effects)
         predicted = "-" if np.isnan(estimate.value) else "lower" if estimate.value < 0 else "higher"
         yield (
-            f"| {name} | {hypothesis.claim} | {hypothesis.measure} | {len(effects)} | {estimate.number} | "
-            f"{estimate.words(3)} | {predicted} |"
+            f"| {name} | {in_table(hypothesis.claim)} | {in_table(hypothesis.measure)} | {len(effects)} | "
+            f"{estimate.number} | {estimate.words(3)} | {predicted} |"
         )
 
 

@@ -9,7 +9,7 @@ import xarray as xr
 from hornlib import open_results
 from hornlib.results.calibrated_seconds import best_device
 
-__all__ = ["EDGE_NOTE", "edge_mark", "final", "opened", "spread", "write_below_mark"]
+__all__ = ["EDGE_NOTE", "edge_mark", "final", "in_table", "opened", "spread", "write_below_mark"]
 
 EDGE_NOTE = (
     "† The chosen value is the smallest or largest that was tried: the best value may lie beyond, and the arm may do "
@@ -22,6 +22,11 @@ def edge_mark(own: xr.Dataset, parameter: str) -> str:
     """Return a mark where a cell's chosen value of a parameter is the smallest or largest tried, else nothing."""
     edges = str(own["at_edge"].item()) if "at_edge" in own else ""
     return " †" if parameter in edges.split() else ""
+
+
+def in_table(text: str) -> str:
+    """Return a text for the cell of a Markdown table, where a bar, as in |w|, would begin the next cell."""
+    return text.replace("|", "\\|")
 
 
 def opened(results: Path, sweep: str) -> xr.Dataset:
