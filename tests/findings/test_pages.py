@@ -145,6 +145,8 @@ def shrunk_growth(sweep):
             structure |= {"rule": ["gradmax", "gaussian"], "place": ["all", "random"]}
         if structure.get("when") == "plateau":
             structure["patience"] = 3
+        if structure.get("when") == "activation_rank":
+            structure["batches"] = 3  # as many examples as the widest layer has units
         if structure.get("every_share") == 0.016:
             structure["every_share"] = 0.02
 

@@ -122,7 +122,6 @@ TRAININGS = {
     "sgd": {"optimizer": "sgd", "gradient_clip": 1.0},
     "smoothing": {"label_smoothing": 0.1, "warmup_steps": 2, "schedule": "cosine"},
     "full batch": {"batch_size": 1000},
-    "diverging": {"learning_rate": 1e6, "optimizer": "sgd", "steps": 12},
 }
 
 
@@ -134,8 +133,20 @@ def test_every_way_of_training_is_that_of_the_cpu(training):
     with pretend_device() as device:
         chunk, _ = trained(cell, [0, 1], device.device)
     assert_close(chunk, expected)
+    assert chunk.diverged_at.isnan().all()
+
+
+@pytest.mark.slow
+def test_a_run_diverges_at_the_same_step_as_on_the_cpu():
+    """Its losses are no measure: steps of this size amplify rounding, which differs between processors."""
+    cell = cell_of({"name": "cnn", "channels": "4-6"}, learning_rate=1e6, optimizer="sgd", steps=12)
+    expected, _ = trained(cell, [0, 1], CPU)
+    with pretend_device() as device:
+        chunk, _ = trained(cell, [0, 1], device.device)
+    assert expected.diverged_at.isfinite().any()
     torch.testing.assert_close(chunk.diverged_at, expected.diverged_at, equal_nan=True)
-    assert chunk.diverged_at.isfinite().any() == ("learning_rate" in training)
+    for curve in ("training_loss", "validation_loss", "test_loss"):
+        assert torch.equal(chunk.curves[curve].isnan(), expected.curves[curve].isnan())
 
 
 def run_job(cell, folder, kind, stop_at=None):
