@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hornlib.cli.marks import withdraw_marks
+from hornlib.cli.marks import keep_mark
 from hornlib.cli.options import DEFAULT_CONFIG, ConfigFiles, Output
 from hornlib.errors import ConfigError
 
@@ -81,8 +81,9 @@ def importance(
     if settings is not None or output is not None:
         raise ConfigError("--settings and --output belong to one job; name its run file")
     grid = read_grid(configfile or [DEFAULT_CONFIG])
-    print(measure_grid(grid, partial))
-    withdraw_marks(Path(grid.settings.results), "importance", importance_digest(grid))
+    measured = measure_grid(grid, partial)
+    keep_mark(Path(grid.settings.results), "importance", importance_digest(grid), measured.files)
+    print(measured.gathered)
 
 
 def _importance_settings(settings: str | None, configfile: list[Path] | None) -> "ImportanceSettings":

@@ -3,6 +3,7 @@
 import hashlib
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 from hornlib.errors import ConfigError, ResultsError
 from hornlib.grid import Grid
@@ -13,7 +14,7 @@ from hornlib.parameters.importance import ImportanceSettings
 from hornlib.results.analysis_files import IMPORTANCE_FILE
 from hornlib.results.netcdf import load_dataset, write_dataset
 
-__all__ = ["importance_path", "measure_grid", "measure_job"]
+__all__ = ["Measured", "importance_path", "measure_grid", "measure_job"]
 
 
 def importance_path(run_file: Path) -> Path:
@@ -44,15 +45,24 @@ def measure_job(run_file: Path, settings: ImportanceSettings, output: Path | Non
     return path
 
 
-def measure_grid(grid: Grid, partial: bool = False) -> Path:
+class Measured(NamedTuple):
+    """What `measure_grid` has written.
+
+    Attributes:
+        gathered: importance.nc in the results folder; importance_partial.nc if it is partial.
+        files: the file of every job in it.
+    """
+
+    gathered: Path
+    files: list[Path]
+
+
+def measure_grid(grid: Grid, partial: bool = False) -> Measured:
     """Measure every job whose file is missing, or was made of other weights or with other settings; gather all.
 
     Args:
         grid: the configuration.
         partial: whether jobs that are not trained yet are left out.
-
-    Returns:
-        importance.nc in the results folder; importance_partial.nc if it is partial.
 
     Raises:
         ConfigError: the configuration asks for no importance.
@@ -79,7 +89,7 @@ def measure_grid(grid: Grid, partial: bool = False) -> Path:
         )
     path = Path(grid.settings.results) / ("importance_partial.nc" if partial else "importance.nc")
     write_dataset(path, IMPORTANCE_FILE, gathered_importance(grid, files))
-    return path
+    return Measured(path, [file for files_of_cell in files.values() for file in files_of_cell])
 
 
 def _is_current(path: Path, weights_file: Path, settings: ImportanceSettings) -> bool:

@@ -149,7 +149,7 @@ def test_a_partial_grid_leaves_out_jobs_without_weights(trained_sweep, tmp_path)
     missing = weights_path(first_run(trained_sweep))
     elsewhere = missing.rename(tmp_path / missing.name)
     try:
-        path = measure_grid(trained_sweep, partial=True)
+        path = measure_grid(trained_sweep, partial=True).gathered
         assert path.name == "importance_partial.nc" and open_importance(path).sizes["cell"] == 3
         importance_path(first_run(trained_sweep)).unlink()
         with pytest.raises(ResultsError, match=r"there are no weights of these runs.*keep_weights: last"):

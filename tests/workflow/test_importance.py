@@ -37,6 +37,19 @@ def test_another_setting_of_importance_measures_anew_and_trains_nothing(project)
     assert project.runs() == runs and project.planned() == {}
 
 
+def test_what_the_command_has_measured_is_not_measured_again(project):
+    """The findings look at some sweeps before the others are trained: an hour of measuring must not begin anew."""
+    project.configure(SWEEP)
+    run = project.snakemake("results/results.nc")
+    assert run.returncode == 0, run.stderr
+    said = project.hornlib("importance")
+    assert said.returncode == 0, said.stderr
+    planned = project.planned()
+    assert "importance" not in planned
+    project.configure(SWEEP.replace("examples: 40", "examples: 50"))
+    assert project.planned()["importance"] == 2
+
+
 def test_without_importance_nothing_is_measured(project):
     project.configure(SWEEP.replace("importance: {examples: 40, random_sets: 2}", "importance: off"))
     assert not {"importance", "gather_importance"} & set(project.planned())
