@@ -169,28 +169,6 @@ def of_moments(ds: xr.Dataset, name: str) -> Iterator[str]:
     )
 
 
-def of_cnn(ds: xr.Dataset) -> Iterator[str]:
-    """Yield the table of the convolutional setting."""
-    images = {"cifar10": "CIFAR-10", "photo_patches": "ten photographs"}[str(ds["dataset"].values[0])]
-    yield from (
-        f"### CNN of 8, 16 and 32 channels, {images}",
-        f"n = {ds.sizes['seed']} seeds, 16x16 pixels, 2,000 training images, 20 epochs, Adam; insertion after epoch "
-        "10, three by threshold after epochs 5, 10 and 15.",
-        "",
-        "| arm | final training loss, median [quartiles] | test accuracy, % | parameters at the end | "
-        "lower loss than small |",
-        "|---|---:|---:|---:|---:|",
-    )
-    small = final(of_arm(ds, "small"), "training_loss")
-    for arm in ds["arm"].values:
-        own = of_arm(ds, arm)
-        loss, accuracy = final(own, "training_loss"), 100 * final(own, "test_metric", diverged=0.1)
-        parameters = final(own, "num_parameters")
-        wins = "" if arm == "small" else share(loss < small)
-        yield f"| {arm} | {spread(loss)} | {spread(accuracy, 1)} | {spread(parameters, 0)} | {wins} |"
-    yield ""
-
-
 def draw(path: Path, results: Path, sweeps: Sequence[str]) -> None:
     """Draw the median training loss over training FLOPs, one panel a setting."""
     styles = {
@@ -240,8 +218,6 @@ def main() -> None:
     for sweep, name in WHEN.items():
         if sweep in there:
             lines += of_moments(open_results(arguments.results, sweep=sweep).load(), name)
-    if "cnn" in there:
-        lines += ["## Convolutions", "", *of_cnn(open_results(arguments.results, sweep="cnn").load())]
     write_below_mark(arguments.out, "Layer insertion", "docs/findings/layer_insertion.py", lines)
     draw(arguments.out.with_suffix(".svg"), arguments.results, [sweep for sweep in SPIRALS if sweep in there])
 

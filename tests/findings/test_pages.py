@@ -88,6 +88,27 @@ def test_layer_insertion_has_a_row_for_every_arm_and_keeps_its_head(swept, tmp_p
     assert page.read_text() == text.replace("# Layer insertion", "# A head\nof my own")
 
 
+@pytest.mark.slow
+def test_layer_insertion_on_images_has_a_row_for_every_arm(swept, tmp_path):
+    def shrink(sweep):
+        sweep["data"] = {"name": "digits", "train_subset": 200, "augmentation": "none"}
+        sweep["training"] = {"epochs": 4, "batch_size": 50}
+        for model in sweep["model"]:
+            structure = model.get("structure", {})
+            if structure.get("insert_at"):
+                at = {list: [1, 2], str: "1-2-3"}.get(type(structure["insert_at"]), 2)
+                structure["insert_at"] = at
+
+    results = swept("layer_insertion_cifar", ["cifar10"], shrink)
+    page = tmp_path / "layer_insertion_cifar.md"
+    run("layer_insertion_cifar.py", results, "--out", page)
+    text = page.read_text()
+    named = {"small", "large from scratch", "up to three, by threshold", "one by threshold, asked after epoch 2"}
+    assert named | {"at the smallest score", "inserted before the first step"} <= set(rows(text))
+    assert "These tables have 12 p-values" in text and "inf" not in text
+    assert {"training GFLOP", "test accuracy, %", "at random"} <= words(page.with_suffix(".svg"))
+
+
 def test_time_variable_has_a_row_for_every_arm(swept, tmp_path):
     def shrink(sweep):
         sweep["data"]["train_subset"] = 200
