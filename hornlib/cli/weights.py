@@ -31,7 +31,10 @@ def export(
         Path | None, typer.Option(help="The file; default: <cell>.seed-<n>.pt or .onnx in this folder.")
     ] = None,
 ) -> None:
-    """Write the network that one run ended with; it needs runs that were trained with `keep_weights: last`."""
+    """Write the network that one run ended with; it needs runs that were trained with `keep_weights: last`.
+
+    A state_dict of wann or neat holds the genome; `hornlib.evolution.network.evolved_network` builds the network.
+    """
     from hornlib.training.exporting import SUFFIXES, export_network, trained_network
 
     cell, network = trained_network(run_file, seed)

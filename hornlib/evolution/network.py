@@ -30,6 +30,8 @@ class EvolvedNetwork(nn.Module):
 
     Attributes:
         weights: of the connections, (connections,).
+        genome: the topology, with the weights that the network began with, times the shared weight.
+        genes: index of the connections in the genome, (connections,).
     """
 
     def __init__(
@@ -47,13 +49,21 @@ class EvolvedNetwork(nn.Module):
             *((level.sums, level.rows.start, frame.num_sources) for level in graph.levels),
         ]
         genes = torch.cat([part.weights for part, _, _ in sums if part.weights is not None]).long()
-        self.weights = nn.Parameter(shared_weight * torch.from_numpy(genome.weights)[genes])
+        first_weights = shared_weight * torch.from_numpy(genome.weights)
+        self.weights = nn.Parameter(first_weights[genes])
+        self.genome, self.genes = genome._replace(weights=first_weights.numpy()), genes.numpy()
         self.sources: Tensor
         self.targets: Tensor
         self.members: Tensor
         self.register_buffer("sources", torch.cat([shift + part.entries for part, _, shift in sums]))
         self.register_buffer("targets", torch.cat([first + part.rows() for part, first, _ in sums]))
         self.register_buffer("members", graph.members[0])
+
+    def trained_genome(self) -> Genome:
+        """Return the genome with the present weights. Connections without a way to an output keep their first one."""
+        weights = self.genome.weights.copy()
+        weights[self.genes] = self.weights.detach().cpu().numpy()
+        return self.genome._replace(weights=weights)
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Return the outputs, (examples, outputs), of examples (examples, ...)."""

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from hornlib.errors import ConfigError, ResourceError, ResultsError
+from hornlib.evolution.network import EvolvedNetwork, genome_tensors
 from hornlib.grid.cell import Cell
 from hornlib.grid.jobs import weights_path
 from hornlib.kernels.route import taking
@@ -73,7 +74,15 @@ def export_network(network: nn.Module, task: Task, kind: str, output: Path) -> N
 
 
 def _write_state_dict(network: nn.Module, task: Task, path: Path) -> None:
-    """Write name -> tensor; the network that `hornlib.models.build.build_network` builds loads it."""
+    """Write name -> tensor.
+
+    The network that `hornlib.models.build.build_network` builds loads it. The topology of an evolved network is no
+    parameter of its model: its file holds the genome, from which `hornlib.evolution.network.evolved_network` builds it.
+    """
+    if isinstance(network, EvolvedNetwork):
+        tensors = genome_tensors(network.trained_genome(), shared_weight=1.0)
+        torch.save({**tensors["parameters"], **tensors["buffers"]}, path)
+        return
     torch.save(network.state_dict(), path)
 
 

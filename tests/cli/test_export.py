@@ -7,6 +7,7 @@ import torch
 
 from hornlib.cli import main
 from hornlib.data.loading import load
+from hornlib.evolution.network import evolved_network
 from hornlib.grid.cell import parse_specification
 from hornlib.grid.jobs import Range, weights_path
 from hornlib.models.build import build_network
@@ -20,6 +21,10 @@ CASES = {
     "stored": ({"name": "mlp", "hidden_nodes": "8"}, {**SPARSE, "storage": "compressed"}),
     "oscillators": ({"name": "horn_cnn", "num_nodes": 4, "timesteps": 3}, {"name": "static"}),
 }
+EVOLVED = {
+    "wann": {"name": "wann", "num_individuals": 20, "num_contestants": 4, "gradient_steps": 0},
+    "neat": {"name": "neat", "num_individuals": 20, "split_mutation": 0.5},
+}
 
 
 @pytest.fixture(scope="module")
@@ -29,13 +34,16 @@ def trained(tmp_path_factory):
 
     def train(name):
         if name not in outputs:
-            model, structure = CASES[name]
+            model, structure = CASES[name] if name in CASES else (EVOLVED[name], {"name": "static"})
+            training = {"steps": 10, "batch_size": 16}
+            if name not in EVOLVED:
+                training["learning_rate"] = 0.01
             cell = parse_specification(
                 {
                     "data": {"name": "digits", "train_subset": 100},
                     "model": model,
                     "structure": structure,
-                    "training": {"steps": 10, "batch_size": 16, "learning_rate": 0.01},
+                    "training": training,
                 }
             )
             output = folder / "runs" / f"{cell.name}.seeds-0-1.nc"
@@ -72,6 +80,22 @@ def test_a_state_dict_loads_into_the_plain_network_and_scores_as_recorded(
     connections = cell.structure.connections(cell.model, cell.task())
     state = network.state_dict()
     assert {weight: int((state[weight] != 0).sum()) for weight in connections} == connections
+
+
+@pytest.mark.parametrize("name", EVOLVED)
+def test_the_genome_in_a_state_dict_builds_the_network_that_was_evaluated(
+    trained, monkeypatch, tmp_path, name
+):
+    cell, output = trained(name)
+    path = tmp_path / "network.pt"
+    assert export(monkeypatch, output, "--seed", 1, "--output", path) == 0
+    tensors = torch.load(path, weights_only=True)
+    assert len(tensors["hidden"])
+    network = evolved_network(cell.model, cell.task(), tensors)
+    test = load(cell.data, torch.device("cpu")).test
+    with torch.no_grad():
+        loss = torch.nn.functional.cross_entropy(network(test.inputs), test.targets)
+    assert float(loss) == pytest.approx(read_run_file(output).variables["test_loss"][1, -1], rel=1e-5)
 
 
 @pytest.mark.slow
