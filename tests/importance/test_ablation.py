@@ -59,6 +59,40 @@ def test_single_precision_equals_the_loop_in_double_precision_within_a_millionth
             torch.testing.assert_close(values, expected[weight], atol=1e-6, rtol=0)
 
 
+@pytest.mark.parametrize("norm", ["none", "batch", "layer"])
+@pytest.mark.parametrize("kind", get_args(LayerActivation))
+def test_in_single_precision_what_is_without_effect_changes_exactly_nothing(make_network, kind, norm):
+    fields = {**LEAST, "activation": kind, "normalisation": norm, "readout_norm": "none"}
+    trained, split = make_network("mlp", num_examples=101, **fields)
+    network, inputs = trained.network.float(), split.inputs.float()
+    first, second, last = (network.get_parameter(name).data for name in trained.connections)
+    inputs[:, :, 2] = 0  # 12 to 17 of 36
+    first[1, 7] = second[2, 3] = last[3, 1] = 0
+    second[:, 4] = 0  # no unit reads unit 4
+    changes = incremental(network, split._replace(inputs=inputs), trained.loss, trained.connections)
+    below, middle, top = (
+        change.view(-1, units) for change, units in zip(changes.values(), (36, 6, 5), strict=True)
+    )
+    idle = torch.zeros_like(below, dtype=torch.bool)
+    idle[:, 12:18] = idle[1, 7] = True
+    idle[4] |= norm != "layer"  # unit 4 belongs to the mean and the deviation of layer norm
+    assert (below[idle] == 0).all() and (below[~idle] != 0).double().mean() > 0.8
+    assert (middle[:, 4] == 0).all() and middle[2, 3] == top[3, 1] == 0
+
+
+@pytest.mark.parametrize("norm", ["none", "batch"])
+@pytest.mark.parametrize("kind", ["relu", "relu_one", "tanh", "sigmoid", "selu", "gelu"])
+def test_in_single_precision_a_unit_that_is_constant_changes_exactly_nothing(make_network, kind, norm):
+    fields = {**LEAST, "activation": kind, "normalisation": norm, "readout_norm": "none"}
+    trained, split = make_network("mlp", num_examples=101, **fields)
+    network, inputs = trained.network.float(), split.inputs.float()
+    network.linears[0].weight.data[2, 0], inputs[:, 0, 0, 0] = -2000, 1  # alone holds unit 2 far below 0
+    split = split._replace(inputs=inputs)
+    changes = incremental(network, split, trained.loss, trained.connections)["linears.0.weight"].view(6, 36)
+    assert changes[2, 0] != 0 and (changes[2, 1:] == 0).all()
+    assert (changes[[0, 1, 3, 4, 5]] != 0).double().mean() > 0.8
+
+
 def test_a_weight_without_connections_gives_nothing(make_network):
     trained, split = make_network("mlp", **LEAST)
     nothing = torch.empty(0, dtype=torch.long)

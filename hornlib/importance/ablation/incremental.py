@@ -3,6 +3,9 @@
 Without w_ij the sum of unit i is z_i - w_ij x_j for every example, and the sums of all other units of the layer stay.
 The next layer's sums change by the outer product of column i of its matrix and the change of unit i's activation. From
 there on the layers above are run, on the examples whose activation changes. Nothing is approximated.
+
+The same function of the same number may round differently in arrays of other shapes. A change is therefore exactly 0
+where the sums or the activation of the unit stay the same, and where no weight leads on from the unit.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -96,15 +99,17 @@ def _through_one_unit(above: LayersAbove, unit: int, sources: Tensor) -> Iterato
     this, following, *_ = above.passes
     values = this.layer.matrix[unit, sources].unsqueeze(1)
     sums = torch.addcmul(this.sums[unit], values, this.inputs[sources], value=-1)
-    change = this.layer.activations_(sums, torch.full_like(sources, unit)).sub_(this.activations[unit])
+    units, unchanged = torch.full_like(sources, unit), this.sums[unit].repeat(len(sources), 1)
+    # Both activations come from arrays of one shape: the stored one may differ from them in its last digit.
+    change = this.layer.activations_(sums, units).sub_(this.layer.activations_(unchanged, units))
+    column = following.layer.matrix[:, unit].view(-1, 1, 1)
     # Behind a relu, or of an input that is 0, about half of the examples do not change at all.
-    examples = (change != 0).any(0).nonzero().squeeze(1)
+    examples = ((change != 0).any(0) & column.any()).nonzero().squeeze(1)
     change, before = change[:, examples], following.sums[:, examples].unsqueeze(1)
     targets, losses = above.targets[examples], above.losses[examples]
-    column = following.layer.matrix[:, unit].view(-1, 1, 1)
     for part in change.split(above.at_once(len(examples))):
         outputs = _outputs_above(above.passes[1:], torch.addcmul(before, column, part))
-        differences = COLUMN_LOSSES[above.loss](outputs, targets).sub_(losses)
+        differences = COLUMN_LOSSES[above.loss](outputs, targets).sub_(losses).masked_fill_(part == 0, 0)
         yield differences.sum(1, dtype=torch.float64) / len(above.losses)
 
 
@@ -118,13 +123,13 @@ def _through_the_layer(above: LayersAbove, places: Tensor) -> Tensor:
     this = above.passes[0]
     units, sources = places // this.layer.matrix.shape[1], places % this.layer.matrix.shape[1]
     values = this.layer.matrix[units, sources].unsqueeze(1)
+    before = this.sums[units]
+    after = torch.addcmul(before, values, this.inputs[sources], value=-1)
     sums = this.sums.unsqueeze(1).repeat(1, len(places), 1)
-    sums[units, torch.arange(len(places))] = torch.addcmul(
-        this.sums[units], values, this.inputs[sources], value=-1
-    )
+    sums[units, torch.arange(len(places))] = after
     outputs = _outputs_above(above.passes, sums)
     differences = COLUMN_LOSSES[above.loss](outputs, above.targets).sub_(above.losses)
-    return differences.mean(1, dtype=torch.float64)
+    return differences.masked_fill_(after == before, 0).mean(1, dtype=torch.float64)
 
 
 def _outputs_above(passes: Sequence[LayerPass], sums: Tensor) -> Tensor:
