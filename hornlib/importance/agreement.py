@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-__all__ = ["RankParts", "kendall", "rank_parts", "spearman", "top_overlap"]
+__all__ = ["RankParts", "kendall", "rank_parts", "rank_shares", "spearman", "top_overlap"]
 
 TOP = 0.1
 """Share of the connections that counts as the top."""
@@ -82,6 +82,19 @@ def rank_parts(scores: np.ndarray, importance: np.ndarray, layers: np.ndarray) -
     )
     between = float((first_means * second_means).mean())
     return RankParts(float((first * second).mean()) - between, between)
+
+
+def rank_shares(numbers: np.ndarray) -> np.ndarray:
+    """Return the rank of every number as a share, (rank - 1/2) / n, whose mean is 1/2, (connections,).
+
+    Equal numbers share the mean of their ranks.
+
+    Args:
+        numbers: (connections,).
+    """
+    from scipy.stats import rankdata
+
+    return (rankdata(numbers) - 0.5) / len(numbers)
 
 
 def _is_ranked(*numbers: np.ndarray) -> bool:

@@ -10,6 +10,7 @@ from hornlib.grid import Grid
 from hornlib.grid.jobs import scan_runs, weights_path
 from hornlib.importance.gathering import gathered_importance
 from hornlib.importance.job import importance_of_job
+from hornlib.importance.variables import STATISTICS
 from hornlib.parameters.importance import ImportanceSettings
 from hornlib.results.analysis_files import IMPORTANCE_FILE
 from hornlib.results.netcdf import load_dataset, write_dataset
@@ -58,7 +59,9 @@ class Measured(NamedTuple):
 
 
 def measure_grid(grid: Grid, partial: bool = False) -> Measured:
-    """Measure every job whose file is missing, or was made of other weights or with other settings; gather all.
+    """Measure every job whose file is missing or outdated; gather all.
+
+    A file is outdated if it was made of other weights or with other settings, or lacks a statistic.
 
     Args:
         grid: the configuration.
@@ -93,13 +96,16 @@ def measure_grid(grid: Grid, partial: bool = False) -> Measured:
 
 
 def _is_current(path: Path, weights_file: Path, settings: ImportanceSettings) -> bool:
-    """Return whether a file of importance was made of these weights and with these settings."""
+    """Return whether a file of importance has all statistics, of these weights and with these settings."""
     try:
-        attributes = load_dataset(path, IMPORTANCE_FILE).attrs
+        ds = load_dataset(path, IMPORTANCE_FILE)
     except ResultsError:
         return False
-    made_with = attributes.get("settings"), attributes.get("weights_sha256")
-    return made_with == (settings.model_dump_json(), _digest(weights_file))
+    made_with = ds.attrs.get("settings"), ds.attrs.get("weights_sha256")
+    return ds.data_vars.keys() >= STATISTICS.keys() and made_with == (
+        settings.model_dump_json(),
+        _digest(weights_file),
+    )
 
 
 def _digest(path: Path) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from hornlib.data.loading import Split
-from hornlib.importance.agreement import kendall, rank_parts, spearman, top_overlap
+from hornlib.importance.agreement import kendall, rank_parts, rank_shares, spearman, top_overlap
 from hornlib.importance.concentration import (
     between_layers,
     gini,
@@ -49,6 +49,9 @@ Statistics = dict[str, np.ndarray]
 
 def agreement_statistics(layers: Sequence[LayerMeasurement]) -> Statistics:
     """Return how well every proxy orders the connections as their importance does, in layers and pooled.
+
+    Every judged connection counts alike. Where a sample was judged, the pooled numbers are those of the judged
+    connections, in which a layer with a sample has a smaller share than among all connections.
 
     Args:
         layers: of one network.
@@ -97,10 +100,12 @@ def _targets(proxy: str, layers: Sequence[LayerMeasurement], split: str) -> np.n
 def distribution_statistics(layers: Sequence[LayerMeasurement]) -> Statistics:
     """Return how importance is distributed over the connections, in layers and pooled.
 
+    In pooled numbers every judged connection stands for as many connections as its layer has for each judged one.
+
     Args:
         layers: of one network.
     """
-    measures: dict[str, Callable[[np.ndarray], float]] = {
+    measures: dict[str, Callable[..., float]] = {
         "mean_importance": mean_size,
         "mean_change": mean_change,
         "harmful_share": harmful_share,
@@ -111,13 +116,15 @@ def distribution_statistics(layers: Sequence[LayerMeasurement]) -> Statistics:
         name: np.array([[measure(layer.changes[split]) for layer in layers] for split in SPLITS])
         for name, measure in measures.items()
     }
-    numbers = np.repeat(np.arange(len(layers)), [len(layer.judged) for layer in layers])
+    judged = np.array([len(layer.judged) for layer in layers])
+    numbers = np.repeat(np.arange(len(layers)), judged)
+    weights = np.array([len(layer.places) for layer in layers])[numbers] / judged[numbers]
     pooled = [np.concatenate([layer.changes[split] for layer in layers]) for split in SPLITS]
     for name in ("mean_importance", "harmful_share", "idle_share", "gini"):
-        statistics[f"pooled_{name}"] = np.array([measures[name](changes) for changes in pooled])
+        statistics[f"pooled_{name}"] = np.array([measures[name](changes, weights) for changes in pooled])
     return {
         **statistics,
-        "between_layers": np.array([between_layers(changes, numbers) for changes in pooled]),
+        "between_layers": np.array([between_layers(changes, numbers, weights) for changes in pooled]),
     }
 
 
@@ -185,7 +192,7 @@ def dropped_statistics(
     """Return what the connections matter that each rule of `DROP_RULES` would drop, beside random choices.
 
     A random choice of as many connections of every layer has the layers' means in expectation, so that single changes
-    need no draws. Changes without a whole set are compared with those of drawn sets.
+    need no draws, and a mean rank of .5. Changes without a whole set are compared with those of drawn sets.
 
     Args:
         trained: the network.
@@ -194,15 +201,17 @@ def dropped_statistics(
         metric: key of `hornlib.training.evaluation.METRICS`.
         num_random: number of random sets.
     """
-    names = ("dropped_importance", "expected_importance", "dropped_change", "expected_change")
+    singles = (
+        *("dropped_importance", "expected_importance"),
+        *("dropped_change", "expected_change", "dropped_rank"),
+    )
     sets = ("dropped_set_change", "random_set_change", "better_random_share")
-    statistics = {name: np.full((len(SPLITS), len(DROP_RULES)), np.nan) for name in (*names, *sets)}
+    statistics = {name: np.full((len(SPLITS), len(DROP_RULES)), np.nan) for name in (*singles, *sets)}
     for j, rule in enumerate(DROP_RULES):
         dropped = dropped_set(trained, rule)
         others = list(random_sets(trained, dropped, num_random))
         for i, (split, examples) in enumerate(splits.items()):
-            single = _single_changes(layers, dropped, split)
-            for name, value in zip(names, single, strict=True):
+            for name, value in zip(singles, _single_changes(layers, dropped, split), strict=True):
                 statistics[name][i, j] = value
             whole = without(trained, {}, examples, metric).loss
             change, *random = (
@@ -216,8 +225,11 @@ def dropped_statistics(
 
 def _single_changes(
     layers: Sequence[LayerMeasurement], dropped: Mapping[str, np.ndarray], split: str
-) -> tuple[float, float, float, float]:
-    """Return mean |dL| of the dropped and of all connections, then mean dL of both; layers count as the rule drops.
+) -> np.ndarray:
+    """Return means over single connections, (5,); layers count as the rule drops.
+
+    They are |dL| of the dropped and of all connections, dL of both, and the rank of |dL| of the dropped ones in their
+    layer, as a share between 0 and 1. All are NaN if no judged connection is dropped.
 
     Args:
         layers: of one network.
@@ -228,16 +240,12 @@ def _single_changes(
     for layer in layers:
         changes, among = layer.changes[split], dropped[layer.name][layer.judged]
         if among.any():
+            sizes = np.abs(changes)
             rows.append(
                 [
-                    np.abs(changes[among]).mean(),
-                    np.abs(changes).mean(),
-                    changes[among].mean(),
-                    changes.mean(),
+                    *(sizes[among].mean(), sizes.mean(), changes[among].mean(), changes.mean()),
+                    rank_shares(sizes)[among].mean(),
                 ]
             )
             counts.append(dropped[layer.name].sum())
-    if not rows:
-        return np.nan, np.nan, np.nan, np.nan
-    first, second, third, fourth = np.average(rows, axis=0, weights=counts)
-    return float(first), float(second), float(third), float(fourth)
+    return np.average(rows, axis=0, weights=counts) if rows else np.full(5, np.nan)

@@ -36,9 +36,13 @@ STATISTICS: dict[str, Variable] = {
     ),
     "kendall": Variable(_BY_PROXY, "1", "Kendall's tau-b of proxy and importance within a layer"),
     "top_overlap": Variable(_BY_PROXY, "1", "Jaccard index of the top tenths by proxy and by importance"),
-    "pooled_spearman": Variable(_POOLED, "1", "Spearman's rank correlation over all layers together"),
-    "pooled_kendall": Variable(_POOLED, "1", "Kendall's tau-b over all layers together"),
-    "pooled_top_overlap": Variable(_POOLED, "1", "Jaccard index of the top tenths of all layers together"),
+    "pooled_spearman": Variable(
+        _POOLED, "1", "Spearman's rank correlation over the judged connections of all layers"
+    ),
+    "pooled_kendall": Variable(_POOLED, "1", "Kendall's tau-b over the judged connections of all layers"),
+    "pooled_top_overlap": Variable(
+        _POOLED, "1", "Jaccard index of the top tenths of the judged connections of all layers"
+    ),
     "within_spearman": Variable(_POOLED, "1", "part of the pooled correlation from within layers"),
     "between_spearman": Variable(_POOLED, "1", "part of the pooled correlation from the layers' means"),
     "transfer_spearman": Variable(
@@ -68,6 +72,11 @@ STATISTICS: dict[str, Variable] = {
     "expected_change": Variable(
         _RULE, "1", "mean change of the loss of a random choice of as many of every layer"
     ),
+    "dropped_rank": Variable(
+        _RULE,
+        "1",
+        "mean rank of |change of the loss| in its layer of what a rule drops, as a share; chance .5",
+    ),
     "dropped_set_change": Variable(_RULE, "1", "change of the loss without all that a rule drops together"),
     "random_set_change": Variable(
         _RULE, "1", "change of the loss without a random set of as many of every layer, mean over sets"
@@ -76,7 +85,11 @@ STATISTICS: dict[str, Variable] = {
         _RULE, "1", "share of random sets whose removal costs less than the rule's"
     ),
 }
-"""Statistics of every network. Layers that a network lacks, and numbers that it cannot have, are NaN."""
+"""Statistics of every network. Layers that a network lacks, and numbers that it cannot have, are NaN.
+
+Where a sample was judged, correlations and overlaps over all layers count every judged connection once. Other numbers
+over all layers, `pooled_...` and `between_layers`, count it as the connections that it stands for in its layer.
+"""
 
 CONNECTION_VARIABLES: dict[str, Variable] = {
     "connection_layer": Variable(_CONNECTION, "1", "layer of a judged connection; -1 beyond the last one"),

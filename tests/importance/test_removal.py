@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import torch
 
+from hornlib.importance.agreement import rank_shares
 from hornlib.importance.dropped_sets import DROP_RULES, DROP_SHARE, dropped_set, random_sets
 from hornlib.importance.losses import example_losses
-from hornlib.importance.measurement import measure_network
+from hornlib.importance.measurement import LayerMeasurement, measure_network
 from hornlib.importance.networks import SPLITS
 from hornlib.importance.removal import SHARES, area, random_orders, removal_curve, smallest_first, without
 from hornlib.importance.summary import ORDERS, dropped_statistics, removal_statistics
@@ -99,6 +100,42 @@ def test_the_expected_importance_of_a_random_choice_is_the_mean_over_many_sets(n
     assert statistics["dropped_set_change"][row] == pytest.approx(
         without(trained, dropped, split, "accuracy").loss - whole
     )
+
+
+def test_the_rank_of_what_a_rule_drops_is_a_share_of_its_layer(network, monkeypatch):
+    trained, split = network
+    first, second = trained.connections["linears.0.weight"], trained.connections["linears.1.weight"]
+    changes = {  # of a sample of four, and of all; the last weight has no judged connection among the dropped
+        "linears.0.weight": ([0, 2, 4, 6], [3.0, -1.0, 1.0, 5.0]),
+        "linears.1.weight": (range(len(second)), np.arange(len(second)) + 1.0),
+        "readout.linear.weight": ([0], [1.0]),
+    }
+    layers = [
+        LayerMeasurement(
+            name,
+            trained.connections[name].numpy(),
+            np.array(judged),
+            {},
+            dict.fromkeys(SPLITS, np.array(numbers)),
+        )
+        for name, (judged, numbers) in changes.items()
+    ]
+    dropped = {name: np.zeros(len(places), dtype=bool) for name, places in trained.connections.items()}
+    dropped["linears.0.weight"][[0, 1, 2]] = True  # judged of them: |3|, rank 3 of 4, and |-1|, ranks 1 and 2
+    dropped["linears.1.weight"][0] = True  # rank 1
+    dropped["readout.linear.weight"][1] = True
+    monkeypatch.setattr("hornlib.importance.summary.dropped_set", lambda trained, rule: dropped)
+    sets = dict.fromkeys(SPLITS, split)
+    statistics = dropped_statistics(trained, layers, sets, "accuracy", 2)
+    in_first, in_second = (2.5 / 4 + 1 / 4) / 2, 0.5 / len(second)
+    np.testing.assert_allclose(statistics["dropped_rank"], (3 * in_first + in_second) / 4)
+    assert len(first) > 7 and statistics["dropped_rank"].shape == (2, len(DROP_RULES))
+
+
+def test_a_random_choice_has_a_rank_of_one_half_on_average():
+    numbers = np.array([2.0, 2, 0, 5, 0, 0, 1])
+    assert rank_shares(numbers).mean() == pytest.approx(0.5)
+    assert rank_shares(numbers).min() > 0 and rank_shares(numbers).max() < 1
 
 
 def test_orders_by_numbers_of_judged_connections_alone_are_unknown_for_a_sample(network):

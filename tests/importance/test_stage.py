@@ -20,8 +20,10 @@ from hornlib.importance.proxies import PROXIES
 from hornlib.importance.stage import importance_path, measure_grid, measure_job
 from hornlib.importance.variables import CONNECTION_VARIABLES, COORDINATES, STATISTICS
 from hornlib.parameters.importance import ImportanceSettings
+from hornlib.results.analysis_files import IMPORTANCE_FILE
 from hornlib.results.coordinates import all_classes, coordinates_of
 from hornlib.results.importance_file import importance_sweeps, open_importance
+from hornlib.results.netcdf import load_dataset, write_dataset
 from hornlib.results.variables import CELL_PROPERTIES
 from hornlib.training import kept_weights
 from hornlib.training.job import TrainOptions
@@ -143,6 +145,15 @@ def test_another_setting_measures_anew_and_the_same_one_measures_nothing(trained
     after = [path.stat().st_mtime_ns for path in paths]
     assert all(new > old for new, old in zip(after, before, strict=True))
     measure_grid(trained_sweep)  # as it was
+
+
+def test_a_file_that_lacks_a_statistic_is_measured_anew(trained_sweep):
+    path = importance_path(first_run(trained_sweep))
+    older = load_dataset(path, IMPORTANCE_FILE).drop_vars("dropped_rank")
+    write_dataset(path, IMPORTANCE_FILE, older)
+    measure_grid(trained_sweep)
+    ranks = xr.open_dataset(path)["dropped_rank"]
+    assert ((ranks > 0) & (ranks < 1)).all()
 
 
 def test_a_partial_grid_leaves_out_jobs_without_weights(trained_sweep, tmp_path):
