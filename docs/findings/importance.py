@@ -15,6 +15,7 @@ import numpy as np
 import xarray as xr
 from importance_figure import draw
 from importance_hypotheses import (
+    BESIDE,
     EXPLORED,
     HYPOTHESES,
     Verdict,
@@ -23,9 +24,10 @@ from importance_hypotheses import (
     directions_in,
     verdicts,
 )
-from importance_pairs import mean_effect, of_rule, over_runs, part_of
+from importance_pairs import log_ratio, mean_effect, of_rule, over_runs, part_of
 from importance_tables import (
     TITLES,
+    as_ratio,
     distribution,
     drops,
     factor_lines,
@@ -36,7 +38,6 @@ from importance_tables import (
     removal,
     topology,
 )
-from sparse_pairs import Estimate
 from tables import in_table, write_below_mark
 
 from hornlib.results.importance_file import importance_sweeps, open_importance, sweep_of_importance
@@ -67,14 +68,10 @@ def sentence(ds: xr.Dataset, found: dict[str, Verdict]) -> Iterator[str]:
     factor, _ = leading(sweep)
     words = [
         f"A weight's magnitude ranks its importance at rho = {magnitude.words()}",
-        f"{factor.replace('_', ' ') or 'no factor'} changes that most",
+        f"{factor.replace('_', ' ') or 'no factor is shown to'} change{'s' if factor else ''} that most",
         f"the second order, -g w + h w^2 / 2, ranks it at {second.words()}",
+        *filter(None, (_dropped(ds, rule, name) for rule, name in NAMED.items())),
     ]
-    ratios = [ratio for ratio in (_dropped_ratio(ds, rule) for rule in ("set", "rigl")) if ratio]
-    if ratios:
-        words.append(
-            f"what a rule drops matters less than a random choice: {', '.join(ratios)} of its mean |dL|"
-        )
     if found:
         counts = [f"{sum(verdict.word == word for verdict in found.values())} {word}" for word in WORDS]
         words.append(f"of {len(found)} hypotheses on Fashion-MNIST, {', '.join(counts)}")
@@ -85,14 +82,20 @@ def sentence(ds: xr.Dataset, found: dict[str, Verdict]) -> Iterator[str]:
 WORDS = ("confirmed", "contradicted", "not shown")
 
 
-def _dropped_ratio(ds: xr.Dataset, rule: str) -> str:
+NAMED = {"set_stopped": "SET (stopped at three quarters)", "rigl": "RigL"}
+"""Rules of which the sentence speaks. What SET has grown last has no size yet, so that its drop says nothing."""
+
+
+def _dropped(ds: xr.Dataset, rule: str, name: str) -> str:
+    """Return the words for what a rule would drop of networks that it has trained; "" without such networks."""
     part = of_rule(part_of(ds, ("topology",)), rule)
     if not part.sizes["cell"]:
         return ""
-    own = part.sel(split="held_out", drop_rule=rule)
-    log = over_runs(np.log(own["dropped_importance"] / own["expected_importance"]).mean("cell").values)
-    name = {"set": "SET", "rigl": "RigL"}[rule]
-    return f"{name} {Estimate(*np.exp([log.value, log.low, log.high]).tolist(), log.number).words()}"
+    own = part.sel(split="held_out", drop_rule=rule.removesuffix("_stopped"))
+    log = over_runs(log_ratio(own).mean("cell", skipna=False).values)
+    word = "less" if log.high < 0 else "more" if log.low > 0 else "not shown to matter less or more"
+    verb = f"matters {word}" if len(word) == 4 else f"is {word}"
+    return f"what {name} would drop {verb} than a random choice, {as_ratio(log)} of its mean |dL|"
 
 
 def framework(found: dict[str, Verdict], directions: dict[str, str]) -> Iterator[str]:
@@ -121,6 +124,28 @@ def framework(found: dict[str, Verdict], directions: dict[str, str]) -> Iterator
     yield ""
 
 
+def beside(ds: xr.Dataset) -> Iterator[str]:
+    """Yield comparisons that were not registered, without a test."""
+    yield from (
+        "Not registered, beside these tests and without a part in their correction: the rank of what a rule would drop, "
+        "and SET whose updates ended at three quarters of the training, as those of RigL do.",
+        "",
+        "| comparison | measure | sweep | n | effect on held-out examples [95 %] |",
+        "|---|---|---|---:|---:|",
+    )
+    for hypothesis in BESIDE.values():
+        for sweep in ("topology", "confirmation"):
+            part = part_of(ds, (sweep,))
+            effects = hypothesis.effects(part, "held_out") if part.sizes["cell"] else []
+            if effects:
+                estimate = mean_effect(effects)
+                yield (
+                    f"| {hypothesis.claim} | {in_table(hypothesis.measure)} | {sweep} | {estimate.number} | "
+                    f"{estimate.words(3)} |"
+                )
+    yield ""
+
+
 def rules(ds: xr.Dataset, directions: dict[str, str], found: dict[str, Verdict]) -> Iterator[str]:
     """Yield every rule with the cells that support it, those that contradict it, and the check on training examples."""
     for name, direction in directions.items():
@@ -130,8 +155,8 @@ def rules(ds: xr.Dataset, directions: dict[str, str], found: dict[str, Verdict])
             f"{hypothesis.measure}.",
             "",
             "| sweep | pairs | held-out examples [95 %] | training examples [95 %] | support | contradict | open | "
-            "pairs that contradict |",
-            "|---|---:|---:|---:|---:|---:|---:|---|",
+            "pairs that support | pairs that contradict |",
+            "|---|---:|---:|---:|---:|---:|---:|---|---|",
         )
         for sweep in SUPPORTING:
             part = part_of(ds, (sweep,))
@@ -142,13 +167,17 @@ def rules(ds: xr.Dataset, directions: dict[str, str], found: dict[str, Verdict])
             shown = [
                 mean_effect(hypothesis.effects(part, split)).words(3) for split in ("held_out", "training")
             ]
-            labels = ", ".join(contradicting[:MOST_LABELS])
-            labels += f", and {len(contradicting) - MOST_LABELS} more" * (len(contradicting) > MOST_LABELS)
             yield (
                 f"| {sweep} | {len(effects)} | {shown[0]} | {shown[1]} | {len(supporting)} | {len(contradicting)} | "
-                f"{open_pairs} | {labels or '-'} |"
+                f"{open_pairs} | {_listed(supporting)} | {_listed(contradicting)} |"
             )
         yield ""
+
+
+def _listed(labels: list[str]) -> str:
+    """Return the first labels of cells, and how many more there are."""
+    more = f", and {len(labels) - MOST_LABELS} more" if len(labels) > MOST_LABELS else ""
+    return (", ".join(labels[:MOST_LABELS]) or "-") + more
 
 
 def lines(ds: xr.Dataset, directions: dict[str, str]) -> Iterator[str]:
@@ -167,9 +196,9 @@ def lines(ds: xr.Dataset, directions: dict[str, str]) -> Iterator[str]:
         yield from (*factor_lines(sweeps["exploration"]), *layers(sweeps["exploration"]))
     if "topology" in sweeps:
         yield from topology(sweeps["topology"])
-    yield from (*distribution(sweeps), *removal(sweeps), *drops(ds, tuple(sweeps)))
+    yield from (*distribution(sweeps), *removal(sweeps), *drops(sweeps))
     yield from ("![Proxies and removal](importance.svg)", "")
-    yield from ("## 2. Framework and hypotheses", "", *framework(found, directions))
+    yield from ("## 2. Framework and hypotheses", "", *framework(found, directions), *beside(ds))
     yield from (
         "## 3. Rules",
         "",

@@ -61,9 +61,9 @@ def draw(path: Path, ds: xr.Dataset) -> None:
     left.set(xlabel="rank correlation with importance")
     shown = "confirmation" if "confirmation" in sweeps else next(iter(sweeps))
     sweep = sweeps[shown].sel(split="held_out")
-    rise = (sweep["curve_loss"] - sweep["whole_loss"]).mean("cell")
+    rise = (sweep["curve_loss"] - sweep["whole_loss"]).mean("cell", skipna=False)
     for order, colour in ORDERS.items():
-        curve = rise.sel(removal_order=order).mean("seed")
+        curve = rise.sel(removal_order=order).dropna("seed", how="all").mean("seed")
         if np.isfinite(curve).all():
             right.plot(sweep["removed_share"], curve, color=colour, label=order.replace("_", " "))
     right.set(xlabel="share of connections removed from every layer", ylabel="rise of the loss, nats")

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 import xarray as xr
-from importance_pairs import Effect, effects_of, mean_effect, of_rule, part_of, rho, statistic
+from importance_pairs import Effect, effects_of, log_ratio, mean_effect, of_rule, part_of, rho, statistic
 from sparse_pairs import Estimate
 from tables import in_table
 
@@ -15,6 +15,7 @@ from hornlib.statistics.estimators.holm import holm
 from hornlib.statistics.estimators.paired_t import paired_t
 
 __all__ = [
+    "BESIDE",
     "CONFIRMING",
     "EXPLORED",
     "HYPOTHESES",
@@ -108,9 +109,7 @@ def dropped(rule: str) -> Callable[[xr.Dataset, str], list[Effect]]:
 
     def effects(ds: xr.Dataset, split: str) -> list[Effect]:
         part = of_rule(ds, rule).sel(split=split)
-        numbers = part.sel(drop_rule=rule)
-        ratio = np.log(numbers["dropped_importance"] / numbers["expected_importance"])
-        return _single(part, ratio)
+        return _single(part, log_ratio(part.sel(drop_rule=rule.removesuffix("_stopped"))))
 
     return effects
 
@@ -120,8 +119,18 @@ def dropped_set(rule: str) -> Callable[[xr.Dataset, str], list[Effect]]:
 
     def effects(ds: xr.Dataset, split: str) -> list[Effect]:
         part = of_rule(ds, rule).sel(split=split)
-        numbers = part.sel(drop_rule=rule)
+        numbers = part.sel(drop_rule=rule.removesuffix("_stopped"))
         return _single(part, numbers["dropped_set_change"] - numbers["random_set_change"])
+
+    return effects
+
+
+def dropped_rank(rule: str) -> Callable[[xr.Dataset, str], list[Effect]]:
+    """Return the mean rank of |dL| in its layer of what the rule would drop, as a share, less .5 of a random choice."""
+
+    def effects(ds: xr.Dataset, split: str) -> list[Effect]:
+        part = of_rule(ds, rule).sel(split=split)
+        return _single(part, part["dropped_rank"].sel(drop_rule=rule.removesuffix("_stopped")) - 0.5)
 
     return effects
 
@@ -183,6 +192,28 @@ HYPOTHESES: dict[str, Hypothesis] = {
 }
 """Name -> hypothesis."""
 
+BESIDE: dict[str, Hypothesis] = {
+    **{
+        f"rank, {words}": Hypothesis(
+            f"what {words} would drop ranks lower in its layer than a random choice",
+            "mean rank of |dL| of the dropped, as a share, less .5",
+            dropped_rank(rule),
+        )
+        for rule, words in (("set", "SET"), ("set_stopped", "SET, stopped"), ("rigl", "RigL"))
+    },
+    "ratio, SET, stopped": Hypothesis(
+        "what SET would drop matters less, where its updates ended at three quarters of the training",
+        "ln of mean |dL| of the dropped over that of a random choice",
+        dropped("set_stopped"),
+    ),
+    "set, SET, stopped": Hypothesis(
+        "the same set costs less than a random set",
+        "change of the loss without the set, less that without random ones, nats",
+        dropped_set("set_stopped"),
+    ),
+}
+"""Comparisons that were not registered, and have no part in Holm's correction."""
+
 
 def direction_lines(ds: xr.Dataset) -> Iterator[str]:
     """Yield the page of hypotheses, whose directions are the signs of the effects in the explored sweeps.
@@ -231,6 +262,8 @@ def verdicts(ds: xr.Dataset, directions: Directions) -> dict[str, Verdict]:
         ds: importance.nc.
         directions: what was predicted.
     """
+    if unknown := sorted(set(directions) - set(HYPOTHESES)):
+        raise SystemExit(f"the page of hypotheses has {', '.join(unknown)}; known: {', '.join(HYPOTHESES)}")
     part = part_of(ds, CONFIRMING)
     tested: dict[str, tuple[Estimate, float]] = {}
     for name in directions:
@@ -238,7 +271,9 @@ def verdicts(ds: xr.Dataset, directions: Directions) -> dict[str, Verdict]:
         if effects:
             by_seed = np.array([effect.values for effect in effects]).mean(0)
             tested[name] = mean_effect(effects), float(paired_t(by_seed[None]).p_value()[0])
-    corrected = holm(np.array([p for _, p in tested.values()])) if tested else ()
+    # A hypothesis without results stays in the family, as one that cannot be shown.
+    missing = [1.0] * (len(directions) - len(tested))
+    corrected = holm(np.array([*(p for _, p in tested.values()), *missing]))[: len(tested)] if tested else ()
     return {
         name: Verdict(directions[name], estimate, float(p), _word(estimate, float(p), directions[name]))
         for (name, (estimate, _)), p in zip(tested.items(), corrected, strict=True)

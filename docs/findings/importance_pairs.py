@@ -1,4 +1,4 @@
-"""Cells of importance.nc that differ in one factor alone, and estimates whose intervals resample runs."""
+"""Cells of importance.nc that differ in one factor alone, and estimates whose intervals are over runs."""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -8,18 +8,31 @@ import xarray as xr
 from sparse_pairs import Estimate
 
 from hornlib.results.importance_file import importance_sweeps, sweep_of_importance
-from hornlib.statistics.estimators.intervals import FEWEST, mean_interval, resampling_weights
+from hornlib.statistics.estimators.paired_t import paired_t
 
-__all__ = ["Effect", "effects_of", "mean_effect", "of_rule", "over_runs", "part_of", "rho", "statistic"]
+__all__ = [
+    "Effect",
+    "effects_of",
+    "log_ratio",
+    "mean_effect",
+    "of_rule",
+    "over_runs",
+    "part_of",
+    "rho",
+    "statistic",
+]
 
 FACTORS = (
     *("dataset", "model", "presentation", "unit", "activation", "normalisation"),
-    *("input_scaling", "rule", "density"),
+    *("input_scaling", "rule", "update_end", "density"),
 )
 """Parameters by which the cells of config/importance.yaml differ."""
 
-DRAWS = 2000
-"""Bootstrap draws of runs."""
+FEWEST = 5
+"""There is no interval over fewer runs."""
+
+SMALLEST_RATIO = 1e-9
+"""A ratio of importances below it counts as this: the float32 losses of 1,000 examples tell no smaller one from 0."""
 
 Values = Callable[[xr.Dataset], xr.DataArray]
 """Maps a part of importance.nc to one number for each network, (cell, seed)."""
@@ -62,10 +75,13 @@ def of_rule(ds: xr.Dataset, rule: str) -> xr.Dataset:
 
     Args:
         ds: from `part_of`.
-        rule: static, set or rigl.
+        rule: static, set, set_stopped (SET without updates in the last part of the training) or rigl.
     """
-    rules = ds["rule"].values if "rule" in ds.coords else np.full(ds.sizes["cell"], "static")
-    return ds.isel(cell=np.flatnonzero(rules == rule))
+    number = ds.sizes["cell"]
+    rules = ds["rule"].values if "rule" in ds.coords else np.full(number, "static")
+    ends = ds["update_end"].values if "update_end" in ds.coords else np.full(number, np.nan)
+    names = np.where(np.isfinite(ends), np.char.add(rules.astype(str), "_stopped"), rules.astype(str))
+    return ds.isel(cell=np.flatnonzero(names == rule))
 
 
 def rho(proxy: str, split: str = "held_out") -> Values:
@@ -111,26 +127,40 @@ def effects_of(ds: xr.Dataset, values: Values, factor: str, first: object, secon
 
 
 def mean_effect(effects: Sequence[Effect]) -> Estimate:
-    """Return the mean over pairs of each seed, averaged over seeds, with an interval that resamples seeds."""
+    """Return the mean over pairs of each seed, averaged over seeds, with an interval over seeds."""
     if not effects:
         return Estimate(np.nan, np.nan, np.nan, 0)
     return over_runs(np.array([effect.values for effect in effects]).mean(0))
 
 
 def over_runs(values: np.ndarray) -> Estimate:
-    """Return the mean over runs with the studentised bootstrap interval of 95 %, NaN for fewer than five runs.
+    """Return the mean over runs with Student's interval of 95 %, NaN for fewer than five runs.
+
+    The studentised bootstrap, which serves ratios elsewhere, breaks down here: of five values, of which three are
+    nearly equal, it draws samples without spread. Student's interval contains 0 exactly where the t-test of the
+    hypotheses does not reject.
 
     Args:
         values: one number for each run, (seeds,); NaN where a run is missing.
     """
     values = np.asarray(values, float)
-    values = values[np.isfinite(values)]
+    values = values[~np.isnan(values)]
     if not len(values):
         return Estimate(np.nan, np.nan, np.nan, 0)
     low = high = np.nan
     if len(values) >= FEWEST:
-        ((low, high),) = mean_interval(values[None], resampling_weights(DRAWS, len(values), 0), 0.05)
+        (low,), (high,) = paired_t(values[None]).interval(0.05)
     return Estimate(float(values.mean()), float(low), float(high), len(values))
+
+
+def log_ratio(ds: xr.Dataset) -> xr.DataArray:
+    """Return ln(mean |dL| of what a rule would drop / that of a random choice), with the dimensions of `ds`.
+
+    Args:
+        ds: a part of importance.nc for one rule.
+    """
+    ratio = ds["dropped_importance"] / ds["expected_importance"]
+    return np.log(ratio.where(~(ratio < SMALLEST_RATIO), SMALLEST_RATIO))
 
 
 def _levels(ds: xr.Dataset, name: str) -> list[object]:

@@ -4,13 +4,14 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 import xarray as xr
-from importance_pairs import of_rule, over_runs, part_of
+from importance_pairs import log_ratio, of_rule, over_runs
 from sparse_pairs import Estimate
 
-from hornlib.statistics.influence import Influence, influence
+from hornlib.statistics.influence import Influence, influence, leading_parameter
 
 __all__ = [
     "TITLES",
+    "as_ratio",
     "distribution",
     "drops",
     "factor_lines",
@@ -35,19 +36,32 @@ TITLES = {
 AXES = ("activation", "normalisation", "input_scaling", "density")
 """Factors of the sweep exploration."""
 
+ALPHA = 0.05
+"""Level of the test of any difference between cells."""
+
 PASSED = 0.9
 """Least rank correlation of the second order with exact changes."""
+
+TRAINED_BY = {
+    "static": "a fixed mask",
+    "set": "SET",
+    "set_stopped": "SET, no updates after three quarters",
+    "rigl": "RigL",
+}
+"""Rule, from `importance_pairs.of_rule` -> its words."""
+
+DROPPED_BY = {"set": "SET", "rigl": "RigL"}
 
 Sweeps = Mapping[str, xr.Dataset]
 
 
 def mean_over_cells(values: xr.DataArray) -> Estimate:
-    """Return the mean over cells of each seed, then over seeds with an interval that resamples seeds.
+    """Return the mean over cells of each seed, then over seeds with its interval; a seed that a cell lacks has none.
 
     Args:
         values: (cell, seed).
     """
-    return over_runs(values.mean("cell").values)
+    return over_runs(values.mean("cell", skipna=False).values)
 
 
 def gate(sweeps: Sweeps) -> Iterator[str]:
@@ -132,24 +146,23 @@ def factorial(ds: xr.Dataset, proxy: str = "magnitude") -> xr.DataArray:
 
 
 def leading(ds: xr.Dataset) -> tuple[str, Influence]:
-    """Return the factor with the largest total share of the variance of rho(|w|) between cells, and all effects."""
+    """Return the factor that changes rho(|w|) most, "" if none can be named, and all effects."""
     result = influence(factorial(ds), seed=0)
-    if "total" not in result.shares:
-        return "", result
-    total = result.shares["total"]
-    return str(total["axis_name"].values[int(np.argmax(total.fillna(-1).values))]), result
+    return leading_parameter(result.shares, result.p_difference, ALPHA), result
 
 
 def factor_lines(ds: xr.Dataset) -> Iterator[str]:
     """Yield what activation, norm, scaling and density do to rho(|w|): shares of variance and main effects."""
     name, result = leading(ds)
-    if not name:
+    if "total" not in result.shares:
         yield from (f"No factorial: {'; '.join(result.left_out)}.", "")
         return
+    words = f"{name.replace('_', ' ')} changes rho(\\|w\\|) most" if name else "no factor is shown to change it most"
     yield from (
         f"What changes rho(|w|): full factorial of {result.num_points} cells, n = {result.num_seeds} seeds. Shares are "
         "of the variance between cells once the seeds' noise is subtracted; main effects are differences from the mean "
-        "of all cells [95 %, one at a time, studentised bootstrap over seeds].",
+        "of all cells [95 %, one at a time, studentised bootstrap over seeds]. By the rule of the library's statistics, "
+        f"{words}.",
         "",
         "| factor | share alone | share with interactions [middle 95 % of the draws] | main effects on rho |",
         "|---|---:|---:|---|",
@@ -249,37 +262,39 @@ def topology(ds: xr.Dataset) -> Iterator[str]:
     yield ""
 
 
-def drops(ds: xr.Dataset, sweeps: tuple[str, ...]) -> Iterator[str]:
-    """Yield the table of what SET and RigL would drop of trained networks, beside random choices.
-
-    Args:
-        ds: importance.nc.
-        sweeps: from which networks are taken.
-    """
-    part = part_of(ds, sweeps).sel(split="held_out")
+def drops(sweeps: Sweeps) -> Iterator[str]:
+    """Yield the table of what SET and RigL would drop of trained networks, beside random choices."""
     yield from (
         "What a rule would drop, 30 % of the connections of every layer, on held-out examples, mean over cells and "
-        "seeds [95 %]. Ratio: mean |dL| of the dropped over that of a random choice. Better: share of random sets "
-        "whose removal costs less.",
+        "seeds [95 %]. Ratio: mean \\|dL\\| of the dropped over that of a random choice. Rank: of \\|dL\\| in its layer, "
+        "as a share; a random choice has .50. Better: share of random sets whose removal costs less.",
         "",
-        "| networks trained by | would drop | cells | n | ratio of mean \\|dL\\| | rise of the loss without the set | "
-        "without a random set | better random sets, % |",
-        "|---|---|---:|---:|---:|---:|---:|---:|",
+        "| sweep | networks trained by | would drop | cells | n | ratio of mean \\|dL\\| | rank | rise of the loss without "
+        "the set | without a random set | better random sets, % |",
+        "|---|---|---|---:|---:|---:|---:|---:|---:|---:|",
     )
-    for trained in ("static", "set", "rigl"):
-        networks = of_rule(part, trained)
-        for rule in networks["drop_rule"].values.astype(str) if networks.sizes["cell"] else ():
-            own = networks.sel(drop_rule=rule)
-            ratio = over_runs(
-                np.log(own["dropped_importance"] / own["expected_importance"]).mean("cell").values
-            )
-            shown = Estimate(*np.exp([ratio.value, ratio.low, ratio.high]).tolist(), ratio.number).words()
-            rows = [
-                mean_over_cells(own[name]).words(3) for name in ("dropped_set_change", "random_set_change")
-            ]
-            better = 100 * mean_over_cells(own["better_random_share"]).value
-            yield (
-                f"| {trained} | {rule} | {own.sizes['cell']} | {ratio.number} | {shown} | {' | '.join(rows)} | "
-                f"{better:.1f} |"
-            )
+    for title, ds in sweeps.items():
+        for trained, words in TRAINED_BY.items():
+            networks = of_rule(ds.sel(split="held_out"), trained)
+            for rule in networks["drop_rule"].values.astype(str) if networks.sizes["cell"] else ():
+                own = networks.sel(drop_rule=rule)
+                ratio = mean_over_cells(log_ratio(own))
+                rows = [mean_over_cells(own[name]) for name in ("dropped_set_change", "random_set_change")]
+                better = 100 * mean_over_cells(own["better_random_share"]).value
+                yield (
+                    f"| {TITLES[title]} | {words} | {DROPPED_BY[rule]} | {own.sizes['cell']} | {ratio.number} | "
+                    f"{as_ratio(ratio)} | {mean_over_cells(own['dropped_rank']).words()} | {rows[0].words(3)} | "
+                    f"{rows[1].words(3)} | {better:.1f} |"
+                )
     yield ""
+
+
+def as_ratio(log: Estimate) -> str:
+    """Write the exponential of an estimate with two significant digits, whatever its size."""
+    value, low, high = (significant(np.exp(number)) for number in log[:3])
+    return value if np.isnan(log.low) else f"{value} [{low}, {high}]"
+
+
+def significant(number: float) -> str:
+    """Write a number with two significant digits and without an exponent."""
+    return np.format_float_positional(number, precision=2, fractional=False, trim="-")

@@ -5,8 +5,10 @@ from itertools import product
 import importance
 import importance_hypotheses
 import importance_pairs
+import importance_tables
 import numpy as np
 import pytest
+import scipy.stats
 import xarray as xr
 
 from hornlib.importance.dropped_sets import DROP_RULES
@@ -27,13 +29,13 @@ def cells():
         ("relu", "tanh", "sigmoid"), ("none", "batch", "layer"), ("per_feature", "raw"), (0.5, 0.1)
     ):
         yield "exploration", (activation, norm, scaling, density, "static")
-    for rule, density in product(("static", "set", "rigl"), (0.5, 0.05)):
+    for rule, density in product(("static", "set", "set_stopped", "rigl"), (0.5, 0.05)):
         yield "topology", ("relu", "none", "per_feature", density, rule)
     for activation, norm, scaling in product(("relu", "sigmoid"), ("none", "batch"), ("per_feature", "raw")):
         yield "confirmation", (activation, norm, scaling, 0.2, "static")
     for density in (0.5, 0.05):
         yield "confirmation", ("relu", "none", "per_feature", density, "static")
-    for rule in ("set", "rigl"):
+    for rule in ("set", "set_stopped", "rigl"):
         yield "confirmation", ("relu", "none", "per_feature", 0.2, rule)
 
 
@@ -58,6 +60,9 @@ def planted(**effects):
         )
     }
     level["density"] = ("cell", columns[3].astype(float))
+    stopped = columns[4] == "set_stopped"
+    level["rule"] = ("cell", np.where(stopped, "set", columns[4].astype(str)))
+    level["update_end"] = ("cell", np.where(stopped, 0.75, np.nan))
     ds = ds.assign_coords(
         cell=names,
         seed=seeds,
@@ -87,6 +92,8 @@ def planted(**effects):
     sparsity = -np.log(ds["density"])
     ds["pooled_mean_importance"] = ds["pooled_mean_importance"] * np.exp(effects.get("sparse", 0) * sparsity)
     ds["dropped_importance"] = ds["dropped_importance"] * np.exp(effects.get("dropped", 0))
+    without_size = effects.get("newborn", 0) * (ds["rule"] == "set") * ds["update_end"].isnull()
+    ds["dropped_importance"] = ds["dropped_importance"] * np.exp(without_size)
     return ds
 
 
@@ -104,7 +111,7 @@ def test_pairs_are_cells_that_differ_in_one_factor_alone():
 
 def test_sweeps_together_have_each_cell_and_all_seeds_once():
     ds = importance_pairs.part_of(planted(), ["exploration", "topology", "absent"])
-    assert ds.sizes["cell"] == 36 + 6 and list(ds["seed"].values) == [0, 1, 2, 3, 4]
+    assert ds.sizes["cell"] == 36 + 8 and list(ds["seed"].values) == [0, 1, 2, 3, 4]
     assert importance_pairs.part_of(planted(), ["absent"]).sizes["cell"] == 0
 
 
@@ -112,6 +119,32 @@ def test_an_interval_is_over_runs_and_needs_five():
     assert np.isnan(importance_pairs.over_runs(np.arange(4.0)).low)
     estimate = importance_pairs.over_runs(np.array([1.0, 2, 3, 4, 5, np.nan]))
     assert estimate.value == 3 and estimate.number == 5 and estimate.low < 2 and estimate.high > 4
+
+
+def test_an_interval_of_nearly_equal_runs_is_that_of_their_t_test():
+    """The studentised bootstrap gave [-12.95, 0.02] here: it draws samples of the three equal runs alone."""
+    values = np.array([-6.30, -6.90, -7.04, -5.07, -7.02])
+    estimate = importance_pairs.over_runs(values)
+    expected = scipy.stats.t.interval(0.95, 4, values.mean(), scipy.stats.sem(values))
+    assert (estimate.low, estimate.high) == pytest.approx(expected)
+    assert expected == pytest.approx((-7.50, -5.43), abs=0.01)
+
+
+def test_a_run_whose_dropped_connections_change_nothing_counts_as_the_smallest_ratio():
+    ds = planted().sel(split="held_out", drop_rule="set")
+    ds["dropped_importance"] = ds["dropped_importance"] * 0
+    logs = importance_pairs.log_ratio(ds).isel(cell=0, seed=0)
+    assert logs == pytest.approx(np.log(importance_pairs.SMALLEST_RATIO))
+
+
+def test_the_registered_rows_have_no_network_whose_updates_were_stopped():
+    ds = importance_pairs.part_of(planted(newborn=-5.0), ["topology"])
+    (set_, stopped) = (
+        importance_hypotheses.dropped(rule)(ds, "held_out") for rule in ("set", "set_stopped")
+    )
+    assert len(set_) == len(stopped) == 2
+    for effects, planted_log in ((set_, -5.0), (stopped, 0.0)):
+        assert [effect.values.mean() for effect in effects] == pytest.approx([planted_log] * 2, abs=0.05)
 
 
 def test_densities_are_compared_over_the_widest_pair_of_equal_cells():
@@ -175,7 +208,8 @@ def test_the_page_has_its_four_phases_the_gate_and_the_sentence(tmp_path, monkey
         *("## 3. Rules", "## 4. Code and report"),
     ]
     assert "*A weight's magnitude ranks its importance at rho = 0." in text
-    assert "activation changes that most" in text and "SET 0.37 [" in text
+    assert "activation changes that most" in text
+    assert "what RigL would drop matters less than a random choice, 0.37 [0.3" in text
     assert text.count("| confirmed |") >= 6 and "nan" not in text.lower().replace("finance", "")
     assert page.with_suffix(".svg").exists()
 
@@ -183,3 +217,37 @@ def test_the_page_has_its_four_phases_the_gate_and_the_sentence(tmp_path, monkey
 def test_a_page_before_the_hypotheses_says_that_there_are_none(tmp_path):
     text = "\n".join(importance.lines(planted(), {}))
     assert "no direction was written down" in text
+
+
+@pytest.mark.parametrize(("log", "words"), [(1.0, "matters more"), (-1.0, "matters less")])
+def test_the_sentence_says_what_the_interval_says_of_what_is_dropped(log, words):
+    text = " ".join(importance.sentence(planted(dropped=log), {}))
+    assert f"what RigL would drop {words} than a random choice" in text
+    assert f"what SET (stopped at three quarters) would drop {words}" in text
+
+
+def test_the_sentence_names_no_factor_where_none_is_shown():
+    text = " ".join(importance.sentence(planted(), {}))
+    assert "no factor is shown to change that most" in text
+    assert "is not shown to matter less or more than a random choice" in text
+
+
+def test_an_unknown_hypothesis_is_refused_in_words():
+    with pytest.raises(SystemExit, match="the page of hypotheses has H9; known: H1, H2"):
+        importance_hypotheses.verdicts(planted(), {"H9": "lower"})
+
+
+def test_a_hypothesis_without_results_stays_in_the_family():
+    ds = planted(batch=-0.002)
+    few = importance_hypotheses.verdicts(ds, {"H1": "lower"})
+    ds = ds.sel(cell=~((ds["rule"] == "rigl") & (ds["in_confirmation"] == 1)))
+    more = importance_hypotheses.verdicts(ds, {"H1": "lower", "H5b": "lower", "H5d": "lower"})
+    assert "H5b" not in more and more["H1"].p == pytest.approx(min(1, 3 * few["H1"].p))
+
+
+def test_an_order_that_a_cell_lacks_has_no_mean_over_cells():
+    ds = importance_pairs.part_of(planted(), ["confirmation"])
+    ds["area_loss"] = ds["area_loss"].where((ds["removal_order"] != "exact") | (ds["density"] == 0.05))
+    table = list(importance_tables.removal({"confirmation": ds}))
+    numbers = next(line for line in table if line.startswith("| MLP on Fashion")).split("|")
+    assert numbers[2 + list(ORDERS).index("exact")].strip() == "-"
