@@ -20,7 +20,7 @@ WEIGHT_NAMES = {"units": "1", "long_name": "names of the weights, from the input
 
 
 def gathered_importance(grid: Grid, files: Mapping[str, Sequence[Path]]) -> xr.Dataset:
-    """Return the statistics of all cells, (cell, seed, ...); what a cell lacks is NaN.
+    """Return the statistics of all cells, (cell, seed, ...); what a cell lacks is NaN, such as runs that diverged.
 
     Single connections stay in the files of the jobs.
 
@@ -48,7 +48,7 @@ def _cell_statistics(name: str, jobs: Sequence[xr.Dataset], seeds: Sequence[int]
     """Return the statistics of one cell, (seed, ...), without seeds that no sweep wants."""
     parts = [job[list(STATISTICS)].drop_vars("weight_name") for job in jobs]
     ds = xr.concat(parts, "seed", join="outer", combine_attrs="override")
-    return ds.sel(seed=[seed for seed in ds["seed"].values if seed in seeds]).assign_coords(cell=name)
+    return ds.isel(seed=np.flatnonzero(ds["seed"].isin(seeds))).assign_coords(cell=name)
 
 
 def _weight_names(jobs: Sequence[xr.Dataset]) -> str:

@@ -57,9 +57,10 @@ def importance_of_job(weights_file: Path, settings: ImportanceSettings) -> xr.Da
 
     Returns:
         The variables of `STATISTICS` and `CONNECTION_VARIABLES`, with dimensions such as (seed, split, layer, proxy).
+        Runs that diverged have no seed in it; `seed` and `connection` have length 0 if all of them did.
 
     Raises:
-        ResultsError: the weights are missing or damaged, belong to other examples, or no run completed.
+        ResultsError: the weights are missing or damaged, or belong to other examples.
         ConfigError: the importance of such a cell cannot be measured.
         DataError: a file of the dataset is missing.
     """
@@ -74,8 +75,6 @@ def importance_of_job(weights_file: Path, settings: ImportanceSettings) -> xr.Da
             f"{weights.data_digest}, now {digest}); give the folder of those examples in data.root"
         )
     networks = [importance_of_run(run, cell, splits, settings) for run in weights.runs]
-    if not networks:
-        raise ResultsError(f"{weights_file}: no run of this job completed, so that there are no networks")
     attributes = {
         "title": "Importance of the connections of trained networks",
         "cell": cell.name,
@@ -83,7 +82,7 @@ def importance_of_job(weights_file: Path, settings: ImportanceSettings) -> xr.Da
         "settings": settings.model_dump_json(),
         "data_digest": digest,
     }
-    return _dataset(networks).assign_attrs(attributes)
+    return _dataset(networks, _weight_names(networks, cell)).assign_attrs(attributes)
 
 
 def importance_of_run(
@@ -121,13 +120,20 @@ def _first_batch(cell: Cell, seed: int, train: Split) -> Split:
     return Split(train.inputs[chosen], train.targets[chosen])
 
 
-def _dataset(networks: Sequence[NetworkImportance]) -> xr.Dataset:
+def _weight_names(networks: Sequence[NetworkImportance], cell: Cell) -> list[str]:
+    """Return the names of the weights of the deepest network; without any, of the network that training began with."""
+    if not networks:
+        model, _ = cell.model.masked_form(cell.task())
+        return [weight.name for weight in model.weights(cell.task())]
+    return [layer.name for layer in max((network.layers for network in networks), key=len)]
+
+
+def _dataset(networks: Sequence[NetworkImportance], weight_names: Sequence[str]) -> xr.Dataset:
     """Return the networks as one dataset, (seed, ...)."""
-    deepest = max((network.layers for network in networks), key=len)
     axes = {
-        "seed": np.array([network.seed for network in networks]),
+        "seed": np.array([network.seed for network in networks], int),
         "split": np.array(SPLITS),
-        "layer": np.arange(len(deepest)),
+        "layer": np.arange(len(weight_names)),
         "proxy": np.array(list(PROXIES)),
         "removal_order": np.array(ORDERS),
         "removed_share": np.array(SHARES),
@@ -139,13 +145,10 @@ def _dataset(networks: Sequence[NetworkImportance]) -> xr.Dataset:
     }
     coordinates["weight_name"] = (
         "layer",
-        np.array([layer.name for layer in deepest]),
+        np.array(weight_names),
         {"units": "1", "long_name": "name of the weight in the network"},
     )
-    arrays = {
-        name: np.stack([_padded(network.statistics[name], variable, sizes) for network in networks])
-        for name, variable in STATISTICS.items()
-    }
+    arrays = {name: _stacked(networks, name, variable, sizes) for name, variable in STATISTICS.items()}
     arrays |= _connection_arrays(networks)
     declared = {**STATISTICS, **CONNECTION_VARIABLES}
     variables = {
@@ -155,17 +158,20 @@ def _dataset(networks: Sequence[NetworkImportance]) -> xr.Dataset:
     return xr.Dataset(variables, coordinates)
 
 
-def _padded(values: np.ndarray, variable: Variable, sizes: Mapping[str, int]) -> np.ndarray:
-    """Return the numbers of one network with NaN for layers that it lacks."""
-    shape = tuple(sizes[name] for name in variable.dims[1:])
-    result = np.full(shape, np.nan)
-    result[tuple(map(slice, values.shape))] = values
+def _stacked(
+    networks: Sequence[NetworkImportance], name: str, variable: Variable, sizes: Mapping[str, int]
+) -> np.ndarray:
+    """Return a statistic of all networks, (seed, ...), with NaN for layers that a network lacks."""
+    result = np.full([sizes[dim] for dim in variable.dims], np.nan)
+    for row, network in enumerate(networks):
+        values = network.statistics[name]
+        result[row][tuple(map(slice, values.shape))] = values
     return result
 
 
 def _connection_arrays(networks: Sequence[NetworkImportance]) -> dict[str, np.ndarray]:
     """Return the variables of judged connections, padded to the network that has the most of them."""
-    most = max(sum(len(layer.judged) for layer in network.layers) for network in networks)
+    most = max((sum(len(layer.judged) for layer in network.layers) for network in networks), default=0)
     arrays = {
         name: np.full(
             (len(networks), *([len(SPLITS)] if "split" in variable.dims else []), most), np.nan, np.float32

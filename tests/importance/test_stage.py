@@ -170,6 +170,40 @@ def test_a_partial_grid_leaves_out_jobs_without_weights(trained_sweep, tmp_path)
     measure_grid(trained_sweep)
 
 
+@pytest.fixture
+def diverged_job(trained_sweep, tmp_path):
+    """The grid after all runs of its first job diverged: the weights file has no runs."""
+    run_file = first_run(trained_sweep)
+    weights, seeds = weights_path(run_file), trained_sweep.jobs({})[0].range
+    before, kept = weights.read_bytes(), kept_weights.read_weights_file(weights)
+    kept_weights.write_weights(weights, kept.cell, seeds, kept.data_digest, [])
+    yield trained_sweep
+    weights.write_bytes(before)
+    measure_grid(trained_sweep)
+
+
+def test_a_job_whose_runs_all_diverged_has_a_file_without_seeds(diverged_job):
+    path = measure_job(first_run(diverged_job), SETTINGS)
+    ds = load_dataset(path, IMPORTANCE_FILE)
+    for name, variable in {**STATISTICS, **CONNECTION_VARIABLES}.items():
+        assert ds[name].dims == variable.dims
+    assert ds.sizes["seed"] == ds.sizes["connection"] == 0 and list(ds["proxy"].values) == list(PROXIES)
+    assert list(ds["weight_name"].values) == ["linears.0.weight", "readout.linear.weight"]
+
+
+def test_a_cell_whose_runs_all_diverged_is_gathered_as_nan(diverged_job, capsys):
+    ds = open_importance(measure_grid(diverged_job).gathered)
+    assert ds.sizes["cell"] == 4 and list(ds["seed"].values) == [0, 1, 2]
+    assert ds["whole_loss"].notnull().any(["seed", "split"]).values.tolist() == [False, True, True, True]
+    assert str(ds["weight_names"].values[0]) == "linears.0.weight readout.linear.weight"
+    capsys.readouterr()
+    measure_grid(diverged_job)
+    assert not capsys.readouterr().err  # the file without seeds is current
+    job = diverged_job.jobs({})[0]
+    alone = gathered_importance(diverged_job, {job.cell: [importance_path(diverged_job.run_path(job))]})
+    assert alone.sizes["cell"] == 1 and alone.sizes["seed"] == 0
+
+
 def test_weights_of_other_examples_are_refused(trained_sweep, monkeypatch):
     from hornlib.importance import job
 
