@@ -79,3 +79,44 @@ def test_an_order_without_numbers_is_not_drawn(evidence):
     (chart,) = [block for block in importance(evidence).all_blocks() if isinstance(block, Chart)]
     assert [swatch.label for swatch in chart.legend] == ["magnitude", "random"]
     assert "magnitude 0.5; random 1.5" in chart.alternative
+
+
+def test_a_cell_whose_runs_all_diverged_is_left_out(evidence):
+    ds = evidence.importance
+    completed = ds["cell"] == "b"
+    with_diverged = ds.assign({name: values.where(completed) for name, values in ds.data_vars.items()})
+    section = importance(dataclasses.replace(evidence, importance=with_diverged))
+    proxies, cells = [block for block in section.all_blocks() if isinstance(block, PageTable)]
+    assert [row[0].shown for row in cells.rows] == ["tanh"]
+    assert {row[-2].shown for row in proxies.rows} == {"1"} and {row[-1].shown for row in proxies.rows} == {
+        "5"
+    }
+    assert proxies.rows[0][1].shown.startswith("0.96")
+    assert any(isinstance(block, Chart) for block in section.all_blocks())
+    nothing = ds.assign({name: values.where(False) for name, values in ds.data_vars.items()})
+    section = importance(dataclasses.replace(evidence, importance=nothing))
+    assert not [block for block in section.all_blocks() if isinstance(block, PageTable | Chart)]
+    without_seeds = importance(dataclasses.replace(evidence, importance=ds.isel(seed=slice(0))))
+    assert not [block for block in without_seeds.all_blocks() if isinstance(block, PageTable | Chart)]
+
+
+def test_an_order_or_a_proxy_that_one_cell_lacks_has_no_mean_over_cells(evidence):
+    ds = evidence.importance.copy()
+    ds["curve_loss"] = ds["curve_loss"].where((ds["cell"] == "a") | (ds["removal_order"] != "magnitude"))
+    ds["pooled_spearman"] = ds["pooled_spearman"].where((ds["cell"] == "a") | (ds["proxy"] != "wanda"))
+    blocks = importance(dataclasses.replace(evidence, importance=ds)).all_blocks()
+    (chart,) = [block for block in blocks if isinstance(block, Chart)]
+    assert [swatch.label for swatch in chart.legend] == ["random"]
+    proxies, _ = [block for block in blocks if isinstance(block, PageTable)]
+    shown = {row[0].shown: [entry.shown for entry in row[1:]] for row in proxies.rows}
+    assert shown["wanda"][:2] == ["–", "–"] and shown["wanda"][-2:] == ["1", "0"]
+    assert shown["second_order"][0].startswith("0.97") and shown["second_order"][-2:] == ["2", "5"]
+
+
+def test_a_seed_that_one_cell_lacks_counts_in_no_mean_over_cells(evidence):
+    ds = evidence.importance.copy()
+    lost = (ds["cell"] == "a") & (ds["seed"] == 4)
+    ds = ds.assign({name: values.where(~lost) for name, values in ds.data_vars.items()})
+    blocks = importance(dataclasses.replace(evidence, importance=ds)).all_blocks()
+    (chart,) = [block for block in blocks if isinstance(block, Chart)]
+    assert "n = 4 seeds" in chart.caption

@@ -23,7 +23,9 @@ READING = (
     "frozen. A proxy that predicts the change itself is compared with the change, any other one with its absolute "
     "value, by Spearman's rank correlation over all layers together. Held-out examples are those of the test part. "
     "Intervals are over runs, since the connections of one network are not a sample. Curves remove the same share of "
-    "every layer; an order that is named after a proxy removes its smallest values first."
+    "every layer; an order that is named after a proxy removes its smallest values first. A cell whose runs all "
+    "diverged is left out. A mean over cells counts a seed only where every other cell has the number; no mean is "
+    "shown of proxies and orders that a cell lacks, such as orders by the exact change of a sample of connections."
 )
 
 WORDS = "mean over cells of each seed, with its 95% interval over seeds by Student's t with n - 2 degrees of freedom"
@@ -40,7 +42,7 @@ def importance(evidence: ReportEvidence) -> Section:
     sweeps = [sweep.name for sweep in evidence.sweeps if sweep.name in present]
     blocks: list[Block] = [Paragraph(READING, "note")]
     for name in sweeps:
-        ds = sweep_of_importance(evidence.importance, name)
+        ds = _measured_cells(sweep_of_importance(evidence.importance, name))
         if len(sweeps) > 1:
             blocks.append(Heading(f"Sweep {name}", slug("importance", name)))
         for dataset in dict.fromkeys(ds["dataset"].values.astype(str)):
@@ -48,15 +50,21 @@ def importance(evidence: ReportEvidence) -> Section:
             blocks += [
                 _proxies(here, name, dataset),
                 _cells(here, name, dataset),
-                _curves(here, name, dataset),
+                *_curves(here, name, dataset),
             ]
     return Section(section.anchor, section.title, blocks if sweeps else [], SUMMARY)
+
+
+def _measured_cells(ds: xr.Dataset) -> xr.Dataset:
+    """Return the cells of which a run completed, (cell, seed, ...)."""
+    has_number = ds["pooled_mean_importance"].notnull().any(["seed", "split"])
+    return ds.isel(cell=np.flatnonzero(has_number))
 
 
 def _proxies(ds: xr.Dataset, sweep: str, dataset: str) -> Block:
     """Return the table of all proxies, the best one first."""
     rho = ds["pooled_spearman"]
-    estimates = {split: student_interval(rho.sel(split=split).mean("cell")) for split in SPLITS}
+    estimates = {split: student_interval(_mean_of_cells(rho.sel(split=split))) for split in SPLITS}
     by_cell = rho.sel(split="held_out").mean("seed")
     order = np.argsort(-estimates["held_out"]["estimate"].values, kind="stable")
     rows: list[Row] = []
@@ -64,7 +72,8 @@ def _proxies(ds: xr.Dataset, sweep: str, dataset: str) -> Block:
         shown = [_estimate(estimates[split].isel(proxy=place)) for split in SPLITS]
         ends = [float(end.isel(proxy=place)) for end in (by_cell.min("cell"), by_cell.max("cell"))]
         count = float(estimates["held_out"]["num_seeds"].values[place])
-        rows.append([str(ds["proxy"].values[place]), *shown, *ends, float(ds.sizes["cell"]), count])
+        cells = float(by_cell.count("cell")[place])
+        rows.append([str(ds["proxy"].values[place]), *shown, *ends, cells, count])
     columns = ["proxy", *SPLITS.values(), "lowest cell", "highest cell", "cells", "n"]
     caption = (
         f"Rank correlation of proxies with importance, {dataset}: {WORDS}; lowest and highest mean of a cell."
@@ -101,11 +110,10 @@ def _cells(ds: xr.Dataset, sweep: str, dataset: str) -> Block:
     return table(slug(sweep, dataset, "importance-cells"), caption, ["contender", *columns, "n"], rows)
 
 
-def _curves(ds: xr.Dataset, sweep: str, dataset: str) -> Chart:
-    """Return the chart of the held-out loss without growing sets of connections."""
+def _curves(ds: xr.Dataset, sweep: str, dataset: str) -> list[Chart]:
+    """Return the chart of the held-out loss without growing sets of connections, of orders that all cells have."""
     loss = ds["curve_loss"].sel(split="held_out")
-    rise = (loss - loss.isel(removed_share=0)).mean("cell")
-    estimate = student_interval(rise)
+    estimate = student_interval(_mean_of_cells(loss - loss.isel(removed_share=0)))
     orders, shares = ds["removal_order"].values.astype(str), ds["removed_share"].values.astype(float)
     lines = []
     for order in orders:
@@ -113,9 +121,11 @@ def _curves(ds: xr.Dataset, sweep: str, dataset: str) -> Chart:
         low, high = curve["interval"].transpose("bound", "removed_share").values
         if np.isfinite(curve["estimate"].values).all():
             lines.append(Line(order, shares, curve["estimate"].values.astype(float), low, high))
+    if not lines:
+        return []
     legend = legend_of(orders, {line.series for line in lines})
     count = int(estimate["num_seeds"].max())
-    return Chart(
+    chart = Chart(
         slug(sweep, dataset, "importance-removal"),
         f"Loss without growing sets of connections, {dataset}",
         f"Rise of the held-out loss, {WORDS}; n = {count} seeds.",
@@ -125,6 +135,12 @@ def _curves(ds: xr.Dataset, sweep: str, dataset: str) -> Chart:
         lines_chart(lines, legend, ("share of connections removed", "rise of the loss"), scale="linear"),
         legend,
     )
+    return [chart]
+
+
+def _mean_of_cells(values: xr.DataArray) -> xr.DataArray:
+    """Return the mean over cells of (cell, seed, ...), NaN where a cell has no number: its seed, proxy or order."""
+    return values.mean("cell", skipna=False)
 
 
 def _estimate(estimate: xr.Dataset) -> Estimate:
