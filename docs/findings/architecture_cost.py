@@ -57,7 +57,9 @@ def whole_ways(ways: Mapping[str, Way]) -> Iterator[str]:
     """Yield the table of what every way spends in all, and what it has at its end."""
     yield from (
         "The whole way. FLOPs include the search: all candidates, all individuals of all generations, all looks. "
-        "Ratios are paired over seeds, geometric means; brackets: 95 %, each alone.",
+        "Ratios are paired over seeds, geometric means; brackets: 95 %, each alone. Parameters are trained weights, "
+        "biases and those of norms; of beta-LASSO they are the weights that are not exactly 0, without biases and "
+        "norms.",
         "",
         "| way | n | parameters at the end, median | last test accuracy, % | less that of the large network, points | "
         "training GFLOP, median | over those of the large network |",
@@ -91,7 +93,8 @@ def equal_accuracy(ways: Mapping[str, Way], levels: Mapping[str, float]) -> Iter
         f"The same accuracy, on the validation part: shares of what the large network gains over chance ({words}), and "
         "the accuracy that every run of a way and of the large network reaches. A way has arrived once its last "
         "network reaches the level: a network that is still to be pruned, grown or evolved does not count. *at least*: "
-        "some runs missed the level and count with all that they spent.",
+        "some runs missed the level and count with all that they spent. Seeds whose large network misses a level are "
+        "left out of the ratio to that level.",
         "",
         f"| way | {heads} | both reach, % | over the large network |",
         "|---|" + "---:|---:|---:|" * len(levels) + "---:|---:|",
@@ -196,10 +199,20 @@ def chosen_profiles(ds: xr.Dataset) -> Iterator[str]:
         return
     profiles = candidates["hidden_nodes"].values.astype(str)
     chosen = [profiles[place] for place in halved(candidates, 1)["chosen"].values if place >= 0]
-    counts = ", ".join(
-        f"{name} ({chosen.count(name)})" for name in sorted(set(chosen), key=chosen.count)[::-1]
-    )
+    names = sorted(set(chosen), key=lambda name: (-chosen.count(name), name))
+    counts = ", ".join(f"{name} ({chosen.count(name)})" for name in names)
     yield from (f"Random search chose, with the number of seeds: {counts}.", "")
+
+
+def distance_of_neat(ds: xr.Dataset) -> Iterator[str]:
+    """Yield the sentence on the distance within which NEAT's runs joined networks into species.
+
+    Args:
+        ds: contenders of NEAT; nothing is said where they do not have it.
+    """
+    if "species_distance" in ds:
+        distances = ", ".join(f"{distance:g}" for distance in np.unique(ds["species_distance"]))
+        yield from (f"The runs of NEAT in these tables have a species_distance of {distances}.", "")
 
 
 def sentence(parts: Mapping[str, tuple[Mapping[str, Way], Mapping[str, float]]]) -> Iterator[str]:
@@ -250,9 +263,9 @@ def lines(sweeps: Mapping[str, xr.Dataset]) -> Iterator[str]:
         return
     yield from sentence(parts)
     yield from (
-        "![Test accuracy over training FLOPs, search included](architecture_cost.svg)",
+        "![Test error over training FLOPs, search included](architecture_cost.svg)",
         "",
-        "*Last test accuracy over training FLOPs, search included: medians and quartiles over seeds. Grey: random "
+        "*Last test error over training FLOPs, search included: medians and quartiles over seeds. Grey: random "
         "search over 1, 2, .. of the profiles, expected over their draws, median over seeds.*",
         "",
     )
@@ -267,6 +280,7 @@ def lines(sweeps: Mapping[str, xr.Dataset]) -> Iterator[str]:
         yield from equal_accuracy(ways, levels)
         yield from before_the_last_network(ways, levels)
         yield from (*rungs(sweeps[name]), *chosen_profiles(sweeps[name]))
+        yield from distance_of_neat(sweeps.get(f"{name}_neat", xr.Dataset()))
         if missing:
             yield from (f"Not in this part: {', '.join(missing)}.", "")
 

@@ -1,4 +1,4 @@
-"""The figure of what an architecture costs: test accuracy over training FLOPs, search included."""
+"""The figure of what an architecture costs: test error over training FLOPs, search included."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,7 +7,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import xarray as xr
 from architecture_cost_ways import Way, can_be_searched, known_ways
-from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import EngFormatter, FormatStrFormatter, LogLocator, NullFormatter
 
 from hornlib.statistics.estimators.random_search import outcome_of_chosen
 
@@ -26,6 +26,9 @@ COLOURS = {
     "successive_halving": "#56b4e9",
 }
 """Way -> its colour; ways that end at a level have no point."""
+
+HOLLOW = {"markersize": 10, "markerfacecolor": "none"}
+"""Marker of SGD without momentum, whose point lies upon that of the large network."""
 
 
 def search_curve(candidates: xr.Dataset) -> tuple[xr.DataArray, xr.DataArray]:
@@ -58,7 +61,7 @@ def draw(path: Path, ways: Mapping[str, Mapping[str, Way]], candidates: Mapping[
             flops, accuracy = search_curve(candidates[title])
             (line,) = panel.plot(
                 flops.median("seed"),
-                accuracy.median("seed"),
+                100 - accuracy.median("seed"),
                 ".-",
                 color="#b0b0b0",
                 linewidth=1,
@@ -68,19 +71,24 @@ def draw(path: Path, ways: Mapping[str, Mapping[str, Way]], candidates: Mapping[
         for name, way in known_ways(ways_of_title):
             if not way.spent.notnull().any():
                 continue
-            cost, quality = (
-                np.nanquantile(values.values, [0.25, 0.5, 0.75]) for values in (way.spent, way.accuracy)
+            cost, error = (
+                np.nanquantile(values.values, [0.25, 0.5, 0.75]) for values in (way.spent, 100 - way.accuracy)
             )
-            marker = "s" if name in ("random_search", "successive_halving") else "o"
-            shown[way.words] = panel.errorbar(
+            bars = panel.errorbar(
                 cost[1],
-                quality[1],
-                [[quality[1] - quality[0]], [quality[2] - quality[1]]],
+                error[1],
+                [[error[1] - error[0]], [error[2] - error[1]]],
                 [[cost[1] - cost[0]], [cost[2] - cost[1]]],
-                fmt=marker,
+                fmt="s" if name in ("random_search", "successive_halving") else "o",
                 color=COLOURS[name],
+                **(HOLLOW if name == "plain_sgd" else {}),
             )
-        panel.set(xscale="log", xlabel="training FLOPs, search included", ylabel="last test accuracy, %")
+            shown[way.words] = bars.lines[0]  # the marker without its bars
+        panel.set(xscale="log", xlabel="training FLOPs, search included")
+        panel.set(yscale="log", ylabel="last test error, %")
+        panel.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5, 7)))
+        panel.yaxis.set_major_formatter(FormatStrFormatter("%g"))
+        panel.yaxis.set_minor_formatter(NullFormatter())
         panel.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
         panel.xaxis.set_major_formatter(EngFormatter(sep=""))
         panel.xaxis.set_minor_formatter(NullFormatter())

@@ -84,7 +84,8 @@ class Way(NamedTuple):
         words: how tables call it.
         spent: training FLOPs of the whole way, the search included; NaN where the way ends at the level.
         accuracy: last test accuracy, %; a diverged run has chance.
-        parameters: trained parameters of the last network; of beta-LASSO its weights that are not exactly 0.
+        parameters: trained parameters of the last network; of beta-LASSO its weights that are not exactly 0, without
+            biases and norms.
         best: best validation metric of the last network.
         costs_to: level of the validation metric -> `Costs` with the last network.
         early_costs_to: the same with whatever network there is; None where the network never changes.
@@ -157,7 +158,10 @@ def _trained(ds: xr.Dataset, label: str, words: str) -> Way:
 
 
 def _size(run: xr.Dataset) -> xr.DataArray:
-    """Return the number of trained parameters over steps; of beta-LASSO, of the weights that are not exactly 0."""
+    """Return the number of trained parameters over steps; of beta-LASSO, of the weights that are not exactly 0.
+
+    These are entries of matrices and kernels, without biases and norms.
+    """
     if "num_nonzeros" in run and run["num_nonzeros"].notnull().any():
         return run["num_nonzeros"]
     return run["num_parameters_over_steps"]

@@ -170,6 +170,16 @@ def test_runs_that_miss_the_level_make_the_ratio_a_lower_bound():
     assert "(0 of 7 reach it)" in "\n".join(architecture_cost.lines({"digits": ds}))
 
 
+def test_a_seed_whose_large_network_misses_the_level_is_left_out_of_the_ratio():
+    ds = contenders({**LARGE, "small": (rising(0.95), 1.0, 10)})
+    ways, level = architecture_cost_ways.ways_of(ds), 0.9025  # seeds 0 to 2 of the large network end below it
+    ratio = architecture_cost_ways.ratio_of(ways["small"].costs_to(level), ways["large"].costs_to(level))
+    assert ratio.estimate.number == SEEDS - 3 and not ratio.is_bound
+    assert "Seeds whose large network misses a level are left out" in "\n".join(
+        architecture_cost.lines({"digits": ds})
+    )
+
+
 def test_the_common_level_is_half_a_point_below_the_weakest_run():
     ways = architecture_cost_ways.ways_of(contenders({**LARGE, "small": (rising(0.6), 1.0, 10)}))
     assert architecture_cost_ways.common_level(*ways.values()) == pytest.approx(0.6 - 0.005)
@@ -186,6 +196,7 @@ def test_the_curve_of_random_search_begins_with_one_profile_and_ends_with_the_be
 
 def test_the_page_has_a_row_for_every_way_and_names_what_is_missing():
     neat = contenders({"neat": (rising(0.5), 100.0, [5, 6, 7, 8, 9])})
+    neat = neat.assign_coords(species_distance=("contender", [0.4]))
     growing = {"gradmax": (rising(0.9), 3.0, [25, 50, 100, 100, 100])}
     text = "\n".join(
         architecture_cost.lines(
@@ -200,6 +211,7 @@ def test_the_page_has_a_row_for_every_way_and_names_what_is_missing():
     assert "Not in this part: a small network as it is, pruning of units" in text
     assert "Random search chose, with the number of seeds: 23-23 (7)." in text
     assert text.count("This sweep has no results yet.") == 1
+    assert text.count("The runs of NEAT in these tables have a species_distance of 0.4.") == 1
     assert "growth (GradMax) 0.75 (n = 7, 95 % interval 0.75 to 0.75)" in text
 
 
@@ -219,5 +231,6 @@ def test_the_figure_is_drawn_without_the_ways_that_end_at_a_level(tmp_path):
     )
     text = (tmp_path / "page.svg").read_text()
     assert "<!-- successive halving, 16 profiles, eta 2 -->" in text and "first good profile" not in text
+    assert "<!-- last test error, % -->" in text
     architecture_cost_figure.draw(tmp_path / "nothing.svg", {}, {})
     assert not (tmp_path / "nothing.svg").exists()
