@@ -289,6 +289,9 @@ def test_networks_without_weights_stand_beside_published_ones(swept, tmp_path):
     }
     assert outcomes | {"wann", "small_mlp", "linear regression, 650 weights"} <= set(rows(text))
     assert "82.0 ± 18.7" in text and "23,592,960" in text and "nan" not in text
+    assert text.count("| at most 3,000: reached |") == 1  # a goal of MNIST only
+    size_goal = script("wann.py")["size_goal"]
+    assert size_goal("mnist_16", 3001) == "at most 3,000: not reached" and size_goal("digits", 3001) == "-"
     assert {"evaluations", "connections, median", "MNIST, 16x16 pixels, tuned"} <= words(
         page.with_suffix(".svg")
     )
