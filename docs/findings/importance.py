@@ -11,7 +11,6 @@ import argparse
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import xarray as xr
 from importance_figure import draw
 from importance_hypotheses import (
@@ -63,7 +62,7 @@ def sentence(ds: xr.Dataset, found: dict[str, Verdict]) -> Iterator[str]:
         yield from ("The sweep exploration has no results yet.", "")
         return
     sweep = sweep_of_importance(ds, "exploration")
-    rho = sweep["pooled_spearman"].sel(split="held_out").mean("cell")
+    rho = sweep["pooled_spearman"].sel(split="held_out").mean("cell", skipna=False)
     magnitude, second = (over_runs(rho.sel(proxy=proxy).values) for proxy in ("magnitude", "second_order"))
     factor, _ = leading(sweep)
     words = [

@@ -43,7 +43,7 @@ def draw(path: Path, ds: xr.Dataset) -> None:
     figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.4), layout="constrained")
     proxies = ds["proxy"].values.astype(str)
     for place, (name, sweep) in enumerate(sweeps.items()):
-        rho = sweep["pooled_spearman"].sel(split="held_out").mean("cell")
+        rho = sweep["pooled_spearman"].sel(split="held_out").mean("cell", skipna=False)
         estimates = [over_runs(rho.sel(proxy=proxy).values) for proxy in proxies]
         heights = np.arange(len(proxies)) + 0.14 * (place - (len(sweeps) - 1) / 2)
         values = np.array([[estimate.value, estimate.low, estimate.high] for estimate in estimates])

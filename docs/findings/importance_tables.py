@@ -157,12 +157,14 @@ def factor_lines(ds: xr.Dataset) -> Iterator[str]:
     if "total" not in result.shares:
         yield from (f"No factorial: {'; '.join(result.left_out)}.", "")
         return
-    words = f"{name.replace('_', ' ')} changes rho(\\|w\\|) most" if name else "no factor is shown to change it most"
+    shown = (
+        f"{name.replace('_', ' ')} changes rho(|w|) most" if name else "no factor is shown to change it most"
+    )
     yield from (
         f"What changes rho(|w|): full factorial of {result.num_points} cells, n = {result.num_seeds} seeds. Shares are "
         "of the variance between cells once the seeds' noise is subtracted; main effects are differences from the mean "
-        "of all cells [95 %, one at a time, studentised bootstrap over seeds]. By the rule of the library's statistics, "
-        f"{words}.",
+        "of all cells [95 %, one at a time, studentised bootstrap over seeds]. By the rule of the library's "
+        f"statistics, {shown}.",
         "",
         "| factor | share alone | share with interactions [middle 95 % of the draws] | main effects on rho |",
         "|---|---:|---:|---|",
@@ -175,7 +177,7 @@ def factor_lines(ds: xr.Dataset) -> Iterator[str]:
         )
         low, high = 100 * result.shares["total_bound"].sel(axis_name=axis).values
         effect = result.effects[(axis,)]
-        shown = "; ".join(
+        levels = "; ".join(
             f"{level} {float(value):+.3f} [{ends[0]:+.3f}, {ends[1]:+.3f}]"
             for level, value, ends in zip(
                 effect[axis].values,
@@ -184,7 +186,7 @@ def factor_lines(ds: xr.Dataset) -> Iterator[str]:
                 strict=True,
             )
         )
-        yield f"| {axis.replace('_', ' ')} | {alone:.0f} % | {total:.0f} % [{low:.0f}, {high:.0f}] | {shown} |"
+        yield f"| {axis.replace('_', ' ')} | {alone:.0f} % | {total:.0f} % [{low:.0f}, {high:.0f}] | {levels} |"
     yield from (*result.left_out, "")
 
 
@@ -266,11 +268,11 @@ def drops(sweeps: Sweeps) -> Iterator[str]:
     """Yield the table of what SET and RigL would drop of trained networks, beside random choices."""
     yield from (
         "What a rule would drop, 30 % of the connections of every layer, on held-out examples, mean over cells and "
-        "seeds [95 %]. Ratio: mean \\|dL\\| of the dropped over that of a random choice. Rank: of \\|dL\\| in its layer, "
-        "as a share; a random choice has .50. Better: share of random sets whose removal costs less.",
+        "seeds [95 %]. Ratio: mean |dL| of the dropped over that of a random choice. Rank: of |dL| in its layer, as a "
+        "share; a random choice has .50. Better: share of random sets whose removal costs less.",
         "",
-        "| sweep | networks trained by | would drop | cells | n | ratio of mean \\|dL\\| | rank | rise of the loss without "
-        "the set | without a random set | better random sets, % |",
+        "| sweep | networks trained by | would drop | cells | n | ratio of mean \\|dL\\| | rank | rise of the loss "
+        "without the set | without a random set | better random sets, % |",
         "|---|---|---|---:|---:|---:|---:|---:|---:|---:|",
     )
     for title, ds in sweeps.items():

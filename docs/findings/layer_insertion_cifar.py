@@ -108,7 +108,11 @@ def lines(ds: xr.Dataset) -> Iterator[str]:
     yield from ("## What each arm reaches", "", *reached(ds))
     yield from ("## Against its rivals", "", *against(ds, p_values))
     yield from ("## Where", "", *places(ds, p_values))
-    yield from (after_correction(p_values), "", "![training loss and test accuracy](layer_insertion_cifar.svg)")
+    yield from (
+        after_correction(p_values),
+        "",
+        "![training loss and test accuracy](layer_insertion_cifar.svg)",
+    )
 
 
 def draw(path: Path, ds: xr.Dataset) -> None:
@@ -133,7 +137,9 @@ def draw(path: Path, ds: xr.Dataset) -> None:
         right.plot(spent / 1e9, 100 * accuracy, **style)
     left.set(xlabel="training GFLOP", ylabel="training loss")
     right.set(xlabel="training GFLOP", ylabel="test accuracy, %")
-    figure.legend(*left.get_legend_handles_labels(), fontsize=8, frameon=False, loc="outside lower center", ncols=4)
+    figure.legend(
+        *left.get_legend_handles_labels(), fontsize=8, frameon=False, loc="outside lower center", ncols=4
+    )
     plt.rcParams["svg.hashsalt"] = "hornlib"
     figure.savefig(path, metadata={"Date": None})
 

@@ -139,9 +139,7 @@ def test_a_run_whose_dropped_connections_change_nothing_counts_as_the_smallest_r
 
 def test_the_registered_rows_have_no_network_whose_updates_were_stopped():
     ds = importance_pairs.part_of(planted(newborn=-5.0), ["topology"])
-    (set_, stopped) = (
-        importance_hypotheses.dropped(rule)(ds, "held_out") for rule in ("set", "set_stopped")
-    )
+    (set_, stopped) = (importance_hypotheses.dropped(rule)(ds, "held_out") for rule in ("set", "set_stopped"))
     assert len(set_) == len(stopped) == 2
     for effects, planted_log in ((set_, -5.0), (stopped, 0.0)):
         assert [effect.values.mean() for effect in effects] == pytest.approx([planted_log] * 2, abs=0.05)

@@ -103,7 +103,12 @@ def test_layer_insertion_on_images_has_a_row_for_every_arm(swept, tmp_path):
     page = tmp_path / "layer_insertion_cifar.md"
     run("layer_insertion_cifar.py", results, "--out", page)
     text = page.read_text()
-    named = {"small", "large from scratch", "up to three, by threshold", "one by threshold, asked after epoch 2"}
+    named = {
+        "small",
+        "large from scratch",
+        "up to three, by threshold",
+        "one by threshold, asked after epoch 2",
+    }
     assert named | {"at the smallest score", "inserted before the first step"} <= set(rows(text))
     assert "These tables have 12 p-values" in text and "inf" not in text
     assert {"training GFLOP", "test accuracy, %", "at random"} <= words(page.with_suffix(".svg"))
