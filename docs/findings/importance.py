@@ -126,8 +126,8 @@ def framework(found: dict[str, Verdict], directions: dict[str, str]) -> Iterator
 def beside(ds: xr.Dataset) -> Iterator[str]:
     """Yield comparisons that were not registered, without a test."""
     yield from (
-        "Not registered, beside these tests and without a part in their correction: the rank of what a rule would drop, "
-        "and SET whose updates ended at three quarters of the training, as those of RigL do.",
+        "Not registered, beside these tests and without a part in their correction: the rank of what a rule would "
+        "drop, and SET whose updates ended at three quarters of the training, as those of RigL do.",
         "",
         "| comparison | measure | sweep | n | effect on held-out examples [95 %] |",
         "|---|---|---|---:|---:|",
