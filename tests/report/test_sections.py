@@ -13,6 +13,7 @@ from hornlib.report.blocks import Chart, Facts, Heading, Missing, PageTable, Par
 from hornlib.report.evidence import collect
 from hornlib.report.sections import mechanism as mechanism_section
 from hornlib.report.sections import stability as stability_section
+from hornlib.report.sections.compared import compared
 from hornlib.report.sections.contenders import contenders
 from hornlib.report.sections.dynamics import PROBE_CHARTS, dynamics
 from hornlib.report.sections.efficiency import efficiency
@@ -437,3 +438,22 @@ def test_the_cost_of_batch_norms_statistics_is_a_share_of_training(evidence):
     facts = dict(kinds(provenance(with_cost), Facts)[-1].facts)
     assert "3.2 % of the training FLOPs" in facts["Statistics of batch norm"]
     assert "Statistics of batch norm" not in dict(kinds(provenance(evidence), Facts)[-1].facts)
+
+
+def test_an_evolved_arm_has_generations_and_no_optimiser(evidence):
+    (sweep,) = evidence.sweeps
+    arms = sweep.results["arm"].values.astype(str)
+    models = np.where(arms == "leaky", "wann", sweep.results["model"].values.astype(str))
+    ds = sweep.results.assign_coords(
+        model=("cell", models),
+        steps=("cell", np.where(arms == "leaky", 500, 900)),
+        num_individuals=("cell", np.where(arms == "leaky", 192.0, np.nan)),
+        optimizer=("cell", np.full(len(arms), "adamw")),
+    )
+    (facts,) = compared(dataclasses.replace(sweep, results=ds))
+    words = dict(facts.facts)["Training"]
+    gradient, evolution = words.split("leaky: ")
+    assert "900 steps" in gradient and "optimiser adamw" in gradient and "500" not in gradient
+    assert evolution.startswith("evolution without gradients, 500 generations, individuals 192")
+    assert "adamw" not in evolution
+    assert "evolution" not in dict(compared(sweep)[0].facts)["Training"]

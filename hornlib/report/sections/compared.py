@@ -2,7 +2,7 @@
 
 import datetime
 import inspect
-from collections.abc import Container
+from collections.abc import Container, Mapping
 
 import numpy as np
 import xarray as xr
@@ -31,12 +31,20 @@ MOST_PARAMETERS = 4
 
 TRAINING = {
     "epochs": "epochs",
+    "steps": "steps",
     "batch_size": "batch size",
     "optimizer": "optimiser",
     "learning_rate": "learning rate",
     "schedule": "schedule",
 }
 """Coordinate of results.nc -> its name in the sentence on training."""
+
+EVOLUTION = {
+    "steps": "generations",
+    "num_individuals": "individuals",
+    "batch_size": "examples of a generation",
+}
+"""The same for models that are evolved."""
 
 RATIO_AXES = {
     "samples": "ratio of examples",
@@ -195,12 +203,33 @@ def _data_words(ds: xr.Dataset) -> str:
 
 
 def _training_words(ds: xr.Dataset) -> str:
-    words = [
-        f"{_values(ds[name].values)} epochs" if name == "epochs" else f"{label} {_values(ds[name].values)}"
-        for name, label in TRAINING.items()
-        if name in ds.coords
-    ]
+    """Return how the arms are trained; evolution has generations, and neither an optimiser nor a learning rate."""
+    models = ds["model"].values.astype(str)
+    evolved = np.array([model in MODELS and MODELS[model].trainer == "evolution" for model in models], bool)
+    words = _named_values(ds.isel(cell=np.flatnonzero(~evolved)), TRAINING)
+    if evolved.any():
+        cells = ds.isel(cell=np.flatnonzero(evolved))
+        arms = ", ".join(dict.fromkeys(cells["arm"].values.astype(str).tolist()))
+        values = "".join(f", {value}" for value in _named_values(cells, EVOLUTION))
+        words.append(f"{arms}: evolution without gradients{values}")
     return f"{', '.join(words)}; {ds.sizes['seed']} seeds." if words else f"{ds.sizes['seed']} seeds."
+
+
+def _named_values(cells: xr.Dataset, names: Mapping[str, str]) -> list[str]:
+    """Return the values of some parameters with their names; of epochs and steps the value stands first.
+
+    Args:
+        cells: a part of a sweep; without cells there are no words.
+        names: coordinate -> its name.
+    """
+    if not cells.sizes["cell"]:
+        return []
+    values = {name: _values(cells[name].values) for name in names if name in cells.coords}
+    return [
+        f"{value} {names[name]}" if name in ("epochs", "steps") else f"{names[name]} {value}"
+        for name, value in values.items()
+        if value != "none"
+    ]
 
 
 def _target_words(sweep: SweepEvidence) -> str:
