@@ -59,7 +59,7 @@ def draw(path: Path, ds: xr.Dataset) -> None:
     left.set_yticks(np.arange(len(proxies)), [proxy.replace("_", " ") for proxy in proxies])
     left.invert_yaxis()
     left.set(xlabel="rank correlation with importance")
-    shown = "confirmation" if "confirmation" in sweeps else next(iter(sweeps))
+    shown = next(iter(sweeps))  # exploration, where every connection was judged
     sweep = sweeps[shown].sel(split="held_out")
     rise = (sweep["curve_loss"] - sweep["whole_loss"]).mean("cell", skipna=False)
     for order, colour in ORDERS.items():
@@ -69,6 +69,6 @@ def draw(path: Path, ds: xr.Dataset) -> None:
     right.set(xlabel="share of connections removed from every layer", ylabel="rise of the loss, nats")
     right.set_title(TITLES[shown], fontsize=9)
     for panel in (left, right):
-        panel.legend(fontsize=7, frameon=False)
+        panel.legend(fontsize=7, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=2)
     plt.rcParams["svg.hashsalt"] = "hornlib"
     figure.savefig(path, metadata={"Date": None})

@@ -98,7 +98,7 @@ def sparser(name: str, log: bool) -> Callable[[xr.Dataset, str], list[Effect]]:
         widest: dict[str, Effect] = {}
         for (low, high), pairs_of_cells in sorted(by_pair.items(), key=lambda item: item[0][1] / item[0][0]):
             for effect in pairs_of_cells:
-                widest[effect.label] = effect._replace(label=f"{low:g} v {high:g} {effect.label}")
+                widest[effect.label] = effect._replace(label=f"{low:g} v {high:g} {effect.label}".rstrip())
         return list(widest.values())
 
     return effects

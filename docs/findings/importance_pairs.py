@@ -78,9 +78,9 @@ def of_rule(ds: xr.Dataset, rule: str) -> xr.Dataset:
         rule: static, set, set_stopped (SET without updates in the last part of the training) or rigl.
     """
     number = ds.sizes["cell"]
-    rules = ds["rule"].values if "rule" in ds.coords else np.full(number, "static")
-    ends = ds["update_end"].values if "update_end" in ds.coords else np.full(number, np.nan)
-    names = np.where(np.isfinite(ends), np.char.add(rules.astype(str), "_stopped"), rules.astype(str))
+    rules = ds["rule"].values.astype(str) if "rule" in ds.coords else np.full(number, "static")
+    ends = ds["update_end"].values if "update_end" in ds.coords else np.ones(number)
+    names = np.where((rules == "set") & (ends < 1), "set_stopped", rules)
     return ds.isel(cell=np.flatnonzero(names == rule))
 
 
@@ -171,12 +171,12 @@ def _levels(ds: xr.Dataset, name: str) -> list[object]:
 
 
 def _labels(ds: xr.Dataset, names: Sequence[str]) -> list[str]:
-    """Return the levels of every cell of those parameters that differ between cells."""
+    """Return the levels of every cell of those parameters that differ between cells, "" where none does."""
     columns = [_levels(ds, name) for name in names]
     varying = [column for column in columns if len(set(column)) > 1]
     return [
         " ".join(
             f"{level:g}" if isinstance(level, float) else str(level) for level in levels if level is not None
         )
-        for levels in (zip(*varying, strict=True) if varying else ds["cell"].values[:, None])
+        for levels in (zip(*varying, strict=True) if varying else [()] * ds.sizes["cell"])
     ]

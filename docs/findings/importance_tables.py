@@ -229,10 +229,8 @@ def removal(sweeps: Sweeps) -> Iterator[str]:
             mean_over_cells((own["area_loss"] - own["whole_loss"]).sel(removal_order=order)).words()
             for order in names
         ]
-        metrics = [
-            f"{mean_over_cells(100 * own['area_metric'].sel(removal_order=order)).value:.1f}"
-            for order in names
-        ]
+        means = [mean_over_cells(100 * own["area_metric"].sel(removal_order=order)).value for order in names]
+        metrics = ["-" if np.isnan(mean) else f"{mean:.1f}" for mean in means]
         yield f"| {TITLES[name]} | {' | '.join(rises)} |"
         whole = mean_over_cells(100 * own["whole_metric"]).value
         yield f"| accuracy (whole network {whole:.1f}) | {' | '.join(metrics)} |"
@@ -298,5 +296,6 @@ def as_ratio(log: Estimate) -> str:
 
 
 def significant(number: float) -> str:
-    """Write a number with two significant digits and without an exponent."""
-    return np.format_float_positional(number, precision=2, fractional=False, trim="-")
+    """Write a positive number with two significant digits and without an exponent."""
+    rounded = float(f"{number:.1e}")
+    return f"{rounded:.{max(0, 1 - int(np.floor(np.log10(rounded))))}f}"

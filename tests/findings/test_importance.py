@@ -62,7 +62,8 @@ def planted(**effects):
     level["density"] = ("cell", columns[3].astype(float))
     stopped = columns[4] == "set_stopped"
     level["rule"] = ("cell", np.where(stopped, "set", columns[4].astype(str)))
-    level["update_end"] = ("cell", np.where(stopped, 0.75, np.nan))
+    ends = {"static": np.nan, "set": 1.0, "set_stopped": 0.75, "rigl": 0.75}
+    level["update_end"] = ("cell", np.array([ends[rule] for rule in columns[4]]))
     ds = ds.assign_coords(
         cell=names,
         seed=seeds,
@@ -92,7 +93,7 @@ def planted(**effects):
     sparsity = -np.log(ds["density"])
     ds["pooled_mean_importance"] = ds["pooled_mean_importance"] * np.exp(effects.get("sparse", 0) * sparsity)
     ds["dropped_importance"] = ds["dropped_importance"] * np.exp(effects.get("dropped", 0))
-    without_size = effects.get("newborn", 0) * (ds["rule"] == "set") * ds["update_end"].isnull()
+    without_size = effects.get("newborn", 0) * (ds["rule"] == "set") * (ds["update_end"] == 1)
     ds["dropped_importance"] = ds["dropped_importance"] * np.exp(without_size)
     return ds
 
@@ -154,6 +155,8 @@ def test_densities_are_compared_over_the_widest_pair_of_equal_cells():
         if effect.label.endswith("relu none per_feature")
     }
     assert labels == {"0.05 v 0.5"}
+    alone = importance_pairs.part_of(planted(sparse=0.5), ["topology"])
+    assert [effect.label for effect in effects(alone, "held_out")] == ["0.05 v 0.5"]
     confirming = importance_pairs.part_of(planted(sparse=0.5), ["confirmation"])
     (effect,) = effects(confirming, "held_out")
     assert effect.estimate().value == pytest.approx(0.5 * np.log(10), abs=0.02)
@@ -249,3 +252,4 @@ def test_an_order_that_a_cell_lacks_has_no_mean_over_cells():
     table = list(importance_tables.removal({"confirmation": ds}))
     numbers = next(line for line in table if line.startswith("| MLP on Fashion")).split("|")
     assert numbers[2 + list(ORDERS).index("exact")].strip() == "-"
+    assert "nan" not in "".join(table)
