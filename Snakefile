@@ -56,8 +56,9 @@ RUNS = [str(GRID.run_path(job)) for job in JOBS]
 PAGE = f"{RESULTS}/report.html"
 CONFIGFILES = " ".join(f"--configfile {shlex.quote(file)}" for file in FILES)
 
-# The terminal gets the end of a failed job's log. Snakemake's own show-failed-logs prints logs whole, of any size.
-SHOW_END = "{{ echo The end of {log:q}:; tail -n 20 {log:q} | tail -c 8000; }} >&2 || true; "
+# The terminal gets the end of a failed job's log, in one write that is short enough for the system to keep whole: jobs
+# that fail at the same moment would mix their lines. Snakemake's own show-failed-logs prints logs whole, of any size.
+SHOW_END = "printf 'The end of %s:\\n%s\\n' {log:q} \"$(tail -n 20 {log:q} | tail -c 3500)\" >&2 || true; "
 TO_LOG = " > {log:q} 2>&1 || {{ code=$?; " + SHOW_END + "exit $code; }}"
 
 # The priority of jobs that take seconds and that long jobs wait for: above the logarithm of any number of FLOPs.
