@@ -296,6 +296,8 @@ def as_ratio(log: Estimate) -> str:
 
 
 def significant(number: float) -> str:
-    """Write a positive number with two significant digits and without an exponent."""
+    """Write a positive number with two significant digits and without an exponent; "-" without a number."""
+    if np.isnan(number):
+        return "-"
     rounded = float(f"{number:.1e}")
     return f"{rounded:.{max(0, 1 - int(np.floor(np.log10(rounded))))}f}"

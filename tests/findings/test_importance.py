@@ -253,3 +253,16 @@ def test_an_order_that_a_cell_lacks_has_no_mean_over_cells():
     numbers = next(line for line in table if line.startswith("| MLP on Fashion")).split("|")
     assert numbers[2 + list(ORDERS).index("exact")].strip() == "-"
     assert "nan" not in "".join(table)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "words"),
+    [
+        ((np.log(0.2), np.log(0.199), np.log(0.214)), "0.20 [0.20, 0.21]"),
+        ((np.log(8.2e-5), np.log(2e-5), np.log(33.4)), "0.000082 [0.000020, 33]"),
+        ((np.log(0.5), np.nan, np.nan), "0.50"),
+        ((np.nan, np.nan, np.nan), "-"),
+    ],
+)
+def test_a_ratio_has_two_digits_whatever_its_size_and_no_interval_of_few_runs(numbers, words):
+    assert importance_tables.as_ratio(importance_tables.Estimate(*numbers, 3)) == words
