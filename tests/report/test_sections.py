@@ -447,6 +447,7 @@ def test_an_evolved_arm_has_generations_and_no_optimiser(evidence):
     ds = sweep.results.assign_coords(
         model=("cell", models),
         steps=("cell", np.where(arms == "leaky", 500, 900)),
+        epochs=("cell", np.full(len(arms), 20)),
         num_individuals=("cell", np.where(arms == "leaky", 192.0, np.nan)),
         optimizer=("cell", np.full(len(arms), "adamw")),
     )
@@ -454,6 +455,7 @@ def test_an_evolved_arm_has_generations_and_no_optimiser(evidence):
     words = dict(facts.facts)["Training"]
     gradient, evolution = words.split("leaky: ")
     assert "900 steps" in gradient and "optimiser adamw" in gradient and "500" not in gradient
+    assert "epochs" not in words
     assert evolution.startswith("evolution without gradients, 500 generations, individuals 192")
     assert "adamw" not in evolution
     assert "evolution" not in dict(compared(sweep)[0].facts)["Training"]

@@ -225,6 +225,8 @@ def _named_values(cells: xr.Dataset, names: Mapping[str, str]) -> list[str]:
     if not cells.sizes["cell"]:
         return []
     values = {name: _values(cells[name].values) for name in names if name in cells.coords}
+    if "none" not in values.get("steps", "none"):
+        values.pop("epochs", None)  # a number of steps is trained whatever the epochs say
     return [
         f"{value} {names[name]}" if name in ("epochs", "steps") else f"{names[name]} {value}"
         for name, value in values.items()
