@@ -1,4 +1,4 @@
-"""Learned time steps: published accuracies beside ours, penalties, pruning and the controls, as tables.
+"""Learned time steps on small problems: penalties, pruning and the controls, as tables.
 
 python docs/findings/time_variable.py results/time_variable/results.nc --out docs/findings/time_variable.md
 """
@@ -12,66 +12,13 @@ import numpy as np
 import torch
 import xarray as xr
 from tables import EDGE_NOTE, edge_mark, final, opened, spread, write_below_mark
-from time_variable_figures import draw, draw_published
-from time_variable_published import EPOCHS, EXAMPLES, PUBLISHED, PUBLISHED_AS, at_epoch, of_cell
+from time_variable_cells import accuracy_of, layers_of, of_cell
+from time_variable_figure import draw
 
 from hornlib import open_results, time_to_target
 from hornlib.models.build import build_network
 from hornlib.models.time_variable.parameters import TimeResnetParameters
 from hornlib.parameters import Task
-
-
-def published(ds: xr.Dataset) -> Iterator[str]:
-    """Yield the table that sets published accuracies beside ours."""
-    plain = {"initial_horizon": 1.0, "l1_penalty": 0.0, "horizon_penalty": 0.0, "structure": "static"}
-    last = int(ds["samples"].max() / EXAMPLES)
-    yield from (
-        f"## Published accuracies, T = 1, to epoch {last}",
-        "Test accuracy, mean and standard deviation of our seeds (n), and the published value of one run in brackets; "
-        "** lies outside mean +- (3 sd sqrt((n + 1) / n) + .005).",
-        "",
-        "| dataset | arm | n | " + " | ".join(f"epoch {epoch}" for epoch in EPOCHS) + " |",
-        "|---|---|---:|" + "---:|" * len(EPOCHS),
-    )
-    for dataset in dict.fromkeys(ds["dataset"].values):
-        for arm in ("fixed", "partly_fixed", "learned", "fractional_fixed", "fractional_learned"):
-            own = of_cell(ds, dataset=dataset, arm=arm, **plain)
-            if own is None or not own["final_test_metric"].notnull().any():
-                continue
-            cells, number = [], int((own["status"] == "complete").sum())
-            for place, epoch in enumerate(EPOCHS):
-                at = at_epoch(own, epoch)
-                if at is None:
-                    cells.append("")
-                    continue
-                mean, sd, allowed = at
-                told = PUBLISHED.get((dataset, PUBLISHED_AS.get(arm, arm)))
-                words = f"{mean:.3f} ± {sd:.3f}"
-                if told is not None:
-                    words += f" ({told[place]:.3f}{'' if abs(told[place] - mean) <= allowed else ' **'})"
-                cells.append(words)
-            yield f"| {dataset} | {arm} | {number} | " + " | ".join(cells) + " |"
-    yield ""
-
-
-def grid(ds: xr.Dataset) -> Iterator[str]:
-    """Yield one row for every cell of the published grid."""
-    yield from (
-        "## Every cell of the grid, at its last epoch",
-        "Medians [quartiles] over seeds; the horizon is sum tau, layers are those that are left.",
-        "",
-        "| dataset | arm | T | l1 | horizon penalty | structure | test accuracy | horizon | layers |",
-        "|---|---|---:|---:|---:|---|---:|---:|---:|",
-    )
-    for row in np.flatnonzero(ds["final_test_metric"].notnull().any("seed")):
-        own = ds.isel(cell=row)
-        yield (
-            f"| {own['dataset'].item()} | {own['arm'].item()} | {own['initial_horizon'].item():g} | "
-            f"{own['l1_penalty'].item():g} | {own['horizon_penalty'].item():g} | {own['structure'].item()} | "
-            f"{spread(accuracy_of(own))} | {spread(own['final_horizon'].values, 2)} | {layers_of(own)} |"
-        )
-    untrained = int((~ds["final_test_metric"].notnull().any("seed")).sum())
-    yield from ("", f"{untrained} further cells were not trained here." if untrained else "", "")
 
 
 def digits(ds: xr.Dataset) -> Iterator[str]:
@@ -103,17 +50,6 @@ def digits(ds: xr.Dataset) -> Iterator[str]:
             f"{spread(horizon, 2)} | {spread(np.abs(horizon - start) / start)} | {layers_of(own)} |"
         )
     yield from ("", *pruning(ds, reached))
-
-
-def accuracy_of(own: xr.Dataset) -> np.ndarray:
-    """Return the test accuracy of every seed at the end; chance of a run that diverged."""
-    return final(own, "test_metric", diverged=own["chance_level"].item())
-
-
-def layers_of(own: xr.Dataset) -> str:
-    """Write how many layers a cell's networks have at the end."""
-    layers = own["final_depth"].values if "final_depth" in own else np.full(1, np.nan)
-    return spread(layers, 0) if np.isfinite(layers).any() else f"{own['num_layers'].item():.0f}"
 
 
 def pruning(ds: xr.Dataset, reached: dict[str, xr.DataArray]) -> Iterator[str]:
@@ -228,8 +164,6 @@ def main() -> None:
     there = {str(name).removeprefix("in_") for name in found.coords if str(name).startswith("in_")}
     lines: list[str] = []
     for sweep, tables in (
-        ("published", (published, grid)),
-        ("published_long", (published,)),
         ("digits", (digits,)),
         ("digits_tuned", (tuned,)),
         ("regressions", (regressions,)),
@@ -240,10 +174,6 @@ def main() -> None:
     write_below_mark(arguments.out, "Learned time steps", "docs/findings/time_variable.py", lines)
     if "digits" in there:
         draw(arguments.out.with_suffix(".svg"), opened(arguments.results, "digits"))
-    for sweep in (sweep for sweep in ("published", "published_long") if sweep in there):
-        ds = opened(arguments.results, sweep)
-        if ds["final_test_metric"].notnull().any():  # the longer one last, over the shorter
-            draw_published(arguments.out.with_name(f"{arguments.out.stem}_published.svg"), ds)
 
 
 if __name__ == "__main__":

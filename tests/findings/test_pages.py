@@ -129,6 +129,29 @@ def test_time_variable_has_a_row_for_every_arm(swept, tmp_path):
     assert {"training steps", "validation accuracy", "learned, T = 1"} <= words(page.with_suffix(".svg"))
 
 
+def test_the_published_grid_of_time_steps_is_told_to_its_last_epoch(swept, tmp_path, capsys):
+    def shrink(sweep):
+        sweep["data"] |= {"name": "mnist", "image_size": 8, "train_subset": 200}
+        sweep["training"] = {"epochs": 5, "evaluate_at_epochs": "2-5", "batch_size": 10, "learning_rate": 0.2}
+        sweep["statistics"] = {"claims": {}}  # those of the file name arms of other sweeps
+
+    results = swept("time_variable", ["published_long"], shrink)
+    page = tmp_path / "time_variable_published.md"
+    run("time_variable_published.py", results, "--out", page)
+    assert "without results: published\n" in capsys.readouterr().out
+    text = page.read_text()
+    assert "T = 1, to epoch 5" in text and "of 8 values lie within" in text
+    fixed, learned = (
+        next(line for line in text.splitlines() if line.startswith(f"| mnist | {arm} | 2 |"))
+        for arm in ("fixed", "learned")
+    )
+    difference = next(line for line in text.splitlines() if line.startswith("| mnist | ResNet | 1 | 2 |"))
+    means = [float(line.split("|")[5].split("±")[0]) for line in (fixed, learned)]
+    told = float(difference.split("|")[6].split("[")[0])
+    assert told == pytest.approx(100 * (means[1] - means[0]), abs=0.11)  # both means are rounded
+    assert {"epoch", "MNIST", "learned"} <= words(page.with_suffix(".svg"))
+
+
 @pytest.mark.slow
 def test_sparse_has_a_row_for_every_arm_and_names_what_is_missing(swept, tmp_path, capsys):
     def shrink(sweep):
