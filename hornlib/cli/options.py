@@ -12,6 +12,7 @@ __all__ = [
     "DEFAULT_EXECUTOR_FOLDER",
     "ConfigFiles",
     "ExecutorFolder",
+    "Limit",
     "OneSweep",
     "Output",
     "Results",
@@ -37,6 +38,10 @@ ConfigFiles = Annotated[
     typer.Option(
         "--configfile", envvar=CONFIG_VARIABLE, help="A configuration; may be repeated. Default: config.yaml"
     ),
+]
+
+Limit = Annotated[
+    int | None, typer.Option(min=1, help="A pilot: so many cells, taken in turn from each arm.")
 ]
 
 Where = Annotated[

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hornlib.cli.options import DEFAULT_CONFIG, ConfigFiles, complete_sweep
+from hornlib.cli.options import DEFAULT_CONFIG, ConfigFiles, Limit, complete_sweep
 from hornlib.config.commands import CONFIG_VARIABLE, configuration_options, joined
 from hornlib.config.copies import COPIES_VARIABLE
 from hornlib.config.messages import counted
@@ -49,6 +49,7 @@ def run(
             "later commands take it with --configfile. May be repeated.",
         ),
     ] = None,
+    limit: Limit = None,
     cores: Annotated[int | None, typer.Option(min=1, help="CPU cores; default: all.")] = None,
     configfile: ConfigFiles = None,
     profile: Annotated[
@@ -75,7 +76,7 @@ def run(
             files = [write_overridden(files, values, Path(folder) if dry_run else None)]
             print(f"configuration: {changed if dry_run else files[0]}", file=sys.stderr)
         grid, copies = read_grid_for_workflow(files)
-        targets = _targets(grid, sweeps or [], where or [])
+        targets = _targets(grid, sweeps or [], where or [], limit)
         snakemake = _snakemake(cores, profile, dry_run)
         os.environ[CONFIG_VARIABLE] = _variable(files)
         if not dry_run:  # from here on an edit of the files holds from the next call on
@@ -121,7 +122,7 @@ def _checked_sweeps(grid: "Grid", sweeps: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(grid.sweep(name).name for name in sweeps))
 
 
-def _targets(grid: "Grid", sweeps: Sequence[str], where: Sequence[str]) -> list[str]:
+def _targets(grid: "Grid", sweeps: Sequence[str], where: Sequence[str], limit: int | None) -> list[str]:
     """Return the run files of the chosen part; none where nothing is chosen, which means everything.
 
     Raises:
@@ -131,13 +132,13 @@ def _targets(grid: "Grid", sweeps: Sequence[str], where: Sequence[str]) -> list[
     from hornlib.plan.choosing_cells import Condition, parse_condition, select
     from hornlib.plan.plan import Plan
 
-    if not sweeps and not where:
+    if not sweeps and not where and limit is None:
         return []
     conditions = [Condition("sweep", name) for name in _checked_sweeps(grid, sweeps)]
     conditions += [parse_condition(text) for text in where]
     seeds = {condition.value for condition in conditions if condition.key == "seed"}
     conditions = [condition for condition in conditions if condition.key != "seed"]
-    chosen = Plan(grid, select(grid, conditions), scan_runs(grid.settings.results))
+    chosen = Plan(grid, select(grid, conditions, limit=limit), scan_runs(grid.settings.results))
     jobs = [job for job in chosen.jobs if not seeds or seeds & set(job.range.seeds())]
     if not jobs:
         valid = sorted(set().union(*chosen.seeds.values()))

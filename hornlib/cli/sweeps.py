@@ -14,6 +14,7 @@ from hornlib.cli.options import (
     DEFAULT_EXECUTOR_FOLDER,
     ConfigFiles,
     ExecutorFolder,
+    Limit,
     OneSweep,
     Where,
 )
@@ -38,9 +39,7 @@ def plan(
         ),
     ] = None,
     sweep: Annotated[str | None, typer.Option(help="Only this sweep.")] = None,
-    limit: Annotated[
-        int | None, typer.Option(min=1, help="A pilot: so many cells, taken in turn from each arm.")
-    ] = None,
+    limit: Limit = None,
     paths: Annotated[
         bool, typer.Option("--paths", help="Print run files, which are targets, one a line.")
     ] = False,

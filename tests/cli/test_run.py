@@ -153,23 +153,25 @@ TWO_SWEEPS = """
 
 
 @pytest.mark.parametrize(
-    ("sweeps", "where", "models"),
+    ("sweeps", "where", "limit", "models"),
     [
-        ([], ["timesteps=2"], ["horn_cnn"]),
-        ([], ["sweep=two"], ["horn_cnn", "cnn"]),
-        (["one", "two"], ["channels=5"], ["cnn"]),
-        (["two", "three"], [], ["horn_cnn", "cnn", "mlp"]),
-        (["two"], ["model=horn_cnn"], ["horn_cnn"]),
+        ([], ["timesteps=2"], None, ["horn_cnn"]),
+        ([], ["sweep=two"], None, ["horn_cnn", "cnn"]),
+        (["one", "two"], ["channels=5"], None, ["cnn"]),
+        (["two", "three"], [], None, ["horn_cnn", "cnn", "mlp"]),
+        (["two"], ["model=horn_cnn"], None, ["horn_cnn"]),
+        (["two", "three"], [], 2, ["horn_cnn", "cnn"]),
+        ([], [], 1, ["horn_cnn"]),
     ],
 )
-def test_a_condition_need_not_hold_in_every_sweep(grid_from, sweeps, where, models):
-    targets = run_module._targets(grid_from(TWO_SWEEPS), sweeps, where)
+def test_a_condition_need_not_hold_in_every_sweep(grid_from, sweeps, where, limit, models):
+    targets = run_module._targets(grid_from(TWO_SWEEPS), sweeps, where, limit)
     assert [Path(target).name.split("-")[1] for target in targets] == models
 
 
 def test_a_condition_that_no_chosen_sweep_meets_is_refused(grid_from):
     with pytest.raises(ConfigError, match="no cell has 2; there are 4"):
-        run_module._targets(grid_from(TWO_SWEEPS), ["two"], ["timesteps=2"])
+        run_module._targets(grid_from(TWO_SWEEPS), ["two"], ["timesteps=2"], None)
 
 
 def test_a_cell_of_two_sweeps_is_trained_with_the_seeds_of_the_chosen_sweep(grid_from):
@@ -179,6 +181,6 @@ def test_a_cell_of_two_sweeps_is_trained_with_the_seeds_of_the_chosen_sweep(grid
           few: {seeds: 2, data: {name: digits}, model: {name: cnn}}
           many: {seeds: 5, data: {name: digits}, model: {name: cnn}}
     """)
-    assert [Path(target).name.partition(".")[2] for target in run_module._targets(grid, ["few"], [])] == [
-        "seeds-0-1.nc"
-    ]
+    assert [
+        Path(target).name.partition(".")[2] for target in run_module._targets(grid, ["few"], [], None)
+    ] == ["seeds-0-1.nc"]
