@@ -103,6 +103,19 @@ def test_the_experiment_pairs_the_first_contender_with_every_control(make_grid, 
     assert ds["num_lead"].item() == 7 and "horn_cnn over cnn" in ds.attrs["sentence"]
 
 
+def test_a_network_that_reads_rows_has_no_other_number_of_steps(make_grid, study):
+    sweeps = """
+  arms:
+    data: {presentation: rows}
+    model: [{name: horn, num_nodes: 4}, {name: rnn, num_nodes: 4}]
+"""
+    ds = measure(study(make_grid(sweeps, seeds=2), "arms"))
+    assert ds["probe_accuracy"].notnull().all() and ds["probe_accuracy_over_time"].isnull().all()
+    assert ds.attrs["sentence"].endswith(
+        "The timesteps of horn are not free, so that no other number was tried."
+    )
+
+
 def test_no_validation_part_is_refused(make_grid, study):
     grid = make_grid("  arms:\n    data: {validation: 0}\n    model: {name: cnn, channels: 2-4}\n", seeds=2)
     with pytest.raises(ConfigError, match=r"set data\.validation above 0"):

@@ -16,6 +16,7 @@ from torchvision.models.squeezenet import Fire
 
 from hornlib.models.dropout import CounterDropout
 from hornlib.models.efficient.parameters import EfficientParameters
+from hornlib.models.layers import BatchNorm
 from hornlib.models.readout import Readout
 from hornlib.parameters import Task
 
@@ -71,6 +72,7 @@ class _Efficient(nn.Module, ABC):
             task.input_shape[0], partial(_scaled, factor=parameters.width_multiplier)
         )
         _keep_last_halvings(self.features, parameters.num_halvings(task))
+        _replace_batch_norm(self.features)
         self.dropout = CounterDropout(parameters.dropout, layer=0)
         self.readout = Readout(num_features, task.num_outputs, parameters.readout_norm)
 
@@ -197,6 +199,15 @@ def _keep_last_halvings(features: nn.Sequential, num_halvings: int) -> None:
         else:
             for layer in _strided(getattr(features, name)):
                 layer.stride = (1, 1)
+
+
+def _replace_batch_norm(module: nn.Module) -> None:
+    """Put the batch norm that is cheaper in lanes in the place of torch's; both start as the identity map."""
+    for name, child in module.named_children():
+        if type(child) is nn.BatchNorm2d:
+            setattr(module, name, BatchNorm(child.num_features, eps=child.eps, momentum=child.momentum))
+        else:
+            _replace_batch_norm(child)
 
 
 def _strided(stage: nn.Module) -> list[nn.Conv2d | nn.MaxPool2d]:
