@@ -1,6 +1,6 @@
 """The Dataset of an experiment: variables with units and long names, and the sentence that sums it up."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -77,11 +77,14 @@ def finished(
         question: what it asks, and which answer would refute which explanation.
         study: sweep and seeds.
         variables: the numbers.
-        sentence: the result: an effect size with its interval, or that nothing was distinguished.
+        sentence: the result: an effect size with its interval, or that nothing was distinguished. Where the variables
+            have `target_reached`, the arms with runs that miss the target are named after it.
         axes: coordinates.
     """
     import xarray as xr
 
+    if "target_reached" in variables:
+        sentence = " ".join([sentence, *_misses(study, variables)])
     if any("bound" in entry[0] for entry in variables.values()):
         axes |= axis("bound", ["low", "high"], "end of the interval")
     if any("seed" in entry[0] for entry in variables.values()):
@@ -94,6 +97,24 @@ def finished(
         "num_seeds": len(study.seeds),
     }
     return xr.Dataset(variables, axes, attributes)
+
+
+def _misses(study: Study, variables: dict[str, Entry]) -> Iterator[str]:
+    """Yield which arms have runs that miss the target: their ratios are nearer to 1 than the true ones."""
+    reached, steps = (np.asarray(variables[name][1]) for name in ("target_reached", "steps_to_target"))
+    arms: dict[str, list[int]] = {}
+    for row, contender in enumerate(study.contenders):
+        arms.setdefault(contender.arm, []).append(row)
+    missing = [
+        f"{arm} ({int(np.nansum(reached[rows]))} of {np.isfinite(reached[rows]).sum()} runs reach it)"
+        for arm, rows in arms.items()
+        if (reached[rows] == 0).any()
+    ]
+    if missing:
+        yield (
+            f"A run that misses the target counts with the {np.nanmax(steps):.0f} steps of all, so that ratios over "
+            f"such runs are too near to 1: {', '.join(missing)}."
+        )
 
 
 def write(ds: "xr.Dataset", path: Path) -> Path:

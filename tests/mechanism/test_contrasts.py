@@ -62,6 +62,17 @@ def test_no_cost_of_freezing_is_not_distinguished(trained, study):
     assert "not distinguished from 1" in ds.attrs["sentence"]
 
 
+def test_arms_whose_runs_miss_the_target_are_named(trained, study):
+    def reached_at(contender, seed):
+        return 2000 if is_frozen(contender) and seed else 50
+
+    sentence = frozen_recurrence.measure(study(trained(FROZEN, reached_at), "frozen_recurrence")).attrs[
+        "sentence"
+    ]
+    assert "counts with the 1000 steps of all" in sentence
+    assert sentence.endswith("horn_cnn (9 of 16 runs reach it).")
+
+
 def test_few_seeds_say_that_they_are_not_enough(trained, study):
     grid = trained(FROZEN, seeded(lambda contender: 200 if is_frozen(contender) else 50), seeds=3)
     ds = frozen_recurrence.measure(study(grid, "frozen_recurrence"))
