@@ -130,6 +130,7 @@ def _chart(
 def _at_last(kind: ProbeChart, probe: xr.Dataset) -> xr.DataArray:
     """Return the values that a chart shows, (seed, over): of the last probe, unless it shows all probes."""
     values = probe[kind.variable]
+    values = values.where(np.isfinite(values))  # the exponent of a network that remembers nothing is -inf
     if kind.over != "probe_step":
         values = values.isel(probe_step=-1)
     return values.dropna(kind.over, how="all").transpose("seed", kind.over)
