@@ -1,6 +1,6 @@
 """The influence of parameters as tables: shares of variance, main effects and interactions with their intervals.
 
-python docs/findings/influence.py results/influence/statistics.nc influence --out docs/findings/influence.md
+python docs/findings/influence.py results/influence/statistics.nc influence mnist --out docs/findings/influence.md
 """
 
 import argparse
@@ -35,7 +35,6 @@ OUTCOMES = {
 
 def in_short(ds: xr.Dataset) -> Iterator[str]:
     """Yield what is shown of every outcome, and what is not; a null is told with its intervals and not as a fact."""
-    yield "## In short"
     for dataset, outcome, own in outcomes_of(ds):
         words, is_ratio = OUTCOMES[outcome]
         yield f"- **{words}, {dataset}.** {leader(own, alpha_of(ds))}"
@@ -52,8 +51,8 @@ def in_short(ds: xr.Dataset) -> Iterator[str]:
             yield f"  - {parameter}: an effect is not shown ({numbers})."
     number = int(ds["main_effect"].notnull().sum())
     yield (
-        f"\nIntervals are of one effect at a time: of the {number} around main effects, about {0.05 * number:.0f} "
-        "would leave out no effect by chance.\n"
+        f"\nIntervals on {' and '.join(ds['dataset'].values)} are of one effect at a time: of the {number} around main "
+        f"effects, about {0.05 * number:.0f} would leave out no effect by chance.\n"
     )
 
 
@@ -180,30 +179,37 @@ def _with_interval(own: xr.Dataset, name: str, place: dict[str, str], is_ratio: 
     return f"{100 * middle:+.2f} [{100 * low:+.2f}, {100 * high:+.2f}]"
 
 
-def main() -> None:
-    """Read the statistics and write the page below the mark; what stands above it is kept."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("statistics", type=Path)
-    parser.add_argument("sweep")
-    parser.add_argument("--out", type=Path, required=True)
-    arguments = parser.parse_args()
-    ds = open_statistics(arguments.statistics, arguments.sweep)
-    if "difference_p" not in ds:
-        parser.error(
-            f"{arguments.statistics} has no test of any difference: `hornlib statistics` writes it anew"
-        )
-    lines = [LAG, ""] if any("lag behind" in limit for limit in limits_of(ds)) else []
-    lines += in_short(ds)
+def sections(ds: xr.Dataset) -> Iterator[str]:
+    """Yield the tables of every outcome."""
     for dataset, outcome, own in outcomes_of(ds):
         words, is_ratio = OUTCOMES[outcome]
         cells, seeds = int(own["factorial_cells"]), int(own["factorial_seeds"])
-        lines += [
+        yield from (
             f"## {words}, {dataset}",
             f"{cells} cells at their own best learning rate, n = {seeds} seeds each.",
             *edges(ds, dataset, outcome),
             "",
-        ]
-        lines += [*shares(own), *effects(own, is_ratio)]
+            *shares(own),
+            *effects(own, is_ratio),
+        )
+
+
+def main() -> None:
+    """Read the statistics and write the page below the mark; what stands above it is kept."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("statistics", type=Path)
+    parser.add_argument("sweeps", nargs="+")
+    parser.add_argument("--out", type=Path, required=True)
+    arguments = parser.parse_args()
+    sweeps = [open_statistics(arguments.statistics, sweep) for sweep in arguments.sweeps]
+    if any("difference_p" not in ds for ds in sweeps):
+        parser.error(
+            f"{arguments.statistics} has no test of any difference: `hornlib statistics` writes it anew"
+        )
+    lags = any("lag behind" in limit for ds in sweeps for limit in limits_of(ds))
+    lines = [*([LAG, ""] if lags else []), "## In short"]
+    lines += [line for ds in sweeps for line in in_short(ds)]
+    lines += [line for ds in sweeps for line in sections(ds)]
     text = arguments.out.read_text() if arguments.out.exists() else f"# Influence of parameters\n\n{MARK}\n"
     head = UNTIL_RERUN.sub("", text.split(MARK)[0])
     arguments.out.write_text(head + MARK + "\n" + "\n".join(lines))
