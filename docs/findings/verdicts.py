@@ -136,16 +136,17 @@ def markdown(ds: xr.Dataset) -> Iterator[str]:
         if own.empty:
             continue
         rivals = list(dict.fromkeys(own["rival"]))
+        subjects = list(dict.fromkeys(own["subject"]))
         yield from (
-            f"### {words[0].upper() + words[1:]} to the {level} level: {ds.attrs['subject']} over its rival",
+            f"### {words[0].upper() + words[1:]} to the {level} level: {' and '.join(subjects)} over each rival",
             RATIOS,
             "",
-            "| dataset | values | " + " | ".join(f"`{rival}`" for rival in rivals) + " |",
-            "|---|---|" + "---:|" * len(rivals),
+            "| subject | dataset | values | " + " | ".join(f"`{rival}`" for rival in rivals) + " |",
+            "|---|---|---|" + "---:|" * len(rivals),
         )
-        for (_, dataset, values), rows in own.groupby(["subject", "dataset", "values"], sort=False):
+        for (subject, dataset, values), rows in own.groupby(["subject", "dataset", "values"], sort=False):
             cells = [_ratio(rows[rows["rival"] == rival]) for rival in rivals]
-            yield f"| {dataset} | {values} | " + " | ".join(cells) + " |"
+            yield f"| {subject} | {dataset} | {values} | " + " | ".join(cells) + " |"
         yield ""
     yield from (
         "### Every arm",
@@ -161,7 +162,7 @@ def markdown(ds: xr.Dataset) -> Iterator[str]:
     for row in reached.to_dict("records"):
         yield (
             f"| {row['dataset']} | {row['values']} | `{row['arm']}` | {row['n']:.0f} | {row['learning_rate']:.2g} | "
-            f"{row['samples']:,.0f} [{row['samples_low']:,.0f}, {row['samples_high']:,.0f}] | "
+            f"{_samples(row)} | "
             f"{100 * row['accuracy']:.2f} [{100 * row['accuracy_low']:.2f}, {100 * row['accuracy_high']:.2f}] | "
             f"{row['parameters']:,.0f} | {row['training_flops'] / 1e9:,.1f} | {_trials(row)} | {_edges(row)} |"
         )
@@ -179,6 +180,13 @@ def _by_dataset(ds: xr.Dataset) -> Iterator[str]:
             at = ds.sel(dataset=dataset, claim=claim)
             yield f"| {dataset} | {claim} | {at['verdict'].item()} | {at['verdict_sentence'].item()} |"
     yield ""
+
+
+def _samples(row: dict[str, float]) -> str:
+    """Write the mean samples to the target; that no run arrived, where there is none."""
+    if not np.isfinite(row["samples"]):
+        return "not reached"
+    return f"{row['samples']:,.0f} [{row['samples_low']:,.0f}, {row['samples_high']:,.0f}]"
 
 
 def _trials(row: dict[str, float]) -> str:
@@ -211,7 +219,7 @@ def _ratio(rows: pd.DataFrame) -> str:
 
 
 def draw(path: Path, ds: xr.Dataset) -> None:
-    """Draw the subject's ratio in samples and in training FLOPs to every rival, one panel a dataset.
+    """Draw ratios in samples and in training FLOPs to every rival, one panel for each subject and dataset.
 
     Without any ratio nothing is drawn, and an earlier figure is removed.
     """
@@ -220,25 +228,27 @@ def draw(path: Path, ds: xr.Dataset) -> None:
         path.unlink(missing_ok=True)
         return
     selections = set(compared["values"])
-    shown = next(
+    values = next(
         name for name in ("tuned for speed", "default", "tuned for accuracy", "") if name in selections
     )
-    compared = compared[compared["values"] == shown]
-    datasets, rivals = (list(dict.fromkeys(compared[name])) for name in ("dataset", "rival"))
+    compared = compared[compared["values"] == values]
+    panels = list(dict.fromkeys(zip(compared["subject"], compared["dataset"], strict=True)))
+    rivals = list(dict.fromkeys(compared["rival"]))
     figure, axes = plt.subplots(
         1,
-        len(datasets),
+        len(panels),
         figsize=(9.5, 0.42 * len(rivals) + 1.3),
         sharey=True,
         squeeze=False,
         constrained_layout=True,
     )
-    for panel, dataset in zip(axes[0], datasets, strict=True):
+    for panel, (subject, dataset) in zip(axes[0], panels, strict=True):
+        shown = (compared["subject"] == subject) & (compared["dataset"] == dataset)
         for axis, colour, marker, shift in (
             ("samples", "#0072b2", "o", -0.13),
             ("training_flops", "#d55e00", "s", 0.13),
         ):
-            own = compared[(compared["dataset"] == dataset) & (compared["axis"] == axis)]
+            own = compared[shown & (compared["axis"] == axis)]
             places = np.array([rivals.index(rival) for rival in own["rival"]]) + shift
             spans = np.abs(own[["low", "high"]].to_numpy().T - own["ratio"].to_numpy())
             spans = np.nan_to_num(spans)  # a ratio without an interval is a point
@@ -247,7 +257,7 @@ def draw(path: Path, ds: xr.Dataset) -> None:
                 own["ratio"], places, xerr=spans, fmt=marker, color=colour, markersize=4, label=label
             )
         panel.axvline(1, color="#888888", linewidth=0.8, linestyle="--")
-        panel.set(title=dataset.replace("_", "-"), xscale="log", xlabel=f"{ds.attrs['subject']} : rival")
+        panel.set(title=dataset.replace("_", "-"), xscale="log", xlabel=f"{subject} : rival")
         ticks = [0.1, 0.25, 0.5, 1, 2, 4]
         panel.set_xticks(ticks, [f"{tick:g}" for tick in ticks], minor=False)
         panel.set_xticks([], minor=True)

@@ -7,12 +7,14 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 from ruamel.yaml import YAML
 
 from hornlib.grid import read_grid
 from hornlib.results.gather import gather
+from hornlib.statistics.write import write_statistics
 from hornlib.training.job import TrainOptions
 from hornlib.training.train import train_job
 
@@ -127,6 +129,33 @@ def test_time_variable_has_a_row_for_every_arm(swept, tmp_path):
     found = set(rows(page.read_text()))
     assert {"fixed", "learned", "simplex", "densenet_learned", "fractional_learned", "peaks", "sine"} <= found
     assert {"training steps", "validation accuracy", "learned, T = 1"} <= words(page.with_suffix(".svg"))
+
+
+def test_verdicts_tell_the_ratios_of_every_claims_subject(swept, tmp_path):
+    def shrink(sweep):
+        del sweep["tuning"]
+        sweep |= {"seeds": 7, "data": {"name": "digits", "presentation": "rows"}}
+        sweep["training"] = {"steps": 60, "learning_rate": 1e-2}
+        for model in sweep["model"]:
+            for key, value in model.items():
+                if isinstance(value, dict) and "tune" in value:
+                    model[key] = value["tune"]["default"]
+
+    results = swept("sequences", ["rows"], shrink)
+    rules = read_grid([tmp_path / "config.yaml"]).sweeps["rows"].statistics
+    write_statistics(results, tmp_path / "statistics.nc", {"rows": rules})
+    page, table = tmp_path / "sequences.md", tmp_path / "sequences.csv"
+    run("verdicts.py", tmp_path / "statistics.nc", "rows", "--out", page, "--csv", table)
+    told = pd.read_csv(table)
+    samples = told[(told["table"] == "ratio") & (told["axis"] == "samples") & (told["rival"] == "gru")]
+    assert set(samples["subject"]) == {"horn", "heterogeneous"}
+    for subject, ratio in zip(samples["subject"], samples["ratio"], strict=True):
+        start = f"| {subject} | digits | default |"
+        assert f" {ratio:.2f} [" in next(
+            line for line in page.read_text().splitlines() if line.startswith(start)
+        )
+    assert "nan" not in page.read_text()
+    assert {"horn : rival", "heterogeneous : rival", "gru"} <= words(page.with_suffix(".svg"))
 
 
 def test_the_published_grid_of_time_steps_is_told_to_its_last_epoch(swept, tmp_path, capsys):
