@@ -261,7 +261,8 @@ def _sentence(pairs: list[tuple[str, dict[str, Effect]]]) -> str:
     for name, compared in pairs:
         same, rescaled, best = (compared[comparison] for comparison in COMPARISONS)
         effects = (
-            f"{said(same)} at equal, {said(rescaled)} at rescaled, {said(best)} at the best learning rates"
+            f"{said(same)} in the mean over equal, {said(rescaled)} over rescaled, and {said(best)} at the best "
+            "learning rates"
         )
         parts.append(f"{name}: steps {effects}: {_verdict(same, rescaled, best)}")
     return "; ".join(parts) + "."

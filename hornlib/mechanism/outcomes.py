@@ -18,16 +18,16 @@ TARGET = 0.9
 """Share of the baseline's gain over chance."""
 
 BASELINE = "cnn"
-"""Arm whose median final metric defines the gain. A sweep without this arm uses its best arm."""
+"""Arm whose median final metric defines the gain. A sweep without this arm uses its best cell."""
 
 
 def outcomes(study: Study) -> "xr.Dataset":
-    """Return `steps_to_target`, `resolution`, `target_reached` and `final_metric` over (contender, seed).
+    """Return `steps_to_target`, `resolution`, `target_reached`, `target_level` and `final_metric`, (contender, seed).
 
-    The target is chance + 0.9 (A - chance), where A is the median final validation metric of the arm `cnn` (or of the
-    best arm). All contenders of a dataset have one budget, in steps (see `hornlib.statistics.common_budget`). A run
-    that misses the target or diverges counts with this budget, so that arms that train for fewer steps do not look
-    faster. NaN where there is no run.
+    The target is chance + 0.9 (A - chance), where A is the median final validation metric of the best cell of the arm
+    `cnn`, or of the best cell of all without this arm. All contenders of a dataset have one budget, in steps (see
+    `hornlib.statistics.common_budget`). A run that misses the target or diverges counts with this budget, so that arms
+    that train for fewer steps do not look faster. NaN where there is no run.
 
     Raises:
         ResultsError: the study has no results.
@@ -54,14 +54,18 @@ def _times(runs: "xr.Dataset") -> "dict[str, xr.DataArray]":
     reference = _reference(runs)
     shape = (runs.sizes["contender"], runs.sizes["seed"])
     values = {name: np.full(shape, np.nan) for name in ("steps_to_target", "resolution", "target_reached")}
+    levels = np.full(shape, np.nan)
     for dataset in dict.fromkeys(runs["dataset"].values.tolist()):
         members = np.flatnonzero(runs["dataset"].values == dataset)
         dataset_runs = runs.isel(contender=members)
         references = references_of(dataset_runs, reference, BASELINE)
         side = within_common_budget(dataset_runs, references, settings, ("step",))
+        chance = dataset_runs["chance_level"].values[:, None]
+        levels[members] = chance + TARGET * (float(reference.sel(dataset=dataset)) - chance)
         if side is not None:
             for name, numbers in zip(values, (side.restricted, side.resolution, side.arrived), strict=True):
                 values[name][members] = numbers[:, 0, 0]
+    values["target_level"] = levels
     return {name: xr.DataArray(numbers, dims=("contender", "seed")) for name, numbers in values.items()}
 
 
@@ -84,18 +88,26 @@ def _by_contender(
 
 
 def _reference(runs: "xr.Dataset") -> "xr.DataArray":
-    """Return A for each dataset: that of the baseline, or that of the best arm where there is no baseline."""
+    """Return A for each dataset: the best median over seeds of a cell of the baseline, or of any cell without one.
+
+    An arm may have cells that are made to be bad, such as those of other learning rates, or with frozen recurrence. A
+    median over all cells of an arm would lower the target by them.
+    """
     import xarray as xr
 
-    from hornlib.statistics.restricted_mean import baseline_metric
-
-    reference = baseline_metric(runs, BASELINE)
-    others = xr.concat(
-        [baseline_metric(runs, arm) for arm in dict.fromkeys(runs["arm"].values.tolist())], "arm"
-    )
-    maximise = (runs["direction"] == "maximise").all()
-    best = others.max("arm") if maximise else others.min("arm")
-    return reference.fillna(best)
+    final = final_with_chance(
+        runs["final_validation_metric"], runs["diverged_at_step"], runs["chance_level"]
+    ).median("seed")
+    maximise = bool((runs["direction"] == "maximise").all())
+    datasets = list(dict.fromkeys(runs["dataset"].values.tolist()))
+    best = []
+    for dataset in datasets:
+        on_dataset = final.values[runs["dataset"].values == dataset]
+        of_baseline = on_dataset[runs["arm"].values[runs["dataset"].values == dataset] == BASELINE]
+        medians = of_baseline[np.isfinite(of_baseline)]
+        medians = medians if len(medians) else on_dataset[np.isfinite(on_dataset)]
+        best.append((medians.max() if maximise else medians.min()) if len(medians) else np.nan)
+    return xr.DataArray(best, {"dataset": datasets}, "dataset")
 
 
 def outcome_variables(reached: "xr.Dataset") -> dict[str, Entry]:
@@ -110,6 +122,9 @@ def outcome_variables(reached: "xr.Dataset") -> dict[str, Entry]:
             dims, reached["resolution"], "length of the evaluation interval in which the target was reached"
         ),
         "target_reached": variable(dims, reached["target_reached"], "whether the target was reached"),
+        "target_level": variable(
+            "contender", reached["target_level"].max("seed"), "validation metric of the target"
+        ),
         "final_metric": variable(dims, reached["final_metric"], "final test metric"),
     }
 

@@ -78,7 +78,7 @@ def finished(
         study: sweep and seeds.
         variables: the numbers.
         sentence: the result: an effect size with its interval, or that nothing was distinguished. Where the variables
-            have `target_reached`, the arms with runs that miss the target are named after it.
+            have `target_reached`, the contenders with runs that miss it are named after that.
         axes: coordinates.
     """
     import xarray as xr
@@ -100,20 +100,17 @@ def finished(
 
 
 def _misses(study: Study, variables: dict[str, Entry]) -> Iterator[str]:
-    """Yield which arms have runs that miss the target: their ratios are nearer to 1 than the true ones."""
+    """Yield which contenders have runs that miss the target: their ratios are nearer to 1 than the true ones."""
     reached, steps = (np.asarray(variables[name][1]) for name in ("target_reached", "steps_to_target"))
-    arms: dict[str, list[int]] = {}
-    for row, contender in enumerate(study.contenders):
-        arms.setdefault(contender.arm, []).append(row)
     missing = [
-        f"{arm} ({int(np.nansum(reached[rows]))} of {np.isfinite(reached[rows]).sum()} runs reach it)"
-        for arm, rows in arms.items()
-        if (reached[rows] == 0).any()
+        f"{contender.label} ({int(np.nansum(runs))} of {np.isfinite(runs).sum()} reach it)"
+        for contender, runs in zip(study.contenders, reached, strict=True)
+        if (runs == 0).any()
     ]
     if missing:
         yield (
-            f"A run that misses the target counts with the {np.nanmax(steps):.0f} steps of all, so that ratios over "
-            f"such runs are too near to 1: {', '.join(missing)}."
+            f"A run that misses the target counts as {np.nanmax(steps):.0f} steps, the budget of all, so that ratios "
+            f"over it are too near to 1, and ranks tie: {', '.join(missing)}."
         )
 
 

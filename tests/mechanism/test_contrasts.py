@@ -62,15 +62,25 @@ def test_no_cost_of_freezing_is_not_distinguished(trained, study):
     assert "not distinguished from 1" in ds.attrs["sentence"]
 
 
-def test_arms_whose_runs_miss_the_target_are_named(trained, study):
+def test_contenders_whose_runs_miss_the_target_are_named(trained, study):
     def reached_at(contender, seed):
         return 2000 if is_frozen(contender) and seed else 50
 
     sentence = frozen_recurrence.measure(study(trained(FROZEN, reached_at), "frozen_recurrence")).attrs[
         "sentence"
     ]
-    assert "counts with the 1000 steps of all" in sentence
-    assert sentence.endswith("horn_cnn (9 of 16 runs reach it).")
+    assert "counts as 1000 steps" in sentence
+    assert sentence.endswith(": horn_cnn recurrence_training=frozen (1 of 8 reach it).")
+
+
+def test_bad_cells_of_an_arm_do_not_lower_the_target(trained, study):
+    sweep = """
+  frozen_recurrence:
+    model: {name: horn_cnn, num_nodes: 2, num_stages: 2, timesteps: 2, recurrence_training: [learned, frozen]}
+"""
+    grid = trained(sweep, lambda contender, seed: 5000 if is_frozen(contender) else 50, final=0.9)
+    ds = frozen_recurrence.measure(study(grid, "frozen_recurrence"))
+    assert ds["target_level"].values == pytest.approx([0.1 + 0.9 * 0.8] * 2)  # frozen runs stay at chance
 
 
 def test_few_seeds_say_that_they_are_not_enough(trained, study):
