@@ -1,4 +1,4 @@
-"""The statistics of a sweep as Markdown and CSV: verdicts, ratios of the subject to rivals, what each arm reaches.
+"""The statistics of sweeps as Markdown and CSV: verdicts, ratios of the subjects to rivals, what each arm reaches.
 
 cd docs/findings && python verdicts.py ../../results/horn/statistics.nc horn --out horn.md --csv horn.csv
 """
@@ -186,7 +186,10 @@ def _samples(row: dict[str, float]) -> str:
     """Write the mean samples to the target; that no run arrived, where there is none."""
     if not np.isfinite(row["samples"]):
         return "not reached"
-    return f"{row['samples']:,.0f} [{row['samples_low']:,.0f}, {row['samples_high']:,.0f}]"
+    interval = (
+        f" [{row['samples_low']:,.0f}, {row['samples_high']:,.0f}]" if np.isfinite(row["samples_low"]) else ""
+    )
+    return f"{row['samples']:,.0f}{interval}"
 
 
 def _trials(row: dict[str, float]) -> str:
@@ -218,76 +221,107 @@ def _ratio(rows: pd.DataFrame) -> str:
     return f"{row['ratio']:.2f}{interval}{clear}{arrivals}"
 
 
-def draw(path: Path, ds: xr.Dataset) -> None:
-    """Draw ratios in samples and in training FLOPs to every rival, one panel for each subject and dataset.
+def draw(path: Path, sweeps: dict[str, xr.Dataset]) -> None:
+    """Draw ratios in samples and in training FLOPs to every rival: a row for each sweep, a panel for each subject.
 
     Without any ratio nothing is drawn, and an earlier figure is removed.
     """
-    compared = ratios(ds)
-    if compared.empty:
+    compared = {name: _shown(ratios(ds)) for name, ds in sweeps.items()}
+    compared = {name: table for name, table in compared.items() if not table.empty}
+    if not compared:
         path.unlink(missing_ok=True)
         return
-    selections = set(compared["values"])
-    values = next(
-        name for name in ("tuned for speed", "default", "tuned for accuracy", "") if name in selections
-    )
-    compared = compared[compared["values"] == values]
-    panels = list(dict.fromkeys(zip(compared["subject"], compared["dataset"], strict=True)))
-    rivals = list(dict.fromkeys(compared["rival"]))
+    panels = {name: _panels(table) for name, table in compared.items()}
+    heights = [0.42 * table["rival"].nunique() + 1.3 for table in compared.values()]
     figure, axes = plt.subplots(
-        1,
-        len(panels),
-        figsize=(9.5, 0.42 * len(rivals) + 1.3),
-        sharey=True,
+        len(compared),
+        max(map(len, panels.values())),
+        figsize=(9.5, sum(heights)),
+        height_ratios=heights,
         squeeze=False,
-        constrained_layout=True,
+        layout="constrained",
     )
-    for panel, (subject, dataset) in zip(axes[0], panels, strict=True):
-        shown = (compared["subject"] == subject) & (compared["dataset"] == dataset)
-        for axis, colour, marker, shift in (
-            ("samples", "#0072b2", "o", -0.13),
-            ("training_flops", "#d55e00", "s", 0.13),
-        ):
-            own = compared[shown & (compared["axis"] == axis)]
-            places = np.array([rivals.index(rival) for rival in own["rival"]]) + shift
-            spans = np.abs(own[["low", "high"]].to_numpy().T - own["ratio"].to_numpy())
-            spans = np.nan_to_num(spans)  # a ratio without an interval is a point
-            label = "samples" if axis == "samples" else "training FLOPs"
-            panel.errorbar(
-                own["ratio"], places, xerr=spans, fmt=marker, color=colour, markersize=4, label=label
+    for row, (name, table) in zip(axes, compared.items(), strict=True):
+        rivals = list(dict.fromkeys(table["rival"]))
+        for panel in row[len(panels[name]) :]:
+            panel.remove()
+        for panel, (subject, dataset) in zip(row, panels[name], strict=False):
+            own = table[(table["subject"] == subject) & (table["dataset"] == dataset)]
+            _draw_panel(panel, own, rivals)
+            title = (
+                dataset.replace("_", "-") if len(compared) == 1 else f"{name.replace('_', ' ')}, {dataset}"
             )
-        panel.axvline(1, color="#888888", linewidth=0.8, linestyle="--")
-        panel.set(title=dataset.replace("_", "-"), xscale="log", xlabel=f"{subject} : rival")
-        ticks = [0.1, 0.25, 0.5, 1, 2, 4]
-        panel.set_xticks(ticks, [f"{tick:g}" for tick in ticks], minor=False)
-        panel.set_xticks([], minor=True)
-    axes[0][0].set_yticks(range(len(rivals)), [rival.replace("_", " ") for rival in rivals])
-    axes[0][0].invert_yaxis()
-    axes[0][-1].legend(fontsize=7, frameon=False, loc="lower left")
+            panel.set(title=title, xscale="log", xlabel=f"{subject} : rival")
+            ticks = [0.05, 0.1, 0.25, 0.5, 1, 2, 4]
+            panel.set_xticks(ticks, [f"{tick:g}" for tick in ticks], minor=False)
+            panel.set_xticks([], minor=True)
+            panel.set_yticks(range(len(rivals)), [rival.replace("_", " ") for rival in rivals])
+            panel.set_ylim(len(rivals) - 0.5, -0.5)
+    axes[0][0].legend(fontsize=7, frameon=False)
     plt.rcParams["svg.hashsalt"] = "hornlib"
     figure.savefig(path, metadata={"Date": None})
 
 
+def _shown(compared: pd.DataFrame) -> pd.DataFrame:
+    """Return the ratios of the values that a figure shows: those tuned for speed, where there are any."""
+    order = ("tuned for speed", "default", "tuned for accuracy", "")
+    values = next((name for name in order if name in set(compared["values"])), "")
+    return compared[compared["values"] == values]
+
+
+def _panels(compared: pd.DataFrame) -> list[tuple[str, str]]:
+    return list(dict.fromkeys(zip(compared["subject"], compared["dataset"], strict=True)))
+
+
+def _draw_panel(panel: plt.Axes, compared: pd.DataFrame, rivals: list[str]) -> None:
+    """Draw the ratios of one subject on one dataset with their intervals."""
+    for axis, colour, marker, shift in (
+        ("samples", "#0072b2", "o", -0.13),
+        ("training_flops", "#d55e00", "s", 0.13),
+    ):
+        own = compared[compared["axis"] == axis]
+        places = np.array([rivals.index(rival) for rival in own["rival"]]) + shift
+        spans = np.abs(own[["low", "high"]].to_numpy().T - own["ratio"].to_numpy())
+        spans = np.nan_to_num(spans)  # a ratio without an interval is a point
+        panel.errorbar(
+            own["ratio"],
+            places,
+            xerr=spans,
+            fmt=marker,
+            color=colour,
+            markersize=4,
+            label=axis.replace("_", " "),
+        )
+    panel.axvline(1, color="#888888", linewidth=0.8, linestyle="--")
+
+
 def main() -> None:
-    """Read the statistics and write both files; what stands above the mark in the Markdown is kept."""
+    """Read the statistics and write the files; what stands above the mark in the Markdown is kept."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("statistics", type=Path)
-    parser.add_argument("sweep")
+    parser.add_argument("sweeps", nargs="+")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--csv", type=Path, required=True)
     arguments = parser.parse_args()
-    ds = open_statistics(arguments.statistics, arguments.sweep)
-    compared = ratios(ds).assign(table="ratio")
-    reached = arms(ds).assign(table="arm")
-    pd.concat([compared, reached]).to_csv(arguments.csv, index=False, float_format="%.6g")
-    draw(arguments.out.with_suffix(".svg"), ds)
+    sweeps = {name: open_statistics(arguments.statistics, name) for name in arguments.sweeps}
+    tables = [
+        table.assign(sweep=name, table=kind)
+        for name, ds in sweeps.items()
+        for kind, table in (("ratio", ratios(ds)), ("arm", arms(ds)))
+    ]
+    pd.concat(tables).to_csv(arguments.csv, index=False, float_format="%.6g")
+    draw(arguments.out.with_suffix(".svg"), sweeps)
+    title = "The sweep" if len(sweeps) == 1 else "The sweeps"
     text = (
         arguments.out.read_text()
         if arguments.out.exists()
-        else f"# The sweep `{arguments.sweep}`\n\n{MARK}\n"
+        else f"# {title} {', '.join(f'`{name}`' for name in sweeps)}\n\n{MARK}\n"
     )
-    head = text.split(MARK)[0]
-    arguments.out.write_text(head + MARK + "\n" + "\n".join(markdown(ds)) + "\n")
+    lines = []
+    for name, ds in sweeps.items():
+        lines += [f"# {name.replace('_', ' ')}", ""] if len(sweeps) > 1 else []
+        lines += [*markdown(ds), ""]
+    arguments.out.write_text(text.split(MARK)[0] + MARK + "\n" + "\n".join(lines).rstrip() + "\n")
 
 
 if __name__ == "__main__":
