@@ -290,7 +290,7 @@ def _draw_panel(panel: plt.Axes, compared: pd.DataFrame, rivals: list[str]) -> N
             fmt=marker,
             color=colour,
             markersize=4,
-            label=axis.replace("_", " "),
+            label=axis.replace("_flops", " FLOPs"),
         )
     panel.axvline(1, color="#888888", linewidth=0.8, linestyle="--")
 
