@@ -102,15 +102,16 @@ def finished(
 def _misses(study: Study, variables: dict[str, Entry]) -> Iterator[str]:
     """Yield which contenders have runs that miss the target: their ratios are nearer to 1 than the true ones."""
     reached, steps = (np.asarray(variables[name][1]) for name in ("target_reached", "steps_to_target"))
-    missing = [
-        f"{contender.label} ({int(np.nansum(runs))} of {np.isfinite(runs).sum()} reach it)"
-        for contender, runs in zip(study.contenders, reached, strict=True)
-        if (runs == 0).any()
-    ]
+    missing: dict[str, list[str]] = {}
+    for contender, runs in zip(study.contenders, reached, strict=True):
+        if (runs == 0).any():
+            share = f"{int(np.nansum(runs))} of {np.isfinite(runs).sum()} runs"
+            missing.setdefault(share, []).append(contender.label)
     if missing:
+        listed = "; ".join(f"{share} of {', '.join(labels)}" for share, labels in sorted(missing.items()))
         yield (
             f"A run that misses the target counts as {np.nanmax(steps):.0f} steps, the budget of all, so that ratios "
-            f"over it are too near to 1, and ranks tie: {', '.join(missing)}."
+            f"over it are too near to 1, and ranks tie. Reached by {listed}."
         )
 
 

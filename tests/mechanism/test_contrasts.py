@@ -70,7 +70,7 @@ def test_contenders_whose_runs_miss_the_target_are_named(trained, study):
         "sentence"
     ]
     assert "counts as 1000 steps" in sentence
-    assert sentence.endswith(": horn_cnn recurrence_training=frozen (1 of 8 reach it).")
+    assert sentence.endswith("Reached by 1 of 8 runs of horn_cnn recurrence_training=frozen.")
 
 
 def test_bad_cells_of_an_arm_do_not_lower_the_target(trained, study):
