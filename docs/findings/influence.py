@@ -52,7 +52,7 @@ def in_short(ds: xr.Dataset) -> Iterator[str]:
     number = int(ds["main_effect"].notnull().sum())
     yield (
         f"\nIntervals on {' and '.join(ds['dataset'].values)} are of one effect at a time: of the {number} around main "
-        f"effects, about {0.05 * number:.0f} would leave out no effect by chance.\n"
+        f"effects, about {0.05 * number:.0f} would exclude 'no effect' by chance.\n"
     )
 
 

@@ -1,4 +1,4 @@
-"""What both pages on learned time steps read off a cell: it itself, its accuracy, its layers."""
+"""What both pages on learned time steps take from results: a cell, its accuracy, its layers."""
 
 import numpy as np
 import xarray as xr

@@ -5,7 +5,7 @@ python docs/findings/time_variable_published.py docs/findings/time_variable/resu
 """
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -46,41 +46,47 @@ def examples_of(ds: xr.Dataset) -> float:
     return float(ds["samples"].max() / ds["epochs"].max())
 
 
-def by_seed(own: xr.Dataset, epoch: int) -> np.ndarray | None:
-    """Return the test accuracy of every seed at the end of an epoch, NaN where it is missing; None of no evaluation."""
-    ended = np.flatnonzero(own["samples"].values == epoch * examples_of(own))
-    return own["test_metric"].values[:, ended[0]] if len(ended) else None
+def by_seed(cell: xr.Dataset, epoch: int) -> np.ndarray | None:
+    """Return the test accuracy of every seed after an epoch, (seeds,); None where nothing was evaluated then.
 
-
-def at_epoch(own: xr.Dataset, epoch: int) -> tuple[float, float, float] | None:
-    """Return mean and standard deviation over seeds at the end of an epoch, and how far one further run may lie."""
-    found = by_seed(own, epoch)
-    if found is None:
+    A run that diverged has the accuracy of chance, a missing one NaN.
+    """
+    places = np.flatnonzero(cell["samples"].values == epoch * examples_of(cell))
+    if not len(places):
         return None
-    found = found[np.isfinite(found)]
-    sd = float(found.std(ddof=1))
-    return float(found.mean()), sd, 3 * sd * float(np.sqrt((len(found) + 1) / len(found))) + READING
+    diverged = cell["status"].values == "diverged"
+    return np.where(diverged, cell["chance_level"].item(), cell["test_metric"].values[:, places[0]])
+
+
+def at_epoch(cell: xr.Dataset, epoch: int) -> tuple[float, float, float] | None:
+    """Return mean and standard deviation over seeds after an epoch, and how far one further run may lie."""
+    accuracy = by_seed(cell, epoch)
+    if accuracy is None:
+        return None
+    accuracy = accuracy[np.isfinite(accuracy)]
+    number, sd = len(accuracy), float(accuracy.std(ddof=1))
+    return float(accuracy.mean()), sd, 3 * sd * float(np.sqrt((number + 1) / number)) + READING
 
 
 def trained(ds: xr.Dataset, **wanted: object) -> xr.Dataset | None:
-    """Return the one cell with these values; None where there is none, or where it has no run."""
-    own = of_cell(ds, **wanted)
-    return own if own is not None and own["final_test_metric"].notnull().any() else None
+    """Return the one cell with these values; None where there is none, or where it has fewer than two runs."""
+    cell = of_cell(ds, **wanted)
+    return cell if cell is not None and cell["final_test_metric"].notnull().sum() > 1 else None
 
 
 def published(ds: xr.Dataset) -> Iterator[str]:
     """Yield the table that sets published accuracies beside ours."""
-    rows, within, told = [], 0, 0
+    rows, num_within, num_published = [], 0, 0
     for dataset in dict.fromkeys(ds["dataset"].values):
         for arm in ARMS:
-            own = trained(ds, dataset=dataset, arm=arm, initial_horizon=1.0, **PLAIN)
-            if own is None:
+            cell = trained(ds, dataset=dataset, arm=arm, initial_horizon=1.0, **PLAIN)
+            if cell is None:
                 continue
-            cells = []
+            columns = []
             for place, epoch in enumerate(EPOCHS):
-                at = at_epoch(own, epoch)
+                at = at_epoch(cell, epoch)
                 if at is None:
-                    cells.append("")
+                    columns.append("")
                     continue
                 mean, sd, allowed = at
                 values = PUBLISHED.get((str(dataset), PUBLISHED_AS.get(arm, arm)))
@@ -88,18 +94,18 @@ def published(ds: xr.Dataset) -> Iterator[str]:
                 if values is not None:
                     lies_within = abs(values[place] - mean) <= allowed
                     if arm not in PUBLISHED_AS:
-                        within, told = within + lies_within, told + 1
+                        num_within, num_published = num_within + lies_within, num_published + 1
                     words += f" ({values[place]:.3f}{'' if lies_within else ' **'})"
-                cells.append(words)
-            number = int((own["status"] == "complete").sum())
-            rows.append(f"| {dataset} | {arm} | {number} | " + " | ".join(cells) + " |")
+                columns.append(words)
+            number = int(cell["final_test_metric"].notnull().sum())
+            rows.append(f"| {dataset} | {arm} | {number} | " + " | ".join(columns) + " |")
     if not rows:
         return
     yield from (
         f"## Published accuracies, T = 1, to epoch {ds['epochs'].max():.0f}",
         "Test accuracy, mean and standard deviation of our seeds (n), and the published value of one run in brackets; "
         f"** lies outside mean ± (3 sd sqrt((n + 1) / n) + {READING:g}), the range of one further run of ours. "
-        f"{within} of {told} values lie within; `partly_fixed` is not counted.",
+        f"{num_within} of {num_published} values lie within; `partly_fixed` is not counted.",
         "",
         "| dataset | arm | n | " + " | ".join(f"epoch {epoch}" for epoch in EPOCHS) + " |",
         "|---|---|---:|" + "---:|" * len(EPOCHS),
@@ -108,38 +114,42 @@ def published(ds: xr.Dataset) -> Iterator[str]:
     )
 
 
-def differences(ds: xr.Dataset) -> Iterator[str]:
+def differences(ds: xr.Dataset, horizons: Collection[float]) -> Iterator[str]:
     """Yield test accuracy with learned steps less that with fixed steps, from the same horizon."""
     rows, p_values = [], []
     epochs = [epoch for epoch in EPOCHS if epoch <= ds["epochs"].max()]
     for dataset in dict.fromkeys(ds["dataset"].values):
-        for horizon in sorted(set(ds["initial_horizon"].values)):
+        for horizon in sorted(horizons):
             for network, fixed, learned in (
                 ("ResNet", "fixed", "learned"),
                 ("Fractional-DNN", "fractional_fixed", "fractional_learned"),
             ):
-                pair = [
+                first, second = (
                     trained(ds, dataset=dataset, arm=arm, initial_horizon=horizon, **PLAIN)
                     for arm in (fixed, learned)
-                ]
-                if pair[0] is None or pair[1] is None:
+                )
+                if first is None or second is None:
                     continue
-                cells = []
+                columns = []
                 for epoch in epochs:
-                    before, after = by_seed(pair[0], epoch), by_seed(pair[1], epoch)
+                    before, after = by_seed(first, epoch), by_seed(second, epoch)
+                    if before is None or after is None:
+                        columns.append("")
+                        continue
                     test = paired_t(100 * (after - before)[None])
                     (low,), (high,) = test.interval(0.05)
-                    cells.append(f"{test.mean[0]:.2f} [{low:.2f}, {high:.2f}]")
+                    columns.append(f"{test.mean[0]:.2f} [{low:.2f}, {high:.2f}]")
                 p_values.append(float(test.p_value()[0]))
                 rows.append(
-                    f"| {dataset} | {network} | {horizon:g} | {test.number[0]} | " + " | ".join(cells)
+                    f"| {dataset} | {network} | {horizon:g} | {test.number[0]} | " + " | ".join(columns)
                 )
     if not rows:
         return
     yield from (
-        "## Learned less fixed steps, from the same horizon",
-        "Test accuracy in points, paired by seed [95 % interval of Student's t, each alone]. p is that of the last "
-        "epoch after Holm's correction over this table. All have one learning rate, 0.01, that nobody tuned.",
+        f"## Learned less fixed steps, T = {' and '.join(f'{horizon:g}' for horizon in sorted(horizons))}",
+        "Both start from the same horizon. Test accuracy in points, paired by seed [95 % interval of Student's t, each "
+        "alone]. p is that of the last epoch after Holm's correction over this table. All have one learning rate, "
+        "0.01, that nobody tuned.",
         "",
         "| dataset | network | T | n | " + " | ".join(f"epoch {epoch}" for epoch in epochs) + " | p |",
         "|---|---|---:|---:|" + "---:|" * (len(epochs) + 1),
@@ -159,11 +169,11 @@ def every_cell(ds: xr.Dataset) -> Iterator[str]:
         "|---|---|---:|---:|---:|---|---:|---:|---:|",
     )
     for row in np.flatnonzero(ds["final_test_metric"].notnull().any("seed")):
-        own = ds.isel(cell=row)
+        cell = ds.isel(cell=row)
         yield (
-            f"| {own['dataset'].item()} | {own['arm'].item()} | {own['initial_horizon'].item():g} | "
-            f"{own['l1_penalty'].item():g} | {own['horizon_penalty'].item():g} | {own['structure'].item()} | "
-            f"{spread(accuracy_of(own))} | {spread(own['final_horizon'].values, 2)} | {layers_of(own)} |"
+            f"| {cell['dataset'].item()} | {cell['arm'].item()} | {cell['initial_horizon'].item():g} | "
+            f"{cell['l1_penalty'].item():g} | {cell['horizon_penalty'].item():g} | {cell['structure'].item()} | "
+            f"{spread(accuracy_of(cell))} | {spread(cell['final_horizon'].values, 2)} | {layers_of(cell)} |"
         )
     untrained = int((~ds["final_test_metric"].notnull().any("seed")).sum())
     yield from ("", f"{untrained} further cells were not trained here." if untrained else "", "")
@@ -183,12 +193,11 @@ def draw(path: Path, ds: xr.Dataset) -> None:
     lines = {}
     for panel, (dataset, title) in zip(axes, datasets.items(), strict=True):
         for arm, (colour, words) in styles.items():
-            own = trained(ds, dataset=dataset, arm=arm, initial_horizon=1.0, **PLAIN)
-            if own is None:
+            cell = trained(ds, dataset=dataset, arm=arm, initial_horizon=1.0, **PLAIN)
+            if cell is None:
                 continue
-            found = {epoch: at_epoch(own, epoch) for epoch in EPOCHS}
-            known = [(epoch, *at) for epoch, at in found.items() if at is not None]
-            epochs, mean, _, allowed = (np.array(column) for column in zip(*known, strict=True))
+            points = [(epoch, *at) for epoch in EPOCHS if (at := at_epoch(cell, epoch)) is not None]
+            epochs, mean, _, allowed = (np.array(column) for column in zip(*points, strict=True))
             (lines[words],) = panel.plot(epochs, mean, color=colour)
             panel.fill_between(epochs, mean - allowed, mean + allowed, color=colour, alpha=0.15, linewidth=0)
             if (dataset, arm) in PUBLISHED:
@@ -209,20 +218,26 @@ def main() -> None:
     parser.add_argument("results", type=Path)
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
-    found = open_results(arguments.results)
-    there = {str(name).removeprefix("in_") for name in found.coords if str(name).startswith("in_")}
-    lines: list[str] = []
-    for sweep, tables in (
-        ("published_long", (published, differences)),
-        ("published", (published, differences, every_cell)),
-    ):
-        ds = opened(arguments.results, sweep) if sweep in there else None
-        if ds is None or not ds["final_test_metric"].notnull().any():
+    sweeps = {}
+    for sweep in ("published_long", "published"):
+        if f"in_{sweep}" in open_results(arguments.results).coords:
+            sweeps[sweep] = opened(arguments.results, sweep)
+        if sweep not in sweeps or not sweeps[sweep]["final_test_metric"].notnull().any():
+            sweeps.pop(sweep, None)
             print(f"without results: {sweep}")
-            continue
-        lines += [line for table in tables for line in table(ds)]
-        if sweep == "published_long":
-            draw(arguments.out.with_suffix(".svg"), ds)
+    lines: list[str] = []
+    if "published_long" in sweeps:
+        ds = sweeps["published_long"]
+        lines += [*published(ds), *differences(ds, {1.0})]
+        draw(arguments.out.with_suffix(".svg"), ds)
+    if "published" in sweeps:
+        ds = sweeps["published"]
+        horizons = set(ds["initial_horizon"].values.tolist())
+        if "published_long" in sweeps:  # to epoch 25 its runs with T = 1 are the same ones
+            horizons -= {1.0}
+        else:
+            lines += published(ds)
+        lines += [*differences(ds, horizons), *every_cell(ds)]
     write_below_mark(arguments.out, "The published grid", "docs/findings/time_variable_published.py", lines)
 
 

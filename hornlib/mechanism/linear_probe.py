@@ -178,7 +178,7 @@ def _sentence(study: Study, leads: dict[str, Effect], gain: Effect) -> str:
     subject = study.contenders[0].label
     words = ("fewer classes are told apart than by the control", "the untrained features are more separable")
     over = gain.verdict(0, "the steps make them less separable", "the steps make them more separable")
-    found = f"Difference of the linear probe's test accuracy, {said_by_verdict(leads, 0, *words)}. "
+    difference = f"Difference of the linear probe's test accuracy, {said_by_verdict(leads, 0, *words)}. "
     if with_timesteps(study.contenders[0].cell.model, 1) is None:
-        return found + f"The timesteps of {subject} are not free, so that no other number was tried."
-    return found + f"From one step to its own timesteps, {subject}: {said(gain)}: {over}."
+        return difference + f"The timesteps of {subject} are not free, so that no other number was tried."
+    return difference + f"From one step to its own timesteps, {subject}: {said(gain)}: {over}."

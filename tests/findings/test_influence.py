@@ -96,7 +96,7 @@ def test_a_null_is_not_shown_and_has_its_intervals(page):
         "timesteps: an effect is not shown (timesteps=4 1.01 [0.91, 1.12]; timesteps=8 0.99 [0.90, 1.09])"
         in text
     )
-    assert "about 0 would leave out no effect by chance" in text
+    assert "about 0 would exclude 'no effect' by chance" in text
     assert not [words for words in ("does not help", "nothing else", "no effect of") if words in text]
 
 

@@ -21,13 +21,13 @@ SUMMARY = table((FINDINGS / "README.md").read_text())
 
 
 @pytest.mark.parametrize("row", SUMMARY, ids=lambda row: row[0][:40])
-def test_every_interval_stands_on_a_page_that_the_row_rests_on(row):
+def test_every_figure_stands_on_a_page_that_the_row_rests_on(row):
     assert len(row) == 4 and all(row)
     pages = re.findall(r"\]\((\w+\.md)\)", row[2])
     assert pages
-    told = " ".join(plain((FINDINGS / page).read_text()) for page in pages)
-    for figure in re.findall(r"-?[\d.]+ \[[^\]]+\]", row[1]):
-        assert plain(figure) in told, f"{figure} stands on none of {', '.join(pages)}"
+    text = " ".join(plain((FINDINGS / page).read_text()) for page in pages)
+    for figure in re.findall(r"-?\d[\d.,]* \[[^\]]+\]|n = \d+", " ".join(row[1:3])):
+        assert plain(figure) in text, f"{figure} stands on none of {', '.join(pages)}"
 
 
 def plain(text):
@@ -37,5 +37,8 @@ def plain(text):
 
 def test_the_readme_has_the_first_rows_of_the_summary():
     rows = table((REPOSITORY / "README.md").read_text())
-    shown = [[cell.replace("(docs/findings/", "(") for cell in row] for row in rows]
+    shown = [
+        [cell.replace("(docs/findings/README.md#", "(#").replace("(docs/findings/", "(") for cell in row]
+        for row in rows
+    ]
     assert len(shown) >= 5 and shown == SUMMARY[: len(shown)]

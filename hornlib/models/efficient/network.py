@@ -202,7 +202,7 @@ def _keep_last_halvings(features: nn.Sequential, num_halvings: int) -> None:
 
 
 def _replace_batch_norm(module: nn.Module) -> None:
-    """Put the batch norm that is cheaper in lanes in the place of torch's; both start as the identity map."""
+    """Put the batch norm that is cheaper in lanes in the place of torch's; both start with weights 1 and biases 0."""
     for name, child in module.named_children():
         if type(child) is nn.BatchNorm2d:
             setattr(module, name, BatchNorm(child.num_features, eps=child.eps, momentum=child.momentum))

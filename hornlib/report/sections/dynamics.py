@@ -130,12 +130,14 @@ def _chart(
 def _at_last(kind: ProbeChart, probe: xr.Dataset) -> xr.DataArray:
     """Return the values that a chart shows, (seed, over): of the last probe, unless it shows all probes."""
     values = probe[kind.variable]
-    values = values.where(np.isfinite(values))  # the exponent of a network that remembers nothing is -inf
     if kind.over != "probe_step":
         values = values.isel(probe_step=-1)
-    return values.dropna(kind.over, how="all").transpose("seed", kind.over)
+    has_point = np.isfinite(values).any("seed")  # the exponent of a network that remembers nothing is -inf
+    return values.where(has_point).dropna(kind.over, how="all").transpose("seed", kind.over)
 
 
 def _line(over: str, series: str, values: xr.DataArray) -> Line:
-    low, middle, high = values.quantile([0.25, 0.5, 0.75], "seed", skipna=True).values
+    with np.errstate(invalid="ignore"):  # between two values of -inf
+        quartiles = values.quantile([0.25, 0.5, 0.75], "seed", skipna=True).values
+    low, middle, high = np.where(np.isfinite(quartiles), quartiles, np.nan)
     return Line(series, values[over].values.astype(float), middle, low, high)
