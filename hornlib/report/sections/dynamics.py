@@ -132,7 +132,8 @@ def _at_last(kind: ProbeChart, probe: xr.Dataset) -> xr.DataArray:
     values = probe[kind.variable]
     if kind.over != "probe_step":
         values = values.isel(probe_step=-1)
-    has_point = xr.apply_ufunc(np.isfinite, values).any("seed")  # the exponent of a network that remembers nothing is -inf
+    # the exponent of a network that remembers nothing is -inf
+    has_point = xr.apply_ufunc(np.isfinite, values).any("seed")
     return values.where(has_point).dropna(kind.over, how="all").transpose("seed", kind.over)
 
 
