@@ -75,11 +75,16 @@ def _share(own: xr.Dataset, parameter: str) -> str:
     total, sure = (
         100 * float(own[name].sel(axis_name=parameter)) for name in ("total_share", "largest_in_draws")
     )
-    low, high = 100 * own["total_share_bound"].sel(axis_name=parameter).values
     return (
-        f"{total:.0f} % [{low:.0f}, {high:.0f}] of the variance between cells that is left once the seeds' noise is "
+        f"{total:.0f} %{_share_interval(own, parameter)} of the variance between cells that is left once the seeds' noise is "
         f"subtracted, and the largest in {sure:.0f} % of the bootstrap's draws"
     )
+
+
+def _share_interval(own: xr.Dataset, parameter: str) -> str:
+    """Return the interval of a share; nothing where too few draws have a variance between cells to share out."""
+    low, high = 100 * own["total_share_bound"].sel(axis_name=parameter).values
+    return f" [{low:.0f}, {high:.0f}]" if np.isfinite(low) else ""
 
 
 def _measured(own: xr.Dataset) -> list[str]:
@@ -98,8 +103,7 @@ def shares(own: xr.Dataset) -> Iterator[str]:
             100 * float(own[variable].sel(axis_name=name))
             for variable in ("first_order_share", "total_share", "largest_in_draws")
         )
-        low, high = 100 * own["total_share_bound"].sel(axis_name=name).values
-        yield f"| {name} | {alone:.0f} % | {total:.0f} % [{low:.0f}, {high:.0f}] | {largest:.0f} % |"
+        yield f"| {name} | {alone:.0f} % | {total:.0f} %{_share_interval(own, name)} | {largest:.0f} % |"
     noise = 100 * float(own["noise_share"])
     yield (
         f"\nShares are of the variance between cells, once the seeds' noise is subtracted. Of a single run's variance "

@@ -112,6 +112,12 @@ def test_results_with_lagging_statistics_are_marked(page):
     assert "carry that lag" in text.split("## In short")[0]
 
 
+def test_a_share_without_an_interval_stands_alone(page):
+    ds = statistics()
+    text = page(ds.assign(total_share_bound=ds["total_share_bound"] * np.nan))
+    assert "nan" not in text and "num_nodes matters most: 95 % of the variance" in text
+
+
 def test_statistics_without_the_test_are_refused(page):
     with pytest.raises(SystemExit):
         page(statistics().drop_vars("difference_p"))
