@@ -76,8 +76,8 @@ def _share(own: xr.Dataset, parameter: str) -> str:
         100 * float(own[name].sel(axis_name=parameter)) for name in ("total_share", "largest_in_draws")
     )
     return (
-        f"{total:.0f} %{_share_interval(own, parameter)} of the variance between cells that is left once the seeds' noise is "
-        f"subtracted, and the largest in {sure:.0f} % of the bootstrap's draws"
+        f"{total:.0f} %{_share_interval(own, parameter)} of the variance between cells that is left once the seeds' "
+        f"noise is subtracted, and the largest in {sure:.0f} % of the bootstrap's draws"
     )
 
 
