@@ -13,7 +13,7 @@ def test_every_file_and_folder_that_it_names_exists():
     named = re.findall(
         r"`((?:hornlib|workflow|config|cluster|profiles|docs|examples|benchmarks)/[^`<>*${}\s]*)`", README
     )
-    linked = [link for link in re.findall(r"\]\(([^)]+)\)", README) if "://" not in link]
+    linked = [link.partition("#")[0] for link in re.findall(r"\]\(([^)]+)\)", README) if "://" not in link]
     missing = [path for path in [*named, *linked] if not (REPOSITORY / path).exists()]
     assert len(named) > 30 and missing == []
 
