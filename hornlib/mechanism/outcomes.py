@@ -102,10 +102,9 @@ def _reference(runs: "xr.Dataset") -> "xr.DataArray":
     datasets = list(dict.fromkeys(runs["dataset"].values.tolist()))
     best = []
     for dataset in datasets:
-        on_dataset = final.values[runs["dataset"].values == dataset]
-        of_baseline = on_dataset[runs["arm"].values[runs["dataset"].values == dataset] == BASELINE]
-        medians = of_baseline[np.isfinite(of_baseline)]
-        medians = medians if len(medians) else on_dataset[np.isfinite(on_dataset)]
+        has_median = (runs["dataset"].values == dataset) & np.isfinite(final.values)
+        of_baseline = has_median & (runs["arm"].values == BASELINE)
+        medians = final.values[of_baseline if of_baseline.any() else has_median]
         best.append((medians.max() if maximise else medians.min()) if len(medians) else np.nan)
     return xr.DataArray(best, {"dataset": datasets}, "dataset")
 

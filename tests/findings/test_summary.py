@@ -1,6 +1,7 @@
 """The summary: its figures stand on the pages that it rests on, and the README has its first rows."""
 
 import re
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,7 @@ HEAD = "| question | found | rests on | what would change it |"
 
 def table(text):
     """Return the rows of the summary, each a list of its cells."""
-    lines = text.split(HEAD)[1].splitlines()[2:]
-    rows = [line for line in lines[: next(i for i, line in enumerate([*lines, ""]) if not line)]]
+    rows = takewhile(bool, text.split(HEAD)[1].splitlines()[2:])
     return [[cell.strip() for cell in row.strip("|").split(" | ")] for row in rows]
 
 
