@@ -37,7 +37,7 @@ def in_short(ds: xr.Dataset) -> Iterator[str]:
     """Yield what is shown of every outcome, and what is not; a null is told with its intervals and not as a fact."""
     for dataset, outcome, own in outcomes_of(ds):
         words, is_ratio = OUTCOMES[outcome]
-        yield f"- **{words}, {dataset}.** {leader(own, alpha_of(ds))}"
+        yield f"- **{words}, {dataset}.** {' '.join([leader(own, alpha_of(ds)), *misses(own)])}"
         shown, not_shown = [], []
         for parameter in _measured(own):
             levels = own["parameter_level"].values[own["level_axis"].values == parameter]
@@ -132,6 +132,16 @@ def effects(own: xr.Dataset, is_ratio: bool) -> Iterator[str]:
     )
 
 
+def misses(own: xr.Dataset) -> Iterator[str]:
+    """Yield how many runs reach the target where some do not."""
+    share = float(own["arrived_share"])
+    if share < 1:
+        yield (
+            f"{100 * share:.0f} % of the runs reach the target within the budget that all cells share. The others count "
+            "with this budget, which draws effects towards none."
+        )
+
+
 def edges(ds: xr.Dataset, dataset: str, outcome: str) -> Iterator[str]:
     """Yield a warning where cells are best at the smallest or largest learning rate that was tried."""
     for limit in limits_of(ds):
@@ -191,6 +201,7 @@ def sections(ds: xr.Dataset) -> Iterator[str]:
         yield from (
             f"## {words}, {dataset}",
             f"{cells} cells at their own best learning rate, n = {seeds} seeds each.",
+            *misses(own),
             *edges(ds, dataset, outcome),
             "",
             *shares(own),

@@ -149,6 +149,9 @@ ABOUT = {
     "noise_share": _About(
         "share of a single run's variance that comes from its seed", "residual of runs and cells"
     ),
+    "arrived_share": _About(
+        "share of the runs at the best learning rates that reach the target within the budget that all cells share"
+    ),
     "factorial_cells": _About("cells of the factorial"),
     "factorial_seeds": _About("seeds of every cell of the factorial"),
 }

@@ -27,10 +27,17 @@ RATE = "learning_rate"
 
 
 class Outcome(NamedTuple):
-    """Outcome of runs, and score by which their learning rate is chosen; smaller is better, (contender, seed)."""
+    """One outcome of runs, all (contender, seed).
+
+    Attributes:
+        judged: the outcome.
+        chosen_by: score by which the learning rate is chosen; smaller is better.
+        arrived: 1 where the run reaches the target within the budget of all, else 0; NaN for an outcome without target.
+    """
 
     judged: xr.DataArray
     chosen_by: xr.DataArray
+    arrived: xr.DataArray
 
 
 class Factorial(NamedTuple):
@@ -88,9 +95,9 @@ def outcomes_of(
     sign = xr.where(ds["direction"].reset_coords(drop=True) == "maximise", -1.0, 1.0)
     last = final_with_chance(bare["final_validation_metric"], bare["diverged_at_step"], chance)
     outcomes = (
-        Outcome(_log_costs(ds, times, time, "samples", factorials, settings), time),
-        Outcome(final, sign * last),
-        Outcome(_log_costs(ds, times, cost, "training_flops", factorials, settings), cost),
+        _log_costs(ds, times, time, "samples", factorials, settings),
+        Outcome(final, sign * last, xr.full_like(final, np.nan)),
+        _log_costs(ds, times, cost, "training_flops", factorials, settings),
     )
     return {
         name: Outcome(*(runs.transpose("contender", "seed") for runs in outcome))
@@ -105,13 +112,13 @@ def _log_costs(
     axis: str,
     factorials: Sequence[Factorial],
     settings: StatisticsSettings,
-) -> xr.DataArray:
-    """Return the logarithm of costs with one budget for each factorial, (contender, seed); NaN for other contenders.
+) -> Outcome:
+    """Return the logarithm of costs with one budget for each factorial; NaN for contenders of none.
 
     The budget is set by the runs at the learning rates that all seeds, or either half of them, choose. No other run
     enters an effect, see `at_best_learning_rate`. A miss at any other rate costs the budget, too.
     """
-    logarithms = xr.full_like(chosen_by, np.nan)
+    logarithms, arrived = (xr.full_like(chosen_by, np.nan) for _ in range(2))
     column = settings.all_targets().index(settings.target)
     reference = _reference(ds, times, settings)
     for _, members, axes in factorials:
@@ -125,8 +132,10 @@ def _log_costs(
         # Without a metric no rate can be chosen, and no cost is known.
         side = within_common_budget(cells, references, settings, (axis,), rows) if len(rows) else None
         if side is not None:
-            logarithms.values[members] = np.log(side.restricted[:, column, 0])
-    return logarithms
+            costs = side.restricted[:, column, 0]
+            logarithms.values[members] = np.log(costs)
+            arrived.values[members] = np.where(np.isfinite(costs), side.arrived[:, column, 0], np.nan)
+    return Outcome(logarithms, chosen_by, arrived)
 
 
 def _reference(ds: xr.Dataset, times: xr.Dataset, settings: StatisticsSettings) -> xr.DataArray:

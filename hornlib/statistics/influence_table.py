@@ -43,6 +43,7 @@ def influence_table(
         coordinates `level_axis` and `level_place`; `interaction` and `interaction_bound` (.., level_pair) with labels
         `timesteps=8, num_nodes=16`; `first_order_share`, `total_share`, `total_share_bound` and `largest_in_draws`
         (.., axis_name); `interaction_share` (.., axis_pair); `noise_share`, `factorial_cells` and `factorial_seeds`;
+        `arrived_share`, the share of the runs at their best rates that reach the target within the budget of all;
         `difference_p` of the hypothesis that all cells are equal, and `difference_p_holm`, corrected over the datasets;
         `leading_parameter`, the parameter with the largest influence, "" if none can be named. On (outcome, contender):
         `at_best_learning_rate`, 1 for the subject's cells at the rate that all seeds choose. The Dataset is empty if
@@ -51,6 +52,7 @@ def influence_table(
     subject = subject_of(ds, settings.subject)
     sentences: list[str] = []
     influences: dict[tuple[str, str], Influence] = {}
+    arrived: dict[tuple[str, str], float] = {}
     best = np.zeros((len(OUTCOMES), ds.sizes["contender"]), np.int8)
     factorials = list(_factorials(ds, subject))
     outcomes = outcomes_of(ds, final, times, factorials, settings)
@@ -59,9 +61,11 @@ def influence_table(
             sentences.append(
                 f"{dataset}: learning_rate is no axis of {subject}, so that all effects are at its single value."
             )
-        for row, runs in enumerate(outcomes.values()):
+        for row, (outcome, runs) in enumerate(outcomes.items()):
             score = runs.chosen_by[members].mean("seed").values
-            best[row, members[best_cells(ds, score, members, axes)]] = 1
+            chosen = members[best_cells(ds, score, members, axes)]
+            best[row, chosen] = 1
+            arrived[dataset, outcome] = float(runs.arrived[chosen].mean())
         for outcome, result in _influences(ds, outcomes, settings, members, axes):
             sentences += [f"{dataset}, {OUTCOMES[outcome]}: {sentence}." for sentence in result.left_out]
             influences[dataset, outcome] = result
@@ -71,6 +75,7 @@ def influence_table(
     order: dict[str, tuple[str, int]] = {}
     for key, result in influences.items():
         _add(entries, key, result, order)
+        entries.setdefault("arrived_share", {})[(*key, "")] = arrived[key]
     table = _with_leaders(_laid_out(entries, order), influences, settings.alpha)
     table = table.reindex(dataset=times["dataset"].values)
     table["leading_parameter"] = table["leading_parameter"].where(table["leading_parameter"].notnull(), "")
@@ -118,7 +123,8 @@ def _influences(
 ) -> Iterator[tuple[str, Influence]]:
     coords = {axis: ("contender", ds[axis].values[members]) for axis in axes}
     for name, outcome in outcomes.items():
-        runs = Rates(*(on_grid(values[members].assign_coords(coords), axes) for values in outcome))
+        judged_and_chosen_by = (outcome.judged, outcome.chosen_by)
+        runs = Rates(*(on_grid(runs[members].assign_coords(coords), axes) for runs in judged_and_chosen_by))
         if RATE not in axes:
             yield name, influence(runs.judged, settings.seed, settings.alpha, settings.bootstrap)
             continue

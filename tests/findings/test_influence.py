@@ -24,7 +24,7 @@ old
 """
 
 
-def statistics(leading="num_nodes", p_holm=0.001, limits=()):
+def statistics(leading="num_nodes", p_holm=0.001, limits=(), arrived=1.0):
     """Return the statistics of two parameters of two levels, of which only num_nodes has a clear effect."""
     over, dims = ("dataset", "outcome"), {"dataset": ["digits"], "outcome": ["log_time"]}
     levels = ["num_nodes=4", "num_nodes=8", "timesteps=4", "timesteps=8"]
@@ -46,6 +46,7 @@ def statistics(leading="num_nodes", p_holm=0.001, limits=()):
             "difference_p_holm": (over, [[p_holm]]),
             "leading_parameter": (over, np.array([[leading]], object)),
             "noise_share": (over, [[0.2]]),
+            "arrived_share": (over, [[arrived]]),
             "factorial_cells": (over, [[4.0]]),
             "factorial_seeds": (over, [[7.0]]),
         },
@@ -98,6 +99,12 @@ def test_a_null_is_not_shown_and_has_its_intervals(page):
     )
     assert "about 0 would exclude 'no effect' by chance" in text
     assert not [words for words in ("does not help", "nothing else", "no effect of") if words in text]
+
+
+def test_runs_that_miss_the_target_are_counted_where_effects_are_told(page):
+    text = page(statistics(arrived=0.25))
+    assert text.count("25 % of the runs reach the target within the budget that all cells share.") == 2
+    assert "of the runs reach the target" not in page(statistics())
 
 
 def test_the_next_run_takes_out_what_was_said_of_the_last_one(page):

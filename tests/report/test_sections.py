@@ -150,6 +150,7 @@ def grid_statistics():
         "leading_parameter": (over, np.array([["timesteps"]], object)),
         "largest_in_draws": ((*over, "axis_name"), [[[0.97, 0.03]]]),
         "interaction_share": ((*over, "axis_pair"), [[[0.1]]]),
+        "arrived_share": (over, [[0.75]]),
         "factorial_cells": (over, [[4.0]]),
         "factorial_seeds": (over, [[8.0]]),
         "outcome": ["log_time"],
@@ -169,6 +170,7 @@ def test_the_parameter_that_matters_most_is_named_with_its_share(evidence):
     assert effects.caption.startswith(
         "The cells differ (F test of any difference, p = 0.001, 0.002 after Holm's correction over the datasets)."
     )
+    assert "75% of the runs reach the target within the budget that all cells share" in effects.caption
     assert shown(kinds(section, PageTable)[0], "share") == ["0.1"]
     assert isinstance(parameters(evidence).blocks[0], Missing)
 

@@ -98,6 +98,11 @@ def test_the_cells_at_their_best_learning_rate_are_marked(sweep):
         assert ("learning_rate=0.001" in label) == ("timesteps=4" in label)
 
 
+def test_the_share_that_arrives_is_of_the_runs_at_the_best_rates(sweep):
+    found, _ = sweep()
+    assert found["arrived_share"].sel(outcome="log_time").item() == 1
+
+
 def test_flops_follow_samples_where_a_step_costs_the_same(sweep):
     found, _ = sweep()
     one, other = (found["main_effect"].sel(outcome=name) for name in ("log_time", "log_training_flops"))
@@ -173,12 +178,16 @@ def test_a_cheap_cell_that_never_arrives_does_not_look_cheaper(with_costs):
     # The budget is that of the cheap cell, 250 steps of the other: neither arrives, and nothing is told apart.
     effect = found["main_effect"].sel(outcome="log_training_flops").values
     np.testing.assert_allclose(effect, 0, atol=1e-9)
+    assert found["arrived_share"].sel(outcome="log_training_flops").item() == 0  # which says why
+    assert found["arrived_share"].sel(outcome="log_time").item() == 0.4  # 8 of 20
+    assert found["arrived_share"].sel(outcome="final_metric").isnull().all()
 
 
 def test_an_expensive_cell_that_arrives_within_the_cheap_cells_budget_is_cheaper(with_costs):
     found = with_costs({4: NEVER, 16: [40.0, 42, 45, 48, 50, 52, 55, 58, 60, 62]}, (0.25, 1))
     effect = found["main_effect"].sel(dataset="digits", outcome="log_training_flops")
     assert float(effect.sel(level="timesteps=16")) < -0.5 < 0.5 < float(effect.sel(level="timesteps=4"))
+    assert found["arrived_share"].sel(outcome="log_training_flops").item() == 0.5
 
 
 def test_a_diverged_cheap_cell_costs_the_budget_of_all(with_costs):
@@ -187,6 +196,7 @@ def test_a_diverged_cheap_cell_costs_the_budget_of_all(with_costs):
     found = with_costs({4: fast, 16: fast}, (0.25, 1), diverged=diverged)
     effect = found["main_effect"].sel(dataset="digits", outcome="log_training_flops")
     assert float(effect.sel(level="timesteps=16")) < -0.5
+    assert found["arrived_share"].sel(outcome="log_training_flops").item() == 0.5
 
 
 def test_a_cell_that_trains_for_fewer_steps_does_not_look_faster(with_costs):

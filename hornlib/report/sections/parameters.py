@@ -20,12 +20,6 @@ OUTCOMES = {
 }
 """Outcome -> its name on an axis."""
 
-MISSES = {
-    "log_time": " Natural logarithm; a run that misses the target counts with its budget.",
-    "log_training_flops": " Natural logarithm; a run that misses the target counts with the cost of its training.",
-}
-"""Outcome -> how runs that miss the target count."""
-
 READING = (
     "Main effects: mean over all other parameters, less the grand mean; the interval is over seeds, for each effect by "
     "itself; dashed: no effect. Shares: Sobol shares of the variance between cells. The noise between seeds is "
@@ -104,7 +98,7 @@ def _of_outcome(influence: xr.Dataset, dataset: str, outcome: str, sweep: SweepE
     chart = Chart(
         slug(sweep.name, dataset, "effects", outcome),
         f"Main effects on {words}, {dataset}",
-        f"{difference}{MISSES.get(outcome, '')} {n}.".strip(),
+        f"{difference}{_misses(influence)} {n}.".strip(),
         f"Main effects on {words} on {dataset}. {difference} The largest estimate: {largest.level}, "
         f"{bounded(largest.estimate, largest.low, largest.high)}.",
         effects_chart(effects, f"effect on {words}"),
@@ -122,6 +116,19 @@ def _difference(influence: xr.Dataset, alpha: float) -> str:
     holm = f", {number(corrected)} after Holm's correction over the datasets" if corrected != raw else ""
     verdict = "The cells differ" if corrected <= alpha else "A difference among the cells is not shown"
     return f"{verdict} (F test of any difference, p = {number(raw)}{holm})."
+
+
+def _misses(influence: xr.Dataset) -> str:
+    """Return how runs that miss the target count; "" for an outcome without a target."""
+    share = float(influence["arrived_share"]) if "arrived_share" in influence else np.nan
+    if np.isnan(share):
+        return ""
+    if share == 1:
+        return " Natural logarithm; every run reaches the target within the budget that all cells share."
+    return (
+        f" Natural logarithm. {share:.0%} of the runs reach the target within the budget that all cells share; the "
+        "others count with this budget, which draws effects towards 0."
+    )
 
 
 def _leader(influence: xr.Dataset, shares: list[Share]) -> str:
