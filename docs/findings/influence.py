@@ -5,20 +5,15 @@ python docs/findings/influence.py results/influence/statistics.nc influence mnis
 
 import argparse
 import json
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import xarray as xr
+from tables import write_below_mark
 
 from hornlib.statistics.influence_outcomes import OUTCOMES as LIMITED
 from hornlib.statistics.write import open_statistics
-
-MARK = "<!-- below: made by docs/findings/influence.py -->"
-
-UNTIL_RERUN = re.compile("<!-- until rerun -->.*?<!-- end -->\n", re.DOTALL)
-"""What stands above the mark about the numbers of one run alone; the next run takes it out."""
 
 LAG = (
     "**These numbers were measured with running batch norm statistics, which lag behind the weights and favour some "
@@ -225,9 +220,7 @@ def main() -> None:
     lines = [*([LAG, ""] if lags else []), "## In short"]
     lines += [line for ds in sweeps for line in in_short(ds)]
     lines += [line for ds in sweeps for line in sections(ds)]
-    text = arguments.out.read_text() if arguments.out.exists() else f"# Influence of parameters\n\n{MARK}\n"
-    head = UNTIL_RERUN.sub("", text.split(MARK)[0])
-    arguments.out.write_text(head + MARK + "\n" + "\n".join(lines))
+    write_below_mark(arguments.out, "Influence of parameters", "docs/findings/influence.py", lines)
 
 
 if __name__ == "__main__":

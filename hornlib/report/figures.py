@@ -7,6 +7,7 @@ import json
 import re
 import textwrap
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,9 @@ __all__ = ["MATPLOTLIB_STYLE", "drawing", "embedded_svg", "picture", "specificat
 
 WIDTH = 480
 """Width of a chart as SVG, pixels: its text can still be read on a phone."""
+
+WIDE_FONT = "DejaVu Sans"
+"""Space for text is measured in this font and the text is shown in the reader's: a wide one would be cut off otherwise."""
 
 PNG_SCALE = 2
 
@@ -52,8 +56,20 @@ def embedded_svg(chart: Chart) -> str:
     """Return a chart as SVG for the page: it fills its column, and it is seen without a script."""
     import vl_convert
 
+    _register_wide_font()
     visible = _without_hover_marks(specification(chart, WIDTH))
-    return _compact(vl_convert.vegalite_to_svg(json.dumps(visible)), chart.name)
+    visible["config"] = {**visible["config"], "font": WIDE_FONT}
+    svg = vl_convert.vegalite_to_svg(json.dumps(visible))
+    return _compact(svg.replace(f'"{WIDE_FONT}"', f'"{CONFIG["font"]}"'), chart.name)
+
+
+@cache
+def _register_wide_font() -> None:
+    """Register the fonts of matplotlib, which brings the wide one, whatever this machine has."""
+    import matplotlib
+    import vl_convert
+
+    vl_convert.register_font_directory(str(Path(matplotlib.get_data_path()) / "fonts" / "ttf"))
 
 
 def _without_hover_marks(description: dict[str, Any]) -> dict[str, Any]:
