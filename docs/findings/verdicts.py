@@ -127,7 +127,7 @@ def arms(ds: xr.Dataset) -> pd.DataFrame:
 
 def markdown(ds: xr.Dataset) -> Iterator[str]:
     """Yield the lines of the tables."""
-    yield from ("## The verdicts", "", *(f"> {line}\n>" for line in str(ds.attrs["answer"]).splitlines()), "")
+    yield from (*(f"> {line}\n>" for line in str(ds.attrs["answer"]).splitlines()), "")
     yield from _by_dataset(ds)
     compared, reached = ratios(ds), arms(ds)
     level = f"{100 * float(ds.attrs['target']):g} %"
@@ -319,8 +319,8 @@ def main() -> None:
     )
     lines = []
     for name, ds in sweeps.items():
-        lines += [f"# {name.replace('_', ' ')}", ""] if len(sweeps) > 1 else []
-        lines += [*markdown(ds), ""]
+        of_sweep = f" of the sweep `{name}`" if len(sweeps) > 1 else ""
+        lines += [f"## The verdicts{of_sweep}", "", *markdown(ds), ""]
     arguments.out.write_text(text.split(MARK)[0] + MARK + "\n" + "\n".join(lines).rstrip() + "\n")
 
 
