@@ -24,7 +24,7 @@ WIDTH = 480
 """Width of a chart as SVG, pixels: its text can still be read on a phone."""
 
 WIDE_FONT = "DejaVu Sans"
-"""Space for text is measured in this font and the text is shown in the reader's: a wide one would be cut off otherwise."""
+"""Space for text is measured in this font. The text is shown in the reader's, which may be as wide."""
 
 PNG_SCALE = 2
 

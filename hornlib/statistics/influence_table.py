@@ -122,9 +122,12 @@ def _influences(
     axes: list[str],
 ) -> Iterator[tuple[str, Influence]]:
     coords = {axis: ("contender", ds[axis].values[members]) for axis in axes}
+
+    def by_axes(values: xr.DataArray) -> xr.DataArray:
+        return on_grid(values[members].assign_coords(coords), axes)
+
     for name, outcome in outcomes.items():
-        judged_and_chosen_by = (outcome.judged, outcome.chosen_by)
-        runs = Rates(*(on_grid(runs[members].assign_coords(coords), axes) for runs in judged_and_chosen_by))
+        runs = Rates(by_axes(outcome.judged), by_axes(outcome.chosen_by))
         if RATE not in axes:
             yield name, influence(runs.judged, settings.seed, settings.alpha, settings.bootstrap)
             continue

@@ -99,7 +99,9 @@ def test_the_cells_at_their_best_learning_rate_are_marked(sweep):
 
 
 def test_the_share_that_arrives_is_of_the_runs_at_the_best_rates(sweep):
-    found, _ = sweep()
+    found, _ = sweep(
+        effects=1.5
+    )  # at other rates some cells need more than the 1,000 steps of their training
     assert found["arrived_share"].sel(outcome="log_time").item() == 1
 
 
