@@ -14,6 +14,7 @@ from ruamel.yaml import YAML
 
 from hornlib.grid import read_grid
 from hornlib.results.gather import gather
+from hornlib.results.seal import seal
 from hornlib.statistics.write import write_statistics
 from hornlib.training.job import TrainOptions
 from hornlib.training.train import train_job
@@ -160,11 +161,15 @@ def test_verdicts_tell_the_ratios_of_every_claims_subject(swept, tmp_path):
 
 def test_the_published_grid_of_time_steps_is_told_to_its_last_epoch(swept, tmp_path, capsys):
     def shrink(sweep):
-        sweep["data"] |= {"name": "mnist", "image_size": 8, "train_subset": 200}
+        sweep["data"] = {"name": "digits", "validation": 0, "train_subset": 200}
         sweep["training"] = {"epochs": 5, "evaluate_at_epochs": "2-5", "batch_size": 10, "learning_rate": 0.2}
         sweep["statistics"] = {"claims": {}}  # those of the file name arms of other sweeps
 
     results = swept("time_variable", ["published_long"], shrink)
+    with xr.open_dataset(results) as trained:  # digits stand in for MNIST, which a fresh clone lacks
+        renamed = trained.load().assign_coords(dataset=("cell", np.full(trained.sizes["cell"], "mnist", object)))
+    renamed.to_netcdf(results)
+    seal(results)
     page = tmp_path / "time_variable_published.md"
     run("time_variable_published.py", results, "--out", page)
     assert "without results: published\n" in capsys.readouterr().out

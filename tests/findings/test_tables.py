@@ -87,7 +87,7 @@ def test_few_arrivals_are_told_as_such(ratios):
 
 def test_a_star_stands_where_the_interval_excludes_1_and_nowhere_else(table):
     sections = table.with_name("page.md").read_text().split("\n### ")
-    page = "\n".join(section for section in sections if "over its rival" in section.partition("\n")[0])
+    page = "\n".join(section for section in sections if "over each rival" in section.partition("\n")[0])
     cells = re.findall(r"\| (\d+\.\d+) \[(\d+\.\d+), (\d+\.\d+)\](\*?)", page)
     assert cells
     for ratio, low, high, star in cells:
@@ -109,7 +109,7 @@ def test_a_sweep_without_any_ratio_has_a_page_and_no_figure(tmp_path, scene):
     rows = pd.read_csv(written(tmp_path, scene))
     assert set(rows["table"]) == {"arm"}
     page = (tmp_path / "page.md").read_text()
-    assert "### Every arm" in page and "over its rival" not in page
+    assert "### Every arm" in page and "over each rival" not in page
     assert not (tmp_path / "page.svg").exists()
 
 
