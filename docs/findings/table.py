@@ -1,5 +1,7 @@
 """A sweep as a Markdown table: final test metric and steps to a level, with n and the spread over seeds.
 
+What stands in the page above the mark is kept.
+
 python docs/findings/table.py results/results.nc digits --level 0.9 --out docs/findings/digits.md
 """
 
@@ -8,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import xarray as xr
-from tables import EDGE_NOTE, edge_mark
+from tables import EDGE_NOTE, edge_mark, write_below_mark
 
 from hornlib import open_results, time_to_target
 from hornlib.results.opening import axes_of
@@ -60,8 +62,6 @@ def main() -> None:
     results = open_results(arguments.results, sweep=arguments.sweep)
     reached = time_to_target(results, target=arguments.level, on="step")
     lines = [
-        f"# The sweep `{arguments.sweep}`",
-        "",
         "Final test accuracy, %, and steps to "
         f"{100 * arguments.level:g} % validation accuracy (confirmed over two evaluations, the right end of the "
         f"evaluation interval): median (smallest to largest) over n seeds. {_tuning_of(results)}: a description of "
@@ -78,10 +78,9 @@ def main() -> None:
             f"| {np.nanmax(cell['num_parameters'].values):,.0f} | {complete} "
             f"| {spread(100 * cell['final_test_metric'].values, 2)} | {steps_to(reached, row)} |"
         )
-    text = "\n".join(lines) + "\n"
-    print(text)
+    print("\n".join(lines))
     if arguments.out:
-        arguments.out.write_text(text)
+        write_below_mark(arguments.out, f"The sweep `{arguments.sweep}`", "docs/findings/table.py", lines)
 
 
 if __name__ == "__main__":

@@ -159,6 +159,23 @@ def test_verdicts_tell_the_ratios_of_every_claims_subject(swept, tmp_path):
     assert {"horn : rival", "heterogeneous : rival", "gru"} <= words(page.with_suffix(".svg"))
 
 
+def test_a_table_has_a_row_for_every_arm_and_keeps_its_head(swept, tmp_path):
+    def shrink(sweep):
+        sweep["data"] = {"name": "digits", "train_subset": 200}
+        sweep["training"] = {"steps": 6, "batch_size": 20, "evaluation_examples": 20}
+        tanh = {"name": "cnn", "arm": "tanh_cnn", "channels": 2, "activation": "tanh", "activation_gain": [0.5, 1]}
+        sweep["model"] = [{"name": "cnn", "channels": 2}, tanh]
+
+    results = swept("mnist", ["mnist"], shrink)
+    page = tmp_path / "pilot.md"
+    page.write_text("# A pilot\n\n<!-- below: made by docs/findings/table.py -->\n\nof earlier runs\n")
+    run("table.py", results, "mnist", "--level", 0.05, "--out", page)
+    text = page.read_text()
+    assert text.startswith("# A pilot\n") and "of earlier runs" not in text and "steps to 5 %" in text
+    arms = [row for row in rows(text) if row != "arm"]
+    assert arms == ["cnn", "tanh_cnn, activation gain 0.5", "tanh_cnn, activation gain 1"]
+
+
 def test_the_published_grid_of_time_steps_is_told_to_its_last_epoch(swept, tmp_path, capsys):
     def shrink(sweep):
         sweep["data"] = {"name": "digits", "validation": 0, "train_subset": 200}
