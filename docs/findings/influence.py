@@ -41,7 +41,7 @@ def in_short(ds: xr.Dataset) -> Iterator[str]:
                 (parameter, numbers)
             )
         for parameter, numbers in shown:
-            yield f"  - {parameter}: an interval leaves out no effect ({numbers})."
+            yield f"  - {parameter}: an interval excludes 'no effect' ({numbers})."
         for parameter, numbers in not_shown:
             yield f"  - {parameter}: an effect is not shown ({numbers})."
     number = int(ds["main_effect"].notnull().sum())
@@ -107,7 +107,7 @@ def shares(own: xr.Dataset) -> Iterator[str]:
 
 
 def effects(own: xr.Dataset, is_ratio: bool) -> Iterator[str]:
-    """Yield the main effects of one outcome, and the interactions whose interval leaves out no effect."""
+    """Yield the main effects of one outcome, and the interactions whose interval excludes 'no effect'."""
     about = "factor on the outcome" if is_ratio else "points"
     yield f"| level | {about} [95 % interval, one at a time] |"
     yield "|---|---:|"
@@ -119,10 +119,10 @@ def effects(own: xr.Dataset, is_ratio: bool) -> Iterator[str]:
     clear = [
         f"{pair}: {_with_interval(own, 'interaction', {'level_pair': pair}, is_ratio)}"
         for pair in pairs
-        if _leaves_out_zero(own["interaction_bound"].sel(level_pair=pair).values)
+        if _excludes_zero(own["interaction_bound"].sel(level_pair=pair).values)
     ]
     yield (
-        f"\nInteractions whose interval leaves out no effect, of {len(pairs)} (about {0.05 * len(pairs):.0f} would by "
+        f"\nInteractions whose interval excludes 'no effect', of {len(pairs)} (about {0.05 * len(pairs):.0f} would by "
         f"chance): {'; '.join(clear) or 'none'}.\n"
     )
 
@@ -172,10 +172,10 @@ def _effect(own: xr.Dataset, level: str, is_ratio: bool) -> str:
 
 
 def _is_clear(own: xr.Dataset, level: str) -> bool:
-    return _leaves_out_zero(own["main_effect_bound"].sel(parameter_level=level).values)
+    return _excludes_zero(own["main_effect_bound"].sel(parameter_level=level).values)
 
 
-def _leaves_out_zero(interval: np.ndarray) -> bool:
+def _excludes_zero(interval: np.ndarray) -> bool:
     low, high = interval
     return bool(np.isfinite(low) and (low > 0 or high < 0))
 
@@ -212,10 +212,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
     sweeps = [open_statistics(arguments.statistics, sweep) for sweep in arguments.sweeps]
-    if any("difference_p" not in ds for ds in sweeps):
-        parser.error(
-            f"{arguments.statistics} has no test of any difference: `hornlib statistics` writes it anew"
-        )
+    if any(name not in ds for ds in sweeps for name in ("difference_p", "arrived_share")):
+        parser.error(f"{arguments.statistics} is of an older version: `hornlib statistics` writes it anew")
     lags = any("lag behind" in limit for ds in sweeps for limit in limits_of(ds))
     lines = [*([LAG, ""] if lags else []), "## In short"]
     lines += [line for ds in sweeps for line in in_short(ds)]

@@ -1,6 +1,7 @@
 """Layers inserted into a convolutional network on CIFAR-10, against its rivals; as tables and a figure.
 
-python docs/findings/layer_insertion_cifar.py <results.nc> --out docs/findings/layer_insertion_cifar.md
+python docs/findings/layer_insertion_cifar.py <results.nc> --statistics <statistics.nc> \\
+    --out docs/findings/layer_insertion_cifar.md
 """
 
 import argparse
@@ -14,6 +15,7 @@ from layer_insertion import after_correction, at_equal_flops, of_arm, paired, sh
 from tables import final, spread, write_below_mark
 
 from hornlib import open_results
+from hornlib.statistics.write import open_statistics
 
 WORDS = {
     "inserted": "inserted at the largest score",
@@ -99,17 +101,30 @@ def places(ds: xr.Dataset, p_values: list[float]) -> Iterator[str]:
             f"| {WORDS[arm]} | {(loss < other).sum()} | {(loss == other).sum()} | {(loss > other).sum()} | "
             f"{share(loss < other, loss != other)} | {p_values[-1]:.2g} |"
         )
-    yield ""
+    early, late = at_equal_flops(ds, "random", "small")
+    yield (
+        "\nA layer at a random place needs no scores. At equal training FLOPs its network has a lower loss than the "
+        f"small one in {share(early < late)}.\n"
+    )
 
 
-def lines(ds: xr.Dataset) -> Iterator[str]:
-    """Yield the lines of the page."""
+def lines(ds: xr.Dataset, answer: str) -> Iterator[str]:
+    """Yield the lines of the page.
+
+    Args:
+        ds: results of the sweep.
+        answer: the verdicts of its statistics.
+    """
     p_values: list[float] = []
     yield from ("## What each arm reaches", "", *reached(ds))
     yield from ("## Against its rivals", "", *against(ds, p_values))
     yield from ("## Where", "", *places(ds, p_values))
     yield from (
         after_correction(p_values),
+        "",
+        "## To 90 % of the small network's gain",
+        "",
+        *(f"> {line}\n>" for line in answer.splitlines()),
         "",
         "![training loss and test accuracy](layer_insertion_cifar.svg)",
     )
@@ -148,11 +163,13 @@ def main() -> None:
     """Read the results and write tables and figure."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("results", type=Path)
+    parser.add_argument("--statistics", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
     ds = open_results(arguments.results, sweep="cifar10").load()
+    page = lines(ds, str(open_statistics(arguments.statistics, "cifar10").attrs["answer"]))
     write_below_mark(
-        arguments.out, "Layer insertion on CIFAR-10", "docs/findings/layer_insertion_cifar.py", lines(ds)
+        arguments.out, "Layer insertion on CIFAR-10", "docs/findings/layer_insertion_cifar.py", page
     )
     draw(arguments.out.with_suffix(".svg"), ds)
 

@@ -124,12 +124,13 @@ def differences(ds: xr.Dataset, horizons: Collection[float]) -> Iterator[str]:
                 ("ResNet", "fixed", "learned"),
                 ("Fractional-DNN", "fractional_fixed", "fractional_learned"),
             ):
-                first, second = (
+                cells = [
                     trained(ds, dataset=dataset, arm=arm, initial_horizon=horizon, **PLAIN)
                     for arm in (fixed, learned)
-                )
-                if first is None or second is None:
+                ]
+                if any(cell is None or by_seed(cell, epochs[-1]) is None for cell in cells):
                     continue
+                first, second = cells
                 columns = []
                 for epoch in epochs:
                     before, after = by_seed(first, epoch), by_seed(second, epoch)

@@ -12,6 +12,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import xarray as xr
+from tables import write_below_mark
 
 from hornlib.statistics.write import open_statistics
 
@@ -23,11 +24,6 @@ AXES = {
     "seconds": "seconds",
 }
 """Axes of cost -> how tables call them. The second is a control: it involves no batch norm statistics."""
-RATIOS = (
-    "Paired geometric ratio of costs [95 % interval, simultaneous over the datasets of this sweep]; above 1 the "
-    "subject needs more. * differs from 1 after Holm's correction over these datasets. Where some runs of an arm "
-    "diverged there is no interval. (8, 10) are the runs of both arms that arrived, where some did not."
-)
 RATIO_COLUMNS = [
     *(
         "subject",
@@ -46,7 +42,6 @@ RATIO_COLUMNS = [
     *("rival_arrived", "budget", "two_part", "ratio_if_arrived", "ratio_of_means", "ratio_of_expected_cost"),
     "conclusion",
 ]
-MARK = "<!-- below: made by docs/findings/verdicts.py -->"
 
 
 def ratios(ds: xr.Dataset) -> pd.DataFrame:
@@ -86,9 +81,8 @@ def ratios(ds: xr.Dataset) -> pd.DataFrame:
                         "conclusion": str(found["conclusion"].sel(axis=axis).item()),
                     }
                 )
-    return pd.DataFrame(
-        rows, columns=RATIO_COLUMNS
-    ).drop_duplicates()  # no ratio is finite where all runs diverge
+    # The columns are named because no ratio is finite where all runs diverge. An arm may be the subject of two claims.
+    return pd.DataFrame(rows, columns=RATIO_COLUMNS).drop_duplicates()
 
 
 def arms(ds: xr.Dataset) -> pd.DataFrame:
@@ -125,6 +119,21 @@ def arms(ds: xr.Dataset) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
+def how_to_read(several: bool) -> str:
+    """Return what the numbers in the tables of ratios mean.
+
+    Args:
+        several: whether a sweep has several datasets.
+    """
+    interval = "95 % interval, simultaneous over the datasets of a sweep" if several else "95 % interval"
+    test = "after Holm's correction over these datasets" if several else "at the level of 5 %"
+    return (
+        f"Ratios below are paired geometric ratios of costs [{interval}]; above 1 the subject needs more. * differs "
+        f"from 1 {test}, each subject and rival alone: a claim asks for all of its rivals at once. Where some runs of "
+        "an arm diverged there is no interval. (8, 10) are the runs of both arms that arrived, where some did not."
+    )
+
+
 def markdown(ds: xr.Dataset) -> Iterator[str]:
     """Yield the lines of the tables."""
     yield from (*(f"> {line}\n>" for line in str(ds.attrs["answer"]).splitlines()), "")
@@ -139,7 +148,6 @@ def markdown(ds: xr.Dataset) -> Iterator[str]:
         subjects = list(dict.fromkeys(own["subject"]))
         yield from (
             f"### {words[0].upper() + words[1:]} to the {level} level: {' and '.join(subjects)} over each rival",
-            RATIOS,
             "",
             "| subject | dataset | values | " + " | ".join(f"`{rival}`" for rival in rivals) + " |",
             "|---|---|---|" + "---:|" * len(rivals),
@@ -312,16 +320,12 @@ def main() -> None:
     pd.concat(tables).to_csv(arguments.csv, index=False, float_format="%.6g")
     draw(arguments.out.with_suffix(".svg"), sweeps)
     title = "The sweep" if len(sweeps) == 1 else "The sweeps"
-    text = (
-        arguments.out.read_text()
-        if arguments.out.exists()
-        else f"# {title} {', '.join(f'`{name}`' for name in sweeps)}\n\n{MARK}\n"
-    )
-    lines = []
+    lines = [how_to_read(any(ds.sizes["dataset"] > 1 for ds in sweeps.values())), ""]
     for name, ds in sweeps.items():
         of_sweep = f" of the sweep `{name}`" if len(sweeps) > 1 else ""
         lines += [f"## The verdicts{of_sweep}", "", *markdown(ds), ""]
-    arguments.out.write_text(text.split(MARK)[0] + MARK + "\n" + "\n".join(lines).rstrip() + "\n")
+    named = f"{title} {', '.join(f'`{name}`' for name in sweeps)}"
+    write_below_mark(arguments.out, named, "docs/findings/verdicts.py", lines)
 
 
 if __name__ == "__main__":

@@ -128,8 +128,10 @@ def measure(study: Study) -> "xr.Dataset":
             variables[name] = (dims, shaped, attributes)
         axes |= axis("pair", [name for name, _ in pairs], "subject over rival")
         axes |= axis("comparison", list(COMPARISONS), "how learning rates are paired")
-        curves = _curves(study, reached["steps_to_target"].values, _groups(study))
-        sentence = " ".join([_sentence(pairs), *_edge_warning(curves)])
+        groups = _groups(study)
+        curves = _curves(study, reached["steps_to_target"].values, groups)
+        arrivals = {name: reached["target_reached"].values[rows] for name, rows in groups.items()}
+        sentence = " ".join([_sentence(pairs), *_warnings(curves, arrivals)])
     return finished("effective_rate", QUESTION, study, variables, sentence, **axes)
 
 
@@ -226,16 +228,23 @@ def _best(curve: Curve) -> np.ndarray:
 
 
 def best_is_at_edge(curve: Curve) -> bool:
-    """Return whether the mean over seeds is fastest at the smallest or largest learning rate that was tried."""
+    """Return whether the mean over seeds is fastest at the smallest or largest learning rate that was tried, alone."""
     is_finite = np.isfinite(curve[1])
     logarithms = np.where(is_finite, np.log(np.where(is_finite, curve[1], 1)), 0)
     means = np.where(is_finite.any(1), logarithms.sum(1) / np.maximum(is_finite.sum(1), 1), np.inf)
-    return bool(np.isfinite(means).any()) and int(means.argmin()) in (0, len(means) - 1)
+    fastest = np.flatnonzero(means == means.min()).tolist()
+    return bool(np.isfinite(means).any()) and fastest in ([0], [len(means) - 1])
 
 
-def _edge_warning(curves: dict[str, Curve]) -> Iterator[str]:
-    """Yield a warning that names the contenders whose best learning rate is the smallest or largest one tried."""
-    names = [name for name, curve in curves.items() if best_is_at_edge(curve)]
+def _warnings(curves: dict[str, Curve], reached: dict[str, np.ndarray]) -> Iterator[str]:
+    """Yield warnings that name the contenders without a best learning rate, and those whose best one is at an edge."""
+    never = [name for name, runs in reached.items() if not np.nansum(runs)]
+    if never:
+        yield (
+            f"No learning rate that was tried is enough for {', '.join(never)}: no run reaches the target, and "
+            "ratios at the best rates have the budget in place of its steps."
+        )
+    names = [name for name, curve in curves.items() if name not in never and best_is_at_edge(curve)]
     if names:
         yield (
             f"† Best at the smallest or largest learning rate tried: {', '.join(names)}. Their best rate may lie "
@@ -261,8 +270,8 @@ def _sentence(pairs: list[tuple[str, dict[str, Effect]]]) -> str:
     for name, compared in pairs:
         same, rescaled, best = (compared[comparison] for comparison in COMPARISONS)
         effects = (
-            f"{said(same)} in the mean over equal, {said(rescaled)} over rescaled, and {said(best)} at the best "
-            "learning rates"
+            f"{said(same)} averaged over equal learning rates, {said(rescaled)} over rescaled ones, and {said(best)} "
+            "at the best ones"
         )
         parts.append(f"{name}: steps {effects}: {_verdict(same, rescaled, best)}")
     return "; ".join(parts) + "."

@@ -102,16 +102,23 @@ def finished(
 def _misses(study: Study, variables: dict[str, Entry]) -> Iterator[str]:
     """Yield which contenders have runs that miss the target: their ratios are nearer to 1 than the true ones."""
     reached, steps = (np.asarray(variables[name][1]) for name in ("target_reached", "steps_to_target"))
-    missing: dict[str, list[str]] = {}
+    missing: dict[str, dict[str, list[str]]] = {}
     for contender, runs in zip(study.contenders, reached, strict=True):
         if (runs == 0).any():
             share = f"{int(np.nansum(runs))} of {np.isfinite(runs).sum()} runs"
-            missing.setdefault(share, []).append(contender.label)
+            *words, last = contender.label.rpartition(
+                "="
+            )  # the cells of an arm share all but their last value
+            missing.setdefault(share, {}).setdefault("".join(words), []).append(last)
     if missing:
-        listed = "; ".join(f"{share} of {', '.join(labels)}" for share, labels in sorted(missing.items()))
+        budgets = " or ".join(f"{budget:.0f}" for budget in np.unique(steps[reached == 0]))
+        listed = "; ".join(
+            f"{share} of {', '.join(start + ', '.join(ends) for start, ends in arms.items())}"
+            for share, arms in sorted(missing.items())
+        )
         yield (
-            f"A run that misses the target counts as {np.nanmax(steps):.0f} steps, the budget of all, so that ratios "
-            f"over it are too near to 1, and ranks tie. Reached by {listed}."
+            f"A run that misses the target counts with the budget of its dataset, {budgets} steps, so that ratios over "
+            f"it are too near to 1, and ranks tie. The target is reached by {listed}."
         )
 
 

@@ -168,8 +168,10 @@ def _outcomes(ds: xr.Dataset, summary: xr.Dataset, settings: StatisticsSettings)
     reached = summary["event"].sel(at).any("seed").values
     measured = summary["restricted_time"].sel(at).notnull().any("seed").values
     if (measured & ~reached).any():
-        never = labels[measured & ~reached].tolist()
-        yield f"No run of {_some(never)} reaches the target {settings.target:g} within the budget."
+        untuned = (ds["selected_for"].values == "") & (judged_selection(ds["selected_for"].values) != "")
+        named = np.where(untuned, [f"{label} with default values" for label in labels], labels)
+        never = named[measured & ~reached].tolist()
+        yield f"No run of {_some(never)} reaches the {100 * settings.target:g} % level within the budget."
 
 
 def _ends(summary: xr.Dataset, subject: str, settings: StatisticsSettings) -> Iterator[str]:

@@ -103,8 +103,10 @@ def test_layer_insertion_on_images_has_a_row_for_every_arm(swept, tmp_path):
                 structure["insert_at"] = at
 
     results = swept("layer_insertion_cifar", ["cifar10"], shrink)
+    rules = read_grid([tmp_path / "config.yaml"]).sweeps["cifar10"].statistics
+    write_statistics(results, tmp_path / "statistics.nc", {"cifar10": rules})
     page = tmp_path / "layer_insertion_cifar.md"
-    run("layer_insertion_cifar.py", results, "--out", page)
+    run("layer_insertion_cifar.py", results, "--statistics", tmp_path / "statistics.nc", "--out", page)
     text = page.read_text()
     named = {
         "small",
@@ -113,7 +115,7 @@ def test_layer_insertion_on_images_has_a_row_for_every_arm(swept, tmp_path):
         "one by threshold, asked after epoch 2",
     }
     assert named | {"at the smallest score", "inserted before the first step"} <= set(rows(text))
-    assert "These tables have 12 p-values" in text and "inf" not in text
+    assert "These tables have 12 p-values" in text and "inf" not in text and "\n> Does inserted learn" in text
     assert {"training GFLOP", "test accuracy, %", "at random"} <= words(page.with_suffix(".svg"))
 
 
@@ -163,7 +165,13 @@ def test_a_table_has_a_row_for_every_arm_and_keeps_its_head(swept, tmp_path):
     def shrink(sweep):
         sweep["data"] = {"name": "digits", "train_subset": 200}
         sweep["training"] = {"steps": 6, "batch_size": 20, "evaluation_examples": 20}
-        tanh = {"name": "cnn", "arm": "tanh_cnn", "channels": 2, "activation": "tanh", "activation_gain": [0.5, 1]}
+        tanh = {
+            "name": "cnn",
+            "arm": "tanh_cnn",
+            "channels": 2,
+            "activation": "tanh",
+            "activation_gain": [0.5, 1],
+        }
         sweep["model"] = [{"name": "cnn", "channels": 2}, tanh]
 
     results = swept("mnist", ["mnist"], shrink)
@@ -184,7 +192,9 @@ def test_the_published_grid_of_time_steps_is_told_to_its_last_epoch(swept, tmp_p
 
     results = swept("time_variable", ["published_long"], shrink)
     with xr.open_dataset(results) as trained:  # digits stand in for MNIST, which a fresh clone lacks
-        renamed = trained.load().assign_coords(dataset=("cell", np.full(trained.sizes["cell"], "mnist", object)))
+        renamed = trained.load().assign_coords(
+            dataset=("cell", np.full(trained.sizes["cell"], "mnist", object))
+        )
     renamed.to_netcdf(results)
     seal(results)
     page = tmp_path / "time_variable_published.md"

@@ -69,8 +69,8 @@ def test_contenders_whose_runs_miss_the_target_are_named(trained, study):
     sentence = frozen_recurrence.measure(study(trained(FROZEN, reached_at), "frozen_recurrence")).attrs[
         "sentence"
     ]
-    assert "counts as 1000 steps" in sentence
-    assert sentence.endswith("Reached by 1 of 8 runs of horn_cnn recurrence_training=frozen.")
+    assert "the budget of its dataset, 1000 steps" in sentence
+    assert sentence.endswith("The target is reached by 1 of 8 runs of horn_cnn recurrence_training=frozen.")
 
 
 def test_bad_cells_of_an_arm_do_not_lower_the_target(trained, study):

@@ -114,10 +114,10 @@ def test_a_best_rate_at_an_end_of_those_tried_is_flagged():
     assert best_is_at_edge((rates, np.array([[9.0, 9], [7, 8], [5, 4]])))
     assert not best_is_at_edge((rates, np.array([[9.0, 9], [3, 4], [5, np.nan]])))
     assert not best_is_at_edge((rates, np.full((3, 2), np.nan)))
+    assert not best_is_at_edge((rates, np.full((3, 2), 600.0)))  # every run misses the target
 
 
-def test_the_experiment_pairs_the_first_arm_with_the_others(trained, study):
-    sweeps = """
+SWEEPS = """
   learning_rates:
     training: {learning_rate: [1e-3, 1e-2, 1e-1]}
     model:
@@ -125,13 +125,27 @@ def test_the_experiment_pairs_the_first_arm_with_the_others(trained, study):
       - {name: cnn, readout_norm: none, channels: 2-4}
 """
 
+
+def test_the_experiment_pairs_the_first_arm_with_the_others(trained, study):
     def reached_at(contender, seed):
         return (40 if contender.arm == "horn_cnn" else 80) * (1 + 0.1 * seed)
 
-    ds = measure(study(trained(sweeps, reached_at, seeds=7), "learning_rates"))
+    ds = measure(study(trained(SWEEPS, reached_at, seeds=7), "learning_rates"))
     assert ds["pair"].values.tolist() == ["horn_cnn over cnn"]
     assert ds["ratio"].sel(comparison="same_rate").item() == pytest.approx(0.5, rel=0.15)
     assert ds["relative_update"].dims == ("contender", "seed", "training_step", "layer")
     assert "a difference stays" in ds.attrs["sentence"] or "not trained" in ds.attrs["sentence"]
     for name, values in ds.variables.items():
         assert {"units", "long_name"} <= set(values.attrs), name
+
+
+def test_an_arm_that_misses_the_target_at_every_rate_has_no_best_one(trained, study):
+    def reached_at(contender, seed):
+        return 40 if contender.arm == "cnn" else 2000
+
+    sentence = measure(study(trained(SWEEPS, reached_at, seeds=7), "learning_rates")).attrs["sentence"]
+    assert "No learning rate that was tried is enough for horn_cnn: no run reaches the target" in sentence
+    assert "†" not in sentence
+    assert sentence.endswith(
+        "The target is reached by 0 of 7 runs of horn_cnn learning_rate=0.001, 0.01, 0.1."
+    )

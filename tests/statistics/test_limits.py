@@ -150,7 +150,19 @@ def test_a_target_that_nobody_reaches_is_not_a_tie(results, settings):
         "in samples, 0 of 10 and 0 of 10 runs reached the target (horn_cnn and cnn), and 7 are needed"
         in summary.attrs["answer"]
     )
-    assert "No run of horn_cnn, cnn reaches the target 0.9" in told(summary)
+    assert "No run of horn_cnn, cnn reaches the 90 % level within the budget." in told(summary)
+
+
+def test_an_arm_that_is_slow_only_untuned_is_told_apart(results, settings):
+    ds = results(
+        {"horn_cnn": np.full(10, np.inf), "horn_cnn_2": np.arange(10) + 100.0, "cnn": np.arange(10) + 90.0}
+    )
+    ds = ds.assign_coords(
+        arm=("cell", np.array(["horn_cnn", "horn_cnn", "cnn"], object)),
+        selected_for=("cell", np.array(["", "time_to_target", ""], object)),
+    )
+    said = told(summarise(ds, settings()))
+    assert "No run of horn_cnn with default values reaches the 90 % level" in said
 
 
 def test_a_choice_at_the_edge_of_its_range_is_told_with_the_arms_it_concerns(results, settings, arms):
