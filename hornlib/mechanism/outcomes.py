@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["TARGET", "needs_results", "outcome_variables", "outcomes", "typical_steps"]
 
 TARGET = 0.9
-"""Share of the baseline's gain over chance."""
+"""Share of the gain over chance of the cell that sets the target."""
 
 BASELINE = "cnn"
 """Arm whose median final metric defines the gain. A sweep without this arm uses its best cell."""
@@ -112,7 +112,7 @@ def _reference(runs: "xr.Dataset") -> "xr.DataArray":
 def outcome_variables(reached: "xr.Dataset") -> dict[str, Entry]:
     """Return the results of `outcomes` as variables of an experiment's Dataset."""
     dims = ("contender", "seed")
-    estimator = "90 % of the baseline's gain, confirmed over two evaluations; a miss counts with the budget of all arms"
+    estimator = "90 % of the gain of cnn, or of the best cell; a miss counts with the budget of all arms"
     return {
         "steps_to_target": variable(
             dims, reached["steps_to_target"], "training steps to the target", estimator=estimator
