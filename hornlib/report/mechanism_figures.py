@@ -164,8 +164,8 @@ DRAWINGS: dict[str, Callable[[xr.Dataset], list[PanelDrawing]]] = {
 
 _FOREST = "Interval: two-sided, 95 %, over paired seeds; dashed: no effect."
 NOTES = {
-    "scale": "Dots: seeds at their first batch; line: geometric mean. Target: 90 % of the gain of cnn, or without it of the "
-    "best cell.",
+    "scale": "Dots: seeds at their first batch; line: geometric mean. Target: 90 % of the gain of cnn, or without "
+    "it of the best cell.",
     "effective_rate": f"Lines: geometric means over seeds (and layers). {_FOREST}",
     "tangent_kernel": "Spectra: medians over seeds, by the largest eigenvalue; dots: seeds; line: geometric mean.",
     "linear_probe": f"Lines: means over seeds; a dotted line has no timesteps. {_FOREST}",
