@@ -7,6 +7,7 @@ import argparse
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -24,6 +25,8 @@ AXES = {
     "seconds": "seconds",
 }
 """Axes of cost -> how tables call them. The second is a control: it involves no batch norm statistics."""
+FRONTS = {"parameters": "parameters", "forward_flops": "forward FLOPs", "training_flops": "training FLOPs"}
+"""Costs -> how tables call them. The front has the arms to which none is better at no more of the cost."""
 RATIO_COLUMNS = [
     *(
         "subject",
@@ -48,8 +51,7 @@ def ratios(ds: xr.Dataset) -> pd.DataFrame:
     """Return the ratios of the claims' subjects to every rival at the headline's target, one row a rival and axis."""
     subject = ds.sel(target=float(ds.attrs["target"]))
     rows = []
-    subjects = [ds.attrs["subject"], *(ds["claim_subject"].values.tolist() if "claim_subject" in ds else [])]
-    for contender in np.flatnonzero(np.isin(ds["arm"].values, subjects)):
+    for contender in np.flatnonzero(np.isin(ds["arm"].values, _subjects(ds))):
         own = subject.isel(contender=contender)
         for rival in range(ds.sizes["rival"]):
             found = own.isel(rival=rival)
@@ -85,6 +87,39 @@ def ratios(ds: xr.Dataset) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=RATIO_COLUMNS).drop_duplicates()
 
 
+def ends(ds: xr.Dataset) -> pd.DataFrame:
+    """Return the final test metric of the claims' subjects less that of every rival, one row a rival."""
+    rows = []
+    for contender in np.flatnonzero(np.isin(ds["arm"].values, _subjects(ds))):
+        own = ds.isel(contender=contender)
+        for rival in ds["rival"].values:
+            found = own.sel(rival=rival)
+            difference = float(found["final_difference"])
+            if not np.isfinite(difference):
+                continue
+            low, high = found["final_difference_bound"].values
+            rows.append(
+                {
+                    "subject": str(own["arm"].item()),
+                    "dataset": str(own["contender_dataset"].item()),
+                    "values": SELECTIONS.get(str(own["selected_for"].item()), ""),
+                    "rival": str(rival),
+                    "difference": difference,
+                    "low": float(low),
+                    "high": float(high),
+                    "pairs": int(found["num_pairs"]),
+                    "not_worse": str(found["non_inferior"].item()),
+                }
+            )
+    columns = ["subject", "dataset", "values", "rival", "difference", "low", "high", "pairs", "not_worse"]
+    return pd.DataFrame(rows, columns=columns).drop_duplicates()
+
+
+def _subjects(ds: xr.Dataset) -> list[str]:
+    """Return the arms that the claims are about."""
+    return [ds.attrs["subject"], *(ds["claim_subject"].values.tolist() if "claim_subject" in ds else [])]
+
+
 def arms(ds: xr.Dataset) -> pd.DataFrame:
     """Return what every contender reaches and costs, one row a contender."""
     at = ds.sel(target=float(ds.attrs["target"]))
@@ -108,6 +143,10 @@ def arms(ds: xr.Dataset) -> pd.DataFrame:
         "peak_memory": ds["cost_peak_memory"].values,
         "learning_rate": ds["learning_rate"].values,
     }
+    columns["on_front"] = [
+        ", ".join(words for cost, words in FRONTS.items() if ds[f"pareto_{cost}"].values[place])
+        for place in range(ds.sizes["contender"])
+    ]
     if "at_edge" in ds:
         columns["at_edge"] = ds["at_edge"].values.astype(str)
     for name in ("tuning_trials", "tuned_parameters", "tuning_finalists"):
@@ -156,26 +195,55 @@ def markdown(ds: xr.Dataset) -> Iterator[str]:
             cells = [_ratio(rows[rows["rival"] == rival]) for rival in rivals]
             yield f"| {subject} | {dataset} | {values} | " + " | ".join(cells) + " |"
         yield ""
+    yield from _ends(ds)
     yield from (
         "### Every arm",
         f"Samples to the {level} level (restricted mean, up to the arm's own budget), and final test accuracy, both "
         "with 95 % intervals. Trials per tuned parameter: an arm with fewer is tuned less thoroughly. † names the "
         "parameters whose chosen value is the smallest or largest tried: the best value may lie beyond, and the arm "
-        "may do better with a wider range.",
+        "may do better with a wider range. On the front of a cost are the arms of a dataset, tuned or not, for which "
+        "no other is better on average at no more of it.",
         "",
         "| dataset | values | arm | n | learning rate | samples | accuracy, % | parameters | training GFLOP | "
-        "trials per tuned parameter | at the edge |",
-        "|---|---|---|---:|---:|---:|---:|---:|---:|---|---|",
+        "trials per tuned parameter | at the edge | on the front of |",
+        "|---|---|---|---:|---:|---:|---:|---:|---:|---|---|---|",
     )
     for row in reached.to_dict("records"):
         yield (
             f"| {row['dataset']} | {row['values']} | `{row['arm']}` | {row['n']:.0f} | {row['learning_rate']:.2g} | "
             f"{_samples(row)} | "
             f"{100 * row['accuracy']:.2f} [{100 * row['accuracy_low']:.2f}, {100 * row['accuracy_high']:.2f}] | "
-            f"{row['parameters']:,.0f} | {row['training_flops'] / 1e9:,.1f} | {_trials(row)} | {_edges(row)} |"
+            f"{row['parameters']:,.0f} | {row['training_flops'] / 1e9:,.1f} | {_trials(row)} | {_edges(row)} | "
+            f"{row['on_front']} |"
         )
     yield from ("", "### What limits these statements", "")
     yield from (f"- {limit}" for limit in json.loads(str(ds.attrs.get("limits", "[]"))))
+
+
+def _ends(ds: xr.Dataset) -> Iterator[str]:
+    """Yield the tables of final accuracy less that of each rival, with the answer of the test of non-inferiority."""
+    compared, margin = ends(ds), float(json.loads(str(ds.attrs["settings"]))["margin"])
+    if compared.empty:
+        return
+    rivals = list(dict.fromkeys(compared["rival"]))
+    yield from (
+        f"### Final test accuracy: {' and '.join(dict.fromkeys(compared['subject']))} less each rival",
+        f"Points, paired by seed [95 % interval]. ≥: a loss of at most {100 * margin:g} % is shown (two one-sided t "
+        "tests), <: a larger one is; neither: both remain possible. Each comparison alone.",
+        "",
+        "| subject | dataset | values | " + " | ".join(f"`{rival}`" for rival in rivals) + " |",
+        "|---|---|---|" + "---:|" * len(rivals),
+    )
+    for (subject, dataset, values), rows in compared.groupby(["subject", "dataset", "values"], sort=False):
+        found = {row["rival"]: _end(row) for row in rows.to_dict("records")}
+        yield f"| {subject} | {dataset} | {values} | {' | '.join(found.get(rival, '') for rival in rivals)} |"
+    yield ""
+
+
+def _end(row: dict[str, Any]) -> str:
+    sign = {"yes": " ≥", "no": " <"}.get(row["not_worse"], "")
+    interval = f" [{100 * row['low']:.2f}, {100 * row['high']:.2f}]" if np.isfinite(row["low"]) else ""
+    return f"{100 * row['difference']:.2f}{interval}{sign}"
 
 
 def _by_dataset(ds: xr.Dataset) -> Iterator[str]:
@@ -315,7 +383,7 @@ def main() -> None:
     tables = [
         table.assign(sweep=name, table=kind)
         for name, ds in sweeps.items()
-        for kind, table in (("ratio", ratios(ds)), ("arm", arms(ds)))
+        for kind, table in (("ratio", ratios(ds)), ("end", ends(ds)), ("arm", arms(ds)))
     ]
     pd.concat(tables).to_csv(arguments.csv, index=False, float_format="%.6g")
     draw(arguments.out.with_suffix(".svg"), sweeps)

@@ -164,7 +164,7 @@ TWO_SWEEPS = """
         ([], [], 1, ["horn_cnn"]),
     ],
 )
-def test_a_condition_need_not_hold_in_every_sweep(grid_from, sweeps, where, limit, models):
+def test_conditions_and_a_limit_choose_over_all_sweeps(grid_from, sweeps, where, limit, models):
     targets = run_module._targets(grid_from(TWO_SWEEPS), sweeps, where, limit)
     assert [Path(target).name.split("-")[1] for target in targets] == models
 

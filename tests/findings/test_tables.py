@@ -98,6 +98,21 @@ def test_a_star_stands_where_the_interval_excludes_1_and_nowhere_else(table):
             assert float(low) <= 1 <= float(high), (ratio, low, high)
 
 
+def test_final_accuracies_are_told_with_their_margin_and_front(table):
+    rows = pd.read_csv(table)
+    found = rows[rows["table"] == "end"]
+    margin = scenes().SETTINGS.margin
+    assert len(found) and set(found["not_worse"]) <= {"yes", "no", "undecided", "not enough data"}
+    assert (found.loc[found["not_worse"] == "yes", "difference"] > -margin).all()
+    assert (found.loc[found["not_worse"] == "no", "difference"] < -margin).all()
+    fronts = rows[rows["table"] == "arm"].dropna(subset=["on_front"])
+    assert {"parameters", "training FLOPs"} <= set(", ".join(fronts["on_front"]).split(", "))
+    page = table.with_name("page.md").read_text()
+    assert "### Final test accuracy" in page
+    first = found.iloc[0]
+    assert f"{100 * first['difference']:.2f} [{100 * first['low']:.2f}, {100 * first['high']:.2f}]" in page
+
+
 def test_only_these_words_are_used(ratios):
     words = {"yes", "no", "not distinguished", "too few arrivals", "not enough data", "not measured"}
     assert set(ratios["conclusion"]) <= words and np.isfinite(ratios["pairs"]).all()
@@ -107,7 +122,7 @@ def test_only_these_words_are_used(ratios):
 def test_a_sweep_without_any_ratio_has_a_page_and_no_figure(tmp_path, scene):
     (tmp_path / "page.svg").write_text("of earlier statistics")
     rows = pd.read_csv(written(tmp_path, scene))
-    assert set(rows["table"]) == {"arm"}
+    assert set(rows["table"]) == {"end", "arm"}
     page = (tmp_path / "page.md").read_text()
     assert "### Every arm" in page and "over each rival" not in page
     assert not (tmp_path / "page.svg").exists()
