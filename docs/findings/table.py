@@ -70,7 +70,8 @@ def main() -> None:
         "| arm | dataset | parameters | n | test accuracy, % | steps |",
         "|---|---|---:|---:|---:|---:|",
     ]
-    for row in range(results.sizes["cell"]):
+    is_trained = results["status"].isin(["complete", "diverged"]).any("seed").values
+    for row in np.flatnonzero(is_trained):
         cell = results.isel(cell=row)
         complete = (cell["status"].values == "complete").sum()
         lines.append(
@@ -78,6 +79,8 @@ def main() -> None:
             f"| {np.nanmax(cell['num_parameters'].values):,.0f} | {complete} "
             f"| {spread(100 * cell['final_test_metric'].values, 2)} | {steps_to(reached, row)} |"
         )
+    if not is_trained.all():
+        lines += ["", f"{(~is_trained).sum()} further cells were not trained here."]
     print("\n".join(lines))
     if arguments.out:
         write_below_mark(arguments.out, f"The sweep `{arguments.sweep}`", "docs/findings/table.py", lines)
