@@ -155,22 +155,36 @@ def arms(ds: xr.Dataset) -> pd.DataFrame:
     columns |= {
         name: ds[name].values for name in ("num_cycles", "damping_ratio", "leak_rate") if name in ds.coords
     }
-    return pd.DataFrame(columns)
+    has_runs = np.isfinite(ds["final_metric_mean"].values) | (ds["num_diverged"].values > 0)
+    return pd.DataFrame(columns)[has_runs]
 
 
-def how_to_read(several: bool) -> str:
+def how_to_read(several: bool, alpha: float) -> str:
     """Return what the numbers in the tables of ratios mean.
 
     Args:
         several: whether a sweep has several datasets.
+        alpha: level of tests and intervals.
     """
-    interval = "95 % interval, simultaneous over the datasets of a sweep" if several else "95 % interval"
-    test = "after Holm's correction over these datasets" if several else "at the level of 5 %"
+    interval = f"{percent(1 - alpha)} interval" + (
+        ", simultaneous over the datasets of a sweep" if several else ""
+    )
+    test = "after Holm's correction over these datasets" if several else f"at the level of {percent(alpha)}"
     return (
         f"Ratios below are paired geometric ratios of costs [{interval}]; above 1 the subject needs more. * differs "
         f"from 1 {test}, each subject and rival alone: a claim asks for all of its rivals at once. Where some runs of "
         "an arm diverged there is no interval. (8, 10) are the runs of both arms that arrived, where some did not."
     )
+
+
+def alpha_of(ds: xr.Dataset) -> float:
+    """Return the level of tests and intervals: that of one look for a sequential sweep."""
+    return float(json.loads(str(ds.attrs["settings"]))["alpha"])
+
+
+def percent(share: float) -> str:
+    """Write a share in per cent."""
+    return f"{100 * share:.4g} %"
 
 
 def markdown(ds: xr.Dataset) -> Iterator[str]:
@@ -199,10 +213,10 @@ def markdown(ds: xr.Dataset) -> Iterator[str]:
     yield from (
         "### Every arm",
         f"Samples to the {level} level (restricted mean, up to the arm's own budget), and final test accuracy, both "
-        "with 95 % intervals. Trials per tuned parameter: an arm with fewer is tuned less thoroughly. † names the "
-        "parameters whose chosen value is the smallest or largest tried: the best value may lie beyond, and the arm "
-        "may do better with a wider range. On the front of a cost are the arms of a dataset, tuned or not, for which "
-        "no other is better on average at no more of it.",
+        f"with {percent(1 - alpha_of(ds))} intervals. Trials per tuned parameter: an arm with fewer is tuned less "
+        "thoroughly. † names the parameters whose chosen value is the smallest or largest tried: the best value may lie "
+        "beyond, and the arm may do better with a wider range. On the front of a cost are the arms of a dataset, tuned "
+        "or not, for which no other is better on average at no more of it.",
         "",
         "| dataset | values | arm | n | learning rate | samples | accuracy, % | parameters | training GFLOP | "
         "trials per tuned parameter | at the edge | on the front of |",
@@ -228,8 +242,8 @@ def _ends(ds: xr.Dataset) -> Iterator[str]:
     rivals = list(dict.fromkeys(compared["rival"]))
     yield from (
         f"### Final test accuracy: {' and '.join(dict.fromkeys(compared['subject']))} less each rival",
-        f"Points, paired by seed [95 % interval]. ≥: a loss of at most {100 * margin:g} % is shown (two one-sided t "
-        "tests), <: a larger one is; neither: both remain possible. Each comparison alone.",
+        f"Points, paired by seed [{percent(1 - alpha_of(ds))} interval]. ≥: a loss of at most {percent(margin)} is "
+        "shown (two one-sided t tests), <: a larger one is; neither: both remain possible. Each comparison alone.",
         "",
         "| subject | dataset | values | " + " | ".join(f"`{rival}`" for rival in rivals) + " |",
         "|---|---|---|" + "---:|" * len(rivals),
@@ -251,8 +265,9 @@ def _by_dataset(ds: xr.Dataset) -> Iterator[str]:
     if ds.sizes["dataset"] < 2:
         return
     yield from ("| dataset | claim | verdict | evidence |", "|---|---|---|---|")
+    measured = set(arms(ds)["dataset"])
     for dataset in ds["dataset"].values:
-        for claim in ds["claim"].values:
+        for claim in ds["claim"].values if dataset in measured else []:
             at = ds.sel(dataset=dataset, claim=claim)
             yield f"| {dataset} | {claim} | {at['verdict'].item()} | {at['verdict_sentence'].item()} |"
     yield ""
@@ -388,7 +403,8 @@ def main() -> None:
     pd.concat(tables).to_csv(arguments.csv, index=False, float_format="%.6g")
     draw(arguments.out.with_suffix(".svg"), sweeps)
     title = "The sweep" if len(sweeps) == 1 else "The sweeps"
-    lines = [how_to_read(any(ds.sizes["dataset"] > 1 for ds in sweeps.values())), ""]
+    several = any(ds.sizes["dataset"] > 1 for ds in sweeps.values())
+    lines = [how_to_read(several, max(map(alpha_of, sweeps.values()))), ""]
     for name, ds in sweeps.items():
         of_sweep = f" of the sweep `{name}`" if len(sweeps) > 1 else ""
         lines += [f"## The verdicts{of_sweep}", "", *markdown(ds), ""]

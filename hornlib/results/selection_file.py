@@ -113,8 +113,8 @@ def read_choices(grid: Grid) -> dict[str, Choice]:
 def references(grid: Grid, choices: Mapping[str, Choice]) -> dict[str, dict[str, float]]:
     """Return sweep -> dataset -> median final metric of the baseline over its tuning seeds.
 
-    A sweep is left out where a dataset lacks this metric, and where it has two subsets or sizes of one dataset: the
-    name of the dataset does not say which of them is meant.
+    A dataset is left out whose baseline is not chosen yet, and a sweep that has two subsets or sizes of one dataset:
+    the name of the dataset does not say which of them is meant.
 
     Args:
         grid: its sweeps.
@@ -130,7 +130,7 @@ def references(grid: Grid, choices: Mapping[str, Choice]) -> dict[str, dict[str,
             for cell in sweep.arms
             if cell in choices and not np.isnan(choices[cell].reference)
         }
-        if set(by_dataset) == datasets:
+        if by_dataset:
             references_of_sweeps[sweep.name] = by_dataset
     return references_of_sweeps
 

@@ -1,6 +1,6 @@
 """Limits: everything that the statistics of a sweep cannot show, and why, in one sentence each."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 import numpy as np
 import xarray as xr
@@ -19,7 +19,7 @@ NUM_NAMED = 5
 
 
 def limits(
-    ds: xr.Dataset, summary: xr.Dataset, subject: str, is_given: bool, settings: StatisticsSettings
+    ds: xr.Dataset, summary: xr.Dataset, subject: str, fixed: Collection[str], settings: StatisticsSettings
 ) -> list[str]:
     """Return everything that cannot be concluded, one sentence each.
 
@@ -28,7 +28,7 @@ def limits(
         summary: from `hornlib.statistics.summary.core` (contender, rival, target, axis, ..), with `non_inferior` and
             the verdicts.
         subject: the arm of the claims that name no subject; "" if there is none.
-        is_given: whether the baseline's metric A was fixed on tuning seeds, before these runs.
+        fixed: the datasets on which the baseline's metric A was fixed on tuning seeds, before these runs.
         settings: claims, target, margin, min_seeds.
     """
     return [
@@ -36,7 +36,7 @@ def limits(
         *differences_of_software(ds),
         *_arms(ds, subject, settings),
         *_rivals(ds, summary, subject, settings),
-        *_levels(ds, summary, is_given, settings),
+        *_levels(ds, summary, fixed, settings),
         *_grids(ds),
         *_outcomes(ds, summary, settings),
         *_ends(summary, subject, settings),
@@ -89,12 +89,15 @@ def _rivals(ds: xr.Dataset, summary: xr.Dataset, subject: str, settings: Statist
 
 
 def _levels(
-    ds: xr.Dataset, summary: xr.Dataset, is_given: bool, settings: StatisticsSettings
+    ds: xr.Dataset, summary: xr.Dataset, fixed: Collection[str], settings: StatisticsSettings
 ) -> Iterator[str]:
-    if not is_given:
+    has_level = summary["level"].notnull().any([dim for dim in summary["level"].dims if dim != "dataset"])
+    late = [name for name in summary["dataset"].values[has_level.values].tolist() if name not in fixed]
+    if late or not fixed:
+        where = f" on {_some(late)}" if fixed else ""
         yield (
-            "The levels of the targets come from the baseline's runs that are compared here, not from tuning seeds. "
-            "They were not fixed before the evaluation."
+            f"The levels of the targets{where} come from the baseline's runs that are compared here, not from tuning "
+            "seeds. They were not fixed before the evaluation."
         )
     for dataset in summary["dataset"].values.tolist():
         parts = ds["judged_on"].values[ds["dataset"].values == dataset]
@@ -108,12 +111,12 @@ def _levels(
         cells = ds.isel(contender=np.flatnonzero(ds["dataset"].values == dataset))
         if cells["validation_metric"].isnull().all() and not _all_diverged(cells):
             yield f"{dataset}: there is no metric, and so no target and no time to it."
-        elif not is_given and settings.baseline not in cells["arm"].values:
+        elif dataset not in fixed and settings.baseline not in cells["arm"].values:
             yield (
                 f"{dataset}: no arm {settings.baseline} sets the levels of the targets; `statistics: baseline:` takes "
                 f"one of {_some(list(dict.fromkeys(cells['arm'].values.tolist())))}."
             )
-        elif is_given:
+        elif dataset in fixed:
             yield (
                 f"{dataset}: the tuning seeds of {settings.baseline} have no metric, or one that is no better than "
                 "chance, so that there is no level to reach."

@@ -56,7 +56,7 @@ def summarise(
         ds: from `open_results(path, sweep=...)`.
         settings: claims, targets, alpha.
         reference: A, (dataset,), the baseline's final validation metric on tuning seeds, which sets the levels of the
-            targets. None: the median of the baseline's runs in `ds`; a limit says so.
+            targets. For datasets without it, and for None, the median of the baseline's runs in `ds`; a limit says so.
         tunings: name of a tuned cell -> its tuning.
 
     Returns:
@@ -64,7 +64,7 @@ def summarise(
     """
     cells = contenders(ds, settings.baseline)
     subject = subject_of(cells, settings.subject)
-    is_given = reference is not None
+    fixed = [] if reference is None else reference["dataset"].values.tolist()
     reference = reference_of(cells, settings.baseline, reference)
     result = core(cells, reference, settings)
     judged, rests = verdicts(result, subject, settings)
@@ -85,7 +85,7 @@ def summarise(
         "calibration_device": cells.attrs["calibration_device"],
         "settings": settings.model_dump_json(),
         "axis_units": json.dumps({axis: about.units for axis, about in COST_AXES.items()}),
-        "limits": json.dumps([*limits(cells, result, subject, is_given, settings), *more_limits]),
+        "limits": json.dumps([*limits(cells, result, subject, fixed, settings), *more_limits]),
     }
     return result.assign_attrs(answer=answer(result, settings))
 
@@ -96,10 +96,14 @@ def reference_of(ds: xr.Dataset, baseline: str, reference: xr.DataArray | None =
     Args:
         ds: from `contenders`.
         baseline: label of the baseline's arm.
-        reference: A by dataset, if it is given; None: the median of the baseline's runs in `ds`.
+        reference: A of some datasets; the others, and all for None, have the median of the baseline's runs in `ds`.
     """
-    reference = baseline_metric(ds, baseline) if reference is None else reference
-    return reference.reindex(dataset=np.array(list(dict.fromkeys(ds["dataset"].values.tolist())), object))
+    datasets = np.array(list(dict.fromkeys(ds["dataset"].values.tolist())), object)
+    compared = baseline_metric(ds, baseline).reindex(dataset=datasets)
+    if reference is None:
+        return compared
+    is_fixed = xr.DataArray(np.isin(datasets, reference["dataset"].values), {"dataset": datasets}, "dataset")
+    return xr.where(is_fixed, reference.reindex(dataset=datasets), compared, keep_attrs=True)
 
 
 def core(

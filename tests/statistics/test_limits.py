@@ -34,7 +34,7 @@ def limits_of(results, settings, arms):
     """A function that gives the limits of results which differ from those of `arms` in what no statistic reads."""
     chosen = settings(**NAMED)
     summary = summarise(results(arms()), chosen)
-    return lambda ds: limits(contenders(ds, "cnn"), summary, "horn_cnn", False, chosen)
+    return lambda ds: limits(contenders(ds, "cnn"), summary, "horn_cnn", [], chosen)
 
 
 def nothing_reaches(results, arms):

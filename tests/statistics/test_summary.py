@@ -229,8 +229,20 @@ def test_a_level_fixed_on_tuning_seeds_is_taken_as_given(results, settings, arms
     summary = summarise(results(arms()), settings(**NAMED), given)
     assert summary["level"].sel(target=0.9).item() == pytest.approx(0.1 + 0.9 * 0.7)
     assert "not fixed before" not in told(summary)
-    without = summarise(results(arms()), settings(), given.sel(dataset=["mnist"]))
-    assert without["level"].isnull().all() and "the tuning seeds of cnn have no metric" in told(without)
+    unknown = summarise(results(arms()), settings(), given.sel(dataset=["digits"]) * np.nan)
+    assert unknown["level"].isnull().all() and "the tuning seeds of cnn have no metric" in told(unknown)
+
+
+def test_a_level_that_is_not_fixed_yet_leaves_those_of_other_datasets_fixed(results, settings, arms):
+    entries = [*arms().items(), *arms().items()]
+    ds = results(entries, dataset=["digits"] * 3 + ["mnist"] * 3)
+    given = xr.DataArray([0.8], {"dataset": ["digits"]}, "dataset")
+    summary = summarise(ds, settings(), given)
+    levels = summary["level"].sel(target=0.9)
+    alone = summarise(ds, settings())["level"].sel(target=0.9, dataset="mnist")
+    assert levels.sel(dataset="digits").item() == pytest.approx(0.1 + 0.9 * 0.7)
+    assert levels.sel(dataset="mnist").item() == alone.item() != levels.sel(dataset="digits").item()
+    assert "The levels of the targets on mnist come from the baseline's runs" in told(summary)
 
 
 def test_the_same_results_give_the_same_statistics(results, settings, arms):

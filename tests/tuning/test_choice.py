@@ -150,7 +150,7 @@ def test_arms_that_were_tuned_on_different_examples_are_refused(arms, tmp_path, 
         choose(cells["time_to_target"], *runs)
 
 
-def test_a_sweeps_reference_is_known_once_it_is_chosen_on_every_dataset(tuned_grid):
+def test_the_reference_of_a_dataset_is_known_once_its_baseline_is_chosen(tuned_grid):
     one = ("data: {name: digits}", "data: {name: digits, train_subset: 200}")
     two = (one[0], "data: [{name: digits}, {name: photo_patches, presentation: image}]")
     for replacement, num_datasets in ((one, 1), (two, 2)):
@@ -166,4 +166,4 @@ def test_a_sweeps_reference_is_known_once_it_is_chosen_on_every_dataset(tuned_gr
         found = references(grid, choices)["tuned"]
         assert found["digits"] == 0.5 and len(found) == num_datasets
         first = {timed[0].name: choices[timed[0].name]}
-        assert (references(grid, first) == {"tuned": {"digits": 0.5}}) == (num_datasets == 1)
+        assert references(grid, first) == {"tuned": {"digits": 0.5}}
