@@ -214,9 +214,9 @@ def markdown(ds: xr.Dataset) -> Iterator[str]:
         "### Every arm",
         f"Samples to the {level} level (restricted mean, up to the arm's own budget), and final test accuracy, both "
         f"with {percent(1 - alpha_of(ds))} intervals. Trials per tuned parameter: an arm with fewer is tuned less "
-        "thoroughly. † names the parameters whose chosen value is the smallest or largest tried: the best value may lie "
-        "beyond, and the arm may do better with a wider range. On the front of a cost are the arms of a dataset, tuned "
-        "or not, for which no other is better on average at no more of it.",
+        "thoroughly. † names the parameters whose chosen value is the smallest or largest tried: the best value may lie"
+        " beyond, and the arm may do better with a wider range. On the front of a cost are the arms of a dataset, "
+        "tuned or not, for which no other is better on average at no more of it.",
         "",
         "| dataset | values | arm | n | learning rate | samples | accuracy, % | parameters | training GFLOP | "
         "trials per tuned parameter | at the edge | on the front of |",
