@@ -354,10 +354,13 @@ def draw(path: Path, sweeps: dict[str, xr.Dataset]) -> None:
 
 
 def _shown(compared: pd.DataFrame) -> pd.DataFrame:
-    """Return the ratios of the values that a figure shows: those tuned for speed, where there are any."""
+    """Return the ratios that a figure shows: of values tuned for speed, where there are any, and of enough arrivals."""
     order = ("tuned for speed", "default", "tuned for accuracy", "")
     values = next((name for name in order if name in set(compared["values"])), "")
-    return compared[compared["values"] == values]
+    is_drawn = compared["axis"].isin(["samples", "training_flops"]) & (
+        compared["conclusion"] != "too few arrivals"
+    )
+    return compared[is_drawn & (compared["values"] == values)]
 
 
 def _panels(compared: pd.DataFrame) -> list[tuple[str, str]]:
