@@ -9,6 +9,8 @@ author = "The hornlib authors"
 version = release = __version__
 html_theme = "furo"
 html_title = f"hornlib {__version__}"
+html_static_path = ["static"]
+html_css_files = ["summary.css"]
 
 extensions = [
     "myst_parser",
