@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import xarray as xr
-from tables import write_below_mark
+from tables import alpha_of, write_below_mark
 
 from hornlib.statistics.influence_outcomes import OUTCOMES as LIMITED
 from hornlib.statistics.write import open_statistics
@@ -144,11 +144,6 @@ def edges(ds: xr.Dataset, dataset: str, outcome: str) -> Iterator[str]:
             sentence = limit.partition(": ")[2].partition(": widen it")[0]
             beyond = "their best learning rate may lie beyond, and they may do better with a wider range"
             yield f"**† {sentence}**: {beyond}."
-
-
-def alpha_of(ds: xr.Dataset) -> float:
-    """Return the level of tests and intervals."""
-    return float(json.loads(str(ds.attrs["settings"]))["alpha"])
 
 
 def limits_of(ds: xr.Dataset) -> list[str]:

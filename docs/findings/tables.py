@@ -1,5 +1,6 @@
 """What the scripts of the findings share: sweeps in calibrated seconds, spreads, pages with a head of their own."""
 
+import json
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -9,13 +10,18 @@ import xarray as xr
 from hornlib import open_results
 from hornlib.results.calibrated_seconds import best_device
 
-__all__ = ["EDGE_NOTE", "edge_mark", "final", "in_table", "opened", "spread", "write_below_mark"]
+__all__ = ["EDGE_NOTE", "alpha_of", "edge_mark", "final", "in_table", "opened", "spread", "write_below_mark"]
 
 EDGE_NOTE = (
     "† The chosen value is the smallest or largest that was tried: the best value may lie beyond, and the arm may do "
     "better with a wider range."
 )
 """Explains the mark of `edge_mark`; belongs below every table that has it."""
+
+
+def alpha_of(ds: xr.Dataset) -> float:
+    """Return the level of tests and intervals: that of one look for a sequential sweep."""
+    return float(json.loads(str(ds.attrs["settings"]))["alpha"])
 
 
 def edge_mark(own: xr.Dataset, parameter: str) -> str:

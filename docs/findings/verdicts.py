@@ -13,7 +13,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import xarray as xr
-from tables import write_below_mark
+from tables import alpha_of, write_below_mark
 
 from hornlib.statistics.write import open_statistics
 
@@ -175,11 +175,6 @@ def how_to_read(several: bool, alpha: float) -> str:
         f"from 1 {test}, each subject and rival alone: a claim asks for all of its rivals at once. Where some runs of "
         "an arm diverged there is no interval. (8, 10) are the runs of both arms that arrived, where some did not."
     )
-
-
-def alpha_of(ds: xr.Dataset) -> float:
-    """Return the level of tests and intervals: that of one look for a sequential sweep."""
-    return float(json.loads(str(ds.attrs["settings"]))["alpha"])
 
 
 def percent(share: float) -> str:

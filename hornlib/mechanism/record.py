@@ -106,9 +106,8 @@ def _misses(study: Study, variables: dict[str, Entry]) -> Iterator[str]:
     for contender, runs in zip(study.contenders, reached, strict=True):
         if (runs == 0).any():
             share = f"{int(np.nansum(runs))} of {np.isfinite(runs).sum()} runs"
-            *words, last = contender.label.rpartition(
-                "="
-            )  # the cells of an arm share all but their last value
+            # The cells of an arm share all of their label but the last value.
+            *words, last = contender.label.rpartition("=")
             missing.setdefault(share, {}).setdefault("".join(words), []).append(last)
     if missing:
         budgets = " or ".join(f"{budget:.0f}" for budget in np.unique(steps[reached == 0]))

@@ -41,8 +41,8 @@ def write_statistics(
         output: path of statistics.nc.
         settings: sweep -> its settings.
         tunings: name of a tuned cell -> its tuning.
-        references: sweep -> dataset -> A, the baseline's final validation metric on tuning seeds. For a sweep or a dataset
-            that is absent here, A is the median of the baseline's runs.
+        references: sweep -> dataset -> A, the baseline's final validation metric on tuning seeds. For a sweep or a
+            dataset that is absent here, A is the median of the baseline's runs.
         files: configuration files, for the commands in the statistics of sequential sweeps.
 
     Returns:
