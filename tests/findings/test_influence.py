@@ -73,7 +73,7 @@ def test_the_leader_is_named_with_its_share_and_the_test(page):
     text = page(statistics())
     assert "num_nodes matters most: 95 % [90, 100] of the variance between cells that is left once" in text
     assert "the cells differ (F test of any difference, p = 0.001" in text
-    assert "num_nodes: an interval leaves out no effect (num_nodes=4 1.65 [1.49, 1.82]" in text
+    assert "num_nodes: an interval excludes 'no effect' (num_nodes=4 1.65 [1.49, 1.82]" in text
 
 
 @pytest.mark.parametrize(("p_holm", "words"), [(0.01, "the cells differ"), (0.2, "is not shown")])
