@@ -37,6 +37,9 @@ PUBLISHED_AS = {"partly_fixed": "fixed"}
 ARMS = ("fixed", "partly_fixed", "learned", "fractional_fixed", "fractional_learned")
 PLAIN = {"l1_penalty": 0.0, "horizon_penalty": 0.0, "structure": "static"}
 
+Wanted = dict[str, object]
+"""Coordinates of a cell and their values."""
+
 READING = 0.005
 """Added to three standard deviations of a single further run: what the figure could be read to."""
 
@@ -115,42 +118,65 @@ def published(ds: xr.Dataset) -> Iterator[str]:
 
 
 def differences(ds: xr.Dataset, horizons: Collection[float]) -> Iterator[str]:
-    """Yield test accuracy with learned steps less that with fixed steps, from the same horizon."""
-    rows, p_values = [], []
-    epochs = [epoch for epoch in EPOCHS if epoch <= ds["epochs"].max()]
-    for dataset in dict.fromkeys(ds["dataset"].values):
-        for horizon in sorted(horizons):
+    """Yield test accuracy with learned steps less that with fixed steps, and with the horizon penalty less without."""
+    yield from paired_table(
+        ds,
+        "Learned less fixed steps",
+        "Both start from the same horizon.",
+        [
+            (network, horizon, {**PLAIN, "arm": fixed}, {**PLAIN, "arm": learned})
+            for horizon in sorted(horizons)
             for network, fixed, learned in (
                 ("ResNet", "fixed", "learned"),
                 ("Fractional-DNN", "fractional_fixed", "fractional_learned"),
-            ):
-                cells = [
-                    trained(ds, dataset=dataset, arm=arm, initial_horizon=horizon, **PLAIN)
-                    for arm in (fixed, learned)
-                ]
-                if any(cell is None or by_seed(cell, epochs[-1]) is None for cell in cells):
+            )
+        ],
+    )
+    yield from paired_table(
+        ds,
+        "Learned steps with the horizon penalty less without",
+        "The penalty of 0.5 holds the sum of the steps at T.",
+        [
+            (network, horizon, {**PLAIN, "arm": arm}, {**PLAIN, "arm": arm, "horizon_penalty": 0.5})
+            for horizon in sorted(horizons)
+            for network, arm in (("ResNet", "learned"), ("Fractional-DNN", "fractional_learned"))
+        ],
+    )
+
+
+def paired_table(
+    ds: xr.Dataset, title: str, note: str, pairs: list[tuple[str, float, Wanted, Wanted]]
+) -> Iterator[str]:
+    """Yield a table of differences in test accuracy, second less first; nothing where no pair was trained.
+
+    Each pair has the network's name, its initial horizon, and the coordinates of the first and of the second cell.
+    """
+    rows, p_values, horizons = [], [], set()
+    epochs = [epoch for epoch in EPOCHS if epoch <= ds["epochs"].max()]
+    for dataset in dict.fromkeys(ds["dataset"].values):
+        for network, horizon, *sides in pairs:
+            cells = [trained(ds, dataset=dataset, initial_horizon=horizon, **side) for side in sides]
+            if any(cell is None or by_seed(cell, epochs[-1]) is None for cell in cells):
+                continue
+            first, second = cells
+            columns = []
+            for epoch in epochs:
+                before, after = by_seed(first, epoch), by_seed(second, epoch)
+                if before is None or after is None:
+                    columns.append("")
                     continue
-                first, second = cells
-                columns = []
-                for epoch in epochs:
-                    before, after = by_seed(first, epoch), by_seed(second, epoch)
-                    if before is None or after is None:
-                        columns.append("")
-                        continue
-                    test = paired_t(100 * (after - before)[None])
-                    (low,), (high,) = test.interval(0.05)
-                    columns.append(f"{test.mean[0]:.2f} [{low:.2f}, {high:.2f}]")
-                p_values.append(float(test.p_value()[0]))
-                rows.append(
-                    f"| {dataset} | {network} | {horizon:g} | {test.number[0]} | " + " | ".join(columns)
-                )
+                test = paired_t(100 * (after - before)[None])
+                (low,), (high,) = test.interval(0.05)
+                columns.append(f"{test.mean[0]:.2f} [{low:.2f}, {high:.2f}]")
+            horizons.add(horizon)
+            p_values.append(float(test.p_value()[0]))
+            rows.append(f"| {dataset} | {network} | {horizon:g} | {test.number[0]} | " + " | ".join(columns))
     if not rows:
         return
     yield from (
-        f"## Learned less fixed steps, T = {' and '.join(f'{horizon:g}' for horizon in sorted(horizons))}",
-        "Both start from the same horizon. Test accuracy in points, paired by seed [95 % interval of Student's t, each "
-        "alone]. p is that of the last epoch after Holm's correction over this table. All have one learning rate, "
-        "0.01, that nobody tuned.",
+        f"## {title}, T = {' and '.join(f'{horizon:g}' for horizon in sorted(horizons))}",
+        f"{note} Test accuracy in points, paired by seed [95 % interval of Student's t, each alone]. p is that of the "
+        "last epoch after Holm's correction over this table. All have one learning rate, 0.01, that nobody tuned.",
         "",
         "| dataset | network | T | n | " + " | ".join(f"epoch {epoch}" for epoch in epochs) + " | p |",
         "|---|---|---:|---:|" + "---:|" * (len(epochs) + 1),
