@@ -132,7 +132,7 @@ def misses(own: xr.Dataset) -> Iterator[str]:
     share = float(own["arrived_share"])
     if share < 1:
         yield (
-            f"{100 * share:.0f} % of the runs reach the target within the budget that all cells share. The others "
+            f"{100 * share:.0f} % of the runs reach the target within the budget that all cells share; the others "
             "count with this budget, which draws effects towards none."
         )
 

@@ -42,18 +42,18 @@ def contenders(ds: xr.Dataset) -> Iterator[str]:
         columns = {
             "runs": [f"{number}" for number in np.isfinite(steps).sum(1)],
             "reach the target": [f"{number:.0f}" for number in np.nansum(reached, 1)],
-            "steps": [_figures(paired_ratio(own, np.ones(len(own))), 0) for own in steps],
+            "steps": [_figures(paired_ratio(runs, np.ones(len(runs))), 0) for runs in steps],
         }
-        if "=" not in names[0]:  # every contender is an arm of its own
+        if not any("=" in name for name in names):  # every contender is an arm of its own
             columns[f"steps of {names[0]} over these"] = [
-                _figures(paired_ratio(steps[0], own), 2) for own in steps
+                _figures(paired_ratio(steps[0], runs), 2) for runs in steps
             ]
-        columns["final accuracy, %"] = [_percent(own) for own in ds["final_metric"].values]
+        columns["final accuracy, %"] = [_percent(runs) for runs in ds["final_metric"].values]
     elif "probe_accuracy" in ds:
         probed = ds["probe_accuracy"].values
         columns = {
             "runs": [f"{number}" for number in np.isfinite(probed).sum(1)],
-            "accuracy of the linear probe, %": [_percent(own) for own in probed],
+            "accuracy of the linear probe, %": [_percent(runs) for runs in probed],
         }
     else:
         return
@@ -91,7 +91,9 @@ def main() -> None:
         shutil.copy(arguments.folder / "figures" / f"mechanism-{name}.svg", figures / f"{name}.svg")
         lines += [f"## {title}", f"*{question}*", "", *targets(ds), sentence.replace("; ", ";\n"), ""]
         table = list(contenders(ds))
-        lines += ["The contenders are those of the first table.", ""] if table == first_table else table
+        lines += (
+            ["The contenders are those of the first table.", ""] if table and table == first_table else table
+        )
         first_table = first_table or table
         lines += [f"![{title}]({figures.name}/{name}.svg)", ""]
     write_below_mark(arguments.out, "Mechanism", "docs/findings/mechanism.py", lines)

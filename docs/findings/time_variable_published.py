@@ -15,6 +15,7 @@ from tables import opened, spread, write_below_mark
 from time_variable_cells import accuracy_of, layers_of, of_cell
 
 from hornlib import open_results
+from hornlib.results.divergence import curves_with_chance
 from hornlib.statistics.estimators.holm import holm
 from hornlib.statistics.estimators.paired_t import paired_t
 
@@ -52,13 +53,13 @@ def examples_of(ds: xr.Dataset) -> float:
 def by_seed(cell: xr.Dataset, epoch: int) -> np.ndarray | None:
     """Return the test accuracy of every seed after an epoch, (seeds,); None where nothing was evaluated then.
 
-    A run that diverged has the accuracy of chance, a missing one NaN.
+    From its divergence on a run has the accuracy of chance, a missing one NaN.
     """
     places = np.flatnonzero(cell["samples"].values == epoch * examples_of(cell))
     if not len(places):
         return None
-    diverged = cell["status"].values == "diverged"
-    return np.where(diverged, cell["chance_level"].item(), cell["test_metric"].values[:, places[0]])
+    curves = curves_with_chance(cell["test_metric"], cell["diverged_at_step"], cell["chance_level"])
+    return curves.transpose("seed", "step").values[:, places[0]]
 
 
 def at_epoch(cell: xr.Dataset, epoch: int) -> tuple[float, float, float] | None:
@@ -74,7 +75,12 @@ def at_epoch(cell: xr.Dataset, epoch: int) -> tuple[float, float, float] | None:
 def trained(ds: xr.Dataset, **wanted: object) -> xr.Dataset | None:
     """Return the one cell with these values; None where there is none, or where it has fewer than two runs."""
     cell = of_cell(ds, **wanted)
-    return cell if cell is not None and cell["final_test_metric"].notnull().sum() > 1 else None
+    return cell if cell is not None and number_of_runs(cell) > 1 else None
+
+
+def number_of_runs(cell: xr.Dataset) -> int:
+    """Return the number of runs that were trained, those that diverged among them."""
+    return int((cell["final_test_metric"].notnull() | (cell["status"] == "diverged")).sum())
 
 
 def published(ds: xr.Dataset) -> Iterator[str]:
@@ -100,7 +106,7 @@ def published(ds: xr.Dataset) -> Iterator[str]:
                         num_within, num_published = num_within + lies_within, num_published + 1
                     words += f" ({values[place]:.3f}{'' if lies_within else ' **'})"
                 columns.append(words)
-            number = int(cell["final_test_metric"].notnull().sum())
+            number = number_of_runs(cell)
             rows.append(f"| {dataset} | {arm} | {number} | " + " | ".join(columns) + " |")
     if not rows:
         return
@@ -195,14 +201,15 @@ def every_cell(ds: xr.Dataset) -> Iterator[str]:
         "| dataset | arm | T | l1 | horizon penalty | structure | test accuracy | horizon | layers |",
         "|---|---|---:|---:|---:|---|---:|---:|---:|",
     )
-    for row in np.flatnonzero(ds["final_test_metric"].notnull().any("seed")):
-        cell = ds.isel(cell=row)
+    cells = [ds.isel(cell=row) for row in range(ds.sizes["cell"])]
+    shown = [cell for cell in cells if number_of_runs(cell)]
+    for cell in shown:
         yield (
             f"| {cell['dataset'].item()} | {cell['arm'].item()} | {cell['initial_horizon'].item():g} | "
             f"{cell['l1_penalty'].item():g} | {cell['horizon_penalty'].item():g} | {cell['structure'].item()} | "
             f"{spread(accuracy_of(cell))} | {spread(cell['final_horizon'].values, 2)} | {layers_of(cell)} |"
         )
-    untrained = int((~ds["final_test_metric"].notnull().any("seed")).sum())
+    untrained = len(cells) - len(shown)
     yield from ("", f"{untrained} further cells were not trained here." if untrained else "", "")
 
 
@@ -246,11 +253,12 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
     sweeps = {}
+    names = open_results(arguments.results).coords
     for sweep in ("published_long", "published"):
-        if f"in_{sweep}" in open_results(arguments.results).coords:
-            sweeps[sweep] = opened(arguments.results, sweep)
-        if sweep not in sweeps or not sweeps[sweep]["final_test_metric"].notnull().any():
-            sweeps.pop(sweep, None)
+        ds = opened(arguments.results, sweep) if f"in_{sweep}" in names else None
+        if ds is not None and ds["final_test_metric"].notnull().any():
+            sweeps[sweep] = ds
+        else:
             print(f"without results: {sweep}")
     lines: list[str] = []
     if "published_long" in sweeps:

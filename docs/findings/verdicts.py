@@ -83,8 +83,8 @@ def ratios(ds: xr.Dataset) -> pd.DataFrame:
                         "conclusion": str(found["conclusion"].sel(axis=axis).item()),
                     }
                 )
-    # The columns are named because no ratio is finite where all runs diverge. An arm may be the subject of two claims.
-    return pd.DataFrame(rows, columns=RATIO_COLUMNS).drop_duplicates()
+    # The columns are named because no ratio is finite where all runs diverge.
+    return pd.DataFrame(rows, columns=RATIO_COLUMNS)
 
 
 def ends(ds: xr.Dataset) -> pd.DataFrame:
@@ -112,7 +112,7 @@ def ends(ds: xr.Dataset) -> pd.DataFrame:
                 }
             )
     columns = ["subject", "dataset", "values", "rival", "difference", "low", "high", "pairs", "not_worse"]
-    return pd.DataFrame(rows, columns=columns).drop_duplicates()
+    return pd.DataFrame(rows, columns=columns)
 
 
 def _subjects(ds: xr.Dataset) -> list[str]:
@@ -237,8 +237,10 @@ def _ends(ds: xr.Dataset) -> Iterator[str]:
     rivals = list(dict.fromkeys(compared["rival"]))
     yield from (
         f"### Final test accuracy: {' and '.join(dict.fromkeys(compared['subject']))} less each rival",
-        f"Points, paired by seed [{percent(1 - alpha_of(ds))} interval]. ≥: a loss of at most {percent(margin)} is "
-        "shown (two one-sided t tests), <: a larger one is; neither: both remain possible. Each comparison alone.",
+        f"Points, paired by seed [{percent(1 - alpha_of(ds))} interval]. ≥: a loss of at most {100 * margin:g} "
+        f"point{'' if margin == 0.01 else 's'} is shown, <: a larger one is; neither: both remain possible. These are "
+        f"one-sided t tests at the same level, so that they rest on the narrower {percent(1 - 2 * alpha_of(ds))} "
+        "interval. Each comparison alone.",
         "",
         "| subject | dataset | values | " + " | ".join(f"`{rival}`" for rival in rivals) + " |",
         "|---|---|---|" + "---:|" * len(rivals),
@@ -337,6 +339,8 @@ def draw(path: Path, sweeps: dict[str, xr.Dataset]) -> None:
             title = (
                 dataset.replace("_", "-") if len(compared) == 1 else f"{name.replace('_', ' ')}, {dataset}"
             )
+            values = own["values"].iloc[0]
+            title += f", {values}" if values not in ("tuned for speed", "") else ""
             panel.set(title=title, xscale="log", xlabel=f"{subject} : rival")
             ticks = [0.05, 0.1, 0.25, 0.5, 1, 2, 4]
             panel.set_xticks(ticks, [f"{tick:g}" for tick in ticks], minor=False)
@@ -349,13 +353,12 @@ def draw(path: Path, sweeps: dict[str, xr.Dataset]) -> None:
 
 
 def _shown(compared: pd.DataFrame) -> pd.DataFrame:
-    """Return the ratios that a figure shows: of values tuned for speed, where there are any, and of enough arrivals."""
-    order = ("tuned for speed", "default", "tuned for accuracy", "")
-    values = next((name for name in order if name in set(compared["values"])), "")
-    is_drawn = compared["axis"].isin(["samples", "training_flops"]) & (
-        compared["conclusion"] != "too few arrivals"
-    )
-    return compared[is_drawn & (compared["values"] == values)]
+    """Return the ratios of a figure: of enough arrivals, and of values tuned for speed where a dataset has such."""
+    is_cost = compared["axis"].isin(["samples", "training_flops"])
+    costs = compared[is_cost & (compared["conclusion"] != "too few arrivals")]
+    order = ["tuned for speed", "default", "tuned for accuracy", ""]
+    first = costs["values"].map(order.index).groupby(costs["dataset"]).transform("min")
+    return costs[costs["values"] == first.map(order.__getitem__)]
 
 
 def _panels(compared: pd.DataFrame) -> list[tuple[str, str]]:
@@ -401,8 +404,11 @@ def main() -> None:
     pd.concat(tables).to_csv(arguments.csv, index=False, float_format="%.6g")
     draw(arguments.out.with_suffix(".svg"), sweeps)
     title = "The sweep" if len(sweeps) == 1 else "The sweeps"
-    several = any(ds.sizes["dataset"] > 1 for ds in sweeps.values())
-    lines = [how_to_read(several, max(map(alpha_of, sweeps.values()))), ""]
+    levels = set(map(alpha_of, sweeps.values()))
+    if len(levels) > 1:
+        parser.error("the intervals of these sweeps have different levels: write a page for each")
+    several = any(arms(ds)["dataset"].nunique() > 1 for ds in sweeps.values())
+    lines = [how_to_read(several, levels.pop()), ""]
     for name, ds in sweeps.items():
         of_sweep = f" of the sweep `{name}`" if len(sweeps) > 1 else ""
         lines += [f"## The verdicts{of_sweep}", "", *markdown(ds), ""]

@@ -228,17 +228,20 @@ def _best(curve: Curve) -> np.ndarray:
 
 
 def best_is_at_edge(curve: Curve) -> bool:
-    """Return whether the mean over seeds is fastest at the smallest or largest learning rate that was tried, alone."""
+    """Return whether the smallest or largest learning rate that was tried is the fastest in the mean, or ties with it.
+
+    Where all of them tie, no rate is the best one.
+    """
     is_finite = np.isfinite(curve[1])
     logarithms = np.where(is_finite, np.log(np.where(is_finite, curve[1], 1)), 0)
     means = np.where(is_finite.any(1), logarithms.sum(1) / np.maximum(is_finite.sum(1), 1), np.inf)
-    fastest = np.flatnonzero(means == means.min()).tolist()
-    return bool(np.isfinite(means).any()) and fastest in ([0], [len(means) - 1])
+    is_fastest = means == means.min()
+    return bool(np.isfinite(means).any() and (is_fastest[0] or is_fastest[-1]) and not is_fastest.all())
 
 
 def _warnings(curves: dict[str, Curve], reached: dict[str, np.ndarray]) -> Iterator[str]:
     """Yield warnings that name the contenders without a best learning rate, and those whose best one is at an edge."""
-    never = [name for name, runs in reached.items() if not np.nansum(runs)]
+    never = [name for name, runs in reached.items() if np.isfinite(runs).any() and not np.nansum(runs)]
     if never:
         yield (
             f"No learning rate that was tried is enough for {', '.join(never)}: no run reaches the target, and "

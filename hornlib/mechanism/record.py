@@ -106,7 +106,7 @@ def _misses(study: Study, variables: dict[str, Entry]) -> Iterator[str]:
     for contender, runs in zip(study.contenders, reached, strict=True):
         if (runs == 0).any():
             share = f"{int(np.nansum(runs))} of {np.isfinite(runs).sum()} runs"
-            # The cells of an arm share all of their label but the last value.
+            # Labels that differ in the last value alone are merged: horn learning_rate=0.1, 0.3.
             *words, last = contender.label.rpartition("=")
             missing.setdefault(share, {}).setdefault("".join(words), []).append(last)
     if missing:

@@ -9,7 +9,7 @@ import xarray as xr
 from hornlib.parameters.statistics import StatisticsSettings
 from hornlib.results.opening import axes_of
 from hornlib.statistics.contenders import subject_of
-from hornlib.statistics.estimators.factorial import level_label, on_grid
+from hornlib.statistics.estimators.factorial import full_factorial, level_label, on_grid
 from hornlib.statistics.estimators.holm import holm
 from hornlib.statistics.influence import (
     Influence,
@@ -43,7 +43,8 @@ def influence_table(
         coordinates `level_axis` and `level_place`; `interaction` and `interaction_bound` (.., level_pair) with labels
         `timesteps=8, num_nodes=16`; `first_order_share`, `total_share`, `total_share_bound` and `largest_in_draws`
         (.., axis_name); `interaction_share` (.., axis_pair); `noise_share`, `factorial_cells` and `factorial_seeds`;
-        `arrived_share`, the share of the runs at their best rates that reach the target within the budget of all;
+        `arrived_share`, the share of the runs that reach the target within the budget of all, at the rates that effects
+        have: the mean of those at the rate that all seeds choose and at the one that the other half chooses;
         `difference_p` of the hypothesis that all cells are equal, and `difference_p_holm`, corrected over the datasets;
         `leading_parameter`, the parameter with the largest influence, "" if none can be named. On (outcome, contender):
         `at_best_learning_rate`, 1 for the subject's cells at the rate that all seeds choose. The Dataset is empty if
@@ -61,14 +62,13 @@ def influence_table(
             sentences.append(
                 f"{dataset}: learning_rate is no axis of {subject}, so that all effects are at its single value."
             )
-        for row, (outcome, runs) in enumerate(outcomes.items()):
+        for row, runs in enumerate(outcomes.values()):
             score = runs.chosen_by[members].mean("seed").values
-            chosen = members[best_cells(ds, score, members, axes)]
-            best[row, chosen] = 1
-            arrived[dataset, outcome] = float(runs.arrived[chosen].mean())
-        for outcome, result in _influences(ds, outcomes, settings, members, axes):
+            best[row, members[best_cells(ds, score, members, axes)]] = 1
+        for outcome, result, share in _influences(ds, outcomes, settings, members, axes):
             sentences += [f"{dataset}, {OUTCOMES[outcome]}: {sentence}." for sentence in result.left_out]
             influences[dataset, outcome] = result
+            arrived[dataset, outcome] = share
     if not influences:
         return xr.Dataset(), sentences
     entries: Entries = {}
@@ -120,7 +120,8 @@ def _influences(
     settings: StatisticsSettings,
     members: np.ndarray,
     axes: list[str],
-) -> Iterator[tuple[str, Influence]]:
+) -> Iterator[tuple[str, Influence, float]]:
+    """Yield every outcome's name, its influence, and which share of its runs arrive at the rates that effects have."""
     coords = {axis: ("contender", ds[axis].values[members]) for axis in axes}
 
     def by_axes(values: xr.DataArray) -> xr.DataArray:
@@ -128,10 +129,13 @@ def _influences(
 
     for name, outcome in outcomes.items():
         runs = Rates(by_axes(outcome.judged), by_axes(outcome.chosen_by))
+        arrived = by_axes(outcome.arrived)
         if RATE not in axes:
-            yield name, influence(runs.judged, settings.seed, settings.alpha, settings.bootstrap)
+            result = influence(runs.judged, settings.seed, settings.alpha, settings.bootstrap)
+            yield name, result, _mean_over(full_factorial(runs.judged)[0], arrived)
             continue
         judged = at_best_learning_rate(*runs, RATE)
+        arrived = at_best_learning_rate(arrived, runs.chosen_by, RATE)
         result = influence(judged, settings.seed, settings.alpha, settings.bootstrap, runs, RATE)
         num_at_edge = _num_at_edge(runs.chosen_by)
         if num_at_edge:
@@ -139,7 +143,12 @@ def _influences(
             result.left_out.append(
                 f"{num_at_edge} of {num_cells} cells are best at the smallest or largest {RATE}: widen its range"
             )
-        yield name, result
+        yield name, result, _mean_over(full_factorial(judged)[0], arrived)
+
+
+def _mean_over(kept: xr.DataArray, values: xr.DataArray) -> float:
+    """Return the mean of values over the cells and seeds that are kept."""
+    return float(xr.align(kept, values, join="left")[1].mean())
 
 
 def _num_at_edge(chosen_by: xr.DataArray) -> int:

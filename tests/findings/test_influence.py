@@ -96,7 +96,7 @@ def test_a_null_is_not_shown_and_has_its_intervals(page):
 
 def test_runs_that_miss_the_target_are_counted_where_effects_are_told(page):
     text = page(statistics(arrived=0.25))
-    assert text.count("25 % of the runs reach the target within the budget that all cells share.") == 2
+    assert text.count("25 % of the runs reach the target within the budget that all cells share;") == 2
     assert "of the runs reach the target" not in page(statistics())
 
 

@@ -212,6 +212,23 @@ def test_the_published_grid_of_time_steps_is_told_to_its_last_epoch(swept, tmp_p
     assert told == pytest.approx(100 * (means[1] - means[0]), abs=0.11)  # both means are rounded
     assert {"epoch", "MNIST", "learned"} <= words(page.with_suffix(".svg"))
 
+    # A run that diverges after epoch 2 counts as chance at epoch 5, and as itself before.
+    late = renamed.copy(deep=True)
+    cell, at_end = (
+        int(np.flatnonzero(late["arm_published_long"] == "fixed")[0]),
+        np.flatnonzero(late["step"] > 2 * 20),
+    )
+    late["diverged_at_step"][cell, 0] = late["step"].values[at_end[0]]
+    late["status"][cell, 0] = "diverged"
+    late["test_metric"][cell, 0, at_end] = late["final_test_metric"][cell, 0] = np.nan
+    late.to_netcdf(results)
+    seal(results)
+    run("time_variable_published.py", results, "--out", page)
+    told = next(line for line in page.read_text().splitlines() if line.startswith("| mnist | fixed | 2 |"))
+    assert told.split("|")[4] == fixed.split("|")[4]
+    remaining = float(renamed["final_test_metric"][cell, 1])
+    assert float(told.split("|")[5].split("±")[0]) == pytest.approx((0.1 + remaining) / 2, abs=0.001)
+
 
 @pytest.mark.slow
 def test_sparse_has_a_row_for_every_arm_and_names_what_is_missing(swept, tmp_path, capsys):

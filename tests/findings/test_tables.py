@@ -109,6 +109,10 @@ def test_final_accuracies_are_told_with_their_margin_and_front(table):
     assert {"parameters", "training FLOPs"} <= set(", ".join(fronts["on_front"]).split(", "))
     page = table.with_name("page.md").read_text()
     assert "### Final test accuracy" in page
+    section = page.split("### Final test accuracy")[1].split("\n### ")[0]
+    for mark, answer in (("≥", "yes"), ("<", "no")):
+        assert section.count(f"] {mark} |") == (found["not_worse"] == answer).sum()
+    assert "yes" in set(found["not_worse"])
     first = found.iloc[0]
     assert f"{100 * first['difference']:.2f} [{100 * first['low']:.2f}, {100 * first['high']:.2f}]" in page
 

@@ -115,6 +115,9 @@ def test_a_best_rate_at_an_end_of_those_tried_is_flagged():
     assert not best_is_at_edge((rates, np.array([[9.0, 9], [3, 4], [5, np.nan]])))
     assert not best_is_at_edge((rates, np.full((3, 2), np.nan)))
     assert not best_is_at_edge((rates, np.full((3, 2), 600.0)))  # every run misses the target
+    assert best_is_at_edge(
+        (rates, np.array([[4.0, 4], [4, 4], [9, 9]]))
+    )  # steps are those of evaluations, and tie
 
 
 SWEEPS = """
@@ -149,3 +152,10 @@ def test_an_arm_that_misses_the_target_at_every_rate_has_no_best_one(trained, st
     assert sentence.endswith(
         "The target is reached by 0 of 7 runs of horn_cnn learning_rate=0.001, 0.01, 0.1."
     )
+
+
+def test_an_arm_that_was_not_trained_did_not_fail(trained, study):
+    whole = study(trained(SWEEPS, lambda *_: 40, seeds=7), "learning_rates")
+    of_horn = whole.results.isel(cell=(whole.results["arm"] == "horn_cnn").values)
+    sentence = measure(whole._replace(results=of_horn)).attrs["sentence"]
+    assert "no run reaches the target" not in sentence

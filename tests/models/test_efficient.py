@@ -8,6 +8,7 @@ import sys
 import pytest
 import torch
 import torchvision
+from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from hornlib.models import MODELS
@@ -19,6 +20,7 @@ from hornlib.models.efficient.parameters import (
     ShuffleNetV2Parameters,
     SqueezeNetParameters,
 )
+from hornlib.models.layers import BatchNorm
 from hornlib.parameters import Task
 
 PUBLISHED = {
@@ -40,6 +42,18 @@ def cache(tmp_path, monkeypatch):
     torch.set_num_threads(1)
     yield counts.cache_file()
     torch.set_num_threads(threads)
+
+
+@every_model
+def test_batch_norm_is_the_one_for_lanes_with_torchvisions_constants(parameters):
+    def norms(network):
+        return [layer for layer in network.modules() if isinstance(layer, nn.BatchNorm2d)]
+
+    ours, theirs = norms(build_network(parameters(), DIGITS, 0)), norms(PUBLISHED[parameters]())
+    assert {type(layer) for layer in ours} <= {BatchNorm}
+    assert {(layer.eps, layer.momentum) for layer in ours} == {
+        (layer.eps, layer.momentum) for layer in theirs
+    }
 
 
 def products(network, size):

@@ -461,3 +461,16 @@ def test_an_evolved_arm_has_generations_and_no_optimiser(evidence):
     assert evolution.startswith("evolution without gradients, 500 generations, individuals 192")
     assert "adamw" not in evolution
     assert "evolution" not in dict(compared(sweep)[0].facts)["Training"]
+
+
+def test_epochs_are_those_of_arms_that_are_not_given_steps(evidence):
+    (sweep,) = evidence.sweeps
+    is_given = sweep.results["arm"].values.astype(str) == "leaky"
+    ds = sweep.results.assign_coords(
+        steps=("cell", np.where(is_given, 900.0, np.nan)), epochs=("cell", np.where(is_given, 5.0, 20.0))
+    )
+    words = dict(compared(dataclasses.replace(sweep, results=ds))[0].facts)["Training"]
+    assert "20 epochs" in words and "900 steps" in words
+    assert not [
+        wrong for wrong in ("5 epochs", "none", "nan") if wrong in words.replace("acceleration none", "")
+    ]

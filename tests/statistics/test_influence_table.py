@@ -105,6 +105,20 @@ def test_the_share_that_arrives_is_of_the_runs_at_the_best_rates(sweep):
     assert found["arrived_share"].sel(outcome="log_time").item() == 1
 
 
+def test_the_share_that_arrives_counts_the_choice_of_the_other_half_too(results, settings, times_of):
+    """At .01 the even seeds are fastest and the odd ones never arrive; all seeds together choose .1."""
+    steps = {0.01: [40.0, np.inf] * 5, 0.1: [50.0, 50.0] * 5}
+    cells = [("horn", steps[rate]) for _ in (4, 8) for rate in steps] + [("cnn", [100] * 10)]
+    columns = {"timesteps": np.repeat([4.0, 8], 2), "learning_rate": np.tile([*steps], 2)}
+    ds = results(cells, **{name: np.append(values, np.nan) for name, values in columns.items()})
+    for name in columns:
+        ds[name].attrs["kind"] = "number"
+    ds = contenders(ds)
+    found, _ = influence_table(ds, final_metric(ds), times_of(ds, settings()), settings())
+    # The even half chooses .01, where the odd seeds miss: half of the outcomes of half of the seeds.
+    assert found["arrived_share"].sel(outcome="log_time").item() == 0.75
+
+
 def test_flops_follow_samples_where_a_step_costs_the_same(sweep):
     found, _ = sweep()
     one, other = (found["main_effect"].sel(outcome=name) for name in ("log_time", "log_training_flops"))

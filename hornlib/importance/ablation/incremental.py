@@ -4,8 +4,8 @@ Without w_ij the sum of unit i is z_i - w_ij x_j for every example, and the sums
 The next layer's sums change by the outer product of column i of its matrix and the change of unit i's activation. From
 there on the layers above are run, on the examples whose activation changes. Nothing is approximated.
 
-The same function of the same number may round differently in arrays of other shapes. A change is therefore exactly 0
-where the sums or the activation of the unit stay the same, and where no weight leads on from the unit.
+The same function of the same number may round differently in arrays of other shapes. A change is therefore set to 0
+where the sums or the activation of the unit stay the same.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

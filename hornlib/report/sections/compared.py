@@ -224,9 +224,15 @@ def _named_values(cells: xr.Dataset, names: Mapping[str, str]) -> list[str]:
     """
     if not cells.sizes["cell"]:
         return []
-    values = {name: _values(cells[name].values) for name in names if name in cells.coords}
-    if "none" not in values.get("steps", "none"):
-        values.pop("epochs", None)  # a number of steps is trained whatever the epochs say
+    columns = {name: cells[name].values for name in names if name in cells.coords}
+    if "steps" in columns:
+        has_steps = np.isfinite(columns["steps"].astype(float))
+        columns["steps"] = columns["steps"][has_steps]
+        if "epochs" in columns:
+            columns["epochs"] = columns["epochs"][
+                ~has_steps
+            ]  # given steps are trained whatever the epochs say
+    values = {name: _values(column) for name, column in columns.items() if len(column)}
     return [
         f"{value} {names[name]}" if name in ("epochs", "steps") else f"{names[name]} {value}"
         for name, value in values.items()

@@ -98,7 +98,7 @@ def _of_outcome(influence: xr.Dataset, dataset: str, outcome: str, sweep: SweepE
     chart = Chart(
         slug(sweep.name, dataset, "effects", outcome),
         f"Main effects on {words}, {dataset}",
-        f"{difference}{_misses(influence)} {n}.".strip(),
+        f"{difference}{' Natural logarithm.' if outcome.startswith('log_') else ''}{_misses(influence)} {n}.".strip(),
         f"Main effects on {words} on {dataset}. {difference} The largest estimate: {largest.level}, "
         f"{bounded(largest.estimate, largest.low, largest.high)}.",
         effects_chart(effects, f"effect on {words}"),
@@ -119,15 +119,15 @@ def _difference(influence: xr.Dataset, alpha: float) -> str:
 
 
 def _misses(influence: xr.Dataset) -> str:
-    """Return how runs that miss the target count; "" for an outcome without a target."""
+    """Return how runs that miss the target count; "" for an outcome without a target, or where none was counted."""
     share = float(influence["arrived_share"]) if "arrived_share" in influence else np.nan
     if np.isnan(share):
         return ""
     if share == 1:
-        return " Natural logarithm; every run reaches the target within the budget that all cells share."
+        return " Every run reaches the target within the budget that all cells share."
     return (
-        f" Natural logarithm. {share:.0%} of the runs reach the target within the budget that all cells share; the "
-        "others count with this budget, which draws effects towards 0."
+        f" {share:.0%} of the runs reach the target within the budget that all cells share; the others count with this "
+        "budget, which draws effects towards none."
     )
 
 
