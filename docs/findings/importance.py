@@ -23,7 +23,7 @@ from importance_hypotheses import (
     directions_in,
     verdicts,
 )
-from importance_pairs import log_ratio, mean_effect, of_rule, over_runs, part_of
+from importance_pairs import drop_rule_of, log_ratio, mean_effect, of_rule, over_runs, part_of
 from importance_tables import (
     TITLES,
     as_ratio,
@@ -90,10 +90,15 @@ def _dropped(ds: xr.Dataset, rule: str, name: str) -> str:
     part = of_rule(part_of(ds, ("topology",)), rule)
     if not part.sizes["cell"]:
         return ""
-    own = part.sel(split="held_out", drop_rule=rule.removesuffix("_stopped"))
-    log = over_runs(log_ratio(own).mean("cell", skipna=False).values)
-    word = "less" if log.high < 0 else "more" if log.low > 0 else "not shown to matter less or more"
-    verb = f"matters {word}" if len(word) == 4 else f"is {word}"
+    dropped = part.sel(split="held_out", drop_rule=drop_rule_of(rule))
+    log = over_runs(log_ratio(dropped).mean("cell", skipna=False).values)
+    verb = (
+        "matters less"
+        if log.high < 0
+        else "matters more"
+        if log.low > 0
+        else "is not shown to matter less or more"
+    )
     return f"what {name} would drop {verb} than a random choice, {as_ratio(log)} of its mean |dL|"
 
 

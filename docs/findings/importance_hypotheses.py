@@ -7,7 +7,17 @@ from typing import NamedTuple
 
 import numpy as np
 import xarray as xr
-from importance_pairs import Effect, effects_of, log_ratio, mean_effect, of_rule, part_of, rho, statistic
+from importance_pairs import (
+    Effect,
+    drop_rule_of,
+    effects_of,
+    log_ratio,
+    mean_effect,
+    of_rule,
+    part_of,
+    rho,
+    statistic,
+)
 from sparse_pairs import Estimate
 from tables import in_table
 
@@ -109,7 +119,7 @@ def dropped(rule: str) -> Callable[[xr.Dataset, str], list[Effect]]:
 
     def effects(ds: xr.Dataset, split: str) -> list[Effect]:
         part = of_rule(ds, rule).sel(split=split)
-        return _single(part, log_ratio(part.sel(drop_rule=rule.removesuffix("_stopped"))))
+        return _single(part, log_ratio(part.sel(drop_rule=drop_rule_of(rule))))
 
     return effects
 
@@ -119,7 +129,7 @@ def dropped_set(rule: str) -> Callable[[xr.Dataset, str], list[Effect]]:
 
     def effects(ds: xr.Dataset, split: str) -> list[Effect]:
         part = of_rule(ds, rule).sel(split=split)
-        numbers = part.sel(drop_rule=rule.removesuffix("_stopped"))
+        numbers = part.sel(drop_rule=drop_rule_of(rule))
         return _single(part, numbers["dropped_set_change"] - numbers["random_set_change"])
 
     return effects
@@ -130,7 +140,7 @@ def dropped_rank(rule: str) -> Callable[[xr.Dataset, str], list[Effect]]:
 
     def effects(ds: xr.Dataset, split: str) -> list[Effect]:
         part = of_rule(ds, rule).sel(split=split)
-        return _single(part, part["dropped_rank"].sel(drop_rule=rule.removesuffix("_stopped")) - 0.5)
+        return _single(part, part["dropped_rank"].sel(drop_rule=drop_rule_of(rule)) - 0.5)
 
     return effects
 

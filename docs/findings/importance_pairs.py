@@ -12,6 +12,7 @@ from hornlib.statistics.estimators.paired_t import paired_t
 
 __all__ = [
     "Effect",
+    "drop_rule_of",
     "effects_of",
     "log_ratio",
     "mean_effect",
@@ -32,7 +33,7 @@ FEWEST = 5
 """There is no interval over fewer runs."""
 
 SMALLEST_RATIO = 1e-9
-"""A ratio of importances below it counts as this: the float32 losses of 1,000 examples tell no smaller one from 0."""
+"""A ratio of importances below it counts as this, so that a rule that drops nothing of weight has a logarithm."""
 
 Values = Callable[[xr.Dataset], xr.DataArray]
 """Maps a part of importance.nc to one number for each network, (cell, seed)."""
@@ -82,6 +83,11 @@ def of_rule(ds: xr.Dataset, rule: str) -> xr.Dataset:
     ends = ds["update_end"].values if "update_end" in ds.coords else np.ones(number)
     names = np.where((rules == "set") & (ends < 1), "set_stopped", rules)
     return ds.isel(cell=np.flatnonzero(names == rule))
+
+
+def drop_rule_of(rule: str) -> str:
+    """Return the rule by which cells of `of_rule` drop connections."""
+    return rule.removesuffix("_stopped")
 
 
 def rho(proxy: str, split: str = "held_out") -> Values:
@@ -142,8 +148,15 @@ def over_runs(values: np.ndarray) -> Estimate:
 
     Args:
         values: one number for each run, (seeds,); NaN where a run is missing.
+
+    Raises:
+        ValueError: a number is infinite, as the logarithm of an importance of 0 is: no mean over runs would hold.
     """
     values = np.asarray(values, float)
+    if np.isinf(values).any():
+        raise ValueError(
+            f"{np.isinf(values).sum()} of {values.size} runs have an infinite value, so that they have no mean"
+        )
     values = values[~np.isnan(values)]
     if not len(values):
         return Estimate(np.nan, np.nan, np.nan, 0)

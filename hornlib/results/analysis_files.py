@@ -8,7 +8,7 @@ STATISTICS_FILE = FileKind("statistics file", 2, "`hornlib statistics` writes it
 
 STABILITY_FILE = FileKind("stability file", 1, "`hornlib stability` writes it anew")
 
-EXPERIMENT_FILE = FileKind("file of an experiment", 1, "`hornlib mechanism` writes it anew")
+EXPERIMENT_FILE = FileKind("file of an experiment", 2, "`hornlib mechanism` writes it anew")
 
 IMPORTANCE_FILE = FileKind(
     "file of importance",
