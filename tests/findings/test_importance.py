@@ -266,3 +266,8 @@ def test_an_order_that_a_cell_lacks_has_no_mean_over_cells():
 )
 def test_a_ratio_has_two_digits_whatever_its_size_and_no_interval_of_few_runs(numbers, words):
     assert importance_tables.as_ratio(importance_tables.Estimate(*numbers, 3)) == words
+
+
+def test_an_infinite_value_has_no_mean_over_runs():
+    with pytest.raises(ValueError, match="1 of 6 runs have an infinite value"):
+        importance_pairs.over_runs(np.array([-np.inf, -8, -8.1, -8.2, -8, -7.9]))
