@@ -146,9 +146,9 @@ def _influences(
         yield name, result, _mean_over(full_factorial(judged)[0], arrived)
 
 
-def _mean_over(kept: xr.DataArray, values: xr.DataArray) -> float:
-    """Return the mean of values over the cells and seeds that are kept."""
-    return float(xr.align(kept, values, join="left")[1].mean())
+def _mean_over(design: xr.DataArray, values: xr.DataArray) -> float:
+    """Return the mean of values over the cells and seeds of the design."""
+    return float(xr.align(design, values, join="left")[1].mean())
 
 
 def _num_at_edge(chosen_by: xr.DataArray) -> int:
